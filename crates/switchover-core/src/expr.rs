@@ -1,0 +1,130 @@
+//! A neutral expression: what a CHECK, a default, a generated column, an index or a view's
+//! predicate says, free of any store's syntax.
+//!
+//! A connector parses its dialect into this tree, another renders it into its own. Anything that
+//! a connector does not understand exactly becomes [`Expr::Opaque`] with the reason, which no
+//! renderer translates: it is listed in the plan, never approximated.
+
+use serde::{Deserialize, Serialize};
+
+/// An expression of the source's dialect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expr {
+    /// NULL.
+    Null,
+    /// An integer literal.
+    Int(i64),
+    /// A floating point literal.
+    Float(f64),
+    /// A string literal.
+    Text(String),
+    /// A blob literal.
+    Blob(Vec<u8>),
+    /// A boolean literal (TRUE or FALSE; the number 1 or 0 in SQLite).
+    Bool(bool),
+    /// A column of the table that the expression belongs to.
+    Column(String),
+    /// The present time as a keyword.
+    Now(NowKind),
+    /// A prefix operator.
+    Unary(UnaryOp, Box<Expr>),
+    /// An infix operator.
+    Binary(BinaryOp, Box<Expr>, Box<Expr>),
+    /// `IS NULL`, or with `true` `IS NOT NULL`.
+    IsNull(Box<Expr>, bool),
+    /// `IN (…)`, or with `true` `NOT IN (…)`.
+    In(Box<Expr>, Vec<Expr>, bool),
+    /// `BETWEEN low AND high`, or with `true` `NOT BETWEEN`.
+    Between(Box<Expr>, Box<Expr>, Box<Expr>, bool),
+    /// `LIKE pattern [ESCAPE c]` as SQLite means it (ASCII letters match in either case).
+    Like(Box<Expr>, Box<Expr>, Option<Box<Expr>>, bool),
+    /// `GLOB pattern`.
+    Glob(Box<Expr>, Box<Expr>, bool),
+    /// `CASE [operand] WHEN … THEN … ELSE … END`.
+    Case(Option<Box<Expr>>, Vec<(Expr, Expr)>, Option<Box<Expr>>),
+    /// `CAST(x AS type)`, the type as declared.
+    Cast(Box<Expr>, String),
+    /// A function call, the name in lower case.
+    Call(String, Vec<Expr>),
+    /// `x COLLATE name`, the name in upper case.
+    Collate(Box<Expr>, String),
+    /// Something that is not understood exactly, as written, with the reason.
+    Opaque(String, String),
+}
+
+/// The present, as SQL keywords name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NowKind {
+    /// CURRENT_TIMESTAMP.
+    Timestamp,
+    /// CURRENT_DATE.
+    Date,
+    /// CURRENT_TIME.
+    Time,
+}
+
+/// A prefix operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnaryOp {
+    /// `-x`
+    Minus,
+    /// `+x`
+    Plus,
+    /// `NOT x`
+    Not,
+    /// `~x`
+    BitNot,
+}
+
+/// An infix operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinaryOp {
+    /// `AND`
+    And,
+    /// `OR`
+    Or,
+    /// `=` and `==`
+    Eq,
+    /// `<>` and `!=`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+    /// `IS` (null-safe equality)
+    Is,
+    /// `IS NOT`
+    IsNot,
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Rem,
+    /// `||`
+    Concat,
+    /// `&`
+    BitAnd,
+    /// `|`
+    BitOr,
+    /// `<<`
+    Shl,
+    /// `>>`
+    Shr,
+    /// `->`
+    JsonGet,
+    /// `->>`
+    JsonGetText,
+}
