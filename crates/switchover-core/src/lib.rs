@@ -4,7 +4,22 @@
 //! Nothing here touches a file, a socket, a clock or a random number, so everything here can be
 //! tested by calling it.
 
+pub mod census;
+pub mod chunk;
+pub mod codec;
+pub mod connector;
+pub mod datetime;
+pub mod decimal;
+pub mod digest;
 pub mod error;
 pub mod expr;
+pub mod json;
+pub mod limits;
+pub mod names;
+pub mod plan;
+pub mod planner;
+pub mod schema;
+pub mod uuid_text;
+pub mod value;
 
 pub use error::{Error, Kind, Remedy, Result, Subject};

@@ -1,1 +1,7 @@
-//! placeholder
+//! The engine of Switchover: one runner over the connector traits.
+
+pub mod progress;
+pub mod report;
+pub mod settings;
+
+pub use switchover_core as core;

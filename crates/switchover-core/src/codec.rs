@@ -1,0 +1,387 @@
+//! Codecs: how a source column's values become the target's, and come back.
+//!
+//! Invariant I7: for every cell, either `encode` gives a value that [`Codec::canonical_target`]
+//! takes back to exactly what [`Codec::canonical_source`] says of the source's cell, or it is an
+//! [`Unfit`] and is refused or quarantined. Verification compares those canonical bytes, and
+//! `canonical_target` starts from what was read back from the target, not from what was encoded.
+//!
+//! Most codecs are exact (the source's own value comes back); `Float`, `Decimal` and `Json` compare
+//! by value, and the plan says so.
+
+use crate::census::FLOAT_EXACT_MAX;
+use crate::datetime::{self, TimeFormat};
+use crate::decimal;
+use crate::digest;
+use crate::uuid_text::{self, UuidForm};
+use crate::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// Why a value does not fit its target column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit(pub String);
+
+/// How a column's values are carried over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "codec", rename_all = "snake_case")]
+pub enum Codec {
+    /// Integers as they are.
+    Int,
+    /// Reals as binary64; integers up to 2^53 by value.
+    Float,
+    /// Text as UTF-8 without NUL, of at most so many characters.
+    Text {
+        /// The target column's limit in characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chars_max: Option<u32>,
+    },
+    /// Bytes as they are.
+    Bytes,
+    /// 0 and 1 as false and true.
+    BoolInt,
+    /// Two texts as false and true.
+    BoolText {
+        /// The text that means false.
+        no: String,
+        /// The text that means true.
+        yes: String,
+    },
+    /// Numbers by decimal value.
+    Decimal {
+        /// Digits in all, and behind the point, that the target holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limits: Option<(u32, u32)>,
+    },
+    /// UUIDs written in one form.
+    UuidText {
+        /// The form.
+        form: UuidForm,
+    },
+    /// UUIDs as 16 bytes.
+    UuidBytes,
+    /// Dates written `YYYY-MM-DD`.
+    Date,
+    /// Timestamps written in one format; with a zone they are instants.
+    Timestamp {
+        /// The format.
+        format: TimeFormat,
+    },
+    /// JSON text, compared by value.
+    Json,
+}
+
+/// Tags of canonical cells. They are part of the ledger's format: never renumber.
+mod tag {
+    pub(super) const NULL: u8 = 0;
+    pub(super) const INT: u8 = 1;
+    pub(super) const FLOAT: u8 = 2;
+    pub(super) const TEXT: u8 = 3;
+    pub(super) const BYTES: u8 = 4;
+    pub(super) const DECIMAL: u8 = 5;
+    pub(super) const JSON: u8 = 6;
+    /// A value of a class that the column should not hold.
+    pub(super) const FOREIGN: u8 = 7;
+}
+
+fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
+    Err(Unfit(reason.into()))
+}
+
+impl Codec {
+    /// Whether the source's own value, and not only an equal one, comes back.
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Codec::Float | Codec::Decimal { .. } | Codec::Json => false,
+            Codec::Int
+            | Codec::Text { .. }
+            | Codec::Bytes
+            | Codec::BoolInt
+            | Codec::BoolText { .. }
+            | Codec::UuidText { .. }
+            | Codec::UuidBytes
+            | Codec::Date
+            | Codec::Timestamp { .. } => true,
+        }
+    }
+
+    /// The target's value, or why there is none. `scratch` lends room for values that are made.
+    #[inline]
+    pub fn encode<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Unfit> {
+        match (self, value) {
+            (_, Value::Null) => Ok(Value::Null),
+            (Codec::Text { chars_max }, Value::Text(text)) => {
+                fit_text(text, *chars_max)?;
+                Ok(value)
+            }
+            (Codec::Int, Value::Int(_)) | (Codec::Bytes, Value::Bytes(_)) | (Codec::Float, Value::Float(_)) => Ok(value),
+            (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => Ok(Value::Float(i as f64)),
+            (Codec::Float, Value::Int(_)) => unfit("an integer beyond 2^53, which a double does not hold exactly"),
+            (Codec::BoolInt, Value::Int(i @ (0 | 1))) => Ok(Value::Bool(i == 1)),
+            (Codec::BoolInt, Value::Int(_)) => unfit("an integer that is neither 0 nor 1"),
+            (Codec::BoolText { no, yes }, Value::Text(text)) => {
+                if text == yes.as_bytes() {
+                    Ok(Value::Bool(true))
+                } else if text == no.as_bytes() {
+                    Ok(Value::Bool(false))
+                } else {
+                    unfit(format!("a text that is neither '{no}' nor '{yes}'"))
+                }
+            }
+            (Codec::Decimal { limits }, Value::Int(_) | Value::Float(_)) => {
+                scratch.clear();
+                if !number(value, scratch) {
+                    return unfit("an infinite number, which numeric does not hold on every version");
+                }
+                fit_decimal(scratch, *limits)?;
+                Ok(Value::Decimal(scratch))
+            }
+            (Codec::UuidText { form }, Value::Text(text)) => match uuid_text::parse(text) {
+                // Digits alone are the same in both cases.
+                Some((uuid, _)) if uuid_text::format(&uuid, *form) == text => Ok(Value::Uuid(uuid)),
+                Some(_) => unfit("a UUID written in another form than the rest of its column"),
+                None => unfit("a text that is no UUID"),
+            },
+            (Codec::UuidBytes, Value::Bytes(bytes)) => match <[u8; 16]>::try_from(bytes) {
+                Ok(uuid) => Ok(Value::Uuid(uuid)),
+                Err(_) => unfit("a blob that is not 16 bytes long"),
+            },
+            (Codec::Date, Value::Text(text)) => match datetime::parse_date(text) {
+                Some(days) => Ok(Value::Date(days)),
+                None => unfit("a text that is no date YYYY-MM-DD"),
+            },
+            (Codec::Timestamp { format }, Value::Text(text)) => match datetime::parse_timestamp(text) {
+                Some(parsed) if datetime::fits(&parsed, format) => Ok(match format.zone {
+                    datetime::Zone::None => Value::Timestamp(parsed.micros),
+                    datetime::Zone::Z | datetime::Zone::Offset | datetime::Zone::Go => {
+                        Value::TimestampTz(parsed.micros)
+                    }
+                }),
+                Some(_) => unfit("a time written in another format than the rest of its column"),
+                None => unfit("a text that is no time, or one with more than microseconds"),
+            },
+            (Codec::Json, Value::Text(text)) => {
+                scratch.clear();
+                crate::json::canonical(text, scratch).map_err(|reason| Unfit(reason.0))?;
+                Ok(Value::Json(text))
+            }
+            (codec, value) => unfit(format!("{} in a column of {}", value.class(), codec.expects())),
+        }
+    }
+
+    /// What the column holds, as messages say it.
+    pub fn expects(&self) -> &'static str {
+        match self {
+            Codec::Int => "integers",
+            Codec::Float => "doubles",
+            Codec::Text { .. } => "text",
+            Codec::Bytes => "bytes",
+            Codec::BoolInt | Codec::BoolText { .. } => "booleans",
+            Codec::Decimal { .. } => "decimal numbers",
+            Codec::UuidText { .. } | Codec::UuidBytes => "UUIDs",
+            Codec::Date => "dates",
+            Codec::Timestamp { .. } => "timestamps",
+            Codec::Json => "JSON",
+        }
+    }
+
+    /// Appends what the source's cell says, in canonical bytes.
+    #[inline]
+    pub fn canonical_source(&self, value: Value<'_>, out: &mut Vec<u8>) {
+        match (self, value) {
+            (_, Value::Null) => out.push(tag::NULL),
+            (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => float(i as f64, out),
+            (Codec::Decimal { .. }, Value::Int(_) | Value::Float(_)) => decimal_cell(value, out),
+            (Codec::Json, Value::Text(text)) => json_cell(text, out),
+            (_, Value::Int(i)) => int(i, out),
+            (_, Value::Float(f)) => float(f, out),
+            (_, Value::Text(text)) => bytes(tag::TEXT, text, out),
+            (_, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
+            (_, other) => foreign(other, out),
+        }
+    }
+
+    /// Appends what the target's cell says about the source's, in canonical bytes: the way back.
+    #[inline]
+    pub fn canonical_target(&self, value: Value<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        match (self, value) {
+            (_, Value::Null) => out.push(tag::NULL),
+            (Codec::Text { .. }, Value::Text(text)) => bytes(tag::TEXT, text, out),
+            (Codec::Int, Value::Int(i)) => int(i, out),
+            (Codec::Float, Value::Float(f)) => float(f, out),
+            (Codec::Bytes, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
+            (Codec::BoolInt, Value::Bool(b)) => int(i64::from(b), out),
+            (Codec::BoolText { no, yes }, Value::Bool(b)) => {
+                bytes(tag::TEXT, if b { yes.as_bytes() } else { no.as_bytes() }, out);
+            }
+            (Codec::Decimal { .. }, Value::Decimal(digits)) => bytes(tag::DECIMAL, digits, out),
+            (Codec::UuidText { form }, Value::Uuid(uuid)) => {
+                scratch.clear();
+                uuid_text::write(&uuid, *form, scratch);
+                bytes(tag::TEXT, scratch, out);
+            }
+            (Codec::UuidBytes, Value::Uuid(uuid)) => bytes(tag::BYTES, &uuid, out),
+            (Codec::Date, Value::Date(days)) => bytes(tag::TEXT, datetime::format_date(days).as_bytes(), out),
+            (Codec::Timestamp { format }, Value::Timestamp(micros) | Value::TimestampTz(micros)) => {
+                scratch.clear();
+                datetime::format_timestamp(micros, format, scratch);
+                bytes(tag::TEXT, scratch, out);
+            }
+            (Codec::Json, Value::Json(text)) => json_cell(text, out),
+            (_, other) => foreign(other, out),
+        }
+    }
+}
+
+fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit> {
+    if memchr::memchr(0, text).is_some() {
+        return unfit("a NUL character, which PostgreSQL's text cannot hold");
+    }
+    let Ok(valid) = std::str::from_utf8(text) else {
+        return unfit("a text that is not valid UTF-8");
+    };
+    match chars_max {
+        Some(max) if text.len() > max as usize && valid.chars().count() > max as usize => {
+            unfit(format!("a text of {} characters; the column holds {max}", valid.chars().count()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fit_decimal(canonical: &[u8], limits: Option<(u32, u32)>) -> Result<(), Unfit> {
+    let (Some((precision, scale)), Some(parts)) = (limits, decimal::parts(canonical)) else { return Ok(()) };
+    if parts.scale() > u64::from(scale) || parts.integer_digits() > u64::from(precision.saturating_sub(scale)) {
+        return unfit(format!("a number with more digits than numeric({precision},{scale}) holds"));
+    }
+    Ok(())
+}
+
+fn number(value: Value<'_>, out: &mut Vec<u8>) -> bool {
+    match value {
+        Value::Int(i) => {
+            decimal::write_i64(i, out);
+            true
+        }
+        Value::Float(f) => decimal::write_f64(f, out),
+        _ => false,
+    }
+}
+
+fn int(value: i64, out: &mut Vec<u8>) {
+    out.push(tag::INT);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn float(value: f64, out: &mut Vec<u8>) {
+    out.push(tag::FLOAT);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// A payload with its tag and length; a long one by its digest (see `limits::DIGEST_INLINE_BYTES`).
+fn bytes(tag: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+    if payload.len() > crate::limits::DIGEST_INLINE_BYTES {
+        out.extend_from_slice(&digest::of_bytes(payload).to_le_bytes());
+    } else {
+        out.extend_from_slice(payload);
+    }
+}
+
+fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
+    let mut digits = Vec::with_capacity(24);
+    if number(value, &mut digits) {
+        bytes(tag::DECIMAL, &digits, out);
+    } else {
+        foreign(value, out);
+    }
+}
+
+fn json_cell(text: &[u8], out: &mut Vec<u8>) {
+    let mut canonical = Vec::with_capacity(text.len());
+    match crate::json::canonical(text, &mut canonical) {
+        Ok(()) => bytes(tag::JSON, &canonical, out),
+        Err(_) => bytes(tag::TEXT, text, out),
+    }
+}
+
+fn foreign(value: Value<'_>, out: &mut Vec<u8>) {
+    bytes(tag::FOREIGN, format!("{}:{}", value.class(), value.shown()).as_bytes(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn comes_back(codec: &Codec, value: Value<'_>) -> bool {
+        let (mut scratch, mut other) = (Vec::new(), Vec::new());
+        let Ok(encoded) = codec.encode(value, &mut scratch) else { return false };
+        let (mut source, mut target) = (Vec::new(), Vec::new());
+        codec.canonical_source(value, &mut source);
+        codec.canonical_target(encoded, &mut other, &mut target);
+        assert_eq!(source, target, "{codec:?} {value:?}");
+        true
+    }
+
+    #[test]
+    fn what_fits_comes_back() {
+        let stamp = TimeFormat {
+            separator: datetime::Separator::T,
+            fraction: datetime::Fraction::Fixed(3),
+            zone: datetime::Zone::Z,
+        };
+        for (codec, value) in [
+            (Codec::Int, Value::Int(i64::MIN)),
+            (Codec::Float, Value::Float(-0.0)),
+            (Codec::Float, Value::Float(f64::INFINITY)),
+            (Codec::Float, Value::Int(-(1 << 53))),
+            (Codec::BoolInt, Value::Int(1)),
+            (Codec::BoolText { no: "f".into(), yes: "t".into() }, Value::Text(b"f")),
+            (Codec::Decimal { limits: Some((5, 2)) }, Value::Float(123.45)),
+            (Codec::Decimal { limits: None }, Value::Float(1e300)),
+            (Codec::UuidText { form: UuidForm::UpperPlain }, Value::Text(b"0188D9C2AF007FFF0102030405060708")),
+            (Codec::UuidBytes, Value::Bytes(&[9; 16])),
+            (Codec::Date, Value::Text(b"2024-02-29")),
+            (Codec::Timestamp { format: stamp }, Value::Text(b"2024-02-29T12:00:00.120Z")),
+            (Codec::Json, Value::Text(b"{\"a\": [1, 2.0]}")),
+            (Codec::Text { chars_max: Some(2) }, Value::Text("éé".as_bytes())),
+        ] {
+            assert!(comes_back(&codec, value), "{codec:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (codec, value) in [
+            (Codec::Int, Value::Text(b"12abc")),
+            (Codec::Int, Value::Float(1.0)),
+            (Codec::Float, Value::Int((1 << 53) + 1)),
+            (Codec::BoolInt, Value::Int(2)),
+            (Codec::BoolText { no: "f".into(), yes: "t".into() }, Value::Text(b"")),
+            (Codec::Text { chars_max: None }, Value::Text(b"a\0")),
+            (Codec::Text { chars_max: None }, Value::Text(b"\xff")),
+            (Codec::Text { chars_max: Some(1) }, Value::Text(b"ab")),
+            (Codec::Text { chars_max: None }, Value::Bytes(b"ab")),
+            (Codec::Bytes, Value::Text(b"ab")),
+            (Codec::Decimal { limits: Some((5, 2)) }, Value::Float(1.234)),
+            (Codec::Decimal { limits: Some((5, 2)) }, Value::Int(1234)),
+            (Codec::Decimal { limits: None }, Value::Float(f64::NEG_INFINITY)),
+            (Codec::UuidText { form: UuidForm::LowerDashed }, Value::Text(b"0188d9c2af007fff0102030405060708")),
+            (Codec::UuidBytes, Value::Bytes(&[1; 15])),
+            (Codec::Date, Value::Text(b"0000-00-00")),
+            (Codec::Json, Value::Text(b"{")),
+        ] {
+            assert!(!comes_back(&codec, value), "{codec:?} {value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_comes_back_by_value(f in any::<f64>(), i in any::<i64>()) {
+            let codec = Codec::Decimal { limits: None };
+            if f.is_finite() {
+                prop_assert!(comes_back(&codec, Value::Float(f)));
+            }
+            prop_assert!(comes_back(&codec, Value::Int(i)));
+        }
+    }
+}

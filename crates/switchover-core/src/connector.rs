@@ -1,0 +1,338 @@
+//! What a connector must be: the traits, and their contract, which is longer than they are.
+//!
+//! All calls are pulled: nobody pushes, so the call itself is the back-pressure. All traits are
+//! object-safe and per batch, so that dynamic dispatch costs nothing measurable.
+//!
+//! **Batches.** A batch belongs to whoever holds it. `read` takes an empty one and gives it back
+//! filled, so that its memory is used again.
+//!
+//! **Durable.** When [`Writer::write`] returns `Ok`, its rows and its checkpoint are in one committed
+//! transaction (or, in a store without transactions, the rows can be read back and the checkpoint
+//! was written after them). The store may lose the newest commits in a crash of its own, but never
+//! a row without its checkpoint, nor a checkpoint without its rows.
+//!
+//! **Repetition.** `write` of a checkpoint that is already there returns [`Written::Already`] and
+//! changes nothing. [`Target::prepare`], [`Target::build`] and [`Target::discard`] may be called again at any
+//! time; what was done stays done. After a lost acknowledgement the engine asks
+//! [`Target::checkpoints`] before it writes again.
+//!
+//! **Order.** `claim` → `prepare` → `write`* → `build`* → reads; `discard` at any time.
+//!
+//! **Other stores.** A change feed is [`Source::capture`]; a store without transactions keeps its
+//! checkpoints in a side collection and says so by [`Target::transactional`]; the reverse direction
+//! is the same traits with the sides swapped, since a database implements both.
+
+use crate::census::ColumnCensus;
+use crate::chunk::{Checkpoint, KeyRange, LocatorValue};
+use crate::codec::Codec;
+use crate::error::{Error, Kind, Result};
+use crate::plan::{LogicalType, Plan, TablePlan};
+use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, View};
+use crate::value::{OwnedValue, Rows};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An opaque resume token of a store's history. The engine stores and compares it, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position(pub String);
+
+/// What to read of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadTable {
+    /// The table.
+    pub name: String,
+    /// Its columns, in the order wanted.
+    pub columns: Vec<String>,
+    /// How its rows are found.
+    pub locator: crate::schema::Locator,
+}
+
+/// One call of [`Snapshot::read`].
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// The table.
+    pub table: Arc<ReadTable>,
+    /// Which rows.
+    pub range: KeyRange,
+    /// Stop after the row that fills so many bytes.
+    pub budget_bytes: usize,
+}
+
+/// What [`Snapshot::read`] gives back.
+#[derive(Debug)]
+pub struct Batch {
+    /// The rows, in the order of their locators.
+    pub rows: Rows,
+    /// The last row's locator; `None` when there was no row.
+    pub last: Option<LocatorValue>,
+    /// Whether the range is exhausted.
+    pub done: bool,
+}
+
+/// Rows that break a rule.
+#[derive(Debug, Clone, Default)]
+pub struct Offenders {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, by locator.
+    pub first: Vec<LocatorValue>,
+}
+
+/// The side that data comes from.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The store without secrets.
+    fn label(&self) -> String;
+    /// What it holds. Reads the schema, not the rows.
+    async fn inspect(&self) -> Result<Catalog>;
+    /// One consistent read point, held until dropped.
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
+    /// The changes after a position.
+    async fn capture(&self, from: &Position) -> Result<Box<dyn ChangeFeed>> {
+        let _ = from;
+        Err(Error::new(Kind::Unsupported, "capture changes").store(self.label()))
+    }
+    /// The newest position.
+    async fn head(&self) -> Result<Position> {
+        Err(Error::new(Kind::Unsupported, "read the newest position").store(self.label()))
+    }
+    /// Makes the store refuse writes, and gives the position behind the last one.
+    async fn fence(&self) -> Result<Position> {
+        Err(Error::new(Kind::Unsupported, "fence the store").store(self.label()))
+    }
+}
+
+/// One consistent read point of a store.
+#[async_trait]
+pub trait Snapshot: Send + Sync {
+    /// Its position.
+    fn position(&self) -> Position;
+    /// The next rows of a range, into `rows`.
+    async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch>;
+    /// Rows of `table` whose foreign key has no parent, at most `limit` of them listed.
+    async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders>;
+    /// Rows of `table` that are equal in `columns` under the collations given here to another row.
+    async fn duplicates(&self, table: &Table, columns: &[(String, String)], limit: usize) -> Result<Offenders>;
+    /// The columns of the named rows, in their order; a row that is gone is `None`.
+    async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>>;
+}
+
+/// A store's changes in order.
+#[async_trait]
+pub trait ChangeFeed: Send {
+    /// The next changes, with the position behind them; waits when there is none.
+    async fn next(&mut self) -> Result<ChangeBatch>;
+}
+
+/// Changes of one read, made durable together.
+#[derive(Debug)]
+pub struct ChangeBatch {
+    /// The position behind the last change.
+    pub upto: Position,
+    /// By table of the plan: rows as they are now, and keys that are gone.
+    pub tables: Vec<(usize, Rows, Vec<LocatorValue>)>,
+}
+
+/// How a column should be carried over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The target's type.
+    pub r#type: LogicalType,
+    /// How values are carried over.
+    pub codec: Codec,
+    /// Why.
+    pub why: String,
+}
+
+/// A column as the target's expressions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeColumn {
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Its type on the target.
+    pub r#type: LogicalType,
+    /// Its collation on the source.
+    pub collation: String,
+}
+
+/// What a target's language can say. Pure: no call touches the store.
+///
+/// Every `translate_*` gives the target's SQL when the meaning is the same for every row, or the
+/// reason why it is left out. It never approximates.
+pub trait Dialect: Send + Sync {
+    /// Bytes of the longest name.
+    fn identifier_bytes_max(&self) -> usize;
+    /// Columns of the widest table.
+    fn columns_max(&self) -> usize;
+    /// The type and codec of a column, from its declaration and what it holds.
+    fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice;
+    /// A default.
+    fn translate_default(&self, column: &Column, ty: LogicalType) -> Result<String, String>;
+    /// A generated column's expression.
+    fn translate_generated(&self, generated: &Generated, ty: LogicalType, scope: &[ScopeColumn]) -> Result<String, String>;
+    /// A CHECK condition.
+    fn translate_check(&self, check: &crate::expr::Expr, scope: &[ScopeColumn]) -> Result<String, String>;
+    /// An index: its parts and its predicate.
+    fn translate_index(&self, index: &Index, scope: &[ScopeColumn]) -> Result<(Vec<String>, Option<String>), String>;
+    /// A view's query, given all tables that are moved.
+    fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String>;
+}
+
+/// What a target holds before the run.
+#[derive(Debug, Clone, Default)]
+pub struct TargetState {
+    /// The store.
+    pub store: StoreInfo,
+    /// Whether the schema exists.
+    pub schema_exists: bool,
+    /// Tables, views, sequences, types in it, as `kind name`, other than a run's own.
+    pub objects: Vec<String>,
+    /// The run that made what is there, when one did.
+    pub run: Option<String>,
+    /// Bytes free on the target's disk, where it can be known.
+    pub free_bytes: Option<u64>,
+    /// What the role lacks, in words; empty when it lacks nothing.
+    pub missing_rights: Vec<String>,
+}
+
+/// Whether a chunk was written now or had been before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Now.
+    Now,
+    /// It was there already: nothing was changed.
+    Already,
+}
+
+/// A value or row that went to the quarantine table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The row's locator on the source.
+    pub locator: LocatorValue,
+    /// The column on the source; every column of the row is listed when the row is left out.
+    pub column: String,
+    /// The value, exactly.
+    pub value: OwnedValue,
+    /// Whether the whole row was left out.
+    pub whole_row: bool,
+    /// Why.
+    pub why: String,
+}
+
+/// A step that follows the copy: an index, a key, a sequence. In one transaction with its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildStep {
+    /// Its identity within the plan.
+    pub id: String,
+    /// The table, by index in the plan; views have none.
+    pub table: Option<usize>,
+    /// Steps of a stage run side by side; a stage begins when the one before is done.
+    pub stage: BuildStage,
+    /// What it makes, for people.
+    pub what: String,
+    /// The statement.
+    pub sql: String,
+}
+
+/// The stages after the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BuildStage {
+    /// Primary keys, unique constraints and indexes, as soon as their table is copied.
+    Indexes,
+    /// Foreign keys: they need the parents' keys.
+    ForeignKeys,
+    /// Sequences, statistics, views.
+    Finish,
+}
+
+/// The side that data goes to.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// The store without secrets.
+    fn label(&self) -> String;
+    /// What its language can say.
+    fn dialect(&self) -> &dyn Dialect;
+    /// Whether rows and checkpoint commit together.
+    fn transactional(&self) -> bool;
+    /// What is there.
+    async fn inspect(&self, schema: &str) -> Result<TargetState>;
+    /// Takes the target for a run, against every other process, until dropped. `Busy` when taken.
+    async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>>;
+    /// Makes the schema, the tables and the run's own records, all or nothing.
+    async fn prepare(&self, plan: &Plan, run: &str) -> Result<()>;
+    /// A stream of its own into the target.
+    async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>>;
+    /// Everything that was copied.
+    async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>>;
+    /// The steps after the copy.
+    fn build_steps(&self, plan: &Plan) -> Vec<BuildStep>;
+    /// Carries out one of them, once.
+    async fn build(&self, plan: &Plan, run: &str, step: &BuildStep) -> Result<()>;
+    /// Readers that together see every row of the table once, at one point in time.
+    async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>>;
+    /// The quarantine's entries for a table.
+    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
+    /// What the store itself says: row counts, and constraints that are not there or not valid.
+    async fn audit(&self, plan: &Plan) -> Result<Audit>;
+    /// Replaces or removes single rows by key, for `--repair`.
+    async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()>;
+    /// Removes exactly what the run made. `false` when there was nothing of it.
+    async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
+}
+
+/// Holds a target for a run. Dropping it releases.
+#[async_trait]
+pub trait Claim: Send + Sync {
+    /// Whether it still holds.
+    async fn check(&self) -> Result<()>;
+}
+
+/// One stream into the target.
+#[async_trait]
+pub trait Writer: Send {
+    /// Writes a chunk and its checkpoint in one transaction. Rows are the source's; the plan's
+    /// codecs turn them into the target's. Rows named in `left_out` (by index) are not written,
+    /// and cells in `as_null` are written as NULL; both are in `quarantine`.
+    async fn write(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written>;
+    /// Applies changes and moves the durable position, in one transaction.
+    async fn apply(&mut self, changes: &ChangeBatch) -> Result<Position> {
+        let _ = changes;
+        Err(Error::new(Kind::Unsupported, "apply changes"))
+    }
+}
+
+/// What [`Writer::write`] writes.
+#[derive(Debug)]
+pub struct ChunkWrite<'a> {
+    /// The rows as the source holds them, fields in the order of the plan's copied columns.
+    pub rows: &'a Rows,
+    /// The record of it.
+    pub checkpoint: &'a Checkpoint,
+    /// Values and rows that go to quarantine.
+    pub quarantine: &'a [Quarantined],
+    /// Cells, by row and field, that are NULL on the target because they are in quarantine.
+    pub as_null: &'a std::collections::BTreeSet<(usize, usize)>,
+    /// Rows that are in quarantine.
+    pub left_out: &'a std::collections::BTreeSet<usize>,
+}
+
+/// Reads a part of a target's table.
+#[async_trait]
+pub trait Reader: Send {
+    /// The next rows with the target's own values; `None` at the end.
+    async fn next(&mut self, rows: Rows) -> Result<Option<Rows>>;
+}
+
+/// What the store itself says about the tables of a plan.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Audit {
+    /// Rows by table, in the plan's order.
+    pub rows: Vec<u64>,
+    /// Constraints and indexes that are missing or not valid, in words.
+    pub faults: Vec<String>,
+    /// Foreign keys and unique constraints that the store holds as valid.
+    pub constraints_valid: u64,
+}

@@ -1,0 +1,205 @@
+//! JSON by value: whether `jsonb` can hold a text without loss, and one canonical form in which two
+//! texts are equal exactly when their values are.
+//!
+//! What `jsonb` would lose or refuse is an [`Unfit`] with its reason: `\u0000`, lone surrogates,
+//! duplicate keys (it keeps the last), numbers outside `numeric`, nesting beyond the reader's limit.
+//! The canonical form sorts keys by bytes and writes numbers as [`crate::decimal`] does.
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why `jsonb` cannot hold a text as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit(pub String);
+
+/// The most digits PostgreSQL's `numeric` holds before the decimal point (its documentation, 8.1.2).
+const NUMERIC_INTEGER_DIGITS_MAX: u64 = 131_072;
+/// The most digits it holds behind it.
+const NUMERIC_SCALE_MAX: u64 = 16_383;
+/// A `jsonb` string, array or object ends at 2^28 - 1 bytes (`JENTRY_OFFLENMASK`).
+const JSONB_BYTES_MAX: usize = (1 << 28) - 1;
+/// Levels of nesting that are read, as in `serde_json`'s own reader.
+const DEPTH_MAX: usize = 127;
+
+/// Appends the canonical form of a JSON text.
+pub fn canonical(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+    if text.len() > JSONB_BYTES_MAX {
+        return Err(Unfit(format!("{} bytes; jsonb ends at {JSONB_BYTES_MAX}", text.len())));
+    }
+    let raw: &RawValue =
+        serde_json::from_slice(text).map_err(|error| Unfit(format!("not valid JSON: {error}")))?;
+    node(raw, 0, out)
+}
+
+fn node(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    if depth > DEPTH_MAX {
+        return Err(Unfit(format!("nested deeper than {DEPTH_MAX} levels")));
+    }
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let Entries(mut entries) = read(text)?;
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            if let Some(pair) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(Unfit(format!("the key {:?} occurs twice; jsonb keeps the last", pair[0].0)));
+            }
+            out.push(b'{');
+            for (key, value) in &entries {
+                string(key, out)?;
+                node(value, depth + 1, out)?;
+            }
+            out.push(b'}');
+        }
+        Some(b'[') => {
+            let Items(items) = read(text)?;
+            out.push(b'[');
+            for item in &items {
+                node(item, depth + 1, out)?;
+            }
+            out.push(b']');
+        }
+        Some(b'"') => {
+            let value: Cow<'_, str> = read(text)?;
+            string(&value, out)?;
+        }
+        Some(b't' | b'f' | b'n') => out.extend_from_slice(text.as_bytes()),
+        _ => number(text, out)?,
+    }
+    out.push(b',');
+    Ok(())
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Unfit> {
+    serde_json::from_str(text).map_err(|error| Unfit(format!("not valid JSON for jsonb: {error}")))
+}
+
+fn string(value: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    if value.contains('\0') {
+        return Err(Unfit("a string holds \\u0000, which jsonb refuses".into()));
+    }
+    out.extend_from_slice(value.len().to_string().as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(value.as_bytes());
+    Ok(())
+}
+
+fn number(text: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    let mut digits = Vec::new();
+    let fits = crate::decimal::parse(text.as_bytes(), &mut digits)
+        && crate::decimal::parts(&digits).is_some_and(|parts| {
+            parts.integer_digits() <= NUMERIC_INTEGER_DIGITS_MAX && parts.scale() <= NUMERIC_SCALE_MAX
+        });
+    if !fits {
+        return Err(Unfit(format!("the number {text} is outside the range of numeric")));
+    }
+    out.extend_from_slice(&digits);
+    Ok(())
+}
+
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Entries<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Read)
+    }
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(Read)
+    }
+}
+
+impl From<Unfit> for String {
+    fn from(unfit: Unfit) -> String {
+        unfit.0
+    }
+}
+
+impl de::StdError for Unfit {}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(text: &str) -> Result<Vec<u8>, Unfit> {
+        let mut out = Vec::new();
+        canonical(text.as_bytes(), &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn equal_values_have_one_form() {
+        for [a, b] in [
+            [r#"{"b":1, "a":[1.0,2e2]}"#, r#"{"a":[1,200],"b":1.00}"#],
+            [r#""é""#, r#""\u00e9""#],
+            [r#""😀""#, r#""\ud83d\ude00""#],
+            [" null ", "null"],
+        ] {
+            assert_eq!(form(a), form(b));
+            assert!(form(a).is_ok());
+        }
+        for [a, b] in
+            [["[1,2]", "[12]"], [r#"["a","b"]"#, r#"["ab"]"#], ["1", r#""1""#], ["{}", "[]"], ["[[]]", "[[],[]]"]]
+        {
+            assert_ne!(form(a), form(b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_jsonb_would_lose_is_refused() {
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#""\u0000""#,
+            r#""\ud800""#,
+            "1e200000",
+            "1e-20000",
+            "{",
+            "",
+            "NaN",
+            "{'a':1}",
+            r#"{"a\u0000":1}"#,
+        ] {
+            assert!(form(bad).is_err(), "{bad}");
+        }
+        assert!(form("1e400").is_ok());
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert!(form(&deep).is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! Every bound of the project that more than one part must agree on, with its reason.
+//!
+//! A bound that only one module needs stands in that module. Units come last in the name.
+
+/// Bytes of row data that one chunk carries: large enough that a commit's round trip and flush are
+/// noise beside the rows, small enough that two streams with one chunk each in hand and one in
+/// flight stay far below the memory limit.
+pub const CHUNK_BYTES: usize = 4 << 20;
+
+/// The default of `--memory-limit`, resident, for the whole process.
+pub const MEMORY_BYTES_DEFAULT: u64 = 100 << 20;
+
+/// A PostgreSQL field ends at 1 GiB less its header; so does a SQLite string by default.
+pub const FIELD_BYTES_MAX: usize = (1 << 30) - 64;
+
+/// A value longer than this enters a row's digest as its own digest, so that neither side has to
+/// hold a second copy of it.
+pub const DIGEST_INLINE_BYTES: usize = 64 << 10;
+
+/// Differences and refusals that are listed one by one; the rest is counted.
+pub const LISTED_MAX: usize = 100;
+
+/// Buckets of a table's digest. 1,024 sums of 128 bits are 24 KiB a table, and one differing row in
+/// a million leaves a thousand candidates for the drill-down.
+pub const DIGEST_BUCKETS: usize = 1024;
+
+/// Row identities that the drill-down holds at a time (32 bytes each and a map's overhead).
+pub const DRILL_ROWS_MAX: usize = 200_000;
+
+/// Escaped bytes of a value that a message shows.
+pub const SHOWN_BYTES: usize = 48;
+
+/// Columns PostgreSQL allows in a table (`MaxHeapAttributeNumber`).
+pub const POSTGRES_COLUMNS_MAX: usize = 1600;

@@ -1,0 +1,413 @@
+//! The plan: everything that will be done, decided before anything is written.
+//!
+//! It is a JSON document that a person can read, edit and give back. The dry run, the migration
+//! and the verification all start from it; nothing is decided later. [`Plan::fingerprint`] ties it
+//! to the source that it was made for.
+
+use crate::census::ColumnCensus;
+use crate::codec::Codec;
+use crate::names::Naming;
+use crate::schema::{Locator, StoreInfo};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The version of the plan's format. A reader refuses any other.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What to do with a value, row or key that the target cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Refuse the migration, and name it.
+    #[default]
+    Refuse,
+    /// Move it to the quarantine table, exactly, and put NULL in its place (or leave the row out).
+    Quarantine,
+}
+
+/// A column's type, free of any store's spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogicalType {
+    /// Truth values.
+    Bool,
+    /// 64-bit integers.
+    Int8,
+    /// Binary64.
+    Float8,
+    /// Decimal numbers, with precision and scale where limited.
+    Numeric(Option<(u32, u32)>),
+    /// Text.
+    Text,
+    /// Text of at most so many characters.
+    Varchar(u32),
+    /// Bytes.
+    Bytea,
+    /// UUIDs.
+    Uuid,
+    /// Dates.
+    Date,
+    /// Timestamps without a zone.
+    Timestamp,
+    /// Instants.
+    TimestampTz,
+    /// JSON by value.
+    Jsonb,
+}
+
+impl fmt::Display for LogicalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogicalType::Bool => f.write_str("boolean"),
+            LogicalType::Int8 => f.write_str("bigint"),
+            LogicalType::Float8 => f.write_str("double precision"),
+            LogicalType::Numeric(None) => f.write_str("numeric"),
+            LogicalType::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
+            LogicalType::Text => f.write_str("text"),
+            LogicalType::Varchar(chars) => write!(f, "varchar({chars})"),
+            LogicalType::Bytea => f.write_str("bytea"),
+            LogicalType::Uuid => f.write_str("uuid"),
+            LogicalType::Date => f.write_str("date"),
+            LogicalType::Timestamp => f.write_str("timestamp"),
+            LogicalType::TimestampTz => f.write_str("timestamptz"),
+            LogicalType::Jsonb => f.write_str("jsonb"),
+        }
+    }
+}
+
+impl FromStr for LogicalType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, rest)) => (name, Some(rest.strip_suffix(')').ok_or("a closing bracket is missing")?)),
+            None => (text, None),
+        };
+        let numbers: Vec<u32> = match arguments {
+            Some(list) => list
+                .split(',')
+                .map(|number| number.trim().parse::<u32>().map_err(|_| format!("'{number}' is no length")))
+                .collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        Ok(match (name.trim(), numbers.as_slice()) {
+            ("boolean", []) => LogicalType::Bool,
+            ("bigint", []) => LogicalType::Int8,
+            ("double precision", []) => LogicalType::Float8,
+            ("numeric", []) => LogicalType::Numeric(None),
+            ("numeric", [precision, scale]) => LogicalType::Numeric(Some((*precision, *scale))),
+            ("text", []) => LogicalType::Text,
+            ("varchar", [chars]) => LogicalType::Varchar(*chars),
+            ("bytea", []) => LogicalType::Bytea,
+            ("uuid", []) => LogicalType::Uuid,
+            ("date", []) => LogicalType::Date,
+            ("timestamp", []) => LogicalType::Timestamp,
+            ("timestamptz", []) => LogicalType::TimestampTz,
+            ("jsonb", []) => LogicalType::Jsonb,
+            _ => return Err(format!("'{text}' is no column type of a plan")),
+        })
+    }
+}
+
+impl Serialize for LogicalType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogicalType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the caller asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanOptions {
+    /// The schema (or namespace) on the target.
+    pub schema: String,
+    /// What becomes of names.
+    #[serde(default)]
+    pub names: Naming,
+    /// What to do with values that the target cannot hold.
+    #[serde(default)]
+    pub policy: Policy,
+    /// The same for single columns, as `table.column`; it overrides `policy`.
+    #[serde(default)]
+    pub column_policy: std::collections::BTreeMap<String, Policy>,
+    /// Tables to take, as globs; empty takes all.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Tables to leave, as globs.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+/// Everything that will be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: u32,
+    /// The version of the program that made it.
+    pub made_by: String,
+    /// When, in RFC 3339.
+    pub made_at: String,
+    /// What was asked for.
+    pub options: PlanOptions,
+    /// The source as it was found.
+    pub source: Fingerprint,
+    /// The target as it was found.
+    pub target: StoreInfo,
+    /// The tables, parents before children where there is no cycle.
+    pub tables: Vec<TablePlan>,
+    /// Views that translate, as statements.
+    pub views: Vec<ViewPlan>,
+    /// What becomes of every object, and why.
+    pub outcomes: Vec<Outcome>,
+    /// What the target cannot hold. A plan with refusals is not carried out.
+    pub refusals: Vec<Refusal>,
+    /// Disk: what is needed against what there is.
+    pub disk: DiskPlan,
+    /// The estimated time of the whole migration.
+    pub estimate_s: f64,
+}
+
+/// What a source was when it was planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The store.
+    pub store: StoreInfo,
+    /// The digest of its schema.
+    pub schema_hash: String,
+    /// The digest of all its content, by which a later change is noticed.
+    pub content_hash: String,
+    /// Rows in all tables that are moved.
+    pub rows: u64,
+    /// Bytes of payload in them.
+    pub bytes: u64,
+}
+
+/// What becomes of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Rows at planning time.
+    pub rows: u64,
+    /// Bytes of payload at planning time.
+    pub bytes: u64,
+    /// How the source finds its rows.
+    pub locator: Locator,
+    /// Its columns.
+    pub columns: Vec<ColumnPlan>,
+    /// Its primary key.
+    pub primary_key: Option<KeyPlan>,
+    /// Its unique constraints.
+    pub uniques: Vec<KeyPlan>,
+    /// Its indexes.
+    pub indexes: Vec<IndexPlan>,
+    /// Its foreign keys.
+    pub foreign_keys: Vec<ForeignKeyPlan>,
+    /// Its checks.
+    pub checks: Vec<CheckPlan>,
+}
+
+impl TablePlan {
+    /// The fields, by index, that identify a row on both sides; empty when there is no key.
+    pub fn key_fields(&self) -> Vec<usize> {
+        let Some(key) = &self.primary_key else { return Vec::new() };
+        let find = |name: &String| self.columns.iter().position(|column| column.target == *name);
+        key.columns.iter().map(find).collect::<Option<Vec<usize>>>().unwrap_or_default()
+    }
+
+    /// Whether a value of this table may have to be quarantined.
+    pub fn has_exceptions(&self) -> bool {
+        self.columns.iter().any(|column| column.exceptions > 0)
+    }
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnPlan {
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Its declared type on the source.
+    pub declared: String,
+    /// Its type on the target.
+    pub r#type: LogicalType,
+    /// How values are carried over.
+    #[serde(flatten)]
+    pub codec: Codec,
+    /// Whether it refuses NULL.
+    pub not_null: bool,
+    /// Its default, as the target's SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Its expression on the target; such a column is verified, not copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
+    /// The next value, when the target numbers it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_next: Option<i64>,
+    /// What to do with a value that does not fit.
+    pub policy: Policy,
+    /// Values that do not fit.
+    pub exceptions: u64,
+    /// Why this type.
+    pub why: String,
+    /// What the cells hold.
+    pub census: ColumnCensus,
+}
+
+/// A primary key or a unique constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPlan {
+    /// The constraint's name on the target.
+    pub name: String,
+    /// Its columns on the target.
+    pub columns: Vec<String>,
+}
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPlan {
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub name: String,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// Its parts, as the target's SQL.
+    pub parts: Vec<String>,
+    /// Its predicate, as the target's SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<String>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKeyPlan {
+    /// The constraint's name on the target.
+    pub name: String,
+    /// The child's columns on the target.
+    pub columns: Vec<String>,
+    /// The parent on the target.
+    pub parent: String,
+    /// Its columns on the target.
+    pub parent_columns: Vec<String>,
+    /// What a delete of the parent does.
+    pub on_delete: String,
+    /// What a change of its key does.
+    pub on_update: String,
+    /// Whether it can wait until commit.
+    pub deferrable: bool,
+    /// Whether it waits until commit unless told otherwise.
+    pub initially_deferred: bool,
+    /// Rows without a parent, at planning time.
+    pub orphans: u64,
+}
+
+/// A check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckPlan {
+    /// The constraint's name on the target.
+    pub name: String,
+    /// Its condition, as the target's SQL.
+    pub sql: String,
+}
+
+/// A view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewPlan {
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub name: String,
+    /// Its query, as the target's SQL.
+    pub sql: String,
+}
+
+/// What becomes of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What it is: `table`, `column`, `index` and so on.
+    pub kind: String,
+    /// Its name on the source, with its table's where it has one.
+    pub name: String,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Why, or as what.
+    pub why: String,
+}
+
+/// What becomes of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is there with the same meaning.
+    Moved,
+    /// It is there in another form, which `why` describes.
+    Changed,
+    /// It is not there; `why` says why.
+    LeftOut,
+}
+
+/// Something that the target cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The table on the source.
+    pub table: String,
+    /// The row, as `name=value`; empty when it concerns all rows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// The column; empty when it concerns the row or the table.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub column: String,
+    /// The value's first bytes, escaped.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// Why.
+    pub why: String,
+    /// What the user can do.
+    pub hint: String,
+}
+
+/// Disk: bytes needed against bytes there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// Bytes that the backup takes.
+    pub backup_needed_bytes: u64,
+    /// Bytes free where it goes.
+    pub backup_free_bytes: Option<u64>,
+    /// Bytes that the target will take, with indexes and write-ahead log.
+    pub target_needed_bytes: u64,
+    /// Bytes free on the target, where it is on this machine and tells.
+    pub target_free_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_back_as_written() {
+        for ty in [
+            LogicalType::Numeric(Some((10, 2))),
+            LogicalType::Varchar(160),
+            LogicalType::Float8,
+            LogicalType::TimestampTz,
+            LogicalType::Numeric(None),
+        ] {
+            assert_eq!(ty.to_string().parse(), Ok(ty));
+        }
+        for bad in ["int", "varchar", "numeric(1", "numeric(x,1)", ""] {
+            assert!(bad.parse::<LogicalType>().is_err(), "{bad}");
+        }
+    }
+}
