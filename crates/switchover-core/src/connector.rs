@@ -327,7 +327,7 @@ pub trait Reader: Send {
 }
 
 /// What the store itself says about the tables of a plan.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Rows by table, in the plan's order.
     pub rows: Vec<u64>,
