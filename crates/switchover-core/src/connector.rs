@@ -84,8 +84,6 @@ pub struct Offenders {
 pub trait Source: Send + Sync {
     /// The store without secrets.
     fn label(&self) -> String;
-    /// What it holds. Reads the schema, not the rows.
-    async fn inspect(&self) -> Result<Catalog>;
     /// One consistent read point, held until dropped.
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
     /// The changes after a position.
@@ -108,6 +106,8 @@ pub trait Source: Send + Sync {
 pub trait Snapshot: Send + Sync {
     /// Its position.
     fn position(&self) -> Position;
+    /// What the store holds at this point. Reads the schema, not the rows.
+    async fn catalog(&self) -> Result<Catalog>;
     /// The next rows of a range, into `rows`.
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch>;
     /// Rows of `table` whose foreign key has no parent, at most `limit` of them listed.
