@@ -1,1 +1,4 @@
-//! placeholder
+//! The stores that Switchover moves data between: a module each, and none imports another.
+
+pub mod postgres;
+pub mod sqlite;

@@ -77,9 +77,12 @@ impl Kind {
             | Kind::Refused
             | Kind::Changed
             | Kind::Exhausted => Remedy::Fix,
-            Kind::Corrupt | Kind::Different | Kind::Rejected | Kind::Io | Kind::Interrupted | Kind::Internal => {
-                Remedy::Halt
-            }
+            Kind::Corrupt
+            | Kind::Different
+            | Kind::Rejected
+            | Kind::Io
+            | Kind::Interrupted
+            | Kind::Internal => Remedy::Halt,
             Kind::Ambiguous => Remedy::Investigate,
         }
     }
@@ -125,7 +128,8 @@ pub struct Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [("", &self.store), ("table ", &self.table), ("row ", &self.key), ("column ", &self.column)];
+        let parts =
+            [("", &self.store), ("table ", &self.table), ("row ", &self.key), ("column ", &self.column)];
         let mut first = true;
         for (label, part) in parts {
             if !part.is_empty() {

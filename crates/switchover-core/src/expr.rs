@@ -25,6 +25,8 @@ pub enum Expr {
     Bool(bool),
     /// A column of the table that the expression belongs to.
     Column(String),
+    /// A column of one of a view's tables: the name that the table has in the view, the column.
+    Qualified(String, String),
     /// The present time as a keyword.
     Now(NowKind),
     /// A prefix operator.
@@ -127,4 +129,52 @@ pub enum BinaryOp {
     JsonGet,
     /// `->>`
     JsonGetText,
+}
+
+/// How SQLite converts a value that meets a column of a declared type, on the way into the column
+/// and into a comparison with it. A renderer needs it to know that `code = '10'` compares text with
+/// text only where the column does not turn '10' into the number 10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Affinity {
+    /// Numbers become text.
+    Text,
+    /// Text that looks like a number becomes one; a real with an integral value becomes an integer.
+    Numeric,
+    /// As [`Affinity::Numeric`]; they differ only in a CAST.
+    Integer,
+    /// As [`Affinity::Numeric`], and integers become reals.
+    Real,
+    /// Nothing is converted: BLOB, or no declared type, or ANY in a STRICT table.
+    Blob,
+}
+
+impl Affinity {
+    /// The affinity of a declared type outside STRICT tables: SQLite's five substring rules, in
+    /// their order.
+    #[must_use]
+    pub fn of_declared(declared: &str) -> Self {
+        let upper = declared.to_ascii_uppercase();
+        let has = |part: &str| upper.contains(part);
+        if has("INT") {
+            Self::Integer
+        } else if has("CHAR") || has("CLOB") || has("TEXT") {
+            Self::Text
+        } else if upper.trim().is_empty() || has("BLOB") {
+            Self::Blob
+        } else if has("REAL") || has("FLOA") || has("DOUB") {
+            Self::Real
+        } else {
+            Self::Numeric
+        }
+    }
+
+    /// True where text that looks like a number is turned into the number.
+    #[must_use]
+    pub fn is_numeric(self) -> bool {
+        match self {
+            Self::Numeric | Self::Integer | Self::Real => true,
+            Self::Text | Self::Blob => false,
+        }
+    }
 }

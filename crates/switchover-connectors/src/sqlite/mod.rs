@@ -1,0 +1,4 @@
+//! SQLite.
+
+pub mod ddl;
+pub mod quote;
