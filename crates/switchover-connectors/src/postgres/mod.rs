@@ -1,3 +1,5 @@
 //! PostgreSQL.
 
-pub mod quote;
+mod copy_decode;
+mod copy_encode;
+mod types;

@@ -1,4 +1,12 @@
 //! SQLite.
 
+pub mod config;
 pub mod ddl;
+pub mod error;
+mod fetch;
+mod inspect;
+pub mod open;
 pub mod quote;
+mod read;
+mod rules;
+pub mod source;

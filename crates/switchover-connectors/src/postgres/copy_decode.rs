@@ -1,0 +1,235 @@
+//! COPY's binary format back into rows, with the target's own values.
+//!
+//! The types are the plan's: the reader selects the columns by name and the server sends their
+//! binary forms. A field that does not have the form of its type is an error, never a guess.
+
+use super::copy_encode::{EPOCH_DAYS, EPOCH_MICROS, HEADER, JSONB_VERSION};
+use bytes::{Buf, Bytes, BytesMut};
+use switchover_core::decimal;
+use switchover_core::plan::LogicalType;
+use switchover_core::value::{Rows, Value};
+use switchover_core::{Error, Kind, Result};
+
+/// Takes messages of a COPY stream and appends whole rows.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    types: Vec<LogicalType>,
+    started: bool,
+    finished: bool,
+    partial: BytesMut,
+    digits: Vec<u8>,
+}
+
+impl Decoder {
+    pub(super) fn new(types: Vec<LogicalType>) -> Decoder {
+        Decoder { types, started: false, finished: false, partial: BytesMut::new(), digits: Vec::new() }
+    }
+
+    /// Whether the stream ended as it should.
+    pub(super) fn is_complete(&self) -> bool {
+        self.finished && self.partial.is_empty()
+    }
+
+    /// Takes one message. The server sends a row a message, but the protocol does not promise it.
+    pub(super) fn message(&mut self, message: Bytes, rows: &mut Rows) -> Result<()> {
+        if self.partial.is_empty() {
+            let mut slice = &message[..];
+            let used = self.consume(&mut slice, rows)?;
+            self.partial.extend_from_slice(&message[used..]);
+        } else {
+            self.partial.extend_from_slice(&message);
+            let whole = std::mem::take(&mut self.partial).freeze();
+            let used = self.consume(&mut &whole[..], rows)?;
+            self.partial.extend_from_slice(&whole[used..]);
+        }
+        Ok(())
+    }
+
+    /// Consumes as many whole items as there are, and tells how many bytes they took.
+    fn consume(&mut self, input: &mut &[u8], rows: &mut Rows) -> Result<usize> {
+        let all = input.len();
+        if !self.started {
+            if input.len() < HEADER.len() {
+                return Ok(0);
+            }
+            if input[..11] != HEADER[..11] {
+                return Err(malformed("the stream does not begin with COPY's signature"));
+            }
+            let extension = u32::from_be_bytes([input[15], input[16], input[17], input[18]]) as usize;
+            if input.len() < HEADER.len() + extension {
+                return Ok(0);
+            }
+            input.advance(HEADER.len() + extension);
+            self.started = true;
+        }
+        let mut used = all - input.len();
+        while input.len() >= 2 && !self.finished {
+            match i16::from_be_bytes([input[0], input[1]]) {
+                -1 => {
+                    self.finished = true;
+                    input.advance(2);
+                }
+                count if usize::try_from(count) == Ok(self.types.len()) => {
+                    let Some(length) = tuple_length(&input[2..], self.types.len()) else { break };
+                    let mut tuple = &input[2..2 + length];
+                    for index in 0..self.types.len() {
+                        let ty = self.types[index];
+                        self.field(&mut tuple, ty, rows)?;
+                    }
+                    input.advance(2 + length);
+                }
+                count => return Err(malformed(format!("a row of {count} fields where {} were asked for", self.types.len()))),
+            }
+            used = all - input.len();
+        }
+        Ok(used)
+    }
+
+    fn field(&mut self, tuple: &mut &[u8], ty: LogicalType, rows: &mut Rows) -> Result<()> {
+        let length = tuple.get_i32();
+        if length < 0 {
+            rows.push(Value::Null);
+            return Ok(());
+        }
+        let (bytes, rest) = tuple.split_at(length as usize);
+        *tuple = rest;
+        let wrong = || malformed(format!("a field of {length} bytes is no {ty}"));
+        let value = match ty {
+            LogicalType::Text | LogicalType::Varchar(_) => Value::Text(bytes),
+            LogicalType::Bytea => Value::Bytes(bytes),
+            LogicalType::Int8 => Value::Int(i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)),
+            LogicalType::Float8 => Value::Float(f64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)),
+            LogicalType::Bool => match bytes {
+                [0] => Value::Bool(false),
+                [1] => Value::Bool(true),
+                _ => return Err(wrong()),
+            },
+            LogicalType::Uuid => Value::Uuid(bytes.try_into().map_err(|_| wrong())?),
+            LogicalType::Date => {
+                let days = i32::from_be_bytes(bytes.try_into().map_err(|_| wrong())?);
+                // Infinite dates are the type's extremes: they saturate and so stay unlike any other.
+                Value::Date(days.saturating_add(EPOCH_DAYS))
+            }
+            LogicalType::Timestamp | LogicalType::TimestampTz => {
+                let micros = i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?).saturating_add(EPOCH_MICROS);
+                if ty == LogicalType::Timestamp { Value::Timestamp(micros) } else { Value::TimestampTz(micros) }
+            }
+            LogicalType::Jsonb => match bytes.split_first() {
+                Some((&JSONB_VERSION, text)) => Value::Json(text),
+                _ => return Err(wrong()),
+            },
+            LogicalType::Numeric(_) => {
+                self.digits.clear();
+                numeric(bytes, &mut self.digits).ok_or_else(wrong)?;
+                Value::Decimal(&self.digits)
+            }
+        };
+        rows.push(value);
+        Ok(())
+    }
+}
+
+/// The bytes of a tuple's fields, when all of them are there.
+fn tuple_length(input: &[u8], fields: usize) -> Option<usize> {
+    let mut at = 0usize;
+    for _ in 0..fields {
+        let head = input.get(at..at + 4)?;
+        let length = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        at += 4 + usize::try_from(length).unwrap_or(0);
+    }
+    (at <= input.len()).then_some(at)
+}
+
+fn malformed(detail: impl Into<String>) -> Error {
+    Error::new(Kind::Internal, "read rows of the target").detail(detail)
+}
+
+/// A `numeric` as its canonical decimal form; `NaN` and infinities as words, which no number equals.
+fn numeric(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if bytes.len() < 8 {
+        return None;
+    }
+    let (count, weight, sign, _scale) = (bytes.get_i16(), bytes.get_i16(), bytes.get_u16(), bytes.get_i16());
+    let negative = match sign {
+        0x0000 => false,
+        0x4000 => true,
+        0xC000 => return special(b"NaN", out),
+        0xD000 => return special(b"Infinity", out),
+        0xF000 => return special(b"-Infinity", out),
+        _ => return None,
+    };
+    if bytes.len() != usize::try_from(count).ok()? * 2 {
+        return None;
+    }
+    let mut digits = Vec::with_capacity(bytes.len() * 2);
+    while bytes.has_remaining() {
+        let group = bytes.get_u16();
+        for power in [1000, 100, 10, 1] {
+            digits.push(b'0' + (group / power % 10) as u8);
+        }
+    }
+    let exponent = (i64::from(weight) - i64::from(count) + 1) * 4;
+    decimal::write_parts(negative, &digits, exponent, out);
+    Some(())
+}
+
+fn special(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    out.extend_from_slice(word);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::copy_encode;
+    use super::*;
+    use proptest::prelude::*;
+    use switchover_core::codec::Codec;
+    use switchover_core::datetime::{Fraction, Separator, TimeFormat, Zone};
+
+    fn there_and_back(codec: Codec, ty: LogicalType, value: Value<'_>, split: usize) {
+        let mut rows = Rows::new(0, 1);
+        rows.push(value);
+        let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
+        copy_encode::row(rows.row(0), &[(0, codec.clone())], &mut scratch, |_| false, &mut out).expect("fits");
+        out.extend_from_slice(&copy_encode::TRAILER);
+        let mut decoder = Decoder::new(vec![ty]);
+        let mut back = Rows::new(0, 1);
+        let bytes = out.freeze();
+        let at = split % bytes.len();
+        decoder.message(bytes.slice(..at), &mut back).expect("well formed");
+        decoder.message(bytes.slice(at..), &mut back).expect("well formed");
+        assert!(decoder.is_complete());
+        let (mut source, mut target) = (Vec::new(), Vec::new());
+        codec.canonical_source(value, &mut source);
+        codec.canonical_target(back.row(0).value(0), &mut scratch, &mut target);
+        assert_eq!(source, target, "{value:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_encoded_is_decoded(
+            f in any::<f64>(), i in any::<i64>(), text in ".*", blob in any::<Vec<u8>>(),
+            days in -719_162i64..2_932_896, micros in 0i64..86_400_000_000, split in any::<usize>(),
+        ) {
+            let decimal = || Codec::Decimal { limits: None };
+            if f.is_finite() {
+                there_and_back(decimal(), LogicalType::Numeric(None), Value::Float(f), split);
+            }
+            there_and_back(Codec::Float, LogicalType::Float8, Value::Float(if f.is_nan() { 0.0 } else { f }), split);
+            there_and_back(decimal(), LogicalType::Numeric(None), Value::Int(i), split);
+            there_and_back(decimal(), LogicalType::Numeric(None), Value::Int(i % 100 * 10_000), split);
+            there_and_back(Codec::Int, LogicalType::Int8, Value::Int(i), split);
+            there_and_back(Codec::Bytes, LogicalType::Bytea, Value::Bytes(&blob), split);
+            if !text.contains('\0') {
+                there_and_back(Codec::Text { chars_max: None }, LogicalType::Text, Value::Text(text.as_bytes()), split);
+            }
+            let format = TimeFormat { separator: Separator::T, fraction: Fraction::Fixed(6), zone: Zone::Z };
+            let mut stamp = Vec::new();
+            switchover_core::datetime::format_timestamp(days * 86_400_000_000 + micros, &format, &mut stamp);
+            there_and_back(Codec::Timestamp { format }, LogicalType::TimestampTz, Value::Text(&stamp), split);
+            there_and_back(Codec::Date, LogicalType::Date, Value::Text(&stamp[..10]), split);
+            there_and_back(Codec::Json, LogicalType::Jsonb, Value::Text(format!("[{i}]").as_bytes()), split);
+            there_and_back(Codec::BoolInt, LogicalType::Bool, Value::Int(i & 1), split);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Rows into COPY's binary format (PostgreSQL documentation, COPY, "Binary Format").
+//!
+//! Each cell goes from the batch through its codec straight into the stream's buffer: no row and no
+//! cell is allocated. What a codec refuses is returned with its place; nothing is written in its stead.
+
+use bytes::{BufMut, BytesMut};
+use switchover_core::codec::{Codec, Unfit};
+use switchover_core::decimal;
+use switchover_core::value::{Row, Value};
+
+/// The signature, flags and extension length that open a stream.
+pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What closes a stream.
+pub(super) const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
+
+/// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
+pub(super) const EPOCH_DAYS: i32 = 10_957;
+
+/// The same in microseconds.
+pub(super) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
+
+/// The version byte in front of binary jsonb.
+pub(super) const JSONB_VERSION: u8 = 1;
+
+/// Where a row did not fit: the field and the reason.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub(super) field: usize,
+    pub(super) unfit: Unfit,
+}
+
+/// Appends one row. `skip` names fields that are not copied, `as_null` fields that are in quarantine.
+#[inline]
+pub(super) fn row(
+    row: Row<'_>,
+    fields: &[(usize, Codec)],
+    scratch: &mut Vec<u8>,
+    mut as_null: impl FnMut(usize) -> bool,
+    out: &mut BytesMut,
+) -> Result<(), Misfit> {
+    // Tables end at 1,600 columns, so the count fits.
+    out.put_i16(fields.len() as i16);
+    for (field, codec) in fields {
+        let value = if as_null(*field) { Value::Null } else { row.value(*field) };
+        match codec.encode(value, scratch) {
+            Ok(value) => cell(value, out),
+            Err(unfit) => return Err(Misfit { field: *field, unfit }),
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn payload(bytes: &[u8], out: &mut BytesMut) {
+    // A field ends at 1 GiB, see `limits::FIELD_BYTES_MAX`; the planner refuses longer ones.
+    out.put_i32(bytes.len() as i32);
+    out.extend_from_slice(bytes);
+}
+
+#[inline]
+fn cell(value: Value<'_>, out: &mut BytesMut) {
+    match value {
+        Value::Null => out.put_i32(-1),
+        Value::Text(bytes) | Value::Bytes(bytes) => payload(bytes, out),
+        Value::Int(i) => {
+            out.put_i32(8);
+            out.put_i64(i);
+        }
+        Value::Float(f) => {
+            out.put_i32(8);
+            out.put_f64(f);
+        }
+        Value::Bool(b) => {
+            out.put_i32(1);
+            out.put_u8(u8::from(b));
+        }
+        Value::Uuid(uuid) => payload(&uuid, out),
+        Value::Date(days) => {
+            out.put_i32(4);
+            out.put_i32(days - EPOCH_DAYS);
+        }
+        Value::Time(micros) => {
+            out.put_i32(8);
+            out.put_i64(micros);
+        }
+        Value::Timestamp(micros) | Value::TimestampTz(micros) => {
+            out.put_i32(8);
+            out.put_i64(micros - EPOCH_MICROS);
+        }
+        Value::Json(text) => {
+            out.put_i32(text.len() as i32 + 1);
+            out.put_u8(JSONB_VERSION);
+            out.extend_from_slice(text);
+        }
+        Value::Decimal(canonical) => numeric(canonical, out),
+    }
+}
+
+/// `numeric`'s wire form: groups of four digits, the first one's weight in powers of 10,000, the
+/// sign, and the digits behind the point (`numeric_recv` in the server's `numeric.c`).
+fn numeric(canonical: &[u8], out: &mut BytesMut) {
+    let Some(parts) = decimal::parts(canonical) else {
+        // Only a canonical form is ever put into a Decimal value; NULL would be a silent loss.
+        unreachable_numeric(out);
+        return;
+    };
+    let scale = parts.scale();
+    // Pads the digits on the right so that the last group ends at a power of 10,000.
+    let pad = parts.exponent.rem_euclid(4) as usize;
+    let mut digits: Vec<u8> = parts.digits.iter().map(|digit| digit - b'0').collect();
+    digits.resize(digits.len() + pad, 0);
+    let last_weight = (parts.exponent - pad as i64) / 4;
+    let lead = (4 - digits.len() % 4) % 4;
+    digits.splice(0..0, std::iter::repeat_n(0, lead));
+    let groups: Vec<i16> = digits
+        .chunks_exact(4)
+        .map(|group| group.iter().fold(0i16, |sum, digit| sum * 10 + i16::from(*digit)))
+        .collect();
+    let zero = groups.iter().all(|group| *group == 0);
+    let groups = if zero { &[][..] } else { &groups[..] };
+    let weight = if zero { 0 } else { last_weight + groups.len() as i64 - 1 };
+    out.put_i32(8 + 2 * groups.len() as i32);
+    out.put_i16(groups.len() as i16);
+    out.put_i16(weight as i16);
+    out.put_i16(if parts.negative && !zero { 0x4000 } else { 0 });
+    out.put_i16(if zero { 0 } else { scale as i16 });
+    groups.iter().for_each(|group| out.put_i16(*group));
+}
+
+/// A field length that the server refuses: the chunk fails as a whole and nothing is stored.
+fn unreachable_numeric(out: &mut BytesMut) {
+    out.put_i32(i32::MIN);
+}

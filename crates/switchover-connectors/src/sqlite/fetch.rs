@@ -1,0 +1,54 @@
+//! Fetching one row by its locator, for messages and for repair.
+
+use super::error::classify;
+use super::quote::{ident, qualified};
+use super::read::{Bound, Encoding, column, value_of};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use std::path::Path;
+use switchover_core::Result;
+use switchover_core::chunk::LocatorValue;
+use switchover_core::connector::ReadTable;
+use switchover_core::schema::Locator;
+use switchover_core::value::{OwnedValue, Value};
+
+/// The columns of one row, or `None` when it is not there.
+pub(super) fn row(
+    connection: &Connection,
+    path: &Path,
+    encoding: Encoding,
+    table: &ReadTable,
+    locator: &LocatorValue,
+) -> Result<Option<Vec<OwnedValue>>> {
+    let columns: Vec<String> = table.columns.iter().map(|name| column(name, encoding)).collect();
+    let from = qualified("main", &table.name);
+    let condition = match &table.locator {
+        Locator::RowId(name) => format!("{name} = ?1"),
+        Locator::Key(names) => {
+            let terms: Vec<String> = (names.iter().zip(1..))
+                .map(|(name, n)| format!("{} COLLATE BINARY = ?{n}", ident(name)))
+                .collect();
+            terms.join(" AND ")
+        }
+        Locator::Ordinal => "1 LIMIT 1 OFFSET ?1 - 1".to_owned(),
+    };
+    let sql = format!("SELECT {} FROM {from} WHERE {condition}", columns.join(", "));
+    let fail = |error| classify(error, "read a row of the source", path).table(table.name.clone());
+    let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+    statement
+        .query_row(params_from_iter(locator.iter().map(Bound)), |row| {
+            let step = if encoding.is_wide() { 2 } else { 1 };
+            (0..table.columns.len())
+                .map(|at| {
+                    let value = row.get_ref(at * step)?;
+                    let text = encoding.is_wide() && matches!(row.get_ref(at * step + 1)?, ValueRef::Integer(1));
+                    Ok(match value {
+                        ValueRef::Blob(bytes) if text => Value::Text(&encoding.wtf8(bytes)).to_owned_value(),
+                        other => value_of(other).to_owned_value(),
+                    })
+                })
+                .collect()
+        })
+        .optional()
+        .map_err(fail)
+}

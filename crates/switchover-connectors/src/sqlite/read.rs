@@ -1,0 +1,233 @@
+//! Reading rows of one range, in the order of their locators, straight into a batch.
+//!
+//! Text is taken as the bytes that lie in the file. A UTF-16 database is read through a cast to
+//! blob, because SQLite's own conversion replaces what is not valid; the bytes become WTF-8 here, so
+//! that an unpaired surrogate is invalid UTF-8 and meets the same policies as in any other database.
+
+use super::error::classify;
+use super::quote::{ident, qualified};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ToSql, params_from_iter};
+use std::path::Path;
+use switchover_core::connector::{Batch, ReadRequest, ReadTable};
+use switchover_core::schema::Locator;
+use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::{Error, Kind, Result};
+
+/// A locator's cell as a parameter.
+pub(super) struct Bound<'a>(pub(super) &'a OwnedValue);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0.borrow() {
+            Value::Int(i) => ValueRef::Integer(i),
+            Value::Float(f) => ValueRef::Real(f),
+            Value::Text(t) => ValueRef::Text(t),
+            Value::Bytes(b) => ValueRef::Blob(b),
+            // Locators come from this module, which makes no other kinds.
+            _ => ValueRef::Null,
+        }))
+    }
+}
+
+/// The SELECT list for one column: in a UTF-16 database with a second cell that tells text from blob.
+pub(super) fn column(name: &str, encoding: Encoding) -> String {
+    let name = ident(name);
+    if encoding.is_wide() {
+        format!("CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name}) = 'text'")
+    } else {
+        name
+    }
+}
+
+fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
+    let ReadTable { name, columns, locator } = &*request.table;
+    let columns: Vec<String> = columns.iter().map(|name| column(name, encoding)).collect();
+    let table = qualified("main", name);
+    let (key, order): (Vec<String>, Vec<String>) = match locator {
+        Locator::RowId(name) => (vec![name.clone()], vec![name.clone()]),
+        Locator::Key(names) => {
+            // A key's own collation may hold two keys for one that differ in bytes; BINARY never does.
+            let order = names.iter().map(|name| format!("{} COLLATE BINARY", ident(name))).collect();
+            (names.iter().map(|name| column(name, encoding)).collect(), order)
+        }
+        Locator::Ordinal => {
+            return format!("SELECT {} FROM {table} LIMIT -1 OFFSET ?1", columns.join(", "));
+        }
+    };
+    let mut sql = format!("SELECT {}, {} FROM {table}", key.join(", "), columns.join(", "));
+    let width = order.len();
+    let tuple = |from: usize| (from..from + width).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    let mut parameter = 1;
+    let mut word = " WHERE ";
+    for (bound, operator) in [(&request.range.after, ">"), (&request.range.upto, "<=")] {
+        if bound.is_some() {
+            sql.push_str(&format!("{word}({}) {operator} ({})", order.join(", "), tuple(parameter)));
+            parameter += width;
+            word = " AND ";
+        }
+    }
+    sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
+    sql
+}
+
+/// The next rows of the request's range.
+pub(super) fn batch(
+    connection: &Connection,
+    path: &Path,
+    encoding: Encoding,
+    request: &ReadRequest,
+    mut rows: Rows,
+) -> Result<Batch> {
+    let operation = "read rows of the source";
+    let fail = |error| classify(error, operation, path).table(request.table.name.clone());
+    let mut statement = connection.prepare_cached(&statement_text(request, encoding)).map_err(fail)?;
+    let fields = request.table.columns.len();
+    rows.reset(request.table.locator.width(), fields);
+    if request.table.locator == Locator::Ordinal {
+        return ordinal(&mut statement, encoding, request, rows).map_err(fail);
+    }
+    let bounds = [&request.range.after, &request.range.upto];
+    let parameters = bounds.into_iter().flatten().flatten().map(Bound);
+    let mut found = statement.query(params_from_iter(parameters)).map_err(fail)?;
+    let key_cells = match &request.table.locator {
+        Locator::Key(names) if encoding.is_wide() => names.len() * 2,
+        locator => locator.width(),
+    };
+    let mut done = true;
+    while let Some(row) = found.next().map_err(fail)? {
+        let text_marks = encoding.is_wide() && matches!(request.table.locator, Locator::Key(_));
+        push(row, 0, request.table.locator.width(), text_marks.then_some(encoding), &mut rows).map_err(fail)?;
+        push(row, key_cells, fields, encoding.is_wide().then_some(encoding), &mut rows).map_err(fail)?;
+        if rows.bytes() >= request.budget_bytes {
+            done = false;
+            break;
+        }
+    }
+    drop(found);
+    let last = (!rows.is_empty()).then(|| rows.row(rows.len() - 1).locator());
+    if last.as_deref() == Some(&[OwnedValue::Null]) {
+        return Err(Error::new(Kind::Corrupt, operation)
+            .table(request.table.name.clone())
+            .detail("a row has no rowid")
+            .hint("run PRAGMA integrity_check on the source"));
+    }
+    Ok(Batch { rows, last, done })
+}
+
+/// A table with neither rowid nor key is read by ordinal: the order of one snapshot is stable.
+fn ordinal(
+    statement: &mut Statement<'_>,
+    encoding: Encoding,
+    request: &ReadRequest,
+    mut rows: Rows,
+) -> rusqlite::Result<Batch> {
+    let ordinal = |bound: &Option<Vec<OwnedValue>>| match bound.as_deref() {
+        Some([OwnedValue::Int(n)]) => Some(*n),
+        _ => None,
+    };
+    let mut at = ordinal(&request.range.after).unwrap_or(0);
+    let end = ordinal(&request.range.upto);
+    let mut found = statement.query([at])?;
+    let mut done = true;
+    while let Some(row) = found.next()? {
+        if end == Some(at) {
+            break;
+        }
+        at += 1;
+        rows.push(Value::Int(at));
+        push(row, 0, request.table.columns.len(), encoding.is_wide().then_some(encoding), &mut rows)?;
+        if rows.bytes() >= request.budget_bytes {
+            done = false;
+            break;
+        }
+    }
+    let last = (!rows.is_empty()).then(|| vec![OwnedValue::Int(at)]);
+    Ok(Batch { rows, last, done })
+}
+
+#[inline]
+fn push(
+    row: &rusqlite::Row<'_>,
+    from: usize,
+    count: usize,
+    marked: Option<Encoding>,
+    rows: &mut Rows,
+) -> rusqlite::Result<()> {
+    for at in 0..count {
+        if let Some(encoding) = marked {
+            let value = row.get_ref(from + 2 * at)?;
+            let is_text = matches!(row.get_ref(from + 2 * at + 1)?, ValueRef::Integer(1));
+            match value {
+                ValueRef::Blob(bytes) if is_text => rows.push(Value::Text(&encoding.wtf8(bytes))),
+                other => rows.push(value_of(other)),
+            }
+        } else {
+            rows.push(value_of(row.get_ref(from + at)?));
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+pub(super) fn value_of(value: ValueRef<'_>) -> Value<'_> {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(i) => Value::Int(i),
+        ValueRef::Real(f) => Value::Float(f),
+        ValueRef::Text(t) => Value::Text(t),
+        ValueRef::Blob(b) => Value::Bytes(b),
+    }
+}
+
+/// How the database's text lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// As UTF-8.
+    Utf8,
+    /// As UTF-16, low byte first.
+    Utf16Le,
+    /// As UTF-16, high byte first.
+    Utf16Be,
+}
+
+impl Encoding {
+    /// The encoding by the name that `PRAGMA encoding` gives.
+    pub(super) fn of_name(name: &str) -> Encoding {
+        match name {
+            "UTF-16le" => Encoding::Utf16Le,
+            "UTF-16be" => Encoding::Utf16Be,
+            _ => Encoding::Utf8,
+        }
+    }
+
+    /// Whether text has to be read through a cast.
+    pub(super) fn is_wide(self) -> bool {
+        self != Encoding::Utf8
+    }
+
+    /// Stored text to WTF-8: UTF-8 in which an unpaired surrogate stays what it is.
+    pub(super) fn wtf8(self, bytes: &[u8]) -> Vec<u8> {
+        let units = bytes.chunks_exact(2).map(|pair| {
+            let pair = [pair[0], pair[1]];
+            if self == Encoding::Utf16Be { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+        });
+        let mut out = Vec::with_capacity(bytes.len());
+        for unit in char::decode_utf16(units) {
+            match unit {
+                Ok(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                Err(lone) => {
+                    let code = lone.unpaired_surrogate();
+                    out.extend([
+                        0xe0 | (code >> 12) as u8,
+                        0x80 | (code >> 6 & 0x3f) as u8,
+                        0x80 | (code & 0x3f) as u8,
+                    ]);
+                }
+            }
+        }
+        // Half a unit is no text in any encoding: it becomes a byte that UTF-8 never has.
+        out.extend((bytes.len() % 2 == 1).then_some(0xff));
+        out
+    }
+}

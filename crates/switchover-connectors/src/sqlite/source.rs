@@ -1,0 +1,149 @@
+//! The source side of SQLite: a file, and read points of it.
+//!
+//! Invariant: every snapshot has a thread and a connection of its own, and all its reads happen in
+//! the one read transaction that was begun with it. In WAL mode writers go on beside it; in the other
+//! modes its shared lock keeps them waiting, which is the price of a consistent read there.
+
+use super::config::SqliteConfig;
+use super::error::classify;
+use super::read::Encoding;
+use super::{fetch, inspect, open, read, rules};
+use async_trait::async_trait;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use switchover_core::connector::{Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source};
+use switchover_core::chunk::LocatorValue;
+use switchover_core::schema::{Catalog, ForeignKey, Table};
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
+use tokio::sync::oneshot;
+
+/// A SQLite database to read from.
+#[derive(Debug, Clone)]
+pub struct SqliteSource {
+    config: SqliteConfig,
+}
+
+impl SqliteSource {
+    /// The database of that configuration; nothing is opened yet.
+    pub fn new(config: SqliteConfig) -> SqliteSource {
+        SqliteSource { config }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &SqliteConfig {
+        &self.config
+    }
+}
+
+#[async_trait]
+impl Source for SqliteSource {
+    fn label(&self) -> String {
+        self.config.label()
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        Ok(Arc::new(SqliteSnapshot::begin(&self.config).await?))
+    }
+}
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// One read transaction on a thread of its own.
+struct SqliteSnapshot {
+    jobs: mpsc::Sender<Job>,
+    path: PathBuf,
+    position: Position,
+    encoding: Encoding,
+}
+
+impl SqliteSnapshot {
+    async fn begin(config: &SqliteConfig) -> Result<SqliteSnapshot> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let (ready, begun) = oneshot::channel();
+        let config = config.clone();
+        let path = config.path().to_owned();
+        std::thread::Builder::new()
+            .name("sqlite-reader".into())
+            .spawn(move || {
+                let opened = open::open_read_only(&config).and_then(|connection| {
+                    let start = start(&connection, config.path())?;
+                    Ok((connection, start))
+                });
+                match opened {
+                    Ok((connection, start)) => {
+                        if ready.send(Ok(start)).is_ok() {
+                            queue.iter().for_each(|job| job(&connection));
+                        }
+                    }
+                    // Nobody waits any more: the caller was cancelled.
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })
+            .map_err(|error| Error::new(Kind::Exhausted, "start the reading thread").because(error))?;
+        let (position, encoding) = begun.await.map_err(|_| gone(&path))??;
+        Ok(SqliteSnapshot { jobs, path, position, encoding })
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            // A reply that nobody waits for is dropped: the caller was cancelled.
+            .send(Box::new(move |connection| drop(reply.send(job(connection)))))
+            .map_err(|_| gone(&self.path))?;
+        answer.await.map_err(|_| gone(&self.path))?
+    }
+}
+
+fn gone(path: &Path) -> Error {
+    Error::new(Kind::Internal, "read the SQLite source")
+        .store(path.display().to_string())
+        .detail("its reading thread ended early")
+}
+
+/// Begins the read transaction, and reads something, because SQLite takes the snapshot only then.
+fn start(connection: &Connection, path: &Path) -> Result<(Position, Encoding)> {
+    let fail = |error| classify(error, "begin a snapshot of the source", path);
+    connection.execute_batch("BEGIN").map_err(fail)?;
+    let schema: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0)).map_err(fail)?;
+    let _: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
+    let data: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(fail)?;
+    let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).map_err(fail)?;
+    Ok((Position(format!("{schema}:{data}")), Encoding::of_name(&encoding)))
+}
+
+#[async_trait]
+impl Snapshot for SqliteSnapshot {
+    fn position(&self) -> Position {
+        self.position.clone()
+    }
+
+    async fn catalog(&self) -> Result<Catalog> {
+        let path = self.path.clone();
+        self.call(move |connection| inspect::catalog(connection, &path)).await
+    }
+
+    async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
+        let (path, encoding) = (self.path.clone(), self.encoding);
+        self.call(move |connection| read::batch(connection, &path, encoding, &request, rows)).await
+    }
+
+    async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
+        let (path, table, key) = (self.path.clone(), table.clone(), key.clone());
+        self.call(move |connection| rules::orphans(connection, &path, &table, &key, limit)).await
+    }
+
+    async fn duplicates(&self, table: &Table, columns: &[(String, String)], limit: usize) -> Result<Offenders> {
+        let (path, table, columns) = (self.path.clone(), table.clone(), columns.to_vec());
+        self.call(move |connection| rules::duplicates(connection, &path, &table, &columns, limit)).await
+    }
+
+    async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>> {
+        let (path, encoding, table, locator) = (self.path.clone(), self.encoding, table.clone(), locator.clone());
+        self.call(move |connection| fetch::row(connection, &path, encoding, &table, &locator)).await
+    }
+}

@@ -1,0 +1,125 @@
+//! What becomes of one row: it is clean, some of its cells go to quarantine, or all of it does.
+//!
+//! One pure function, asked by the plan (which rows are exceptions), the copy (what to write) and the
+//! verification (what must be there), so that the three cannot disagree.
+
+use crate::census::ColumnCensus;
+use crate::codec::Codec;
+use crate::datetime::Zone;
+use crate::limits::FIELD_BYTES_MAX;
+use crate::plan::{ColumnPlan, LogicalType};
+use crate::value::{Row, Value};
+
+/// What becomes of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Every cell fits.
+    Clean,
+    /// These cells (by field, with the reason) do not fit; NULL stands in their place.
+    CellsOut(Vec<(usize, String)>),
+    /// This cell does not fit where NULL is not allowed: the row as a whole is out.
+    RowOut(usize, String),
+}
+
+/// Judges a row whose fields are those of `columns`.
+pub fn row(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fate {
+    let mut out = Vec::new();
+    for (field, column) in columns.iter().enumerate() {
+        // The target computes it: what it computes is verified, not judged.
+        if column.generated.is_some() {
+            continue;
+        }
+        let why = match (row.value(field), column.not_null) {
+            (Value::Null, true) => {
+                return Fate::RowOut(field, "NULL in a column that the target keeps free of it".into());
+            }
+            (value, _) if value.payload_bytes() > FIELD_BYTES_MAX => {
+                format!("{} bytes; a field ends at {FIELD_BYTES_MAX}", value.payload_bytes())
+            }
+            (value, _) => match column.codec.encode(value, scratch) {
+                Ok(_) => continue,
+                Err(unfit) => unfit.0,
+            },
+        };
+        if column.not_null {
+            return Fate::RowOut(field, why);
+        }
+        out.push((field, why));
+    }
+    if out.is_empty() { Fate::Clean } else { Fate::CellsOut(out) }
+}
+
+/// Whether the census alone proves that every cell fits, so that no row needs to be judged.
+pub fn surely_fits(column: &ColumnPlan) -> bool {
+    let census = &column.census;
+    let only = |count: u64| count == census.present();
+    let sizes = census.text_bytes_max.max(census.blob_bytes_max) as usize <= FIELD_BYTES_MAX;
+    sizes && !(column.not_null && census.nulls > 0) && only_fitting(&column.codec, census, only)
+}
+
+fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool) -> bool {
+    match codec {
+        Codec::Int => only(census.integers),
+        Codec::Float => only(census.integers + census.reals) && census.integers_beyond_float == 0,
+        Codec::Text { chars_max } => {
+            only(census.texts)
+                && census.texts_invalid == 0
+                && census.texts_with_nul == 0
+                && chars_max.is_none_or(|max| census.text_chars_max <= u64::from(max))
+        }
+        Codec::Bytes => only(census.blobs),
+        Codec::BoolInt => only(census.integers) && census.integers_not_boolean == 0,
+        Codec::BoolText { no, yes } => {
+            only(census.texts)
+                && match (no.as_str(), yes.as_str()) {
+                    ("f", "t") => census.boolean_texts[0] == census.texts,
+                    ("false", "true") => census.boolean_texts[1] == census.texts,
+                    _ => census.texts == 0,
+                }
+        }
+        Codec::Decimal { limits } => {
+            let (before, behind) = census.decimal_digits;
+            only(census.integers + census.reals)
+                && census.reals_infinite == 0
+                && limits.is_none_or(|(p, s)| {
+                    // Digits are counted only for declared decimals; zeros may mean "not counted".
+                    before <= u64::from(p.saturating_sub(s)) && behind <= u64::from(s) && (before, behind) != (0, 0)
+                        || census.present() == 0
+                })
+        }
+        Codec::UuidText { form } => only(census.texts) && (census.texts == 0 || census.uuid_form() == Some(*form)),
+        Codec::UuidBytes => {
+            only(census.blobs)
+                && (census.blobs == 0 || (census.blob_bytes_max == 16 && census.blob_bytes_min == Some(16)))
+        }
+        Codec::Date => only(census.texts) && census.dates == census.texts,
+        Codec::Timestamp { format } => {
+            only(census.texts)
+                && (census.texts == 0
+                    || (census.timestamps == census.texts && census.time.format() == Some(*format)))
+        }
+        Codec::Json => only(census.texts) && census.json_fit == census.texts,
+    }
+}
+
+/// Whether a codec makes values of a type: a plan that was edited may say otherwise.
+pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
+    match (codec, ty) {
+        (Codec::Int, LogicalType::Int8)
+        | (Codec::Float, LogicalType::Float8)
+        | (Codec::Bytes, LogicalType::Bytea)
+        | (Codec::BoolInt | Codec::BoolText { .. }, LogicalType::Bool)
+        | (Codec::UuidText { .. } | Codec::UuidBytes, LogicalType::Uuid)
+        | (Codec::Date, LogicalType::Date)
+        | (Codec::Json, LogicalType::Jsonb)
+        | (Codec::Text { chars_max: None }, LogicalType::Text) => true,
+        (Codec::Text { chars_max }, LogicalType::Varchar(chars)) => chars_max.is_some_and(|max| max <= chars),
+        (Codec::Text { chars_max: Some(_) }, LogicalType::Text) => true,
+        (Codec::Decimal { .. }, LogicalType::Numeric(None)) => true,
+        (Codec::Decimal { limits }, LogicalType::Numeric(own)) => *limits == own,
+        (Codec::Timestamp { format }, LogicalType::Timestamp) => format.zone == Zone::None,
+        (Codec::Timestamp { format }, LogicalType::TimestampTz) => format.zone != Zone::None,
+        _ => false,
+    }
+}
+

@@ -1,0 +1,309 @@
+//! Keys, unique constraints, indexes, foreign keys and checks of a plan.
+//!
+//! Names of indexes and constraints are the target's own affair: one that is taken gets a number and
+//! a line. What cannot be kept exactly is left out with its reason; a key that cannot be kept is a
+//! refusal, because rows are found by it.
+
+use super::{Draft, Evidence, scope};
+use crate::connector::{Dialect, ScopeColumn};
+use crate::expr::Expr;
+use crate::names;
+use crate::plan::{
+    CheckPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, Policy, Refusal, TablePlan,
+};
+use crate::schema::{ForeignKey, Index, IndexPart, Table};
+use std::collections::BTreeSet;
+
+/// A btree entry of PostgreSQL ends here (`BTMaxItemSize` with 8 KiB pages).
+const BTREE_ENTRY_BYTES_MAX: u64 = 2704;
+
+/// Adds them to all tables.
+pub(super) fn add(
+    evidence: &Evidence<'_>,
+    plans: &mut [TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) {
+    let tables = &evidence.catalog.tables;
+    for (table, plan) in tables.iter().zip(plans.iter_mut()) {
+        primary_key(table, plan, dialect, draft);
+        let scope = scope(table, &plan.columns);
+        uniques(table, plan, dialect, options, &scope, draft);
+        for index in &table.indexes {
+            add_index(table, plan, index, dialect, options, &scope, draft);
+        }
+        checks(table, plan, dialect, &scope, draft);
+    }
+    for at in 0..plans.len() {
+        let keys = foreign_keys(evidence, &tables[at], &plans[at], plans, dialect, draft);
+        plans[at].foreign_keys = keys;
+    }
+}
+
+fn target_columns(plan: &TablePlan, names: &[String]) -> Option<Vec<String>> {
+    let find = |name: &String| plan.columns.iter().find(|c| c.source == *name).map(|c| c.target.clone());
+    names.iter().map(find).collect()
+}
+
+/// Bytes of the largest entry that the columns can make.
+fn entry_bytes(plan: &TablePlan, names: &[String]) -> u64 {
+    let width = |name: &String| {
+        plan.columns
+            .iter()
+            .find(|c| c.source == *name)
+            .map_or(0, |c| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(8))
+    };
+    names.iter().map(width).sum()
+}
+
+fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
+    let Some(key) = &table.primary_key else {
+        draft.outcome("primary key", &table.name, Fate::LeftOut, "the table has none");
+        return;
+    };
+    let Some(columns) = target_columns(plan, &key.columns) else {
+        draft.refuse(&table.name, "", "the primary key names an unknown column", "check the source's schema");
+        return;
+    };
+    let bytes = entry_bytes(plan, &key.columns);
+    if bytes > BTREE_ENTRY_BYTES_MAX {
+        draft.refuse(
+            &table.name,
+            &key.columns.join(", "),
+            format!("the primary key has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}"),
+            "shorten the keys, or leave the table with --exclude",
+        );
+    }
+    let wanted = key.name.clone().unwrap_or_else(|| format!("{}_pkey", plan.target));
+    let name = names::unique(&wanted, &mut draft.relations, dialect.identifier_bytes_max());
+    draft.outcome("primary key", &table.name, Fate::Moved, columns.join(", "));
+    plan.primary_key = Some(KeyPlan { name, columns });
+}
+
+fn uniques(
+    table: &Table,
+    plan: &mut TablePlan,
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    scope: &[ScopeColumn],
+    draft: &mut Draft,
+) {
+    for unique in &table.uniques {
+        let names: Vec<String> = unique.columns.iter().map(|(name, _)| name.clone()).collect();
+        let label = format!("{}({})", table.name, names.join(", "));
+        let wanted = unique.name.clone().unwrap_or_else(|| format!("{}_{}_key", plan.target, names.join("_")));
+        if unique.columns.iter().all(|(_, collation)| collation == "BINARY") {
+            let (Some(columns), bytes) = (target_columns(plan, &names), entry_bytes(plan, &names)) else { continue };
+            if bytes > BTREE_ENTRY_BYTES_MAX {
+                draft.refuse(
+                    &table.name,
+                    &names.join(", "),
+                    format!("a unique constraint has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}"),
+                    "shorten the values, or drop the constraint on the source",
+                );
+            }
+            let name = names::unique(&wanted, &mut draft.relations, dialect.identifier_bytes_max());
+            draft.outcome("unique", label, Fate::Moved, name.clone());
+            plan.uniques.push(KeyPlan { name, columns });
+            continue;
+        }
+        // Equality under another collation is an index over an expression.
+        let index = Index {
+            name: wanted,
+            unique: true,
+            parts: unique
+                .columns
+                .iter()
+                .map(|(name, collation)| IndexPart {
+                    expr: Expr::Column(name.clone()),
+                    collation: collation.clone(),
+                    descending: false,
+                })
+                .collect(),
+            predicate: None,
+            text: label,
+        };
+        add_index(table, plan, &index, dialect, options, scope, draft);
+    }
+}
+
+fn add_index(
+    table: &Table,
+    plan: &mut TablePlan,
+    index: &Index,
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    scope: &[ScopeColumn],
+    draft: &mut Draft,
+) {
+    let label = format!("{} on {}", index.name, table.name);
+    let plain: Vec<String> = index
+        .parts
+        .iter()
+        .filter_map(|part| if let Expr::Column(name) = &part.expr { Some(name.clone()) } else { None })
+        .collect();
+    let bytes = entry_bytes(plan, &plain);
+    if bytes > BTREE_ENTRY_BYTES_MAX {
+        let why = format!("values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}");
+        if index.unique {
+            draft.refuse(&table.name, &plain.join(", "), format!("the unique index {} has {why}", index.name), "shorten the values, or drop the index on the source");
+        } else {
+            draft.outcome("index", label, Fate::LeftOut, why);
+        }
+        return;
+    }
+    match dialect.translate_index(index, scope) {
+        Ok((parts, predicate)) => {
+            let max = dialect.identifier_bytes_max();
+            let wanted = options.names.apply(&index.name, max);
+            let name = names::unique(&wanted, &mut draft.relations, max);
+            let fate = if name == index.name { Fate::Moved } else { Fate::Changed };
+            let predicate_text = predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
+            draft.outcome("index", label, fate, format!("\"{name}\" ({}){predicate_text}", parts.join(", ")));
+            plan.indexes.push(IndexPlan { source: index.name.clone(), name, unique: index.unique, parts, predicate });
+        }
+        Err(why) => draft.outcome(if index.unique { "unique index" } else { "index" }, label, Fate::LeftOut, why),
+    }
+}
+
+fn checks(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, scope: &[ScopeColumn], draft: &mut Draft) {
+    let mut taken = BTreeSet::new();
+    for check in &table.checks {
+        let label = format!("{}: {}", table.name, check.text);
+        match dialect.translate_check(&check.expr, scope) {
+            Ok(sql) => {
+                let wanted = check.name.clone().unwrap_or_else(|| format!("{}_check", plan.target));
+                let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
+                draft.outcome("check", label, Fate::Moved, sql.clone());
+                plan.checks.push(CheckPlan { name, sql });
+            }
+            Err(why) => draft.outcome("check", label, Fate::LeftOut, why),
+        }
+    }
+}
+
+fn foreign_keys(
+    evidence: &Evidence<'_>,
+    table: &Table,
+    plan: &TablePlan,
+    plans: &[TablePlan],
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+) -> Vec<ForeignKeyPlan> {
+    let mut taken: BTreeSet<String> = plan.checks.iter().map(|check| check.name.clone()).collect();
+    let mut keys = Vec::new();
+    for (at, key) in table.foreign_keys.iter().enumerate() {
+        let label = format!("{}({}) → {}", table.name, key.columns.join(", "), key.parent);
+        match foreign_key(key, plan, plans) {
+            Ok((parent, columns, parent_columns)) => {
+                let orphans = evidence.orphans.get(&(table.name.clone(), at));
+                let count = orphans.map_or(0, |orphans| orphans.count);
+                let wanted = key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", plan.target, columns.join("_")));
+                let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
+                if count > 0 {
+                    orphan_refusals(table, plan, key, orphans, draft);
+                }
+                draft.outcome("foreign key", label, Fate::Moved, name.clone());
+                keys.push(ForeignKeyPlan {
+                    name,
+                    columns,
+                    parent,
+                    parent_columns,
+                    on_delete: key.on_delete.clone(),
+                    on_update: key.on_update.clone(),
+                    deferrable: key.deferrable,
+                    initially_deferred: key.initially_deferred,
+                    orphans: count,
+                });
+            }
+            Err(why) => draft.outcome("foreign key", label, Fate::LeftOut, why),
+        }
+    }
+    keys
+}
+
+fn orphan_refusals(
+    table: &Table,
+    plan: &TablePlan,
+    key: &ForeignKey,
+    orphans: Option<&crate::connector::Offenders>,
+    draft: &mut Draft,
+) {
+    let quarantined = plan
+        .columns
+        .iter()
+        .filter(|column| key.columns.contains(&column.source))
+        .all(|column| column.policy == Policy::Quarantine);
+    if quarantined {
+        return;
+    }
+    let Some(orphans) = orphans else { return };
+    for locator in &orphans.first {
+        draft.refusals.push(Refusal {
+            table: table.name.clone(),
+            key: super::layout::shown_locator(plan, locator),
+            column: key.columns.join(", "),
+            value: String::new(),
+            why: format!("it has no parent in {}; {} rows are such orphans", key.parent, orphans.count),
+            hint: "delete or mend the rows on the source, or use --policy quarantine".into(),
+        });
+    }
+}
+
+type Resolved = (String, Vec<String>, Vec<String>);
+
+fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Result<Resolved, String> {
+    let Some(parent) = plans.iter().find(|candidate| candidate.source == key.parent) else {
+        return Err(format!("its parent {} is not moved", key.parent));
+    };
+    if key.columns.len() != key.parent_columns.len() {
+        return Err(format!("it names {} columns for {}", key.columns.len(), key.parent_columns.len()));
+    }
+    let columns = target_columns(plan, &key.columns).ok_or("it names an unknown column")?;
+    let parent_columns = target_columns(parent, &key.parent_columns)
+        .ok_or_else(|| format!("it names an unknown column of {}", key.parent))?;
+    let is_key = |candidate: &KeyPlan| {
+        candidate.columns.len() == parent_columns.len() && parent_columns.iter().all(|c| candidate.columns.contains(c))
+    };
+    if !parent.primary_key.iter().chain(&parent.uniques).any(is_key) {
+        let quoted: Vec<String> = parent_columns.iter().map(|c| format!("\"{}\"", c.replace('"', "\"\""))).collect();
+        let by_index = parent.indexes.iter().any(|index| {
+            index.unique
+                && index.predicate.is_none()
+                && index.parts.len() == quoted.len()
+                && quoted.iter().all(|column| index.parts.contains(column))
+        });
+        if !by_index {
+            return Err(format!("no unique key of {} covers {}", key.parent, key.parent_columns.join(", ")));
+        }
+    }
+    let ty = |plan: &TablePlan, name: &String| plan.columns.iter().find(|c| c.target == *name).map(|c| c.r#type);
+    for (child, own) in columns.iter().zip(&parent_columns) {
+        let (child_type, parent_type) = (ty(plan, child), ty(parent, own));
+        if child_type.map(comparable) != parent_type.map(comparable) {
+            return Err(format!("{child} and {own} have types that the target does not compare"));
+        }
+    }
+    Ok((parent.target.clone(), columns, parent_columns))
+}
+
+/// Types of one family compare with each other on the target.
+fn comparable(ty: crate::plan::LogicalType) -> u8 {
+    use crate::plan::LogicalType::{
+        Bool, Bytea, Date, Float8, Int8, Jsonb, Numeric, Text, Timestamp, TimestampTz, Uuid, Varchar,
+    };
+    match ty {
+        Bool => 0,
+        Int8 => 1,
+        Float8 => 2,
+        Numeric(_) => 3,
+        Text | Varchar(_) => 4,
+        Bytea => 5,
+        Uuid => 6,
+        Date => 7,
+        Timestamp => 8,
+        TimestampTz => 9,
+        Jsonb => 10,
+    }
+}

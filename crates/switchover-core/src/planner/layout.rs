@@ -1,0 +1,88 @@
+//! Sizes: what a row and a table take on the target, and how long it may take.
+
+use super::Draft;
+use crate::connector::Dialect;
+use crate::plan::{LogicalType, TablePlan};
+use crate::schema::Locator;
+use crate::value::OwnedValue;
+
+/// Bytes of a heap page that one tuple may fill (`MaxHeapTupleSize` with 8 KiB pages).
+const TUPLE_BYTES_MAX: u64 = 8160;
+/// A tuple's header.
+const TUPLE_HEADER_BYTES: u64 = 24;
+/// What a value moved out of line leaves behind (`TOAST_POINTER_SIZE`).
+const TOAST_POINTER_BYTES: u64 = 18;
+/// Bytes on the target for a byte of payload, with write-ahead log; measured at 2.1 for chat messages.
+const TARGET_FACTOR: f64 = 2.2;
+/// Bytes of overhead a row, with its index entries.
+const TARGET_ROW_BYTES: u64 = 120;
+/// Payload that a machine with two cores copies, indexes and verifies in a second, on the safe side.
+const BYTES_PER_SECOND: f64 = 60e6;
+/// Rows, likewise.
+const ROWS_PER_SECOND: f64 = 150_000.0;
+/// Bytes of a file that are backed up and checked in a second.
+const BACKUP_BYTES_PER_SECOND: f64 = 250e6;
+
+/// Refuses what does not fit a page, or is too wide.
+pub(super) fn check(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
+    let columns = table.columns.len();
+    if columns > dialect.columns_max() {
+        draft.refuse(
+            &table.source,
+            "",
+            format!("{columns} columns; a table of the target ends at {}", dialect.columns_max()),
+            "split the table on the source, or leave it with --exclude",
+        );
+        return;
+    }
+    let bytes: u64 = TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + table.columns.iter().map(least_width).sum::<u64>();
+    if bytes > TUPLE_BYTES_MAX {
+        draft.refuse(
+            &table.source,
+            "",
+            format!("its longest row takes at least {bytes} bytes on a page, which ends at {TUPLE_BYTES_MAX}"),
+            "split the table on the source, or leave it with --exclude",
+        );
+    }
+}
+
+/// What the column's largest value keeps within the page.
+fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
+    let present = column.census.present() > 0;
+    match column.r#type {
+        _ if !present => 0,
+        LogicalType::Bool => 1,
+        LogicalType::Int8 | LogicalType::Float8 | LogicalType::Timestamp | LogicalType::TimestampTz => 8,
+        LogicalType::Date => 4,
+        LogicalType::Uuid => 16,
+        LogicalType::Numeric(_) => 10,
+        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bytea | LogicalType::Jsonb => {
+            (column.census.text_bytes_max.max(column.census.blob_bytes_max) + 1).min(TOAST_POINTER_BYTES)
+        }
+    }
+}
+
+/// Bytes that the target will take.
+pub(super) fn target_bytes(tables: &[TablePlan]) -> u64 {
+    tables.iter().map(|table| (table.bytes as f64 * TARGET_FACTOR) as u64 + table.rows * TARGET_ROW_BYTES).sum()
+}
+
+/// Seconds that the whole migration may take.
+pub(super) fn estimate_s(tables: &[TablePlan], file_bytes: u64) -> f64 {
+    let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
+    let work = (bytes as f64 / BYTES_PER_SECOND).max(rows as f64 / ROWS_PER_SECOND);
+    work + file_bytes as f64 / BACKUP_BYTES_PER_SECOND
+}
+
+/// A row's locator as messages name it.
+pub fn shown_locator(plan: &TablePlan, locator: &[OwnedValue]) -> String {
+    let values = locator.iter().map(|value| value.borrow().shown());
+    match &plan.locator {
+        Locator::RowId(name) => format!("{}={}", name.trim_matches('"'), values.collect::<Vec<_>>().join(",")),
+        Locator::Ordinal => format!("row {}", values.collect::<Vec<_>>().join(",")),
+        Locator::Key(names) => {
+            let pairs: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.join(", ")
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The planner: a catalog, its census and a target's dialect in, a plan out. Pure.
+//!
+//! It decides and says why; it never looks at a store. What needs a look at rows (which rows are
+//! exceptions, which have no parent) is asked for by the engine and handed in, or appended to the
+//! plan's refusals.
+
+mod constraints;
+pub mod layout;
+
+use crate::census::TableCensus;
+use crate::connector::{Dialect, Offenders, ScopeColumn, TargetState};
+use crate::names::{self, Naming};
+use crate::plan::{
+    ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy, Refusal,
+    TablePlan, ViewPlan,
+};
+use crate::schema::{Catalog, Column, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that the project keeps for itself on a target.
+pub const RESERVED_PREFIX: &str = "_switchover_";
+
+/// Everything that the planner is told.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// What the source holds, restricted to the tables that are to be moved.
+    pub catalog: &'a Catalog,
+    /// What the cells hold, by table.
+    pub census: &'a BTreeMap<String, TableCensus>,
+    /// Rows without a parent, by table and index of the foreign key.
+    pub orphans: &'a BTreeMap<(String, usize), Offenders>,
+    /// The digest of the source's content.
+    pub content_hash: String,
+    /// What the target holds.
+    pub target: &'a TargetState,
+    /// The program's version.
+    pub made_by: String,
+    /// The time, in RFC 3339.
+    pub made_at: String,
+}
+
+/// What the parts of the planner gather.
+#[derive(Debug, Default)]
+struct Draft {
+    outcomes: Vec<Outcome>,
+    refusals: Vec<Refusal>,
+    /// Names of relations on the target: tables, indexes and constraints that are indexes.
+    relations: BTreeSet<String>,
+}
+
+impl Draft {
+    fn outcome(&mut self, kind: &str, name: impl Into<String>, fate: Fate, why: impl Into<String>) {
+        self.outcomes.push(Outcome { kind: kind.into(), name: name.into(), fate, why: why.into() });
+    }
+
+    fn refuse(&mut self, table: &str, column: &str, why: impl Into<String>, hint: impl Into<String>) {
+        self.refusals.push(Refusal {
+            table: table.into(),
+            key: String::new(),
+            column: column.into(),
+            value: String::new(),
+            why: why.into(),
+            hint: hint.into(),
+        });
+    }
+}
+
+/// Makes the plan.
+pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
+    let mut draft = Draft::default();
+    let names = table_names(evidence.catalog, dialect, options.names, &mut draft);
+    let mut tables: Vec<TablePlan> = evidence
+        .catalog
+        .tables
+        .iter()
+        .map(|table| {
+            let census = evidence.census.get(&table.name).cloned().unwrap_or_default();
+            table_plan(table, &census, &names, dialect, options, &mut draft)
+        })
+        .collect();
+    constraints::add(evidence, &mut tables, dialect, options, &mut draft);
+    for table in &tables {
+        layout::check(table, dialect, &mut draft);
+    }
+    let views = views(evidence.catalog, &tables, dialect, options, &mut draft);
+    leftovers(evidence.catalog, &mut draft);
+    target_faults(evidence.target, options, &mut draft);
+    let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
+    Plan {
+        format: PLAN_FORMAT,
+        made_by: evidence.made_by.clone(),
+        made_at: evidence.made_at.clone(),
+        options: options.clone(),
+        source: Fingerprint {
+            store: evidence.catalog.store.clone(),
+            schema_hash: evidence.catalog.schema_hash.clone(),
+            content_hash: evidence.content_hash.clone(),
+            rows,
+            bytes,
+        },
+        target: evidence.target.store.clone(),
+        disk: DiskPlan {
+            backup_needed_bytes: evidence.catalog.store.size_bytes,
+            backup_free_bytes: None,
+            target_needed_bytes: layout::target_bytes(&tables),
+            target_free_bytes: evidence.target.free_bytes,
+        },
+        estimate_s: layout::estimate_s(&tables, evidence.catalog.store.size_bytes),
+        tables,
+        views,
+        outcomes: draft.outcomes,
+        refusals: draft.refusals,
+    }
+}
+
+fn collision_refusals(kind: &str, table: &str, pairs: &[(String, String)], draft: &mut Draft) {
+    let found = names::collisions(pairs.iter().map(|(source, target)| (source.as_str(), target.as_str())));
+    for collision in found {
+        let subject = if table.is_empty() { collision.sources[0].clone() } else { table.to_owned() };
+        draft.refuse(
+            &subject,
+            "",
+            format!("the {kind} names {} all become \"{}\"", collision.sources.join(", "), collision.target),
+            "rename one of them on the source, or use --names keep",
+        );
+    }
+}
+
+fn table_names(
+    catalog: &Catalog,
+    dialect: &dyn Dialect,
+    naming: Naming,
+    draft: &mut Draft,
+) -> BTreeMap<String, String> {
+    let max = dialect.identifier_bytes_max();
+    let pairs: Vec<(String, String)> =
+        catalog.tables.iter().map(|table| (table.name.clone(), naming.apply(&table.name, max))).collect();
+    collision_refusals("table", "", &pairs, draft);
+    for (source, target) in &pairs {
+        draft.relations.insert(target.clone());
+        if source.contains('\0') || target.is_empty() {
+            draft.refuse(source, "", "the name is empty or holds a NUL character", "rename the table on the source");
+        }
+        if target.starts_with(RESERVED_PREFIX) {
+            draft.refuse(source, "", format!("names that begin with {RESERVED_PREFIX} are kept for the tool's own records"), "rename the table, or leave it with --exclude");
+        }
+    }
+    pairs.into_iter().collect()
+}
+
+fn policy(table: &Table, column: &Column, options: &PlanOptions) -> Policy {
+    let name = format!("{}.{}", table.name, column.name);
+    options.column_policy.get(&name).copied().unwrap_or(options.policy)
+}
+
+fn table_plan(
+    table: &Table,
+    census: &TableCensus,
+    names: &BTreeMap<String, String>,
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) -> TablePlan {
+    let max = dialect.identifier_bytes_max();
+    let pairs: Vec<(String, String)> =
+        table.columns.iter().map(|column| (column.name.clone(), options.names.apply(&column.name, max))).collect();
+    collision_refusals("column", &table.name, &pairs, draft);
+    let key: &[String] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
+    let mut columns = Vec::with_capacity(table.columns.len());
+    for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
+        let census = census.columns.get(at).cloned().unwrap_or_default();
+        let choice = dialect.choose(column, &census);
+        let in_key = key.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
+        columns.push(ColumnPlan {
+            source: column.name.clone(),
+            target: target.clone(),
+            declared: column.declared.clone(),
+            r#type: choice.r#type,
+            codec: choice.codec,
+            not_null: column.not_null || in_key,
+            default: None,
+            generated: None,
+            identity_next: None,
+            policy: policy(table, column, options),
+            exceptions: 0,
+            why: choice.why,
+            census,
+        });
+    }
+    let target = names.get(&table.name).cloned().unwrap_or_default();
+    identity(table, &mut columns, draft);
+    expressions(table, &mut columns, dialect, draft);
+    let (fate, why) = match &table.virtual_module {
+        Some(module) => (Fate::Changed, format!("the content of the {module} table, as a plain table \"{target}\"; its search index is not moved")),
+        None if target == table.name => (Fate::Moved, format!("{} rows", census.rows)),
+        None => (Fate::Changed, format!("named \"{target}\", {} rows", census.rows)),
+    };
+    draft.outcome("table", &table.name, fate, why);
+    if table.strict {
+        draft.outcome("strict", &table.name, Fate::Moved, "the target enforces column types always");
+    }
+    TablePlan {
+        source: table.name.clone(),
+        target,
+        rows: census.rows,
+        bytes: census.bytes,
+        locator: table.locator.clone(),
+        columns,
+        primary_key: None,
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+    }
+}
+
+/// An assigned key goes on from the larger of its maximum and what the source last gave out.
+fn identity(table: &Table, columns: &mut [ColumnPlan], draft: &mut Draft) {
+    let Some(key) = table.primary_key.as_ref().filter(|key| key.assigned) else { return };
+    let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else { return };
+    if column.r#type != LogicalType::Int8 {
+        return;
+    }
+    let largest = column.census.integer_range.map_or(0, |(_, max)| max).max(table.sequence.unwrap_or(0)).max(0);
+    match largest.checked_add(1) {
+        Some(next) => {
+            column.identity_next = Some(next);
+            let name = format!("{}.{}", table.name, column.source);
+            draft.outcome("identity", name, Fate::Moved, format!("numbered by the target, from {next} on"));
+        }
+        None => draft.outcome(
+            "identity",
+            format!("{}.{}", table.name, column.source),
+            Fate::LeftOut,
+            "the largest key is the largest integer: there is no next one",
+        ),
+    }
+}
+
+/// Defaults and generated columns.
+fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect, draft: &mut Draft) {
+    let scope = scope(table, columns);
+    for (column, plan) in table.columns.iter().zip(columns) {
+        let name = format!("{}.{}", table.name, column.name);
+        if let Some(generated) = &column.generated {
+            match dialect.translate_generated(generated, plan.r#type, &scope) {
+                Ok(sql) => {
+                    draft.outcome("generated column", &name, Fate::Moved, format!("computed by the target as {sql}"));
+                    plan.generated = Some(sql);
+                }
+                Err(why) => draft.outcome(
+                    "generated column",
+                    &name,
+                    Fate::Changed,
+                    format!("its values are kept in a plain column, because its expression does not translate: {why}"),
+                ),
+            }
+        }
+        if let Some(default) = &column.default {
+            match dialect.translate_default(column, plan.r#type) {
+                Ok(sql) => {
+                    draft.outcome("default", &name, Fate::Moved, sql.clone());
+                    plan.default = plan.identity_next.is_none().then_some(sql);
+                }
+                Err(why) => draft.outcome("default", &name, Fate::LeftOut, format!("{}: {why}", default.text)),
+            }
+        }
+    }
+}
+
+/// The columns as the target's expressions see them.
+fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
+    table
+        .columns
+        .iter()
+        .zip(columns)
+        .map(|(column, plan)| ScopeColumn {
+            source: column.name.clone(),
+            target: plan.target.clone(),
+            r#type: plan.r#type,
+            collation: column.collation.clone(),
+        })
+        .collect()
+}
+
+fn views(
+    catalog: &Catalog,
+    tables: &[TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) -> Vec<ViewPlan> {
+    let mut views = Vec::new();
+    for view in &catalog.views {
+        let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
+        match dialect.translate_view(view, tables, &options.schema) {
+            Ok(_) if !draft.relations.insert(name.clone()) => {
+                draft.outcome("view", &view.name, Fate::LeftOut, format!("the name \"{name}\" is taken"));
+            }
+            Ok(sql) => {
+                draft.outcome("view", &view.name, Fate::Moved, "its query translates");
+                views.push(ViewPlan { source: view.name.clone(), name, sql });
+            }
+            Err(why) => draft.outcome("view", &view.name, Fate::LeftOut, why),
+        }
+    }
+    views
+}
+
+fn leftovers(catalog: &Catalog, draft: &mut Draft) {
+    for trigger in &catalog.triggers {
+        let name = format!("{} on {}", trigger.name, trigger.table);
+        draft.outcome("trigger", name, Fate::LeftOut, "a trigger's program is not translated: write it for the target");
+    }
+    for skipped in &catalog.skipped {
+        draft.outcome(&skipped.kind, &skipped.name, Fate::LeftOut, &skipped.why);
+    }
+}
+
+fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft) {
+    if !target.objects.is_empty() {
+        let shown: Vec<&str> = target.objects.iter().take(5).map(String::as_str).collect();
+        let more = target.objects.len().saturating_sub(shown.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        draft.refuse(
+            "",
+            "",
+            format!("the target's schema \"{}\" is not empty: it holds {}{more}", options.schema, shown.join(", ")),
+            "name an empty or new schema with --schema, or empty this one",
+        );
+    }
+    for right in &target.missing_rights {
+        draft.refuse("", "", right, "grant the right, or connect as the owner of the schema");
+    }
+}
