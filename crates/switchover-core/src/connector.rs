@@ -156,6 +156,10 @@ pub struct ScopeColumn {
     pub r#type: LogicalType,
     /// Its collation on the source.
     pub collation: String,
+    /// What its declared type prefers on the source.
+    pub affinity: crate::expr::Affinity,
+    /// Whether the target's cells are the source's own values (not booleans from text, for example).
+    pub exact: bool,
 }
 
 /// What a target's language can say. Pure: no call touches the store.

@@ -4,6 +4,7 @@
 //! has and this catalog cannot say becomes a [`Skipped`] with a reason, so that the plan lists it.
 
 use crate::expr::Expr;
+pub use crate::expr::Affinity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -101,41 +102,6 @@ impl Table {
     /// The column of that name, compared as SQL does without quotes.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
-    }
-}
-
-/// What a declared type prefers, after SQLite's rules (datatype3.html, section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Affinity {
-    /// Integers.
-    Integer,
-    /// Text.
-    Text,
-    /// No preference.
-    Blob,
-    /// Binary floating point.
-    Real,
-    /// Any number.
-    Numeric,
-}
-
-impl Affinity {
-    /// The affinity of a declared type, by those rules in their order.
-    pub fn of_declared(declared: &str) -> Affinity {
-        let upper = declared.to_ascii_uppercase();
-        let has = |part: &str| upper.contains(part);
-        if has("INT") {
-            Affinity::Integer
-        } else if has("CHAR") || has("CLOB") || has("TEXT") {
-            Affinity::Text
-        } else if has("BLOB") || declared.trim().is_empty() {
-            Affinity::Blob
-        } else if has("REAL") || has("FLOA") || has("DOUB") {
-            Affinity::Real
-        } else {
-            Affinity::Numeric
-        }
     }
 }
 

@@ -170,6 +170,11 @@ fn table_plan(
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
         let census = census.columns.get(at).cloned().unwrap_or_default();
         let choice = dialect.choose(column, &census);
+        if column.collation != "BINARY" {
+            let name = format!("{}.{}", table.name, column.name);
+            let why = format!("the column compares by bytes on the target, not by {}; indexes keep the source's equality", column.collation);
+            draft.outcome("collation", name, Fate::Changed, why);
+        }
         let in_key = key.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
         columns.push(ColumnPlan {
             source: column.name.clone(),
@@ -279,6 +284,8 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             target: plan.target.clone(),
             r#type: plan.r#type,
             collation: column.collation.clone(),
+            affinity: column.affinity,
+            exact: !matches!(plan.codec, crate::codec::Codec::BoolText { .. }),
         })
         .collect()
 }

@@ -1,0 +1,109 @@
+//! What PostgreSQL can say of a source's schema: the planner's view of this connector. Pure.
+
+use super::expression::{self, ColumnRef, Ty};
+use super::{quote, types};
+use switchover_core::census::ColumnCensus;
+use switchover_core::connector::{Choice, Dialect, ScopeColumn};
+use switchover_core::expr::Expr;
+use switchover_core::limits::POSTGRES_COLUMNS_MAX;
+use switchover_core::plan::{LogicalType, TablePlan};
+use switchover_core::schema::{Column, Generated, Index, View};
+
+/// PostgreSQL's dialect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PostgresDialect;
+
+/// `NAMEDATALEN - 1`, as every packaged server is built.
+const IDENTIFIER_BYTES_MAX: usize = 63;
+
+/// The type as the expression renderer knows it.
+fn ty(ty: LogicalType, collation: &str) -> Ty {
+    match ty {
+        LogicalType::Bool => Ty::Bool,
+        LogicalType::Int8 => Ty::Int,
+        LogicalType::Float8 => Ty::Float,
+        LogicalType::Numeric(_) => Ty::Numeric,
+        LogicalType::Text | LogicalType::Varchar(_) => match collation {
+            "BINARY" => Ty::Text { nocase: false },
+            "NOCASE" => Ty::Text { nocase: true },
+            _ => Ty::Other,
+        },
+        LogicalType::Bytea => Ty::Bytes,
+        LogicalType::Uuid => Ty::Uuid,
+        LogicalType::Date => Ty::Date,
+        LogicalType::Timestamp => Ty::Timestamp,
+        LogicalType::TimestampTz => Ty::TimestampTz,
+        LogicalType::Jsonb => Ty::Json,
+    }
+}
+
+struct Columns<'a>(&'a [ScopeColumn]);
+
+impl expression::Scope for Columns<'_> {
+    fn column(&self, table: Option<&str>, name: &str) -> Option<ColumnRef> {
+        if table.is_some() {
+            return None;
+        }
+        let column = self.0.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
+        Some(ColumnRef {
+            quoted: quote::ident(&column.target),
+            ty: if column.exact { ty(column.r#type, &column.collation) } else { Ty::Other },
+            affinity: column.affinity,
+        })
+    }
+}
+
+impl Dialect for PostgresDialect {
+    fn identifier_bytes_max(&self) -> usize {
+        IDENTIFIER_BYTES_MAX
+    }
+
+    fn columns_max(&self) -> usize {
+        POSTGRES_COLUMNS_MAX
+    }
+
+    fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice {
+        types::choose(column, census)
+    }
+
+    fn translate_default(&self, column: &Column, logical: LogicalType) -> Result<String, String> {
+        match &column.default {
+            Some(default) => expression::render_default(&default.expr, ty(logical, "BINARY"), column.affinity),
+            None => Err("there is none".into()),
+        }
+    }
+
+    fn translate_generated(
+        &self,
+        generated: &Generated,
+        logical: LogicalType,
+        scope: &[ScopeColumn],
+    ) -> Result<String, String> {
+        expression::render_generated(&generated.expr, ty(logical, "BINARY"), &Columns(scope))
+    }
+
+    fn translate_check(&self, check: &Expr, scope: &[ScopeColumn]) -> Result<String, String> {
+        expression::render_check(check, &Columns(scope))
+    }
+
+    fn translate_index(
+        &self,
+        index: &Index,
+        scope: &[ScopeColumn],
+    ) -> Result<(Vec<String>, Option<String>), String> {
+        let scope = Columns(scope);
+        let parts: Result<Vec<String>, String> = index
+            .parts
+            .iter()
+            .map(|part| expression::render_index_part(&part.expr, Some(&part.collation), part.descending, &scope))
+            .collect();
+        let predicate = index.predicate.as_ref().map(|expr| expression::render_predicate(expr, &scope)).transpose()?;
+        Ok((parts?, predicate))
+    }
+
+    fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String> {
+        let _ = (view, tables, schema);
+        Err("views are listed for you to write".into())
+    }
+}
+
