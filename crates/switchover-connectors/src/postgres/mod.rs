@@ -1,5 +1,6 @@
 //! PostgreSQL.
 
+mod audit;
 pub mod config;
 pub mod connect;
 mod copy_decode;
@@ -7,8 +8,15 @@ mod copy_encode;
 mod dialect;
 pub mod error;
 pub mod expression;
+mod inspect;
+mod ledger;
 mod parameters;
 mod pgpass;
 pub mod quote;
+mod reader;
+mod repair;
+mod steps;
+pub mod target;
 mod tls;
 mod types;
+mod writer;

@@ -1,0 +1,304 @@
+//! The run's own records, in the target's schema: the run, its objects, its checkpoints and steps,
+//! and the quarantine.
+//!
+//! | table | row | set by | a crash after it means |
+//! |---|---|---|---|
+//! | `_switchover_run` | one a run, with the attempt that may write | `prepare` | tables exist, nothing is copied |
+//! | `_switchover_object` | a table or schema that the run made | `prepare` | `discard` drops exactly these |
+//! | `_switchover_checkpoint` | a chunk | `write`, with its rows | the chunk is copied |
+//! | `_switchover_step` | an index, key or other step | `build`, with its DDL | the step is done |
+//! | `_switchover_quarantine` | a value or row that the tables cannot hold | `write`, with its chunk | it is kept |
+//!
+//! Two processes cannot write for one run: an advisory lock keeps the second away, and should the
+//! first one's lock be lost with its connection, the attempt number stops its late writes: every
+//! chunk reads the run's row `FOR SHARE` and finds another attempt there.
+
+use super::connect::Connection;
+use super::{quote, steps};
+use async_trait::async_trait;
+use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue};
+use switchover_core::connector::{Claim, Quarantined};
+use switchover_core::digest::Hex;
+use switchover_core::plan::Plan;
+use switchover_core::value::OwnedValue;
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::Transaction;
+
+/// The record tables, in the order in which they are made.
+pub(super) const TABLES: [&str; 5] = [
+    "_switchover_run",
+    "_switchover_object",
+    "_switchover_checkpoint",
+    "_switchover_step",
+    "_switchover_quarantine",
+];
+
+/// Marks this tool's advisory locks among all others in a database ("swit").
+const LOCK_CLASS: i32 = 0x7377_6974;
+
+/// A record table's qualified name.
+pub(super) fn table(schema: &str, name: &str) -> String {
+    quote::qualified(schema, name)
+}
+
+fn create(schema: &str) -> String {
+    let [run, object, checkpoint, step, quarantine] = TABLES.map(|name| table(schema, name));
+    format!(
+        "CREATE TABLE {run} (run text PRIMARY KEY, attempt bigint NOT NULL, made_schema boolean NOT NULL,
+            tool text NOT NULL, started_at timestamptz NOT NULL DEFAULT now());
+         CREATE TABLE {object} (run text NOT NULL, ordinal int NOT NULL, kind text NOT NULL, name text NOT NULL,
+            PRIMARY KEY (run, ordinal));
+         CREATE TABLE {checkpoint} (run text NOT NULL, table_no int NOT NULL, after_key text NOT NULL,
+            upto_key text NOT NULL, rows bigint NOT NULL, bytes bigint NOT NULL, digest text NOT NULL,
+            PRIMARY KEY (run, table_no, after_key));
+         CREATE TABLE {step} (run text NOT NULL, step text NOT NULL, done_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (run, step));
+         CREATE TABLE {quarantine} (run text NOT NULL, table_name text NOT NULL, locator text NOT NULL,
+            column_name text NOT NULL, value text NOT NULL, whole_row boolean NOT NULL, why text NOT NULL,
+            PRIMARY KEY (run, table_name, locator, column_name));"
+    )
+}
+
+/// The lock on a target's schema. It lives as long as its session.
+#[derive(Debug)]
+pub(super) struct PostgresClaim {
+    connection: Connection,
+}
+
+#[async_trait]
+impl Claim for PostgresClaim {
+    async fn check(&self) -> Result<()> {
+        let operation = "check the lock on the target";
+        self.connection
+            .client()
+            .simple_query("SELECT 1")
+            .await
+            .map(|_| ())
+            .map_err(|error| self.connection.classify(error, operation))
+    }
+}
+
+/// Takes the schema for a run.
+pub(super) async fn claim(connection: Connection, schema: &str, run: &str) -> Result<PostgresClaim> {
+    let operation = "lock the target";
+    // The same schema has the same number on every version and machine.
+    let number = switchover_core::digest::of_bytes(schema.as_bytes()) as i32;
+    let row = connection
+        .client()
+        .query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &number])
+        .await
+        .map_err(|error| connection.classify(error, operation))?;
+    if row.get::<_, bool>(0) {
+        return Ok(PostgresClaim { connection });
+    }
+    Err(Error::new(Kind::Busy, operation)
+        .store(connection.label())
+        .detail(format!("another run is at work in the schema \"{schema}\" (this one is {run})"))
+        .hint("wait until it ends; `switchover status` shows it"))
+}
+
+/// Makes the schema, the records and the tables in one transaction, or takes an earlier attempt over.
+/// Gives the number of the attempt.
+pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str) -> Result<i64> {
+    let operation = "make the target's schema";
+    let label = connection.label().to_owned();
+    let schema = &plan.options.schema;
+    let transaction = connection.client_mut().transaction().await.map_err(|e| fail(e, operation, &label))?;
+    if let Some(attempt) = take_over(&transaction, schema, run).await.map_err(|e| fail(e, operation, &label))? {
+        transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+        return Ok(attempt);
+    }
+    let exists = transaction
+        .query_opt("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", &[schema])
+        .await
+        .map_err(|e| fail(e, operation, &label))?
+        .is_some();
+    if !exists {
+        let sql = format!("CREATE SCHEMA {}", quote::ident(schema));
+        transaction.batch_execute(&sql).await.map_err(|e| fail(e, operation, &label))?;
+    }
+    let present = super::inspect::objects(&transaction, schema).await.map_err(|e| fail(e, operation, &label))?;
+    if !present.is_empty() {
+        return Err(Error::new(Kind::Refused, operation)
+            .store(label)
+            .detail(format!("the schema \"{schema}\" holds {} already", present.join(", ")))
+            .hint("name an empty or new schema with --schema"));
+    }
+    transaction.batch_execute(&create(schema)).await.map_err(|e| fail(e, operation, &label))?;
+    for plan_table in &plan.tables {
+        transaction
+            .batch_execute(&steps::create_table(schema, plan_table))
+            .await
+            .map_err(|e| fail(e, operation, &label).table(plan_table.source.clone()))?;
+    }
+    record(&transaction, plan, run, !exists).await.map_err(|e| fail(e, operation, &label))?;
+    transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+    Ok(1)
+}
+
+fn fail(error: tokio_postgres::Error, operation: &str, label: &str) -> Error {
+    super::error::classify(&error, operation).store(label).because(error)
+}
+
+async fn take_over(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    run: &str,
+) -> std::result::Result<Option<i64>, tokio_postgres::Error> {
+    if !has_records(transaction, schema).await? {
+        return Ok(None);
+    }
+    let sql =
+        format!("UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING attempt", table(schema, TABLES[0]));
+    Ok(transaction.query_opt(&sql, &[&run]).await?.map(|row| row.get(0)))
+}
+
+pub(super) async fn has_records(
+    transaction: &Transaction<'_>,
+    schema: &str,
+) -> std::result::Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2";
+    Ok(transaction.query_opt(sql, &[&schema, &TABLES[0]]).await?.is_some())
+}
+
+async fn record(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    run: &str,
+    made_schema: bool,
+) -> std::result::Result<(), tokio_postgres::Error> {
+    let schema = &plan.options.schema;
+    let sql = format!("INSERT INTO {} (run, attempt, made_schema, tool) VALUES ($1, 1, $2, $3)", table(schema, TABLES[0]));
+    transaction.execute(&sql, &[&run, &made_schema, &plan.made_by]).await?;
+    let sql = format!("INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)", table(schema, TABLES[1]));
+    for (ordinal, plan_table) in (0i32..).zip(&plan.tables) {
+        transaction.execute(&sql, &[&run, &ordinal, &"table", &plan_table.target]).await?;
+    }
+    Ok(())
+}
+
+/// A key range's end as the ledger writes it.
+pub(super) fn key_text(key: &Option<LocatorValue>) -> Result<String> {
+    match key {
+        None => Ok(String::new()),
+        Some(cells) => serde_json::to_string(cells)
+            .map_err(|error| Error::new(Kind::Internal, "write a checkpoint's key").because(error)),
+    }
+}
+
+fn parse_key(text: &str) -> Result<Option<LocatorValue>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(text).map(Some).map_err(|error| unreadable(error))
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Corrupt, "read the run's records on the target")
+        .detail("a record was not written by this version")
+        .hint("roll the run back and begin again")
+        .because(error)
+}
+
+/// Everything that was copied.
+pub(super) async fn checkpoints(connection: &Connection, schema: &str, run: &str) -> Result<Vec<Checkpoint>> {
+    let sql = format!(
+        "SELECT table_no, after_key, upto_key, rows, bytes, digest FROM {} WHERE run = $1",
+        table(schema, TABLES[2])
+    );
+    let rows = connection
+        .client()
+        .query(&sql, &[&run])
+        .await
+        .map_err(|error| connection.classify(error, "read the checkpoints"))?;
+    rows.iter()
+        .map(|row| {
+            let digest = u128::from_str_radix(row.get::<_, &str>(5), 16).map_err(unreadable)?;
+            Ok(Checkpoint {
+                table: usize::try_from(row.get::<_, i32>(0)).map_err(unreadable)?,
+                range: KeyRange { after: parse_key(row.get(1))?, upto: parse_key(row.get(2))? },
+                rows: u64::try_from(row.get::<_, i64>(3)).map_err(unreadable)?,
+                bytes: u64::try_from(row.get::<_, i64>(4)).map_err(unreadable)?,
+                digest: Hex(digest),
+            })
+        })
+        .collect()
+}
+
+/// The quarantine's entries for a table.
+pub(super) async fn quarantined(connection: &Connection, plan: &Plan, index: usize) -> Result<Vec<Quarantined>> {
+    let sql = format!(
+        "SELECT locator, column_name, value, whole_row, why FROM {} WHERE table_name = $1 ORDER BY locator, column_name",
+        table(&plan.options.schema, TABLES[4])
+    );
+    let rows = connection
+        .client()
+        .query(&sql, &[&plan.tables[index].source])
+        .await
+        .map_err(|error| connection.classify(error, "read the quarantine"))?;
+    rows.iter()
+        .map(|row| {
+            let locator: LocatorValue = serde_json::from_str(row.get(0)).map_err(unreadable)?;
+            let value: OwnedValue = serde_json::from_str(row.get(2)).map_err(unreadable)?;
+            Ok(Quarantined { locator, column: row.get(1), value, whole_row: row.get(3), why: row.get(4) })
+        })
+        .collect()
+}
+
+/// Drops exactly what the run made, in one transaction.
+pub(super) async fn discard(connection: &mut Connection, schema: &str, run: &str) -> Result<bool> {
+    let operation = "roll back what the run made";
+    let label = connection.label().to_owned();
+    let transaction = connection.client_mut().transaction().await.map_err(|e| fail(e, operation, &label))?;
+    let done = drop_all(&transaction, schema, run).await.map_err(|e| {
+        fail(e, operation, &label).hint("what depends on the run's tables was made by somebody else: drop that first")
+    })?;
+    transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+    Ok(done)
+}
+
+async fn drop_all(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    run: &str,
+) -> std::result::Result<bool, tokio_postgres::Error> {
+    if !has_records(transaction, schema).await? {
+        return Ok(false);
+    }
+    let sql = format!("UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING made_schema", table(schema, TABLES[0]));
+    let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
+    let made_schema: bool = row.get(0);
+    let sql = format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
+    let objects = transaction.query(&sql, &[&run]).await?;
+    let names = |kind: &str| -> Vec<String> {
+        objects
+            .iter()
+            .filter(|row| row.get::<_, &str>(0) == kind)
+            .map(|row| quote::qualified(schema, row.get(1)))
+            .collect()
+    };
+    for (kind, word) in [("view", "VIEW"), ("table", "TABLE")] {
+        let names = names(kind);
+        if !names.is_empty() {
+            // One statement: tables that refer to each other can only go together.
+            transaction.batch_execute(&format!("DROP {word} IF EXISTS {}", names.join(", "))).await?;
+        }
+    }
+    let records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
+    transaction.batch_execute(&format!("DROP TABLE {}", records.join(", "))).await?;
+    if made_schema {
+        transaction.batch_execute(&format!("DROP SCHEMA {}", quote::ident(schema))).await?;
+    }
+    Ok(true)
+}
+
+/// Removes the run's records and leaves what it moved: the end of a run that is accepted.
+pub(super) async fn forget(connection: &mut Connection, schema: &str) -> Result<()> {
+    let records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
+    connection
+        .client()
+        .batch_execute(&format!("DROP TABLE IF EXISTS {}", records.join(", ")))
+        .await
+        .map_err(|error| connection.classify(error, "remove the run's records"))
+}

@@ -1,0 +1,110 @@
+//! The target side of PostgreSQL.
+//!
+//! Everything that a run writes outside its tables lies in four small tables of the same schema (see
+//! `ledger`), so a role that owns only its schema is enough. All statements name their schema.
+
+use super::config::PgConfig;
+use super::connect::{Connection, connect};
+use super::dialect::PostgresDialect;
+use super::{audit, inspect, ledger, reader, repair, steps, writer};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use switchover_core::Result;
+use switchover_core::chunk::Checkpoint;
+use switchover_core::connector::{
+    Audit, BuildStep, Claim, Dialect, Quarantined, Reader, Target, TargetState, Writer,
+};
+use switchover_core::plan::Plan;
+use switchover_core::value::{OwnedValue, Rows};
+
+/// A PostgreSQL database to move data to.
+#[derive(Debug)]
+pub struct PostgresTarget {
+    config: PgConfig,
+    dialect: PostgresDialect,
+    /// The attempt that this process holds; see [`ledger`].
+    attempt: AtomicI64,
+}
+
+impl PostgresTarget {
+    /// The database of that configuration; nothing is opened yet.
+    pub fn new(config: PgConfig) -> PostgresTarget {
+        PostgresTarget { config, dialect: PostgresDialect, attempt: AtomicI64::new(0) }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &PgConfig {
+        &self.config
+    }
+
+    async fn open(&self) -> Result<Connection> {
+        connect(&self.config).await
+    }
+}
+
+#[async_trait]
+impl Target for PostgresTarget {
+    fn label(&self) -> String {
+        self.config.redacted()
+    }
+
+    fn dialect(&self) -> &dyn Dialect {
+        &self.dialect
+    }
+
+    fn transactional(&self) -> bool {
+        true
+    }
+
+    async fn inspect(&self, schema: &str) -> Result<TargetState> {
+        inspect::state(&self.open().await?, schema).await
+    }
+
+    async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
+        Ok(Box::new(ledger::claim(self.open().await?, schema, run).await?))
+    }
+
+    async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
+        let attempt = ledger::prepare(&mut self.open().await?, plan, run).await?;
+        self.attempt.store(attempt, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
+        let attempt = self.attempt.load(Ordering::SeqCst);
+        Ok(Box::new(writer::PostgresWriter::new(self.config.clone(), plan, run.to_owned(), attempt)))
+    }
+
+    async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
+        ledger::checkpoints(&self.open().await?, &plan.options.schema, run).await
+    }
+
+    fn build_steps(&self, plan: &Plan) -> Vec<BuildStep> {
+        steps::build_steps(plan)
+    }
+
+    async fn build(&self, plan: &Plan, run: &str, step: &BuildStep) -> Result<()> {
+        steps::build(&mut self.open().await?, plan, run, step).await
+    }
+
+    async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
+        reader::readers(&self.config, plan, table, parts).await
+    }
+
+    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
+        ledger::quarantined(&self.open().await?, plan, table).await
+    }
+
+    async fn audit(&self, plan: &Plan) -> Result<Audit> {
+        audit::audit(&self.open().await?, plan).await
+    }
+
+    async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()> {
+        repair::repair(&mut self.open().await?, plan, table, rows, keys).await
+    }
+
+    async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
+        ledger::discard(&mut self.open().await?, schema, run).await
+    }
+}

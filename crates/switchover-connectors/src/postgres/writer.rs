@@ -1,0 +1,295 @@
+//! One stream of chunks into PostgreSQL.
+//!
+//! A chunk is one transaction: its checkpoint first, then its rows by COPY BINARY, then its
+//! quarantined values. The checkpoint comes first because its key tells at once whether the chunk is
+//! there already, and because it reads the run's row, which stops a process that lost its claim.
+//!
+//! `synchronous_commit` is off here: the server may lose the newest chunks in a crash of its own, but
+//! rows and checkpoint go together (one transaction), and the log keeps the order of commits, so what
+//! is lost is a tail that `resume` copies again. The steps that follow commit synchronously, which
+//! makes everything before them durable.
+
+use super::config::PgConfig;
+use super::connect::{Connection, connect};
+use super::copy_encode::{self, HEADER, TRAILER};
+use super::{ledger, quote};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::SinkExt;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use switchover_core::codec::Codec;
+use switchover_core::connector::{ChunkWrite, Written, Writer};
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::{CopyInSink, Statement};
+
+/// Bytes handed to the socket at a time: few system calls, little memory.
+const SEND_BYTES: usize = 128 << 10;
+
+const OPERATION: &str = "copy rows to the target";
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct PostgresWriter {
+    config: PgConfig,
+    plan: Arc<Plan>,
+    run: String,
+    attempt: i64,
+    session: Option<Session>,
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Session {
+    connection: Connection,
+    checkpoint: Statement,
+    copies: HashMap<usize, (Statement, Vec<(usize, Codec)>)>,
+}
+
+impl PostgresWriter {
+    pub(super) fn new(config: PgConfig, plan: Arc<Plan>, run: String, attempt: i64) -> PostgresWriter {
+        PostgresWriter { config, plan, run, attempt, session: None, scratch: Vec::new() }
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let connection = connect(&self.config).await?;
+        let schema = &self.plan.options.schema;
+        let sql = format!(
+            "INSERT INTO {} (run, table_no, after_key, upto_key, rows, bytes, digest)
+             SELECT run, $3, $4, $5, $6, $7, $8 FROM {} WHERE run = $1 AND attempt = $2 FOR SHARE
+             ON CONFLICT DO NOTHING",
+            ledger::table(schema, ledger::TABLES[2]),
+            ledger::table(schema, ledger::TABLES[0]),
+        );
+        let prepared = async {
+            connection.client().batch_execute("SET synchronous_commit = off").await?;
+            connection.client().prepare(&sql).await
+        };
+        let checkpoint = prepared.await.map_err(|error| connection.classify(error, OPERATION))?;
+        Ok(Session { connection, checkpoint, copies: HashMap::new() })
+    }
+
+    /// Finds the first row of a rejected chunk that the server does not take, by halves, each tried in
+    /// a transaction that is rolled back. The server's own message names a line in its language only.
+    async fn offender(&mut self, session: &mut Session, chunk: &ChunkWrite<'_>) -> Result<Option<usize>> {
+        let (mut low, mut high) = (0, chunk.rows.len());
+        if self.try_rows(session, chunk, low..high).await? {
+            return Ok(None);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.try_rows(session, chunk, low..middle).await? { low = middle } else { high = middle }
+        }
+        Ok(Some(low))
+    }
+
+    async fn try_rows(&mut self, session: &mut Session, chunk: &ChunkWrite<'_>, range: Range<usize>) -> Result<bool> {
+        let begin = session.connection.client().batch_execute("BEGIN").await;
+        begin.map_err(|error| session.connection.classify(error, OPERATION))?;
+        let taken = match copy(session, &self.plan, &mut self.scratch, chunk, range).await {
+            Ok(()) => true,
+            Err(error) if error.kind() == Kind::Rejected => false,
+            Err(error) => return Err(error),
+        };
+        let rollback = session.connection.client().batch_execute("ROLLBACK").await;
+        rollback.map_err(|error| session.connection.classify(error, OPERATION))?;
+        Ok(taken)
+    }
+}
+
+#[async_trait]
+impl Writer for PostgresWriter {
+    async fn write(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        match transaction(&mut session, &self.plan, &self.run, self.attempt, &mut self.scratch, chunk).await {
+            Ok(written) => {
+                self.session = Some(session);
+                Ok(written)
+            }
+            Err(error) if error.kind() == Kind::Rejected => {
+                // The session is in a failed transaction and is not used again after the search.
+                let _ = session.connection.client().batch_execute("ROLLBACK").await;
+                let row = self.offender(&mut session, chunk).await.unwrap_or(None);
+                Err(match row {
+                    Some(row) => {
+                        let table = &self.plan.tables[chunk.checkpoint.table];
+                        error.key(switchover_core::planner::layout::shown_locator(table, &chunk.rows.row(row).locator()))
+                    }
+                    None => error,
+                })
+            }
+            // The connection's state is unknown: the next write opens another.
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn transaction(
+    session: &mut Session,
+    plan: &Plan,
+    run: &str,
+    attempt: i64,
+    scratch: &mut Vec<u8>,
+    chunk: &ChunkWrite<'_>,
+) -> Result<Written> {
+    let checkpoint = chunk.checkpoint;
+    // Counts and indexes of one plan fit the ledger's types by far.
+    let (table_no, rows, bytes) = (checkpoint.table as i32, checkpoint.rows as i64, checkpoint.bytes as i64);
+    let (after, upto) = (ledger::key_text(&checkpoint.range.after)?, ledger::key_text(&checkpoint.range.upto)?);
+    let digest = checkpoint.digest.to_string();
+    let client = session.connection.client();
+    let begin = client.batch_execute("BEGIN");
+    let insert = client.execute(&session.checkpoint, &[&run, &attempt, &table_no, &after, &upto, &rows, &bytes, &digest]);
+    // Both are on their way before the first is answered.
+    let (begun, inserted) = tokio::join!(begin, insert);
+    let inserted =
+        begun.and(inserted).map_err(|error| session.connection.classify(error, OPERATION))?;
+    if inserted == 0 {
+        return already(session, plan, run, attempt).await;
+    }
+    fail::fail_point!("copy-before-rows");
+    copy(session, plan, scratch, chunk, 0..chunk.rows.len()).await?;
+    quarantine(session, plan, run, chunk).await?;
+    fail::fail_point!("copy-before-commit");
+    let commit = session.connection.client().batch_execute("COMMIT").await;
+    commit.map_err(|error| session.connection.classify(error, OPERATION))?;
+    fail::fail_point!("copy-after-commit");
+    Ok(Written::Now)
+}
+
+/// No checkpoint was made: either it is there, or this process no longer owns the run.
+async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Result<Written> {
+    let sql = format!("SELECT 1 FROM {} WHERE run = $1 AND attempt = $2", ledger::table(&plan.options.schema, ledger::TABLES[0]));
+    let client = session.connection.client();
+    let ours = async {
+        let row = client.query_opt(&sql, &[&run, &attempt]).await?;
+        client.batch_execute("ROLLBACK").await?;
+        Ok(row.is_some())
+    };
+    if ours.await.map_err(|error| session.connection.classify(error, OPERATION))? {
+        return Ok(Written::Already);
+    }
+    Err(Error::new(Kind::Busy, OPERATION)
+        .store(session.connection.label())
+        .detail("another process has taken this run over, or rolled it back")
+        .hint("let the other process end; `switchover status` shows the run"))
+}
+
+async fn statement<'a>(session: &'a mut Session, plan: &Plan, table: usize) -> Result<&'a (Statement, Vec<(usize, Codec)>)> {
+    if !session.copies.contains_key(&table) {
+        let plan_table = &plan.tables[table];
+        let copied: Vec<(usize, &switchover_core::plan::ColumnPlan)> =
+            plan_table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none()).collect();
+        let columns: Vec<String> = copied.iter().map(|(_, column)| quote::ident(&column.target)).collect();
+        let sql = format!(
+            "COPY {} ({}) FROM STDIN (FORMAT binary)",
+            quote::qualified(&plan.options.schema, &plan_table.target),
+            columns.join(", ")
+        );
+        let prepared = session.connection.client().prepare(&sql).await;
+        let prepared = prepared.map_err(|error| session.connection.classify(error, OPERATION).table(plan_table.source.clone()))?;
+        let fields = copied.iter().map(|(field, column)| (*field, column.codec.clone())).collect();
+        session.copies.insert(table, (prepared, fields));
+    }
+    session.copies.get(&table).ok_or_else(|| Error::new(Kind::Internal, OPERATION))
+}
+
+async fn copy(
+    session: &mut Session,
+    plan: &Plan,
+    scratch: &mut Vec<u8>,
+    chunk: &ChunkWrite<'_>,
+    range: Range<usize>,
+) -> Result<()> {
+    let index = chunk.checkpoint.table;
+    let table = &plan.tables[index];
+    let (copy, fields) = statement(session, plan, index).await?.clone();
+    let classify = |session: &Session, error| session.connection.classify(error, OPERATION).table(table.source.clone());
+    let sink = session.connection.client().copy_in::<_, Bytes>(&copy).await.map_err(|error| classify(session, error))?;
+    let sent = send(sink, &fields, plan, chunk, range, scratch).await;
+    sent.map_err(|failure| match failure {
+        Failure::Server(error) => classify(session, error),
+        Failure::Unfit(error) => *error,
+    })
+}
+
+enum Failure {
+    Server(tokio_postgres::Error),
+    Unfit(Box<Error>),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        Failure::Server(error)
+    }
+}
+
+async fn send(
+    sink: CopyInSink<Bytes>,
+    fields: &[(usize, Codec)],
+    plan: &Plan,
+    chunk: &ChunkWrite<'_>,
+    range: Range<usize>,
+    scratch: &mut Vec<u8>,
+) -> std::result::Result<(), Failure> {
+    let mut sink = std::pin::pin!(sink);
+    let mut out = BytesMut::with_capacity(SEND_BYTES + SEND_BYTES / 4);
+    out.extend_from_slice(HEADER);
+    for at in range {
+        if chunk.left_out.contains(&at) {
+            continue;
+        }
+        let row = chunk.rows.row(at);
+        let exceptions = !chunk.as_null.is_empty();
+        let as_null = |field| exceptions && chunk.as_null.contains(&(at, field));
+        if let Err(misfit) = copy_encode::row(row, fields, scratch, as_null, &mut out) {
+            // Nothing was committed: dropping the sink makes the server abandon the COPY.
+            let table = &plan.tables[chunk.checkpoint.table];
+            return Err(Failure::Unfit(Box::new(
+                Error::new(Kind::Refused, OPERATION)
+                    .table(table.source.clone())
+                    .key(switchover_core::planner::layout::shown_locator(table, &row.locator()))
+                    .column(table.columns[misfit.field].source.clone())
+                    .detail(format!("{}: {}", row.value(misfit.field).shown(), misfit.unfit.0))
+                    .hint("the source changed after the plan was made: plan again"),
+            )));
+        }
+        if out.len() >= SEND_BYTES {
+            sink.feed(out.split().freeze()).await?;
+            out.reserve(SEND_BYTES + SEND_BYTES / 4);
+        }
+    }
+    out.extend_from_slice(&TRAILER);
+    sink.send(out.freeze()).await?;
+    sink.finish().await?;
+    Ok(())
+}
+
+async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrite<'_>) -> Result<()> {
+    if chunk.quarantine.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO {} (run, table_name, locator, column_name, value, whole_row, why) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        ledger::table(&plan.options.schema, ledger::TABLES[4])
+    );
+    let client = session.connection.client();
+    let classify = |error| session.connection.classify(error, "write to the quarantine");
+    let insert = client.prepare(&sql).await.map_err(classify)?;
+    let table = &plan.tables[chunk.checkpoint.table].source;
+    let json = |error| Error::new(Kind::Internal, "write to the quarantine").because(error);
+    for entry in chunk.quarantine {
+        let locator = serde_json::to_string(&entry.locator).map_err(|e: serde_json::Error| json(e))?;
+        let value = serde_json::to_string(&entry.value).map_err(|e: serde_json::Error| json(e))?;
+        client
+            .execute(&insert, &[&run, table, &locator, &entry.column, &value, &entry.whole_row, &entry.why])
+            .await
+            .map_err(classify)?;
+    }
+    Ok(())
+}
