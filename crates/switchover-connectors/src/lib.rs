@@ -3,6 +3,7 @@
 //! Beside them stand the two things that they share because they are about text and files and about
 //! no store: [`uri`], which reads connection texts, and [`sidecar`], the note beside a backup.
 
+pub mod postgres;
 pub mod sidecar;
 pub mod sqlite;
 mod uri;
