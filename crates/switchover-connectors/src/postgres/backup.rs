@@ -41,7 +41,7 @@ pub async fn create(config: &PgConfig, directory: &Path, name: &str) -> Result<B
     let operation = "dump the PostgreSQL database";
     let server = server_major(config).await?;
     let program = find("pg_dump", server).await?;
-    let path = directory.join(name);
+    let path = sidecar::place(directory, name)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
     let outcome = async {
         let passwords = password_file(config)?;
@@ -49,8 +49,12 @@ pub async fn create(config: &PgConfig, directory: &Path, name: &str) -> Result<B
         command.args(["--format=custom", "--no-password", "--file"]).arg(&partial);
         run(command, operation, &config.redacted()).await?;
         list_contents(&partial, server).await?;
-        claim.sync_all().map_err(|cause| sidecar::io_error("sync the backup", &partial, cause))?;
-        let (bytes, blake3) = sidecar::hash_file(&partial)?;
+        let file = partial.clone();
+        let (bytes, blake3) = off_the_runtime(move || {
+            claim.sync_all().map_err(|cause| sidecar::io_error("sync the backup", &file, cause))?;
+            sidecar::hash_file(&file)
+        })
+        .await?;
         let mut note = Sidecar::new(STORE, &config.redacted(), bytes, blake3);
         note.integrity = "ok".to_owned();
         note.store_version = server.to_string();
@@ -76,7 +80,8 @@ pub async fn verify(path: &Path) -> Result<BackupInfo> {
             .detail(format!("its note says that it is a backup of {}", sidecar.store))
             .hint("name a backup of a PostgreSQL database"));
     }
-    sidecar.check_file(path)?;
+    let (note, file) = (sidecar.clone(), path.to_path_buf());
+    off_the_runtime(move || note.check_file(&file)).await?;
     list_contents(path, sidecar.store_version.parse().unwrap_or(0)).await?;
     Ok(BackupInfo { path: path.to_path_buf(), sidecar })
 }
@@ -93,7 +98,9 @@ pub async fn restore(path: &Path, to: &PgConfig, force: bool) -> Result<BackupIn
     if force {
         command.args(["--clean", "--if-exists"]);
     }
-    command.arg(path);
+    // pg_restore takes the database from its arguments alone; as a connection string, so that an odd name stays a name.
+    let name = to.database.replace('\\', "\\\\").replace('\'', "\\'");
+    command.arg(format!("--dbname=dbname='{name}'")).arg(path);
     run(command, "restore the PostgreSQL database", &to.redacted()).await?;
     Ok(info)
 }
@@ -242,6 +249,16 @@ fn password_file(config: &PgConfig) -> Result<Option<tempfile::NamedTempFile>> {
 
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// Runs what blocks on the disk where it holds no connection up.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| {
+        Err(Error::new(Kind::Internal, "read the backup")
+            .detail("the thread that does it ended early")
+            .hint("this is a defect of this program: please report it")
+            .because(cause))
+    })
 }
 
 async fn list_contents(path: &Path, major: u32) -> Result<()> {

@@ -131,8 +131,7 @@ pub async fn connect(config: &PgConfig) -> Result<Connection> {
     for host in &config.hosts {
         match connect_host(config, host).await {
             Ok(connection) => return Ok(connection),
-            // A wrong password is wrong for this server; the next host may be another one, as libpq has it, but
-            // only what could not be reached, or is not writable, is worth going on for.
+            // As in libpq, a server that answered with a refusal has answered for all of them.
             Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::NotFound => {
                 last = Some(error)
             }

@@ -41,7 +41,7 @@ const STALLED_MAX: Duration = Duration::from_secs(30);
 /// Problems that the error names; `integrity_check` itself stops here too, for one is enough to refuse.
 const PROBLEMS_SHOWN_MAX: u32 = 3;
 
-/// The page cache of the check: the larger it is, the fewer pages are read twice; it must fit the process's memory limit.
+/// The page cache of the check. Measured on 587 MB: 64 MiB saves nothing over 16 MiB, for the system caches the file.
 const CHECK_CACHE_KIB: i64 = 16 * 1024;
 
 /// How far a backup is.
@@ -74,13 +74,7 @@ pub fn create(
     name: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<BackupInfo> {
-    if name.is_empty() || name.contains(['/', '\\']) {
-        return Err(Error::new(Kind::Config, "begin the backup")
-            .store(name)
-            .detail("the backup's name is not a plain file name")
-            .hint("give the directory apart from the name"));
-    }
-    let path = directory.join(name);
+    let path = sidecar::place(directory, name)?;
     let source = open_read_only(config)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
     let outcome = copy(&source, config.path(), &partial, progress)
@@ -235,7 +229,10 @@ pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(failed)?;
     harden(&connection).map_err(failed)?;
-    connection.execute_batch(&format!("PRAGMA cache_size = -{CHECK_CACHE_KIB}")).map_err(failed)?;
+    // The check looks at every cell itself; to look at them on reading the page too costs a fifth more time.
+    connection
+        .execute_batch(&format!("PRAGMA cache_size = -{CHECK_CACHE_KIB}; PRAGMA cell_size_check = OFF"))
+        .map_err(failed)?;
     let mut statement =
         connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_SHOWN_MAX})")).map_err(failed)?;
     let problems: Vec<String> =
