@@ -1,6 +1,9 @@
-//! The stores that Switchover moves data between: a module each, and none imports another.
+//! The stores that Switchover moves data between: a module each, and none knows another.
+//!
+//! Beside them stand the two things that they share because they are about text and files and about
+//! no store: [`uri`], which reads connection texts, and [`sidecar`], the note beside a backup.
 
 pub mod postgres;
-mod sidecar;
+pub mod sidecar;
 pub mod sqlite;
 mod uri;

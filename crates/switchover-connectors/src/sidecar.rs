@@ -232,6 +232,17 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The path of the backup called `name`, which must be a plain file name.
+pub(crate) fn place(directory: &Path, name: &str) -> Result<PathBuf> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+        return Err(Error::new(Kind::Config, "begin the backup")
+            .store(name.escape_default().to_string())
+            .detail("the backup's name is not a plain file name")
+            .hint("give the directory apart from the name"));
+    }
+    Ok(directory.join(name))
+}
+
 /// Opens `<path>.partial` for a new backup and locks it, so that two runs never write one file.
 ///
 /// What a killed run left there is emptied. The lock ends with the returned file.

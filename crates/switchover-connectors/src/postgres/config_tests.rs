@@ -49,7 +49,7 @@ fn texts_and_their_meaning() {
                 assert!(parse_with(text, NO_ENV).is_err());
                 continue;
             }
-            _ => parse_with(text, NO_ENV).unwrap_or_else(|error| panic!("{text}: {error:?}")),
+            _ => parse_with(text, NO_ENV).expect(text),
         };
         assert_eq!(shape(&config), want, "{text}");
     }

@@ -17,12 +17,14 @@ use std::task::{Context, Poll, ready};
 use secrecy::ExposeSecret;
 use switchover_core::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
+use futures_util::future::BoxFuture;
 use tokio_postgres::config::{SslMode as WireTls, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::either::Either;
 
 use super::config::{Host, PgConfig, SslMode};
 use super::error::{self, classify, sqlstate};
@@ -40,9 +42,7 @@ const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET Int
 /// libpq's request code for TLS, with its length: version 1234.5679.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-type Socket = Box<dyn Stream>;
+type Socket = Either<TcpStream, UnixStream>;
 
 /// A live session. Dropping it closes the socket.
 pub struct Connection {
@@ -126,13 +126,18 @@ impl Connection {
 }
 
 /// Connects to the first host that answers, and sets the session up.
-pub async fn connect(config: &PgConfig) -> Result<Connection> {
+///
+/// The future is boxed: a caller's own future stays small, and `Send` is decided here, where the types are known.
+pub fn connect(config: &PgConfig) -> BoxFuture<'_, Result<Connection>> {
+    Box::pin(connect_any(config))
+}
+
+async fn connect_any(config: &PgConfig) -> Result<Connection> {
     let mut last = None;
     for host in &config.hosts {
         match connect_host(config, host).await {
             Ok(connection) => return Ok(connection),
-            // A wrong password is wrong for this server; the next host may be another one, as libpq has it, but
-            // only what could not be reached, or is not writable, is worth going on for.
+            // As in libpq, a server that answered with a refusal has answered for all of them.
             Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::NotFound => {
                 last = Some(error)
             }
@@ -319,11 +324,11 @@ async fn open_socket(config: &PgConfig, host: &Host) -> Result<Socket> {
     let failed = |cause: io::Error| error::unreachable(cause, config, host);
     if let Some(directory) = host.socket_directory() {
         let path = Path::new(directory).join(format!(".s.PGSQL.{}", host.port));
-        return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?));
+        return Ok(Either::Right(UnixStream::connect(path).await.map_err(failed)?));
     }
     let addresses: Vec<std::net::SocketAddr> = match host.address {
         Some(address) => vec![(address, host.port).into()],
-        None => tokio::net::lookup_host((host.name.as_str(), host.port))
+        None => tokio::net::lookup_host((host.name.clone(), host.port))
             .await
             .map_err(|cause| error::host_not_found(cause, config, host))?
             .collect(),
@@ -331,14 +336,14 @@ async fn open_socket(config: &PgConfig, host: &Host) -> Result<Socket> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match open_tcp(address).await {
-            Ok(stream) => return Ok(Box::new(stream)),
+            Ok(stream) => return Ok(Either::Left(stream)),
             Err(cause) => last = cause,
         }
     }
     Err(failed(last))
 }
 
-async fn open_tcp(address: std::net::SocketAddr) -> io::Result<tokio::net::TcpStream> {
+async fn open_tcp(address: std::net::SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // An index build is minutes of silence: without this a firewall forgets the connection.
     socket.set_keepalive(true)?;

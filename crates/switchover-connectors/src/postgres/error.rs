@@ -187,7 +187,7 @@ fn of_tls(error: &rustls::Error, host: &Host) -> Error {
         }
         rustls::Error::InvalidCertificate(_) => (
             "the server's certificate cannot be used".to_owned(),
-            "it must be X.509 version 3 and made for a server; see the cause below",
+            "it must be X.509 version 3 and made for a server; a self-signed one must itself be the file of sslrootcert",
         ),
         rustls::Error::AlertReceived(_) => (
             "the server ended the TLS handshake".to_owned(),
@@ -224,7 +224,7 @@ pub(super) fn unreachable(cause: io::Error, config: &PgConfig, host: &Host) -> E
         ),
         io::ErrorKind::NotFound => (
             Kind::Unavailable,
-            "there is no",
+            "no server has",
             "start the server, or check host=DIRECTORY against its unix_socket_directories",
         ),
         io::ErrorKind::PermissionDenied => (

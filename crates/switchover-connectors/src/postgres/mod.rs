@@ -1,6 +1,7 @@
 //! PostgreSQL.
 
 mod audit;
+pub mod backup;
 pub mod config;
 pub mod connect;
 mod copy_decode;

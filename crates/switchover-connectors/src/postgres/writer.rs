@@ -144,7 +144,9 @@ async fn transaction(
     let digest = checkpoint.digest.to_string();
     let client = session.connection.client();
     let begin = client.batch_execute("BEGIN");
-    let insert = client.execute(&session.checkpoint, &[&run, &attempt, &table_no, &after, &upto, &rows, &bytes, &digest]);
+    let record: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        [&run, &attempt, &table_no, &after, &upto, &rows, &bytes, &digest];
+    let insert = client.execute(&session.checkpoint, &record);
     // Both are on their way before the first is answered.
     let (begun, inserted) = tokio::join!(begin, insert);
     let inserted =

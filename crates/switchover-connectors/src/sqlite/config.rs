@@ -71,8 +71,9 @@ impl SqliteConfig {
         if let Some(driver) = scheme.split_once('+').map(|(_, driver)| driver)
             && !["aiosqlite", "pysqlite", "pysqlcipher"].contains(&driver)
         {
-            return Err(bad(text, "the driver after 'sqlite+' is not known")
-                .hint("write sqlite: without a driver; which one the application uses does not matter here"));
+            return Err(bad(text, "the driver after 'sqlite+' is not known").hint(
+                "write sqlite: without a driver; which one the application uses does not matter here",
+            ));
         }
         if scheme.ends_with("pysqlcipher") {
             return Err(Error::new(Kind::Unsupported, OPERATION)
@@ -254,7 +255,7 @@ mod tests {
             ("file://localhost/srv/app.db", "/srv/app.db", &[]),
             ("sqlite:///file:app.db?mode=ro&uri=true", "app.db", &[]),
         ] {
-            let config = SqliteConfig::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+            let config = SqliteConfig::parse(text).expect(text);
             assert_eq!(config.path(), Path::new(path), "{text}");
             let want: Vec<_> = alternatives.iter().map(PathBuf::from).collect();
             assert_eq!(config.alternatives(), want, "{text}");
@@ -283,7 +284,10 @@ mod tests {
         ] {
             let error = SqliteConfig::parse(text).expect_err(text);
             assert!(error.to_string().contains(part), "{text}: {error}");
-            assert!(!error.what_to_do().is_empty() || text.contains("mode") || text.contains('%'), "{text}: no hint");
+            assert!(
+                !error.what_to_do().is_empty() || text.contains("mode") || text.contains('%'),
+                "{text}: no hint"
+            );
         }
         let error = SqliteConfig::parse("sqlite:x.db?tiemout=3").expect_err("a near match");
         assert_eq!(error.what_to_do(), "did you mean 'timeout'?");

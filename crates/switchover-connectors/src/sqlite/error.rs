@@ -69,7 +69,9 @@ fn meaning(code: i32) -> Meaning {
             "its file system does not do locks",
             "SQLite must not be read live over a network share: copy the file to a local disk while the application is stopped",
         ),
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => (Kind::Rejected, "a foreign key is violated", "see the cause below"),
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
+            (Kind::Rejected, "a foreign key is violated", "see the cause below")
+        }
         _ => primary_meaning(code & 0xff),
     }
 }
@@ -99,7 +101,9 @@ fn primary_meaning(primary: i32) -> Meaning {
             "its file format is newer than the SQLite in this program",
             "use a newer release of this program",
         ),
-        ffi::SQLITE_FULL => (Kind::Exhausted, "the disk is full", "free space there, or name another directory"),
+        ffi::SQLITE_FULL => {
+            (Kind::Exhausted, "the disk is full", "free space there, or name another directory")
+        }
         ffi::SQLITE_NOMEM => NO_MEMORY,
         ffi::SQLITE_CANTOPEN => (
             Kind::Permission,
@@ -114,7 +118,9 @@ fn primary_meaning(primary: i32) -> Meaning {
             "it can only be read",
             "check the rights to the file and to its directory, and how its file system is mounted",
         ),
-        ffi::SQLITE_IOERR => (Kind::Io, "reading or writing it failed", "look at the system's log: the disk may be failing"),
+        ffi::SQLITE_IOERR => {
+            (Kind::Io, "reading or writing it failed", "look at the system's log: the disk may be failing")
+        }
         ffi::SQLITE_INTERRUPT => (Kind::Interrupted, "it was stopped", "run it again"),
         ffi::SQLITE_CONSTRAINT => (Kind::Rejected, "a constraint is violated", "see the cause below"),
         ffi::SQLITE_TOOBIG | ffi::SQLITE_MISMATCH | ffi::SQLITE_RANGE => {

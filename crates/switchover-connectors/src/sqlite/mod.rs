@@ -1,5 +1,6 @@
 //! SQLite.
 
+pub mod backup;
 pub mod config;
 pub mod ddl;
 pub mod error;
@@ -8,5 +9,6 @@ mod inspect;
 pub mod open;
 pub mod quote;
 mod read;
+pub mod restore;
 mod rules;
 pub mod source;

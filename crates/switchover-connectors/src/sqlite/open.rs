@@ -69,7 +69,9 @@ fn check_is_file(config: &SqliteConfig) -> Result<()> {
     let error = |kind| Error::new(kind, OPERATION).store(path.display().to_string());
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(no_such_file(config).because(cause)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            return Err(no_such_file(config).because(cause));
+        }
         Err(cause) => return Err(io_error(OPERATION, path, cause)),
     };
     if meta.is_dir() {
@@ -81,9 +83,9 @@ fn check_is_file(config: &SqliteConfig) -> Result<()> {
             .hint("name the database file itself, not a device or a pipe"));
     }
     if meta.len() == 0 {
-        return Err(error(Kind::Corrupt).detail("it is empty (0 bytes), so it holds no tables").hint(
-            "check the path: SQLite makes such a file when a program opens a name that is not there",
-        ));
+        return Err(error(Kind::Corrupt)
+            .detail("it is empty (0 bytes), so it holds no tables")
+            .hint("check the path: SQLite makes such a file when a program opens a name that is not there"));
     }
     Ok(())
 }
@@ -143,7 +145,9 @@ pub(crate) fn explain(error: rusqlite::Error, path: &Path) -> Error {
     let finding = match primary_code(&error) {
         Some(ffi::SQLITE_NOTADB) => not_a_database(path),
         Some(ffi::SQLITE_CORRUPT) => truncated(path),
-        Some(ffi::SQLITE_CANTOPEN) if extended_code(&error) == Some(ffi::SQLITE_CANTOPEN) => cannot_open(path),
+        Some(ffi::SQLITE_CANTOPEN) if extended_code(&error) == Some(ffi::SQLITE_CANTOPEN) => {
+            cannot_open(path)
+        }
         _ => None,
     };
     match finding {
@@ -163,7 +167,8 @@ fn not_a_database(path: &Path) -> Option<Error> {
                 .hint("the file was damaged or is encrypted in part: restore a backup"),
         );
     }
-    let described: String = sample.iter().take(16).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    let described: String =
+        sample.iter().take(16).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
     if sample.len() == ENTROPY_SAMPLE_BYTES && entropy_bits(&sample) >= ENTROPY_BITS_MIN {
         return Some(
             error
@@ -171,11 +176,9 @@ fn not_a_database(path: &Path) -> Option<Error> {
                 .hint("if the application uses SQLCipher or SEE, export a plain copy first and name that"),
         );
     }
-    Some(
-        error
-            .detail(format!("it is not a SQLite database: it begins with \"{described}\""))
-            .hint("check the path; a dump in SQL must be loaded into a database first (sqlite3 app.db < dump.sql)"),
-    )
+    Some(error.detail(format!("it is not a SQLite database: it begins with \"{described}\"")).hint(
+        "check the path; a dump in SQL must be loaded into a database first (sqlite3 app.db < dump.sql)",
+    ))
 }
 
 /// The header's page count against the file's length: SQLite itself only says "malformed".
@@ -215,7 +218,10 @@ fn cannot_open(path: &Path) -> Option<Error> {
         Some(
             Error::new(Kind::Permission, OPERATION)
                 .store(path.display().to_string())
-                .detail(format!("it is in WAL mode, and {} beside it cannot be opened ({cause})", beside.display()))
+                .detail(format!(
+                    "it is in WAL mode, and {} beside it cannot be opened ({cause})",
+                    beside.display()
+                ))
                 .hint("run as the user that owns the file: even a reader writes to -shm in WAL mode"),
         )
     })
@@ -227,5 +233,10 @@ fn entropy_bits(sample: &[u8]) -> f64 {
         counts[usize::from(*byte)] += 1;
     }
     let total = sample.len() as f64;
-    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / total).map(|p| -p * p.log2()).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / total)
+        .map(|p| -p * p.log2())
+        .sum()
 }
