@@ -1,3 +1,4 @@
 //! PostgreSQL.
 
+pub mod expression;
 pub mod quote;

@@ -151,7 +151,8 @@ fn constraints_keep_their_names_columns_and_clauses() {
     assert_eq!(ddl.columns[4].generated.as_ref().map(|g| g.stored), Some(true));
     assert_eq!(ddl.columns[4].declared_type, "INT");
     assert_eq!(ddl.columns[5].generated.as_ref().map(|g| g.stored), Some(false));
-    let [one, two] = ddl.foreign_keys.as_slice() else { panic!("{:?}", ddl.foreign_keys) };
+    assert_eq!(ddl.foreign_keys.len(), 2);
+    let (one, two) = (&ddl.foreign_keys[0], &ddl.foreign_keys[1]);
     assert_eq!((one.deferrable, one.initially_deferred, one.parent_columns.len()), (true, true, 0));
     assert_eq!(two.columns, ["n", "p"]);
     assert_eq!((two.on_delete.as_str(), two.on_update.as_str()), ("CASCADE", "SET NULL"));
