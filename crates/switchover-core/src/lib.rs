@@ -6,5 +6,6 @@
 
 pub mod error;
 pub mod expr;
+pub mod view;
 
 pub use error::{Error, Kind, Remedy, Result, Subject};

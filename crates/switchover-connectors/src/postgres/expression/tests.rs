@@ -262,3 +262,47 @@ fn a_generated_column_has_the_type_of_its_expression() {
     assert_eq!(render_generated(&expr, TEXT, &scope).as_deref(), Ok(r#"("s" || ("i")::text)"#));
     assert!(render_generated(&expr, Ty::Int, &scope).is_err());
 }
+
+struct Joined;
+
+impl Scope for Joined {
+    fn column(&self, table: Option<&str>, name: &str) -> Option<ColumnRef> {
+        let column = scope(name)?;
+        Some(ColumnRef { quoted: format!("\"{}\".{}", table?, column.quoted), ..column })
+    }
+}
+
+fn view(select: &str) -> Result<String, String> {
+    let columns_of = |_: &str| Some(COLUMNS.map(str::to_owned).to_vec());
+    let view = crate::sqlite::ddl::parse_view(&format!("CREATE VIEW v AS {select}"), &columns_of)?;
+    render_view(&view, &Joined, &|table| Some(format!("\"public\".\"{table}\"")))
+}
+
+#[test]
+fn a_view_is_rendered_with_its_order_and_aggregates() {
+    assert_eq!(
+        view("SELECT a.s, a.t AS at FROM x a JOIN y ON y.i = a.i WHERE a.b ORDER BY a.s DESC").as_deref(),
+        Ok(concat!(
+            r#"SELECT "a"."s" AS "s", "a"."t" AS "at" FROM "public"."x" AS "a" JOIN "public"."y" AS "y" "#,
+            r#"ON ("y"."i" = "a"."i") WHERE "a"."b" ORDER BY "a"."s" COLLATE "C" DESC NULLS LAST"#
+        ))
+    );
+    assert_eq!(
+        view("SELECT s, count(*) AS n, sum(i) AS total FROM x GROUP BY s").as_deref(),
+        Ok(concat!(
+            r#"SELECT "x"."s" AS "s", count(*) AS "n", (sum("x"."i"))::int8 AS "total" "#,
+            r#"FROM "public"."x" AS "x" GROUP BY "x"."s""#
+        ))
+    );
+    for (select, reason) in [
+        ("SELECT s, count(*) AS n FROM x", "does not group by"),
+        ("SELECT avg(i) AS a FROM x", "not exact"),
+        ("SELECT n FROM x GROUP BY n", "NOCASE"),
+        ("SELECT date(s) AS d FROM x", "date()"),
+        ("SELECT count(*) + 1 AS n FROM x", "count()"),
+        ("SELECT s AS a FROM x WHERE a = 'b'", "no column"),
+    ] {
+        let error = view(select).expect_err(select);
+        assert!(error.contains(reason), "{select}: {error}");
+    }
+}
