@@ -72,12 +72,12 @@ fn texts_are_equal_by_bytes_and_ordered_under_c() {
     check("s = 'a'", r#"("s" = 'a')"#);
     check("s < 'a'", r#"("s" COLLATE "C" < 'a')"#);
     check("s BETWEEN 'a' AND 'b'", r#"(("s" COLLATE "C" >= 'a') AND ("s" COLLATE "C" <= 'b'))"#);
-    check("n = 'Ab'", r#"(lower("n" COLLATE "C") = lower('Ab' COLLATE "C"))"#);
-    check("'Ab' = n", r#"(lower('Ab' COLLATE "C") = lower("n" COLLATE "C"))"#);
+    check("n = 'Ab'", r#"(lower("n" COLLATE "C") = 'ab')"#);
+    check("'Ab' = n", r#"('ab' = lower("n" COLLATE "C"))"#);
     // The left column's collation holds, and COLLATE before any column's.
     check("s = n", r#"("s" = "n")"#);
     check("n = s COLLATE BINARY", r#"("n" = "s")"#);
-    check("s = 'a ' COLLATE RTRIM", r#"(rtrim("s", ' ') = rtrim('a ', ' '))"#);
+    check("s = 'a ' COLLATE RTRIM", r#"(rtrim("s", ' ') = 'a')"#);
     check("s IN ('it''s', 'b\\', NULL)", r#"("s" IN ('it''s', E'b\\', NULL))"#);
     check("'A' IN (n)", r#"('A' IN ("n"))"#);
     check("s IN ()", "false");

@@ -127,7 +127,7 @@ fn ordered(r: &Renderer<'_>, expr: &Expr, desc: bool) -> Result<String, String> 
     let key = match value.ty {
         Some(Ty::Text { .. }) => {
             let coll = value.explicit.or(value.implicit).unwrap_or(Coll::Binary);
-            format!("{} COLLATE \"C\"", coll.key(&value.text))
+            format!("{} COLLATE \"C\"", coll.key(&value))
         }
         Some(Ty::Bool | Ty::Int | Ty::Float | Ty::Bytes) => value.text,
         _ => return Err(format!("ORDER BY {} is not translated", value.describe())),
