@@ -22,5 +22,6 @@ pub mod planner;
 pub mod schema;
 pub mod uuid_text;
 pub mod value;
+pub mod view;
 
 pub use error::{Error, Kind, Remedy, Result, Subject};

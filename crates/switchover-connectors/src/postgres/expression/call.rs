@@ -4,7 +4,7 @@ use switchover_core::expr::{Affinity, Expr};
 
 use super::node::Renderer;
 use super::value::{Constant, INT64, Value};
-use super::{Ty, compare};
+use super::{Ty, compare, constant};
 
 /// No text is longer than PostgreSQL's field of 1 GB.
 const LENGTH_MAX: i128 = 1 << 30;
@@ -15,6 +15,9 @@ pub(super) fn call(r: &Renderer<'_>, name: &str, args: &[Expr]) -> Result<Value,
         ("typeof", [Expr::Column(column)]) => type_of(r, column),
         ("json_valid", [Expr::Column(column)]) => json_valid(r, column),
         ("likely" | "unlikely", [x]) => r.value(x),
+        // SQLite folds ASCII alone.
+        ("lower", [Expr::Text(s)]) => Ok(constant::text(&s.to_ascii_lowercase())),
+        ("upper", [Expr::Text(s)]) => Ok(constant::text(&s.to_ascii_uppercase())),
         ("lower" | "upper", [x]) => Ok(Value::text(format!("{name}({} COLLATE \"C\")", text(r, name, x)?))),
         ("length", [x]) => length(r, x),
         ("trim" | "ltrim" | "rtrim", [x]) => trim(r, name, x, " "),

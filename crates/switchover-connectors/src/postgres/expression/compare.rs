@@ -182,7 +182,7 @@ fn text_sides(left: &Value, right: &Value, ordered: bool) -> Result<(String, Str
         }
     }
     let coll = left.explicit.or(right.explicit).or(left.implicit).or(right.implicit).unwrap_or(Coll::Binary);
-    let (l, r) = (coll.key(&left.text), coll.key(&right.text));
+    let (l, r) = (coll.key(left), coll.key(right));
     // One explicit collation decides for both sides.
     Ok(if ordered { (format!("{l} COLLATE \"C\""), r) } else { (l, r) })
 }

@@ -12,7 +12,7 @@
 use switchover_core::expr::Expr;
 
 use super::node::Renderer;
-use super::value::Coll;
+use super::value::{Coll, Value};
 use super::{Scope, Ty};
 
 /// Renders one part of an index: a column or an expression, the collation that the index names (in
@@ -37,7 +37,7 @@ pub fn render_index_part(
             let value = Renderer { scope }.value(other)?;
             match value.ty {
                 Some(Ty::Text { .. }) => {
-                    format!("({})", named.or(value.implicit).unwrap_or(Coll::Binary).key(&value.text))
+                    format!("({})", named.or(value.implicit).unwrap_or(Coll::Binary).key(&value))
                 }
                 Some(_) => format!("({})", value.text),
                 None => return Err("an index on a constant is not translated".to_owned()),
@@ -55,7 +55,7 @@ fn column_part(name: &str, named: Option<Coll>, scope: &dyn Scope) -> Result<Str
             let own = if nocase { Coll::Nocase } else { Coll::Binary };
             Ok(match named.unwrap_or(own) {
                 Coll::Binary => column.quoted,
-                folded => format!("({})", folded.key(&column.quoted)),
+                folded => format!("({})", folded.key(&Value::column(column)?)),
             })
         }
         // Of these, each value in PostgreSQL stands for one value of the source.

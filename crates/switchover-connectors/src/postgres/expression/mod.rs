@@ -32,11 +32,13 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 mod value;
+mod view;
 
 use switchover_core::expr::{Affinity, Expr};
 
 pub use default::render_default;
 pub use index::render_index_part;
+pub use view::render_view;
 
 /// What a column of the target holds, and with it what every cell of the source's column held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

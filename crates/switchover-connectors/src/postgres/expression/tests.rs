@@ -72,12 +72,12 @@ fn texts_are_equal_by_bytes_and_ordered_under_c() {
     check("s = 'a'", r#"("s" = 'a')"#);
     check("s < 'a'", r#"("s" COLLATE "C" < 'a')"#);
     check("s BETWEEN 'a' AND 'b'", r#"(("s" COLLATE "C" >= 'a') AND ("s" COLLATE "C" <= 'b'))"#);
-    check("n = 'Ab'", r#"(lower("n" COLLATE "C") = lower('Ab' COLLATE "C"))"#);
-    check("'Ab' = n", r#"(lower('Ab' COLLATE "C") = lower("n" COLLATE "C"))"#);
+    check("n = 'Ab'", r#"(lower("n" COLLATE "C") = 'ab')"#);
+    check("'Ab' = n", r#"('ab' = lower("n" COLLATE "C"))"#);
     // The left column's collation holds, and COLLATE before any column's.
     check("s = n", r#"("s" = "n")"#);
     check("n = s COLLATE BINARY", r#"("n" = "s")"#);
-    check("s = 'a ' COLLATE RTRIM", r#"(rtrim("s", ' ') = rtrim('a ', ' '))"#);
+    check("s = 'a ' COLLATE RTRIM", r#"(rtrim("s", ' ') = 'a')"#);
     check("s IN ('it''s', 'b\\', NULL)", r#"("s" IN ('it''s', E'b\\', NULL))"#);
     check("'A' IN (n)", r#"('A' IN ("n"))"#);
     check("s IN ()", "false");
@@ -261,4 +261,48 @@ fn a_generated_column_has_the_type_of_its_expression() {
     let expr = parse("s || i");
     assert_eq!(render_generated(&expr, TEXT, &scope).as_deref(), Ok(r#"("s" || ("i")::text)"#));
     assert!(render_generated(&expr, Ty::Int, &scope).is_err());
+}
+
+struct Joined;
+
+impl Scope for Joined {
+    fn column(&self, table: Option<&str>, name: &str) -> Option<ColumnRef> {
+        let column = scope(name)?;
+        Some(ColumnRef { quoted: format!("\"{}\".{}", table?, column.quoted), ..column })
+    }
+}
+
+fn view(select: &str) -> Result<String, String> {
+    let columns_of = |_: &str| Some(COLUMNS.map(str::to_owned).to_vec());
+    let view = crate::sqlite::ddl::parse_view(&format!("CREATE VIEW v AS {select}"), &columns_of)?;
+    render_view(&view, &Joined, &|table| Some(format!("\"public\".\"{table}\"")))
+}
+
+#[test]
+fn a_view_is_rendered_with_its_order_and_aggregates() {
+    assert_eq!(
+        view("SELECT a.s, a.t AS at FROM x a JOIN y ON y.i = a.i WHERE a.b ORDER BY a.s DESC").as_deref(),
+        Ok(concat!(
+            r#"SELECT "a"."s" AS "s", "a"."t" AS "at" FROM "public"."x" AS "a" JOIN "public"."y" AS "y" "#,
+            r#"ON ("y"."i" = "a"."i") WHERE "a"."b" ORDER BY "a"."s" COLLATE "C" DESC NULLS LAST"#
+        ))
+    );
+    assert_eq!(
+        view("SELECT s, count(*) AS n, sum(i) AS total FROM x GROUP BY s").as_deref(),
+        Ok(concat!(
+            r#"SELECT "x"."s" AS "s", count(*) AS "n", (sum("x"."i"))::int8 AS "total" "#,
+            r#"FROM "public"."x" AS "x" GROUP BY "x"."s""#
+        ))
+    );
+    for (select, reason) in [
+        ("SELECT s, count(*) AS n FROM x", "does not group by"),
+        ("SELECT avg(i) AS a FROM x", "not exact"),
+        ("SELECT n FROM x GROUP BY n", "NOCASE"),
+        ("SELECT date(s) AS d FROM x", "date()"),
+        ("SELECT count(*) + 1 AS n FROM x", "count()"),
+        ("SELECT s AS a FROM x WHERE a = 'b'", "no column"),
+    ] {
+        let error = view(select).expect_err(select);
+        assert!(error.contains(reason), "{select}: {error}");
+    }
 }

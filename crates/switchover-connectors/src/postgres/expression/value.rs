@@ -3,6 +3,7 @@
 use switchover_core::expr::Affinity;
 
 use super::{ColumnRef, Ty};
+use crate::postgres::quote;
 
 /// Integers up to here are exact as doubles, and doubles beyond it are all integers.
 pub(super) const EXACT_INT_MAX: i128 = 1 << 53;
@@ -32,12 +33,16 @@ impl Coll {
         }
     }
 
-    /// The text that compares bytewise as the argument compares under this collation.
-    pub(super) fn key(self, text: &str) -> String {
-        match self {
-            Self::Binary => text.to_owned(),
-            Self::Nocase => format!("lower({text} COLLATE \"C\")"),
-            Self::Rtrim => format!("rtrim({text}, ' ')"),
+    /// The text that compares bytewise as the value compares under this collation. A constant is
+    /// folded here: PostgreSQL plans the expression of a generated column before it has resolved
+    /// collations, and refuses a function of a constant alone.
+    pub(super) fn key(self, value: &Value) -> String {
+        match (self, &value.constant) {
+            (Self::Binary, _) => value.text.clone(),
+            (Self::Nocase, Some(Constant::Text(s))) => quote::literal(&s.to_ascii_lowercase()),
+            (Self::Rtrim, Some(Constant::Text(s))) => quote::literal(s.trim_end_matches(' ')),
+            (Self::Nocase, _) => format!("lower({} COLLATE \"C\")", value.text),
+            (Self::Rtrim, _) => format!("rtrim({}, ' ')", value.text),
         }
     }
 }

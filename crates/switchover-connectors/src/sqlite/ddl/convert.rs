@@ -40,6 +40,11 @@ impl<'a> Names<'a> {
         Self { tables: Vec::new(), default: true, qualify: false }
     }
 
+    /// Several tables of a view, by the name that they have in it.
+    pub(super) fn of_view(tables: Vec<(&'a str, &'a [String])>) -> Self {
+        Self { tables, default: false, qualify: true }
+    }
+
     /// Resolves a name; `None` if no table has it, `Err` if more than one does.
     fn find(&self, table: Option<&str>, column: &str) -> Result<Option<Expr>, &'static str> {
         let mut found = None;

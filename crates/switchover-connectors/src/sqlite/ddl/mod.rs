@@ -14,11 +14,13 @@ mod name;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use index::{IndexDdl, IndexPart, parse_index};
 pub use table::{
     CheckDdl, ColumnDdl, FkDdl, GeneratedDdl, KeyColumn, KeyDdl, NotNullDdl, TableDdl, parse_table,
 };
+pub use view::parse_view;
 
 use sqlite3_parser::ast::{Cmd, CreateTableBody, Stmt};
 use sqlite3_parser::lexer::sql::Parser;

@@ -268,3 +268,50 @@ impl First for Expr {
         }
     }
 }
+
+fn columns_of(table: &str) -> Option<Vec<String>> {
+    match table {
+        "users" => Some(columns(&["id", "name", "active"])),
+        "orders" => Some(columns(&["id", "user_id", "total"])),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_view_over_tables_is_read() {
+    let sql = "CREATE VIEW v AS SELECT u.*, count(o.id) AS n, total t2 FROM users AS u
+        LEFT JOIN orders o ON o.user_id = u.id WHERE active GROUP BY u.id, t2 ORDER BY n DESC, 2, u.NAME";
+    let view = parse_view(sql, &columns_of).expect(sql);
+    let names: Vec<&str> = view.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(names, ["id", "name", "active", "n", "t2"]);
+    let qualified = |table: &str, name: &str| Expr::Qualified(table.to_owned(), name.to_owned());
+    assert_eq!(view.group_by, [qualified("u", "id"), qualified("o", "total")]);
+    let count = Expr::Call("count".to_owned(), vec![qualified("o", "id")]);
+    assert_eq!(
+        view.order_by,
+        [(count, true), (qualified("u", "name"), false), (qualified("u", "name"), false)]
+    );
+    assert_eq!(view.filter, Some(qualified("u", "active")));
+    assert_eq!((view.tables[1].alias.as_str(), view.tables.len()), ("o", 2));
+}
+
+#[test]
+fn a_view_of_another_shape_is_refused_with_its_reason() {
+    for (select, reason) in [
+        ("SELECT id FROM users UNION SELECT id FROM orders", "UNION"),
+        ("SELECT DISTINCT name FROM users", "DISTINCT"),
+        ("SELECT id FROM users LIMIT 1", "LIMIT"),
+        ("SELECT id FROM (SELECT id FROM users)", "subquery"),
+        ("SELECT name || 'x' FROM users", "without a name"),
+        ("SELECT u.id, o.id FROM users u JOIN orders o ON o.user_id = u.id", "called id"),
+        ("SELECT users.id FROM users NATURAL JOIN orders", "NATURAL"),
+        ("SELECT users.id FROM users JOIN orders USING (id)", "USING"),
+        ("SELECT id FROM other", "no table"),
+        ("SELECT 1 AS one", "no table"),
+    ] {
+        let error = parse_view(&format!("CREATE VIEW v AS {select}"), &columns_of).expect_err(select);
+        assert!(error.contains(reason), "{select}: {error}");
+    }
+    let view = parse_view("CREATE VIEW v AS SELECT users.id FROM users, orders WHERE id = 1", &columns_of);
+    assert!(is_opaque(&view.expect("a view").filter.expect("a filter").first(), "ambiguous"));
+}
