@@ -131,7 +131,7 @@ pub async fn connect(config: &PgConfig) -> Result<Connection> {
     for host in &config.hosts {
         match connect_host(config, host).await {
             Ok(connection) => return Ok(connection),
-            // As in libpq, a server that answered with a refusal has answered for all of them.
+            // A refused login ends the search, as in libpq; a database that one host lacks may be on the next.
             Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::NotFound => {
                 last = Some(error)
             }
