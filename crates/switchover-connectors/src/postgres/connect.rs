@@ -125,6 +125,13 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Without this the task would wait for the answer to a statement that nobody waits for any more.
+        self.driver.abort();
+    }
+}
+
 /// Connects to the first host that answers, and sets the session up.
 pub async fn connect(config: &PgConfig) -> Result<Connection> {
     let mut last = None;
