@@ -1,7 +1,7 @@
 //! The stores that Switchover moves data between: a module each, and none knows another.
 //!
 //! Beside them stand the two things that they share because they are about text and files and about
-//! no store: [`uri`], which reads connection texts, and [`sidecar`], the note beside a backup.
+//! no store: `uri`, which reads connection texts, and [`sidecar`], the note beside a backup.
 
 pub mod postgres;
 pub mod sidecar;

@@ -125,6 +125,13 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Without this the task would wait for the answer to a statement that nobody waits for any more.
+        self.driver.abort();
+    }
+}
+
 /// Connects to the first host that answers, and sets the session up.
 ///
 /// The future is boxed: a caller's own future stays small, and `Send` is decided here, where the types are known.
@@ -137,7 +144,7 @@ async fn connect_any(config: &PgConfig) -> Result<Connection> {
     for host in &config.hosts {
         match connect_host(config, host).await {
             Ok(connection) => return Ok(connection),
-            // As in libpq, a server that answered with a refusal has answered for all of them.
+            // A refused login ends the search, as in libpq; a database that one host lacks may be on the next.
             Err(error) if error.kind() == Kind::Unavailable || error.kind() == Kind::NotFound => {
                 last = Some(error)
             }

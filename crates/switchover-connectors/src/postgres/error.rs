@@ -1,6 +1,6 @@
 //! PostgreSQL's errors in the project's terms: by SQLSTATE and by type, never by text.
 //!
-//! Invariants: every SQLSTATE has an arm in [`meaning`] or falls to its class's; the server's table, column, constraint
+//! Invariants: every SQLSTATE has an arm in `meaning` or falls to its class's; the server's table, column, constraint
 //! and context are copied; its message is the detail, for it says what the code cannot.
 //! The server's own DETAIL may quote values of rows: they are the user's data, shown as the design asks, and never
 //! a password. Absent: retries.
