@@ -239,6 +239,8 @@ pub struct ColumnPlan {
     pub target: String,
     /// Its declared type on the source.
     pub declared: String,
+    /// Its collation on the source, in upper case.
+    pub collation: String,
     /// Its type on the target.
     pub r#type: LogicalType,
     /// How values are carried over.

@@ -227,6 +227,8 @@ pub struct View {
     pub name: String,
     /// As written.
     pub text: String,
+    /// As understood, or why it is not.
+    pub query: Result<crate::view::View, String>,
 }
 
 /// A trigger.

@@ -53,6 +53,27 @@ impl expression::Scope for Columns<'_> {
     }
 }
 
+/// The columns of a view's tables, by alias.
+struct ViewScope<'a> {
+    view: &'a switchover_core::view::View,
+    tables: &'a [TablePlan],
+}
+
+impl expression::Scope for ViewScope<'_> {
+    fn column(&self, alias: Option<&str>, name: &str) -> Option<ColumnRef> {
+        let alias = alias?;
+        let table = self.view.tables.iter().find(|table| table.alias == alias)?;
+        let plan = self.tables.iter().find(|plan| plan.source.eq_ignore_ascii_case(&table.table))?;
+        let column = plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
+        let exact = !matches!(column.codec, switchover_core::codec::Codec::BoolText { .. });
+        Some(ColumnRef {
+            quoted: format!("{}.{}", quote::ident(alias), quote::ident(&column.target)),
+            ty: if exact { ty(column.r#type, &column.collation) } else { Ty::Other },
+            affinity: switchover_core::expr::Affinity::of_declared(&column.declared),
+        })
+    }
+}
+
 impl Dialect for PostgresDialect {
     fn identifier_bytes_max(&self) -> usize {
         IDENTIFIER_BYTES_MAX
@@ -102,8 +123,12 @@ impl Dialect for PostgresDialect {
     }
 
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String> {
-        let _ = (view, tables, schema);
-        Err("views are listed for you to write".into())
+        let query = view.query.as_ref().map_err(String::clone)?;
+        let table_of = |name: &str| tables.iter().find(|table| table.source.eq_ignore_ascii_case(name));
+        let scope = ViewScope { view: query, tables };
+        expression::render_view(query, &scope, &|name| {
+            table_of(name).map(|table| quote::qualified(schema, &table.target))
+        })
     }
 }
 

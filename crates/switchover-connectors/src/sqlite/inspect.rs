@@ -48,7 +48,7 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
             hash.update(part.as_bytes());
         }
         match kind.as_str() {
-            "view" => catalog.views.push(View { name, text: sql }),
+            "view" => catalog.views.push(View { name, text: sql, query: Err(String::new()) }),
             "trigger" => catalog.triggers.push(Trigger { name, table, text: sql }),
             _ => {}
         }
@@ -81,6 +81,14 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
         }
     }
     resolve_parents(&mut catalog);
+    let Catalog { views, tables, .. } = &mut catalog;
+    for view in views {
+        let columns_of = |name: &str| {
+            let table = tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))?;
+            Some(table.columns.iter().map(|column| column.name.clone()).collect())
+        };
+        view.query = ddl::parse_view(&view.text, &columns_of);
+    }
     Ok(catalog)
 }
 

@@ -180,6 +180,7 @@ fn table_plan(
             source: column.name.clone(),
             target: target.clone(),
             declared: column.declared.clone(),
+            collation: column.collation.clone(),
             r#type: choice.r#type,
             codec: choice.codec,
             not_null: column.not_null || in_key,
