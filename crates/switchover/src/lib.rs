@@ -3,5 +3,6 @@
 pub mod progress;
 pub mod report;
 pub mod settings;
+pub mod shutdown;
 
 pub use switchover_core as core;

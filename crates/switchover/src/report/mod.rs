@@ -3,6 +3,10 @@
 //! The JSON form is a documented, versioned schema (docs/reference/report.md); the Markdown form is
 //! made from it. No field ever holds a secret.
 
+mod markdown;
+
+pub use markdown::markdown;
+
 use crate::progress::Phase;
 use serde::{Deserialize, Serialize};
 use switchover_core::connector::Audit;
