@@ -45,7 +45,7 @@ to answer so quickly because our index fits memory please check build logs befor
 then decide what changes in production while users keep writing messages into every channel of this workspace";
 
 /// The mean length of a message's text, in words: it brings the database of a million messages to 620 MB.
-const WORDS_PER_MESSAGE: u64 = 46;
+const WORDS_PER_MESSAGE: u64 = 41;
 /// 2024-01-01 00:00:00 UTC, in seconds.
 const FIRST_SECOND: u64 = 1_704_067_200;
 /// Two years of messages.

@@ -27,7 +27,7 @@ pub(crate) fn run(field: &Field, database: &Database, tuned: bool) -> Result<Run
         "LOAD DATABASE FROM sqlite://{} INTO postgresql://{}@unix:{}:{}/{}\n\
          WITH {} create tables, create indexes, reset sequences, foreign keys\n\
          SET work_mem TO '64MB', maintenance_work_mem TO '{MAINTENANCE_MEMORY}'\n\
-         CAST type datetime to timestamp, type json to text, type varchar to text;\n",
+         CAST type datetime to timestamp, type json to text, type varchar to text drop typemod;\n",
         field.source.display(),
         server.user,
         server.host,
