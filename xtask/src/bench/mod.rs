@@ -1,0 +1,160 @@
+//! `cargo xtask bench load`: what a migration costs, side by side with the limit and with other tools.
+//!
+//! Invariants: one machine, one server with one set of settings, one source file; the contestants take turns
+//! within each round, so that a slow minute of the machine hits all; every load goes into a fresh database
+//! and is checked afterwards (rows, keys, indexes), and a load that is not complete has no time; figures are
+//! medians and are compared as ratios.
+//! Absent on purpose: a threshold that fails a build. Times are for people; tests are for machines.
+
+mod adbc;
+mod limit;
+mod measure;
+mod pgloader;
+mod reference;
+mod switchover;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use switchover_testkit::Cluster;
+
+use crate::chat::Size;
+use crate::{Result, chat, paths};
+use measure::Run;
+use reference::Reference;
+
+/// The server's settings for all contestants; everything else is PostgreSQL's default.
+const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "256MB"), ("max_wal_size", "4GB")];
+/// What each contestant may use for building an index, in its session.
+const MAINTENANCE_MEMORY: &str = "256MB";
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Load a chat database of a million messages into PostgreSQL.
+    Load {
+        /// Multiply the number of rows (1 is 1,022,500 rows).
+        #[arg(long, default_value_t = 1)]
+        scale: u64,
+        /// Rounds; the figures are medians.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Only these contestants (all that are here by default).
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<Contestant>,
+    },
+}
+
+/// Who takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Contestant {
+    /// Raw COPY of prepared binary files in two streams, then the keys.
+    Limit,
+    /// Switchover's whole `migrate`: backup, census, copy, keys and full verification.
+    Switchover,
+    /// Arrow ADBC, typed, then the same keys.
+    Adbc,
+    /// pgloader with settings tuned for this data.
+    Pgloader,
+    /// pgloader as it comes.
+    PgloaderDefault,
+}
+
+impl Contestant {
+    /// Its name in the table and in the JSON file.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Switchover => "switchover",
+            Self::Adbc => "adbc",
+            Self::Pgloader => "pgloader",
+            Self::PgloaderDefault => "pgloader-default",
+        }
+    }
+}
+
+/// What every contestant is given.
+struct Field {
+    cluster: Cluster,
+    source: PathBuf,
+    folder: PathBuf,
+    reference: Reference,
+    switchover: Option<PathBuf>,
+    size: Size,
+}
+
+/// Measures.
+pub(crate) fn run(verb: &Verb) -> Result {
+    let Verb::Load { scale, runs, only } = verb;
+    let chosen = if only.is_empty() { Contestant::value_variants() } else { only };
+    let field = prepare(*scale, chosen)?;
+    let mut results: Vec<(Contestant, Vec<Run>)> = chosen.iter().map(|who| (*who, Vec::new())).collect();
+    for round in 1..=*runs {
+        for (who, done) in &mut results {
+            // A contestant that failed once fails always: its message is the result.
+            if done.iter().any(|run| run.failure.is_some()) {
+                continue;
+            }
+            let run = race(&field, *who, round)?;
+            println!("round {round}: {}", run.line(who.name()));
+            done.push(run);
+        }
+    }
+    println!("\n{}", table::text(&field, &results));
+    let path = table::write_json(&field, &results, *scale)?;
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
+    let folder = paths::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let size = Size {
+        users: 2_500 * scale,
+        workspaces: 5_000 * scale,
+        conversations: 15_000 * scale,
+        messages: 1_000_000 * scale,
+    };
+    let source = folder.join(format!("chat-{scale}.db"));
+    if !source.is_file() {
+        println!("making {}: {} rows", source.display(), size.rows());
+        chat::create(&source, size)?;
+    }
+    let switchover = match chosen.contains(&Contestant::Switchover) {
+        true => paths::build_switchover()?,
+        false => None,
+    };
+    let builder =
+        SETTINGS.iter().fold(Cluster::builder().fsync(true), |b, (name, value)| b.setting(name, value));
+    let cluster = builder.start()?;
+    println!("PostgreSQL {}; every setting below is the same for all:", cluster.binaries.major());
+    for name in
+        ["shared_buffers", "max_wal_size", "fsync", "full_page_writes", "synchronous_commit", "wal_level"]
+    {
+        println!("  {name:<20}{}", cluster.psql("postgres", &format!("SHOW {name}"))?);
+    }
+    println!("  for building indexes, each session may use {MAINTENANCE_MEMORY}");
+    let reference = Reference::prepare(&cluster, &source, &folder, switchover.as_deref())?;
+    Ok(Field { cluster, source, folder, reference, switchover, size })
+}
+
+/// One contestant's load into a fresh database, checked.
+fn race(field: &Field, who: Contestant, round: usize) -> Result<Run> {
+    let database = field.cluster.fresh_database(&format!("{}_{round}", who.name().replace('-', "_")))?;
+    // Nobody pays for what the one before left to be written.
+    field.cluster.psql("postgres", "CHECKPOINT")?;
+    let run = match who {
+        Contestant::Limit => limit::run(field, &database),
+        Contestant::Switchover => switchover::run(field, &database),
+        Contestant::Adbc => adbc::run(field, &database),
+        Contestant::Pgloader => pgloader::run(field, &database, true),
+        Contestant::PgloaderDefault => pgloader::run(field, &database, false),
+    };
+    let mut run = run.unwrap_or_else(|error| Run::failed(error.to_string()));
+    if run.failure.is_none() {
+        run.failure = reference::lacking(&database, field.size).err().map(|error| error.to_string());
+    }
+    Ok(run)
+}

@@ -1,0 +1,94 @@
+//! Switchover itself: the whole `migrate` with backup, census and full verification, then `verify` alone.
+//!
+//! The phases' times come from its JSON report, read tolerantly: `phases` may be a list of objects with `name`
+//! and `seconds`, or an object from names to seconds.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use switchover_testkit::Database;
+
+use super::Field;
+use super::measure::{Run, measured};
+use crate::Result;
+
+/// The phases that a loader without backup and verification has too.
+const LOAD_PHASES: [&str; 6] = ["schema", "copy", "index", "key", "constraint", "foreign"];
+
+/// Migrates, then verifies.
+pub(crate) fn run(field: &Field, database: &Database) -> Result<Run> {
+    let Some(binary) = &field.switchover else {
+        return Ok(Run::failed("the binary has no verb `migrate` yet"));
+    };
+    // The journal and the backup go where they can be removed: a backup of each run would fill the disk.
+    let folder = field.folder.join(database.name());
+    fs::create_dir_all(&folder)?;
+    let report = folder.join("report.json");
+    let command = |verb: &str| {
+        let mut command = Command::new(binary);
+        command
+            .current_dir(&folder)
+            .arg(verb)
+            .arg("--from")
+            .arg(format!("sqlite:{}", field.source.display()));
+        command.args(["--to", &database.url()]);
+        command
+    };
+    let outcome = measured(command("migrate").arg("--report").arg(&report)).and_then(|ended| {
+        let text = fs::read_to_string(&report).unwrap_or_default();
+        let mut parts = phases(&serde_json::from_str(&text).unwrap_or_default());
+        let verify = measured(&mut command("verify"))?;
+        let load: f64 = parts.iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
+        parts.push(("verify alone".to_owned(), verify.seconds));
+        let peak_kb = ended.peak_kb.max(verify.peak_kb);
+        Ok(Run {
+            seconds: ended.seconds,
+            load_seconds: (load > 0.0).then_some(load),
+            parts,
+            peak_kb,
+            failure: None,
+        })
+    });
+    fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+fn is_load(phase: &str) -> bool {
+    LOAD_PHASES.iter().any(|name| phase.to_lowercase().contains(name))
+}
+
+/// The phases of a report, in its order.
+fn phases(report: &Value) -> Vec<(String, f64)> {
+    let seconds = |value: &Value| {
+        value
+            .as_f64()
+            .or_else(|| value["seconds"].as_f64())
+            .or_else(|| value["ms"].as_f64().map(|ms| ms / 1000.0))
+    };
+    match &report["phases"] {
+        Value::Array(list) => list
+            .iter()
+            .filter_map(|phase| Some((phase["name"].as_str()?.to_owned(), seconds(phase)?)))
+            .collect(),
+        Value::Object(map) => map.iter().filter_map(|(name, v)| Some((name.clone(), seconds(v)?))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Both forms of the phases.
+
+    use super::*;
+
+    #[test]
+    fn phases_are_read_from_a_list_and_from_an_object() {
+        let list =
+            serde_json::json!({"phases": [{"name": "copy", "seconds": 1.5}, {"name": "verify", "ms": 250}]});
+        assert_eq!(phases(&list), [("copy".to_owned(), 1.5), ("verify".to_owned(), 0.25)]);
+        assert_eq!(phases(&serde_json::json!({"phases": {"copy": 2.0}})), [("copy".to_owned(), 2.0)]);
+        assert!(phases(&Value::Null).is_empty());
+        assert!(is_load("foreign keys") && is_load("Copy") && !is_load("verify"));
+    }
+}
