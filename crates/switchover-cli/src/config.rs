@@ -1,7 +1,7 @@
 //! Configuration: parse first, resolve second, do third.
 //!
 //! Flags, environment and file each become a [`Layer`] of raw values that remember their
-//! [`Origin`]; [`resolve`] takes, key by key, the first layer that has a value (flag, environment,
+//! [`Origin`]; [`resolve()`] takes, key by key, the first layer that has a value (flag, environment,
 //! file) and gives it its meaning, so an error can say where the value stands. One table, [`KEYS`],
 //! says how a key is spelt in each layer. Absent on purpose: opening anything that is named here.
 

@@ -66,13 +66,13 @@ impl fmt::Debug for StoreRef {
 /// Hides the password of one URL or connection string. Everything up to the last `@` counts as the
 /// password: one with an unescaped `/`, `?` or `@` is still hidden whole.
 fn hide_all(url: &str) -> String {
-    hide_assignments(&hide_userinfo(url))
+    hide_assignments(&hide_userinfo(url), false)
 }
 
 /// Hides every password in free text, such as a message that quotes an argument.
 pub(crate) fn scrub(text: &str) -> String {
     let parted = text.split_inclusive(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`'));
-    hide_assignments(&parted.map(hide_userinfo).collect::<String>())
+    hide_assignments(&parted.map(hide_userinfo).collect::<String>(), true)
 }
 
 fn hide_userinfo(url: &str) -> String {
@@ -84,8 +84,9 @@ fn hide_userinfo(url: &str) -> String {
     }
 }
 
-/// Hides the values of `password=…` in connection strings and queries.
-fn hide_assignments(text: &str) -> String {
+/// Hides the values of `password=…` in connection strings and queries. In text that may be `quoted`
+/// (JSON, a message) a value also ends at a `"`, which is the text's own.
+fn hide_assignments(text: &str, quoted: bool) -> String {
     const NAMES: &[&str] = &["password", "passwd", "pwd"];
     let lower = text.to_ascii_lowercase();
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
@@ -100,7 +101,9 @@ fn hide_assignments(text: &str) -> String {
             continue;
         };
         let start = found + blank + 1 + (value.len() - value.trim_start_matches(' ').len());
-        let end = start + value_bytes(&text[start..]);
+        // Only in a URL's query does `&` part values; in a connection string it is the password's.
+        let head = text[..found].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let end = start + value_bytes(&text[start..], head.ends_with(['?', '&']), quoted);
         out.push_str(&text[at..start]);
         if end > start {
             out.push_str(HIDDEN);
@@ -111,9 +114,11 @@ fn hide_assignments(text: &str) -> String {
     out
 }
 
-fn value_bytes(value: &str) -> usize {
+/// Bytes of a password's value, as libpq reads it.
+fn value_bytes(value: &str, in_query: bool, quoted: bool) -> usize {
     if !value.starts_with('\'') {
-        return value.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(value.len());
+        let ends = |c: char| c.is_whitespace() || (in_query && c == '&') || (quoted && c == '"');
+        return value.find(ends).unwrap_or(value.len());
     }
     let mut escaped = false;
     for (at, c) in value.char_indices().skip(1) {
@@ -139,6 +144,7 @@ mod tests {
                 "postgres://u@h/db?password=***&sslmode=require",
             ),
             ("host=h password=s3cret dbname=d", "host=h password=*** dbname=d"),
+            ("host=h password=a&\"s3cret dbname=d", "host=h password=*** dbname=d"),
             (r"host=h Password = 's3 \' cret' dbname=d", "host=h Password = *** dbname=d"),
             ("host=h sslpassword=s3cret", "host=h sslpassword=***"),
             ("sqlite:app.db", "sqlite:app.db"),
@@ -152,6 +158,8 @@ mod tests {
         }
         let text = "unexpected argument 'postgres://u:s3cret@h/db' found, password=s3cret";
         assert_eq!(scrub(text), "unexpected argument 'postgres://u:***@h/db' found, password=***");
+        let json = r#"{"a":"postgres://u:s3cret@h/db","b":"password=s3cret","c":1}"#;
+        assert_eq!(scrub(json), r#"{"a":"postgres://u:***@h/db","b":"password=***","c":1}"#);
     }
 
     #[test]

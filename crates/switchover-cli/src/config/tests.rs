@@ -185,3 +185,12 @@ fn what_is_wrong_is_said_with_its_place() {
 fn the_prefix_of_tests_is_free() {
     assert!(run(&[], &[("SWITCHOVER_TEST_X", "1"), ("SWITCHOVER_PG_BIN", "/x")], "", "").is_ok());
 }
+
+#[test]
+fn every_key_is_documented() {
+    let page = include_str!("../../../../docs/reference/config.md");
+    for spelling in KEYS {
+        assert!(page.contains(&format!("`{}`", spelling.variable)), "{}", spelling.variable);
+        assert!(page.contains(&format!("`{}`", spelling.file[0])), "{}", spelling.file[0]);
+    }
+}

@@ -20,12 +20,12 @@ pub(crate) fn summary(report: &Report) -> String {
         out.push_str(&format!("  {}\n", shown(reason)));
     }
     if let Some(sample) = &report.sample {
-        out.push_str(&format!(
-            "  {} of {} rows were compared: with 95 % confidence at most {:.4} %\n  of all rows differ\n",
-            count(sample.rows),
-            count(sample.of),
-            sample.bad_rate_max * 100.0
-        ));
+        out.push_str(&format!("  {} of {} rows were compared\n", count(sample.rows), count(sample.of)));
+        // The bound is that of a clean sample; one with differences proves only that there are some.
+        if report.verdict == Verdict::Same {
+            let rate = sample.bad_rate_max * 100.0;
+            out.push_str(&format!("  with 95 % confidence at most {rate:.4} % of all rows differ\n"));
+        }
     }
     out.push_str(&format!(
         "  {}, {}, {}, {}\n",
@@ -35,12 +35,15 @@ pub(crate) fn summary(report: &Report) -> String {
         seconds(report.seconds)
     ));
     for table in report.tables.iter().filter(|table| table.verdict != Verdict::Same) {
-        let differ = plural(table.differences_total, "difference");
+        let differ = match table.verdict {
+            Verdict::Unproven => "unproven".to_owned(),
+            Verdict::Same | Verdict::Different => plural(table.differences_total, "difference"),
+        };
         out.push_str(&format!("  table {}: {differ}\n", shown(&table.source)));
     }
     let quarantined: u64 = report.tables.iter().map(|table| table.quarantined).sum();
     if quarantined > 0 {
-        out.push_str(&format!("  {} in quarantine\n", plural(quarantined, "value")));
+        out.push_str(&format!("  {} or rows in quarantine\n", plural(quarantined, "value")));
     }
     out
 }
@@ -70,5 +73,32 @@ pub(crate) fn exit_code(verdict: Verdict) -> u8 {
         Verdict::Same => 0,
         Verdict::Different => 1,
         Verdict::Unproven => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../switchover/src/report/markdown/sample.json");
+
+    #[test]
+    fn the_summary_says_the_answer_first() {
+        insta::assert_snapshot!(summary(&serde_json::from_str(SAMPLE).unwrap()));
+    }
+
+    #[test]
+    fn the_file_is_of_the_form_that_its_name_says() {
+        let (folder, report) = (tempfile::tempdir().unwrap(), serde_json::from_str(SAMPLE).unwrap());
+        for (name, begins) in
+            [("r.md", "# migrate: different"), ("r.MD", "# "), ("r.json", "{"), ("report", "{")]
+        {
+            let path = folder.path().join(name);
+            write(&report, &path).unwrap();
+            assert!(std::fs::read_to_string(&path).unwrap().starts_with(begins), "{name}");
+        }
+        let error = write(&report, &folder.path().join("absent/r.md")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Io);
     }
 }

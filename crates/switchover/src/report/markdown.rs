@@ -88,10 +88,12 @@ fn summary(report: &Report, out: &mut String) {
     line!(out, "| time | {:.1} s |", report.seconds);
     if let Some(sample) = &report.sample {
         let (rows, of, rate) = (count(sample.rows), count(sample.of), sample.bad_rate_max * 100.0);
-        line!(
-            out,
-            "| sample | {rows} of {of} rows; with 95 % confidence at most {rate:.4} % of all rows differ |"
-        );
+        // The bound is that of a clean sample; one with differences proves only that there are some.
+        let proves = match report.verdict {
+            Verdict::Same => format!("; with 95 % confidence at most {rate:.4} % of all rows differ"),
+            Verdict::Different | Verdict::Unproven => String::new(),
+        };
+        line!(out, "| sample | {rows} of {of} rows{proves} |");
     }
     if let Some(bytes) = report.resident_bytes_max {
         line!(out, "| memory | {} resident at most |", megabytes(bytes));
