@@ -54,7 +54,8 @@ fn verdict(verdict: Verdict) -> &'static str {
 
 fn count(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
 
@@ -87,7 +88,12 @@ fn summary(report: &Report, out: &mut String) {
     line!(out, "| time | {:.1} s |", report.seconds);
     if let Some(sample) = &report.sample {
         let (rows, of, rate) = (count(sample.rows), count(sample.of), sample.bad_rate_max * 100.0);
-        line!(out, "| sample | {rows} of {of} rows; with 95 % confidence at most {rate:.4} % of all rows differ |");
+        // The bound is that of a clean sample; one with differences proves only that there are some.
+        let proves = match report.verdict {
+            Verdict::Same => format!("; with 95 % confidence at most {rate:.4} % of all rows differ"),
+            Verdict::Different | Verdict::Unproven => String::new(),
+        };
+        line!(out, "| sample | {rows} of {of} rows{proves} |");
     }
     if let Some(bytes) = report.resident_bytes_max {
         line!(out, "| memory | {} resident at most |", megabytes(bytes));
@@ -119,12 +125,21 @@ fn tables(report: &Report, out: &mut String) {
         };
         let digest = match (table.source_digest, table.target_digest) {
             (Some(source), Some(target)) if source == target => short(source),
-            (source, target) => format!("{} ≠ {}", source.map_or("?".into(), short), target.map_or("?".into(), short)),
+            (source, target) => {
+                format!("{} ≠ {}", source.map_or("?".into(), short), target.map_or("?".into(), short))
+            }
         };
-        let digest = if table.source_digest.is_none() && table.target_digest.is_none() { "–".into() } else { digest };
+        let digest = if table.source_digest.is_none() && table.target_digest.is_none() {
+            "–".into()
+        } else {
+            digest
+        };
         let (copy, verify) = (table.copy_seconds, table.verify_seconds);
         let (size, verdict) = (megabytes(table.bytes), verdict(table.verdict));
-        line!(out, "| {source} | {target} | {rows} | {size} | {copy:.2} s | {verify:.2} s | {digest} | {verdict} |");
+        line!(
+            out,
+            "| {source} | {target} | {rows} | {size} | {copy:.2} s | {verify:.2} s | {digest} | {verdict} |"
+        );
     }
 }
 
@@ -134,14 +149,16 @@ fn short(digest: Hex) -> String {
 }
 
 fn differences(report: &Report, out: &mut String) {
-    let differing: Vec<&TableReport> = report.tables.iter().filter(|table| table.differences_total > 0).collect();
+    let differing: Vec<&TableReport> =
+        report.tables.iter().filter(|table| table.differences_total > 0).collect();
     if differing.is_empty() {
         return;
     }
     line!(out, "\n## Differences");
     for table in differing {
         let (total, listed) = (table.differences_total, table.differences.len() as u64);
-        let rest = if total > listed { format!(", of which {} are listed", count(listed)) } else { String::new() };
+        let rest =
+            if total > listed { format!(", of which {} are listed", count(listed)) } else { String::new() };
         line!(out, "\n### {}: {} rows{rest}\n", cell(&table.source), count(total));
         line!(out, "| row | column | source | target |\n|---|---|---|---|");
         table.differences.iter().for_each(|difference| difference_rows(difference, out));
@@ -155,7 +172,8 @@ fn difference_rows(difference: &Difference, out: &mut String) {
         DifferenceKind::Extra => line!(out, "| {key} | | *missing* | *the row* |"),
         DifferenceKind::Changed => {
             for field in &difference.fields {
-                let (column, source, target) = (cell(&field.column), cell(&field.source), cell(&field.target));
+                let (column, source, target) =
+                    (cell(&field.column), cell(&field.source), cell(&field.target));
                 line!(out, "| {key} | {column} | {source} | {target} |");
             }
         }
@@ -173,7 +191,12 @@ fn exceptions(report: &Report, out: &mut String) {
         for exception in &table.exceptions {
             let column = if exception.column.is_empty() { "*all*".into() } else { cell(&exception.column) };
             let (key, value) = (cell(&exception.key), cell(&exception.value));
-            line!(out, "| {name} | {key} | {column} | {value} | {} | {} |", cell(&exception.done), cell(&exception.why));
+            line!(
+                out,
+                "| {name} | {key} | {column} | {value} | {} | {} |",
+                cell(&exception.done),
+                cell(&exception.why)
+            );
         }
         let rest = table.quarantined.saturating_sub(table.exceptions.len() as u64);
         if rest > 0 {
@@ -189,7 +212,8 @@ fn refusals(report: &Report, out: &mut String) {
     line!(out, "\n## Refused\n");
     line!(out, "| table | row | column | value | why | what to do |\n|---|---|---|---|---|---|");
     for refusal in &report.refusals {
-        let parts = [&refusal.table, &refusal.key, &refusal.column, &refusal.value, &refusal.why, &refusal.hint];
+        let parts =
+            [&refusal.table, &refusal.key, &refusal.column, &refusal.value, &refusal.why, &refusal.hint];
         line!(out, "| {} |", parts.map(|part| cell(part)).join(" | "));
     }
 }
@@ -208,7 +232,12 @@ fn audit(report: &Report, out: &mut String) {
     let Some(audit) = &report.audit else { return };
     line!(out, "\n## What the target itself says\n");
     let rows: u64 = audit.rows.iter().sum();
-    line!(out, "It counts {} rows, and holds {} constraints as valid.", count(rows), count(audit.constraints_valid));
+    line!(
+        out,
+        "It counts {} rows, and holds {} constraints as valid.",
+        count(rows),
+        count(audit.constraints_valid)
+    );
     for fault in &audit.faults {
         line!(out, "- {}", cell(fault));
     }
@@ -218,7 +247,10 @@ fn phases(report: &Report, out: &mut String) {
     if report.phases.is_empty() {
         return;
     }
-    line!(out, "\n## Phases\n\nPhases overlap: their sum may exceed the whole.\n\n| phase | time |\n|---|--:|");
+    line!(
+        out,
+        "\n## Phases\n\nPhases overlap: their sum may exceed the whole.\n\n| phase | time |\n|---|--:|"
+    );
     for phase in &report.phases {
         line!(out, "| {} | {:.2} s |", phase.phase.name(), phase.seconds);
     }

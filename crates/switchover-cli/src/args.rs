@@ -1,0 +1,308 @@
+//! The command line as typed: verbs and options, nothing resolved.
+//!
+//! Invariants: a value that the configuration file or the environment can also give stays a plain
+//! string here and gets its meaning in [`crate::config`], so that one rule reads it wherever it
+//! comes from. No field is ever printed with `Debug`: a URL may hold a password. Absent on purpose:
+//! defaults (they belong to the last layer) and clap's own `env` (it would hide where a value is from).
+
+mod options;
+
+use clap::{Parser, Subcommand};
+pub(crate) use options::{Global, Limits, Mapping, Run, Safety, Stores};
+use std::path::PathBuf;
+
+/// What `--help` of the program says last.
+const EXAMPLES: &str = "\
+Examples:
+  switchover plan    --from sqlite:app.db --to env:DATABASE_URL
+  switchover migrate --from sqlite:app.db --to env:DATABASE_URL
+  switchover verify  --from sqlite:app.db --to env:DATABASE_URL
+  switchover resume                       # after a crash or Ctrl-C
+  switchover rollback                     # takes back what the run made
+
+Each option can also stand in switchover.toml or in a variable
+SWITCHOVER_<OPTION>; a flag wins over the environment, and that over the file.
+
+Exit codes: 0 done and verified; 1 a definite no (refused, or the stores
+differ); 2 failed, or unproven.";
+
+/// Moves a live application's data from SQLite to PostgreSQL, and proves it.
+///
+/// Every field of every row is compared before a run counts as done, a run that was interrupted
+/// resumes, and what a run made can be taken back. The source is only read.
+#[derive(Parser)]
+#[command(name = "switchover", version, max_term_width = 80, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(propagate_version = true, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(crate) struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Say all that a migration would do; only reads.
+    #[command(after_help = "\
+Examples:
+  switchover plan --from sqlite:app.db --to env:DATABASE_URL
+  switchover plan --from sqlite:app.db --to postgres:///app -o plan.json
+  switchover plan -c switchover.toml -o - | jq '.refusals'")]
+    Plan(PlanArgs),
+    /// Move the data: plan, backup, schema, copy, keys, verification, report.
+    #[command(after_help = "\
+Examples:
+  switchover migrate --from sqlite:app.db --to env:DATABASE_URL
+  switchover migrate --from sqlite:app.db --to postgresql://db/app --dry-run
+  switchover migrate --tables 'chat_*' users --exclude '*_old' --names snake
+  switchover migrate --plan migration-plan-2026-01-31.json --report run.md
+
+Exit codes: 0 done and verified; 1 refused, or different; 2 failed.")]
+    Migrate(Box<MigrateArgs>),
+    /// Compare every field of every row, at any time.
+    #[command(after_help = "\
+Examples:
+  switchover verify --from sqlite:app.db --to env:DATABASE_URL
+  switchover verify --sample 10000        # a quick look; says what it proves
+  switchover verify --repair              # then make the target's rows right
+
+Exit codes: 0 the same; 1 different; 2 unproven.")]
+    Verify(Box<VerifyArgs>),
+    /// Go on with a run that stopped.
+    #[command(after_help = "\
+Examples:
+  switchover resume                       # the newest run, URLs from the file
+  switchover resume --to env:DATABASE_URL --run 0197c0de")]
+    Resume(ResumeArgs),
+    /// Show the runs in the journal and how far they are.
+    #[command(after_help = "\
+Examples:
+  switchover status
+  switchover status --json | jq '.[0].state'")]
+    Status(StatusArgs),
+    /// Take back exactly what a run made on the target.
+    #[command(after_help = "\
+Examples:
+  switchover rollback
+  switchover rollback --run 0197c0de --discard-target-changes")]
+    Rollback(RollbackArgs),
+    /// Remove what a finished run no longer needs: its records and old backups.
+    #[command(after_help = "\
+Examples:
+  switchover cleanup                      # asks first
+  switchover cleanup --run 0197c0de --yes")]
+    Cleanup(CleanupArgs),
+    /// Make, check, restore or list backups of a store.
+    #[command(
+        subcommand_value_name = "VERB",
+        subcommand_help_heading = "Verbs",
+        after_help = "\
+Examples:
+  switchover backup create sqlite:app.db
+  switchover backup list
+  switchover backup restore sqlite:app.db --file app-2026-01-31.db --force"
+    )]
+    Backup {
+        /// What to do.
+        #[command(subcommand)]
+        verb: BackupVerb,
+    },
+    /// Check versions, rights, disk and settings of both stores.
+    #[command(after_help = "\
+Examples:
+  switchover doctor --from sqlite:app.db --to env:DATABASE_URL
+  switchover doctor --from sqlite:app.db  # the source alone")]
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "\
+Examples:
+  switchover completions bash > ~/.local/share/bash-completion/completions/switchover
+  switchover completions fish > ~/.config/fish/completions/switchover.fish")]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page a verb into a folder.
+    #[command(after_help = "\
+Examples:
+  switchover man | man -l -
+  switchover man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; standard output when absent.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `plan`.
+#[derive(clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) mapping: Mapping,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Write the plan there [default: migration-plan-DATE.json]; `-` prints it in place of the table.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `migrate`.
+#[derive(clap::Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) mapping: Mapping,
+    #[command(flatten)]
+    pub(crate) safety: Safety,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Carry out this plan; refused when the source changed since.
+    #[arg(long, value_name = "FILE", help_heading = "What is moved",
+          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Say all that would be done, and write nothing.
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) dry_run: bool,
+    /// Write the report there as well: Markdown for *.md, JSON otherwise.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<String>,
+}
+
+/// `verify`.
+#[derive(clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) mapping: Mapping,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Compare as this plan says, not as a new one would.
+    #[arg(long, value_name = "FILE", help_heading = "What is moved",
+          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Compare only N rows a table, and say what that proves.
+    #[arg(long, value_name = "N", help_heading = "Verification", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sample: Option<u64>,
+    /// Make the target's differing rows equal to the source's, then compare again.
+    #[arg(long, help_heading = "Verification", conflicts_with = "sample")]
+    pub(crate) repair: bool,
+    /// Write the report there as well: Markdown for *.md, JSON otherwise.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<String>,
+}
+
+/// `resume`.
+#[derive(clap::Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// What to do when the run fails after it began to write.
+    #[arg(long, value_name = "WHAT", help_heading = "Safety", value_parser = ["rollback", "keep"])]
+    pub(crate) on_failure: Option<String>,
+    /// Write the report there as well: Markdown for *.md, JSON otherwise.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<String>,
+}
+
+/// `status`.
+#[derive(clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// Print JSON.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// `rollback`.
+#[derive(clap::Args)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// Go on although rows on the target were changed by others since; their changes are lost.
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) discard_target_changes: bool,
+}
+
+/// `cleanup`.
+#[derive(clap::Args)]
+pub(crate) struct CleanupArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// Do not ask.
+    #[arg(short, long, help_heading = "Safety")]
+    pub(crate) yes: bool,
+}
+
+/// `doctor`.
+#[derive(clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    /// The target's schema [default: public].
+    #[arg(long, value_name = "NAME", help_heading = "What is moved")]
+    pub(crate) schema: Option<String>,
+    /// Print JSON.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// The verbs of `backup`.
+#[derive(Subcommand)]
+pub(crate) enum BackupVerb {
+    /// Make a backup, check it, and move it into place in one step.
+    Create {
+        /// The store [default: `from` of the configuration].
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// The backup's file [default: a dated name in the state folder].
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Check a backup against its digest, and that it opens.
+    Verify {
+        /// The store [default: `from` of the configuration].
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// The backup's file [default: the newest of the store].
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Put a backup in the place of the store.
+    Restore {
+        /// The store [default: `from` of the configuration].
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// The backup's file [default: the newest of the store].
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Replace what is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// List backups, the newest first.
+    List {
+        /// Only those of this store.
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

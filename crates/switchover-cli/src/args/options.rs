@@ -1,0 +1,145 @@
+//! Groups of options that several verbs share, with their headings.
+//!
+//! Each group says in [`add_to`](Stores::add_to) which configuration keys its flags are, so that a
+//! flag and a line of the file are read by the same rule. Absent on purpose: defaults.
+
+use crate::config::{Key, Layer};
+use clap::{ArgAction, Args};
+use std::path::PathBuf;
+
+/// Options of every verb.
+#[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Read the configuration from there [default: ./switchover.toml, when it exists].
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the journal, backups and reports [default: .switchover].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<String>,
+    /// How progress looks on standard error [default: auto].
+    #[arg(long, value_name = "HOW", global = true, value_parser = ["auto", "json", "none"])]
+    pub(crate) progress: Option<String>,
+    /// Say more on standard error; twice says everything.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::StateDir, &self.state_dir);
+        layer.flag(Key::Progress, &self.progress);
+    }
+}
+
+/// The two stores.
+#[derive(Args)]
+#[command(next_help_heading = "Stores")]
+pub(crate) struct Stores {
+    /// The source: sqlite:app.db, or env:NAME for a URL in a variable or in .env.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// The target: postgres://…, "host=… dbname=…", or env:NAME. Keep passwords in PGPASSWORD,
+    /// ~/.pgpass or env:NAME: what stands on a command line is visible to other users.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+}
+
+impl Stores {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::From, &self.from);
+        layer.flag(Key::To, &self.to);
+    }
+}
+
+/// What a plan is made from.
+#[derive(Args)]
+#[command(next_help_heading = "What is moved")]
+pub(crate) struct Mapping {
+    /// The schema on the target [default: public].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Option<String>,
+    /// What becomes of names: keep them, or CustomerId to customer_id [default: keep].
+    #[arg(long, value_name = "HOW", value_parser = ["keep", "snake"])]
+    pub(crate) names: Option<String>,
+    /// Move only these tables.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub(crate) tables: Vec<String>,
+    /// Leave these tables.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub(crate) exclude: Vec<String>,
+    /// What to do with values the target cannot hold: refuse the run, or keep them exactly in a side
+    /// table [default: refuse].
+    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "quarantine"])]
+    pub(crate) policy: Option<String>,
+}
+
+impl Mapping {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::Schema, &self.schema);
+        layer.flag(Key::Names, &self.names);
+        layer.flag_list(Key::Tables, &self.tables);
+        layer.flag_list(Key::Exclude, &self.exclude);
+        layer.flag(Key::Policy, &self.policy);
+    }
+}
+
+/// What keeps a migration reversible.
+#[derive(Args)]
+#[command(next_help_heading = "Safety")]
+pub(crate) struct Safety {
+    /// Do not back up the source first.
+    #[arg(long, overrides_with = "backup")]
+    pub(crate) no_backup: bool,
+    /// Back up the source first, whatever the file says [the default].
+    #[arg(long, overrides_with = "no_backup")]
+    pub(crate) backup: bool,
+    /// What to do when the run fails after it began to write [default: rollback].
+    #[arg(long, value_name = "WHAT", value_parser = ["rollback", "keep"])]
+    pub(crate) on_failure: Option<String>,
+}
+
+impl Safety {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        if self.no_backup {
+            layer.flag_as("--no-backup", Key::Backup, "false");
+        } else if self.backup {
+            layer.flag_as("--backup", Key::Backup, "true");
+        }
+        layer.flag(Key::OnFailure, &self.on_failure);
+    }
+}
+
+/// What a run may use.
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Streams into the target [default: one a core, at most 4].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<String>,
+    /// Resident memory of the whole process, such as 100MB or 1GiB; at least 48MB
+    /// [default: 100MiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<String>,
+}
+
+impl Limits {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::Jobs, &self.jobs);
+        layer.flag(Key::MemoryLimit, &self.memory_limit);
+    }
+}
+
+/// Which run of the journal.
+#[derive(Args)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct Run {
+    /// The run, or the beginning of its name [default: the newest].
+    #[arg(long = "run", value_name = "ID")]
+    pub(crate) id: Option<String>,
+}

@@ -1,0 +1,159 @@
+//! The verbs, one module each: resolve, open, do, show.
+//!
+//! Each module has one function `engine` through which alone it calls the engine. Absent on purpose:
+//! decisions about data. A verb only chooses which of the engine's operations runs.
+
+mod backup;
+mod cleanup;
+mod completions;
+mod doctor;
+mod man;
+mod migrate;
+mod plan;
+mod resume;
+mod rollback;
+mod status;
+mod verify;
+
+use crate::args::{BackupVerb, Cli, Global, Verb};
+use crate::config::{Environment, Layer, Request, Resolved, resolve};
+use crate::render::progress::Screen;
+use crate::render::{output, report};
+use crate::{logging, registry, signals};
+use std::path::PathBuf;
+use std::sync::Arc;
+use switchover::report::Report;
+use switchover::shutdown::Shutdown;
+use switchover_core::connector::{Source, Target};
+use switchover_core::{Error, Kind, Result};
+
+/// What every verb that touches a store works with.
+pub(crate) struct Context {
+    pub(crate) resolved: Resolved,
+    pub(crate) screen: Screen,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Context {
+    /// Resolves the configuration, and begins to log and to listen for signals.
+    fn new(global: &Global, mut flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
+        global.add_to(&mut flags);
+        let request = Request { flags, config: global.config.clone(), plan, verbosity: global.verbose };
+        let resolved = resolve(request, Environment::of_process()?)?;
+        let screen = Screen::new(resolved.progress);
+        *early = screen.clone();
+        logging::begin(&resolved, &screen)?;
+        resolved.warnings.iter().for_each(|warning| screen.warn(warning));
+        let shutdown = Shutdown::default();
+        signals::listen(&shutdown, &screen)?;
+        Ok(Context { resolved, screen, shutdown })
+    }
+
+    /// Opens the source.
+    async fn source(&self) -> Result<Arc<dyn Source>> {
+        registry::source(self.resolved.source()?, &self.resolved.environment).await
+    }
+
+    /// Opens the target.
+    async fn target(&self) -> Result<Arc<dyn Target>> {
+        registry::target(self.resolved.target()?, &self.resolved.environment).await
+    }
+
+    /// Both stores; both names are read before either is opened.
+    async fn stores(&self) -> Result<(Arc<dyn Source>, Arc<dyn Target>)> {
+        registry::store(self.resolved.source()?)?;
+        registry::store(self.resolved.target()?)?;
+        let source = self.source().await?;
+        self.shutdown.check("open the stores")?;
+        Ok((source, self.target().await?))
+    }
+
+    /// Ends a run: the summary, the file of `--report`, the exit code.
+    fn finish(&self, report: &Report) -> Result<u8> {
+        self.screen.end();
+        output::data(&report::summary(report))?;
+        if let Some(path) = &self.resolved.report {
+            report::write(report, path)?;
+        }
+        Ok(report::exit_code(report.verdict))
+    }
+}
+
+/// Carries out a verb; the number is the exit code. `screen` becomes the one that was configured.
+pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
+    let (global, mut flags) = (cli.global, Layer::default());
+    match cli.verb {
+        Verb::Completions { shell } => completions::run(shell),
+        Verb::Man { dir } => man::run(dir.as_deref()),
+        Verb::Plan(args) => {
+            args.stores.add_to(&mut flags);
+            args.mapping.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            plan::run(&context, args.out.as_deref()).await
+        }
+        Verb::Migrate(args) => {
+            args.stores.add_to(&mut flags);
+            args.mapping.add_to(&mut flags);
+            args.safety.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            flags.flag(crate::config::Key::Report, &args.report);
+            let context = Context::new(&global, flags, args.plan, screen)?;
+            migrate::run(&context, args.dry_run).await
+        }
+        Verb::Verify(args) => {
+            args.stores.add_to(&mut flags);
+            args.mapping.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            flags.flag(crate::config::Key::Report, &args.report);
+            let context = Context::new(&global, flags, args.plan, screen)?;
+            verify::run(&context, args.sample, args.repair).await
+        }
+        Verb::Resume(args) => {
+            args.stores.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            flags.flag(crate::config::Key::OnFailure, &args.on_failure);
+            flags.flag(crate::config::Key::Report, &args.report);
+            let context = Context::new(&global, flags, None, screen)?;
+            resume::run(&context, args.run.id.as_deref()).await
+        }
+        Verb::Status(args) => {
+            let context = Context::new(&global, flags, None, screen)?;
+            status::run(&context, args.run.id.as_deref(), args.json).await
+        }
+        Verb::Rollback(args) => {
+            args.stores.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            rollback::run(&context, args.run.id.as_deref(), args.discard_target_changes).await
+        }
+        Verb::Cleanup(args) => {
+            args.stores.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            cleanup::run(&context, args.run.id.as_deref(), args.yes).await
+        }
+        Verb::Doctor(args) => {
+            args.stores.add_to(&mut flags);
+            flags.flag(crate::config::Key::Schema, &args.schema);
+            let context = Context::new(&global, flags, None, screen)?;
+            doctor::run(&context, args.json).await
+        }
+        Verb::Backup { verb } => {
+            let url = match &verb {
+                BackupVerb::Create { url, .. }
+                | BackupVerb::Verify { url, .. }
+                | BackupVerb::Restore { url, .. }
+                | BackupVerb::List { url, .. } => url.clone(),
+            };
+            if let Some(url) = &url {
+                flags.flag_as("the URL", crate::config::Key::From, url);
+            }
+            let context = Context::new(&global, flags, None, screen)?;
+            backup::run(&context, &verb).await
+        }
+    }
+}
+
+/// Until the engine has the operation.
+fn absent(operation: &str) -> Error {
+    Error::new(Kind::Unsupported, operation).detail("this build holds no engine for it")
+}

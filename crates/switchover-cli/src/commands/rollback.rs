@@ -1,0 +1,19 @@
+//! `rollback`: takes back exactly what a run made on the target.
+
+use super::{Context, absent};
+use crate::render::output;
+use switchover_core::Result;
+
+/// Says whether there was anything to take back.
+pub(crate) async fn run(context: &Context, run: Option<&str>, discard_target_changes: bool) -> Result<u8> {
+    let there = engine(context, run, discard_target_changes).await?;
+    context.screen.end();
+    output::data(if there { "rolled back\n" } else { "nothing of the run was there\n" })?;
+    Ok(0)
+}
+
+async fn engine(context: &Context, _run: Option<&str>, _discard_target_changes: bool) -> Result<bool> {
+    let _target = context.target().await?;
+    // PLUG IN: the engine's rollback, from settings.state_dir.
+    Err(absent("roll the run back"))
+}

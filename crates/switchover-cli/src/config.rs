@@ -1,0 +1,181 @@
+//! Configuration: parse first, resolve second, do third.
+//!
+//! Flags, environment and file each become a [`Layer`] of raw values that remember their
+//! [`Origin`]; [`resolve()`] takes, key by key, the first layer that has a value (flag, environment,
+//! file) and gives it its meaning, so an error can say where the value stands. One table, [`KEYS`],
+//! says how a key is spelt in each layer. Absent on purpose: opening anything that is named here.
+
+mod environment;
+mod file;
+mod near;
+mod resolve;
+mod size;
+mod store_ref;
+
+pub(crate) use environment::Environment;
+pub(crate) use near::nearest;
+pub(crate) use resolve::{ProgressMode, Request, Resolved, resolve};
+pub(crate) use store_ref::{StoreRef, scrub};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use switchover_core::{Error, Kind};
+
+/// What can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    From,
+    FromEnv,
+    To,
+    ToEnv,
+    Schema,
+    Names,
+    Tables,
+    Exclude,
+    Policy,
+    Backup,
+    StateDir,
+    OnFailure,
+    Jobs,
+    MemoryLimit,
+    Report,
+    Progress,
+}
+
+/// How a key's value is written in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    List,
+    Boolean,
+    Integer,
+    /// An integer of bytes, or text with a unit.
+    Size,
+}
+
+/// How a key is spelt in each layer.
+#[derive(Debug)]
+pub(crate) struct Spelling {
+    pub(crate) key: Key,
+    /// In the file; a dot means a table.
+    pub(crate) file: &'static [&'static str],
+    /// In the environment.
+    pub(crate) variable: &'static str,
+    /// On the command line.
+    pub(crate) flag: &'static str,
+    pub(crate) shape: Shape,
+}
+
+const fn spelling(
+    key: Key,
+    file: &'static [&'static str],
+    variable: &'static str,
+    flag: &'static str,
+    shape: Shape,
+) -> Spelling {
+    Spelling { key, file, variable, flag, shape }
+}
+
+/// Every key there is.
+pub(crate) const KEYS: &[Spelling] = &[
+    spelling(Key::From, &["from", "source.url"], "SWITCHOVER_FROM", "--from", Shape::Text),
+    spelling(
+        Key::FromEnv,
+        &["from_env", "source.url_env"],
+        "SWITCHOVER_FROM_ENV",
+        "--from env:",
+        Shape::Text,
+    ),
+    spelling(Key::To, &["to", "target.url"], "SWITCHOVER_TO", "--to", Shape::Text),
+    spelling(Key::ToEnv, &["to_env", "target.url_env"], "SWITCHOVER_TO_ENV", "--to env:", Shape::Text),
+    spelling(Key::Schema, &["schema", "target.schema"], "SWITCHOVER_SCHEMA", "--schema", Shape::Text),
+    spelling(Key::Names, &["names"], "SWITCHOVER_NAMES", "--names", Shape::Text),
+    spelling(Key::Tables, &["tables"], "SWITCHOVER_TABLES", "--tables", Shape::List),
+    spelling(Key::Exclude, &["exclude"], "SWITCHOVER_EXCLUDE", "--exclude", Shape::List),
+    spelling(Key::Policy, &["policy"], "SWITCHOVER_POLICY", "--policy", Shape::Text),
+    spelling(Key::Backup, &["backup"], "SWITCHOVER_BACKUP", "--no-backup", Shape::Boolean),
+    spelling(Key::StateDir, &["state_dir"], "SWITCHOVER_STATE_DIR", "--state-dir", Shape::Text),
+    spelling(Key::OnFailure, &["on_failure"], "SWITCHOVER_ON_FAILURE", "--on-failure", Shape::Text),
+    spelling(Key::Jobs, &["jobs"], "SWITCHOVER_JOBS", "--jobs", Shape::Integer),
+    spelling(Key::MemoryLimit, &["memory_limit"], "SWITCHOVER_MEMORY_LIMIT", "--memory-limit", Shape::Size),
+    spelling(Key::Report, &["report"], "SWITCHOVER_REPORT", "--report", Shape::Text),
+    spelling(Key::Progress, &["progress"], "SWITCHOVER_PROGRESS", "--progress", Shape::Text),
+];
+
+/// Where a value stands, as messages say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// On the command line.
+    Flag(&'static str),
+    /// In the environment.
+    Variable(String),
+    /// In a file, at a line.
+    File(String, usize),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(flag) => f.write_str(flag),
+            Origin::Variable(name) => write!(f, "variable {name}"),
+            Origin::File(path, line) => write!(f, "{path}, line {line}"),
+        }
+    }
+}
+
+/// A value as written.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Raw {
+    Text(String),
+    List(Vec<String>),
+}
+
+/// A value and where it stands. Not `Debug`: it may be a URL with a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) raw: Raw,
+    pub(crate) origin: Origin,
+}
+
+/// What one of flags, environment and file says.
+#[derive(Clone, Default)]
+pub(crate) struct Layer {
+    pub(crate) given: BTreeMap<Key, Given>,
+    /// Policies of single columns, by `table.column`.
+    pub(crate) columns: BTreeMap<String, Given>,
+}
+
+impl Layer {
+    /// Notes a flag, if it was given.
+    pub(crate) fn flag(&mut self, key: Key, value: &Option<String>) {
+        let flag =
+            KEYS.iter().find(|spelling| spelling.key == key).map_or("a flag", |spelling| spelling.flag);
+        if let Some(value) = value {
+            self.flag_as(flag, key, value);
+        }
+    }
+
+    /// Notes a flag that is spelt unlike its key.
+    pub(crate) fn flag_as(&mut self, flag: &'static str, key: Key, value: &str) {
+        let given = Given { raw: Raw::Text(value.to_owned()), origin: Origin::Flag(flag) };
+        self.given.insert(key, given);
+    }
+
+    /// Notes a flag with several values, if it was given.
+    pub(crate) fn flag_list(&mut self, key: Key, values: &[String]) {
+        let flag =
+            KEYS.iter().find(|spelling| spelling.key == key).map_or("a flag", |spelling| spelling.flag);
+        if !values.is_empty() {
+            let given = Given { raw: Raw::List(values.to_vec()), origin: Origin::Flag(flag) };
+            self.given.insert(key, given);
+        }
+    }
+}
+
+/// The error of a configuration that cannot be understood.
+fn invalid(at: impl fmt::Display) -> Error {
+    Error::new(Kind::Config, "read the configuration").store(at.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! From layers to one value a key.
+//!
+//! Invariants: flag wins over environment, that over the file, that over the default, key by key
+//! (lists replace each other, they are never joined); every error names where the value stands.
+//! Nothing is opened but the configuration file itself.
+
+use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, size};
+use std::path::{Path, PathBuf};
+use switchover::settings::{OnFailure, Settings};
+use switchover_core::names::Naming;
+use switchover_core::plan::Policy;
+use switchover_core::{Error, Kind, Result};
+
+/// The file that is read when none is named.
+const FILE: &str = "switchover.toml";
+
+/// More streams than any machine this runs on has cores; a typing error beyond it is caught.
+const JOBS_MAX: usize = 64;
+
+/// How progress looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProgressMode {
+    /// Bars on a terminal, lines otherwise.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// What the command line says about configuration.
+#[derive(Default)]
+pub(crate) struct Request {
+    /// The flags that are configuration keys.
+    pub(crate) flags: Layer,
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// `--plan`.
+    pub(crate) plan: Option<PathBuf>,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+}
+
+/// Everything that is configured, decided.
+pub(crate) struct Resolved {
+    /// The source, when one is named.
+    pub(crate) from: Option<StoreRef>,
+    /// The target, when one is named.
+    pub(crate) to: Option<StoreRef>,
+    /// What the engine is given.
+    pub(crate) settings: Settings,
+    /// Where a further copy of the report goes.
+    pub(crate) report: Option<PathBuf>,
+    /// How progress looks.
+    pub(crate) progress: ProgressMode,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+    /// The plan to carry out.
+    pub(crate) plan: Option<PathBuf>,
+    /// Where connectors look up `PGPASSWORD` and the like: the process's environment and `.env`.
+    pub(crate) environment: Environment,
+    /// What a user should know, though nothing is wrong.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Resolved {
+    /// The source, or the error that none is named.
+    pub(crate) fn source(&self) -> Result<&StoreRef> {
+        self.from.as_ref().ok_or_else(|| missing("source", "from"))
+    }
+
+    /// The target, or the error that none is named.
+    pub(crate) fn target(&self) -> Result<&StoreRef> {
+        self.to.as_ref().ok_or_else(|| missing("target", "to"))
+    }
+}
+
+fn missing(side: &str, key: &str) -> Error {
+    let upper = key.to_uppercase();
+    Error::new(Kind::Config, format!("find the {side}"))
+        .detail(format!("no {side} is named"))
+        .hint(format!("give --{key} URL, set SWITCHOVER_{upper}, or write `{key} = \"…\"` into {FILE}"))
+}
+
+/// Decides every key.
+pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Resolved> {
+    let Request { flags, config, plan, verbosity } = request;
+    let layers =
+        Layers { layers: [flags, environment.layer()?, read_file(config.as_deref(), &environment)?] };
+    let mut warnings = Vec::new();
+    let from = layers.store(Key::From, Key::FromEnv, &environment, &mut warnings)?;
+    let to = layers.store(Key::To, Key::ToEnv, &environment, &mut warnings)?;
+    let mut settings = Settings::default();
+    if let Some((schema, origin)) = layers.text(Key::Schema) {
+        if schema.is_empty() {
+            return Err(invalid(origin).detail("the schema's name is empty"));
+        }
+        settings.plan.schema = schema.to_owned();
+    }
+    if let Some(names) = layers.choice(Key::Names, &[("keep", Naming::Keep), ("snake", Naming::Snake)])? {
+        settings.plan.names = names;
+    }
+    if let Some(policy) = layers.choice(Key::Policy, POLICIES)? {
+        settings.plan.policy = policy;
+    }
+    for layer in layers.layers.iter().rev() {
+        for (column, given) in &layer.columns {
+            settings.plan.column_policy.insert(column.clone(), choose(given, "policy", POLICIES)?);
+        }
+    }
+    settings.plan.tables = layers.list(Key::Tables);
+    settings.plan.exclude = layers.list(Key::Exclude);
+    if let Some(backup) = layers.choice(Key::Backup, &[("true", true), ("false", false)])? {
+        settings.backup = backup;
+    }
+    if let Some((folder, _)) = layers.text(Key::StateDir) {
+        settings.state_dir = PathBuf::from(folder);
+    }
+    let choices = [("rollback", OnFailure::Rollback), ("keep", OnFailure::Keep)];
+    if let Some(on_failure) = layers.choice(Key::OnFailure, &choices)? {
+        settings.on_failure = on_failure;
+    }
+    settings.jobs = layers.jobs()?;
+    if let Some(bytes) = layers.memory()? {
+        settings.memory_limit_bytes = bytes;
+    }
+    let choices = [("auto", ProgressMode::Auto), ("json", ProgressMode::Json), ("none", ProgressMode::None)];
+    let progress = layers.choice(Key::Progress, &choices)?.unwrap_or(ProgressMode::Auto);
+    let report = layers.text(Key::Report).map(|(path, _)| PathBuf::from(path));
+    Ok(Resolved { from, to, settings, report, progress, verbosity, plan, environment, warnings })
+}
+
+const POLICIES: &[(&str, Policy)] = &[("refuse", Policy::Refuse), ("quarantine", Policy::Quarantine)];
+
+/// The file's layer; empty when none is named and none is there.
+fn read_file(named: Option<&Path>, environment: &Environment) -> Result<Layer> {
+    let (path, must_exist) = match (named, environment.get("SWITCHOVER_CONFIG")?) {
+        (Some(path), _) => (path.to_owned(), true),
+        (None, Some(path)) => (PathBuf::from(path), true),
+        (None, None) => (PathBuf::from(FILE), false),
+    };
+    let name = path.display().to_string();
+    match std::fs::read_to_string(environment.folder().join(&path)) {
+        Ok(text) => file::parse(&text, &name),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Layer::default()),
+        Err(error) => Err(invalid(&name).detail("the file cannot be read").because(error)),
+    }
+}
+
+/// Flags, environment, file: in the order in which they win.
+struct Layers {
+    layers: [Layer; 3],
+}
+
+impl Layers {
+    fn pick(&self, key: Key) -> Option<&Given> {
+        self.layers.iter().find_map(|layer| layer.given.get(&key))
+    }
+
+    fn text(&self, key: Key) -> Option<(&str, &Origin)> {
+        self.pick(key).map(|given| (text_of(given), &given.origin))
+    }
+
+    fn list(&self, key: Key) -> Vec<String> {
+        match self.pick(key).map(|given| &given.raw) {
+            Some(Raw::List(list)) => list.clone(),
+            Some(Raw::Text(one)) => vec![one.clone()],
+            None => Vec::new(),
+        }
+    }
+
+    fn choice<T: Copy>(&self, key: Key, choices: &[(&str, T)]) -> Result<Option<T>> {
+        let name =
+            super::KEYS.iter().find(|spelling| spelling.key == key).map_or("", |spelling| spelling.file[0]);
+        self.pick(key).map(|given| choose(given, name, choices)).transpose()
+    }
+
+    /// A store: the first layer that has either its URL or the name of a variable that holds it.
+    fn store(
+        &self,
+        url: Key,
+        url_env: Key,
+        environment: &Environment,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<StoreRef>> {
+        for layer in &self.layers {
+            let (name, origin) = match (layer.given.get(&url), layer.given.get(&url_env)) {
+                (None, None) => continue,
+                (Some(given), Some(other)) => {
+                    let detail = format!("the same store stands in {} already", other.origin);
+                    return Err(invalid(&given.origin).detail(detail).hint("keep one of the two"));
+                }
+                (None, Some(given)) => (text_of(given).to_owned(), &given.origin),
+                (Some(given), None) => match text_of(given).trim().strip_prefix("env:") {
+                    Some(name) => (name.to_owned(), &given.origin),
+                    None => {
+                        let store = StoreRef::new(text_of(given), given.origin.clone());
+                        if store.expose().is_empty() {
+                            return Err(invalid(&given.origin).detail("the URL is empty"));
+                        }
+                        if let (Origin::Flag(flag), true) = (&given.origin, store.has_password()) {
+                            warnings.push(visible_password(flag));
+                        }
+                        return Ok(Some(store));
+                    }
+                },
+            };
+            let value = environment.require(&name, origin)?;
+            if value.trim().starts_with("env:") {
+                let detail = format!("the variable {name} holds 'env:…' again, not a URL");
+                return Err(invalid(origin).detail(detail));
+            }
+            return Ok(Some(StoreRef::new(&value, Origin::Variable(name))));
+        }
+        Ok(None)
+    }
+
+    fn jobs(&self) -> Result<Option<usize>> {
+        let Some((text, origin)) = self.text(Key::Jobs) else { return Ok(None) };
+        match text.trim().parse::<usize>() {
+            Ok(jobs) if (1..=JOBS_MAX).contains(&jobs) => Ok(Some(jobs)),
+            _ => Err(invalid(origin).detail(format!("jobs is '{text}'; it must be from 1 to {JOBS_MAX}"))),
+        }
+    }
+
+    fn memory(&self) -> Result<Option<u64>> {
+        let Some((text, origin)) = self.text(Key::MemoryLimit) else { return Ok(None) };
+        let bytes = size::parse(text).map_err(|why| invalid(origin).detail(why))?;
+        if bytes < size::MEMORY_BYTES_MIN {
+            let least = size::MEMORY_BYTES_MIN / 1_000_000;
+            let detail = format!("memory_limit is '{text}'; no run works within less than {least}MB");
+            return Err(invalid(origin)
+                .detail(detail)
+                .hint("a bare number counts bytes; write a unit, such as 100MB"));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+fn text_of(given: &Given) -> &str {
+    match &given.raw {
+        Raw::Text(text) => text,
+        Raw::List(list) => list.first().map_or("", String::as_str),
+    }
+}
+
+fn choose<T: Copy>(given: &Given, key: &str, choices: &[(&str, T)]) -> Result<T> {
+    let text = text_of(given);
+    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let detail = format!("{key} is '{text}'; it must be {}", words.join(" or "));
+    let error = invalid(&given.origin).detail(detail);
+    Err(match near::nearest(text, words.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean '{near}'?")),
+        None => error,
+    })
+}
+
+fn visible_password(flag: &str) -> String {
+    format!(
+        "the password in {flag} can be read by every user of this machine (ps) and stays in the \
+         shell's history; use {flag} env:NAME, PGPASSWORD, ~/.pgpass, or url_env in {FILE}"
+    )
+}

@@ -1,0 +1,196 @@
+//! The rules of configuration, through one `check` each. No test touches the process's environment.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use std::fs;
+use switchover::settings::OnFailure;
+use switchover_core::names::Naming;
+use switchover_core::plan::Policy;
+
+/// Resolves in a folder of its own, with these flags, variables and files.
+fn run(
+    flags: &[(Key, &str)],
+    vars: &[(&str, &str)],
+    file: &str,
+    dotenv: &str,
+) -> switchover_core::Result<Resolved> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("switchover.toml", file), (".env", dotenv)] {
+        if !text.is_empty() {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+    }
+    let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut request = Request::default();
+    for (key, value) in flags {
+        request.flags.flag(*key, &Some((*value).to_owned()));
+    }
+    resolve(request, Environment::new(vars, folder.path())?)
+}
+
+/// The error as users read it, in one line.
+fn error(flags: &[(Key, &str)], vars: &[(&str, &str)], file: &str, dotenv: &str) -> String {
+    match run(flags, vars, file, dotenv) {
+        Ok(_) => "no error".into(),
+        Err(error) => format!("{error} [{}]", error.what_to_do()),
+    }
+}
+
+#[test]
+fn flag_before_environment_before_file_before_default() {
+    type Show = fn(&Resolved) -> String;
+    let table: &[(Key, &str, &str, [&str; 4], Show)] = &[
+        (
+            Key::From,
+            "SWITCHOVER_FROM",
+            "from = 'sqlite:c'",
+            ["sqlite:a", "sqlite:b", "sqlite:c", "none"],
+            |r| r.from.as_ref().map_or("none".into(), StoreRef::label),
+        ),
+        (
+            Key::To,
+            "SWITCHOVER_TO",
+            "[target]\nurl = 'postgres:c'",
+            ["postgres:a", "postgres:b", "postgres:c", "none"],
+            |r| r.to.as_ref().map_or("none".into(), StoreRef::label),
+        ),
+        (Key::Schema, "SWITCHOVER_SCHEMA", "[target]\nschema = 'c'", ["a", "b", "c", "public"], |r| {
+            r.settings.plan.schema.clone()
+        }),
+        (Key::Names, "SWITCHOVER_NAMES", "names = 'snake'", ["snake", "keep", "snake", "keep"], |r| {
+            if r.settings.plan.names == Naming::Snake { "snake".into() } else { "keep".into() }
+        }),
+        (
+            Key::Policy,
+            "SWITCHOVER_POLICY",
+            "policy = 'quarantine'",
+            ["refuse", "quarantine", "quarantine", "refuse"],
+            |r| {
+                if r.settings.plan.policy == Policy::Refuse { "refuse".into() } else { "quarantine".into() }
+            },
+        ),
+        (Key::Backup, "SWITCHOVER_BACKUP", "backup = false", ["true", "false", "false", "true"], |r| {
+            r.settings.backup.to_string()
+        }),
+        (Key::StateDir, "SWITCHOVER_STATE_DIR", "state_dir = 'c'", ["a", "b", "c", ".switchover"], |r| {
+            r.settings.state_dir.display().to_string()
+        }),
+        (
+            Key::OnFailure,
+            "SWITCHOVER_ON_FAILURE",
+            "on_failure = 'keep'",
+            ["rollback", "keep", "keep", "rollback"],
+            |r| {
+                if r.settings.on_failure == OnFailure::Keep { "keep".into() } else { "rollback".into() }
+            },
+        ),
+        (Key::Jobs, "SWITCHOVER_JOBS", "jobs = 3", ["1", "2", "3", "none"], |r| {
+            r.settings.jobs.map_or("none".into(), |jobs| jobs.to_string())
+        }),
+        (
+            Key::MemoryLimit,
+            "SWITCHOVER_MEMORY_LIMIT",
+            "memory_limit = '70MB'",
+            ["50000000", "60000000", "70000000", "104857600"],
+            |r| r.settings.memory_limit_bytes.to_string(),
+        ),
+        (Key::Report, "SWITCHOVER_REPORT", "report = 'c'", ["a", "b", "c", "none"], |r| {
+            r.report.as_ref().map_or("none".into(), |path| path.display().to_string())
+        }),
+        (Key::Progress, "SWITCHOVER_PROGRESS", "progress = 'none'", ["json", "auto", "none", "auto"], |r| {
+            match r.progress {
+                ProgressMode::Auto => "auto".into(),
+                ProgressMode::Json => "json".into(),
+                ProgressMode::None => "none".into(),
+            }
+        }),
+    ];
+    for (key, variable, file, [flag, var, in_file, default], show) in table {
+        let check = |flags: &[(Key, &str)], vars: &[(&str, &str)], file: &str, expected: &str| {
+            let resolved = run(flags, vars, file, "").unwrap();
+            assert_eq!(show(&resolved), expected, "{variable} {file}");
+        };
+        check(&[(*key, flag)], &[(variable, var)], file, flag);
+        check(&[], &[(variable, var)], file, var);
+        check(&[], &[(variable, "")], file, in_file);
+        check(&[], &[], file, in_file);
+        check(&[], &[], "", default);
+    }
+}
+
+#[test]
+fn lists_and_columns() {
+    let file = "tables = ['chat_*', 'users']\n[columns.'users.born']\npolicy = 'quarantine'\n";
+    let resolved = run(&[], &[("SWITCHOVER_EXCLUDE", "a_{x,y},b")], file, "").unwrap();
+    assert_eq!(resolved.settings.plan.tables, ["chat_*", "users"]);
+    assert_eq!(resolved.settings.plan.exclude, ["a_{x,y}", "b"]);
+    assert_eq!(resolved.settings.plan.column_policy["users.born"], Policy::Quarantine);
+}
+
+#[test]
+fn stores_from_variables_and_dotenv() {
+    let dotenv = "export DATABASE_URL='postgres://u:s3cret@h/db'\n";
+    let check = |flags: &[(Key, &str)], vars: &[(&str, &str)], file: &str, expected: &str| {
+        let resolved = run(flags, vars, file, dotenv).unwrap();
+        assert_eq!(resolved.to.unwrap().expose(), expected);
+        assert!(resolved.warnings.is_empty());
+    };
+    check(&[(Key::To, "env:DATABASE_URL")], &[], "", "postgres://u:s3cret@h/db");
+    check(&[(Key::To, "env:DATABASE_URL")], &[("DATABASE_URL", "postgres:p")], "", "postgres:p");
+    check(&[], &[], "to_env = 'DATABASE_URL'", "postgres://u:s3cret@h/db");
+    check(&[], &[], "[target]\nurl_env = 'DATABASE_URL'", "postgres://u:s3cret@h/db");
+    check(&[], &[("SWITCHOVER_TO", "postgres:q")], "[target]\nurl_env = 'DATABASE_URL'", "postgres:q");
+    check(&[], &[("SWITCHOVER_TO_ENV", "X"), ("X", "postgres:x")], "to = 'postgres:y'", "postgres:x");
+}
+
+#[test]
+fn a_password_on_the_command_line_is_a_warning() {
+    let resolved = run(&[(Key::To, "postgres://u:s3cret@h/db")], &[], "", "").unwrap();
+    assert_eq!(resolved.warnings.len(), 1);
+    assert!(resolved.warnings[0].contains("PGPASSWORD") && !resolved.warnings[0].contains("s3cret"));
+    assert!(run(&[], &[], "to = 'postgres://u:s3cret@h/db'", "").unwrap().warnings.is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let url = "postgres://u:s3cret@h/db";
+    let found = [
+        error(&[], &[], "from = 'sqlite:a'\n\npolcy = 'refuse'\n", ""),
+        error(&[], &[], "[target]\nurl = 'x:y'\nschemata = 'z'\n", ""),
+        error(&[], &[], "frobnicate = 1\n", ""),
+        error(&[], &[], "source = 'sqlite:a'\n", ""),
+        error(&[], &[], "jobs = 'four'\n", ""),
+        error(&[], &[], "jobs = 0\n", ""),
+        error(&[], &[], "tables = ['a', 1]\n", ""),
+        error(&[], &[], "[columns.users.born]\npolicy = 'quarantine'\n", ""),
+        error(&[], &[], "[columns.'users.born']\npolcy = 'quarantine'\n", ""),
+        error(&[], &[], "[columns.'users.born']\npolicy = 'quarantin'\n", ""),
+        error(&[], &[], &format!("from = 'sqlite:a'\nto = '{url}\n"), ""),
+        error(&[], &[], &format!("to = '{url}'\n[target]\nurl = '{url}'\n"), ""),
+        error(&[], &[], &format!("to = '{url}'\nto_env = 'X'\n"), ""),
+        error(&[], &[("SWITCHOVER_MEMORY_LIMT", "1GB")], "", ""),
+        error(&[], &[], "", "\nSWITCHOVER_POLICEY=refuse\n"),
+        error(&[], &[("SWITCHOVER_POLICY", "refuze")], "", ""),
+        error(&[(Key::MemoryLimit, "1MB")], &[], "", ""),
+        error(&[(Key::MemoryLimit, "100M")], &[], "", ""),
+        error(&[(Key::To, "env:DATABASE_URI")], &[("DATABASE_URL", url)], "", ""),
+        error(&[(Key::To, "env:A")], &[("A", "env:B")], "", ""),
+        error(&[(Key::To, "env:A")], &[], "", &format!("B=1\nA=\"{url}")),
+    ];
+    assert!(!found.join("\n").contains("s3cret"));
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn the_prefix_of_tests_is_free() {
+    assert!(run(&[], &[("SWITCHOVER_TEST_X", "1"), ("SWITCHOVER_PG_BIN", "/x")], "", "").is_ok());
+}
+
+#[test]
+fn every_key_is_documented() {
+    let page = include_str!("../../../../docs/reference/config.md");
+    for spelling in KEYS {
+        assert!(page.contains(&format!("`{}`", spelling.variable)), "{}", spelling.variable);
+        assert!(page.contains(&format!("`{}`", spelling.file[0])), "{}", spelling.file[0]);
+    }
+}

@@ -1,0 +1,100 @@
+//! From a URL's scheme to its connector: the only place of the program that names connectors.
+//!
+//! Invariants: a scheme that is not known is an error with the nearest known one, before anything is
+//! opened. Absent on purpose: what a URL's parts mean, which is the connector's own configuration.
+
+use crate::config::{Environment, StoreRef, nearest};
+use std::sync::Arc;
+use switchover_core::connector::{Source, Target};
+use switchover_core::{Error, Kind, Result};
+
+/// The stores there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// A SQLite file.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+/// Schemes as users have them; SQLAlchemy's `+driver` is gone by then.
+const SCHEMES: &[(&str, Store)] = &[
+    ("sqlite", Store::Sqlite),
+    ("sqlite3", Store::Sqlite),
+    ("file", Store::Sqlite),
+    ("postgres", Store::Postgres),
+    ("postgresql", Store::Postgres),
+];
+
+/// Which store a reference means.
+pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
+    let error = || Error::new(Kind::Config, "tell which store this is").store(reference.label());
+    let Some(scheme) = reference.scheme() else {
+        if reference.is_key_value() {
+            return Ok(Store::Postgres);
+        }
+        let hint =
+            format!("for a SQLite file write sqlite:{}; for PostgreSQL postgres://…", reference.label());
+        return Err(error().detail(format!("{} is no URL", reference.origin)).hint(hint));
+    };
+    if let Some((_, store)) = SCHEMES.iter().find(|(known, _)| *known == scheme) {
+        return Ok(*store);
+    }
+    let hint = match nearest(&scheme, SCHEMES.iter().map(|(known, _)| *known)) {
+        Some(near) => format!("did you mean '{near}:'?"),
+        None => "URLs begin with sqlite:, postgres:// or postgresql://".into(),
+    };
+    Err(error().detail(format!("no store has URLs that begin with '{scheme}:'")).hint(hint))
+}
+
+/// Opens the side that data comes from.
+pub(crate) async fn source(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Source>> {
+    match store(reference)? {
+        // PLUG IN: switchover_connectors::sqlite::Sqlite::open(reference.expose()).
+        Store::Sqlite => Err(absent("read from SQLite", reference, environment)),
+        Store::Postgres => Err(Error::new(Kind::Unsupported, "read from PostgreSQL")
+            .store(reference.label())
+            .detail("this version moves data from SQLite only")),
+    }
+}
+
+/// Opens the side that data goes to.
+pub(crate) async fn target(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Target>> {
+    match store(reference)? {
+        // PLUG IN: switchover_connectors::postgres::Postgres::connect(reference.expose(), look-up).
+        Store::Postgres => Err(absent("write to PostgreSQL", reference, environment)),
+        Store::Sqlite => Err(Error::new(Kind::Unsupported, "write to SQLite")
+            .store(reference.label())
+            .detail("this version moves data to PostgreSQL only")),
+    }
+}
+
+/// Until the connector is linked. It takes what the connector will need.
+fn absent(operation: &str, reference: &StoreRef, _environment: &Environment) -> Error {
+    Error::new(Kind::Unsupported, operation)
+        .store(reference.label())
+        .detail("this build holds no connector for it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    #[test]
+    fn urls_of_all_habits() {
+        let check = |url: &str| match store(&StoreRef::new(url, Origin::Flag("--to"))) {
+            Ok(store) => format!("{store:?}"),
+            Err(error) => format!("{error} [{}]", error.what_to_do()),
+        };
+        for url in ["sqlite:app.db", "sqlite:///app.db", "sqlite+aiosqlite:///app.db"] {
+            assert_eq!(check(url), "Sqlite");
+        }
+        for url in ["postgres://h/d", "postgresql+asyncpg://h/d", "host=/run dbname=d", "dbname = d"] {
+            assert_eq!(check(url), "Postgres");
+        }
+        let found = ["postgre://u:s3cret@h/d", "app.db", "mysql://h/d", "redis:x"].map(check);
+        assert!(!found.join(" ").contains("s3cret"));
+        insta::assert_snapshot!(found.join("\n"));
+    }
+}

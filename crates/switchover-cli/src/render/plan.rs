@@ -1,0 +1,207 @@
+//! The plan as a person reads it before agreeing to it.
+
+use super::layout::{WIDTH, bytes, columns, count, fit, pad, plural, seconds, shown, width, wrap};
+use switchover_core::plan::{Fate, Outcome, Plan, Policy, Refusal, TablePlan};
+
+/// Outcomes and refusals of one kind that are listed; the rest is counted, and in the JSON.
+const LISTED_MAX: usize = 40;
+
+/// The whole plan.
+pub(crate) fn render(plan: &Plan) -> String {
+    let mut out = head(plan);
+    for table in &plan.tables {
+        out.push('\n');
+        out.push_str(&self::table(table));
+    }
+    if !plan.views.is_empty() {
+        let rows: Vec<_> = plan.views.iter().map(|view| [shown(&view.source), shown(&view.name)]).collect();
+        out.push_str(&format!("\nViews\n{}", columns(2, [36, 0], &rows)));
+    }
+    out.push_str(&outcomes("Changed on the way", plan, Fate::Changed));
+    out.push_str(&outcomes("Left out", plan, Fate::LeftOut));
+    out.push_str(&refusals(&plan.refusals));
+    out.push_str(&foot(plan));
+    out
+}
+
+fn head(plan: &Plan) -> String {
+    let store = |store: &switchover_core::schema::StoreInfo| {
+        let size =
+            if store.size_bytes > 0 { format!(", {}", bytes(store.size_bytes)) } else { String::new() };
+        format!("{} ({} {}{size})", shown(&store.label), shown(&store.kind), shown(&store.version))
+    };
+    let policy = match plan.options.policy {
+        Policy::Refuse => "values that do not fit refuse the run",
+        Policy::Quarantine => "values that do not fit go to quarantine, exactly",
+    };
+    let amount = format!(
+        "{}, {}, {}",
+        plural(plan.tables.len() as u64, "table"),
+        plural(plan.source.rows, "row"),
+        bytes(plan.source.bytes)
+    );
+    let rows = [
+        ["source".into(), store(&plan.source.store)],
+        ["target".into(), format!("{}, schema {}", store(&plan.target), shown(&plan.options.schema))],
+        ["moves".into(), amount],
+        ["policy".into(), policy.into()],
+    ];
+    format!("Plan of {}\n{}", shown(&plan.made_at), columns(2, [8, 0], &rows))
+}
+
+fn table(table: &TablePlan) -> String {
+    let amount = format!("{}, {}", plural(table.rows, "row"), bytes(table.bytes));
+    let name = match (shown(&table.source), shown(&table.target)) {
+        (source, target) if source == target => source,
+        (source, target) => format!("{source} -> {target}"),
+    };
+    let name = fit(&name, WIDTH - width(&amount) - 2);
+    let mut out = format!("{}{amount}\n", pad(&name, WIDTH - width(&amount)));
+    let mut rows = vec![["column".to_owned(), "type".to_owned(), "why".to_owned()]];
+    for column in &table.columns {
+        let name = match (shown(&column.source), shown(&column.target)) {
+            (source, target) if source == target => source,
+            (source, target) => format!("{source} -> {target}"),
+        };
+        let null = if column.not_null { " not null" } else { "" };
+        let mut why = shown(&column.why);
+        let mut add = |more: String| why.push_str(&format!("; {more}"));
+        if let Some(default) = &column.default {
+            add(format!("default {}", shown(default)));
+        }
+        if let Some(generated) = &column.generated {
+            add(format!("generated as {}", shown(generated)));
+        }
+        if let Some(next) = column.identity_next {
+            add(format!("numbered by the target from {next}"));
+        }
+        match column.policy {
+            _ if column.exceptions == 0 => {}
+            Policy::Refuse => add(format!("{} NOT FIT", plural(column.exceptions, "value"))),
+            Policy::Quarantine => add(format!("{} to quarantine", plural(column.exceptions, "value"))),
+        }
+        rows.push([name, format!("{}{null}", column.r#type), why]);
+    }
+    out.push_str(&columns(2, [24, 20, 0], &rows));
+    let keys = keys(table);
+    if !keys.is_empty() {
+        out.push_str(&columns(2, [12, 0], &keys));
+    }
+    out
+}
+
+fn keys(table: &TablePlan) -> Vec<[String; 2]> {
+    let list = |names: &[String]| names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+    let mut rows = Vec::new();
+    if let Some(key) = &table.primary_key {
+        rows.push(["primary key".into(), format!("({})", list(&key.columns))]);
+    }
+    for key in &table.uniques {
+        rows.push(["unique".into(), format!("({})", list(&key.columns))]);
+    }
+    for index in &table.indexes {
+        let unique = if index.unique { "unique " } else { "" };
+        let predicate =
+            index.predicate.as_ref().map(|sql| format!(" where {}", shown(sql))).unwrap_or_default();
+        rows.push([
+            "index".into(),
+            format!("{unique}{} ({}){predicate}", shown(&index.name), list(&index.parts)),
+        ]);
+    }
+    for key in &table.foreign_keys {
+        let (parent, columns) = (shown(&key.parent), list(&key.parent_columns));
+        let orphans = match key.orphans {
+            0 => String::new(),
+            orphans => format!("; {} WITHOUT A PARENT", plural(orphans, "row")),
+        };
+        rows.push([
+            "foreign key".into(),
+            format!("({}) to {parent} ({columns}){orphans}", list(&key.columns)),
+        ]);
+    }
+    for check in &table.checks {
+        rows.push(["check".into(), shown(&check.sql)]);
+    }
+    rows
+}
+
+fn outcomes(title: &str, plan: &Plan, fate: Fate) -> String {
+    let all: Vec<&Outcome> = plan.outcomes.iter().filter(|outcome| outcome.fate == fate).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    let row = |outcome: &&Outcome| [shown(&outcome.kind), shown(&outcome.name), shown(&outcome.why)];
+    let rows: Vec<_> = all.iter().take(LISTED_MAX).map(row).collect();
+    format!("\n{title} ({})\n{}{}", all.len(), columns(2, [12, 26, 0], &rows), more(all.len()))
+}
+
+fn more(all: usize) -> String {
+    match all.saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        rest => format!("  and {} more, in the plan's file\n", count(rest as u64)),
+    }
+}
+
+fn refusals(refusals: &[Refusal]) -> String {
+    if refusals.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\nRefused ({}): as it is, this plan will not be carried out\n", refusals.len());
+    for refusal in refusals.iter().take(LISTED_MAX) {
+        let mut place = format!("table {}", shown(&refusal.table));
+        for (label, part) in [("row", &refusal.key), ("column", &refusal.column), ("value", &refusal.value)] {
+            if !part.is_empty() {
+                place.push_str(&format!(", {label} {}", shown(part)));
+            }
+        }
+        for (first, next, text) in [
+            ("  ", "    ", &place),
+            ("    ", "    ", &shown(&refusal.why)),
+            ("    hint: ", "    ", &shown(&refusal.hint)),
+        ] {
+            if text.is_empty() {
+                continue;
+            }
+            for (at, line) in wrap(text, WIDTH - first.len()).iter().enumerate() {
+                out.push_str(&format!("{}{line}\n", if at == 0 { first } else { next }));
+            }
+        }
+    }
+    out + &more(refusals.len())
+}
+
+fn foot(plan: &Plan) -> String {
+    let disk = |needed: u64, free: Option<u64>| match free {
+        Some(free) if free < needed => format!("{} needed, ONLY {} free", bytes(needed), bytes(free)),
+        Some(free) => format!("{} needed, {} free", bytes(needed), bytes(free)),
+        None => format!("{} needed; how much is free is not known", bytes(needed)),
+    };
+    let mut rows = Vec::new();
+    if plan.disk.backup_needed_bytes > 0 {
+        rows.push(["backup".into(), disk(plan.disk.backup_needed_bytes, plan.disk.backup_free_bytes)]);
+    }
+    rows.push(["target".into(), disk(plan.disk.target_needed_bytes, plan.disk.target_free_bytes)]);
+    rows.push(["time".into(), format!("about {}", seconds(plan.estimate_s))]);
+    format!("\nDisk and time\n{}", columns(2, [8, 0], &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// A plan with something of everything, as its file holds it, but for the censuses: so this
+    /// also fails when the format changes without its documentation.
+    const SAMPLE: &str = include_str!("../../tests/data/plan.json.in");
+
+    #[test]
+    fn the_table_is_complete_and_fits() {
+        let plan: Plan = {
+            let census = serde_json::to_string(&switchover_core::census::ColumnCensus::default()).unwrap();
+            serde_json::from_str(&SAMPLE.replace("CENSUS", &census)).unwrap()
+        };
+        let text = render(&plan);
+        assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}

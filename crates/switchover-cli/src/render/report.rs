@@ -1,0 +1,104 @@
+//! A report's way to the user: a few lines on standard output, and the file of `--report`.
+
+use super::layout::{bytes, count, plural, seconds, shown};
+use std::path::Path;
+use switchover::report::{Report, Verdict};
+use switchover_core::{Error, Kind, Result};
+
+/// The few lines that end a run.
+pub(crate) fn summary(report: &Report) -> String {
+    let rows: u64 = report.tables.iter().map(|table| table.source_rows).sum();
+    let size: u64 = report.tables.iter().map(|table| table.bytes).sum();
+    let verdict = match (report.verdict, &report.sample) {
+        (Verdict::Same, None) => "same: every field of every row is equal",
+        (Verdict::Same, Some(_)) => "same, as far as the sample reaches",
+        (Verdict::Different, _) => "DIFFERENT",
+        (Verdict::Unproven, _) => "UNPROVEN",
+    };
+    let mut out = format!("{verdict}\n");
+    for reason in &report.reasons {
+        out.push_str(&format!("  {}\n", shown(reason)));
+    }
+    if let Some(sample) = &report.sample {
+        out.push_str(&format!("  {} of {} rows were compared\n", count(sample.rows), count(sample.of)));
+        // The bound is that of a clean sample; one with differences proves only that there are some.
+        if report.verdict == Verdict::Same {
+            let rate = sample.bad_rate_max * 100.0;
+            out.push_str(&format!("  with 95 % confidence at most {rate:.4} % of all rows differ\n"));
+        }
+    }
+    out.push_str(&format!(
+        "  {}, {}, {}, {}\n",
+        plural(report.tables.len() as u64, "table"),
+        plural(rows, "row"),
+        bytes(size),
+        seconds(report.seconds)
+    ));
+    for table in report.tables.iter().filter(|table| table.verdict != Verdict::Same) {
+        let differ = match table.verdict {
+            Verdict::Unproven => "unproven".to_owned(),
+            Verdict::Same | Verdict::Different => plural(table.differences_total, "difference"),
+        };
+        out.push_str(&format!("  table {}: {differ}\n", shown(&table.source)));
+    }
+    let quarantined: u64 = report.tables.iter().map(|table| table.quarantined).sum();
+    if quarantined > 0 {
+        out.push_str(&format!("  {} or rows in quarantine\n", plural(quarantined, "value")));
+    }
+    out
+}
+
+/// Writes a report: Markdown for `*.md` and `*.markdown`, JSON otherwise. Whole or not at all.
+pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::new(Kind::Io, "write the report").store(path.display().to_string()).because(error)
+    };
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase()).unwrap_or_default();
+    let text = if extension == "md" || extension == "markdown" {
+        switchover::report::markdown(report)
+    } else {
+        let json = serde_json::to_string_pretty(report);
+        json.map_err(|error| Error::new(Kind::Internal, "write the report").because(error))? + "\n"
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    std::fs::write(&part, text).map_err(failed)?;
+    std::fs::rename(&part, path).map_err(failed)
+}
+
+/// The exit code that a verdict means.
+pub(crate) fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Same => 0,
+        Verdict::Different => 1,
+        Verdict::Unproven => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../switchover/src/report/markdown/sample.json");
+
+    #[test]
+    fn the_summary_says_the_answer_first() {
+        insta::assert_snapshot!(summary(&serde_json::from_str(SAMPLE).unwrap()));
+    }
+
+    #[test]
+    fn the_file_is_of_the_form_that_its_name_says() {
+        let (folder, report) = (tempfile::tempdir().unwrap(), serde_json::from_str(SAMPLE).unwrap());
+        for (name, begins) in
+            [("r.md", "# migrate: different"), ("r.MD", "# "), ("r.json", "{"), ("report", "{")]
+        {
+            let path = folder.path().join(name);
+            write(&report, &path).unwrap();
+            assert!(std::fs::read_to_string(&path).unwrap().starts_with(begins), "{name}");
+        }
+        let error = write(&report, &folder.path().join("absent/r.md")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Io);
+    }
+}

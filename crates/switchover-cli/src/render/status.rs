@@ -1,0 +1,72 @@
+//! The runs of a journal, as `status` shows them.
+
+use super::layout::{columns, count, shown};
+use serde::Serialize;
+
+/// One run of the journal.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunStatus {
+    /// Its name.
+    pub(crate) run: String,
+    /// Where it is: `running`, `stopped`, `failed`, `done`, `rolled back`.
+    pub(crate) state: String,
+    /// The phase that it is in or stopped in.
+    pub(crate) phase: String,
+    /// When it began, in RFC 3339.
+    pub(crate) started_at: String,
+    /// The source without secrets.
+    pub(crate) source: String,
+    /// The target without secrets.
+    pub(crate) target: String,
+    /// Rows that are on the target for good.
+    pub(crate) rows_done: u64,
+    /// Rows in all.
+    pub(crate) rows: u64,
+    /// What the user can do next, as a command; may be empty.
+    pub(crate) next: String,
+}
+
+/// The runs, the newest first.
+pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
+    if runs.is_empty() {
+        return format!("no runs in {}\n", shown(state_dir));
+    }
+    let mut out = String::new();
+    for run in runs {
+        out.push_str(&format!("run {}: {}\n", shown(&run.run), shown(&run.state)));
+        let mut rows = vec![
+            ["began".into(), shown(&run.started_at)],
+            ["phase".into(), shown(&run.phase)],
+            ["source".into(), shown(&run.source)],
+            ["target".into(), shown(&run.target)],
+            ["rows".into(), format!("{} of {}", count(run.rows_done), count(run.rows))],
+        ];
+        if !run.next.is_empty() {
+            rows.push(["next".into(), shown(&run.next)]);
+        }
+        out.push_str(&columns(2, [8, 0], &rows));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_run_says_how_to_go_on() {
+        let run = RunStatus {
+            run: "0197c0de".into(),
+            state: "stopped".into(),
+            phase: "copy".into(),
+            started_at: "2026-01-31T10:00:00Z".into(),
+            source: "sqlite:app.db".into(),
+            target: "postgres://app@db/app".into(),
+            rows_done: 512_000,
+            rows: 1_022_500,
+            next: "switchover resume --run 0197c0de".into(),
+        };
+        insta::assert_snapshot!(render(&[run], ".switchover"));
+        assert_eq!(render(&[], ".switchover"), "no runs in .switchover\n");
+    }
+}
