@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
+/// How the variables begin that `cargo run` sets about the package it runs.
+const OF_THIS_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -20,8 +23,17 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// `cargo`, the one that runs this chore, at the repository's root.
+///
+/// `cargo run` tells this chore about its own package in variables that some build scripts watch: left in
+/// place, they would have those crates built anew whenever a chore and a plain `cargo` take turns.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_THIS_PACKAGE.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
     command.current_dir(root()).stdin(Stdio::null());
     command
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::account::Account;
+use crate::options::Builder;
 use crate::server::unique;
 use crate::watchdog::Watchdog;
 use crate::{Binaries, Error, Result, Server, TEST_SERVER_ENV};
@@ -44,77 +45,7 @@ impl Shutdown {
     }
 }
 
-/// What a cluster shall be like.
-#[derive(Debug, Clone, Default)]
-pub struct Builder {
-    fsync: bool,
-    tcp: bool,
-    password: Option<String>,
-    tls: Option<(String, String)>,
-    require_tls: bool,
-    settings: Vec<(String, String)>,
-    persistent: Option<PathBuf>,
-    binaries: Option<Binaries>,
-}
-
 impl Builder {
-    /// Whether commits reach the disk (default: no, which is right for tests and wrong for a benchmark).
-    #[must_use]
-    pub fn fsync(mut self, on: bool) -> Self {
-        self.fsync = on;
-        self
-    }
-
-    /// Also listen on 127.0.0.1, on a free port; see [`Cluster::tcp`].
-    #[must_use]
-    pub fn tcp(mut self) -> Self {
-        self.tcp = true;
-        self
-    }
-
-    /// Ask for this password (SCRAM) on loopback. The socket stays open to the starting user.
-    #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(password.to_owned());
-        self.tcp()
-    }
-
-    /// Offer TLS on loopback with this certificate and key, in PEM.
-    #[must_use]
-    pub fn tls(mut self, certificate_pem: &str, key_pem: &str) -> Self {
-        self.tls = Some((certificate_pem.to_owned(), key_pem.to_owned()));
-        self.tcp()
-    }
-
-    /// Refuse loopback connections without TLS.
-    #[must_use]
-    pub fn require_tls(mut self) -> Self {
-        self.require_tls = true;
-        self
-    }
-
-    /// One more line of `postgresql.conf`; it wins over the kit's own.
-    #[must_use]
-    pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.settings.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// These programs, in place of those found.
-    #[must_use]
-    pub fn binaries(mut self, binaries: Binaries) -> Self {
-        self.binaries = Some(binaries);
-        self
-    }
-
-    /// Keep the cluster in `folder`, across processes. Where the server's user cannot reach the folder, the
-    /// data is in the system's temporary folder, in a place that follows from `folder`.
-    #[must_use]
-    pub fn persistent(mut self, folder: &Path) -> Self {
-        self.persistent = Some(folder.to_owned());
-        self
-    }
-
     /// Makes the cluster where there is none yet, and starts it where it does not run.
     pub fn start(self) -> Result<Cluster> {
         let cluster = self.lay_out()?;

@@ -27,12 +27,14 @@ mod binaries;
 mod cluster;
 mod conninfo;
 mod error;
+mod options;
 mod server;
 pub mod watchdog;
 
 pub use binaries::Binaries;
-pub use cluster::{Builder, Cluster, Shutdown};
+pub use cluster::{Cluster, Shutdown};
 pub use error::Error;
+pub use options::Builder;
 pub use server::{Database, Server};
 
 /// The result of everything here.

@@ -51,3 +51,27 @@ fn loopback_asks_for_the_password_and_a_crash_loses_no_commit() {
     drop(cluster);
     assert!(!std::path::Path::new(&folder).exists(), "{folder} is still there");
 }
+
+#[test]
+fn a_server_with_a_certificate_takes_tls_and_refuses_its_absence() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = made.signing_key.serialize_pem();
+    let cluster = Cluster::builder()
+        .tls(&made.cert.pem(), &key)
+        .require_tls()
+        .password("secret")
+        .start()
+        .expect("a cluster");
+    let tcp = cluster.tcp().expect("TLS is on loopback");
+    let in_tls = |mode: &str| {
+        let output = tcp
+            .psql_command("postgres")
+            .env("PGSSLMODE", mode)
+            .args(["-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"])
+            .output()
+            .expect("psql");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    assert_eq!(in_tls("require"), (true, "t".to_owned()));
+    assert!(!in_tls("disable").0, "without TLS it must be refused");
+}

@@ -38,7 +38,13 @@ pub(crate) fn run(field: &Field, database: &Database, tuned: bool) -> Result<Run
     fs::write(&script, text)?;
     let ended = measured(Command::new("pgloader").arg("--on-error-stop").arg(&script));
     fs::remove_file(&script)?;
-    let ended = ended?;
+    let ended = match ended {
+        // What Lisp's runtime says when its garbage collector finds no room.
+        Err(error) if error.to_string().contains("GC-INHIBIT") => {
+            return Ok(Run::failed("out of memory: pgloader's heap was exhausted"));
+        }
+        other => other?,
+    };
     if let Some(line) = ended.stdout.lines().find(|line| line.contains("exhausted") || line.contains("FATAL"))
     {
         return Ok(Run::failed(line.trim()));
