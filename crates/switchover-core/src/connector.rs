@@ -86,6 +86,11 @@ pub trait Source: Send + Sync {
     fn label(&self) -> String;
     /// One consistent read point, held until dropped.
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
+    /// Copies the store aside into a folder, checks the copy, and only then gives it its name.
+    async fn backup(&self, directory: &std::path::Path, name: &str) -> Result<BackupRecord> {
+        let _ = (directory, name);
+        Err(Error::new(Kind::Unsupported, "back the source up").store(self.label()).hint("use --no-backup"))
+    }
     /// The changes after a position.
     async fn capture(&self, from: &Position) -> Result<Box<dyn ChangeFeed>> {
         let _ = from;
@@ -99,6 +104,17 @@ pub trait Source: Send + Sync {
     async fn fence(&self) -> Result<Position> {
         Err(Error::new(Kind::Unsupported, "fence the store").store(self.label()))
     }
+}
+
+/// A backup that was made and checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// Its file.
+    pub path: std::path::PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The BLAKE3 digest of the file, in hexadecimal.
+    pub blake3: String,
 }
 
 /// One consistent read point of a store.
@@ -281,10 +297,13 @@ pub trait Target: Send + Sync {
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
-    /// Replaces or removes single rows by key, for `--repair`.
+    /// Removes the rows with these keys (target values, in the order of the key's fields), and inserts
+    /// `rows` (the source's values, by the plan's codecs), in one transaction, for `--repair`.
     async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()>;
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
+    /// Removes the runs' own records and leaves what was moved.
+    async fn forget(&self, schema: &str) -> Result<()>;
 }
 
 /// Holds a target for a run. Dropping it releases.

@@ -13,6 +13,7 @@ pub mod decimal;
 pub mod digest;
 pub mod error;
 pub mod expr;
+pub mod failpoint;
 pub mod judge;
 pub mod json;
 pub mod limits;

@@ -1,8 +1,18 @@
 //! The engine of Switchover: one runner over the connector traits.
 
+mod build;
+mod clock;
+mod copy;
+mod evidence;
+pub mod journal;
+pub mod migration;
 pub mod progress;
+mod retry;
 pub mod report;
 pub mod settings;
 pub mod shutdown;
+mod verify;
+
+pub use migration::Migration;
 
 pub use switchover_core as core;

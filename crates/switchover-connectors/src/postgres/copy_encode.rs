@@ -51,6 +51,12 @@ pub(super) fn row(
     Ok(())
 }
 
+/// Appends a row of values that are the target's own already.
+pub(super) fn target_row(row: Row<'_>, out: &mut BytesMut) {
+    out.put_i16(row.width() as i16);
+    row.values().for_each(|value| cell(value, out));
+}
+
 #[inline]
 fn payload(bytes: &[u8], out: &mut BytesMut) {
     // A field ends at 1 GiB, see `limits::FIELD_BYTES_MAX`; the planner refuses longer ones.

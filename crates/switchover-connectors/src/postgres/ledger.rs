@@ -294,7 +294,7 @@ async fn drop_all(
 }
 
 /// Removes the run's records and leaves what it moved: the end of a run that is accepted.
-pub(super) async fn forget(connection: &mut Connection, schema: &str) -> Result<()> {
+pub(super) async fn forget(connection: &Connection, schema: &str) -> Result<()> {
     let records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
     connection
         .client()

@@ -15,7 +15,7 @@ const OPERATION: &str = "repair rows of the target";
 /// The name of the session's own table that holds the keys.
 const KEYS: &str = "_switchover_repair_keys";
 
-/// Removes the rows of the given keys (the source's values, by the plan's codecs) and inserts `rows`.
+/// Removes the rows of the given keys (the target's own values) and inserts `rows` (the source's).
 pub(super) async fn repair(
     connection: &mut Connection,
     plan: &Plan,
@@ -45,9 +45,9 @@ pub(super) async fn repair(
     transaction.batch_execute(&sql).await.map_err(fail)?;
     let mut batch = Rows::new(0, key.len());
     keys.iter().flatten().for_each(|value| batch.push(value.borrow()));
-    let codecs: Vec<(usize, Codec)> =
-        key.iter().enumerate().map(|(at, field)| (at, table.columns[*field].codec.clone())).collect();
-    copy(&transaction, &format!("COPY pg_temp.{KEYS} FROM STDIN (FORMAT binary)"), table, &codecs, &batch).await?;
+    let mut out = BytesMut::from(HEADER);
+    batch.iter().for_each(|row| copy_encode::target_row(row, &mut out));
+    send(&transaction, &format!("COPY pg_temp.{KEYS} FROM STDIN (FORMAT binary)"), table, out).await?;
     let sql = format!("DELETE FROM {name} t USING pg_temp.{KEYS} k WHERE {}", matched.join(" AND "));
     transaction.batch_execute(&sql).await.map_err(fail)?;
     let copied = table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none());
@@ -65,11 +65,6 @@ async fn copy(
     codecs: &[(usize, Codec)],
     rows: &Rows,
 ) -> Result<()> {
-    let fail = |error: tokio_postgres::Error| {
-        super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
-    };
-    let sink = transaction.copy_in::<_, Bytes>(sql).await.map_err(fail)?;
-    let mut sink = std::pin::pin!(sink);
     let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
     for row in rows.iter() {
         // What does not fit is in quarantine: NULL stands in its place.
@@ -81,6 +76,20 @@ async fn copy(
             return Err(Error::new(Kind::Internal, OPERATION).table(table.source.clone()).detail(misfit.unfit.0));
         }
     }
+    send(transaction, sql, table, out).await
+}
+
+async fn send(
+    transaction: &tokio_postgres::Transaction<'_>,
+    sql: &str,
+    table: &TablePlan,
+    mut out: BytesMut,
+) -> Result<()> {
+    let fail = |error: tokio_postgres::Error| {
+        super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
+    };
+    let sink = transaction.copy_in::<_, Bytes>(sql).await.map_err(fail)?;
+    let mut sink = std::pin::pin!(sink);
     out.extend_from_slice(&TRAILER);
     sink.send(out.freeze()).await.map_err(fail)?;
     sink.finish().await.map_err(fail)?;

@@ -107,4 +107,8 @@ impl Target for PostgresTarget {
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
         ledger::discard(&mut self.open().await?, schema, run).await
     }
+
+    async fn forget(&self, schema: &str) -> Result<()> {
+        ledger::forget(&self.open().await?, schema).await
+    }
 }

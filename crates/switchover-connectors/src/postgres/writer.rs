@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{ChunkWrite, Written, Writer};
+use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::{CopyInSink, Statement};
@@ -154,13 +155,13 @@ async fn transaction(
     if inserted == 0 {
         return already(session, plan, run, attempt).await;
     }
-    fail::fail_point!("copy-before-rows");
+    failpoint::hit("copy-before-rows");
     copy(session, plan, scratch, chunk, 0..chunk.rows.len()).await?;
     quarantine(session, plan, run, chunk).await?;
-    fail::fail_point!("copy-before-commit");
+    failpoint::hit("copy-before-commit");
     let commit = session.connection.client().batch_execute("COMMIT").await;
     commit.map_err(|error| session.connection.classify(error, OPERATION))?;
-    fail::fail_point!("copy-after-commit");
+    failpoint::hit("copy-after-commit");
     Ok(Written::Now)
 }
 

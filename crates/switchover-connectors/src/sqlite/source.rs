@@ -7,12 +7,12 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::read::Encoding;
-use super::{fetch, inspect, open, read, rules};
+use super::{backup, fetch, inspect, open, read, rules};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use switchover_core::connector::{Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source};
+use switchover_core::connector::{BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source};
 use switchover_core::chunk::LocatorValue;
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
@@ -45,6 +45,13 @@ impl Source for SqliteSource {
 
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         Ok(Arc::new(SqliteSnapshot::begin(&self.config).await?))
+    }
+
+    async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
+        let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
+        let made = tokio::task::spawn_blocking(move || backup::create(&config, &directory, &name, &mut |_| {}));
+        let made = made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
+        Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
     }
 }
 

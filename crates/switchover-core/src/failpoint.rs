@@ -1,0 +1,23 @@
+//! Places where a test kills the process: before and after every durable effect.
+//!
+//! Without the feature `failpoints` a place is an empty function. With it, `FAILPOINTS="name=return"`
+//! (the grammar of the crate `fail`, counts included) ends the process there by `kill -9`, so that no
+//! destructor, no rollback and no flush runs.
+
+/// A place by its name.
+#[cfg(feature = "failpoints")]
+pub fn hit(name: &str) {
+    fail::fail_point!(name, |_| die());
+}
+
+/// A place by its name.
+#[cfg(not(feature = "failpoints"))]
+pub fn hit(_name: &str) {}
+
+#[cfg(feature = "failpoints")]
+fn die() {
+    let id = std::process::id().to_string();
+    // A real SIGKILL; should there be no `kill`, an abort runs no destructor either.
+    let _ = std::process::Command::new("kill").args(["-9", &id]).status();
+    std::process::abort();
+}

@@ -1,0 +1,17 @@
+//! The time and the process's size: the two things the engine asks the system for.
+
+use jiff::{Timestamp, Unit};
+
+/// The present in RFC 3339, to the second.
+pub(crate) fn now() -> String {
+    let now = Timestamp::now();
+    now.round(Unit::Second).unwrap_or(now).to_string()
+}
+
+/// The largest resident size of this process so far, where the system tells (Linux's `VmHWM`).
+pub(crate) fn resident_bytes_max() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

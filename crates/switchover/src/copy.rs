@@ -1,0 +1,241 @@
+//! The copy phase: chunks from one snapshot into several streams.
+//!
+//! One task reads in key order and hands chunks to whichever stream is free; the channel between them
+//! holds one, so memory is bounded by `(streams + 2) × chunk`. What is to be read are the gaps that the
+//! target's checkpoints leave, so a fresh run and a resumed one are the same code.
+//!
+//! A stream that fails for good stops the reader; the others end their chunk first.
+
+use crate::evidence::planned_table;
+use crate::progress::{Event, Phase, Progress};
+use crate::retry::Tries;
+use crate::shutdown::Shutdown;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue, gaps};
+use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot, Target, Writer};
+use switchover_core::digest::{Hex, RowDigester, Side};
+use switchover_core::judge;
+use switchover_core::limits::CHUNK_BYTES;
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::schema::Locator;
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// What the copy works with.
+pub(crate) struct Copy {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) run: String,
+    pub(crate) snapshot: Arc<dyn Snapshot>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) progress: Arc<dyn Progress>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) streams: usize,
+    pub(crate) chunk_bytes: usize,
+}
+
+/// Resident bytes that the process has before any row is read: the program, its runtime, connections.
+const BASE_BYTES: u64 = 32 << 20;
+
+/// Bytes of a chunk under a memory limit. A chunk is in memory as rows once, and its largest buffers
+/// beside it; two more than there are streams are on their way.
+pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
+    let room = memory_limit.saturating_sub(BASE_BYTES) / (2 * (streams as u64 + 2));
+    usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
+}
+
+struct Chunk {
+    table: usize,
+    range: KeyRange,
+    rows: Rows,
+    /// Told when the chunk is durable, by tables whose chunks must be written in order.
+    written: Option<oneshot::Sender<()>>,
+}
+
+impl Copy {
+    /// Copies everything that is not copied yet. Gives the seconds that each table took.
+    pub(crate) async fn run(self: Arc<Self>, done: &[Checkpoint]) -> Result<Vec<f64>> {
+        let seconds = Arc::new(Mutex::new(vec![(None::<Instant>, 0f64); self.plan.tables.len()]));
+        let (chunks, queue) = mpsc::channel::<Chunk>(1);
+        let (spare, spares) = mpsc::unbounded_channel::<Rows>();
+        let queue = Arc::new(Mutex::new(queue));
+        let mut streams = tokio::task::JoinSet::new();
+        for _ in 0..self.streams {
+            let (copy, queue, spare, seconds) =
+                (Arc::clone(&self), Arc::clone(&queue), spare.clone(), Arc::clone(&seconds));
+            streams.spawn(async move { copy.stream(&queue, &spare, &seconds).await });
+        }
+        drop((spare, queue));
+        let reader = { let copy = Arc::clone(&self); let done = done.to_vec(); async move { copy.read(&done, chunks, spares).await } };
+        let mut reader = Box::pin(reader);
+        let mut read_result = None;
+        let mut first_error = None;
+        // The reader ends when the streams are gone, and the streams when the reader is.
+        while read_result.is_none() || !streams.is_empty() {
+            tokio::select! {
+                result = &mut reader, if read_result.is_none() => read_result = Some(result),
+                Some(ended) = streams.join_next() => {
+                    let ended = ended.map_err(|e| Error::new(Kind::Internal, "copy rows").because(e)).and_then(|r| r);
+                    if let Err(error) = ended {
+                        first_error.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        match (first_error, read_result) {
+            (Some(error), _) | (None, Some(Err(error))) => Err(error),
+            (None, _) => Ok(seconds.lock().await.iter().map(|(_, seconds)| *seconds).collect()),
+        }
+    }
+
+    async fn read(&self, done: &[Checkpoint], chunks: mpsc::Sender<Chunk>, mut spares: mpsc::UnboundedReceiver<Rows>) -> Result<()> {
+        for (index, table) in self.plan.tables.iter().enumerate() {
+            let own: Vec<Checkpoint> = done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
+            let (rows, bytes) = own.iter().fold((0, 0), |(rows, bytes), c| (rows + c.rows, bytes + c.bytes));
+            self.progress.event(Event::TableStarted {
+                phase: Phase::Copy,
+                table: table.source.clone(),
+                rows: table.rows,
+                bytes: table.bytes,
+            });
+            if rows > 0 {
+                self.advanced(table, rows, bytes);
+            }
+            let read = planned_table(table);
+            // Chunks of a table without integer locators form one chain: see `chunk::gaps`.
+            let ordered = !matches!(table.locator, Locator::RowId(_));
+            for gap in gaps(&own) {
+                let mut after: Option<LocatorValue> = gap.after.clone();
+                loop {
+                    self.shutdown.check("copy rows")?;
+                    let range = KeyRange { after: after.clone(), upto: gap.upto.clone() };
+                    let request = ReadRequest { table: Arc::clone(&read), range, budget_bytes: self.chunk_bytes };
+                    let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
+                    let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
+                    let range = KeyRange { after, upto: upto.clone() };
+                    let (written, wait) = if ordered { let (a, b) = oneshot::channel(); (Some(a), Some(b)) } else { (None, None) };
+                    if chunks.send(Chunk { table: index, range, rows: batch.rows, written }).await.is_err() {
+                        return Ok(());
+                    }
+                    if let Some(wait) = wait && wait.await.is_err() {
+                        return Ok(());
+                    }
+                    if batch.done {
+                        break;
+                    }
+                    after = upto;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &self,
+        queue: &Mutex<mpsc::Receiver<Chunk>>,
+        spare: &mpsc::UnboundedSender<Rows>,
+        seconds: &Mutex<Vec<(Option<Instant>, f64)>>,
+    ) -> Result<()> {
+        let mut writer = self.target.writer(Arc::clone(&self.plan), &self.run).await?;
+        loop {
+            let next = queue.lock().await.recv().await;
+            let Some(chunk) = next else { return Ok(()) };
+            {
+                let mut seconds = seconds.lock().await;
+                seconds[chunk.table].0.get_or_insert_with(Instant::now);
+            }
+            self.write(&mut *writer, &chunk).await?;
+            {
+                let mut seconds = seconds.lock().await;
+                let (begin, total) = &mut seconds[chunk.table];
+                *total = begin.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
+            }
+            if let Some(written) = chunk.written {
+                // The reader may have ended: then nobody waits.
+                let _ = written.send(());
+            }
+            let _ = spare.send(chunk.rows);
+        }
+    }
+
+    async fn write(&self, writer: &mut dyn Writer, chunk: &Chunk) -> Result<()> {
+        let table = &self.plan.tables[chunk.table];
+        let prepared = Prepared::of(table, &chunk.rows);
+        let checkpoint = Checkpoint {
+            table: chunk.table,
+            range: chunk.range.clone(),
+            rows: chunk.rows.len() as u64,
+            bytes: prepared.bytes,
+            digest: digest_of(table, &chunk.rows),
+        };
+        let write = ChunkWrite {
+            rows: &chunk.rows,
+            checkpoint: &checkpoint,
+            quarantine: &prepared.quarantine,
+            as_null: &prepared.as_null,
+            left_out: &prepared.left_out,
+        };
+        let mut tries = Tries::new(&*self.progress, &self.shutdown);
+        while let Err(error) = writer.write(&write).await {
+            tries.again(error).await?;
+        }
+        self.advanced(table, checkpoint.rows, checkpoint.bytes);
+        Ok(())
+    }
+
+    fn advanced(&self, table: &TablePlan, rows: u64, bytes: u64) {
+        self.progress.event(Event::Advanced { phase: Phase::Copy, table: table.source.clone(), rows, bytes });
+    }
+}
+
+/// The sum of the source-side digests of a chunk's rows, for the ledger.
+pub(crate) fn digest_of(table: &TablePlan, rows: &Rows) -> Hex {
+    let codecs = table.columns.iter().map(|column| column.codec.clone()).collect();
+    let mut digester = RowDigester::new(codecs, Vec::new(), Side::Source);
+    Hex(rows.iter().fold(0u128, |sum, row| sum.wrapping_add(digester.digest(row, |_| false).row)))
+}
+
+/// What the judge says of a chunk.
+#[derive(Default)]
+struct Prepared {
+    bytes: u64,
+    quarantine: Vec<Quarantined>,
+    as_null: BTreeSet<(usize, usize)>,
+    left_out: BTreeSet<usize>,
+}
+
+impl Prepared {
+    fn of(table: &TablePlan, rows: &Rows) -> Prepared {
+        let bytes = rows.iter().map(|row| row.values().map(|value| value.payload_bytes() as u64).sum::<u64>()).sum();
+        let mut prepared = Prepared { bytes, ..Prepared::default() };
+        if !table.has_exceptions() {
+            return prepared;
+        }
+        let mut scratch = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            let entry = |field: usize, whole_row: bool, why: &str| Quarantined {
+                locator: row.locator(),
+                column: table.columns[field].source.clone(),
+                value: row.value(field).to_owned_value(),
+                whole_row,
+                why: why.to_owned(),
+            };
+            match judge::row(row, &table.columns, &mut scratch) {
+                judge::Fate::Clean => {}
+                judge::Fate::CellsOut(cells) => {
+                    for (field, why) in cells {
+                        prepared.quarantine.push(entry(field, false, &why));
+                        prepared.as_null.insert((at, field));
+                    }
+                }
+                judge::Fate::RowOut(_, why) => {
+                    prepared.quarantine.extend((0..row.width()).map(|field| entry(field, true, &why)));
+                    prepared.left_out.insert(at);
+                }
+            }
+        }
+        prepared
+    }
+}

@@ -1,0 +1,326 @@
+//! The plan phase: catalog, census, rules, exceptions. It reads, and decides nothing itself.
+//!
+//! One pass over all rows gives the census and the content's digest. Only tables of which the census
+//! leaves a doubt are read a second time, to name the rows that the target cannot hold.
+
+use crate::clock;
+use crate::progress::{Event, Phase, Progress};
+use crate::shutdown::Shutdown;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use switchover_core::census::{Interest, TableCensus};
+use switchover_core::chunk::KeyRange;
+use switchover_core::codec::Codec;
+use switchover_core::connector::{Batch, Offenders, ReadRequest, ReadTable, Snapshot, Target, TargetState};
+use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
+use switchover_core::judge;
+use switchover_core::limits::LISTED_MAX;
+use switchover_core::plan::{Plan, PlanOptions, Policy, Refusal, TablePlan};
+use switchover_core::planner::{self, Evidence, layout};
+use switchover_core::schema::{Catalog, Skipped, Table};
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+
+/// Bytes read at a time where rows are only looked at.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// What reading needs to know of a table of the catalog.
+fn read_table(table: &Table) -> Arc<ReadTable> {
+    Arc::new(ReadTable {
+        name: table.name.clone(),
+        columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+        locator: table.locator.clone(),
+    })
+}
+
+/// What reading needs to know of a table of the plan.
+pub(crate) fn planned_table(table: &TablePlan) -> Arc<ReadTable> {
+    Arc::new(ReadTable {
+        name: table.source.clone(),
+        columns: table.columns.iter().map(|column| column.source.clone()).collect(),
+        locator: table.locator.clone(),
+    })
+}
+
+/// Reads a range of a table to its end, one batch in hand and one on its way.
+pub(crate) async fn scan(
+    snapshot: &Arc<dyn Snapshot>,
+    table: &Arc<ReadTable>,
+    range: KeyRange,
+    shutdown: &Shutdown,
+    mut observe: impl FnMut(&Rows),
+) -> Result<()> {
+    let request = |range: KeyRange, rows: Rows| {
+        let (snapshot, table) = (Arc::clone(snapshot), Arc::clone(table));
+        async move { snapshot.read(ReadRequest { table, range, budget_bytes: SCAN_BYTES }, rows).await }
+    };
+    let mut spare = Some(Rows::default());
+    let mut batch: Batch = request(range.clone(), Rows::default()).await?;
+    loop {
+        shutdown.check("read the source")?;
+        if batch.done {
+            observe(&batch.rows);
+            return Ok(());
+        }
+        let next = KeyRange { after: batch.last.clone(), upto: range.upto.clone() };
+        let reading = tokio::spawn(request(next, spare.take().unwrap_or_default()));
+        observe(&batch.rows);
+        let following = reading.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))??;
+        spare = Some(std::mem::replace(&mut batch, following).rows);
+    }
+}
+
+fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern).map_err(|error| {
+            Error::new(Kind::Config, "read the table patterns")
+                .detail(format!("{option} {pattern:?}: {}", error.kind()))
+                .hint("patterns are globs: `chat_*`, `{users,orders}`")
+        })?);
+    }
+    set.build().map_err(|error| Error::new(Kind::Config, "read the table patterns").because(error))
+}
+
+/// Leaves in the catalog what the options take, with a line for everything else.
+fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
+    let (take, leave) = (globs(&options.tables, "--tables")?, globs(&options.exclude, "--exclude")?);
+    for (pattern, option) in options.tables.iter().map(|p| (p, "--tables")).chain(options.exclude.iter().map(|p| (p, "--exclude"))) {
+        let one = globs(std::slice::from_ref(pattern), option)?;
+        if !catalog.tables.iter().any(|table| one.is_match(&table.name)) {
+            let names: Vec<&str> = catalog.tables.iter().map(|table| table.name.as_str()).collect();
+            return Err(Error::new(Kind::Config, "select the tables")
+                .detail(format!("{option} {pattern:?} matches no table"))
+                .hint(format!("the source has {}", names.join(", "))));
+        }
+    }
+    let tables = std::mem::take(&mut catalog.tables);
+    for table in tables {
+        let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name)) {
+            (true, false) => {
+                catalog.tables.push(table);
+                continue;
+            }
+            (false, _) => "no pattern of --tables takes it",
+            (true, true) => "a pattern of --exclude leaves it out",
+        };
+        catalog.skipped.push(Skipped { kind: "table".into(), name: table.name, why: why.into() });
+    }
+    Ok(())
+}
+
+/// What the plan phase works with.
+pub(crate) struct Look<'a> {
+    pub(crate) snapshot: &'a Arc<dyn Snapshot>,
+    pub(crate) target: &'a dyn Target,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) shutdown: &'a Shutdown,
+}
+
+impl Look<'_> {
+    /// Makes the plan.
+    pub(crate) async fn plan(&self, options: &PlanOptions) -> Result<Plan> {
+        let state = self.target.inspect(&options.schema).await?;
+        let mut catalog = self.snapshot.catalog().await?;
+        select(&mut catalog, options)?;
+        let (census, content_hash) = self.census(&catalog).await?;
+        let orphans = self.orphans(&catalog).await?;
+        let evidence = Evidence {
+            catalog: &catalog,
+            census: &census,
+            orphans: &orphans,
+            content_hash,
+            target: &state,
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            made_at: clock::now(),
+        };
+        let mut plan = planner::plan(&evidence, self.target.dialect(), options);
+        self.exceptions(&mut plan).await?;
+        Ok(plan)
+    }
+
+    /// Checks a plan that was made earlier, and perhaps edited, against the stores as they are.
+    pub(crate) async fn recheck(&self, mut plan: Plan) -> Result<Plan> {
+        let operation = "use the given plan";
+        if plan.format != switchover_core::plan::PLAN_FORMAT {
+            return Err(Error::new(Kind::Unsupported, operation)
+                .detail(format!("it has format {}, this version reads {}", plan.format, switchover_core::plan::PLAN_FORMAT))
+                .hint("plan again with this version"));
+        }
+        let mut catalog = self.snapshot.catalog().await?;
+        let changed = |what: &str| {
+            Error::new(Kind::Changed, operation)
+                .store(catalog.store.label.clone())
+                .detail(format!("the source's {what} changed since the plan was made"))
+                .hint("plan again, and edit the new plan")
+        };
+        if catalog.schema_hash != plan.source.schema_hash {
+            return Err(changed("schema"));
+        }
+        let error = changed("content");
+        select(&mut catalog, &plan.options)?;
+        let (census, content_hash) = self.census(&catalog).await?;
+        if content_hash != plan.source.content_hash {
+            return Err(error);
+        }
+        let state: TargetState = self.target.inspect(&plan.options.schema).await?;
+        plan.refusals.clear();
+        for table in &mut plan.tables {
+            let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
+                return Err(Error::new(Kind::Config, operation).table(table.source.clone()).detail("the source has no such table"));
+            };
+            for column in &mut table.columns {
+                let at = found.columns.iter().position(|candidate| candidate.name == column.source);
+                let Some(own) = at.and_then(|at| real.columns.get(at)) else {
+                    return Err(Error::new(Kind::Config, operation)
+                        .table(table.source.clone())
+                        .column(column.source.clone())
+                        .detail("the source has no such column"));
+                };
+                if !judge::makes(&column.codec, column.r#type) {
+                    return Err(Error::new(Kind::Config, operation)
+                        .table(table.source.clone())
+                        .column(column.source.clone())
+                        .detail(format!("its codec gives {}, its type is {}", column.codec.expects(), column.r#type))
+                        .hint("edit the type and the codec together (docs/reference/plan.md lists the pairs)"));
+                }
+                // The census is evidence, not opinion: an edited one is replaced.
+                column.census = own.clone();
+                column.exceptions = 0;
+            }
+        }
+        if !state.objects.is_empty() || !state.missing_rights.is_empty() {
+            let why = state.missing_rights.first().cloned().unwrap_or_else(|| {
+                format!("the target's schema \"{}\" is not empty: it holds {}", plan.options.schema, state.objects.join(", "))
+            });
+            plan.refusals.push(Refusal {
+                table: String::new(),
+                key: String::new(),
+                column: String::new(),
+                value: String::new(),
+                why,
+                hint: "name an empty or new schema".into(),
+            });
+        }
+        self.exceptions(&mut plan).await?;
+        Ok(plan)
+    }
+
+    async fn census(&self, catalog: &Catalog) -> Result<(BTreeMap<String, TableCensus>, String)> {
+        let started = std::time::Instant::now();
+        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes: catalog.store.size_bytes });
+        let mut all = BTreeMap::new();
+        let mut content = Vec::new();
+        for table in &catalog.tables {
+            let interests: Vec<Interest> =
+                table.columns.iter().map(|column| Interest::of_declared(&column.declared)).collect();
+            let mut census = TableCensus::new(table.columns.len());
+            // Any codec gives the raw form of values that are foreign to it.
+            let raw = vec![Codec::Int; table.columns.len()];
+            let mut digester = RowDigester::new(raw, Vec::new(), Side::Source);
+            let mut sum = TableDigest::default();
+            scan(self.snapshot, &read_table(table), KeyRange::default(), self.shutdown, |rows| {
+                let before = census.bytes;
+                census.observe(rows, &interests);
+                rows.iter().for_each(|row| sum.add(digester.digest(row, |_| false)));
+                self.progress.event(Event::Advanced {
+                    phase: Phase::Plan,
+                    table: table.name.clone(),
+                    rows: rows.len() as u64,
+                    bytes: census.bytes - before,
+                });
+            })
+            .await?;
+            content.extend_from_slice(table.name.as_bytes());
+            content.extend_from_slice(&sum.rows().to_le_bytes());
+            content.extend_from_slice(&sum.total().to_le_bytes());
+            all.insert(table.name.clone(), census);
+        }
+        self.progress.event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
+        Ok((all, Hex(digest::of_bytes(&content)).to_string()))
+    }
+
+    async fn orphans(&self, catalog: &Catalog) -> Result<BTreeMap<(String, usize), Offenders>> {
+        let mut found = BTreeMap::new();
+        for table in &catalog.tables {
+            for (at, key) in table.foreign_keys.iter().enumerate() {
+                let whole = catalog.table(&key.parent).is_some() && key.columns.len() == key.parent_columns.len();
+                if whole && !key.columns.is_empty() {
+                    let offenders = self.snapshot.orphans(table, key, LISTED_MAX).await?;
+                    if offenders.count > 0 {
+                        found.insert((table.name.clone(), at), offenders);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Names the cells that the target cannot hold: refusals, or counted for quarantine.
+    async fn exceptions(&self, plan: &mut Plan) -> Result<()> {
+        let mut refusals = Vec::new();
+        for table in &mut plan.tables {
+            if table.columns.iter().all(judge::surely_fits) {
+                continue;
+            }
+            let read = planned_table(table);
+            let mut scratch = Vec::new();
+            let mut counts = vec![0u64; table.columns.len()];
+            let mut listed = 0;
+            let plan_table = &*table;
+            scan(self.snapshot, &read, KeyRange::default(), self.shutdown, |rows| {
+                for row in rows.iter() {
+                    let misfits = match judge::row(row, &plan_table.columns, &mut scratch) {
+                        judge::Fate::Clean => continue,
+                        judge::Fate::CellsOut(cells) => cells,
+                        judge::Fate::RowOut(field, why) => vec![(field, why)],
+                    };
+                    for (field, why) in misfits {
+                        counts[field] += 1;
+                        let column = &plan_table.columns[field];
+                        if column.policy == Policy::Refuse && listed < LISTED_MAX {
+                            listed += 1;
+                            refusals.push(refusal(plan_table, column, row, field, why));
+                        }
+                    }
+                }
+            })
+            .await?;
+            for (column, count) in table.columns.iter_mut().zip(counts) {
+                column.exceptions = count;
+                if column.policy == Policy::Refuse && count > LISTED_MAX as u64 {
+                    refusals.push(Refusal {
+                        table: table.source.clone(),
+                        key: String::new(),
+                        column: column.source.clone(),
+                        value: String::new(),
+                        why: format!("{count} values do not fit; the first are listed"),
+                        hint: HINT.into(),
+                    });
+                }
+            }
+        }
+        plan.refusals.extend(refusals);
+        Ok(())
+    }
+}
+
+const HINT: &str = "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
+
+fn refusal(
+    table: &TablePlan,
+    column: &switchover_core::plan::ColumnPlan,
+    row: switchover_core::value::Row<'_>,
+    field: usize,
+    why: String,
+) -> Refusal {
+    Refusal {
+        table: table.source.clone(),
+        key: layout::shown_locator(table, &row.locator()),
+        column: column.source.clone(),
+        value: row.value(field).shown(),
+        why,
+        hint: HINT.into(),
+    }
+}

@@ -1,0 +1,294 @@
+//! The journal: one folder a run, with what the run is, its plan, and the states it went through.
+//!
+//! | state | set when | a crash after it means |
+//! |---|---|---|
+//! | `planned` | the plan is on disk | nothing was written to the target |
+//! | `prepared` | the target's tables exist | `resume` takes the run over and copies what is left |
+//! | `copied` | every chunk has its checkpoint | `resume` goes on with indexes and keys |
+//! | `built` | all keys are there | `resume` verifies |
+//! | `done`, `different`, `failed`, `interrupted`, `rolled_back` | the run ended so | see `status` |
+//!
+//! A state is written after its effect. It is a hint for people: `resume` asks the target itself what
+//! is there, so a lost line costs nothing. Lines are appended and synced; a torn last line is ignored.
+//! No file here ever holds a secret.
+
+use crate::clock;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The plan is on disk.
+    Planned,
+    /// The target's tables exist.
+    Prepared,
+    /// All rows are copied.
+    Copied,
+    /// All keys and indexes are made.
+    Built,
+    /// Verified: the same.
+    Done,
+    /// Verified: different.
+    Different,
+    /// Stopped by an error; what was written is still there.
+    Failed,
+    /// Stopped on request; what was written is still there.
+    Interrupted,
+    /// What the run wrote was taken back.
+    RolledBack,
+}
+
+impl State {
+    /// Whether `resume` can go on from here.
+    pub fn can_resume(self) -> bool {
+        match self {
+            State::Planned
+            | State::Prepared
+            | State::Copied
+            | State::Built
+            | State::Failed
+            | State::Interrupted
+            | State::Different => true,
+            State::Done | State::RolledBack => false,
+        }
+    }
+}
+
+/// What a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its identity; runs sort by time.
+    pub run: String,
+    /// When it began.
+    pub started_at: String,
+    /// The source, as it can be named again, without secrets.
+    pub source: String,
+    /// The target, likewise.
+    pub target: String,
+    /// What to do on failure.
+    pub on_failure: crate::settings::OnFailure,
+    /// Whether the source is backed up.
+    pub backup: bool,
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: String,
+    /// The state that was reached.
+    pub state: State,
+    /// Why, or what; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// An open journal. The folder is locked against other processes as long as it lives.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    header: Header,
+    lines: File,
+    _lock: File,
+}
+
+const OPERATION: &str = "keep the journal";
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+            std::io::ErrorKind::PermissionDenied => Kind::Permission,
+            _ => Kind::Io,
+        };
+        Error::new(kind, OPERATION)
+            .store(path.display().to_string())
+            .detail(error.to_string())
+            .hint("name another folder with --state-dir")
+    }
+}
+
+fn runs(state_dir: &Path) -> PathBuf {
+    state_dir.join("runs")
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    let write = || {
+        let mut file = File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        // The rename is durable when its folder is.
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(io(path))
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| Error::new(Kind::Internal, OPERATION).because(error))
+}
+
+impl Journal {
+    /// Begins a run.
+    pub fn create(state_dir: &Path, header: Header, plan: &Plan) -> Result<Journal> {
+        let folder = runs(state_dir).join(&header.run);
+        fs::create_dir_all(&folder).map_err(io(&folder))?;
+        let lock = lock(&folder)?;
+        write_whole(&folder.join("plan.json"), &to_json(plan)?)?;
+        write_whole(&folder.join("run.json"), &to_json(&header)?)?;
+        let journal = Journal { lines: lines(&folder)?, folder, header, _lock: lock };
+        journal.reach(State::Planned, "")?;
+        Ok(journal)
+    }
+
+    /// Opens a run to go on with it: the one named, or the newest.
+    pub fn open(state_dir: &Path, run: Option<&str>) -> Result<Journal> {
+        let folder = find(state_dir, run)?;
+        let lock = lock(&folder)?;
+        Ok(Journal { header: header(&folder)?, lines: lines(&folder)?, folder, _lock: lock })
+    }
+
+    /// What the run is.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The run's plan.
+    pub fn plan(&self) -> Result<Plan> {
+        read(&self.folder.join("plan.json"))
+    }
+
+    /// The plan of a run that another process may be at work on.
+    pub fn read_plan(state_dir: &Path, run: &str) -> Result<Plan> {
+        read(&find(state_dir, Some(run))?.join("plan.json"))
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> Result<State> {
+        entries(&self.folder)?.last().map(|entry| entry.state).ok_or_else(|| damaged(&self.folder))
+    }
+
+    /// Records a state, durably.
+    pub fn reach(&self, state: State, detail: &str) -> Result<()> {
+        let entry = Entry { at: clock::now(), state, detail: detail.into() };
+        let mut line = serde_json::to_vec(&entry).map_err(|e| Error::new(Kind::Internal, OPERATION).because(e))?;
+        line.push(b'\n');
+        let mut lines = &self.lines;
+        lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(io(&self.folder))
+    }
+}
+
+fn lines(folder: &Path) -> Result<File> {
+    let path = folder.join("journal.jsonl");
+    OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::new(Kind::Busy, "take the run up")
+            .store(folder.display().to_string())
+            .detail("another process works on it")
+            .hint("wait until it ends; `switchover status` shows it")),
+        Err(fs::TryLockError::Error(error)) => Err(io(&path)(error)),
+    }
+}
+
+fn damaged(folder: &Path) -> Error {
+    Error::new(Kind::Corrupt, "read the journal")
+        .store(folder.display().to_string())
+        .detail("the run's files are not complete")
+        .hint("remove the folder when the run left nothing on the target; `switchover doctor` tells")
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(io(path))?;
+    serde_json::from_slice(&bytes).map_err(|error| damaged(path).because(error))
+}
+
+fn header(folder: &Path) -> Result<Header> {
+    read(&folder.join("run.json"))
+}
+
+fn entries(folder: &Path) -> Result<Vec<Entry>> {
+    let path = folder.join("journal.jsonl");
+    let text = fs::read_to_string(&path).map_err(io(&path))?;
+    let mut entries = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match serde_json::from_str(line) {
+            Ok(entry) => entries.push(entry),
+            // A crash tore the last line: its state was not reached.
+            Err(_) if !line.ends_with('\n') => break,
+            Err(error) => return Err(damaged(folder).because(error)),
+        }
+    }
+    Ok(entries)
+}
+
+fn find(state_dir: &Path, run: Option<&str>) -> Result<PathBuf> {
+    let folder = runs(state_dir);
+    let none = || {
+        Error::new(Kind::NotFound, "find the run")
+            .store(folder.display().to_string())
+            .detail(run.map_or("there is no run".into(), |run| format!("there is no run {run}")))
+            .hint("`switchover status` lists the runs; --state-dir names another folder")
+    };
+    if let Some(run) = run {
+        let found = folder.join(run);
+        return if found.join("run.json").is_file() { Ok(found) } else { Err(none()) };
+    }
+    let mut found: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(|_| none())?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join("run.json").is_file())
+        .collect();
+    found.sort();
+    found.pop().ok_or_else(none)
+}
+
+/// A run as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// What it is.
+    pub header: Header,
+    /// The states it went through.
+    pub entries: Vec<Entry>,
+    /// Whether a process works on it now.
+    pub active: bool,
+}
+
+/// All runs, oldest first.
+pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
+    let folder = runs(state_dir);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut folders: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(io(&folder))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join("run.json").is_file())
+        .collect();
+    folders.sort();
+    folders
+        .iter()
+        .map(|folder| {
+            let active = matches!(lock(folder), Err(error) if error.kind() == Kind::Busy);
+            Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
+        })
+        .collect()
+}

@@ -1,0 +1,560 @@
+//! The runner: it alone sequences the phases.
+//!
+//! plan → backup → schema → copy → indexes and keys → verify → report. The backup runs beside the
+//! copy, because the source is only read; verification runs beside the building of indexes, because
+//! it reads rows as they lie. A fresh run and a resumed one are the same function: every phase asks
+//! the target what is there already.
+
+use crate::copy::{self, Copy};
+use crate::evidence::{Look, planned_table};
+use crate::journal::{self, Header, Journal, State, Summary};
+use crate::progress::{Event, Phase, Progress, Silent};
+use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, Verdict};
+use crate::settings::{JOBS_MAX_DEFAULT, OnFailure, Settings};
+use crate::shutdown::Shutdown;
+use crate::verify::Verify;
+use crate::{build, clock};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use switchover_core::chunk::Checkpoint;
+use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
+use switchover_core::failpoint;
+use switchover_core::plan::{Plan, Refusal};
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+
+/// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
+#[derive(Clone)]
+pub struct Migration {
+    source: Arc<dyn Source>,
+    target: Arc<dyn Target>,
+    settings: Settings,
+    progress: Arc<dyn Progress>,
+    shutdown: Shutdown,
+}
+
+/// Seconds by phase, gathered from tasks that run side by side.
+#[derive(Debug, Default)]
+struct Clock(Mutex<Vec<PhaseTime>>);
+
+impl Clock {
+    fn add(&self, phase: Phase, since: Instant) {
+        if let Ok(mut times) = self.0.lock() {
+            times.push(PhaseTime { phase, seconds: since.elapsed().as_secs_f64() });
+        }
+    }
+
+    fn times(&self) -> Vec<PhaseTime> {
+        let mut times = self.0.lock().map(|times| times.clone()).unwrap_or_default();
+        times.sort_by_key(|time| time.phase);
+        times
+    }
+}
+
+/// What a run is made of, once it is claimed.
+struct Run {
+    journal: Journal,
+    plan: Arc<Plan>,
+    snapshot: Arc<dyn Snapshot>,
+    clock: Arc<Clock>,
+    started: Instant,
+    started_at: String,
+    claim: Box<dyn Claim>,
+}
+
+impl Migration {
+    /// A migration with default settings, which tells nobody what it does.
+    pub fn new(source: Arc<dyn Source>, target: Arc<dyn Target>) -> Migration {
+        Migration {
+            source,
+            target,
+            settings: Settings::default(),
+            progress: Arc::new(Silent),
+            shutdown: Shutdown::default(),
+        }
+    }
+
+    /// With other settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Migration {
+        self.settings = settings;
+        self
+    }
+
+    /// With somebody who is told what happens.
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Migration {
+        self.progress = progress;
+        self
+    }
+
+    /// With a request to stop that the caller holds.
+    #[must_use]
+    pub fn shutdown(mut self, shutdown: Shutdown) -> Migration {
+        self.shutdown = shutdown;
+        self
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.settings.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+    }
+
+    fn look<'a>(&'a self, snapshot: &'a Arc<dyn Snapshot>) -> Look<'a> {
+        Look { snapshot, target: &*self.target, progress: &*self.progress, shutdown: &self.shutdown }
+    }
+
+    /// Says everything that will happen. Reads both stores, writes nothing.
+    ///
+    /// # Errors
+    /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
+    pub async fn plan(&self) -> Result<Plan> {
+        let snapshot = self.source.snapshot().await?;
+        self.look(&snapshot).plan(&self.settings.plan).await
+    }
+
+    /// Checks a plan that was made earlier against the stores as they are now.
+    ///
+    /// # Errors
+    /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
+    pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
+        let snapshot = self.source.snapshot().await?;
+        self.look(&snapshot).recheck(plan).await
+    }
+
+    /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
+    ///
+    /// # Errors
+    /// `Refused` with the first reason when the target cannot hold everything; whatever else stops the
+    /// run. What the run wrote is then taken back, unless the settings say otherwise.
+    pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
+        let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
+        let snapshot = self.source.snapshot().await?;
+        let plan = match given {
+            Some(plan) => self.look(&snapshot).recheck(plan).await?,
+            None => self.look(&snapshot).plan(&self.settings.plan).await?,
+        };
+        clock.add(Phase::Plan, started);
+        if let Some(first) = plan.refusals.first() {
+            return Err(refused(first, plan.refusals.len()));
+        }
+        let run = run_id(&started_at);
+        let claim = self.target.claim(&plan.options.schema, &run).await?;
+        let header = Header {
+            run,
+            started_at: started_at.clone(),
+            source: self.source.label(),
+            target: self.target.label(),
+            on_failure: self.settings.on_failure,
+            backup: self.settings.backup,
+        };
+        let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
+        failpoint::hit("after-planned");
+        self.carry_out(Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim }, true).await
+    }
+
+    /// Goes on with a run that was stopped: the one named, or the newest.
+    ///
+    /// # Errors
+    /// `NotFound` without such a run, `Changed` when the source is not what it was.
+    pub async fn resume(&self, run: Option<&str>) -> Result<Report> {
+        let (started, started_at) = (Instant::now(), clock::now());
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        let state = journal.state()?;
+        if !state.can_resume() {
+            return Err(Error::new(Kind::NotFound, "go on with the run")
+                .store(journal.header().run.clone())
+                .detail(if state == State::Done { "it is done and verified" } else { "it was rolled back" })
+                .hint("`switchover verify` compares the stores again; `switchover migrate` begins anew"));
+        }
+        self.same_stores(&journal)?;
+        let plan = Arc::new(journal.plan()?);
+        let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
+        let snapshot = self.source.snapshot().await?;
+        let clock = Arc::new(Clock::default());
+        self.carry_out(Run { journal, plan, snapshot, clock, started, started_at, claim }, false).await
+    }
+
+    fn same_stores(&self, journal: &Journal) -> Result<()> {
+        let header = journal.header();
+        for (then, now, side) in
+            [(&header.source, self.source.label(), "source"), (&header.target, self.target.label(), "target")]
+        {
+            if *then != now {
+                return Err(Error::new(Kind::Config, "go on with the run")
+                    .store(header.run.clone())
+                    .detail(format!("its {side} is {then}, not {now}"))
+                    .hint("name the stores of the run, or another run with --run"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything after the plan. `fresh` is false when the run may have written before.
+    async fn carry_out(&self, run: Run, fresh: bool) -> Result<Report> {
+        match self.phases(&run, fresh).await {
+            Ok(report) => Ok(report),
+            Err(error) => self.failed(&run, error).await,
+        }
+    }
+
+    async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
+        let backup = self.begin_backup(run);
+        let begun = Instant::now();
+        self.progress.event(Event::PhaseStarted { phase: Phase::Schema, rows: run.plan.tables.len() as u64, bytes: 0 });
+        self.target.prepare(&run.plan, &run.journal.header().run).await?;
+        failpoint::hit("after-prepare");
+        run.journal.reach(State::Prepared, "")?;
+        run.clock.add(Phase::Schema, begun);
+        self.progress.event(Event::PhaseFinished { phase: Phase::Schema, seconds: begun.elapsed().as_secs_f64() });
+        let copied = self.copy(run, fresh).await;
+        let copy_seconds = match copied {
+            Ok(seconds) => seconds,
+            Err(error) => {
+                if let Some(backup) = backup {
+                    backup.abort();
+                }
+                return Err(error);
+            }
+        };
+        failpoint::hit("after-copy");
+        run.journal.reach(State::Copied, "")?;
+        let (built, verified) = tokio::join!(self.build(run), self.verify_tables(run, self.jobs()));
+        built?;
+        failpoint::hit("after-build");
+        let mut tables = verified?;
+        for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
+            table.copy_seconds = seconds;
+        }
+        run.claim.check().await?;
+        let audit = self.target.audit(&run.plan).await?;
+        let backup = match backup {
+            Some(backup) => {
+                Some(backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??)
+            }
+            None => None,
+        };
+        let report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        failpoint::hit("before-done");
+        let state = if report.verdict == Verdict::Same { State::Done } else { State::Different };
+        self.keep_report(run, &report)?;
+        run.journal.reach(state, "")?;
+        Ok(report)
+    }
+
+    fn begin_backup(&self, run: &Run) -> Option<tokio::task::JoinHandle<Result<BackupNote>>> {
+        if !run.journal.header().backup {
+            return None;
+        }
+        let (source, folder, name) =
+            (Arc::clone(&self.source), self.settings.state_dir.join("backups"), run.journal.header().run.clone());
+        let (clock, progress, bytes) = (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
+        Some(tokio::spawn(async move {
+            let begun = Instant::now();
+            progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
+            let made = source.backup(&folder, &name).await?;
+            clock.add(Phase::Backup, begun);
+            progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
+            Ok(BackupNote { path: made.path.display().to_string(), bytes: made.bytes, blake3: made.blake3 })
+        }))
+    }
+
+    async fn copy(&self, run: &Run, fresh: bool) -> Result<Vec<f64>> {
+        let begun = Instant::now();
+        let plan = &run.plan;
+        self.progress.event(Event::PhaseStarted { phase: Phase::Copy, rows: plan.source.rows, bytes: plan.source.bytes });
+        let name = &run.journal.header().run;
+        let done = if fresh { Vec::new() } else { self.target.checkpoints(plan, name).await? };
+        self.same_rows(run, &done).await?;
+        let streams = self.jobs();
+        let copy = Arc::new(Copy {
+            plan: Arc::clone(plan),
+            run: name.clone(),
+            snapshot: Arc::clone(&run.snapshot),
+            target: Arc::clone(&self.target),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+            streams,
+            chunk_bytes: copy::chunk_bytes(self.settings.memory_limit_bytes, streams),
+        });
+        let seconds = copy.run(&done).await?;
+        run.clock.add(Phase::Copy, begun);
+        self.progress.event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
+        Ok(seconds)
+    }
+
+    /// Chunks that were copied by an earlier attempt must still be what the source holds, or the target
+    /// would be a mixture of two states.
+    async fn same_rows(&self, run: &Run, done: &[Checkpoint]) -> Result<()> {
+        let mut rows = Rows::default();
+        for checkpoint in done {
+            let table = &run.plan.tables[checkpoint.table];
+            let request = ReadRequest {
+                table: planned_table(table),
+                range: checkpoint.range.clone(),
+                budget_bytes: usize::MAX,
+            };
+            let batch = run.snapshot.read(request, rows).await?;
+            let same = batch.rows.len() as u64 == checkpoint.rows && copy::digest_of(table, &batch.rows) == checkpoint.digest;
+            if !same {
+                return Err(Error::new(Kind::Changed, "go on with the run")
+                    .store(self.source.label())
+                    .table(table.source.clone())
+                    .detail("rows that were copied before have changed on the source since")
+                    .hint("roll the run back with `switchover rollback`, and migrate again"));
+            }
+            rows = batch.rows;
+        }
+        Ok(())
+    }
+
+    async fn build(&self, run: &Run) -> Result<()> {
+        let begun = Instant::now();
+        let name = &run.journal.header().run;
+        build::run(&run.plan, name, &self.target, &self.progress, &self.shutdown, self.jobs()).await?;
+        run.clock.add(Phase::Build, begun);
+        run.journal.reach(State::Built, "")
+    }
+
+    async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
+        let begun = Instant::now();
+        let reports = self.compare(&run.plan, &run.snapshot, parts, false).await?;
+        run.clock.add(Phase::Verify, begun);
+        Ok(reports)
+    }
+
+    async fn compare(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        parts: usize,
+        repair: bool,
+    ) -> Result<Vec<TableReport>> {
+        let begun = Instant::now();
+        self.progress.event(Event::PhaseStarted { phase: Phase::Verify, rows: plan.source.rows, bytes: plan.source.bytes });
+        let verify = Verify {
+            plan: Arc::clone(plan),
+            snapshot: Arc::clone(snapshot),
+            target: Arc::clone(&self.target),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+            parts,
+            repair,
+        };
+        let mut reports = Vec::with_capacity(plan.tables.len());
+        for index in 0..plan.tables.len() {
+            reports.push(verify.table(index).await?);
+        }
+        self.progress.event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
+        Ok(reports)
+    }
+
+    /// Compares every field of every row, any time again. The plan is the given one, or that of the
+    /// newest run between these stores, or one made now. With `repair`, rows that differ are mended and
+    /// compared once more.
+    ///
+    /// # Errors
+    /// When a store cannot be read to its end: the answer is then "unproven", never "same".
+    pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
+        let (started, started_at) = (Instant::now(), clock::now());
+        let snapshot = self.source.snapshot().await?;
+        let plan = match given {
+            Some(plan) => plan,
+            None => match self.newest_plan()? {
+                Some(plan) => plan,
+                None => self.look(&snapshot).plan(&self.settings.plan).await?,
+            },
+        };
+        let plan = Arc::new(plan);
+        let mut tables = self.compare(&plan, &snapshot, self.jobs(), repair).await?;
+        if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
+            tables = self.compare(&plan, &snapshot, self.jobs(), false).await?;
+        }
+        let audit = self.target.audit(&plan).await?;
+        let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
+        report.started_at = started_at;
+        report.seconds = started.elapsed().as_secs_f64();
+        report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
+        Ok(report)
+    }
+
+    fn newest_plan(&self) -> Result<Option<Plan>> {
+        let runs = journal::list(&self.settings.state_dir)?;
+        let ours = |run: &&Summary| {
+            run.header.source == self.source.label()
+                && run.header.target == self.target.label()
+                && run.entries.last().is_some_and(|entry| entry.state != State::RolledBack)
+        };
+        match runs.iter().rev().find(ours) {
+            Some(run) => {
+                let plan = Journal::read_plan(&self.settings.state_dir, &run.header.run)?;
+                Ok((plan.options.schema == self.settings.plan.schema).then_some(plan))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Takes back exactly what a run made. A run that was done is only taken back while the target still
+    /// holds what was moved, or with `discard_changes`: what the application wrote there since would be lost.
+    ///
+    /// # Errors
+    /// `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
+    pub async fn rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<bool> {
+        let begun = Instant::now();
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        self.same_stores(&journal)?;
+        let plan = journal.plan()?;
+        let header = journal.header().clone();
+        let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
+        if journal.state()? == State::Done && !discard_changes {
+            self.unchanged(&plan).await?;
+        }
+        self.progress.event(Event::PhaseStarted { phase: Phase::Rollback, rows: 0, bytes: 0 });
+        let done = self.target.discard(&plan.options.schema, &header.run).await?;
+        failpoint::hit("after-discard");
+        journal.reach(State::RolledBack, "")?;
+        self.progress.event(Event::PhaseFinished { phase: Phase::Rollback, seconds: begun.elapsed().as_secs_f64() });
+        Ok(done)
+    }
+
+    async fn unchanged(&self, plan: &Plan) -> Result<()> {
+        let snapshot = self.source.snapshot().await?;
+        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, self.jobs(), false).await?;
+        match tables.iter().find(|table| table.verdict != Verdict::Same) {
+            None => Ok(()),
+            Some(table) => Err(Error::new(Kind::Different, "roll the run back")
+                .store(self.target.label())
+                .table(table.source.clone())
+                .detail(format!(
+                    "the stores differ now in {} rows: what was written since the migration would be lost",
+                    table.differences_total
+                ))
+                .hint("--discard-target-changes takes the run back all the same")),
+        }
+    }
+
+    /// Removes a finished run's own records from the target and leaves the data. There is no rollback after it.
+    ///
+    /// # Errors
+    /// `Refused` while the run is not done.
+    pub async fn cleanup(&self, run: Option<&str>) -> Result<String> {
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        self.same_stores(&journal)?;
+        let plan = journal.plan()?;
+        let run = journal.header().run.clone();
+        if journal.state()? != State::Done {
+            return Err(Error::new(Kind::Refused, "clean up after the run")
+                .store(run)
+                .detail("it is not done")
+                .hint("resume it, or roll it back"));
+        }
+        let _claim = self.target.claim(&plan.options.schema, &run).await?;
+        self.target.forget(&plan.options.schema).await?;
+        Ok(run)
+    }
+
+    /// A failed run: take back what it wrote, unless it was asked to stop or to keep.
+    async fn failed(&self, run: &Run, error: Error) -> Result<Report> {
+        let name = &run.journal.header().run;
+        let keep = |error: Error, state| {
+            run.journal.reach(state, &error.to_string())?;
+            let hint = [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
+            let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
+            let hint = hint.join("; ");
+            Err(error.hint(hint))
+        };
+        if error.kind() == Kind::Interrupted {
+            return keep(error, State::Interrupted);
+        }
+        if run.journal.header().on_failure == OnFailure::Keep || error.kind() == Kind::Busy {
+            return keep(error, State::Failed);
+        }
+        match self.target.discard(&run.plan.options.schema, name).await {
+            Ok(_) => {
+                run.journal.reach(State::RolledBack, &error.to_string())?;
+                self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });
+                Err(error)
+            }
+            // The target is out of reach: what was written is still there, and the journal says so.
+            Err(_) => keep(error, State::Failed),
+        }
+    }
+
+    fn keep_report(&self, run: &Run, report: &Report) -> Result<()> {
+        let json = serde_json::to_vec_pretty(report)
+            .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
+        journal::write_whole(&run.journal.folder().join("report.json"), &json)
+    }
+
+    fn report(
+        &self,
+        operation: &str,
+        run: Option<&Run>,
+        tables: Vec<TableReport>,
+        audit: Option<Audit>,
+        backup: Option<BackupNote>,
+        plan: &Plan,
+    ) -> Report {
+        let mut reasons: Vec<String> = tables
+            .iter()
+            .filter(|table| table.verdict != Verdict::Same)
+            .map(|table| format!("{}: {} rows differ", table.source, table.differences_total))
+            .collect();
+        let audit_rows = audit.iter().flat_map(|audit| audit.rows.iter());
+        for (table, counted) in tables.iter().zip(audit_rows) {
+            if table.target_rows != *counted {
+                reasons.push(format!("{}: {} rows were read and the target counts {counted}", table.source, table.target_rows));
+            }
+        }
+        reasons.extend(audit.iter().flat_map(|audit| audit.faults.iter().cloned()));
+        Report {
+            format: REPORT_FORMAT,
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            operation: operation.to_owned(),
+            run: run.map(|run| run.journal.header().run.clone()).unwrap_or_default(),
+            started_at: run.map(|run| run.started_at.clone()).unwrap_or_default(),
+            finished_at: clock::now(),
+            source: self.source.label(),
+            target: self.target.label(),
+            verdict: if reasons.is_empty() { Verdict::Same } else { Verdict::Different },
+            reasons,
+            sample: None,
+            phases: run.map(|run| run.clock.times()).unwrap_or_default(),
+            seconds: run.map_or(0.0, |run| run.started.elapsed().as_secs_f64()),
+            resident_bytes_max: clock::resident_bytes_max(),
+            backup,
+            tables,
+            audit,
+            outcomes: plan.outcomes.clone(),
+            refusals: plan.refusals.clone(),
+        }
+    }
+}
+
+/// All runs of a journal, oldest first.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn status(state_dir: &Path) -> Result<Vec<Summary>> {
+    journal::list(state_dir)
+}
+
+fn refused(first: &Refusal, count: usize) -> Error {
+    let mut error = Error::new(Kind::Refused, "migrate")
+        .table(first.table.clone())
+        .key(first.key.clone())
+        .column(first.column.clone())
+        .hint(first.hint.clone());
+    let value = if first.value.is_empty() { String::new() } else { format!("{}: ", first.value) };
+    let more = if count > 1 { format!(" (and {} more refusals; `switchover plan` lists all)", count - 1) } else { String::new() };
+    error = error.detail(format!("{value}{}{more}", first.why));
+    error
+}
+
+/// A run's identity: its time, so that runs sort, and a few random digits, so that two never meet.
+fn run_id(started_at: &str) -> String {
+    let time: String = started_at.chars().filter(char::is_ascii_alphanumeric).collect();
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{}-{}", time.trim_end_matches('Z').to_ascii_lowercase(), &random[..6])
+}

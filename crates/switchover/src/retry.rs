@@ -1,0 +1,51 @@
+//! Trying again what may succeed later, and nothing else.
+//!
+//! Whether it may is the error's kind's to say, which connectors take from the store's codes. The
+//! waiting grows and ends; a request to stop ends it at once.
+
+use crate::progress::{Event, Progress};
+use crate::shutdown::Shutdown;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use std::time::Duration;
+use switchover_core::{Error, Remedy, Result};
+
+/// The first wait: a server that restarts on the same machine takes about this long.
+const WAIT_MIN: Duration = Duration::from_millis(200);
+/// The longest single wait.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Tries after the first. With the waits above they span about a minute, the time of a fail-over.
+const RETRIES_MAX: usize = 10;
+
+/// The tries of one piece of work:
+/// `loop { match work().await { Ok(done) => break done, Err(error) => tries.again(error).await? } }`.
+pub(crate) struct Tries<'a> {
+    waits: ExponentialBackoff,
+    progress: &'a dyn Progress,
+    shutdown: &'a Shutdown,
+}
+
+impl<'a> Tries<'a> {
+    pub(crate) fn new(progress: &'a dyn Progress, shutdown: &'a Shutdown) -> Tries<'a> {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(WAIT_MIN)
+            .with_max_delay(WAIT_MAX)
+            .with_max_times(RETRIES_MAX)
+            .with_jitter()
+            .build();
+        Tries { waits, progress, shutdown }
+    }
+
+    /// Waits before the next try, or gives the error back when there is none.
+    pub(crate) async fn again(&mut self, error: Error) -> Result<()> {
+        let wait = match error.kind().remedy() {
+            Remedy::Retry => self.waits.next(),
+            Remedy::Fix | Remedy::Halt | Remedy::Investigate => None,
+        };
+        let Some(wait) = wait else { return Err(error) };
+        self.progress.event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.shutdown.requested() => Err(error),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The verify phase: every field of every row, by an answer that does not trust the copy.
+//!
+//! The source is read again; the target is read back in full, and what it holds is decoded by the
+//! plan's codecs into what the source should hold. Both sides are summed into digests by bucket
+//! ([`switchover_core::digest`]); buckets that differ are drilled down to rows and fields. Values in
+//! quarantine count as what they are: their place in the table must be NULL, and the quarantine must
+//! hold them exactly. Three answers: same, different, unproven (the reason is the error).
+
+mod drill;
+
+use crate::evidence::{planned_table, scan};
+use crate::progress::{Event, Phase, Progress};
+use crate::report::{Difference, Exception, TableReport, Verdict};
+use crate::shutdown::Shutdown;
+use std::sync::Arc;
+use std::time::Instant;
+use switchover_core::chunk::KeyRange;
+use switchover_core::codec::Codec;
+use switchover_core::connector::{Quarantined, Reader, Snapshot, Target};
+use switchover_core::digest::{Hex, RowDigester, Side, TableDigest};
+use switchover_core::judge;
+use switchover_core::limits::LISTED_MAX;
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::planner::layout::shown_locator;
+use switchover_core::value::{Row, Rows, Value};
+use switchover_core::{Error, Kind, Result};
+
+/// What the verification works with.
+#[derive(Clone)]
+pub(crate) struct Verify {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) snapshot: Arc<dyn Snapshot>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) progress: Arc<dyn Progress>,
+    pub(crate) shutdown: Shutdown,
+    /// Readers side by side on the target.
+    pub(crate) parts: usize,
+    /// Whether to mend what differs.
+    pub(crate) repair: bool,
+}
+
+/// A digester for one side of a table.
+pub(crate) fn digester(table: &TablePlan, side: Side) -> RowDigester {
+    let codecs: Vec<Codec> = table.columns.iter().map(|column| column.codec.clone()).collect();
+    RowDigester::new(codecs, table.key_fields(), side)
+}
+
+/// What the source says a table must hold.
+#[derive(Default)]
+struct Expected {
+    table: TableDigest,
+    bytes: u64,
+    rows: u64,
+    /// The sum of what must be in quarantine, and how many entries.
+    quarantine: (u128, u64),
+}
+
+/// Digests source rows as the target should show them.
+pub(crate) struct SourceSide<'a> {
+    table: &'a TablePlan,
+    digester: RowDigester,
+    scratch: Vec<u8>,
+    judged: bool,
+}
+
+impl<'a> SourceSide<'a> {
+    pub(crate) fn new(table: &'a TablePlan) -> SourceSide<'a> {
+        SourceSide { table, digester: digester(table, Side::Source), scratch: Vec::new(), judged: table.has_exceptions() }
+    }
+
+    /// The row's digest, or `None` when it is in quarantine as a whole; `out` is told of its cells there.
+    pub(crate) fn digest(
+        &mut self,
+        row: Row<'_>,
+        mut out: impl FnMut(usize, bool),
+    ) -> Option<switchover_core::digest::RowDigest> {
+        if !self.judged {
+            return Some(self.digester.digest(row, |_| false));
+        }
+        match judge::row(row, &self.table.columns, &mut self.scratch) {
+            judge::Fate::Clean => Some(self.digester.digest(row, |_| false)),
+            judge::Fate::CellsOut(cells) => {
+                cells.iter().for_each(|(field, _)| out(*field, false));
+                Some(self.digester.digest(row, |field| cells.iter().any(|(cell, _)| *cell == field)))
+            }
+            judge::Fate::RowOut(..) => {
+                (0..row.width()).for_each(|field| out(field, true));
+                None
+            }
+        }
+    }
+}
+
+fn quarantine_digest(locator: &[switchover_core::value::OwnedValue], column: &str, value: Value<'_>, whole: bool) -> u128 {
+    let mut cells = Vec::new();
+    for part in locator {
+        Codec::Int.canonical_source(part.borrow(), &mut cells);
+    }
+    Codec::Int.canonical_source(Value::Text(column.as_bytes()), &mut cells);
+    Codec::Int.canonical_source(value, &mut cells);
+    cells.push(u8::from(whole));
+    switchover_core::digest::of_bytes(&cells)
+}
+
+impl Verify {
+    /// Compares one table.
+    pub(crate) async fn table(&self, index: usize) -> Result<TableReport> {
+        let started = Instant::now();
+        let table = &self.plan.tables[index];
+        self.progress.event(Event::TableStarted {
+            phase: Phase::Verify,
+            table: table.source.clone(),
+            rows: table.rows,
+            bytes: table.bytes,
+        });
+        let (expected, found, entries) = tokio::try_join!(
+            self.source_digest(index),
+            self.target_digest(index),
+            self.target.quarantined(&self.plan, index)
+        )?;
+        let differing = found.differing(&expected.table);
+        let mut report = TableReport {
+            source: table.source.clone(),
+            target: format!("{}.{}", self.plan.options.schema, table.target),
+            source_rows: expected.rows,
+            target_rows: found.rows(),
+            bytes: expected.bytes,
+            copy_seconds: 0.0,
+            verify_seconds: 0.0,
+            source_digest: Some(Hex(expected.table.total())),
+            target_digest: Some(Hex(found.total())),
+            verdict: Verdict::Same,
+            differences: Vec::new(),
+            differences_total: 0,
+            quarantined: entries.len() as u64,
+            exceptions: entries.iter().take(LISTED_MAX).map(|entry| exception(table, entry)).collect(),
+        };
+        if !differing.is_empty() {
+            let drilled = self.drill(index, &expected.table, &found, &differing).await?;
+            report.verdict = Verdict::Different;
+            report.differences = drilled.0;
+            report.differences_total = drilled.1;
+        }
+        let held = entries.iter().fold(0u128, |sum, entry| {
+            sum.wrapping_add(quarantine_digest(&entry.locator, &entry.column, entry.value.borrow(), entry.whole_row))
+        });
+        if (held, entries.len() as u64) != expected.quarantine {
+            report.verdict = Verdict::Different;
+            report.differences_total += 1;
+            report.differences.push(Difference {
+                kind: crate::report::DifferenceKind::Changed,
+                key: "quarantine".into(),
+                fields: vec![crate::report::FieldDifference {
+                    column: "entries".into(),
+                    source: expected.quarantine.1.to_string(),
+                    target: format!("{} (or other values)", entries.len()),
+                }],
+            });
+        }
+        report.verify_seconds = started.elapsed().as_secs_f64();
+        self.progress.event(Event::TableFinished { phase: Phase::Verify, table: table.source.clone() });
+        Ok(report)
+    }
+
+    async fn source_digest(&self, index: usize) -> Result<Expected> {
+        let this = self.clone();
+        let work = async move {
+            let table = &this.plan.tables[index];
+            let mut side = SourceSide::new(table);
+            let mut expected = Expected::default();
+            scan(&this.snapshot, &planned_table(table), KeyRange::default(), &this.shutdown, |rows| {
+                for row in rows.iter() {
+                    expected.rows += 1;
+                    expected.bytes += row.values().map(|value| value.payload_bytes() as u64).sum::<u64>();
+                    let quarantine = &mut expected.quarantine;
+                    let digest = side.digest(row, |field, whole| {
+                        let column = &table.columns[field].source;
+                        let entry = quarantine_digest(&row.locator(), column, row.value(field), whole);
+                        quarantine.0 = quarantine.0.wrapping_add(entry);
+                        quarantine.1 += 1;
+                    });
+                    if let Some(digest) = digest {
+                        expected.table.add(digest);
+                    }
+                }
+            })
+            .await?;
+            Ok(expected)
+        };
+        join(tokio::spawn(work)).await
+    }
+
+    async fn target_digest(&self, index: usize) -> Result<TableDigest> {
+        let readers = self.target.read(&self.plan, index, self.parts).await?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for reader in readers {
+            let (plan, progress, shutdown) = (Arc::clone(&self.plan), Arc::clone(&self.progress), self.shutdown.clone());
+            tasks.spawn(async move {
+                let table = &plan.tables[index];
+                let mut digest = TableDigest::default();
+                let mut side = digester(table, Side::Target);
+                each(reader, &shutdown, |rows| {
+                    rows.iter().for_each(|row| digest.add(side.digest(row, |_| false)));
+                    progress.event(Event::Advanced {
+                        phase: Phase::Verify,
+                        table: table.source.clone(),
+                        rows: rows.len() as u64,
+                        bytes: rows.bytes() as u64,
+                    });
+                })
+                .await?;
+                Ok(digest)
+            });
+        }
+        let mut whole = TableDigest::default();
+        while let Some(part) = tasks.join_next().await {
+            whole.merge(&part.map_err(lost).and_then(|result: Result<TableDigest>| result)?);
+        }
+        Ok(whole)
+    }
+}
+
+/// Reads a part to its end.
+async fn each(mut reader: Box<dyn Reader>, shutdown: &Shutdown, mut observe: impl FnMut(&Rows)) -> Result<()> {
+    let mut spare = Rows::default();
+    while let Some(rows) = reader.next(spare).await? {
+        shutdown.check("verify")?;
+        observe(&rows);
+        spare = rows;
+    }
+    Ok(())
+}
+
+fn lost(error: tokio::task::JoinError) -> Error {
+    Error::new(Kind::Internal, "verify").because(error)
+}
+
+async fn join<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {
+    task.await.map_err(lost)?
+}
+
+fn exception(table: &TablePlan, entry: &Quarantined) -> Exception {
+    Exception {
+        key: shown_locator(table, &entry.locator),
+        column: entry.column.clone(),
+        value: entry.value.borrow().shown(),
+        done: if entry.whole_row { "row in quarantine".into() } else { "value in quarantine, NULL in its place".into() },
+        why: entry.why.clone(),
+    }
+}
