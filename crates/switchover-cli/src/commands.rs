@@ -16,16 +16,17 @@ mod status;
 mod verify;
 
 use crate::args::{BackupVerb, Cli, Global, Verb};
-use crate::config::{Environment, Layer, Request, Resolved, resolve};
+use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, resolve};
 use crate::render::progress::Screen;
 use crate::render::{output, report};
 use crate::{logging, registry, signals};
 use std::path::PathBuf;
 use std::sync::Arc;
+use switchover::Migration;
+use switchover::journal::Journal;
 use switchover::report::Report;
 use switchover::shutdown::Shutdown;
-use switchover_core::connector::{Source, Target};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::Result;
 
 /// What every verb that touches a store works with.
 pub(crate) struct Context {
@@ -49,23 +50,27 @@ impl Context {
         Ok(Context { resolved, screen, shutdown })
     }
 
-    /// Opens the source.
-    async fn source(&self) -> Result<Arc<dyn Source>> {
-        registry::source(self.resolved.source()?, &self.resolved.environment).await
+    /// The engine on both stores. Nothing is opened yet.
+    fn migration(&self) -> Result<Migration> {
+        self.between(self.resolved.source()?, self.resolved.target()?)
     }
 
-    /// Opens the target.
-    async fn target(&self) -> Result<Arc<dyn Target>> {
-        registry::target(self.resolved.target()?, &self.resolved.environment).await
+    /// The engine on the stores of a run of the journal, unless others are named. The journal holds no
+    /// passwords: they come from the environment or a password file again.
+    fn migration_of(&self, run: Option<&str>) -> Result<Migration> {
+        let header = Journal::header_of(&self.resolved.settings.state_dir, run)?;
+        let named = |given: &Option<StoreRef>, kept: &str| {
+            given.clone().unwrap_or_else(|| StoreRef::new(kept, Origin::Journal))
+        };
+        self.between(&named(&self.resolved.from, &header.source), &named(&self.resolved.to, &header.target))
     }
 
-    /// Both stores; both names are read before either is opened.
-    async fn stores(&self) -> Result<(Arc<dyn Source>, Arc<dyn Target>)> {
-        registry::store(self.resolved.source()?)?;
-        registry::store(self.resolved.target()?)?;
-        let source = self.source().await?;
-        self.shutdown.check("open the stores")?;
-        Ok((source, self.target().await?))
+    fn between(&self, from: &StoreRef, to: &StoreRef) -> Result<Migration> {
+        let target = registry::target(to, &self.resolved.environment)?;
+        Ok(Migration::new(registry::source(from)?, target)
+            .settings(self.resolved.settings.clone())
+            .progress(Arc::new(self.screen.clone()))
+            .shutdown(self.shutdown.clone()))
     }
 
     /// Ends a run: the summary, the file of `--report`, the exit code.
@@ -151,9 +156,4 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             backup::run(&context, &verb).await
         }
     }
-}
-
-/// Until the engine has the operation.
-fn absent(operation: &str) -> Error {
-    Error::new(Kind::Unsupported, operation).detail("this build holds no engine for it")
 }

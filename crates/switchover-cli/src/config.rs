@@ -111,6 +111,8 @@ pub(crate) enum Origin {
     Variable(String),
     /// In a file, at a line.
     File(String, usize),
+    /// In the journal of a run.
+    Journal,
 }
 
 impl fmt::Display for Origin {
@@ -119,6 +121,7 @@ impl fmt::Display for Origin {
             Origin::Flag(flag) => f.write_str(flag),
             Origin::Variable(name) => write!(f, "variable {name}"),
             Origin::File(path, line) => write!(f, "{path}, line {line}"),
+            Origin::Journal => f.write_str("the run's journal"),
         }
     }
 }

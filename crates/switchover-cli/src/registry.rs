@@ -5,6 +5,10 @@
 
 use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;
+use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::postgres::target::PostgresTarget;
+use switchover_connectors::sqlite::config::SqliteConfig;
+use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_core::connector::{Source, Target};
 use switchover_core::{Error, Kind, Result};
 
@@ -48,10 +52,9 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
 }
 
 /// Opens the side that data comes from.
-pub(crate) async fn source(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Source>> {
+pub(crate) fn source(reference: &StoreRef) -> Result<Arc<dyn Source>> {
     match store(reference)? {
-        // PLUG IN: switchover_connectors::sqlite::Sqlite::open(reference.expose()).
-        Store::Sqlite => Err(absent("read from SQLite", reference, environment)),
+        Store::Sqlite => Ok(Arc::new(SqliteSource::new(SqliteConfig::parse(reference.expose())?))),
         Store::Postgres => Err(Error::new(Kind::Unsupported, "read from PostgreSQL")
             .store(reference.label())
             .detail("this version moves data from SQLite only")),
@@ -59,21 +62,19 @@ pub(crate) async fn source(reference: &StoreRef, environment: &Environment) -> R
 }
 
 /// Opens the side that data goes to.
-pub(crate) async fn target(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Target>> {
+pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Target>> {
     match store(reference)? {
-        // PLUG IN: switchover_connectors::postgres::Postgres::connect(reference.expose(), look-up).
-        Store::Postgres => Err(absent("write to PostgreSQL", reference, environment)),
+        Store::Postgres => Ok(Arc::new(PostgresTarget::new(postgres(reference, environment)?))),
         Store::Sqlite => Err(Error::new(Kind::Unsupported, "write to SQLite")
             .store(reference.label())
             .detail("this version moves data to PostgreSQL only")),
     }
 }
 
-/// Until the connector is linked. It takes what the connector will need.
-fn absent(operation: &str, reference: &StoreRef, _environment: &Environment) -> Error {
-    Error::new(Kind::Unsupported, operation)
-        .store(reference.label())
-        .detail("this build holds no connector for it")
+/// A PostgreSQL configuration, whose defaults come from the same environment as everything else.
+pub(crate) fn postgres(reference: &StoreRef, environment: &Environment) -> Result<PgConfig> {
+    // A variable that is not UTF-8 is reported where it is used: the look-up itself cannot fail.
+    PgConfig::parse(reference.expose(), &|name| environment.get(name).ok().flatten())
 }
 
 #[cfg(test)]

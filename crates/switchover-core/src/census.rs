@@ -35,8 +35,15 @@ impl Interest {
         let head = declared.split('(').next().unwrap_or_default().trim().to_ascii_uppercase();
         match head.as_str() {
             "BOOL" | "BOOLEAN" => Interest::Boolean,
-            "DATE" | "DATETIME" | "TIMESTAMP" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE"
-            | "TIMESTAMP WITHOUT TIME ZONE" | "SMALLDATETIME" | "DATETIME2" | "DATETIMEOFFSET" => Interest::Temporal,
+            "DATE"
+            | "DATETIME"
+            | "TIMESTAMP"
+            | "TIMESTAMPTZ"
+            | "TIMESTAMP WITH TIME ZONE"
+            | "TIMESTAMP WITHOUT TIME ZONE"
+            | "SMALLDATETIME"
+            | "DATETIME2"
+            | "DATETIMEOFFSET" => Interest::Temporal,
             "UUID" | "GUID" | "UNIQUEIDENTIFIER" => Interest::Uuid,
             "JSON" | "JSONB" => Interest::Json,
             "DECIMAL" | "NUMERIC" | "DEC" | "NUMBER" | "MONEY" => Interest::Decimal,
@@ -107,14 +114,20 @@ impl ColumnCensus {
 
     /// The storage classes that occur, with their counts.
     pub fn classes(&self) -> Vec<(&'static str, u64)> {
-        let all = [("integer", self.integers), ("real", self.reals), ("text", self.texts), ("blob", self.blobs)];
+        let all =
+            [("integer", self.integers), ("real", self.reals), ("text", self.texts), ("blob", self.blobs)];
         all.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// The one form of all texts, when all are UUIDs of one form.
     pub fn uuid_form(&self) -> Option<UuidForm> {
-        let forms = [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain];
-        forms.into_iter().zip(self.uuids).find(|(_, count)| *count == self.texts && *count > 0).map(|(form, _)| form)
+        let forms =
+            [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain];
+        forms
+            .into_iter()
+            .zip(self.uuids)
+            .find(|(_, count)| *count == self.texts && *count > 0)
+            .map(|(form, _)| form)
     }
 
     #[inline]
@@ -123,7 +136,8 @@ impl ColumnCensus {
             Value::Null => self.nulls += 1,
             Value::Int(i) => {
                 self.integers += 1;
-                self.integer_range = Some(self.integer_range.map_or((i, i), |(lo, hi)| (lo.min(i), hi.max(i))));
+                self.integer_range =
+                    Some(self.integer_range.map_or((i, i), |(lo, hi)| (lo.min(i), hi.max(i))));
                 self.integers_beyond_float += u64::from(i.unsigned_abs() > FLOAT_EXACT_MAX);
                 self.integers_not_boolean += u64::from(i != 0 && i != 1);
                 if interest == Interest::Decimal {
@@ -264,7 +278,13 @@ mod tests {
     fn classes_and_sizes_are_counted() {
         let found = census(
             "TEXT",
-            &[Value::Null, Value::Int(5), Value::Text("é\0".as_bytes()), Value::Text(b"\xff"), Value::Bytes(b"12")],
+            &[
+                Value::Null,
+                Value::Int(5),
+                Value::Text("é\0".as_bytes()),
+                Value::Text(b"\xff"),
+                Value::Bytes(b"12"),
+            ],
         );
         assert_eq!(found.classes(), [("integer", 1), ("text", 2), ("blob", 1)]);
         assert_eq!((found.texts_invalid, found.texts_with_nul, found.nulls), (1, 1, 1));

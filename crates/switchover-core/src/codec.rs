@@ -112,9 +112,15 @@ impl Codec {
                 fit_text(text, *chars_max)?;
                 Ok(value)
             }
-            (Codec::Int, Value::Int(_)) | (Codec::Bytes, Value::Bytes(_)) | (Codec::Float, Value::Float(_)) => Ok(value),
-            (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => Ok(Value::Float(i as f64)),
-            (Codec::Float, Value::Int(_)) => unfit("an integer beyond 2^53, which a double does not hold exactly"),
+            (Codec::Int, Value::Int(_))
+            | (Codec::Bytes, Value::Bytes(_))
+            | (Codec::Float, Value::Float(_)) => Ok(value),
+            (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
+                Ok(Value::Float(i as f64))
+            }
+            (Codec::Float, Value::Int(_)) => {
+                unfit("an integer beyond 2^53, which a double does not hold exactly")
+            }
             (Codec::BoolInt, Value::Int(i @ (0 | 1))) => Ok(Value::Bool(i == 1)),
             (Codec::BoolInt, Value::Int(_)) => unfit("an integer that is neither 0 nor 1"),
             (Codec::BoolText { no, yes }, Value::Text(text)) => {
@@ -248,7 +254,8 @@ fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit> {
 
 fn fit_decimal(canonical: &[u8], limits: Option<(u32, u32)>) -> Result<(), Unfit> {
     let (Some((precision, scale)), Some(parts)) = (limits, decimal::parts(canonical)) else { return Ok(()) };
-    if parts.scale() > u64::from(scale) || parts.integer_digits() > u64::from(precision.saturating_sub(scale)) {
+    if parts.scale() > u64::from(scale) || parts.integer_digits() > u64::from(precision.saturating_sub(scale))
+    {
         return unfit(format!("a number with more digits than numeric({precision},{scale}) holds"));
     }
     Ok(())
@@ -338,7 +345,10 @@ mod tests {
             (Codec::BoolText { no: "f".into(), yes: "t".into() }, Value::Text(b"f")),
             (Codec::Decimal { limits: Some((5, 2)) }, Value::Float(123.45)),
             (Codec::Decimal { limits: None }, Value::Float(1e300)),
-            (Codec::UuidText { form: UuidForm::UpperPlain }, Value::Text(b"0188D9C2AF007FFF0102030405060708")),
+            (
+                Codec::UuidText { form: UuidForm::UpperPlain },
+                Value::Text(b"0188D9C2AF007FFF0102030405060708"),
+            ),
             (Codec::UuidBytes, Value::Bytes(&[9; 16])),
             (Codec::Date, Value::Text(b"2024-02-29")),
             (Codec::Timestamp { format: stamp }, Value::Text(b"2024-02-29T12:00:00.120Z")),
@@ -365,7 +375,10 @@ mod tests {
             (Codec::Decimal { limits: Some((5, 2)) }, Value::Float(1.234)),
             (Codec::Decimal { limits: Some((5, 2)) }, Value::Int(1234)),
             (Codec::Decimal { limits: None }, Value::Float(f64::NEG_INFINITY)),
-            (Codec::UuidText { form: UuidForm::LowerDashed }, Value::Text(b"0188d9c2af007fff0102030405060708")),
+            (
+                Codec::UuidText { form: UuidForm::LowerDashed },
+                Value::Text(b"0188d9c2af007fff0102030405060708"),
+            ),
             (Codec::UuidBytes, Value::Bytes(&[1; 15])),
             (Codec::Date, Value::Text(b"0000-00-00")),
             (Codec::Json, Value::Text(b"{")),

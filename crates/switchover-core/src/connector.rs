@@ -129,7 +129,12 @@ pub trait Snapshot: Send + Sync {
     /// Rows of `table` whose foreign key has no parent, at most `limit` of them listed.
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders>;
     /// Rows of `table` that are equal in `columns` under the collations given here to another row.
-    async fn duplicates(&self, table: &Table, columns: &[(String, String)], limit: usize) -> Result<Offenders>;
+    async fn duplicates(
+        &self,
+        table: &Table,
+        columns: &[(String, String)],
+        limit: usize,
+    ) -> Result<Offenders>;
     /// The columns of the named rows, in their order; a row that is gone is `None`.
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>>;
 }
@@ -192,11 +197,20 @@ pub trait Dialect: Send + Sync {
     /// A default.
     fn translate_default(&self, column: &Column, ty: LogicalType) -> Result<String, String>;
     /// A generated column's expression.
-    fn translate_generated(&self, generated: &Generated, ty: LogicalType, scope: &[ScopeColumn]) -> Result<String, String>;
+    fn translate_generated(
+        &self,
+        generated: &Generated,
+        ty: LogicalType,
+        scope: &[ScopeColumn],
+    ) -> Result<String, String>;
     /// A CHECK condition.
     fn translate_check(&self, check: &crate::expr::Expr, scope: &[ScopeColumn]) -> Result<String, String>;
     /// An index: its parts and its predicate.
-    fn translate_index(&self, index: &Index, scope: &[ScopeColumn]) -> Result<(Vec<String>, Option<String>), String>;
+    fn translate_index(
+        &self,
+        index: &Index,
+        scope: &[ScopeColumn],
+    ) -> Result<(Vec<String>, Option<String>), String>;
     /// A view's query, given all tables that are moved.
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String>;
 }

@@ -169,7 +169,13 @@ fn fraction_digits(micros: i64, fraction: Fraction) -> u8 {
     match fraction {
         // More digits than the format has are never written: the caller's comparison fails.
         Fraction::Fixed(n) => n,
-        Fraction::OmitZero(n) => if part == 0 { 0 } else { n },
+        Fraction::OmitZero(n) => {
+            if part == 0 {
+                0
+            } else {
+                n
+            }
+        }
         Fraction::Trimmed => {
             let (mut digits, mut part) = (6, part);
             while digits > 0 && part % 10 == 0 {

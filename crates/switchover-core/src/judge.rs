@@ -83,11 +83,15 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
                 && census.reals_infinite == 0
                 && limits.is_none_or(|(p, s)| {
                     // Digits are counted only for declared decimals; zeros may mean "not counted".
-                    before <= u64::from(p.saturating_sub(s)) && behind <= u64::from(s) && (before, behind) != (0, 0)
+                    before <= u64::from(p.saturating_sub(s))
+                        && behind <= u64::from(s)
+                        && (before, behind) != (0, 0)
                         || census.present() == 0
                 })
         }
-        Codec::UuidText { form } => only(census.texts) && (census.texts == 0 || census.uuid_form() == Some(*form)),
+        Codec::UuidText { form } => {
+            only(census.texts) && (census.texts == 0 || census.uuid_form() == Some(*form))
+        }
         Codec::UuidBytes => {
             only(census.blobs)
                 && (census.blobs == 0 || (census.blob_bytes_max == 16 && census.blob_bytes_min == Some(16)))
@@ -122,4 +126,3 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         _ => false,
     }
 }
-

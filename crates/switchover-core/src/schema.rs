@@ -3,8 +3,8 @@
 //! Expressions are trees ([`crate::expr`]), columns of keys are named, not numbered. What a store
 //! has and this catalog cannot say becomes a [`Skipped`] with a reason, so that the plan lists it.
 
-use crate::expr::Expr;
 pub use crate::expr::Affinity;
+use crate::expr::Expr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

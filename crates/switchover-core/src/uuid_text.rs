@@ -91,14 +91,16 @@ mod tests {
     #[test]
     fn every_form_reads_back_as_written() {
         let uuid = [0x01, 0x88, 0xd9, 0xc2, 0xaf, 0, 0x7f, 0xff, 1, 2, 3, 4, 5, 6, 7, 0xee];
-        for form in [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain] {
+        for form in [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain]
+        {
             assert_eq!(parse(&format(&uuid, form)), Some((uuid, form)));
         }
     }
 
     #[test]
     fn mixed_case_and_other_text_is_refused() {
-        for bad in ["0188D9c2-af00-7fff-0102-030405060708", "{0188d9c2-af00-7fff-0102-03040506070}", "", "x"] {
+        for bad in ["0188D9c2-af00-7fff-0102-030405060708", "{0188d9c2-af00-7fff-0102-03040506070}", "", "x"]
+        {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }
     }

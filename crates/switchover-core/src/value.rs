@@ -68,7 +68,9 @@ impl<'a> Value<'a> {
             Value::Decimal(d) => String::from_utf8_lossy(d).into_owned(),
             Value::Text(t) | Value::Json(t) => shown_text(t),
             Value::Bytes(b) => shown_bytes(b),
-            Value::Uuid(u) => String::from_utf8_lossy(&crate::uuid_text::format(&u, Default::default())).into_owned(),
+            Value::Uuid(u) => {
+                String::from_utf8_lossy(&crate::uuid_text::format(&u, Default::default())).into_owned()
+            }
             Value::Date(d) => crate::datetime::format_date(d),
             Value::Time(t) => format!("{t} µs since midnight"),
             Value::Timestamp(t) | Value::TimestampTz(t) => {
@@ -97,7 +99,11 @@ impl<'a> Value<'a> {
             Value::Bool(_) => 1,
             Value::Date(_) => 4,
             Value::Uuid(_) => 16,
-            Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Timestamp(_) | Value::TimestampTz(_) => 8,
+            Value::Int(_)
+            | Value::Float(_)
+            | Value::Time(_)
+            | Value::Timestamp(_)
+            | Value::TimestampTz(_) => 8,
         }
     }
 

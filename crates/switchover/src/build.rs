@@ -36,21 +36,32 @@ pub(crate) async fn run(
                     failed = Some(error);
                     break;
                 }
-                let (plan, run, target, progress, shutdown) =
-                    (Arc::clone(plan), run.to_owned(), Arc::clone(target), Arc::clone(progress), shutdown.clone());
+                let (plan, run, target, progress, shutdown) = (
+                    Arc::clone(plan),
+                    run.to_owned(),
+                    Arc::clone(target),
+                    Arc::clone(progress),
+                    shutdown.clone(),
+                );
                 running.spawn(async move {
                     let mut tries = Tries::new(&*progress, &shutdown);
                     while let Err(error) = target.build(&plan, &run, &step).await {
                         tries.again(error).await?;
                     }
-                    progress.event(Event::Advanced { phase: Phase::Build, table: String::new(), rows: 1, bytes: 0 });
+                    progress.event(Event::Advanced {
+                        phase: Phase::Build,
+                        table: String::new(),
+                        rows: 1,
+                        bytes: 0,
+                    });
                     Ok(())
                 });
             }
             match running.join_next().await {
                 None => break,
                 Some(ended) => {
-                    let ended = ended.map_err(|e| Error::new(Kind::Internal, "make indexes and keys").because(e));
+                    let ended =
+                        ended.map_err(|e| Error::new(Kind::Internal, "make indexes and keys").because(e));
                     if let Err(error) = ended.and_then(|result| result) {
                         failed.get_or_insert(error);
                     }

@@ -68,7 +68,11 @@ impl Copy {
             streams.spawn(async move { copy.stream(&queue, &spare, &seconds).await });
         }
         drop((spare, queue));
-        let reader = { let copy = Arc::clone(&self); let done = done.to_vec(); async move { copy.read(&done, chunks, spares).await } };
+        let reader = {
+            let copy = Arc::clone(&self);
+            let done = done.to_vec();
+            async move { copy.read(&done, chunks, spares).await }
+        };
         let mut reader = Box::pin(reader);
         let mut read_result = None;
         let mut first_error = None;
@@ -90,9 +94,15 @@ impl Copy {
         }
     }
 
-    async fn read(&self, done: &[Checkpoint], chunks: mpsc::Sender<Chunk>, mut spares: mpsc::UnboundedReceiver<Rows>) -> Result<()> {
+    async fn read(
+        &self,
+        done: &[Checkpoint],
+        chunks: mpsc::Sender<Chunk>,
+        mut spares: mpsc::UnboundedReceiver<Rows>,
+    ) -> Result<()> {
         for (index, table) in self.plan.tables.iter().enumerate() {
-            let own: Vec<Checkpoint> = done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
+            let own: Vec<Checkpoint> =
+                done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
             let (rows, bytes) = own.iter().fold((0, 0), |(rows, bytes), c| (rows + c.rows, bytes + c.bytes));
             self.progress.event(Event::TableStarted {
                 phase: Phase::Copy,
@@ -111,15 +121,23 @@ impl Copy {
                 loop {
                     self.shutdown.check("copy rows")?;
                     let range = KeyRange { after: after.clone(), upto: gap.upto.clone() };
-                    let request = ReadRequest { table: Arc::clone(&read), range, budget_bytes: self.chunk_bytes };
+                    let request =
+                        ReadRequest { table: Arc::clone(&read), range, budget_bytes: self.chunk_bytes };
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
                     let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
                     let range = KeyRange { after, upto: upto.clone() };
-                    let (written, wait) = if ordered { let (a, b) = oneshot::channel(); (Some(a), Some(b)) } else { (None, None) };
+                    let (written, wait) = if ordered {
+                        let (a, b) = oneshot::channel();
+                        (Some(a), Some(b))
+                    } else {
+                        (None, None)
+                    };
                     if chunks.send(Chunk { table: index, range, rows: batch.rows, written }).await.is_err() {
                         return Ok(());
                     }
-                    if let Some(wait) = wait && wait.await.is_err() {
+                    if let Some(wait) = wait
+                        && wait.await.is_err()
+                    {
                         return Ok(());
                     }
                     if batch.done {
@@ -208,7 +226,8 @@ struct Prepared {
 
 impl Prepared {
     fn of(table: &TablePlan, rows: &Rows) -> Prepared {
-        let bytes = rows.iter().map(|row| row.values().map(|value| value.payload_bytes() as u64).sum::<u64>()).sum();
+        let bytes =
+            rows.iter().map(|row| row.values().map(|value| value.payload_bytes() as u64).sum::<u64>()).sum();
         let mut prepared = Prepared { bytes, ..Prepared::default() };
         if !table.has_exceptions() {
             return prepared;

@@ -66,7 +66,8 @@ pub(crate) async fn scan(
         let next = KeyRange { after: batch.last.clone(), upto: range.upto.clone() };
         let reading = tokio::spawn(request(next, spare.take().unwrap_or_default()));
         observe(&batch.rows);
-        let following = reading.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))??;
+        let following =
+            reading.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))??;
         spare = Some(std::mem::replace(&mut batch, following).rows);
     }
 }
@@ -86,7 +87,9 @@ fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
 /// Leaves in the catalog what the options take, with a line for everything else.
 fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     let (take, leave) = (globs(&options.tables, "--tables")?, globs(&options.exclude, "--exclude")?);
-    for (pattern, option) in options.tables.iter().map(|p| (p, "--tables")).chain(options.exclude.iter().map(|p| (p, "--exclude"))) {
+    for (pattern, option) in
+        options.tables.iter().map(|p| (p, "--tables")).chain(options.exclude.iter().map(|p| (p, "--exclude")))
+    {
         let one = globs(std::slice::from_ref(pattern), option)?;
         if !catalog.tables.iter().any(|table| one.is_match(&table.name)) {
             let names: Vec<&str> = catalog.tables.iter().map(|table| table.name.as_str()).collect();
@@ -97,7 +100,8 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     }
     let tables = std::mem::take(&mut catalog.tables);
     for table in tables {
-        let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name)) {
+        let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name))
+        {
             (true, false) => {
                 catalog.tables.push(table);
                 continue;
@@ -145,7 +149,11 @@ impl Look<'_> {
         let operation = "use the given plan";
         if plan.format != switchover_core::plan::PLAN_FORMAT {
             return Err(Error::new(Kind::Unsupported, operation)
-                .detail(format!("it has format {}, this version reads {}", plan.format, switchover_core::plan::PLAN_FORMAT))
+                .detail(format!(
+                    "it has format {}, this version reads {}",
+                    plan.format,
+                    switchover_core::plan::PLAN_FORMAT
+                ))
                 .hint("plan again with this version"));
         }
         let mut catalog = self.snapshot.catalog().await?;
@@ -168,7 +176,9 @@ impl Look<'_> {
         plan.refusals.clear();
         for table in &mut plan.tables {
             let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
-                return Err(Error::new(Kind::Config, operation).table(table.source.clone()).detail("the source has no such table"));
+                return Err(Error::new(Kind::Config, operation)
+                    .table(table.source.clone())
+                    .detail("the source has no such table"));
             };
             for column in &mut table.columns {
                 let at = found.columns.iter().position(|candidate| candidate.name == column.source);
@@ -182,8 +192,14 @@ impl Look<'_> {
                     return Err(Error::new(Kind::Config, operation)
                         .table(table.source.clone())
                         .column(column.source.clone())
-                        .detail(format!("its codec gives {}, its type is {}", column.codec.expects(), column.r#type))
-                        .hint("edit the type and the codec together (docs/reference/plan.md lists the pairs)"));
+                        .detail(format!(
+                            "its codec gives {}, its type is {}",
+                            column.codec.expects(),
+                            column.r#type
+                        ))
+                        .hint(
+                            "edit the type and the codec together (docs/reference/plan.md lists the pairs)",
+                        ));
                 }
                 // The census is evidence, not opinion: an edited one is replaced.
                 column.census = own.clone();
@@ -192,7 +208,11 @@ impl Look<'_> {
         }
         if !state.objects.is_empty() || !state.missing_rights.is_empty() {
             let why = state.missing_rights.first().cloned().unwrap_or_else(|| {
-                format!("the target's schema \"{}\" is not empty: it holds {}", plan.options.schema, state.objects.join(", "))
+                format!(
+                    "the target's schema \"{}\" is not empty: it holds {}",
+                    plan.options.schema,
+                    state.objects.join(", ")
+                )
             });
             plan.refusals.push(Refusal {
                 table: String::new(),
@@ -209,7 +229,11 @@ impl Look<'_> {
 
     async fn census(&self, catalog: &Catalog) -> Result<(BTreeMap<String, TableCensus>, String)> {
         let started = std::time::Instant::now();
-        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes: catalog.store.size_bytes });
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Plan,
+            rows: 0,
+            bytes: catalog.store.size_bytes,
+        });
         let mut all = BTreeMap::new();
         let mut content = Vec::new();
         for table in &catalog.tables {
@@ -237,7 +261,8 @@ impl Look<'_> {
             content.extend_from_slice(&sum.total().to_le_bytes());
             all.insert(table.name.clone(), census);
         }
-        self.progress.event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         Ok((all, Hex(digest::of_bytes(&content)).to_string()))
     }
 
@@ -245,7 +270,8 @@ impl Look<'_> {
         let mut found = BTreeMap::new();
         for table in &catalog.tables {
             for (at, key) in table.foreign_keys.iter().enumerate() {
-                let whole = catalog.table(&key.parent).is_some() && key.columns.len() == key.parent_columns.len();
+                let whole =
+                    catalog.table(&key.parent).is_some() && key.columns.len() == key.parent_columns.len();
                 if whole && !key.columns.is_empty() {
                     let offenders = self.snapshot.orphans(table, key, LISTED_MAX).await?;
                     if offenders.count > 0 {
@@ -306,7 +332,8 @@ impl Look<'_> {
     }
 }
 
-const HINT: &str = "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
+const HINT: &str =
+    "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
 
 fn refusal(
     table: &TablePlan,

@@ -45,6 +45,21 @@ pub enum State {
 }
 
 impl State {
+    /// The state as people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Planned => "planned",
+            State::Prepared => "tables made",
+            State::Copied => "rows copied",
+            State::Built => "indexes and keys made",
+            State::Done => "verified: the same",
+            State::Different => "verified: different",
+            State::Failed => "failed",
+            State::Interrupted => "stopped on request",
+            State::RolledBack => "rolled back",
+        }
+    }
+
     /// Whether `resume` can go on from here.
     pub fn can_resume(self) -> bool {
         match self {
@@ -132,6 +147,11 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(io(path))
 }
 
+/// Makes a folder and those above it.
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(io(folder))
+}
+
 fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(value).map_err(|error| Error::new(Kind::Internal, OPERATION).because(error))
 }
@@ -140,7 +160,7 @@ impl Journal {
     /// Begins a run.
     pub fn create(state_dir: &Path, header: Header, plan: &Plan) -> Result<Journal> {
         let folder = runs(state_dir).join(&header.run);
-        fs::create_dir_all(&folder).map_err(io(&folder))?;
+        make_folder(&folder)?;
         let lock = lock(&folder)?;
         write_whole(&folder.join("plan.json"), &to_json(plan)?)?;
         write_whole(&folder.join("run.json"), &to_json(&header)?)?;
@@ -171,6 +191,11 @@ impl Journal {
         read(&self.folder.join("plan.json"))
     }
 
+    /// What a run is: the one named, or the newest.
+    pub fn header_of(state_dir: &Path, run: Option<&str>) -> Result<Header> {
+        header(&find(state_dir, run)?)
+    }
+
     /// The plan of a run that another process may be at work on.
     pub fn read_plan(state_dir: &Path, run: &str) -> Result<Plan> {
         read(&find(state_dir, Some(run))?.join("plan.json"))
@@ -184,7 +209,8 @@ impl Journal {
     /// Records a state, durably.
     pub fn reach(&self, state: State, detail: &str) -> Result<()> {
         let entry = Entry { at: clock::now(), state, detail: detail.into() };
-        let mut line = serde_json::to_vec(&entry).map_err(|e| Error::new(Kind::Internal, OPERATION).because(e))?;
+        let mut line =
+            serde_json::to_vec(&entry).map_err(|e| Error::new(Kind::Internal, OPERATION).because(e))?;
         line.push(b'\n');
         let mut lines = &self.lines;
         lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(io(&self.folder))
@@ -248,15 +274,23 @@ fn find(state_dir: &Path, run: Option<&str>) -> Result<PathBuf> {
             .detail(run.map_or("there is no run".into(), |run| format!("there is no run {run}")))
             .hint("`switchover status` lists the runs; --state-dir names another folder")
     };
-    if let Some(run) = run {
-        let found = folder.join(run);
-        return if found.join("run.json").is_file() { Ok(found) } else { Err(none()) };
-    }
     let mut found: Vec<PathBuf> = fs::read_dir(&folder)
         .map_err(|_| none())?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.join("run.json").is_file())
         .collect();
+    if let Some(run) = run {
+        let name = |path: &PathBuf| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        found.retain(|path| name(path).starts_with(run));
+        if found.len() > 1 {
+            return Err(Error::new(Kind::Config, "find the run")
+                .store(folder.display().to_string())
+                .detail(format!("{} runs begin with {run}", found.len()))
+                .hint("write more of its name"));
+        }
+    }
     found.sort();
     found.pop().ok_or_else(none)
 }

@@ -151,7 +151,11 @@ impl Migration {
         };
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
-        self.carry_out(Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim }, true).await
+        self.carry_out(
+            Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim },
+            true,
+        )
+        .await
     }
 
     /// Goes on with a run that was stopped: the one named, or the newest.
@@ -200,14 +204,19 @@ impl Migration {
     }
 
     async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
-        let backup = self.begin_backup(run);
+        let backup = self.begin_backup(run)?;
         let begun = Instant::now();
-        self.progress.event(Event::PhaseStarted { phase: Phase::Schema, rows: run.plan.tables.len() as u64, bytes: 0 });
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Schema,
+            rows: run.plan.tables.len() as u64,
+            bytes: 0,
+        });
         self.target.prepare(&run.plan, &run.journal.header().run).await?;
         failpoint::hit("after-prepare");
         run.journal.reach(State::Prepared, "")?;
         run.clock.add(Phase::Schema, begun);
-        self.progress.event(Event::PhaseFinished { phase: Phase::Schema, seconds: begun.elapsed().as_secs_f64() });
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Schema, seconds: begun.elapsed().as_secs_f64() });
         let copied = self.copy(run, fresh).await;
         let copy_seconds = match copied {
             Ok(seconds) => seconds,
@@ -230,9 +239,9 @@ impl Migration {
         run.claim.check().await?;
         let audit = self.target.audit(&run.plan).await?;
         let backup = match backup {
-            Some(backup) => {
-                Some(backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??)
-            }
+            Some(backup) => Some(
+                backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??,
+            ),
             None => None,
         };
         let report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
@@ -243,27 +252,34 @@ impl Migration {
         Ok(report)
     }
 
-    fn begin_backup(&self, run: &Run) -> Option<tokio::task::JoinHandle<Result<BackupNote>>> {
+    fn begin_backup(&self, run: &Run) -> Result<Option<tokio::task::JoinHandle<Result<BackupNote>>>> {
         if !run.journal.header().backup {
-            return None;
+            return Ok(None);
         }
-        let (source, folder, name) =
-            (Arc::clone(&self.source), self.settings.state_dir.join("backups"), run.journal.header().run.clone());
-        let (clock, progress, bytes) = (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
-        Some(tokio::spawn(async move {
+        let folder = self.settings.state_dir.join("backups");
+        journal::make_folder(&folder)?;
+        let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
+        let (clock, progress, bytes) =
+            (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
+        Ok(Some(tokio::spawn(async move {
             let begun = Instant::now();
             progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
             let made = source.backup(&folder, &name).await?;
             clock.add(Phase::Backup, begun);
-            progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
+            progress
+                .event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
             Ok(BackupNote { path: made.path.display().to_string(), bytes: made.bytes, blake3: made.blake3 })
-        }))
+        })))
     }
 
     async fn copy(&self, run: &Run, fresh: bool) -> Result<Vec<f64>> {
         let begun = Instant::now();
         let plan = &run.plan;
-        self.progress.event(Event::PhaseStarted { phase: Phase::Copy, rows: plan.source.rows, bytes: plan.source.bytes });
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Copy,
+            rows: plan.source.rows,
+            bytes: plan.source.bytes,
+        });
         let name = &run.journal.header().run;
         let done = if fresh { Vec::new() } else { self.target.checkpoints(plan, name).await? };
         self.same_rows(run, &done).await?;
@@ -280,7 +296,8 @@ impl Migration {
         });
         let seconds = copy.run(&done).await?;
         run.clock.add(Phase::Copy, begun);
-        self.progress.event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
         Ok(seconds)
     }
 
@@ -296,7 +313,8 @@ impl Migration {
                 budget_bytes: usize::MAX,
             };
             let batch = run.snapshot.read(request, rows).await?;
-            let same = batch.rows.len() as u64 == checkpoint.rows && copy::digest_of(table, &batch.rows) == checkpoint.digest;
+            let same = batch.rows.len() as u64 == checkpoint.rows
+                && copy::digest_of(table, &batch.rows) == checkpoint.digest;
             if !same {
                 return Err(Error::new(Kind::Changed, "go on with the run")
                     .store(self.source.label())
@@ -332,7 +350,11 @@ impl Migration {
         repair: bool,
     ) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
-        self.progress.event(Event::PhaseStarted { phase: Phase::Verify, rows: plan.source.rows, bytes: plan.source.bytes });
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Verify,
+            rows: plan.source.rows,
+            bytes: plan.source.bytes,
+        });
         let verify = Verify {
             plan: Arc::clone(plan),
             snapshot: Arc::clone(snapshot),
@@ -346,7 +368,8 @@ impl Migration {
         for index in 0..plan.tables.len() {
             reports.push(verify.table(index).await?);
         }
-        self.progress.event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
         Ok(reports)
     }
 
@@ -414,7 +437,8 @@ impl Migration {
         let done = self.target.discard(&plan.options.schema, &header.run).await?;
         failpoint::hit("after-discard");
         journal.reach(State::RolledBack, "")?;
-        self.progress.event(Event::PhaseFinished { phase: Phase::Rollback, seconds: begun.elapsed().as_secs_f64() });
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Rollback, seconds: begun.elapsed().as_secs_f64() });
         Ok(done)
     }
 
@@ -459,7 +483,8 @@ impl Migration {
         let name = &run.journal.header().run;
         let keep = |error: Error, state| {
             run.journal.reach(state, &error.to_string())?;
-            let hint = [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
+            let hint =
+                [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
             let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
             let hint = hint.join("; ");
             Err(error.hint(hint))
@@ -504,7 +529,10 @@ impl Migration {
         let audit_rows = audit.iter().flat_map(|audit| audit.rows.iter());
         for (table, counted) in tables.iter().zip(audit_rows) {
             if table.target_rows != *counted {
-                reasons.push(format!("{}: {} rows were read and the target counts {counted}", table.source, table.target_rows));
+                reasons.push(format!(
+                    "{}: {} rows were read and the target counts {counted}",
+                    table.source, table.target_rows
+                ));
             }
         }
         reasons.extend(audit.iter().flat_map(|audit| audit.faults.iter().cloned()));
@@ -547,7 +575,11 @@ fn refused(first: &Refusal, count: usize) -> Error {
         .column(first.column.clone())
         .hint(first.hint.clone());
     let value = if first.value.is_empty() { String::new() } else { format!("{}: ", first.value) };
-    let more = if count > 1 { format!(" (and {} more refusals; `switchover plan` lists all)", count - 1) } else { String::new() };
+    let more = if count > 1 {
+        format!(" (and {} more refusals; `switchover plan` lists all)", count - 1)
+    } else {
+        String::new()
+    };
     error = error.detail(format!("{value}{}{more}", first.why));
     error
 }

@@ -42,7 +42,8 @@ impl<'a> Tries<'a> {
             Remedy::Fix | Remedy::Halt | Remedy::Investigate => None,
         };
         let Some(wait) = wait else { return Err(error) };
-        self.progress.event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
+        self.progress
+            .event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.requested() => Err(error),

@@ -1,6 +1,6 @@
 //! `backup`: create, verify, restore, list.
 
-use super::{Context, absent};
+use super::Context;
 use crate::args::BackupVerb;
 use crate::registry;
 use crate::render::layout::{bytes, columns};
@@ -49,10 +49,13 @@ fn table(backups: &[Backup]) -> String {
 /// The backups that a verb made, checked, put back or found.
 async fn engine(_context: &Context, verb: &BackupVerb) -> Result<Vec<Backup>> {
     // PLUG IN: by verb, with settings.state_dir, resolved.source() and the verb's file.
-    Err(absent(match verb {
-        BackupVerb::Create { .. } => "make the backup",
-        BackupVerb::Verify { .. } => "check the backup",
-        BackupVerb::Restore { .. } => "restore the backup",
-        BackupVerb::List { .. } => "list the backups",
-    }))
+    Err(Error::new(
+        Kind::Unsupported,
+        match verb {
+            BackupVerb::Create { .. } => "make the backup",
+            BackupVerb::Verify { .. } => "check the backup",
+            BackupVerb::Restore { .. } => "restore the backup",
+            BackupVerb::List { .. } => "list the backups",
+        },
+    ))
 }

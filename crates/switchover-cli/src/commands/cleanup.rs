@@ -1,6 +1,6 @@
 //! `cleanup`: removes what a finished run no longer needs. Asks first, since rollback is gone with it.
 
-use super::{Context, absent};
+use super::Context;
 use crate::render::output;
 use std::io::{BufRead, IsTerminal, stdin};
 use switchover_core::{Error, Kind, Result};
@@ -27,8 +27,7 @@ fn agreed() -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-async fn engine(context: &Context, _run: Option<&str>) -> Result<Vec<String>> {
-    let _target = context.target().await?;
-    // PLUG IN: the engine's cleanup; gives what was removed, in words.
-    Err(absent("clean up"))
+async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<String>> {
+    let run = context.migration_of(run)?.cleanup(run).await?;
+    Ok(vec![format!("the records of run {run} from the target; its data stays")])
 }

@@ -1,6 +1,6 @@
 //! `doctor`: checks what a migration needs, and changes nothing.
 
-use super::{Context, absent};
+use super::Context;
 use crate::registry;
 use crate::render::layout::{columns, shown};
 use crate::render::output;
@@ -40,5 +40,5 @@ pub(crate) async fn run(context: &Context, json: bool) -> Result<u8> {
 
 async fn engine(_context: &Context) -> Result<Vec<Finding>> {
     // PLUG IN: the checks of whichever stores are named.
-    Err(absent("check the stores"))
+    Err(Error::new(Kind::Unsupported, "check the stores"))
 }

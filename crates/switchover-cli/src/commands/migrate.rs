@@ -1,6 +1,6 @@
 //! `migrate`: the whole way, or with `--dry-run` the plan alone.
 
-use super::{Context, absent, plan};
+use super::{Context, plan};
 use crate::render::{output, plan as render};
 use switchover::report::Report;
 use switchover_core::plan::{PLAN_FORMAT, Plan};
@@ -11,7 +11,7 @@ pub(crate) async fn run(context: &Context, dry_run: bool) -> Result<u8> {
     let given = context.resolved.plan.as_deref().map(read_plan).transpose()?;
     if dry_run {
         let plan = match given {
-            Some(plan) => plan,
+            Some(plan) => context.migration()?.recheck(plan).await?,
             None => plan::engine(context).await?,
         };
         context.screen.end();
@@ -21,10 +21,8 @@ pub(crate) async fn run(context: &Context, dry_run: bool) -> Result<u8> {
     context.finish(&engine(context, given).await?)
 }
 
-async fn engine(context: &Context, _given: Option<Plan>) -> Result<Report> {
-    let (_source, _target) = context.stores().await?;
-    // PLUG IN: switchover::Migration with settings, the given plan, screen as Progress, shutdown.
-    Err(absent("migrate"))
+async fn engine(context: &Context, given: Option<Plan>) -> Result<Report> {
+    context.migration()?.migrate(given).await
 }
 
 /// A plan that was written by `plan`, perhaps edited since.

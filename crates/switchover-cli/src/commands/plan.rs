@@ -1,6 +1,6 @@
 //! `plan`: reads only, and says all that a migration would do.
 
-use super::{Context, absent};
+use super::Context;
 use crate::render::{output, plan as render};
 use std::path::{Path, PathBuf};
 use switchover_core::plan::Plan;
@@ -24,9 +24,7 @@ pub(crate) async fn run(context: &Context, out: Option<&Path>) -> Result<u8> {
 
 /// Makes the plan. Shared with `migrate --dry-run`.
 pub(crate) async fn engine(context: &Context) -> Result<Plan> {
-    let (_source, _target) = context.stores().await?;
-    // PLUG IN: the engine's planning with settings.plan, screen as Progress, and shutdown.
-    Err(absent("make the plan"))
+    context.migration()?.plan().await
 }
 
 /// What a plan alone answers.

@@ -1,7 +1,7 @@
-//! `resume`: goes on with a run of the journal. The stores must be named again, since the journal
-//! holds no passwords.
+//! `resume`: goes on with a run of the journal. Its stores are those of the run unless others are named;
+//! passwords come from the environment or a password file, since the journal holds none.
 
-use super::{Context, absent};
+use super::Context;
 use switchover::report::Report;
 use switchover_core::Result;
 
@@ -10,8 +10,6 @@ pub(crate) async fn run(context: &Context, run: Option<&str>) -> Result<u8> {
     context.finish(&engine(context, run).await?)
 }
 
-async fn engine(context: &Context, _run: Option<&str>) -> Result<Report> {
-    let (_source, _target) = context.stores().await?;
-    // PLUG IN: the engine's resume, from settings.state_dir.
-    Err(absent("resume the run"))
+async fn engine(context: &Context, run: Option<&str>) -> Result<Report> {
+    context.migration_of(run)?.resume(run).await
 }

@@ -1,6 +1,6 @@
 //! `rollback`: takes back exactly what a run made on the target.
 
-use super::{Context, absent};
+use super::Context;
 use crate::render::output;
 use switchover_core::Result;
 
@@ -12,8 +12,6 @@ pub(crate) async fn run(context: &Context, run: Option<&str>, discard_target_cha
     Ok(0)
 }
 
-async fn engine(context: &Context, _run: Option<&str>, _discard_target_changes: bool) -> Result<bool> {
-    let _target = context.target().await?;
-    // PLUG IN: the engine's rollback, from settings.state_dir.
-    Err(absent("roll the run back"))
+async fn engine(context: &Context, run: Option<&str>, discard_target_changes: bool) -> Result<bool> {
+    context.migration_of(run)?.rollback(run, discard_target_changes).await
 }

@@ -1,8 +1,9 @@
 //! `status`: the runs of the journal. Opens no store.
 
-use super::{Context, absent};
+use super::Context;
 use crate::render::output;
 use crate::render::status::{RunStatus, render};
+use switchover::journal::{self, State, Summary};
 use switchover_core::{Error, Kind, Result};
 
 /// All runs, or the one whose name begins so.
@@ -18,7 +19,43 @@ pub(crate) async fn run(context: &Context, run: Option<&str>, json: bool) -> Res
     Ok(0)
 }
 
-async fn engine(_context: &Context, _run: Option<&str>) -> Result<Vec<RunStatus>> {
-    // PLUG IN: the journal's runs in settings.state_dir, the newest first.
-    Err(absent("read the journal"))
+async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> {
+    let mut runs = journal::list(&context.resolved.settings.state_dir)?;
+    runs.reverse();
+    Ok(runs
+        .iter()
+        .filter(|found| run.is_none_or(|run| found.header.run.starts_with(run)))
+        .map(shown)
+        .collect())
+}
+
+fn shown(summary: &Summary) -> RunStatus {
+    let last = summary.entries.last();
+    let state = match (summary.active, last.map(|entry| entry.state)) {
+        (true, _) => "running",
+        (false, Some(State::Done)) => "done",
+        (false, Some(State::Different)) => "different",
+        (false, Some(State::RolledBack)) => "rolled back",
+        (false, Some(State::Failed)) => "failed",
+        (false, _) => "stopped",
+    };
+    let run = &summary.header.run;
+    let next = match state {
+        "stopped" | "failed" | "different" => {
+            format!("switchover resume --run {run}, or switchover rollback --run {run}")
+        }
+        "done" => format!("switchover rollback --run {run}, or switchover cleanup --run {run}"),
+        _ => String::new(),
+    };
+    let reached = summary.entries.iter().rev().find(|entry| entry.detail.is_empty()).map(|entry| entry.state);
+    RunStatus {
+        run: run.clone(),
+        state: state.into(),
+        phase: reached.map(|state| state.name().to_owned()).unwrap_or_default(),
+        detail: last.map(|entry| entry.detail.clone()).unwrap_or_default(),
+        started_at: summary.header.started_at.clone(),
+        source: summary.header.source.clone(),
+        target: summary.header.target.clone(),
+        next,
+    }
 }

@@ -1,9 +1,9 @@
 //! `verify`: compares the stores at any time; `--repair` makes the target right and compares again.
 
-use super::{Context, absent, migrate};
+use super::{Context, migrate};
 use switchover::report::Report;
-use switchover_core::Result;
 use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
 
 /// The exit code is the verdict's.
 pub(crate) async fn run(context: &Context, sample: Option<u64>, repair: bool) -> Result<u8> {
@@ -11,13 +11,10 @@ pub(crate) async fn run(context: &Context, sample: Option<u64>, repair: bool) ->
     context.finish(&engine(context, given, sample, repair).await?)
 }
 
-async fn engine(
-    context: &Context,
-    _given: Option<Plan>,
-    _sample: Option<u64>,
-    _repair: bool,
-) -> Result<Report> {
-    let (_source, _target) = context.stores().await?;
-    // PLUG IN: the engine's verification, of the given plan or one made now.
-    Err(absent("verify"))
+async fn engine(context: &Context, given: Option<Plan>, sample: Option<u64>, repair: bool) -> Result<Report> {
+    if sample.is_some() {
+        return Err(Error::new(Kind::Unsupported, "verify a sample")
+            .hint("leave --sample away: all rows are compared"));
+    }
+    context.migration()?.verify(given, repair).await
 }

@@ -1,6 +1,6 @@
 //! The runs of a journal, as `status` shows them.
 
-use super::layout::{columns, count, shown};
+use super::layout::{columns, shown};
 use serde::Serialize;
 
 /// One run of the journal.
@@ -10,18 +10,16 @@ pub(crate) struct RunStatus {
     pub(crate) run: String,
     /// Where it is: `running`, `stopped`, `failed`, `done`, `rolled back`.
     pub(crate) state: String,
-    /// The phase that it is in or stopped in.
+    /// The last state that it reached by itself.
     pub(crate) phase: String,
+    /// Why it ended so; may be empty.
+    pub(crate) detail: String,
     /// When it began, in RFC 3339.
     pub(crate) started_at: String,
     /// The source without secrets.
     pub(crate) source: String,
     /// The target without secrets.
     pub(crate) target: String,
-    /// Rows that are on the target for good.
-    pub(crate) rows_done: u64,
-    /// Rows in all.
-    pub(crate) rows: u64,
     /// What the user can do next, as a command; may be empty.
     pub(crate) next: String,
 }
@@ -36,11 +34,13 @@ pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
         out.push_str(&format!("run {}: {}\n", shown(&run.run), shown(&run.state)));
         let mut rows = vec![
             ["began".into(), shown(&run.started_at)],
-            ["phase".into(), shown(&run.phase)],
+            ["reached".into(), shown(&run.phase)],
             ["source".into(), shown(&run.source)],
             ["target".into(), shown(&run.target)],
-            ["rows".into(), format!("{} of {}", count(run.rows_done), count(run.rows))],
         ];
+        if !run.detail.is_empty() {
+            rows.push(["why".into(), shown(&run.detail)]);
+        }
         if !run.next.is_empty() {
             rows.push(["next".into(), shown(&run.next)]);
         }
@@ -58,12 +58,11 @@ mod tests {
         let run = RunStatus {
             run: "0197c0de".into(),
             state: "stopped".into(),
-            phase: "copy".into(),
+            phase: "prepared".into(),
+            detail: "it was asked to stop".into(),
             started_at: "2026-01-31T10:00:00Z".into(),
             source: "sqlite:app.db".into(),
             target: "postgres://app@db/app".into(),
-            rows_done: 512_000,
-            rows: 1_022_500,
             next: "switchover resume --run 0197c0de".into(),
         };
         insta::assert_snapshot!(render(&[run], ".switchover"));

@@ -21,7 +21,8 @@ pub(super) async fn audit(connection: &Connection, plan: &Plan) -> Result<Audit>
     let mut audit = Audit::default();
     for table in &plan.tables {
         let sql = format!("SELECT count(*) FROM {}", quote::qualified(schema, &table.target));
-        let rows: i64 = client.query_one(&sql, &[]).await.map_err(|e| fail(e).table(table.source.clone()))?.get(0);
+        let rows: i64 =
+            client.query_one(&sql, &[]).await.map_err(|e| fail(e).table(table.source.clone()))?.get(0);
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
     }
     let sql = "SELECT r.relname, c.conname, c.convalidated FROM pg_catalog.pg_constraint c
@@ -40,7 +41,9 @@ pub(super) async fn audit(connection: &Connection, plan: &Plan) -> Result<Audit>
     }
     for table in &plan.tables {
         let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
-        let named = keys.chain(table.foreign_keys.iter().map(|key| &key.name)).chain(table.checks.iter().map(|c| &c.name));
+        let named = keys
+            .chain(table.foreign_keys.iter().map(|key| &key.name))
+            .chain(table.checks.iter().map(|c| &c.name));
         for name in named {
             audit.expect(&constraints, &table.target, name, "constraint");
         }

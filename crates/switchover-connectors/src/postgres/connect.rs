@@ -14,12 +14,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use switchover_core::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
-use futures_util::future::BoxFuture;
 use tokio_postgres::config::{SslMode as WireTls, SslNegotiation};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};

@@ -78,7 +78,12 @@ impl Decoder {
                     }
                     input.advance(2 + length);
                 }
-                count => return Err(malformed(format!("a row of {count} fields where {} were asked for", self.types.len()))),
+                count => {
+                    return Err(malformed(format!(
+                        "a row of {count} fields where {} were asked for",
+                        self.types.len()
+                    )));
+                }
             }
             used = all - input.len();
         }
@@ -111,8 +116,13 @@ impl Decoder {
                 Value::Date(days.saturating_add(EPOCH_DAYS))
             }
             LogicalType::Timestamp | LogicalType::TimestampTz => {
-                let micros = i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?).saturating_add(EPOCH_MICROS);
-                if ty == LogicalType::Timestamp { Value::Timestamp(micros) } else { Value::TimestampTz(micros) }
+                let micros =
+                    i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?).saturating_add(EPOCH_MICROS);
+                if ty == LogicalType::Timestamp {
+                    Value::Timestamp(micros)
+                } else {
+                    Value::TimestampTz(micros)
+                }
             }
             LogicalType::Jsonb => match bytes.split_first() {
                 Some((&JSONB_VERSION, text)) => Value::Json(text),
@@ -190,7 +200,8 @@ mod tests {
         let mut rows = Rows::new(0, 1);
         rows.push(value);
         let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
-        copy_encode::row(rows.row(0), &[(0, codec.clone())], &mut scratch, |_| false, &mut out).expect("fits");
+        copy_encode::row(rows.row(0), &[(0, codec.clone())], &mut scratch, |_| false, &mut out)
+            .expect("fits");
         out.extend_from_slice(&copy_encode::TRAILER);
         let mut decoder = Decoder::new(vec![ty]);
         let mut back = Rows::new(0, 1);

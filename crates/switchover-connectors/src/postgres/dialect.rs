@@ -11,7 +11,7 @@ use switchover_core::schema::{Column, Generated, Index, View};
 
 /// PostgreSQL's dialect.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct PostgresDialect;
+pub(super) struct PostgresDialect;
 
 /// `NAMEDATALEN - 1`, as every packaged server is built.
 const IDENTIFIER_BYTES_MAX: usize = 63;
@@ -89,7 +89,9 @@ impl Dialect for PostgresDialect {
 
     fn translate_default(&self, column: &Column, logical: LogicalType) -> Result<String, String> {
         match &column.default {
-            Some(default) => expression::render_default(&default.expr, ty(logical, "BINARY"), column.affinity),
+            Some(default) => {
+                expression::render_default(&default.expr, ty(logical, "BINARY"), column.affinity)
+            }
             None => Err("there is none".into()),
         }
     }
@@ -116,9 +118,12 @@ impl Dialect for PostgresDialect {
         let parts: Result<Vec<String>, String> = index
             .parts
             .iter()
-            .map(|part| expression::render_index_part(&part.expr, Some(&part.collation), part.descending, &scope))
+            .map(|part| {
+                expression::render_index_part(&part.expr, Some(&part.collation), part.descending, &scope)
+            })
             .collect();
-        let predicate = index.predicate.as_ref().map(|expr| expression::render_predicate(expr, &scope)).transpose()?;
+        let predicate =
+            index.predicate.as_ref().map(|expr| expression::render_predicate(expr, &scope)).transpose()?;
         Ok((parts?, predicate))
     }
 
@@ -131,4 +136,3 @@ impl Dialect for PostgresDialect {
         })
     }
 }
-

@@ -36,9 +36,13 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
             .hint("PostgreSQL 13 or newer is needed"));
     }
     let client = connection.client();
-    let mut store = StoreInfo { kind: "postgres".into(), label: connection.label().to_owned(), ..StoreInfo::default() };
+    let mut store =
+        StoreInfo { kind: "postgres".into(), label: connection.label().to_owned(), ..StoreInfo::default() };
     let rows = client
-        .query("SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)", &[&SETTINGS.as_slice()])
+        .query(
+            "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)",
+            &[&SETTINGS.as_slice()],
+        )
         .await
         .map_err(fail)?;
     for row in rows {
@@ -57,10 +61,14 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
     let (exists, may_create, may_make): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
     let mut missing_rights = Vec::new();
     if exists && !may_create {
-        missing_rights.push(format!("the role may not create tables in the schema \"{schema}\" (CREATE on the schema)"));
+        missing_rights.push(format!(
+            "the role may not create tables in the schema \"{schema}\" (CREATE on the schema)"
+        ));
     }
     if !exists && !may_make {
-        missing_rights.push(format!("the schema \"{schema}\" does not exist and the role may not make it (CREATE on the database)"));
+        missing_rights.push(format!(
+            "the schema \"{schema}\" does not exist and the role may not make it (CREATE on the database)"
+        ));
     }
     if store.encoding != "UTF8" {
         missing_rights.push(format!(
@@ -79,7 +87,10 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
     })
 }
 
-async fn run(connection: &Connection, schema: &str) -> std::result::Result<Option<String>, tokio_postgres::Error> {
+async fn run(
+    connection: &Connection,
+    schema: &str,
+) -> std::result::Result<Option<String>, tokio_postgres::Error> {
     let client = connection.client();
     let sql = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1 AND c.relname = $2 AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";

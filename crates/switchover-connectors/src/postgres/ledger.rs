@@ -104,7 +104,9 @@ pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str)
     let label = connection.label().to_owned();
     let schema = &plan.options.schema;
     let transaction = connection.client_mut().transaction().await.map_err(|e| fail(e, operation, &label))?;
-    if let Some(attempt) = take_over(&transaction, schema, run).await.map_err(|e| fail(e, operation, &label))? {
+    if let Some(attempt) =
+        take_over(&transaction, schema, run).await.map_err(|e| fail(e, operation, &label))?
+    {
         transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
         return Ok(attempt);
     }
@@ -117,7 +119,8 @@ pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str)
         let sql = format!("CREATE SCHEMA {}", quote::ident(schema));
         transaction.batch_execute(&sql).await.map_err(|e| fail(e, operation, &label))?;
     }
-    let present = super::inspect::objects(&transaction, schema).await.map_err(|e| fail(e, operation, &label))?;
+    let present =
+        super::inspect::objects(&transaction, schema).await.map_err(|e| fail(e, operation, &label))?;
     if !present.is_empty() {
         return Err(Error::new(Kind::Refused, operation)
             .store(label)
@@ -148,8 +151,10 @@ async fn take_over(
     if !has_records(transaction, schema).await? {
         return Ok(None);
     }
-    let sql =
-        format!("UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING attempt", table(schema, TABLES[0]));
+    let sql = format!(
+        "UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING attempt",
+        table(schema, TABLES[0])
+    );
     Ok(transaction.query_opt(&sql, &[&run]).await?.map(|row| row.get(0)))
 }
 
@@ -169,9 +174,15 @@ async fn record(
     made_schema: bool,
 ) -> std::result::Result<(), tokio_postgres::Error> {
     let schema = &plan.options.schema;
-    let sql = format!("INSERT INTO {} (run, attempt, made_schema, tool) VALUES ($1, 1, $2, $3)", table(schema, TABLES[0]));
+    let sql = format!(
+        "INSERT INTO {} (run, attempt, made_schema, tool) VALUES ($1, 1, $2, $3)",
+        table(schema, TABLES[0])
+    );
     transaction.execute(&sql, &[&run, &made_schema, &plan.made_by]).await?;
-    let sql = format!("INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)", table(schema, TABLES[1]));
+    let sql = format!(
+        "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)",
+        table(schema, TABLES[1])
+    );
     for (ordinal, plan_table) in (0i32..).zip(&plan.tables) {
         transaction.execute(&sql, &[&run, &ordinal, &"table", &plan_table.target]).await?;
     }
@@ -227,7 +238,11 @@ pub(super) async fn checkpoints(connection: &Connection, schema: &str, run: &str
 }
 
 /// The quarantine's entries for a table.
-pub(super) async fn quarantined(connection: &Connection, plan: &Plan, index: usize) -> Result<Vec<Quarantined>> {
+pub(super) async fn quarantined(
+    connection: &Connection,
+    plan: &Plan,
+    index: usize,
+) -> Result<Vec<Quarantined>> {
     let sql = format!(
         "SELECT locator, column_name, value, whole_row, why FROM {} WHERE table_name = $1 ORDER BY locator, column_name",
         table(&plan.options.schema, TABLES[4])
@@ -252,7 +267,8 @@ pub(super) async fn discard(connection: &mut Connection, schema: &str, run: &str
     let label = connection.label().to_owned();
     let transaction = connection.client_mut().transaction().await.map_err(|e| fail(e, operation, &label))?;
     let done = drop_all(&transaction, schema, run).await.map_err(|e| {
-        fail(e, operation, &label).hint("what depends on the run's tables was made by somebody else: drop that first")
+        fail(e, operation, &label)
+            .hint("what depends on the run's tables was made by somebody else: drop that first")
     })?;
     transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
     Ok(done)
@@ -266,10 +282,14 @@ async fn drop_all(
     if !has_records(transaction, schema).await? {
         return Ok(false);
     }
-    let sql = format!("UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING made_schema", table(schema, TABLES[0]));
+    let sql = format!(
+        "UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING made_schema",
+        table(schema, TABLES[0])
+    );
     let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
     let made_schema: bool = row.get(0);
-    let sql = format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
+    let sql =
+        format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
     let objects = transaction.query(&sql, &[&run]).await?;
     let names = |kind: &str| -> Vec<String> {
         objects

@@ -36,6 +36,8 @@ struct PostgresReader {
     _snapshot: Option<Arc<Connection>>,
     stream: Pin<Box<CopyOutStream>>,
     decoder: Decoder,
+    /// The stream gave its end: it must not be asked again.
+    ended: bool,
     fields: usize,
     table: String,
 }
@@ -67,7 +69,14 @@ pub(super) async fn readers(
     };
     let snapshot: Option<String> = match parts {
         1 => None,
-        _ => Some(first.client().query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await.map_err(fail)?.get(0)),
+        _ => Some(
+            first
+                .client()
+                .query_one("SELECT pg_catalog.pg_export_snapshot()", &[])
+                .await
+                .map_err(fail)?
+                .get(0),
+        ),
     };
     let mut readers: Vec<Box<dyn Reader>> = Vec::new();
     for part in (0..parts).rev() {
@@ -84,7 +93,8 @@ pub(super) async fn readers(
         if part + 1 < parts {
             condition.push(format!("ctid < {}", bound(part + 1)));
         }
-        let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {}", condition.join(" AND ")) };
+        let filter =
+            if condition.is_empty() { String::new() } else { format!(" WHERE {}", condition.join(" AND ")) };
         let sql = format!("COPY (SELECT {} FROM {name}{filter}) TO STDOUT (FORMAT binary)", columns(table));
         let stream = connection
             .client()
@@ -98,6 +108,7 @@ pub(super) async fn readers(
             stream: Box::pin(stream),
             fields: types.len(),
             decoder: Decoder::new(types),
+            ended: false,
             table: table.source.clone(),
         }));
     }
@@ -112,7 +123,10 @@ async fn join(config: &PgConfig, snapshot: &str) -> Result<Connection> {
     let connection = connect(config).await?;
     let joined = async {
         begin(&connection).await?;
-        connection.client().batch_execute(&format!("SET TRANSACTION SNAPSHOT {}", quote::literal(snapshot))).await
+        connection
+            .client()
+            .batch_execute(&format!("SET TRANSACTION SNAPSHOT {}", quote::literal(snapshot)))
+            .await
     };
     joined.await.map_err(|error| connection.classify(error, OPERATION))?;
     Ok(connection)
@@ -122,7 +136,7 @@ async fn join(config: &PgConfig, snapshot: &str) -> Result<Connection> {
 impl Reader for PostgresReader {
     async fn next(&mut self, mut rows: Rows) -> Result<Option<Rows>> {
         rows.reset(0, self.fields);
-        while rows.bytes() < BATCH_BYTES {
+        while !self.ended && rows.bytes() < BATCH_BYTES {
             match self.stream.next().await {
                 Some(Ok(message)) => self.take(message, &mut rows)?,
                 Some(Err(error)) => {
@@ -133,7 +147,7 @@ impl Reader for PostgresReader {
                         .table(self.table.clone())
                         .detail("the stream ended before its last row"));
                 }
-                None => break,
+                None => self.ended = true,
             }
         }
         Ok((!rows.is_empty()).then_some(rows))

@@ -35,7 +35,8 @@ pub(super) async fn repair(
     let fail = |error: tokio_postgres::Error| {
         super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
     };
-    let key_columns: Vec<String> = key.iter().map(|field| quote::ident(&table.columns[*field].target)).collect();
+    let key_columns: Vec<String> =
+        key.iter().map(|field| quote::ident(&table.columns[*field].target)).collect();
     let matched: Vec<String> = key_columns.iter().map(|column| format!("t.{column} = k.{column}")).collect();
     let transaction = connection.client_mut().transaction().await.map_err(fail)?;
     let sql = format!(
@@ -73,7 +74,9 @@ async fn copy(
             codec.is_some_and(|codec| codec.encode(row.value(field), &mut Vec::new()).is_err())
         };
         if let Err(misfit) = copy_encode::row(row, codecs, &mut scratch, as_null, &mut out) {
-            return Err(Error::new(Kind::Internal, OPERATION).table(table.source.clone()).detail(misfit.unfit.0));
+            return Err(Error::new(Kind::Internal, OPERATION)
+                .table(table.source.clone())
+                .detail(misfit.unfit.0));
         }
     }
     send(transaction, sql, table, out).await

@@ -36,7 +36,9 @@ fn column(column: &ColumnPlan) -> String {
 /// The table without its keys: rows are loaded first, and sorted once.
 pub(super) fn create_table(schema: &str, table: &TablePlan) -> String {
     let mut parts: Vec<String> = table.columns.iter().map(column).collect();
-    parts.extend(table.checks.iter().map(|check| format!("CONSTRAINT {} CHECK ({})", ident(&check.name), check.sql)));
+    parts.extend(
+        table.checks.iter().map(|check| format!("CONSTRAINT {} CHECK ({})", ident(&check.name), check.sql)),
+    );
     format!("CREATE TABLE {} (\n  {}\n)", qualified(schema, &table.target), parts.join(",\n  "))
 }
 
@@ -58,7 +60,11 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 BuildStage::Indexes,
                 format!("{at}:primary key"),
                 format!("primary key of {}", table.source),
-                format!("ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})", ident(&key.name), list(&key.columns)),
+                format!(
+                    "ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})",
+                    ident(&key.name),
+                    list(&key.columns)
+                ),
             );
         }
         for unique in &table.uniques {
@@ -66,7 +72,11 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 BuildStage::Indexes,
                 format!("{at}:unique {}", unique.name),
                 format!("unique {} of {}", unique.name, table.source),
-                format!("ALTER TABLE {name} ADD CONSTRAINT {} UNIQUE ({})", ident(&unique.name), list(&unique.columns)),
+                format!(
+                    "ALTER TABLE {name} ADD CONSTRAINT {} UNIQUE ({})",
+                    ident(&unique.name),
+                    list(&unique.columns)
+                ),
             );
         }
         for index in &table.indexes {
@@ -76,7 +86,11 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 BuildStage::Indexes,
                 format!("{at}:index {}", index.name),
                 format!("index {}", index.name),
-                format!("CREATE {unique}INDEX {} ON {name} ({}){predicate}", ident(&index.name), index.parts.join(", ")),
+                format!(
+                    "CREATE {unique}INDEX {} ON {name} ({}){predicate}",
+                    ident(&index.name),
+                    index.parts.join(", ")
+                ),
             );
         }
         for key in &table.foreign_keys {
@@ -95,7 +109,12 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                     literal(&name),
                     literal(&column.target)
                 );
-                step(BuildStage::Finish, format!("{at}:sequence"), format!("sequence of {}", table.source), sql);
+                step(
+                    BuildStage::Finish,
+                    format!("{at}:sequence"),
+                    format!("sequence of {}", table.source),
+                    sql,
+                );
             }
         }
         let analyze = format!("ANALYZE {name}");
@@ -137,7 +156,12 @@ fn foreign_key(schema: &str, table: &str, key: &ForeignKeyPlan) -> String {
 }
 
 /// Carries one step out, with its record, unless it was before.
-pub(super) async fn build(connection: &mut Connection, plan: &Plan, run: &str, step: &BuildStep) -> Result<()> {
+pub(super) async fn build(
+    connection: &mut Connection,
+    plan: &Plan,
+    run: &str,
+    step: &BuildStep,
+) -> Result<()> {
     let operation = format!("make the {}", step.what);
     let label = connection.label().to_owned();
     let schema = &plan.options.schema;
@@ -148,7 +172,8 @@ pub(super) async fn build(connection: &mut Connection, plan: &Plan, run: &str, s
             ledger::table(schema, ledger::TABLES[3])
         );
         if transaction.execute(&sql, &[&run, &step.id]).await? == 1 {
-            let setting = format!("SET LOCAL maintenance_work_mem = {}", quote::literal(MAINTENANCE_WORK_MEM));
+            let setting =
+                format!("SET LOCAL maintenance_work_mem = {}", quote::literal(MAINTENANCE_WORK_MEM));
             transaction.batch_execute(&setting).await?;
             transaction.batch_execute(&step.sql).await?;
             if let Some(name) = step.id.strip_prefix("view ") {

@@ -39,7 +39,8 @@ fn choice(r#type: LogicalType, codec: Codec, why: impl Into<String>) -> Choice {
 
 /// The numbers in the brackets of a declared type.
 fn arguments(declared: &str) -> Vec<u32> {
-    let inside = declared.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
+    let inside =
+        declared.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(inside, _)| inside);
     let numbers: Result<Vec<u32>, _> = inside.split(',').map(|number| number.trim().parse()).collect();
     numbers.unwrap_or_default()
 }
@@ -59,7 +60,11 @@ fn declared(column: &Column, census: &ColumnCensus) -> Result<Choice, String> {
             } else if only_texts && letters == census.texts {
                 Ok(choice(LogicalType::Bool, text("f", "t"), "declared boolean, all values are 't' or 'f'"))
             } else if only_texts && words == census.texts {
-                Ok(choice(LogicalType::Bool, text("false", "true"), "declared boolean, all values are 'true' or 'false'"))
+                Ok(choice(
+                    LogicalType::Bool,
+                    text("false", "true"),
+                    "declared boolean, all values are 'true' or 'false'",
+                ))
             } else {
                 Err("declared boolean, but other values than truth values occur".into())
             }
@@ -72,7 +77,11 @@ fn declared(column: &Column, census: &ColumnCensus) -> Result<Choice, String> {
                 let codec = Codec::UuidText { form: UuidForm::LowerDashed };
                 Ok(choice(LogicalType::Uuid, codec, "declared UUID, no values yet"))
             } else if let (true, Some(form)) = (only_texts, census.uuid_form()) {
-                Ok(choice(LogicalType::Uuid, Codec::UuidText { form }, "declared UUID, all values are UUIDs of one form"))
+                Ok(choice(
+                    LogicalType::Uuid,
+                    Codec::UuidText { form },
+                    "declared UUID, all values are UUIDs of one form",
+                ))
             } else if blobs_fit {
                 Ok(choice(LogicalType::Uuid, Codec::UuidBytes, "declared UUID, all values are 16 bytes"))
             } else {
@@ -105,12 +114,16 @@ fn temporal(column: &Column, census: &ColumnCensus, only_texts: bool, empty: boo
         let format = TimeFormat { separator: Separator::Space, fraction: Fraction::OmitZero(6), zone };
         return Ok(match (upper.as_str(), zoned) {
             ("DATE", _) => choice(LogicalType::Date, Codec::Date, "declared date, no values yet"),
-            (_, true) => {
-                choice(LogicalType::TimestampTz, Codec::Timestamp { format }, "declared as an instant, no values yet")
-            }
-            (_, false) => {
-                choice(LogicalType::Timestamp, Codec::Timestamp { format }, "declared timestamp, no values yet")
-            }
+            (_, true) => choice(
+                LogicalType::TimestampTz,
+                Codec::Timestamp { format },
+                "declared as an instant, no values yet",
+            ),
+            (_, false) => choice(
+                LogicalType::Timestamp,
+                Codec::Timestamp { format },
+                "declared timestamp, no values yet",
+            ),
         });
     }
     if !only_texts {
@@ -134,7 +147,10 @@ fn temporal(column: &Column, census: &ColumnCensus, only_texts: bool, empty: boo
             Codec::Timestamp { format },
             "declared as a time, all values are timestamps in UTC of one format",
         )),
-        None => Err("declared as a time, but the values are not all timestamps of one format within microseconds".into()),
+        None => {
+            Err("declared as a time, but the values are not all timestamps of one format within microseconds"
+                .into())
+        }
     }
 }
 
@@ -152,18 +168,26 @@ fn decimal(column: &Column, census: &ColumnCensus) -> Result<Choice, String> {
     };
     let (before, behind) = census.decimal_digits;
     let (ty, limits, why) = match limits {
-        Some((p, s)) if p == 0 || p > NUMERIC_PRECISION_MAX || s > p => {
-            (LogicalType::Numeric(None), None, format!("declared decimal({p},{s}), which PostgreSQL does not take"))
-        }
-        Some((p, s)) if before <= u64::from(p - s) && behind <= u64::from(s) => {
-            (LogicalType::Numeric(Some((p, s))), Some((p, s)), "declared decimal, all values fit; compared by value".into())
-        }
+        Some((p, s)) if p == 0 || p > NUMERIC_PRECISION_MAX || s > p => (
+            LogicalType::Numeric(None),
+            None,
+            format!("declared decimal({p},{s}), which PostgreSQL does not take"),
+        ),
+        Some((p, s)) if before <= u64::from(p - s) && behind <= u64::from(s) => (
+            LogicalType::Numeric(Some((p, s))),
+            Some((p, s)),
+            "declared decimal, all values fit; compared by value".into(),
+        ),
         Some((p, s)) => (
             LogicalType::Numeric(None),
             None,
-            format!("declared decimal({p},{s}), but values have up to {before} digits before and {behind} behind the point; compared by value"),
+            format!(
+                "declared decimal({p},{s}), but values have up to {before} digits before and {behind} behind the point; compared by value"
+            ),
         ),
-        None => (LogicalType::Numeric(None), None, "declared decimal without limits; compared by value".into()),
+        None => {
+            (LogicalType::Numeric(None), None, "declared decimal without limits; compared by value".into())
+        }
     };
     Ok(choice(ty, Codec::Decimal { limits }, why))
 }
@@ -204,8 +228,16 @@ fn text(column: &Column, census: &ColumnCensus) -> Choice {
     let head = column.declared.split('(').next().unwrap_or_default().trim().to_ascii_uppercase();
     let sized = matches!(
         head.as_str(),
-        "VARCHAR" | "NVARCHAR" | "CHAR" | "NCHAR" | "CHARACTER" | "VARCHAR2" | "NVARCHAR2" | "CHARACTER VARYING"
-            | "VARYING CHARACTER" | "NATIVE CHARACTER"
+        "VARCHAR"
+            | "NVARCHAR"
+            | "CHAR"
+            | "NCHAR"
+            | "CHARACTER"
+            | "VARCHAR2"
+            | "NVARCHAR2"
+            | "CHARACTER VARYING"
+            | "VARYING CHARACTER"
+            | "NATIVE CHARACTER"
     );
     match arguments(&column.declared).as_slice() {
         [chars] if sized && (1..=VARCHAR_CHARS_MAX).contains(chars) => {
@@ -213,13 +245,19 @@ fn text(column: &Column, census: &ColumnCensus) -> Choice {
                 choice(
                     LogicalType::Varchar(*chars),
                     Codec::Text { chars_max: Some(*chars) },
-                    format!("declared {}, the longest value has {} characters", column.declared, census.text_chars_max),
+                    format!(
+                        "declared {}, the longest value has {} characters",
+                        column.declared, census.text_chars_max
+                    ),
                 )
             } else {
                 choice(
                     LogicalType::Text,
                     Codec::Text { chars_max: None },
-                    format!("declared {}, but the longest value has {} characters", column.declared, census.text_chars_max),
+                    format!(
+                        "declared {}, but the longest value has {} characters",
+                        column.declared, census.text_chars_max
+                    ),
                 )
             }
         }
@@ -229,7 +267,11 @@ fn text(column: &Column, census: &ColumnCensus) -> Choice {
 
 fn numbers(census: &ColumnCensus) -> Choice {
     if census.integers_beyond_float == 0 {
-        choice(LogicalType::Float8, Codec::Float, "integers and reals: doubles hold all of them; compared by value")
+        choice(
+            LogicalType::Float8,
+            Codec::Float,
+            "integers and reals: doubles hold all of them; compared by value",
+        )
     } else if census.reals_infinite == 0 {
         choice(
             LogicalType::Numeric(None),
@@ -265,7 +307,11 @@ fn mixed(column: &Column, census: &ColumnCensus, classes: &[(&'static str, u64)]
         _ => choice(LogicalType::Bytea, Codec::Bytes, ""),
     };
     let counts: Vec<String> = classes.iter().map(|(class, count)| format!("{count} {class}")).collect();
-    chosen.why = format!("values of several storage classes ({}); the column takes {}", counts.join(", "), chosen.r#type);
+    chosen.why = format!(
+        "values of several storage classes ({}); the column takes {}",
+        counts.join(", "),
+        chosen.r#type
+    );
     chosen
 }
 

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use switchover_core::codec::Codec;
-use switchover_core::connector::{ChunkWrite, Written, Writer};
+use switchover_core::connector::{ChunkWrite, Writer, Written};
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -86,7 +86,12 @@ impl PostgresWriter {
         Ok(Some(low))
     }
 
-    async fn try_rows(&mut self, session: &mut Session, chunk: &ChunkWrite<'_>, range: Range<usize>) -> Result<bool> {
+    async fn try_rows(
+        &mut self,
+        session: &mut Session,
+        chunk: &ChunkWrite<'_>,
+        range: Range<usize>,
+    ) -> Result<bool> {
         let begin = session.connection.client().batch_execute("BEGIN").await;
         begin.map_err(|error| session.connection.classify(error, OPERATION))?;
         let taken = match copy(session, &self.plan, &mut self.scratch, chunk, range).await {
@@ -119,7 +124,10 @@ impl Writer for PostgresWriter {
                 Err(match row {
                     Some(row) => {
                         let table = &self.plan.tables[chunk.checkpoint.table];
-                        error.key(switchover_core::planner::layout::shown_locator(table, &chunk.rows.row(row).locator()))
+                        error.key(switchover_core::planner::layout::shown_locator(
+                            table,
+                            &chunk.rows.row(row).locator(),
+                        ))
                     }
                     None => error,
                 })
@@ -141,7 +149,8 @@ async fn transaction(
     let checkpoint = chunk.checkpoint;
     // Counts and indexes of one plan fit the ledger's types by far.
     let (table_no, rows, bytes) = (checkpoint.table as i32, checkpoint.rows as i64, checkpoint.bytes as i64);
-    let (after, upto) = (ledger::key_text(&checkpoint.range.after)?, ledger::key_text(&checkpoint.range.upto)?);
+    let (after, upto) =
+        (ledger::key_text(&checkpoint.range.after)?, ledger::key_text(&checkpoint.range.upto)?);
     let digest = checkpoint.digest.to_string();
     let client = session.connection.client();
     let begin = client.batch_execute("BEGIN");
@@ -150,8 +159,7 @@ async fn transaction(
     let insert = client.execute(&session.checkpoint, &record);
     // Both are on their way before the first is answered.
     let (begun, inserted) = tokio::join!(begin, insert);
-    let inserted =
-        begun.and(inserted).map_err(|error| session.connection.classify(error, OPERATION))?;
+    let inserted = begun.and(inserted).map_err(|error| session.connection.classify(error, OPERATION))?;
     if inserted == 0 {
         return already(session, plan, run, attempt).await;
     }
@@ -167,7 +175,10 @@ async fn transaction(
 
 /// No checkpoint was made: either it is there, or this process no longer owns the run.
 async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Result<Written> {
-    let sql = format!("SELECT 1 FROM {} WHERE run = $1 AND attempt = $2", ledger::table(&plan.options.schema, ledger::TABLES[0]));
+    let sql = format!(
+        "SELECT 1 FROM {} WHERE run = $1 AND attempt = $2",
+        ledger::table(&plan.options.schema, ledger::TABLES[0])
+    );
     let client = session.connection.client();
     let ours = async {
         let row = client.query_opt(&sql, &[&run, &attempt]).await?;
@@ -183,7 +194,11 @@ async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Res
         .hint("let the other process end; `switchover status` shows the run"))
 }
 
-async fn statement<'a>(session: &'a mut Session, plan: &Plan, table: usize) -> Result<&'a (Statement, Vec<(usize, Codec)>)> {
+async fn statement<'a>(
+    session: &'a mut Session,
+    plan: &Plan,
+    table: usize,
+) -> Result<&'a (Statement, Vec<(usize, Codec)>)> {
     if !session.copies.contains_key(&table) {
         let plan_table = &plan.tables[table];
         let copied: Vec<(usize, &switchover_core::plan::ColumnPlan)> =
@@ -195,7 +210,9 @@ async fn statement<'a>(session: &'a mut Session, plan: &Plan, table: usize) -> R
             columns.join(", ")
         );
         let prepared = session.connection.client().prepare(&sql).await;
-        let prepared = prepared.map_err(|error| session.connection.classify(error, OPERATION).table(plan_table.source.clone()))?;
+        let prepared = prepared.map_err(|error| {
+            session.connection.classify(error, OPERATION).table(plan_table.source.clone())
+        })?;
         let fields = copied.iter().map(|(field, column)| (*field, column.codec.clone())).collect();
         session.copies.insert(table, (prepared, fields));
     }
@@ -212,8 +229,14 @@ async fn copy(
     let index = chunk.checkpoint.table;
     let table = &plan.tables[index];
     let (copy, fields) = statement(session, plan, index).await?.clone();
-    let classify = |session: &Session, error| session.connection.classify(error, OPERATION).table(table.source.clone());
-    let sink = session.connection.client().copy_in::<_, Bytes>(&copy).await.map_err(|error| classify(session, error))?;
+    let classify =
+        |session: &Session, error| session.connection.classify(error, OPERATION).table(table.source.clone());
+    let sink = session
+        .connection
+        .client()
+        .copy_in::<_, Bytes>(&copy)
+        .await
+        .map_err(|error| classify(session, error))?;
     let sent = send(sink, &fields, plan, chunk, range, scratch).await;
     sent.map_err(|failure| match failure {
         Failure::Server(error) => classify(session, error),

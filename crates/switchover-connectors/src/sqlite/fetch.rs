@@ -41,7 +41,8 @@ pub(super) fn row(
             (0..table.columns.len())
                 .map(|at| {
                     let value = row.get_ref(at * step)?;
-                    let text = encoding.is_wide() && matches!(row.get_ref(at * step + 1)?, ValueRef::Integer(1));
+                    let text =
+                        encoding.is_wide() && matches!(row.get_ref(at * step + 1)?, ValueRef::Integer(1));
                     Ok(match value {
                         ValueRef::Blob(bytes) if text => Value::Text(&encoding.wtf8(bytes)).to_owned_value(),
                         other => value_of(other).to_owned_value(),

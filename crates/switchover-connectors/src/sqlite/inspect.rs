@@ -155,7 +155,11 @@ struct Info {
     hidden: i64,
 }
 
-fn table(connection: &Connection, listed: &Listed, skipped: &mut Vec<Skipped>) -> rusqlite::Result<Option<Table>> {
+fn table(
+    connection: &Connection,
+    listed: &Listed,
+    skipped: &mut Vec<Skipped>,
+) -> rusqlite::Result<Option<Table>> {
     let name = &listed.name;
     let is_virtual = listed.kind == "virtual";
     if is_virtual {
@@ -168,7 +172,8 @@ fn table(connection: &Connection, listed: &Listed, skipped: &mut Vec<Skipped>) -
     }
     let infos = infos(connection, name)?;
     let parsed = if is_virtual { None } else { parse(listed, skipped) };
-    let columns = infos.iter().filter(|info| info.hidden != 1).map(|info| column(info, parsed.as_ref())).collect();
+    let columns =
+        infos.iter().filter(|info| info.hidden != 1).map(|info| column(info, parsed.as_ref())).collect();
     let primary_key = primary_key(connection, listed, &infos, parsed.as_ref())?;
     let column_names: Vec<String> = infos.iter().map(|info| info.name.clone()).collect();
     Ok(Some(Table {
@@ -226,7 +231,8 @@ fn infos(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Info>> {
 }
 
 fn column(info: &Info, parsed: Option<&ddl::TableDdl>) -> Column {
-    let written = parsed.and_then(|table| table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&info.name)));
+    let written =
+        parsed.and_then(|table| table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&info.name)));
     // 2 and 3 mark generated columns (pragma.html#pragma_table_xinfo).
     let generated = matches!(info.hidden, 2 | 3).then(|| match written.and_then(|c| c.generated.as_ref()) {
         Some(generated) => Generated { expr: generated.expr.clone(), stored: generated.stored },
@@ -245,7 +251,10 @@ fn column(info: &Info, parsed: Option<&ddl::TableDdl>) -> Column {
         affinity: Affinity::of_declared(&declared),
         declared,
         not_null: info.not_null,
-        default: info.default.as_ref().map(|text| Default { text: text.clone(), expr: ddl::parse_default(text) }),
+        default: info
+            .default
+            .as_ref()
+            .map(|text| Default { text: text.clone(), expr: ddl::parse_default(text) }),
         generated,
         collation: written.and_then(|c| c.collation.clone()).unwrap_or_else(|| "BINARY".into()),
     }
@@ -299,7 +308,8 @@ fn sequence(connection: &Connection, table: &str) -> rusqlite::Result<Option<i64
     if !kept {
         return Ok(None);
     }
-    let mut statement = connection.prepare("SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?1")?;
+    let mut statement =
+        connection.prepare("SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?1")?;
     statement.query_row([table], |row| row.get(0))
 }
 
@@ -322,14 +332,18 @@ fn uniques(
                     literal(index)
                 ))?
                 .query_map([], |row| {
-                    Ok((row.get::<_, Option<String>>(0)?.unwrap_or_default(), row.get::<_, String>(1)?.to_ascii_uppercase()))
+                    Ok((
+                        row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+                        row.get::<_, String>(1)?.to_ascii_uppercase(),
+                    ))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             let same = |written: &&ddl::KeyDdl| {
                 written.columns.len() == columns.len()
                     && written.columns.iter().zip(&columns).all(|(a, b)| a.name.eq_ignore_ascii_case(&b.0))
             };
-            let name = parsed.and_then(|table| table.uniques.iter().find(same)).and_then(|key| key.name.clone());
+            let name =
+                parsed.and_then(|table| table.uniques.iter().find(same)).and_then(|key| key.name.clone());
             Ok(Unique { name, columns })
         })
         .collect()
@@ -344,8 +358,9 @@ fn indexes(
     let mut statement = connection.prepare(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL ORDER BY rowid",
     )?;
-    let found: Vec<(String, String)> =
-        statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let found: Vec<(String, String)> = statement
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut indexes = Vec::new();
     for (name, text) in found {
         match ddl::parse_index(&text, columns) {

@@ -34,7 +34,9 @@ impl ToSql for Bound<'_> {
 pub(super) fn column(name: &str, encoding: Encoding) -> String {
     let name = ident(name);
     if encoding.is_wide() {
-        format!("CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name}) = 'text'")
+        format!(
+            "CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name}) = 'text'"
+        )
     } else {
         name
     }
@@ -97,7 +99,8 @@ pub(super) fn batch(
     let mut done = true;
     while let Some(row) = found.next().map_err(fail)? {
         let text_marks = encoding.is_wide() && matches!(request.table.locator, Locator::Key(_));
-        push(row, 0, request.table.locator.width(), text_marks.then_some(encoding), &mut rows).map_err(fail)?;
+        push(row, 0, request.table.locator.width(), text_marks.then_some(encoding), &mut rows)
+            .map_err(fail)?;
         push(row, key_cells, fields, encoding.is_wide().then_some(encoding), &mut rows).map_err(fail)?;
         if rows.bytes() >= request.budget_bytes {
             done = false;

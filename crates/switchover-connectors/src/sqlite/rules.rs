@@ -52,7 +52,8 @@ pub(super) fn orphans(
             .column(key.columns.join(", "))
             .detail(format!("it names {} columns of {}", key.parent_columns.len(), key.parent)));
     }
-    let present: Vec<String> = key.columns.iter().map(|name| format!("c.{} IS NOT NULL", ident(name))).collect();
+    let present: Vec<String> =
+        key.columns.iter().map(|name| format!("c.{} IS NOT NULL", ident(name))).collect();
     // The parent's column stands left, because its collation decides.
     let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
         .map(|(parent, child)| format!("p.{} = c.{}", ident(parent), ident(child)))
@@ -78,10 +79,12 @@ pub(super) fn duplicates(
 ) -> Result<Offenders> {
     let keys: Vec<String> =
         columns.iter().map(|(name, collation)| format!("c.{} COLLATE {collation}", ident(name))).collect();
-    let present: Vec<String> = columns.iter().map(|(name, _)| format!("c.{} IS NOT NULL", ident(name))).collect();
+    let present: Vec<String> =
+        columns.iter().map(|(name, _)| format!("c.{} IS NOT NULL", ident(name))).collect();
     let locator = locator_columns(table, "c");
     let names: Vec<String> = (0..locator.len()).map(|n| format!("l{n}")).collect();
-    let aliased: Vec<String> = locator.iter().zip(&names).map(|(expr, name)| format!("{expr} AS {name}")).collect();
+    let aliased: Vec<String> =
+        locator.iter().zip(&names).map(|(expr, name)| format!("{expr} AS {name}")).collect();
     let sql = format!(
         "SELECT {} FROM (SELECT {}, row_number() OVER (PARTITION BY {}) AS n FROM {} c WHERE {}) WHERE n > 1",
         names.join(", "),

@@ -12,8 +12,10 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use switchover_core::connector::{BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source};
 use switchover_core::chunk::LocatorValue;
+use switchover_core::connector::{
+    BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
+};
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -49,8 +51,10 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || backup::create(&config, &directory, &name, &mut |_| {}));
-        let made = made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
+        let made =
+            tokio::task::spawn_blocking(move || backup::create(&config, &directory, &name, &mut |_| {}));
+        let made =
+            made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
     }
 }
@@ -117,7 +121,8 @@ fn start(connection: &Connection, path: &Path) -> Result<(Position, Encoding)> {
     let fail = |error| classify(error, "begin a snapshot of the source", path);
     connection.execute_batch("BEGIN").map_err(fail)?;
     let schema: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0)).map_err(fail)?;
-    let _: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
+    let _: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
     let data: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(fail)?;
     let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).map_err(fail)?;
     Ok((Position(format!("{schema}:{data}")), Encoding::of_name(&encoding)))
@@ -144,13 +149,19 @@ impl Snapshot for SqliteSnapshot {
         self.call(move |connection| rules::orphans(connection, &path, &table, &key, limit)).await
     }
 
-    async fn duplicates(&self, table: &Table, columns: &[(String, String)], limit: usize) -> Result<Offenders> {
+    async fn duplicates(
+        &self,
+        table: &Table,
+        columns: &[(String, String)],
+        limit: usize,
+    ) -> Result<Offenders> {
         let (path, table, columns) = (self.path.clone(), table.clone(), columns.to_vec());
         self.call(move |connection| rules::duplicates(connection, &path, &table, &columns, limit)).await
     }
 
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>> {
-        let (path, encoding, table, locator) = (self.path.clone(), self.encoding, table.clone(), locator.clone());
+        let (path, encoding, table, locator) =
+            (self.path.clone(), self.encoding, table.clone(), locator.clone());
         self.call(move |connection| fetch::row(connection, &path, encoding, &table, &locator)).await
     }
 }

@@ -92,9 +92,12 @@ fn uniques(
     for unique in &table.uniques {
         let names: Vec<String> = unique.columns.iter().map(|(name, _)| name.clone()).collect();
         let label = format!("{}({})", table.name, names.join(", "));
-        let wanted = unique.name.clone().unwrap_or_else(|| format!("{}_{}_key", plan.target, names.join("_")));
+        let wanted =
+            unique.name.clone().unwrap_or_else(|| format!("{}_{}_key", plan.target, names.join("_")));
         if unique.columns.iter().all(|(_, collation)| collation == "BINARY") {
-            let (Some(columns), bytes) = (target_columns(plan, &names), entry_bytes(plan, &names)) else { continue };
+            let (Some(columns), bytes) = (target_columns(plan, &names), entry_bytes(plan, &names)) else {
+                continue;
+            };
             if bytes > BTREE_ENTRY_BYTES_MAX {
                 draft.refuse(
                     &table.name,
@@ -147,7 +150,12 @@ fn add_index(
     if bytes > BTREE_ENTRY_BYTES_MAX {
         let why = format!("values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}");
         if index.unique {
-            draft.refuse(&table.name, &plain.join(", "), format!("the unique index {} has {why}", index.name), "shorten the values, or drop the index on the source");
+            draft.refuse(
+                &table.name,
+                &plain.join(", "),
+                format!("the unique index {} has {why}", index.name),
+                "shorten the values, or drop the index on the source",
+            );
         } else {
             draft.outcome("index", label, Fate::LeftOut, why);
         }
@@ -161,13 +169,27 @@ fn add_index(
             let fate = if name == index.name { Fate::Moved } else { Fate::Changed };
             let predicate_text = predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
             draft.outcome("index", label, fate, format!("\"{name}\" ({}){predicate_text}", parts.join(", ")));
-            plan.indexes.push(IndexPlan { source: index.name.clone(), name, unique: index.unique, parts, predicate });
+            plan.indexes.push(IndexPlan {
+                source: index.name.clone(),
+                name,
+                unique: index.unique,
+                parts,
+                predicate,
+            });
         }
-        Err(why) => draft.outcome(if index.unique { "unique index" } else { "index" }, label, Fate::LeftOut, why),
+        Err(why) => {
+            draft.outcome(if index.unique { "unique index" } else { "index" }, label, Fate::LeftOut, why)
+        }
     }
 }
 
-fn checks(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, scope: &[ScopeColumn], draft: &mut Draft) {
+fn checks(
+    table: &Table,
+    plan: &mut TablePlan,
+    dialect: &dyn Dialect,
+    scope: &[ScopeColumn],
+    draft: &mut Draft,
+) {
     let mut taken = BTreeSet::new();
     for check in &table.checks {
         let label = format!("{}: {}", table.name, check.text);
@@ -199,7 +221,8 @@ fn foreign_keys(
             Ok((parent, columns, parent_columns)) => {
                 let orphans = evidence.orphans.get(&(table.name.clone(), at));
                 let count = orphans.map_or(0, |orphans| orphans.count);
-                let wanted = key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", plan.target, columns.join("_")));
+                let wanted =
+                    key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", plan.target, columns.join("_")));
                 let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
                 if count > 0 {
                     orphan_refusals(table, plan, key, orphans, draft);
@@ -264,10 +287,12 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
     let parent_columns = target_columns(parent, &key.parent_columns)
         .ok_or_else(|| format!("it names an unknown column of {}", key.parent))?;
     let is_key = |candidate: &KeyPlan| {
-        candidate.columns.len() == parent_columns.len() && parent_columns.iter().all(|c| candidate.columns.contains(c))
+        candidate.columns.len() == parent_columns.len()
+            && parent_columns.iter().all(|c| candidate.columns.contains(c))
     };
     if !parent.primary_key.iter().chain(&parent.uniques).any(is_key) {
-        let quoted: Vec<String> = parent_columns.iter().map(|c| format!("\"{}\"", c.replace('"', "\"\""))).collect();
+        let quoted: Vec<String> =
+            parent_columns.iter().map(|c| format!("\"{}\"", c.replace('"', "\"\""))).collect();
         let by_index = parent.indexes.iter().any(|index| {
             index.unique
                 && index.predicate.is_none()
@@ -278,7 +303,8 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
             return Err(format!("no unique key of {} covers {}", key.parent, key.parent_columns.join(", ")));
         }
     }
-    let ty = |plan: &TablePlan, name: &String| plan.columns.iter().find(|c| c.target == *name).map(|c| c.r#type);
+    let ty =
+        |plan: &TablePlan, name: &String| plan.columns.iter().find(|c| c.target == *name).map(|c| c.r#type);
     for (child, own) in columns.iter().zip(&parent_columns) {
         let (child_type, parent_type) = (ty(plan, child), ty(parent, own));
         if child_type.map(comparable) != parent_type.map(comparable) {

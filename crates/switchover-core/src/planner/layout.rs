@@ -35,12 +35,15 @@ pub(super) fn check(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft)
         );
         return;
     }
-    let bytes: u64 = TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + table.columns.iter().map(least_width).sum::<u64>();
+    let bytes: u64 =
+        TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + table.columns.iter().map(least_width).sum::<u64>();
     if bytes > TUPLE_BYTES_MAX {
         draft.refuse(
             &table.source,
             "",
-            format!("its longest row takes at least {bytes} bytes on a page, which ends at {TUPLE_BYTES_MAX}"),
+            format!(
+                "its longest row takes at least {bytes} bytes on a page, which ends at {TUPLE_BYTES_MAX}"
+            ),
             "split the table on the source, or leave it with --exclude",
         );
     }
@@ -64,7 +67,10 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
 
 /// Bytes that the target will take.
 pub(super) fn target_bytes(tables: &[TablePlan]) -> u64 {
-    tables.iter().map(|table| (table.bytes as f64 * TARGET_FACTOR) as u64 + table.rows * TARGET_ROW_BYTES).sum()
+    tables
+        .iter()
+        .map(|table| (table.bytes as f64 * TARGET_FACTOR) as u64 + table.rows * TARGET_ROW_BYTES)
+        .sum()
 }
 
 /// Seconds that the whole migration may take.
@@ -78,10 +84,13 @@ pub(super) fn estimate_s(tables: &[TablePlan], file_bytes: u64) -> f64 {
 pub fn shown_locator(plan: &TablePlan, locator: &[OwnedValue]) -> String {
     let values = locator.iter().map(|value| value.borrow().shown());
     match &plan.locator {
-        Locator::RowId(name) => format!("{}={}", name.trim_matches('"'), values.collect::<Vec<_>>().join(",")),
+        Locator::RowId(name) => {
+            format!("{}={}", name.trim_matches('"'), values.collect::<Vec<_>>().join(","))
+        }
         Locator::Ordinal => format!("row {}", values.collect::<Vec<_>>().join(",")),
         Locator::Key(names) => {
-            let pairs: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
+            let pairs: Vec<String> =
+                names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
             pairs.join(", ")
         }
     }

@@ -11,8 +11,8 @@ use crate::census::TableCensus;
 use crate::connector::{Dialect, Offenders, ScopeColumn, TargetState};
 use crate::names::{self, Naming};
 use crate::plan::{
-    ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy, Refusal,
-    TablePlan, ViewPlan,
+    ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy,
+    Refusal, TablePlan, ViewPlan,
 };
 use crate::schema::{Catalog, Column, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,10 +139,20 @@ fn table_names(
     for (source, target) in &pairs {
         draft.relations.insert(target.clone());
         if source.contains('\0') || target.is_empty() {
-            draft.refuse(source, "", "the name is empty or holds a NUL character", "rename the table on the source");
+            draft.refuse(
+                source,
+                "",
+                "the name is empty or holds a NUL character",
+                "rename the table on the source",
+            );
         }
         if target.starts_with(RESERVED_PREFIX) {
-            draft.refuse(source, "", format!("names that begin with {RESERVED_PREFIX} are kept for the tool's own records"), "rename the table, or leave it with --exclude");
+            draft.refuse(
+                source,
+                "",
+                format!("names that begin with {RESERVED_PREFIX} are kept for the tool's own records"),
+                "rename the table, or leave it with --exclude",
+            );
         }
     }
     pairs.into_iter().collect()
@@ -162,8 +172,11 @@ fn table_plan(
     draft: &mut Draft,
 ) -> TablePlan {
     let max = dialect.identifier_bytes_max();
-    let pairs: Vec<(String, String)> =
-        table.columns.iter().map(|column| (column.name.clone(), options.names.apply(&column.name, max))).collect();
+    let pairs: Vec<(String, String)> = table
+        .columns
+        .iter()
+        .map(|column| (column.name.clone(), options.names.apply(&column.name, max)))
+        .collect();
     collision_refusals("column", &table.name, &pairs, draft);
     let key: &[String] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
     let mut columns = Vec::with_capacity(table.columns.len());
@@ -172,7 +185,10 @@ fn table_plan(
         let choice = dialect.choose(column, &census);
         if column.collation != "BINARY" {
             let name = format!("{}.{}", table.name, column.name);
-            let why = format!("the column compares by bytes on the target, not by {}; indexes keep the source's equality", column.collation);
+            let why = format!(
+                "the column compares by bytes on the target, not by {}; indexes keep the source's equality",
+                column.collation
+            );
             draft.outcome("collation", name, Fate::Changed, why);
         }
         let in_key = key.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
@@ -197,7 +213,12 @@ fn table_plan(
     identity(table, &mut columns, draft);
     expressions(table, &mut columns, dialect, draft);
     let (fate, why) = match &table.virtual_module {
-        Some(module) => (Fate::Changed, format!("the content of the {module} table, as a plain table \"{target}\"; its search index is not moved")),
+        Some(module) => (
+            Fate::Changed,
+            format!(
+                "the content of the {module} table, as a plain table \"{target}\"; its search index is not moved"
+            ),
+        ),
         None if target == table.name => (Fate::Moved, format!("{} rows", census.rows)),
         None => (Fate::Changed, format!("named \"{target}\", {} rows", census.rows)),
     };
@@ -223,11 +244,14 @@ fn table_plan(
 /// An assigned key goes on from the larger of its maximum and what the source last gave out.
 fn identity(table: &Table, columns: &mut [ColumnPlan], draft: &mut Draft) {
     let Some(key) = table.primary_key.as_ref().filter(|key| key.assigned) else { return };
-    let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else { return };
+    let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else {
+        return;
+    };
     if column.r#type != LogicalType::Int8 {
         return;
     }
-    let largest = column.census.integer_range.map_or(0, |(_, max)| max).max(table.sequence.unwrap_or(0)).max(0);
+    let largest =
+        column.census.integer_range.map_or(0, |(_, max)| max).max(table.sequence.unwrap_or(0)).max(0);
     match largest.checked_add(1) {
         Some(next) => {
             column.identity_next = Some(next);
@@ -268,7 +292,9 @@ fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect,
                     draft.outcome("default", &name, Fate::Moved, sql.clone());
                     plan.default = plan.identity_next.is_none().then_some(sql);
                 }
-                Err(why) => draft.outcome("default", &name, Fate::LeftOut, format!("{}: {why}", default.text)),
+                Err(why) => {
+                    draft.outcome("default", &name, Fate::LeftOut, format!("{}: {why}", default.text))
+                }
             }
         }
     }
@@ -318,7 +344,12 @@ fn views(
 fn leftovers(catalog: &Catalog, draft: &mut Draft) {
     for trigger in &catalog.triggers {
         let name = format!("{} on {}", trigger.name, trigger.table);
-        draft.outcome("trigger", name, Fate::LeftOut, "a trigger's program is not translated: write it for the target");
+        draft.outcome(
+            "trigger",
+            name,
+            Fate::LeftOut,
+            "a trigger's program is not translated: write it for the target",
+        );
     }
     for skipped in &catalog.skipped {
         draft.outcome(&skipped.kind, &skipped.name, Fate::LeftOut, &skipped.why);
@@ -333,7 +364,11 @@ fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft)
         draft.refuse(
             "",
             "",
-            format!("the target's schema \"{}\" is not empty: it holds {}{more}", options.schema, shown.join(", ")),
+            format!(
+                "the target's schema \"{}\" is not empty: it holds {}{more}",
+                options.schema,
+                shown.join(", ")
+            ),
             "name an empty or new schema with --schema, or empty this one",
         );
     }

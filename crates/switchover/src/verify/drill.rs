@@ -50,7 +50,11 @@ impl Verify {
             let buckets: BTreeSet<usize> = rest[..taken].iter().copied().collect();
             rest = &rest[taken..];
             for ((key, row), count) in self.unmatched(index, &buckets).await? {
-                let (side, sum) = if count > 0 { (&mut only_source, &mut total.0) } else { (&mut only_target, &mut total.1) };
+                let (side, sum) = if count > 0 {
+                    (&mut only_source, &mut total.0)
+                } else {
+                    (&mut only_target, &mut total.1)
+                };
                 *sum += count.unsigned_abs();
                 if side.len() < LISTED_MAX || side.keys().any(|(other, _)| *other == key) {
                     side.insert((key, row), count.abs());
@@ -63,7 +67,9 @@ impl Verify {
             self.mend(index, &only_source, &only_target).await?;
         }
         let table = &self.plan.tables[index];
-        let paired = source_rows.iter().filter(|row| target_rows.iter().any(|other| other.key == row.key)).count() as u64;
+        let paired =
+            source_rows.iter().filter(|row| target_rows.iter().any(|other| other.key == row.key)).count()
+                as u64;
         let differences = pair(table, &source_rows, &target_rows);
         // Pairs are one difference; what is not listed is counted as if it were paired likewise.
         let all = if total.0 as usize <= LISTED_MAX && total.1 as usize <= LISTED_MAX {
@@ -95,13 +101,19 @@ impl Verify {
         Ok(counts)
     }
 
-    async fn source_rows(&self, index: usize, mut observe: impl FnMut(Row<'_>, &BTreeSet<usize>, RowDigest)) -> Result<()> {
+    async fn source_rows(
+        &self,
+        index: usize,
+        mut observe: impl FnMut(Row<'_>, &BTreeSet<usize>, RowDigest),
+    ) -> Result<()> {
         let table = &self.plan.tables[index];
         let mut side = SourceSide::new(table);
         scan(&self.snapshot, &planned_table(table), KeyRange::default(), &self.shutdown, |rows| {
             for row in rows.iter() {
                 let mut out = BTreeSet::new();
-                let digest = side.digest(row, |field, _| drop(out.insert(field)));
+                let digest = side.digest(row, |field, _| {
+                    out.insert(field);
+                });
                 if let Some(digest) = digest {
                     observe(row, &out, digest);
                 }
@@ -178,7 +190,11 @@ impl Verify {
         self.source_rows(index, |row, out, digest| {
             if only_source.contains_key(&(digest.key, digest.row)) {
                 (0..row.width()).for_each(|field| {
-                    rows.push(if out.contains(&field) { switchover_core::value::Value::Null } else { row.value(field) });
+                    rows.push(if out.contains(&field) {
+                        switchover_core::value::Value::Null
+                    } else {
+                        row.value(field)
+                    });
                 });
                 let mut cells = Vec::new();
                 for (field, codec) in key.iter().zip(&codecs) {
@@ -210,8 +226,10 @@ fn differences_len(expected: &TableDigest, found: &TableDigest) -> u64 {
 /// The primary key, as `name=value`.
 fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
     let fields = table.key_fields();
-    let parts: Vec<String> =
-        fields.iter().map(|field| format!("{}={}", table.columns[*field].source, row.value(*field).shown())).collect();
+    let parts: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{}={}", table.columns[*field].source, row.value(*field).shown()))
+        .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

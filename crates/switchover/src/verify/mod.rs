@@ -65,7 +65,12 @@ pub(crate) struct SourceSide<'a> {
 
 impl<'a> SourceSide<'a> {
     pub(crate) fn new(table: &'a TablePlan) -> SourceSide<'a> {
-        SourceSide { table, digester: digester(table, Side::Source), scratch: Vec::new(), judged: table.has_exceptions() }
+        SourceSide {
+            table,
+            digester: digester(table, Side::Source),
+            scratch: Vec::new(),
+            judged: table.has_exceptions(),
+        }
     }
 
     /// The row's digest, or `None` when it is in quarantine as a whole; `out` is told of its cells there.
@@ -91,7 +96,12 @@ impl<'a> SourceSide<'a> {
     }
 }
 
-fn quarantine_digest(locator: &[switchover_core::value::OwnedValue], column: &str, value: Value<'_>, whole: bool) -> u128 {
+fn quarantine_digest(
+    locator: &[switchover_core::value::OwnedValue],
+    column: &str,
+    value: Value<'_>,
+    whole: bool,
+) -> u128 {
     let mut cells = Vec::new();
     for part in locator {
         Codec::Int.canonical_source(part.borrow(), &mut cells);
@@ -142,7 +152,12 @@ impl Verify {
             report.differences_total = drilled.1;
         }
         let held = entries.iter().fold(0u128, |sum, entry| {
-            sum.wrapping_add(quarantine_digest(&entry.locator, &entry.column, entry.value.borrow(), entry.whole_row))
+            sum.wrapping_add(quarantine_digest(
+                &entry.locator,
+                &entry.column,
+                entry.value.borrow(),
+                entry.whole_row,
+            ))
         });
         if (held, entries.len() as u64) != expected.quarantine {
             report.verdict = Verdict::Different;
@@ -194,7 +209,8 @@ impl Verify {
         let readers = self.target.read(&self.plan, index, self.parts).await?;
         let mut tasks = tokio::task::JoinSet::new();
         for reader in readers {
-            let (plan, progress, shutdown) = (Arc::clone(&self.plan), Arc::clone(&self.progress), self.shutdown.clone());
+            let (plan, progress, shutdown) =
+                (Arc::clone(&self.plan), Arc::clone(&self.progress), self.shutdown.clone());
             tasks.spawn(async move {
                 let table = &plan.tables[index];
                 let mut digest = TableDigest::default();
@@ -221,7 +237,11 @@ impl Verify {
 }
 
 /// Reads a part to its end.
-async fn each(mut reader: Box<dyn Reader>, shutdown: &Shutdown, mut observe: impl FnMut(&Rows)) -> Result<()> {
+async fn each(
+    mut reader: Box<dyn Reader>,
+    shutdown: &Shutdown,
+    mut observe: impl FnMut(&Rows),
+) -> Result<()> {
     let mut spare = Rows::default();
     while let Some(rows) = reader.next(spare).await? {
         shutdown.check("verify")?;
@@ -244,7 +264,11 @@ fn exception(table: &TablePlan, entry: &Quarantined) -> Exception {
         key: shown_locator(table, &entry.locator),
         column: entry.column.clone(),
         value: entry.value.borrow().shown(),
-        done: if entry.whole_row { "row in quarantine".into() } else { "value in quarantine, NULL in its place".into() },
+        done: if entry.whole_row {
+            "row in quarantine".into()
+        } else {
+            "value in quarantine, NULL in its place".into()
+        },
         why: entry.why.clone(),
     }
 }
