@@ -46,6 +46,15 @@ pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
 }
 
+/// Whether these checkpoints cover every row of every table.
+pub(crate) fn is_whole(plan: &Plan, done: &[Checkpoint]) -> bool {
+    (0..plan.tables.len()).all(|index| {
+        let own: Vec<Checkpoint> =
+            done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
+        gaps(&own).is_empty()
+    })
+}
+
 struct Chunk {
     table: usize,
     range: KeyRange,

@@ -13,7 +13,7 @@ use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, V
 use crate::settings::{JOBS_MAX_DEFAULT, OnFailure, Settings};
 use crate::shutdown::Shutdown;
 use crate::verify::Verify;
-use crate::{build, clock};
+use crate::{build, clock, retry};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -23,6 +23,9 @@ use switchover_core::failpoint;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+
+/// Crashes of the server within one copy after which it goes on by itself.
+const CRASHES_MAX: usize = 10;
 
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
 #[derive(Clone)]
@@ -102,6 +105,11 @@ impl Migration {
         self.settings.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
     }
 
+    /// Does again what failed for a while only.
+    async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        retry::again(&*self.progress, &self.shutdown, work).await
+    }
+
     fn look<'a>(&'a self, snapshot: &'a Arc<dyn Snapshot>) -> Look<'a> {
         Look { snapshot, target: &*self.target, progress: &*self.progress, shutdown: &self.shutdown }
     }
@@ -132,6 +140,10 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
+        let run = run_id(&started_at);
+        // Before the plan, so that a second run is told of the first, not of the tables that this one made.
+        let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
+        let claim = self.target.claim(schema, &run).await?;
         let (plan, content) = match given {
             Some(plan) => self.look(&snapshot).recheck(plan).await?,
             None => self.look(&snapshot).plan(&self.settings.plan).await?,
@@ -140,8 +152,6 @@ impl Migration {
         if let Some(first) = plan.refusals.first() {
             return Err(refused(first, plan.refusals.len()));
         }
-        let run = run_id(&started_at);
-        let claim = self.target.claim(&plan.options.schema, &run).await?;
         let header = Header {
             run,
             started_at: started_at.clone(),
@@ -186,6 +196,12 @@ impl Migration {
         let plan = Arc::new(journal.plan()?);
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
+        if snapshot.catalog().await?.schema_hash != plan.source.schema_hash {
+            return Err(Error::new(Kind::Changed, "go on with the run")
+                .store(self.source.label())
+                .detail("the source's schema changed since the plan was made")
+                .hint("roll the run back with `switchover rollback`, and migrate again"));
+        }
         let clock = Arc::new(Clock::default());
         self.carry_out(
             Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
@@ -225,7 +241,8 @@ impl Migration {
             rows: run.plan.tables.len() as u64,
             bytes: 0,
         });
-        self.target.prepare(&run.plan, &run.journal.header().run).await?;
+        let name = &run.journal.header().run;
+        self.again(async || self.target.prepare(&run.plan, name).await).await?;
         failpoint::hit("after-prepare");
         run.journal.reach(State::Prepared, "")?;
         run.clock.add(Phase::Schema, begun);
@@ -250,8 +267,8 @@ impl Migration {
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
-        run.claim.check().await?;
-        let audit = self.target.audit(&run.plan).await?;
+        self.again(async || run.claim.check().await).await?;
+        let audit = self.again(async || self.target.audit(&run.plan).await).await?;
         let backup = match backup {
             Some(backup) => Some(
                 backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??,
@@ -295,7 +312,8 @@ impl Migration {
             bytes: plan.source.bytes,
         });
         let name = &run.journal.header().run;
-        let done = if fresh { Vec::new() } else { self.target.checkpoints(plan, name).await? };
+        let checkpoints = async || self.target.checkpoints(plan, name).await;
+        let mut done = if fresh { Vec::new() } else { self.again(checkpoints).await? };
         self.same_rows(run, &done).await?;
         let streams = self.jobs();
         let copy = Arc::new(Copy {
@@ -306,9 +324,32 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
-            chunk_bytes: copy::chunk_bytes(self.settings.memory_limit_bytes, streams),
+            chunk_bytes: self
+                .settings
+                .chunk_bytes
+                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
         });
-        let seconds = copy.run(&done).await?;
+        let mut seconds = vec![0.0; plan.tables.len()];
+        for pass in 0.. {
+            let took = Arc::clone(&copy).run(&done).await?;
+            seconds.iter_mut().zip(took).for_each(|(sum, pass)| *sum += pass);
+            // A server that crashed meanwhile may have lost chunks that it had acknowledged, and their
+            // checkpoints with them: what counts is what it holds after a commit that reached its disk.
+            done = self.again(checkpoints).await?;
+            if copy::is_whole(plan, &done) {
+                break;
+            }
+            if pass == CRASHES_MAX {
+                return Err(Error::new(Kind::Exhausted, "copy rows")
+                    .store(self.target.label())
+                    .detail("the server crashed again and again, and lost rows each time")
+                    .hint("see the server's log; the run can be resumed"));
+            }
+            self.progress
+                .event(Event::Note { text: "the server lost rows in a crash: copying them again".into() });
+        }
+        // The lock went with its connection if the server was restarted.
+        self.again(async || run.claim.check().await).await?;
         run.clock.add(Phase::Copy, begun);
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
@@ -382,7 +423,7 @@ impl Migration {
         };
         let mut reports = Vec::with_capacity(plan.tables.len());
         for index in 0..plan.tables.len() {
-            reports.push(verify.table(index).await?);
+            reports.push(self.again(async || verify.table(index).await).await?);
         }
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
@@ -497,8 +538,16 @@ impl Migration {
     /// A failed run: take back what it wrote, unless it was asked to stop or to keep.
     async fn failed(&self, run: &Run, error: Error) -> Result<Report> {
         let name = &run.journal.header().run;
+        // An error that the journal cannot take must not hide the one that it is about.
+        let record = |error: Error, state| match run.journal.reach(state, &error.to_string()) {
+            Ok(()) => error,
+            Err(lost) => {
+                let detail = format!("{}; nor could the journal be written: {}", error.why(), lost.why());
+                error.detail(detail)
+            }
+        };
         let keep = |error: Error, state| {
-            run.journal.reach(state, &error.to_string())?;
+            let error = record(error, state);
             let hint =
                 [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
             let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
@@ -508,12 +557,14 @@ impl Migration {
         if error.kind() == Kind::Interrupted {
             return keep(error, State::Interrupted);
         }
-        if run.journal.header().on_failure == OnFailure::Keep || error.kind() == Kind::Busy {
+        // A source that changed is a refusal to go on: what was copied before stays until it is rolled back.
+        let refused = matches!(error.kind(), Kind::Busy | Kind::Changed);
+        if run.journal.header().on_failure == OnFailure::Keep || refused {
             return keep(error, State::Failed);
         }
         match self.target.discard(&run.plan.options.schema, name).await {
             Ok(_) => {
-                run.journal.reach(State::RolledBack, &error.to_string())?;
+                let error = record(error, State::RolledBack);
                 self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });
                 Err(error)
             }
@@ -525,7 +576,10 @@ impl Migration {
     fn keep_report(&self, run: &Run, report: &Report) -> Result<()> {
         let json = serde_json::to_vec_pretty(report)
             .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
-        journal::write_whole(&run.journal.folder().join("report.json"), &json)
+        failpoint::hit("report-before");
+        journal::write_whole(&run.journal.folder().join("report.json"), &json)?;
+        failpoint::hit("report-after");
+        Ok(())
     }
 
     fn report(

@@ -24,13 +24,13 @@ pub struct PostgresTarget {
     config: PgConfig,
     dialect: PostgresDialect,
     /// The attempt that this process holds; see [`ledger`].
-    attempt: AtomicI64,
+    attempt: Arc<AtomicI64>,
 }
 
 impl PostgresTarget {
     /// The database of that configuration; nothing is opened yet.
     pub fn new(config: PgConfig) -> PostgresTarget {
-        PostgresTarget { config, dialect: PostgresDialect, attempt: AtomicI64::new(0) }
+        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default() }
     }
 
     /// The configuration.
@@ -62,7 +62,7 @@ impl Target for PostgresTarget {
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
-        Ok(Box::new(ledger::claim(self.open().await?, schema, run).await?))
+        Ok(Box::new(ledger::claim(&self.config, schema, run, Arc::clone(&self.attempt)).await?))
     }
 
     async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
@@ -77,7 +77,7 @@ impl Target for PostgresTarget {
     }
 
     async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
-        ledger::checkpoints(&self.open().await?, &plan.options.schema, run).await
+        ledger::checkpoints(&mut self.open().await?, &plan.options.schema, run).await
     }
 
     fn build_steps(&self, plan: &Plan) -> Vec<BuildStep> {

@@ -187,10 +187,7 @@ async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Res
     if ours.await.map_err(|error| session.connection.classify(error, OPERATION))? {
         return Ok(Written::Already);
     }
-    Err(Error::new(Kind::Busy, OPERATION)
-        .store(session.connection.label())
-        .detail("another process has taken this run over, or rolled it back")
-        .hint("let the other process end; `switchover status` shows the run"))
+    Err(ledger::taken_over(session.connection.label(), OPERATION))
 }
 
 async fn statement<'a>(
@@ -315,5 +312,6 @@ async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrit
             .await
             .map_err(classify)?;
     }
+    failpoint::hit("quarantine-before-commit");
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Error, Kind, Result, failpoint};
 
 use super::config::SqliteConfig;
 use super::error::{classify, is_busy};
@@ -89,6 +89,21 @@ pub fn create(
         let _ = std::fs::remove_file(&partial);
     }
     outcome
+}
+
+/// The backup of a run, whose name is its own: made now, or by an attempt of the run that was killed. Blocking.
+pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str) -> Result<BackupInfo> {
+    let path = sidecar::place(directory, name)?;
+    if sidecar::path_of(&path).exists() {
+        return verify(&path);
+    }
+    if path.exists() {
+        // Killed between the file and its note: nothing says what the file should be, so it is made again.
+        let partial = sidecar::with_suffix(&path, ".partial");
+        std::fs::rename(&path, &partial)
+            .map_err(|cause| sidecar::io_error("begin the backup", &path, cause))?;
+    }
+    create(config, directory, name, &mut |_| {})
 }
 
 /// Whether the file is still what its note says, and whether it passes SQLite's check. Blocking.
@@ -216,8 +231,11 @@ fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked
     sidecar.integrity = "ok".to_owned();
     sidecar.pages = Some(checked.pages);
     sidecar.store_version = rusqlite::version().to_owned();
+    failpoint::hit("backup-before-publish");
     sidecar::publish(partial, &path)?;
+    failpoint::hit("backup-before-note");
     sidecar.write(&path)?;
+    failpoint::hit("backup-after-note");
     Ok(BackupInfo { path, sidecar })
 }
 

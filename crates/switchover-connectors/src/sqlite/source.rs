@@ -51,8 +51,7 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made =
-            tokio::task::spawn_blocking(move || backup::create(&config, &directory, &name, &mut |_| {}));
+        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name));
         let made =
             made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
