@@ -1,37 +1,17 @@
 //! `backup` on real stores: what was made is whole, damage is found, nothing is replaced unasked.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use assert_cmd::Command;
+mod program;
+
+use program::{done, flat, run};
 use std::fs;
 use std::path::Path;
 use switchover_testkit::Cluster;
 use tempfile::TempDir;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Ran {
-    let mut command = Command::cargo_bin("switchover").unwrap();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env_clear().env("PATH", path).current_dir(folder).args(arguments);
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
-}
-
-fn done(folder: &Path, arguments: &[&str]) -> String {
-    let ran = run(folder, arguments);
-    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.out, ran.err);
-    ran.out
-}
-
 fn refused(folder: &Path, arguments: &[&str], code: i32, saying: &str) {
     let ran = run(folder, arguments);
-    let err = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(ran.code == code && err.contains(saying), "{arguments:?}: {} {}", ran.code, ran.err);
+    assert!(ran.code == code && flat(&ran.err).contains(saying), "{arguments:?}: {} {}", ran.code, ran.err);
 }
 
 fn sample() -> TempDir {
