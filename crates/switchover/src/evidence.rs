@@ -217,6 +217,7 @@ impl Look<'_> {
         }
         let state: TargetState = self.target.inspect(&plan.options.schema).await?;
         plan.refusals.clear();
+        plan.disk.target_free_bytes = state.free_bytes;
         for table in &mut plan.tables {
             let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
                 return Err(Error::new(Kind::Config, operation)
