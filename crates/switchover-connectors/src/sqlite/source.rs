@@ -53,7 +53,11 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name));
+        let stop = backup::Stop::default();
+        let asked = Arc::clone(&stop);
+        // A caller that gives up drops this future: the thread then ends at its next step.
+        let _giving_up = OnDrop(stop);
+        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name, &asked));
         let made =
             made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
@@ -70,6 +74,15 @@ impl Source for SqliteSource {
             let error = Error::new(Kind::Internal, "examine the source").because(error);
             vec![Finding::of_error("file", &error)]
         })
+    }
+}
+
+/// Asks to stop when it is dropped.
+struct OnDrop(backup::Stop);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
