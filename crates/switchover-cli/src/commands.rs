@@ -41,6 +41,8 @@ impl Context {
         global.add_to(&mut flags);
         let request = Request { flags, config: global.config.clone(), plan, verbosity: global.verbose };
         let resolved = resolve(request, Environment::of_process()?)?;
+        #[cfg(feature = "failpoints")]
+        let resolved = small_chunks(resolved);
         let screen = Screen::new(resolved.progress);
         *early = screen.clone();
         logging::begin(&resolved, &screen)?;
@@ -84,6 +86,14 @@ impl Context {
     }
 }
 
+/// Lets the tests have many chunks of little data.
+#[cfg(feature = "failpoints")]
+fn small_chunks(mut resolved: Resolved) -> Resolved {
+    let bytes = std::env::var("SWITCHOVER_TEST_CHUNK_BYTES").ok().and_then(|text| text.parse().ok());
+    resolved.settings.chunk_bytes = bytes;
+    resolved
+}
+
 /// Carries out a verb; the number is the exit code. `screen` becomes the one that was configured.
 pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
     let (global, mut flags) = (cli.global, Layer::default());
@@ -112,7 +122,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, args.plan, screen)?;
-            verify::run(&context, args.sample, args.repair).await
+            verify::run(&context, args.sample, args.seed, args.repair).await
         }
         Verb::Resume(args) => {
             args.stores.add_to(&mut flags);

@@ -7,6 +7,7 @@ pub mod doctor;
 mod evidence;
 pub mod journal;
 pub mod migration;
+mod orphans;
 pub mod progress;
 pub mod report;
 mod retry;
@@ -15,5 +16,6 @@ pub mod shutdown;
 mod verify;
 
 pub use migration::Migration;
+pub use verify::sample::Sample;
 
 pub use switchover_core as core;

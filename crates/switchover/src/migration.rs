@@ -5,15 +5,17 @@
 //! it reads rows as they lie. A fresh run and a resumed one are the same function: every phase asks
 //! the target what is there already.
 
+mod sample;
+
 use crate::copy::{self, Copy};
-use crate::evidence::{Look, planned_table};
+use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase, Progress, Silent};
 use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, Verdict};
 use crate::settings::{OnFailure, Settings};
 use crate::shutdown::Shutdown;
 use crate::verify::Verify;
-use crate::{build, clock};
+use crate::{build, clock, retry};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -24,6 +26,9 @@ use switchover_core::finding::shown_bytes;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+
+/// Crashes of the server within one copy after which it goes on by itself.
+const CRASHES_MAX: usize = 10;
 
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
 #[derive(Clone)]
@@ -58,6 +63,7 @@ struct Run {
     journal: Journal,
     plan: Arc<Plan>,
     snapshot: Arc<dyn Snapshot>,
+    content: Option<Arc<Content>>,
     clock: Arc<Clock>,
     started: Instant,
     started_at: String,
@@ -101,6 +107,11 @@ impl Migration {
         self.settings.streams()
     }
 
+    /// Does again what failed for a while only.
+    async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        retry::again(&*self.progress, &self.shutdown, work).await
+    }
+
     fn look<'a>(&'a self, snapshot: &'a Arc<dyn Snapshot>) -> Look<'a> {
         Look { snapshot, target: &*self.target, progress: &*self.progress, shutdown: &self.shutdown }
     }
@@ -111,12 +122,12 @@ impl Migration {
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.planned(&snapshot, None).await
+        Ok(self.planned(&snapshot, None).await?.0)
     }
 
     /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
-    async fn planned(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<Plan> {
-        let mut plan = match given {
+    async fn planned(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<(Plan, Content)> {
+        let (mut plan, content) = match given {
             Some(plan) => self.look(snapshot).recheck(plan).await?,
             None => self.look(snapshot).plan(&self.settings.plan).await?,
         };
@@ -127,7 +138,7 @@ impl Migration {
             plan.disk.backup_needed_bytes = 0;
             plan.disk.backup_free_bytes = None;
         }
-        Ok(plan)
+        Ok((plan, content))
     }
 
     /// Checks a plan that was made earlier against the stores as they are now.
@@ -136,7 +147,7 @@ impl Migration {
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.planned(&snapshot, Some(plan)).await
+        Ok(self.planned(&snapshot, Some(plan)).await?.0)
     }
 
     /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
@@ -147,14 +158,16 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
-        let plan = self.planned(&snapshot, given).await?;
+        let run = run_id(&started_at);
+        // Before the plan, so that a second run is told of the first, not of the tables that this one made.
+        let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
+        let claim = self.target.claim(schema, &run).await?;
+        let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
             return Err(refused(first, plan.refusals.len()));
         }
         self.check_room(&plan)?;
-        let run = run_id(&started_at);
-        let claim = self.target.claim(&plan.options.schema, &run).await?;
         let header = Header {
             run,
             started_at: started_at.clone(),
@@ -166,7 +179,16 @@ impl Migration {
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
         self.carry_out(
-            Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim },
+            Run {
+                journal,
+                plan: Arc::new(plan),
+                snapshot,
+                content: Some(Arc::new(content)),
+                clock,
+                started,
+                started_at,
+                claim,
+            },
             true,
         )
         .await
@@ -220,8 +242,18 @@ impl Migration {
         let plan = Arc::new(journal.plan()?);
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
+        if snapshot.catalog().await?.schema_hash != plan.source.schema_hash {
+            return Err(Error::new(Kind::Changed, "go on with the run")
+                .store(self.source.label())
+                .detail("the source's schema changed since the plan was made")
+                .hint("roll the run back with `switchover rollback`, and migrate again"));
+        }
         let clock = Arc::new(Clock::default());
-        self.carry_out(Run { journal, plan, snapshot, clock, started, started_at, claim }, false).await
+        self.carry_out(
+            Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
+            false,
+        )
+        .await
     }
 
     fn same_stores(&self, journal: &Journal) -> Result<()> {
@@ -255,7 +287,8 @@ impl Migration {
             rows: run.plan.tables.len() as u64,
             bytes: 0,
         });
-        self.target.prepare(&run.plan, &run.journal.header().run).await?;
+        let name = &run.journal.header().run;
+        self.again(async || self.target.prepare(&run.plan, name).await).await?;
         failpoint::hit("after-prepare");
         run.journal.reach(State::Prepared, "")?;
         run.clock.add(Phase::Schema, begun);
@@ -280,8 +313,8 @@ impl Migration {
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
-        run.claim.check().await?;
-        let audit = self.target.audit(&run.plan).await?;
+        self.again(async || run.claim.check().await).await?;
+        let audit = self.again(async || self.target.audit(&run.plan).await).await?;
         let backup = match backup {
             Some(backup) => Some(
                 backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??,
@@ -325,7 +358,8 @@ impl Migration {
             bytes: plan.source.bytes,
         });
         let name = &run.journal.header().run;
-        let done = if fresh { Vec::new() } else { self.target.checkpoints(plan, name).await? };
+        let checkpoints = async || self.target.checkpoints(plan, name).await;
+        let mut done = if fresh { Vec::new() } else { self.again(checkpoints).await? };
         self.same_rows(run, &done).await?;
         let streams = self.jobs();
         let copy = Arc::new(Copy {
@@ -336,9 +370,32 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
-            chunk_bytes: copy::chunk_bytes(self.settings.memory_limit_bytes, streams),
+            chunk_bytes: self
+                .settings
+                .chunk_bytes
+                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
         });
-        let seconds = copy.run(&done).await?;
+        let mut seconds = vec![0.0; plan.tables.len()];
+        for pass in 0.. {
+            let took = Arc::clone(&copy).run(&done).await?;
+            seconds.iter_mut().zip(took).for_each(|(sum, pass)| *sum += pass);
+            // A server that crashed meanwhile may have lost chunks that it had acknowledged, and their
+            // checkpoints with them: what counts is what it holds after a commit that reached its disk.
+            done = self.again(checkpoints).await?;
+            if copy::is_whole(plan, &done) {
+                break;
+            }
+            if pass == CRASHES_MAX {
+                return Err(Error::new(Kind::Exhausted, "copy rows")
+                    .store(self.target.label())
+                    .detail("the server crashed again and again, and lost rows each time")
+                    .hint("see the server's log; the run can be resumed"));
+            }
+            self.progress
+                .event(Event::Note { text: "the server lost rows in a crash: copying them again".into() });
+        }
+        // The lock went with its connection if the server was restarted.
+        self.again(async || run.claim.check().await).await?;
         run.clock.add(Phase::Copy, begun);
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
@@ -357,8 +414,8 @@ impl Migration {
                 budget_bytes: usize::MAX,
             };
             let batch = run.snapshot.read(request, rows).await?;
-            let same = batch.rows.len() as u64 == checkpoint.rows
-                && copy::digest_of(table, &batch.rows) == checkpoint.digest;
+            let same =
+                batch.rows.len() as u64 == checkpoint.rows && batch.rows.digest() == checkpoint.digest.0;
             if !same {
                 return Err(Error::new(Kind::Changed, "go on with the run")
                     .store(self.source.label())
@@ -381,7 +438,7 @@ impl Migration {
 
     async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
-        let reports = self.compare(&run.plan, &run.snapshot, parts, false).await?;
+        let reports = self.compare(&run.plan, &run.snapshot, run.content.clone(), parts, false).await?;
         run.clock.add(Phase::Verify, begun);
         Ok(reports)
     }
@@ -390,6 +447,7 @@ impl Migration {
         &self,
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
         parts: usize,
         repair: bool,
     ) -> Result<Vec<TableReport>> {
@@ -399,7 +457,25 @@ impl Migration {
             rows: plan.source.rows,
             bytes: plan.source.bytes,
         });
-        let verify = Verify {
+        let verify = self.verifier(plan, snapshot, content, parts, repair);
+        let mut reports = Vec::with_capacity(plan.tables.len());
+        for index in 0..plan.tables.len() {
+            reports.push(self.again(async || verify.table(index).await).await?);
+        }
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
+        Ok(reports)
+    }
+
+    fn verifier(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        parts: usize,
+        repair: bool,
+    ) -> Verify {
+        Verify {
             plan: Arc::clone(plan),
             snapshot: Arc::clone(snapshot),
             target: Arc::clone(&self.target),
@@ -407,14 +483,8 @@ impl Migration {
             shutdown: self.shutdown.clone(),
             parts,
             repair,
-        };
-        let mut reports = Vec::with_capacity(plan.tables.len());
-        for index in 0..plan.tables.len() {
-            reports.push(verify.table(index).await?);
+            content,
         }
-        self.progress
-            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
-        Ok(reports)
     }
 
     /// Compares every field of every row, any time again. The plan is the given one, or that of the
@@ -426,17 +496,10 @@ impl Migration {
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         let snapshot = self.source.snapshot().await?;
-        let plan = match given {
-            Some(plan) => plan,
-            None => match self.newest_plan()? {
-                Some(plan) => plan,
-                None => self.look(&snapshot).plan(&self.settings.plan).await?,
-            },
-        };
-        let plan = Arc::new(plan);
-        let mut tables = self.compare(&plan, &snapshot, self.jobs(), repair).await?;
+        let plan = self.plan_to_verify(&snapshot, given).await?;
+        let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, self.jobs(), false).await?;
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
@@ -444,6 +507,16 @@ impl Migration {
         report.seconds = started.elapsed().as_secs_f64();
         report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
         Ok(report)
+    }
+
+    async fn plan_to_verify(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<Arc<Plan>> {
+        Ok(Arc::new(match given {
+            Some(plan) => plan,
+            None => match self.newest_plan()? {
+                Some(plan) => plan,
+                None => self.look(snapshot).plan(&self.settings.plan).await?.0,
+            },
+        }))
     }
 
     fn newest_plan(&self) -> Result<Option<Plan>> {
@@ -488,7 +561,7 @@ impl Migration {
 
     async fn unchanged(&self, plan: &Plan) -> Result<()> {
         let snapshot = self.source.snapshot().await?;
-        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, self.jobs(), false).await?;
+        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None => Ok(()),
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")
@@ -525,8 +598,16 @@ impl Migration {
     /// A failed run: take back what it wrote, unless it was asked to stop or to keep.
     async fn failed(&self, run: &Run, error: Error) -> Result<Report> {
         let name = &run.journal.header().run;
+        // An error that the journal cannot take must not hide the one that it is about.
+        let record = |error: Error, state| match run.journal.reach(state, &error.to_string()) {
+            Ok(()) => error,
+            Err(lost) => {
+                let detail = format!("{}; nor could the journal be written: {}", error.why(), lost.why());
+                error.detail(detail)
+            }
+        };
         let keep = |error: Error, state| {
-            run.journal.reach(state, &error.to_string())?;
+            let error = record(error, state);
             let hint =
                 [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
             let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
@@ -536,12 +617,14 @@ impl Migration {
         if error.kind() == Kind::Interrupted {
             return keep(error, State::Interrupted);
         }
-        if run.journal.header().on_failure == OnFailure::Keep || error.kind() == Kind::Busy {
+        // A source that changed is a refusal to go on: what was copied before stays until it is rolled back.
+        let refused = matches!(error.kind(), Kind::Busy | Kind::Changed);
+        if run.journal.header().on_failure == OnFailure::Keep || refused {
             return keep(error, State::Failed);
         }
         match self.target.discard(&run.plan.options.schema, name).await {
             Ok(_) => {
-                run.journal.reach(State::RolledBack, &error.to_string())?;
+                let error = record(error, State::RolledBack);
                 self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });
                 Err(error)
             }
@@ -553,7 +636,10 @@ impl Migration {
     fn keep_report(&self, run: &Run, report: &Report) -> Result<()> {
         let json = serde_json::to_vec_pretty(report)
             .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
-        journal::write_whole(&run.journal.folder().join("report.json"), &json)
+        failpoint::hit("report-before");
+        journal::write_whole(&run.journal.folder().join("report.json"), &json)?;
+        failpoint::hit("report-after");
+        Ok(())
     }
 
     fn report(
@@ -565,11 +651,15 @@ impl Migration {
         backup: Option<BackupNote>,
         plan: &Plan,
     ) -> Report {
-        let mut reasons: Vec<String> = tables
-            .iter()
-            .filter(|table| table.verdict != Verdict::Same)
-            .map(|table| format!("{}: {} rows differ", table.source, table.differences_total))
-            .collect();
+        // What is unproven is said apart: it is no difference, and no proof either.
+        let why = |verdict| {
+            tables.iter().filter(move |table| table.verdict == verdict).map(|table| match &*table.reason {
+                "" => format!("{}: {} rows differ", table.source, table.differences_total),
+                reason => format!("{}: {reason}", table.source),
+            })
+        };
+        let unproven: Vec<String> = why(Verdict::Unproven).collect();
+        let mut reasons: Vec<String> = why(Verdict::Different).collect();
         let audit_rows = audit.iter().flat_map(|audit| audit.rows.iter());
         for (table, counted) in tables.iter().zip(audit_rows) {
             if table.target_rows != *counted {
@@ -580,6 +670,12 @@ impl Migration {
             }
         }
         reasons.extend(audit.iter().flat_map(|audit| audit.faults.iter().cloned()));
+        let verdict = match (reasons.is_empty(), unproven.is_empty()) {
+            (false, _) => Verdict::Different,
+            (true, false) => Verdict::Unproven,
+            (true, true) => Verdict::Same,
+        };
+        reasons.extend(unproven);
         Report {
             format: REPORT_FORMAT,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -589,7 +685,7 @@ impl Migration {
             finished_at: clock::now(),
             source: self.source.label(),
             target: self.target.label(),
-            verdict: if reasons.is_empty() { Verdict::Same } else { Verdict::Different },
+            verdict,
             reasons,
             sample: None,
             phases: run.map(|run| run.clock.times()).unwrap_or_default(),

@@ -30,6 +30,9 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// Resident bytes of the whole process.
     pub memory_limit_bytes: u64,
+    /// Bytes of a chunk; `None` follows from the memory limit. Tests make them small, so that little data is
+    /// many chunks.
+    pub chunk_bytes: Option<usize>,
 }
 
 impl Settings {
@@ -64,6 +67,7 @@ impl Default for Settings {
             on_failure: OnFailure::default(),
             jobs: None,
             memory_limit_bytes: MEMORY_BYTES_DEFAULT,
+            chunk_bytes: None,
         }
     }
 }

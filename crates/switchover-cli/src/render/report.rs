@@ -20,7 +20,13 @@ pub(crate) fn summary(report: &Report) -> String {
         out.push_str(&format!("  {}\n", shown(reason)));
     }
     if let Some(sample) = &report.sample {
-        out.push_str(&format!("  {} of {} rows were compared\n", count(sample.rows), count(sample.of)));
+        out.push_str(&format!(
+            "  {} of {} rows were compared (up to {} a table, seed {})\n",
+            count(sample.rows),
+            count(sample.of),
+            count(sample.rows_per_table),
+            sample.seed
+        ));
         // The bound is that of a clean sample; one with differences proves only that there are some.
         if report.verdict == Verdict::Same {
             let rate = sample.bad_rate_max * 100.0;

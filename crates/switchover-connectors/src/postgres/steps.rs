@@ -9,6 +9,7 @@ use super::quote::{ident, literal, qualified};
 use super::{ledger, quote};
 use switchover_core::Result;
 use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::failpoint;
 use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, LogicalType, Plan, TablePlan};
 
 /// Memory for one index's sort, per session: a million text keys fit, and it is a user's own setting.
@@ -185,7 +186,10 @@ pub(super) async fn build(
                 transaction.execute(&sql, &[&run, &name]).await?;
             }
         }
-        transaction.commit().await
+        failpoint::hit("build-before-commit");
+        transaction.commit().await?;
+        failpoint::hit("build-after-commit");
+        Ok(())
     };
     work.await.map_err(|error: tokio_postgres::Error| {
         let failed = super::error::classify(&error, &operation).store(label).because(error);

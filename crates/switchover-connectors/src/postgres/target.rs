@@ -6,7 +6,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
-use super::{audit, examine, inspect, ledger, reader, repair, steps, writer};
+use super::{audit, examine, fetch, inspect, ledger, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,13 +25,13 @@ pub struct PostgresTarget {
     config: PgConfig,
     dialect: PostgresDialect,
     /// The attempt that this process holds; see [`ledger`].
-    attempt: AtomicI64,
+    attempt: Arc<AtomicI64>,
 }
 
 impl PostgresTarget {
     /// The database of that configuration; nothing is opened yet.
     pub fn new(config: PgConfig) -> PostgresTarget {
-        PostgresTarget { config, dialect: PostgresDialect, attempt: AtomicI64::new(0) }
+        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default() }
     }
 
     /// The configuration.
@@ -67,7 +67,7 @@ impl Target for PostgresTarget {
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
-        Ok(Box::new(ledger::claim(self.open().await?, schema, run).await?))
+        Ok(Box::new(ledger::claim(&self.config, schema, run, Arc::clone(&self.attempt)).await?))
     }
 
     async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
@@ -82,7 +82,7 @@ impl Target for PostgresTarget {
     }
 
     async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
-        ledger::checkpoints(&self.open().await?, &plan.options.schema, run).await
+        ledger::checkpoints(&mut self.open().await?, &plan.options.schema, run).await
     }
 
     fn build_steps(&self, plan: &Plan) -> Vec<BuildStep> {
@@ -95,6 +95,10 @@ impl Target for PostgresTarget {
 
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
         reader::readers(&self.config, plan, table, parts).await
+    }
+
+    async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        fetch::rows(&mut self.open().await?, plan, table, keys).await
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {

@@ -7,6 +7,7 @@ pub mod error;
 mod examine;
 mod fetch;
 mod inspect;
+mod integrity;
 pub mod open;
 pub mod quote;
 mod read;

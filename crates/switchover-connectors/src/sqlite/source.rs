@@ -8,14 +8,14 @@ use super::config::SqliteConfig;
 use super::error::classify;
 use super::read::Encoding;
 use super::{backup, examine, fetch, inspect, open, read, rules};
-use crate::{disk, sidecar};
+use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{
-    BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
+    BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::schema::{Catalog, ForeignKey, Table};
@@ -53,7 +53,7 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || finished_or_new(&config, &directory, &name));
+        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name));
         let made =
             made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
@@ -71,20 +71,6 @@ impl Source for SqliteSource {
             vec![Finding::of_error("file", &error)]
         })
     }
-}
-
-/// A run that was killed after its backup finds it when it goes on. Without its note the file was
-/// never finished: the name is this run's alone, so it is made anew.
-fn finished_or_new(config: &SqliteConfig, directory: &Path, name: &str) -> Result<backup::BackupInfo> {
-    let path = sidecar::place(directory, name)?;
-    if path.exists() {
-        if sidecar::path_of(&path).exists() {
-            return backup::verify(&path);
-        }
-        std::fs::remove_file(&path)
-            .map_err(|cause| sidecar::io_error("remove the unfinished backup", &path, cause))?;
-    }
-    backup::create(config, directory, name, &mut |_| {})
 }
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
@@ -170,6 +156,11 @@ impl Snapshot for SqliteSnapshot {
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         let (path, encoding) = (self.path.clone(), self.encoding);
         self.call(move |connection| read::batch(connection, &path, encoding, &request, rows)).await
+    }
+
+    async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
+        let (path, table) = (self.path.clone(), table.clone());
+        self.call(move |connection| fetch::extent(connection, &path, &table).map(Some)).await
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
