@@ -5,7 +5,7 @@
 //! [`verify_sample`](Migration::verify_sample), [`rollback`](Migration::rollback),
 //! [`cleanup`](Migration::cleanup); [`doctor::examine`] looks at the stores before, and
 //! [`migration::status`] at the runs so far. Stores come in as the traits of
-//! [`core::connector`](switchover_core::connector): the engine names none. Nothing here prints; who
+//! [`switchover_core::connector`]: the engine names none. Nothing here prints; who
 //! wants to see what happens gives a [`Progress`](progress::Progress), and who wants to stop it holds a
 //! [`Shutdown`](shutdown::Shutdown).
 //!
