@@ -10,6 +10,7 @@ mod bench;
 mod chat;
 mod check;
 mod demo;
+mod majors;
 mod paths;
 mod pg;
 mod test;

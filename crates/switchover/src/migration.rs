@@ -321,12 +321,26 @@ impl Migration {
             ),
             None => None,
         };
-        let report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
         failpoint::hit("before-done");
-        let state = if report.verdict == Verdict::Same { State::Done } else { State::Different };
+        let state = self.settle(run, &mut report).await?;
         self.keep_report(run, &report)?;
-        run.journal.reach(state, "")?;
+        run.journal.reach(state, &report.reasons.join("; "))?;
         Ok(report)
+    }
+
+    /// The state that a verdict leads to. A copy that was found different is a failure like any other: it
+    /// is taken back unless it is to be kept; the report keeps what differed.
+    async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
+        match (report.verdict, run.journal.header().on_failure) {
+            (Verdict::Same, _) => Ok(State::Done),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
+                self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;
+                report.reasons.push("what the run wrote was taken back (--on-failure keep leaves it)".into());
+                Ok(State::RolledBack)
+            }
+        }
     }
 
     fn begin_backup(&self, run: &Run) -> Result<Option<tokio::task::JoinHandle<Result<BackupNote>>>> {
