@@ -668,6 +668,7 @@ impl Migration {
         // What is unproven is said apart: it is no difference, and no proof either.
         let why = |verdict| {
             tables.iter().filter(move |table| table.verdict == verdict).map(|table| match &*table.reason {
+                "" if table.differences_total == 1 => format!("{}: 1 row differs", table.source),
                 "" => format!("{}: {} rows differ", table.source, table.differences_total),
                 reason => format!("{}: {reason}", table.source),
             })
