@@ -5,6 +5,8 @@
 //! it reads rows as they lie. A fresh run and a resumed one are the same function: every phase asks
 //! the target what is there already.
 
+mod sample;
+
 use crate::copy::{self, Copy};
 use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
@@ -511,7 +513,25 @@ impl Migration {
             rows: plan.source.rows,
             bytes: plan.source.bytes,
         });
-        let verify = Verify {
+        let verify = self.verifier(plan, snapshot, content, parts, repair);
+        let mut reports = Vec::with_capacity(plan.tables.len());
+        for index in 0..plan.tables.len() {
+            reports.push(self.again(async || verify.table(index).await).await?);
+        }
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
+        Ok(reports)
+    }
+
+    fn verifier(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        parts: usize,
+        repair: bool,
+    ) -> Verify {
+        Verify {
             plan: Arc::clone(plan),
             snapshot: Arc::clone(snapshot),
             target: Arc::clone(&self.target),
@@ -520,14 +540,7 @@ impl Migration {
             parts,
             repair,
             content,
-        };
-        let mut reports = Vec::with_capacity(plan.tables.len());
-        for index in 0..plan.tables.len() {
-            reports.push(self.again(async || verify.table(index).await).await?);
         }
-        self.progress
-            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
-        Ok(reports)
     }
 
     /// Compares every field of every row, any time again. The plan is the given one, or that of the
@@ -539,14 +552,7 @@ impl Migration {
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         let snapshot = self.source.snapshot().await?;
-        let plan = match given {
-            Some(plan) => plan,
-            None => match self.newest_plan()? {
-                Some(plan) => plan,
-                None => self.look(&snapshot).plan(&self.settings.plan).await?.0,
-            },
-        };
-        let plan = Arc::new(plan);
+        let plan = self.plan_to_verify(&snapshot, given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
             tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
@@ -557,6 +563,16 @@ impl Migration {
         report.seconds = started.elapsed().as_secs_f64();
         report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
         Ok(report)
+    }
+
+    async fn plan_to_verify(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<Arc<Plan>> {
+        Ok(Arc::new(match given {
+            Some(plan) => plan,
+            None => match self.newest_plan()? {
+                Some(plan) => plan,
+                None => self.look(snapshot).plan(&self.settings.plan).await?.0,
+            },
+        }))
     }
 
     fn newest_plan(&self) -> Result<Option<Plan>> {
@@ -691,11 +707,16 @@ impl Migration {
         backup: Option<BackupNote>,
         plan: &Plan,
     ) -> Report {
-        let mut reasons: Vec<String> = tables
-            .iter()
-            .filter(|table| table.verdict != Verdict::Same)
-            .map(|table| format!("{}: {} rows differ", table.source, table.differences_total))
-            .collect();
+        // What is unproven is said apart: it is no difference, and no proof either.
+        let why = |verdict| {
+            tables.iter().filter(move |table| table.verdict == verdict).map(|table| match &*table.reason {
+                "" if table.differences_total == 1 => format!("{}: 1 row differs", table.source),
+                "" => format!("{}: {} rows differ", table.source, table.differences_total),
+                reason => format!("{}: {reason}", table.source),
+            })
+        };
+        let unproven: Vec<String> = why(Verdict::Unproven).collect();
+        let mut reasons: Vec<String> = why(Verdict::Different).collect();
         let audit_rows = audit.iter().flat_map(|audit| audit.rows.iter());
         for (table, counted) in tables.iter().zip(audit_rows) {
             if table.target_rows != *counted {
@@ -706,6 +727,12 @@ impl Migration {
             }
         }
         reasons.extend(audit.iter().flat_map(|audit| audit.faults.iter().cloned()));
+        let verdict = match (reasons.is_empty(), unproven.is_empty()) {
+            (false, _) => Verdict::Different,
+            (true, false) => Verdict::Unproven,
+            (true, true) => Verdict::Same,
+        };
+        reasons.extend(unproven);
         Report {
             format: REPORT_FORMAT,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -715,7 +742,7 @@ impl Migration {
             finished_at: clock::now(),
             source: self.source.label(),
             target: self.target.label(),
-            verdict: if reasons.is_empty() { Verdict::Same } else { Verdict::Different },
+            verdict,
             reasons,
             sample: None,
             phases: run.map(|run| run.clock.times()).unwrap_or_default(),

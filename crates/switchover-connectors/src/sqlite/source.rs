@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{
-    BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
+    BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::schema::{Catalog, ForeignKey, Table};
@@ -169,6 +169,11 @@ impl Snapshot for SqliteSnapshot {
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         let (path, encoding) = (self.path.clone(), self.encoding);
         self.call(move |connection| read::batch(connection, &path, encoding, &request, rows)).await
+    }
+
+    async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
+        let (path, table) = (self.path.clone(), table.clone());
+        self.call(move |connection| fetch::extent(connection, &path, &table).map(Some)).await
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
