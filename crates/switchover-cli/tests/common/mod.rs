@@ -210,7 +210,10 @@ impl Case {
     /// `migrate` with the case's stores.
     pub(crate) fn migrate(&self, arguments: &[&str]) -> Command {
         let mut command = self.program(&["migrate", "--from", "sqlite:app.db", "--policy", "quarantine"]);
-        command.args(["--progress", "json", "--to", &self.database.conninfo()]).args(arguments);
+        command.args(["--progress", "json"]).args(arguments);
+        if !arguments.contains(&"--to") {
+            command.args(["--to", &self.database.conninfo()]);
+        }
         command
     }
 

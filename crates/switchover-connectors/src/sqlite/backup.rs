@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use switchover_core::{Error, Kind, Result, failpoint};
 
 use super::config::SqliteConfig;
-use super::error::{classify, is_busy};
+use super::error::{classify, is_busy, primary_code};
 use super::open::{harden, open_read_only};
 use crate::sidecar::{self, Listed, Sidecar};
 
@@ -158,7 +158,7 @@ fn copy(source: &Connection, path: &Path, partial: &Path, progress: &mut dyn FnM
         )
         .map_err(here)?;
     let backup = Backup::new(source, &mut target).map_err(failed)?;
-    run_steps(&backup, path, progress)?;
+    run_steps(&backup, path, partial, progress)?;
     drop(backup);
     drop(target);
     if snapshot {
@@ -173,7 +173,12 @@ fn copy(source: &Connection, path: &Path, partial: &Path, progress: &mut dyn FnM
         .map_err(here)
 }
 
-fn run_steps(backup: &Backup<'_, '_>, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+fn run_steps(
+    backup: &Backup<'_, '_>,
+    path: &Path,
+    partial: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
     let operation = "copy the SQLite file";
     let (mut restarts, mut remaining_before, mut moved_at) = (0, i32::MAX, Instant::now());
     loop {
@@ -181,6 +186,10 @@ fn run_steps(backup: &Backup<'_, '_>, path: &Path, progress: &mut dyn FnMut(Prog
         let result = match backup.step(step) {
             // With extended result codes a lock may come as an error.
             Err(cause) if is_busy(&cause) => StepResult::Busy,
+            // Only the copy is written to: it is its disk that is full.
+            Err(cause) if primary_code(&cause) == Some(ffi::SQLITE_FULL) => {
+                return Err(classify(cause, operation, partial));
+            }
             other => other.map_err(|cause| classify(cause, operation, path))?,
         };
         let now = backup.progress();
