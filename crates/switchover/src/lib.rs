@@ -6,6 +6,7 @@ mod copy;
 mod evidence;
 pub mod journal;
 pub mod migration;
+mod orphans;
 pub mod progress;
 pub mod report;
 mod retry;

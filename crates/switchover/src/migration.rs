@@ -6,7 +6,7 @@
 //! the target what is there already.
 
 use crate::copy::{self, Copy};
-use crate::evidence::{Look, planned_table};
+use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase, Progress, Silent};
 use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, Verdict};
@@ -60,6 +60,7 @@ struct Run {
     journal: Journal,
     plan: Arc<Plan>,
     snapshot: Arc<dyn Snapshot>,
+    content: Option<Arc<Content>>,
     clock: Arc<Clock>,
     started: Instant,
     started_at: String,
@@ -119,7 +120,7 @@ impl Migration {
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.look(&snapshot).plan(&self.settings.plan).await
+        Ok(self.look(&snapshot).plan(&self.settings.plan).await?.0)
     }
 
     /// Checks a plan that was made earlier against the stores as they are now.
@@ -128,7 +129,7 @@ impl Migration {
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.look(&snapshot).recheck(plan).await
+        Ok(self.look(&snapshot).recheck(plan).await?.0)
     }
 
     /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
@@ -143,7 +144,7 @@ impl Migration {
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
-        let plan = match given {
+        let (plan, content) = match given {
             Some(plan) => self.look(&snapshot).recheck(plan).await?,
             None => self.look(&snapshot).plan(&self.settings.plan).await?,
         };
@@ -162,7 +163,16 @@ impl Migration {
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
         self.carry_out(
-            Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim },
+            Run {
+                journal,
+                plan: Arc::new(plan),
+                snapshot,
+                content: Some(Arc::new(content)),
+                clock,
+                started,
+                started_at,
+                claim,
+            },
             true,
         )
         .await
@@ -193,7 +203,11 @@ impl Migration {
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
         let clock = Arc::new(Clock::default());
-        self.carry_out(Run { journal, plan, snapshot, clock, started, started_at, claim }, false).await
+        self.carry_out(
+            Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
+            false,
+        )
+        .await
     }
 
     fn same_stores(&self, journal: &Journal) -> Result<()> {
@@ -354,8 +368,8 @@ impl Migration {
                 budget_bytes: usize::MAX,
             };
             let batch = run.snapshot.read(request, rows).await?;
-            let same = batch.rows.len() as u64 == checkpoint.rows
-                && copy::digest_of(table, &batch.rows) == checkpoint.digest;
+            let same =
+                batch.rows.len() as u64 == checkpoint.rows && batch.rows.digest() == checkpoint.digest.0;
             if !same {
                 return Err(Error::new(Kind::Changed, "go on with the run")
                     .store(self.source.label())
@@ -378,7 +392,7 @@ impl Migration {
 
     async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
-        let reports = self.compare(&run.plan, &run.snapshot, parts, false).await?;
+        let reports = self.compare(&run.plan, &run.snapshot, run.content.clone(), parts, false).await?;
         run.clock.add(Phase::Verify, begun);
         Ok(reports)
     }
@@ -387,6 +401,7 @@ impl Migration {
         &self,
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
         parts: usize,
         repair: bool,
     ) -> Result<Vec<TableReport>> {
@@ -404,6 +419,7 @@ impl Migration {
             shutdown: self.shutdown.clone(),
             parts,
             repair,
+            content,
         };
         let mut reports = Vec::with_capacity(plan.tables.len());
         for index in 0..plan.tables.len() {
@@ -427,13 +443,13 @@ impl Migration {
             Some(plan) => plan,
             None => match self.newest_plan()? {
                 Some(plan) => plan,
-                None => self.look(&snapshot).plan(&self.settings.plan).await?,
+                None => self.look(&snapshot).plan(&self.settings.plan).await?.0,
             },
         };
         let plan = Arc::new(plan);
-        let mut tables = self.compare(&plan, &snapshot, self.jobs(), repair).await?;
+        let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, self.jobs(), false).await?;
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
@@ -485,7 +501,7 @@ impl Migration {
 
     async fn unchanged(&self, plan: &Plan) -> Result<()> {
         let snapshot = self.source.snapshot().await?;
-        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, self.jobs(), false).await?;
+        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None => Ok(()),
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")

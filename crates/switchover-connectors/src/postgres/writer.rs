@@ -11,7 +11,7 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::copy_encode::{self, HEADER, TRAILER};
+use super::copy_encode::{self, Field, HEADER, TRAILER};
 use super::{ledger, quote};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -19,7 +19,6 @@ use futures_util::SinkExt;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use switchover_core::codec::Codec;
 use switchover_core::connector::{ChunkWrite, Writer, Written};
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
@@ -46,7 +45,7 @@ pub(super) struct PostgresWriter {
 struct Session {
     connection: Connection,
     checkpoint: Statement,
-    copies: HashMap<usize, (Statement, Vec<(usize, Codec)>)>,
+    copies: HashMap<usize, (Statement, Vec<Field>)>,
 }
 
 impl PostgresWriter {
@@ -195,12 +194,12 @@ async fn statement<'a>(
     session: &'a mut Session,
     plan: &Plan,
     table: usize,
-) -> Result<&'a (Statement, Vec<(usize, Codec)>)> {
+) -> Result<&'a (Statement, Vec<Field>)> {
     if !session.copies.contains_key(&table) {
         let plan_table = &plan.tables[table];
-        let copied: Vec<(usize, &switchover_core::plan::ColumnPlan)> =
-            plan_table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none()).collect();
-        let columns: Vec<String> = copied.iter().map(|(_, column)| quote::ident(&column.target)).collect();
+        let fields = copy_encode::fields(plan_table);
+        let columns: Vec<String> =
+            fields.iter().map(|field| quote::ident(&plan_table.columns[field.index].target)).collect();
         let sql = format!(
             "COPY {} ({}) FROM STDIN (FORMAT binary)",
             quote::qualified(&plan.options.schema, &plan_table.target),
@@ -210,7 +209,6 @@ async fn statement<'a>(
         let prepared = prepared.map_err(|error| {
             session.connection.classify(error, OPERATION).table(plan_table.source.clone())
         })?;
-        let fields = copied.iter().map(|(field, column)| (*field, column.codec.clone())).collect();
         session.copies.insert(table, (prepared, fields));
     }
     session.copies.get(&table).ok_or_else(|| Error::new(Kind::Internal, OPERATION))
@@ -254,7 +252,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 async fn send(
     sink: CopyInSink<Bytes>,
-    fields: &[(usize, Codec)],
+    fields: &[Field],
     plan: &Plan,
     chunk: &ChunkWrite<'_>,
     range: Range<usize>,

@@ -248,7 +248,7 @@ fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked
     Ok(BackupInfo { path, sidecar })
 }
 
-/// Runs `PRAGMA integrity_check` on a fresh read-only connection; returns the number of pages.
+/// Runs the checks of `PRAGMA integrity_check` (see `integrity`) on a fresh read-only connection; returns the number of pages.
 pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
     let operation = "check the copy's integrity";
     let failed = |cause| classify(cause, operation, path);
@@ -260,14 +260,11 @@ pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
     connection
         .execute_batch(&format!("PRAGMA cache_size = -{CHECK_CACHE_KIB}; PRAGMA cell_size_check = OFF"))
         .map_err(failed)?;
-    let mut statement =
-        connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_SHOWN_MAX})")).map_err(failed)?;
-    let problems: Vec<String> =
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
-    if problems != ["ok"] {
+    let problems = super::integrity::check(&connection, PROBLEMS_SHOWN_MAX).map_err(failed)?;
+    if !problems.is_empty() {
         return Err(Error::new(Kind::Corrupt, operation)
             .store(path.display().to_string())
-            .detail(format!("SQLite's integrity_check says: {}", problems.join("; ")))
+            .detail(format!("the integrity check says: {}", problems.join("; ")))
             .hint("the source most likely has the same damage: run PRAGMA integrity_check there; REINDEX mends an index, .recover rescues rows"));
     }
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;

@@ -6,6 +6,7 @@ pub mod ddl;
 pub mod error;
 mod fetch;
 mod inspect;
+mod integrity;
 pub mod open;
 pub mod quote;
 mod read;
