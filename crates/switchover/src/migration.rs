@@ -150,7 +150,8 @@ impl Migration {
         };
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
-            return Err(refused(first, plan.refusals.len()));
+            let error = refused(first, plan.refusals.len());
+            return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         let header = Header {
             run,
