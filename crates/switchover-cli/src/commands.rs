@@ -68,8 +68,8 @@ impl Context {
     }
 
     fn between(&self, from: &StoreRef, to: &StoreRef) -> Result<Migration> {
-        let target = registry::target(to, &self.resolved.environment)?;
-        Ok(Migration::new(registry::source(from)?, target)
+        let source = registry::source(from)?;
+        Ok(Migration::new(source, registry::target(to, &self.resolved.environment)?)
             .settings(self.resolved.settings.clone())
             .progress(Arc::new(self.screen.clone()))
             .shutdown(self.shutdown.clone()))

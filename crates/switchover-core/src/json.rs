@@ -88,14 +88,24 @@ fn string(value: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
 fn number(text: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let mut digits = Vec::new();
     let fits = crate::decimal::parse(text.as_bytes(), &mut digits)
-        && crate::decimal::parts(&digits).is_some_and(|parts| {
-            parts.integer_digits() <= NUMERIC_INTEGER_DIGITS_MAX && parts.scale() <= NUMERIC_SCALE_MAX
-        });
+        && crate::decimal::parts(&digits)
+            .is_some_and(|parts| parts.integer_digits() <= NUMERIC_INTEGER_DIGITS_MAX)
+        && written_scale(text).is_some_and(|scale| scale <= NUMERIC_SCALE_MAX);
     if !fits {
         return Err(Unfit(format!("the number {text} is outside the range of numeric")));
     }
     out.extend_from_slice(&digits);
     Ok(())
+}
+
+/// Digits behind the point as written: `numeric` keeps trailing zeros, and refuses too many of them.
+fn written_scale(text: &str) -> Option<u64> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i64);
+    Some(u64::try_from(fraction.checked_sub(exponent)?).unwrap_or(0))
 }
 
 struct Entries<'a>(Vec<(String, &'a RawValue)>);

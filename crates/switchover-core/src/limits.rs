@@ -20,6 +20,9 @@ pub const DIGEST_INLINE_BYTES: usize = 64 << 10;
 /// Differences and refusals that are listed one by one; the rest is counted.
 pub const LISTED_MAX: usize = 100;
 
+/// From this size a value gets memory and packets of its own, so that no buffer grows to twice its size.
+pub const LARGE_VALUE_BYTES: usize = 64 << 10;
+
 /// Buckets of a table's digest. 1,024 sums of 128 bits are 24 KiB a table, and one differing row in
 /// a million leaves a thousand candidates for the drill-down.
 pub const DIGEST_BUCKETS: usize = 1024;

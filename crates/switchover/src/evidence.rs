@@ -26,6 +26,9 @@ use switchover_core::{Error, Kind, Result};
 /// Bytes read at a time where rows are only looked at.
 const SCAN_BYTES: usize = 1 << 20;
 
+/// A batch of this size holds a row that is large by itself.
+const OVERSIZED_BYTES: usize = 4 * SCAN_BYTES;
+
 /// What reading needs to know of a table of the catalog.
 fn read_table(table: &Table) -> Arc<ReadTable> {
     Arc::new(ReadTable {
@@ -65,6 +68,13 @@ pub(crate) async fn scan(
             return Ok(());
         }
         let next = KeyRange { after: batch.last.clone(), upto: range.upto.clone() };
+        if batch.rows.bytes() > OVERSIZED_BYTES {
+            // A large row is looked at, and its memory given back, before the next is read.
+            observe(&batch.rows);
+            drop(std::mem::take(&mut batch.rows));
+            batch = request(next, spare.take().unwrap_or_default()).await?;
+            continue;
+        }
         let reading = tokio::spawn(request(next, spare.take().unwrap_or_default()));
         observe(&batch.rows);
         let following =
@@ -252,6 +262,7 @@ impl Look<'_> {
         }
         let state: TargetState = self.target.inspect(&plan.options.schema).await?;
         plan.refusals.clear();
+        plan.disk.target_free_bytes = state.free_bytes;
         for table in &mut plan.tables {
             let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
                 return Err(Error::new(Kind::Config, operation)

@@ -3,6 +3,7 @@
 mod build;
 mod clock;
 mod copy;
+pub mod doctor;
 mod evidence;
 pub mod journal;
 pub mod migration;

@@ -10,7 +10,7 @@ use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase, Progress, Silent};
 use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, Verdict};
-use crate::settings::{JOBS_MAX_DEFAULT, OnFailure, Settings};
+use crate::settings::{OnFailure, Settings};
 use crate::shutdown::Shutdown;
 use crate::verify::Verify;
 use crate::{build, clock, retry};
@@ -20,6 +20,7 @@ use std::time::Instant;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
 use switchover_core::failpoint;
+use switchover_core::finding::shown_bytes;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -101,8 +102,7 @@ impl Migration {
     }
 
     fn jobs(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.settings.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+        self.settings.streams()
     }
 
     /// Does again what failed for a while only.
@@ -120,7 +120,23 @@ impl Migration {
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        Ok(self.look(&snapshot).plan(&self.settings.plan).await?.0)
+        Ok(self.planned(&snapshot, None).await?.0)
+    }
+
+    /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
+    async fn planned(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<(Plan, Content)> {
+        let (mut plan, content) = match given {
+            Some(plan) => self.look(snapshot).recheck(plan).await?,
+            None => self.look(snapshot).plan(&self.settings.plan).await?,
+        };
+        if self.settings.backup {
+            plan.disk.backup_needed_bytes = plan.source.store.size_bytes;
+            plan.disk.backup_free_bytes = self.source.backup_room(&self.settings.backups());
+        } else {
+            plan.disk.backup_needed_bytes = 0;
+            plan.disk.backup_free_bytes = None;
+        }
+        Ok((plan, content))
     }
 
     /// Checks a plan that was made earlier against the stores as they are now.
@@ -129,7 +145,7 @@ impl Migration {
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        Ok(self.look(&snapshot).recheck(plan).await?.0)
+        Ok(self.planned(&snapshot, Some(plan)).await?.0)
     }
 
     /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
@@ -144,15 +160,13 @@ impl Migration {
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
-        let (plan, content) = match given {
-            Some(plan) => self.look(&snapshot).recheck(plan).await?,
-            None => self.look(&snapshot).plan(&self.settings.plan).await?,
-        };
+        let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
             let error = refused(first, plan.refusals.len());
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
+        self.check_room(&plan)?;
         let header = Header {
             run,
             started_at: started_at.clone(),
@@ -177,6 +191,36 @@ impl Migration {
             true,
         )
         .await
+    }
+
+    /// Before anything is written: a backup that fills the disk would hurt the application, whose file
+    /// may lie on the same one. What the target needs is an estimate, so it only warns.
+    fn check_room(&self, plan: &Plan) -> Result<()> {
+        let disk = &plan.disk;
+        match disk.backup_free_bytes {
+            Some(free) if free < disk.backup_needed_bytes => {
+                return Err(Error::new(Kind::Exhausted, "migrate")
+                    .store(self.settings.backups().display().to_string())
+                    .detail(format!(
+                        "the backup needs {}, and {} are free there",
+                        shown_bytes(disk.backup_needed_bytes),
+                        shown_bytes(free)
+                    ))
+                    .hint("free space there, name another folder with --state-dir, or use --no-backup"));
+            }
+            _ => {}
+        }
+        match disk.target_free_bytes {
+            Some(free) if free < disk.target_needed_bytes => self.progress.event(Event::Note {
+                text: format!(
+                    "the target will take about {}, and its disk has {} free",
+                    shown_bytes(disk.target_needed_bytes),
+                    shown_bytes(free)
+                ),
+            }),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Goes on with a run that was stopped: the one named, or the newest.
@@ -276,19 +320,33 @@ impl Migration {
             ),
             None => None,
         };
-        let report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
         failpoint::hit("before-done");
-        let state = if report.verdict == Verdict::Same { State::Done } else { State::Different };
+        let state = self.settle(run, &mut report).await?;
         self.keep_report(run, &report)?;
-        run.journal.reach(state, "")?;
+        run.journal.reach(state, &report.reasons.join("; "))?;
         Ok(report)
+    }
+
+    /// The state that a verdict leads to. A copy that was found different is a failure like any other: it
+    /// is taken back unless it is to be kept; the report keeps what differed.
+    async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
+        match (report.verdict, run.journal.header().on_failure) {
+            (Verdict::Same, _) => Ok(State::Done),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
+                self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;
+                report.reasons.push("what the run wrote was taken back (--on-failure keep leaves it)".into());
+                Ok(State::RolledBack)
+            }
+        }
     }
 
     fn begin_backup(&self, run: &Run) -> Result<Option<tokio::task::JoinHandle<Result<BackupNote>>>> {
         if !run.journal.header().backup {
             return Ok(None);
         }
-        let folder = self.settings.state_dir.join("backups");
+        let folder = self.settings.backups();
         journal::make_folder(&folder)?;
         let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
         let (clock, progress, bytes) =

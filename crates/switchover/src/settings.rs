@@ -35,6 +35,19 @@ pub struct Settings {
     pub chunk_bytes: Option<usize>,
 }
 
+impl Settings {
+    /// Streams into the target.
+    pub fn streams(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+    }
+
+    /// Where backups go.
+    pub fn backups(&self) -> PathBuf {
+        self.state_dir.join("backups")
+    }
+}
+
 /// Streams without `--jobs`: more only wait for the target's log in every measurement made.
 pub const JOBS_MAX_DEFAULT: usize = 4;
 

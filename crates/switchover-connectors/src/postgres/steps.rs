@@ -13,7 +13,7 @@ use switchover_core::failpoint;
 use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, LogicalType, Plan, TablePlan};
 
 /// Memory for one index's sort, per session: a million text keys fit, and it is a user's own setting.
-const MAINTENANCE_WORK_MEM: &str = "256MB";
+pub(super) const MAINTENANCE_WORK_MEM: &str = "256MB";
 
 fn column(column: &ColumnPlan) -> String {
     let mut sql = format!("{} {}", ident(&column.target), column.r#type);

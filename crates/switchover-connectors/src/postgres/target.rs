@@ -6,7 +6,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
-use super::{audit, inspect, ledger, reader, repair, steps, writer};
+use super::{audit, examine, inspect, ledger, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,6 +15,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Quarantined, Reader, Target, TargetState, Writer,
 };
+use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
 
@@ -59,6 +60,10 @@ impl Target for PostgresTarget {
 
     async fn inspect(&self, schema: &str) -> Result<TargetState> {
         inspect::state(&self.open().await?, schema).await
+    }
+
+    async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
+        examine::examine(&self.config, schema, needs).await
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {

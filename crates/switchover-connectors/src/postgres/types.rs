@@ -292,7 +292,12 @@ fn mixed(column: &Column, census: &ColumnCensus, classes: &[(&'static str, u64)]
         Affinity::Integer => &["integer"],
         Affinity::Real => &["real"],
         Affinity::Text => &["text"],
-        Affinity::Numeric => &["integer", "real"],
+        // NUMERIC is also the affinity of every name without a rule (JSON, UUID, DATE): only a name of
+        // numbers makes numbers the column's own.
+        Affinity::Numeric => match Interest::of_declared(&column.declared) {
+            Interest::Decimal | Interest::Boolean => &["integer", "real"],
+            Interest::Plain | Interest::Temporal | Interest::Uuid | Interest::Json => &[],
+        },
         Affinity::Blob => &[],
     };
     let at_home = classes.iter().find(|(class, _)| home.contains(class));
@@ -384,5 +389,7 @@ mod tests {
         check("JSON", &[Text(b"{}")], "jsonb");
         check("JSON", &[Text(b"{\"a\":1,\"a\":2}")], "text");
         check("STRING", &[], "text");
+        check("JSON", &[Int(7), Text(b"{}"), Text(b"[]")], "text");
+        check("NUMERIC", &[Int(7), Text(b"a"), Text(b"b")], "bigint");
     }
 }

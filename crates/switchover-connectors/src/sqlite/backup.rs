@@ -20,6 +20,7 @@ use switchover_core::{Error, Kind, Result, failpoint};
 use super::config::SqliteConfig;
 use super::error::{classify, is_busy, primary_code};
 use super::open::{harden, open_read_only};
+use crate::disk;
 use crate::sidecar::{self, Listed, Sidecar};
 
 /// `store` in the notes of these backups.
@@ -76,6 +77,7 @@ pub fn create(
 ) -> Result<BackupInfo> {
     let path = sidecar::place(directory, name)?;
     let source = open_read_only(config)?;
+    check_room(&source, config.path(), directory)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
     let outcome = copy(&source, config.path(), &partial, progress)
         .and_then(|()| {
@@ -128,6 +130,24 @@ pub fn verify(path: &Path) -> Result<BackupInfo> {
 /// The finished SQLite backups in `directory`, oldest first.
 pub fn list(directory: &Path) -> Result<Vec<Listed>> {
     sidecar::list(directory, STORE)
+}
+
+/// Refuses before the first byte is written, because a disk that fills up hurts the application too.
+fn check_room(source: &Connection, path: &Path, directory: &Path) -> Result<()> {
+    let number = |pragma: &str| -> Result<u64> {
+        let found: i64 = source
+            .query_row(pragma, [], |row| row.get(0))
+            .map_err(|cause| classify(cause, "measure the SQLite file", path))?;
+        Ok(u64::try_from(found).unwrap_or(0))
+    };
+    let needed = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+    match disk::free_bytes(directory) {
+        Some(free) if free < needed => Err(Error::new(Kind::Exhausted, "back the SQLite file up")
+            .store(directory.display().to_string())
+            .detail(format!("the backup needs {needed} bytes, and {free} are free there"))
+            .hint("free space there, or name another folder")),
+        _ => Ok(()),
+    }
 }
 
 struct Checked {

@@ -2,7 +2,7 @@
 
 use super::error::classify;
 use super::quote::{ident, qualified};
-use super::read::{Bound, Encoding, column, value_of};
+use super::read::{Bound, Encoding, column, placeholder, value_of};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::path::Path;
@@ -25,8 +25,10 @@ pub(super) fn row(
     let condition = match &table.locator {
         Locator::RowId(name) => format!("{name} = ?1"),
         Locator::Key(names) => {
-            let terms: Vec<String> = (names.iter().zip(1..))
-                .map(|(name, n)| format!("{} COLLATE BINARY = ?{n}", ident(name)))
+            let terms: Vec<String> = (names.iter().zip(locator).zip(1..))
+                .map(|((name, cell), n)| {
+                    format!("{} COLLATE BINARY = {}", ident(name), placeholder(n, cell, encoding))
+                })
                 .collect();
             terms.join(" AND ")
         }
@@ -36,7 +38,7 @@ pub(super) fn row(
     let fail = |error| classify(error, "read a row of the source", path).table(table.name.clone());
     let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
     statement
-        .query_row(params_from_iter(locator.iter().map(Bound)), |row| {
+        .query_row(params_from_iter(locator.iter().map(|cell| Bound(cell, encoding))), |row| {
             let step = if encoding.is_wide() { 2 } else { 1 };
             (0..table.columns.len())
                 .map(|at| {

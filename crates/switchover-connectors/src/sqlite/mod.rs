@@ -4,6 +4,7 @@ pub mod backup;
 pub mod config;
 pub mod ddl;
 pub mod error;
+mod examine;
 mod fetch;
 mod inspect;
 mod integrity;

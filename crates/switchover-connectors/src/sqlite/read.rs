@@ -14,12 +14,15 @@ use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
-/// A locator's cell as a parameter.
-pub(super) struct Bound<'a>(pub(super) &'a OwnedValue);
+/// A locator's cell as a parameter, to stand where [`placeholder`] says.
+pub(super) struct Bound<'a>(pub(super) &'a OwnedValue, pub(super) Encoding);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self.0.borrow() {
+            Value::Text(t) if self.1.is_wide() => {
+                return Ok(ToSqlOutput::Owned(rusqlite::types::Value::Blob(self.1.stored(t))));
+            }
             Value::Int(i) => ValueRef::Integer(i),
             Value::Float(f) => ValueRef::Real(f),
             Value::Text(t) => ValueRef::Text(t),
@@ -27,6 +30,18 @@ impl ToSql for Bound<'_> {
             // Locators come from this module, which makes no other kinds.
             _ => ValueRef::Null,
         }))
+    }
+}
+
+/// Where a locator's cell stands in a statement. In a UTF-16 database text goes in as the bytes that lie
+/// in the file: SQLite's own conversion would make another key of one with an unpaired surrogate, and the
+/// rows behind it would be passed over.
+pub(super) fn placeholder(number: usize, value: &OwnedValue, encoding: Encoding) -> String {
+    match value {
+        OwnedValue::Text(_) | OwnedValue::TextBytes(_) if encoding.is_wide() => {
+            format!("CAST(?{number} AS TEXT)")
+        }
+        _ => format!("?{number}"),
     }
 }
 
@@ -58,14 +73,15 @@ fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
         }
     };
     let mut sql = format!("SELECT {}, {} FROM {table}", key.join(", "), columns.join(", "));
-    let width = order.len();
-    let tuple = |from: usize| (from..from + width).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    let tuple = |from: usize, cells: &[OwnedValue]| {
+        (from..).zip(cells).map(|(n, cell)| placeholder(n, cell, encoding)).collect::<Vec<_>>().join(", ")
+    };
     let mut parameter = 1;
     let mut word = " WHERE ";
     for (bound, operator) in [(&request.range.after, ">"), (&request.range.upto, "<=")] {
-        if bound.is_some() {
-            sql.push_str(&format!("{word}({}) {operator} ({})", order.join(", "), tuple(parameter)));
-            parameter += width;
+        if let Some(cells) = bound {
+            sql.push_str(&format!("{word}({}) {operator} ({})", order.join(", "), tuple(parameter, cells)));
+            parameter += cells.len();
             word = " AND ";
         }
     }
@@ -90,7 +106,7 @@ pub(super) fn batch(
         return ordinal(&mut statement, encoding, request, rows).map_err(fail);
     }
     let bounds = [&request.range.after, &request.range.upto];
-    let parameters = bounds.into_iter().flatten().flatten().map(Bound);
+    let parameters = bounds.into_iter().flatten().flatten().map(|cell| Bound(cell, encoding));
     let mut found = statement.query(params_from_iter(parameters)).map_err(fail)?;
     let key_cells = match &request.table.locator {
         Locator::Key(names) if encoding.is_wide() => names.len() * 2,
@@ -207,6 +223,31 @@ impl Encoding {
     /// Whether text has to be read through a cast.
     pub(super) fn is_wide(self) -> bool {
         self != Encoding::Utf8
+    }
+
+    /// WTF-8 to stored text: the way back of [`Encoding::wtf8`].
+    pub(super) fn stored(self, wtf8: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(wtf8.len() * 2);
+        let mut unit = |unit: u16| {
+            out.extend(if self == Encoding::Utf16Be { unit.to_be_bytes() } else { unit.to_le_bytes() });
+        };
+        let mut rest = wtf8;
+        while !rest.is_empty() {
+            let valid = match std::str::from_utf8(rest) {
+                Ok(valid) => valid,
+                Err(error) => std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
+            };
+            valid.encode_utf16().for_each(&mut unit);
+            rest = &rest[valid.len()..];
+            // What is not valid in WTF-8 of a UTF-16 text is an unpaired surrogate, in three bytes.
+            if let [a, b, c, after @ ..] = rest {
+                unit(u16::from(*a & 0x0f) << 12 | u16::from(*b & 0x3f) << 6 | u16::from(*c & 0x3f));
+                rest = after;
+            } else {
+                rest = &[];
+            }
+        }
+        out
     }
 
     /// Stored text to WTF-8: UTF-8 in which an unpaired surrogate stays what it is.

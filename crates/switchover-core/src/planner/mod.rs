@@ -8,13 +8,15 @@ mod constraints;
 pub mod layout;
 
 use crate::census::TableCensus;
+use crate::codec::Codec;
 use crate::connector::{Dialect, Offenders, ScopeColumn, TargetState};
+use crate::expr::Expr;
 use crate::names::{self, Naming};
 use crate::plan::{
     ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy,
     Refusal, TablePlan, ViewPlan,
 };
-use crate::schema::{Catalog, Column, Table};
+use crate::schema::{Catalog, Column, Index, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that the project keeps for itself on a target.
@@ -182,7 +184,13 @@ fn table_plan(
     let mut columns = Vec::with_capacity(table.columns.len());
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
         let census = census.columns.get(at).cloned().unwrap_or_default();
-        let choice = dialect.choose(column, &census);
+        let mut choice = dialect.choose(column, &census);
+        if choice.r#type == LogicalType::Jsonb && is_unique(table, column) {
+            // Two texts of one value are two keys, and JSON by value holds them for one.
+            choice.r#type = LogicalType::Text;
+            choice.codec = Codec::Text { chars_max: None };
+            choice.why = "declared JSON, but unique as text".into();
+        }
         if column.collation != "BINARY" {
             let name = format!("{}.{}", table.name, column.name);
             let why = format!(
@@ -239,6 +247,17 @@ fn table_plan(
         foreign_keys: Vec::new(),
         checks: Vec::new(),
     }
+}
+
+/// Whether equal values of the column can make two rows equal for a constraint of the table.
+fn is_unique(table: &Table, column: &Column) -> bool {
+    let named = |name: &String| name.eq_ignore_ascii_case(&column.name);
+    let by_index = |index: &Index| {
+        index.unique && index.parts.iter().any(|part| matches!(&part.expr, Expr::Column(name) if named(name)))
+    };
+    table.primary_key.iter().flat_map(|key| &key.columns).any(named)
+        || table.uniques.iter().flat_map(|unique| &unique.columns).any(|(name, _)| named(name))
+        || table.indexes.iter().any(by_index)
 }
 
 /// An assigned key goes on from the larger of its maximum and what the source last gave out.
@@ -312,7 +331,7 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             r#type: plan.r#type,
             collation: column.collation.clone(),
             affinity: column.affinity,
-            exact: !matches!(plan.codec, crate::codec::Codec::BoolText { .. }),
+            exact: !matches!(plan.codec, Codec::BoolText { .. }),
         })
         .collect()
 }

@@ -1,0 +1,269 @@
+//! One way to try a hazard: a SQLite source, a fresh PostgreSQL database, a migration through the
+//! library, and a look at the outcome that shares no code with the verification.
+//!
+//! [`check`] takes the source's SQL; [`Case::moves`], [`Case::quarantines`] and [`Case::refuses`] say
+//! what must come of it. The target is read through `psql`, the source through its own connection.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its own part")]
+
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::sync::Arc;
+use switchover::Migration;
+use switchover::report::{Report, Verdict};
+use switchover::settings::Settings;
+use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::postgres::target::PostgresTarget;
+use switchover_connectors::sqlite::config::SqliteConfig;
+use switchover_connectors::sqlite::source::SqliteSource;
+use switchover_core::names::Naming;
+use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
+use switchover_core::value::OwnedValue;
+use switchover_core::{Kind, Result};
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// A source and a target of their own.
+pub struct Case {
+    folder: TempDir,
+    path: PathBuf,
+    pub database: Database,
+    pub options: PlanOptions,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// An entry of the quarantine: table, locator, column, value, whether the whole row is out.
+pub type Entry = (String, Vec<OwnedValue>, String, OwnedValue, bool);
+
+/// A source made by SQL.
+pub fn check(sql: &str) -> Case {
+    check_with(|source| source.execute_batch(sql).unwrap())
+}
+
+/// A source made by a closure, for values that SQL cannot write.
+pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source.db");
+    let case = Case {
+        database: Cluster::shared().unwrap().fresh_database("hazard").unwrap(),
+        options: PlanOptions { schema: "public".into(), ..Settings::default().plan },
+        runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        folder,
+        path,
+    };
+    let source = Connection::open(&case.path).unwrap();
+    source.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").unwrap();
+    fill(&source);
+    drop(source);
+    case
+}
+
+impl Case {
+    /// Values that do not fit go to quarantine.
+    #[must_use]
+    pub fn quarantine(mut self) -> Case {
+        self.options.policy = Policy::Quarantine;
+        self
+    }
+
+    /// Names become snake case.
+    #[must_use]
+    pub fn snake(mut self) -> Case {
+        self.options.names = Naming::Snake;
+        self
+    }
+
+    /// Changes the options.
+    #[must_use]
+    pub fn options(mut self, change: impl FnOnce(&mut PlanOptions)) -> Case {
+        change(&mut self.options);
+        self
+    }
+
+    fn migration(&self) -> Migration {
+        let source =
+            SqliteSource::new(SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap());
+        let target = PostgresTarget::new(PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap());
+        Migration::new(Arc::new(source), Arc::new(target)).settings(Settings {
+            plan: self.options.clone(),
+            state_dir: self.folder.path().join("state"),
+            backup: false,
+            jobs: Some(2),
+            ..Settings::default()
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> Plan {
+        self.runtime.block_on(self.migration().plan()).unwrap()
+    }
+
+    /// Migrates.
+    pub fn migrate(&self) -> Result<Report> {
+        self.runtime.block_on(self.migration().migrate(None))
+    }
+
+    /// Migrates by a plan that was made before.
+    pub fn migrate_by(&self, plan: Plan) -> Result<Report> {
+        self.runtime.block_on(self.migration().migrate(Some(plan)))
+    }
+
+    /// Compares again.
+    pub fn verify(&self, repair: bool) -> Result<Report> {
+        self.runtime.block_on(self.migration().verify(None, repair))
+    }
+
+    /// A connection of the test's own to the source.
+    pub fn source(&self) -> Connection {
+        Connection::open(&self.path).unwrap()
+    }
+
+    /// Migrates, with nothing in quarantine.
+    pub fn moves(self) -> Moved {
+        let moved = self.quarantines();
+        assert_eq!(moved.entries(), []);
+        moved
+    }
+
+    /// Migrates, and the verdict is "same".
+    pub fn quarantines(self) -> Moved {
+        let report = self.migrate().unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(report.verdict, Verdict::Same, "{:?} {:?}", report.reasons, report.tables);
+        Moved { case: self, report }
+    }
+
+    /// Refuses with these reasons (table, key, column, part of the reason), all of them, in this order, by
+    /// the plan and by the migration; nothing is written.
+    pub fn refuses(self, expected: &[(&str, &str, &str, &str)]) -> Case {
+        let plan = self.plan();
+        let found: Vec<String> = (plan.refusals.iter())
+            .map(|refusal| {
+                assert!(!refusal.hint.is_empty());
+                format!("{}|{}|{}|{}", refusal.table, refusal.key, refusal.column, refusal.why)
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, (table, key, column, why)) in found.iter().zip(expected) {
+            let place = format!("{table}|{key}|{column}|");
+            assert!(found.starts_with(&place) && found.contains(why), "{found} is not {place}{why}");
+        }
+        let error = self.migrate().expect_err("it must refuse");
+        assert_eq!(error.kind(), Kind::Refused, "{error:?}");
+        let (table, key, column, why) = expected[0];
+        let subject = error.subject();
+        assert_eq!((&*subject.table, &*subject.key, &*subject.column), (table, key, column), "{error:?}");
+        assert!(error.why().contains(why), "{error:?}");
+        let objects = self.database.psql(
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+             WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
+        );
+        assert_eq!(objects.unwrap(), "0", "the target is as it was");
+        self
+    }
+}
+
+/// A migration that is done and verified.
+pub struct Moved {
+    pub case: Case,
+    pub report: Report,
+}
+
+impl Moved {
+    /// The types of a table's columns, in order.
+    #[track_caller]
+    pub fn types(&self, table: &str, expected: &str) -> &Moved {
+        let query = format!(
+            "SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+             FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0",
+            table.replace('\'', "''")
+        );
+        assert_eq!(self.text(&query), expected);
+        self
+    }
+
+    /// What a query gives: cells parted by `|`, rows by line breaks, NULL as `NULL`.
+    #[track_caller]
+    pub fn shows(&self, query: &str, expected: &str) -> &Moved {
+        assert_eq!(self.text(query), expected, "{query}");
+        self
+    }
+
+    #[track_caller]
+    fn text(&self, query: &str) -> String {
+        let rows = self.case.database.rows(query).unwrap_or_else(|error| panic!("{error}"));
+        let line = |row: &Vec<Option<String>>| {
+            let cells: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect();
+            cells.join("|")
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the target refuses, by part of its message.
+    #[track_caller]
+    pub fn rejects(&self, statement: &str, message: &str) -> &Moved {
+        let error = self.case.database.psql(statement).expect_err(statement).to_string();
+        assert!(error.contains(message), "{error}");
+        self
+    }
+
+    /// Runs statements on the target.
+    #[track_caller]
+    pub fn runs(&self, script: &str) -> &Moved {
+        self.case.database.psql(script).unwrap_or_else(|error| panic!("{error}"));
+        self
+    }
+
+    /// The quarantine, read and parsed without the tool.
+    pub fn entries(&self) -> Vec<Entry> {
+        let query = "SELECT table_name, locator, column_name, value, whole_row FROM _switchover_quarantine
+            ORDER BY table_name, locator, column_name COLLATE \"C\"";
+        let rows = self.case.database.rows(query).unwrap();
+        let parse = |row: Vec<Option<String>>| {
+            let mut cells = row.into_iter().map(Option::unwrap);
+            let mut next = || cells.next().unwrap();
+            (
+                next(),
+                serde_json::from_str(&next()).unwrap(),
+                next(),
+                serde_json::from_str(&next()).unwrap(),
+                next() == "t",
+            )
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    /// The quarantine holds exactly these.
+    #[track_caller]
+    pub fn holds(&self, expected: &[(&str, i64, &str, OwnedValue, bool)]) -> &Moved {
+        let expected: Vec<Entry> = (expected.iter().cloned())
+            .map(|(table, key, column, value, whole)| {
+                (table.into(), vec![OwnedValue::Int(key)], column.into(), value, whole)
+            })
+            .collect();
+        assert_eq!(self.entries(), expected);
+        self
+    }
+
+    /// What became of an object; its name by its beginning.
+    #[track_caller]
+    pub fn fate(&self, kind: &str, name: &str, fate: Fate, why: &str) -> &Moved {
+        let found = self.report.outcomes.iter().find(|outcome| {
+            outcome.kind == kind
+                && outcome.name.starts_with(name)
+                && outcome.fate == fate
+                && outcome.why.contains(why)
+        });
+        assert!(found.is_some(), "no {kind} {name} {fate:?} {why}: {:#?}", self.report.outcomes);
+        self
+    }
+}
+
+/// Text for a quarantine's entry.
+pub fn text(text: &str) -> OwnedValue {
+    OwnedValue::Text(text.into())
+}
+
+/// A real for a quarantine's entry.
+pub fn real(value: f64) -> OwnedValue {
+    OwnedValue::FloatBits(value.to_bits())
+}
