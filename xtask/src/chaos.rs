@@ -35,9 +35,12 @@ pub(crate) fn run(args: &Args) -> Result {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
+    // A copy, so that a build meanwhile changes nothing.
+    let binary = folder.join("switchover");
+    std::fs::copy(paths::target().join("debug/switchover"), &binary)?;
     let cluster = Cluster::builder().start()?;
     let options = Options {
-        binary: paths::target().join("debug/switchover"),
+        binary,
         seed,
         kills_max: u64::MAX,
         time_max: Duration::from_secs(args.minutes * 60),
