@@ -192,7 +192,7 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
-        let run = run_id(&started_at);
+        let run = run_id();
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
@@ -203,7 +203,8 @@ impl Migration {
         let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
-            return Err(refused(first, plan.refusals.len()));
+            let error = refused(first, plan.refusals.len());
+            return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
         let header = Header {
@@ -781,9 +782,9 @@ fn refused(first: &Refusal, count: usize) -> Error {
     error
 }
 
-/// A run's identity: its time, so that runs sort, and a few random digits, so that two never meet.
-fn run_id(started_at: &str) -> String {
-    let time: String = started_at.chars().filter(char::is_ascii_alphanumeric).collect();
+/// A run's identity: its time, so that runs sort (two may begin within a second, as a killed one and the next),
+/// and a few random digits, so that two never meet.
+fn run_id() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", time.trim_end_matches('Z').to_ascii_lowercase(), &random[..6])
+    format!("{}-{}", clock::stamp(), &random[..6])
 }
