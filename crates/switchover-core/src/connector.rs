@@ -192,6 +192,8 @@ pub trait Dialect: Send + Sync {
     fn identifier_bytes_max(&self) -> usize;
     /// Columns of the widest table.
     fn columns_max(&self) -> usize;
+    /// Whether every table has a column of that name, so that no other may have it.
+    fn is_system_column(&self, name: &str) -> bool;
     /// The type and codec of a column, from its declaration and what it holds.
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice;
     /// A default.

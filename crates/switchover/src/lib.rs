@@ -4,6 +4,7 @@ mod build;
 mod clock;
 mod copy;
 mod evidence;
+mod exceptions;
 pub mod journal;
 pub mod migration;
 pub mod progress;

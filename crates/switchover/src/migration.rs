@@ -20,6 +20,7 @@ use std::time::Instant;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
 use switchover_core::failpoint;
+use switchover_core::judge::Judge;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -292,6 +293,7 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
+            judges: plan.tables.iter().map(Judge::new).collect(),
             chunk_bytes: copy::chunk_bytes(self.settings.memory_limit_bytes, streams),
         });
         let seconds = copy.run(&done).await?;

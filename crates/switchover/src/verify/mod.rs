@@ -18,7 +18,7 @@ use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Quarantined, Reader, Snapshot, Target};
 use switchover_core::digest::{Hex, RowDigester, Side, TableDigest};
-use switchover_core::judge;
+use switchover_core::judge::{self, Judge};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
@@ -60,7 +60,7 @@ pub(crate) struct SourceSide<'a> {
     table: &'a TablePlan,
     digester: RowDigester,
     scratch: Vec<u8>,
-    judged: bool,
+    judge: Option<Judge>,
 }
 
 impl<'a> SourceSide<'a> {
@@ -69,7 +69,7 @@ impl<'a> SourceSide<'a> {
             table,
             digester: digester(table, Side::Source),
             scratch: Vec::new(),
-            judged: table.has_exceptions(),
+            judge: table.has_exceptions().then(|| Judge::new(table)),
         }
     }
 
@@ -79,10 +79,8 @@ impl<'a> SourceSide<'a> {
         row: Row<'_>,
         mut out: impl FnMut(usize, bool),
     ) -> Option<switchover_core::digest::RowDigest> {
-        if !self.judged {
-            return Some(self.digester.digest(row, |_| false));
-        }
-        match judge::row(row, &self.table.columns, &mut self.scratch) {
+        let Some(judge) = &self.judge else { return Some(self.digester.digest(row, |_| false)) };
+        match judge.row(row, &self.table.columns, &mut self.scratch) {
             judge::Fate::Clean => Some(self.digester.digest(row, |_| false)),
             judge::Fate::CellsOut(cells) => {
                 cells.iter().for_each(|(field, _)| out(*field, false));
