@@ -41,6 +41,8 @@ impl Context {
         global.add_to(&mut flags);
         let request = Request { flags, config: global.config.clone(), plan, verbosity: global.verbose };
         let resolved = resolve(request, Environment::of_process()?)?;
+        #[cfg(feature = "failpoints")]
+        let resolved = small_chunks(resolved);
         let screen = Screen::new(resolved.progress);
         *early = screen.clone();
         logging::begin(&resolved, &screen)?;
@@ -66,8 +68,8 @@ impl Context {
     }
 
     fn between(&self, from: &StoreRef, to: &StoreRef) -> Result<Migration> {
-        let target = registry::target(to, &self.resolved.environment)?;
-        Ok(Migration::new(registry::source(from)?, target)
+        let source = registry::source(from)?;
+        Ok(Migration::new(source, registry::target(to, &self.resolved.environment)?)
             .settings(self.resolved.settings.clone())
             .progress(Arc::new(self.screen.clone()))
             .shutdown(self.shutdown.clone()))
@@ -82,6 +84,14 @@ impl Context {
         }
         Ok(report::exit_code(report.verdict))
     }
+}
+
+/// Lets the tests have many chunks of little data.
+#[cfg(feature = "failpoints")]
+fn small_chunks(mut resolved: Resolved) -> Resolved {
+    let bytes = std::env::var("SWITCHOVER_TEST_CHUNK_BYTES").ok().and_then(|text| text.parse().ok());
+    resolved.settings.chunk_bytes = bytes;
+    resolved
 }
 
 /// Carries out a verb; the number is the exit code. `screen` becomes the one that was configured.

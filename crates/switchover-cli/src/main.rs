@@ -27,6 +27,9 @@ const WORKERS: usize = 2;
 const BLOCKING_MAX: usize = 16;
 
 fn main() -> ExitCode {
+    // Places to be killed at are read from FAILPOINTS once, before any of them is reached.
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

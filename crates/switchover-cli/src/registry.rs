@@ -3,6 +3,8 @@
 //! Invariants: a scheme that is not known is an error with the nearest known one, before anything is
 //! opened. Absent on purpose: what a URL's parts mean, which is the connector's own configuration.
 
+pub(crate) mod archive;
+
 use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;
 use switchover_connectors::postgres::config::PgConfig;

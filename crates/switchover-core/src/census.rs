@@ -130,6 +130,23 @@ impl ColumnCensus {
             .map(|(form, _)| form)
     }
 
+    /// Takes over what a digester met in this column.
+    pub fn note_json(&mut self, tally: &crate::digest::JsonTally) {
+        self.json_fit = tally.fit;
+        self.json_unfit.clone_from(&tally.unfit);
+    }
+
+    /// The codec that the values of a column of this interest most likely get.
+    pub fn predicted(interest: Interest) -> crate::codec::Codec {
+        match interest {
+            Interest::Json => crate::codec::Codec::Json,
+            Interest::Decimal => crate::codec::Codec::Decimal { limits: None },
+            Interest::Plain | Interest::Boolean | Interest::Temporal | Interest::Uuid => {
+                crate::codec::Codec::Int
+            }
+        }
+    }
+
     #[inline]
     fn observe(&mut self, value: Value<'_>, interest: Interest, scratch: &mut Vec<u8>) {
         match value {
@@ -156,7 +173,7 @@ impl ColumnCensus {
                     }
                 }
             }
-            Value::Text(text) => self.observe_text(text, interest, scratch),
+            Value::Text(text) => self.observe_text(text, interest),
             Value::Bytes(bytes) => {
                 self.blobs += 1;
                 let length = bytes.len() as u64;
@@ -183,7 +200,7 @@ impl ColumnCensus {
     }
 
     #[inline]
-    fn observe_text(&mut self, text: &[u8], interest: Interest, scratch: &mut Vec<u8>) {
+    fn observe_text(&mut self, text: &[u8], interest: Interest) {
         self.texts += 1;
         let bytes = text.len() as u64;
         self.text_bytes_max = self.text_bytes_max.max(bytes);
@@ -219,15 +236,8 @@ impl ColumnCensus {
                     self.dates += 1;
                 }
             }
-            Interest::Json => {
-                scratch.clear();
-                match crate::json::canonical(text, scratch) {
-                    Ok(()) => self.json_fit += 1,
-                    Err(unfit) => {
-                        self.json_unfit.get_or_insert(unfit.0);
-                    }
-                }
-            }
+            // The digest has to read JSON anyway, so it tells: see `ColumnCensus::note_json`.
+            Interest::Json => {}
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Checkpoint {
     pub rows: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// The sum of their source-side digests.
+    /// The digest of the source's rows as they were read (`Rows::digest`).
     pub digest: Hex,
 }
 

@@ -173,6 +173,30 @@ impl Codec {
         }
     }
 
+    /// As [`Codec::encode`], for a column of which the census proved that every value fits: what the
+    /// census saw is not looked at again. Should it no longer be true, the target refuses the value
+    /// or the verification finds it; nothing is stored in another form than the source has.
+    #[inline]
+    pub fn encode_proven<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Unfit> {
+        match (self, value) {
+            (Codec::Text { .. }, Value::Text(_)) => Ok(value),
+            (Codec::Json, Value::Text(text)) => Ok(Value::Json(text)),
+            _ => self.encode(value, scratch),
+        }
+    }
+
+    /// Whether two codecs give the source's cells the same canonical bytes, given what the cells are.
+    pub fn same_canonical(&self, other: &Codec, census: &crate::census::ColumnCensus) -> bool {
+        let kind = |codec: &Codec| match codec {
+            Codec::Json => 1,
+            Codec::Decimal { .. } => 2,
+            // Reals alone are the same bytes by value as they are.
+            Codec::Float if census.integers > 0 => 3,
+            _ => 0,
+        };
+        kind(self) == kind(other)
+    }
+
     /// What the column holds, as messages say it.
     pub fn expects(&self) -> &'static str {
         match self {
@@ -189,20 +213,22 @@ impl Codec {
         }
     }
 
-    /// Appends what the source's cell says, in canonical bytes.
+    /// Appends what the source's cell says, in canonical bytes. A JSON text that does not survive by
+    /// value is appended as the text that it is, and the reason given.
     #[inline]
-    pub fn canonical_source(&self, value: Value<'_>, out: &mut Vec<u8>) {
+    pub fn canonical_source(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
         match (self, value) {
+            (Codec::Json, Value::Text(text)) => return json_cell(text, out),
             (_, Value::Null) => out.push(tag::NULL),
             (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => float(i as f64, out),
             (Codec::Decimal { .. }, Value::Int(_) | Value::Float(_)) => decimal_cell(value, out),
-            (Codec::Json, Value::Text(text)) => json_cell(text, out),
             (_, Value::Int(i)) => int(i, out),
             (_, Value::Float(f)) => float(f, out),
             (_, Value::Text(text)) => bytes(tag::TEXT, text, out),
             (_, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
             (_, other) => foreign(other, out),
         }
+        Ok(())
     }
 
     /// Appends what the target's cell says about the source's, in canonical bytes: the way back.
@@ -231,7 +257,8 @@ impl Codec {
                 datetime::format_timestamp(micros, format, scratch);
                 bytes(tag::TEXT, scratch, out);
             }
-            (Codec::Json, Value::Json(text)) => json_cell(text, out),
+            // What cannot be read as JSON compares as the text that it is, which no JSON equals.
+            (Codec::Json, Value::Json(text)) => drop(json_cell(text, out)),
             (_, other) => foreign(other, out),
         }
     }
@@ -302,11 +329,17 @@ fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn json_cell(text: &[u8], out: &mut Vec<u8>) {
-    let mut canonical = Vec::with_capacity(text.len());
+fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+    let mut canonical = Vec::with_capacity(text.len() + text.len() / 2);
     match crate::json::canonical(text, &mut canonical) {
-        Ok(()) => bytes(tag::JSON, &canonical, out),
-        Err(_) => bytes(tag::TEXT, text, out),
+        Ok(()) => {
+            bytes(tag::JSON, &canonical, out);
+            Ok(())
+        }
+        Err(unfit) => {
+            bytes(tag::TEXT, text, out);
+            Err(Unfit(unfit.0))
+        }
     }
 }
 
@@ -323,7 +356,7 @@ mod tests {
         let (mut scratch, mut other) = (Vec::new(), Vec::new());
         let Ok(encoded) = codec.encode(value, &mut scratch) else { return false };
         let (mut source, mut target) = (Vec::new(), Vec::new());
-        codec.canonical_source(value, &mut source);
+        let _ = codec.canonical_source(value, &mut source);
         codec.canonical_target(encoded, &mut other, &mut target);
         assert_eq!(source, target, "{codec:?} {value:?}");
         true

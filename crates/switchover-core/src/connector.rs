@@ -26,6 +26,7 @@ use crate::census::ColumnCensus;
 use crate::chunk::{Checkpoint, KeyRange, LocatorValue};
 use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
+use crate::finding::{Finding, Needs};
 use crate::plan::{LogicalType, Plan, TablePlan};
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, View};
 use crate::value::{OwnedValue, Rows};
@@ -86,10 +87,21 @@ pub trait Source: Send + Sync {
     fn label(&self) -> String;
     /// One consistent read point, held until dropped.
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
-    /// Copies the store aside into a folder, checks the copy, and only then gives it its name.
+    /// Copies the store aside into a folder, checks the copy, and only then gives it its name. The
+    /// name is the caller's alone: a finished backup of that name is checked and given back as it is.
     async fn backup(&self, directory: &std::path::Path, name: &str) -> Result<BackupRecord> {
         let _ = (directory, name);
         Err(Error::new(Kind::Unsupported, "back the source up").store(self.label()).hint("use --no-backup"))
+    }
+    /// Bytes free where a backup would go, where that can be known. The folder need not exist yet.
+    fn backup_room(&self, directory: &std::path::Path) -> Option<u64> {
+        let _ = directory;
+        None
+    }
+    /// What matters about the store for a migration from it. Reads only; an obstacle is a finding.
+    async fn examine(&self, needs: &Needs) -> Vec<Finding> {
+        let _ = needs;
+        Vec::new()
     }
     /// The changes after a position.
     async fn capture(&self, from: &Position) -> Result<Box<dyn ChangeFeed>> {
@@ -295,6 +307,11 @@ pub trait Target: Send + Sync {
     fn transactional(&self) -> bool;
     /// What is there.
     async fn inspect(&self, schema: &str) -> Result<TargetState>;
+    /// What matters about the store for a migration into it. Reads only; an obstacle is a finding.
+    async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
+        let _ = (schema, needs);
+        Vec::new()
+    }
     /// Takes the target for a run, against every other process, until dropped. `Busy` when taken.
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>>;
     /// Makes the schema, the tables and the run's own records, all or nothing.

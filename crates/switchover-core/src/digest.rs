@@ -51,12 +51,23 @@ pub struct RowDigester {
     cells: Vec<u8>,
     ends: Vec<usize>,
     scratch: Vec<u8>,
+    json: Vec<JsonTally>,
+}
+
+/// What a digester met in a JSON column of the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JsonTally {
+    /// Texts that survive by value.
+    pub fit: u64,
+    /// Why the first other one does not.
+    pub unfit: Option<String>,
 }
 
 impl RowDigester {
     /// A digester for rows of these codecs, identified by the fields at `key` (empty: the whole row).
     pub fn new(codecs: Vec<Codec>, key: Vec<usize>, side: Side) -> RowDigester {
-        RowDigester { codecs, key, side, cells: Vec::new(), ends: Vec::new(), scratch: Vec::new() }
+        let json = vec![JsonTally::default(); codecs.len()];
+        RowDigester { codecs, key, side, cells: Vec::new(), ends: Vec::new(), scratch: Vec::new(), json }
     }
 
     /// The digest of a row; fields for which `as_null` holds count as NULL.
@@ -67,13 +78,26 @@ impl RowDigester {
         for (index, codec) in self.codecs.iter().enumerate() {
             let value = if as_null(index) { crate::value::Value::Null } else { row.value(index) };
             match self.side {
-                Side::Source => codec.canonical_source(value, &mut self.cells),
+                Side::Source => match codec.canonical_source(value, &mut self.cells) {
+                    Ok(()) => {
+                        let text = matches!(value, crate::value::Value::Text(_));
+                        self.json[index].fit += u64::from(text && *codec == Codec::Json);
+                    }
+                    Err(unfit) => {
+                        self.json[index].unfit.get_or_insert(unfit.0);
+                    }
+                },
                 Side::Target => codec.canonical_target(value, &mut self.scratch, &mut self.cells),
             }
             self.ends.push(self.cells.len());
         }
         let row = XxHash3_128::oneshot(&self.cells);
         RowDigest { key: self.key_hash(row), row }
+    }
+
+    /// What was met in JSON columns, by column.
+    pub fn json(&self) -> &[JsonTally] {
+        &self.json
     }
 
     fn key_hash(&mut self, row: u128) -> u64 {

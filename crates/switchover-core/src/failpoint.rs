@@ -10,6 +10,19 @@ pub fn hit(name: &str) {
     fail::fail_point!(name, |_| die());
 }
 
+/// A place by its name, and what is done there before the process ends.
+#[cfg(feature = "failpoints")]
+pub fn hit_after(name: &str, before: impl FnOnce()) {
+    fail::fail_point!(name, |_| {
+        before();
+        die();
+    });
+}
+
+/// A place by its name, and what is done there before the process ends.
+#[cfg(not(feature = "failpoints"))]
+pub fn hit_after(_name: &str, _before: impl FnOnce()) {}
+
 /// A place by its name.
 #[cfg(not(feature = "failpoints"))]
 pub fn hit(_name: &str) {}

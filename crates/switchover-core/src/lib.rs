@@ -14,6 +14,7 @@ pub mod digest;
 pub mod error;
 pub mod expr;
 pub mod failpoint;
+pub mod finding;
 pub mod json;
 pub mod judge;
 pub mod limits;

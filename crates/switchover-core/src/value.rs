@@ -312,6 +312,19 @@ impl Rows {
         self.heap.capacity() + self.cells.capacity() * size_of::<Cell>()
     }
 
+    /// The digest of the batch as it was read: rows, order and types. Two reads of one range of an
+    /// unchanged store give the same.
+    pub fn digest(&self) -> u128 {
+        let mut bytes = Vec::with_capacity(16 + self.cells.len() * 13);
+        bytes.extend_from_slice(&crate::digest::of_bytes(&self.heap).to_le_bytes());
+        for cell in &self.cells {
+            bytes.push(cell.tag as u8);
+            bytes.extend_from_slice(&cell.len.to_le_bytes());
+            bytes.extend_from_slice(&cell.word.to_le_bytes());
+        }
+        crate::digest::of_bytes(&bytes)
+    }
+
     /// The row at `index`; `index < len()`.
     pub fn row(&self, index: usize) -> Row<'_> {
         let cells = &self.cells[index * self.width..(index + 1) * self.width];

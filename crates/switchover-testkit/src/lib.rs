@@ -28,6 +28,7 @@ mod cluster;
 mod conninfo;
 mod error;
 mod options;
+pub mod sample;
 mod server;
 pub mod watchdog;
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue, gaps};
 use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot, Target, Writer};
-use switchover_core::digest::{Hex, RowDigester, Side};
+use switchover_core::digest::Hex;
 use switchover_core::judge::{self, Judge};
 use switchover_core::limits::CHUNK_BYTES;
 use switchover_core::plan::{Plan, TablePlan};
@@ -46,6 +46,15 @@ const BASE_BYTES: u64 = 32 << 20;
 pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
     let room = memory_limit.saturating_sub(BASE_BYTES) / (2 * (streams as u64 + 2));
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
+}
+
+/// Whether these checkpoints cover every row of every table.
+pub(crate) fn is_whole(plan: &Plan, done: &[Checkpoint]) -> bool {
+    (0..plan.tables.len()).all(|index| {
+        let own: Vec<Checkpoint> =
+            done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
+        gaps(&own).is_empty()
+    })
 }
 
 struct Chunk {
@@ -188,7 +197,7 @@ impl Copy {
             range: chunk.range.clone(),
             rows: chunk.rows.len() as u64,
             bytes: prepared.bytes,
-            digest: digest_of(table, &chunk.rows),
+            digest: Hex(chunk.rows.digest()),
         };
         let write = ChunkWrite {
             rows: &chunk.rows,
@@ -208,13 +217,6 @@ impl Copy {
     fn advanced(&self, table: &TablePlan, rows: u64, bytes: u64) {
         self.progress.event(Event::Advanced { phase: Phase::Copy, table: table.source.clone(), rows, bytes });
     }
-}
-
-/// The sum of the source-side digests of a chunk's rows, for the ledger.
-pub(crate) fn digest_of(table: &TablePlan, rows: &Rows) -> Hex {
-    let codecs = table.columns.iter().map(|column| column.codec.clone()).collect();
-    let mut digester = RowDigester::new(codecs, Vec::new(), Side::Source);
-    Hex(rows.iter().fold(0u128, |sum, row| sum.wrapping_add(digester.digest(row, |_| false).row)))
 }
 
 /// What the judge says of a chunk.

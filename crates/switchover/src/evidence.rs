@@ -4,12 +4,13 @@
 //! leaves a doubt are read a second time, to name the rows that the target cannot hold.
 
 use crate::clock;
+use crate::orphans::Keys;
 use crate::progress::{Event, Phase, Progress};
 use crate::shutdown::Shutdown;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use switchover_core::census::{Interest, TableCensus};
+use switchover_core::census::{ColumnCensus, Interest, TableCensus};
 use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target, TargetState};
@@ -113,6 +114,48 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     Ok(())
 }
 
+/// What the source holds, as the plan's scan saw it.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) tables: BTreeMap<String, TableContent>,
+}
+
+/// One table's part of it.
+#[derive(Debug)]
+pub(crate) struct TableContent {
+    /// The codecs by whose canonical bytes the digest was made.
+    pub(crate) codecs: Vec<Codec>,
+    pub(crate) bytes: u64,
+    pub(crate) digest: TableDigest,
+}
+
+impl TableContent {
+    /// Whether the digest is what the plan's own codecs would give.
+    pub(crate) fn serves(&self, table: &TablePlan) -> bool {
+        !table.has_exceptions()
+            && self.codecs.len() == table.columns.len()
+            && (self.codecs.iter().zip(&table.columns))
+                .all(|(codec, column)| column.codec.same_canonical(codec, &column.census))
+    }
+}
+
+/// What one pass over the source gives.
+#[derive(Debug, Default)]
+struct Scan {
+    census: BTreeMap<String, TableCensus>,
+    content: Content,
+    content_hash: String,
+    /// Foreign keys that may have orphans.
+    suspects: BTreeSet<(String, usize)>,
+}
+
+/// The primary key's fields by index.
+fn key_fields(table: &Table) -> Vec<usize> {
+    let Some(key) = &table.primary_key else { return Vec::new() };
+    let find = |name: &String| table.columns.iter().position(|column| column.name == *name);
+    key.columns.iter().map(find).collect::<Option<Vec<usize>>>().unwrap_or_default()
+}
+
 /// What the plan phase works with.
 pub(crate) struct Look<'a> {
     pub(crate) snapshot: &'a Arc<dyn Snapshot>,
@@ -122,12 +165,12 @@ pub(crate) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Makes the plan.
-    pub(crate) async fn plan(&self, options: &PlanOptions) -> Result<Plan> {
+    /// Makes the plan, and gives what the source holds on the way.
+    pub(crate) async fn plan(&self, options: &PlanOptions) -> Result<(Plan, Content)> {
         let state = self.target.inspect(&options.schema).await?;
         let mut catalog = self.snapshot.catalog().await?;
         select(&mut catalog, options)?;
-        let (census, content_hash) = self.census(&catalog).await?;
+        let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
         let evidence = Evidence {
             catalog: &catalog,
             census: &census,
@@ -137,12 +180,12 @@ impl Look<'_> {
             made_at: clock::now(),
         };
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
-        self.exceptions(&mut plan, &catalog).await?;
-        Ok(plan)
+        self.exceptions(&mut plan, &catalog, &suspects).await?;
+        Ok((plan, content))
     }
 
     /// Checks a plan that was made earlier, and perhaps edited, against the stores as they are.
-    pub(crate) async fn recheck(&self, mut plan: Plan) -> Result<Plan> {
+    pub(crate) async fn recheck(&self, mut plan: Plan) -> Result<(Plan, Content)> {
         let operation = "use the given plan";
         if plan.format != switchover_core::plan::PLAN_FORMAT {
             return Err(Error::new(Kind::Unsupported, operation)
@@ -165,12 +208,13 @@ impl Look<'_> {
         }
         let error = changed("content");
         select(&mut catalog, &plan.options)?;
-        let (census, content_hash) = self.census(&catalog).await?;
+        let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
         if content_hash != plan.source.content_hash {
             return Err(error);
         }
         let state: TargetState = self.target.inspect(&plan.options.schema).await?;
         plan.refusals.clear();
+        plan.disk.target_free_bytes = state.free_bytes;
         for table in &mut plan.tables {
             let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
                 return Err(Error::new(Kind::Config, operation)
@@ -220,31 +264,34 @@ impl Look<'_> {
                 hint: "name an empty or new schema".into(),
             });
         }
-        self.exceptions(&mut plan, &catalog).await?;
-        Ok(plan)
+        self.exceptions(&mut plan, &catalog, &suspects).await?;
+        Ok((plan, content))
     }
 
-    async fn census(&self, catalog: &Catalog) -> Result<(BTreeMap<String, TableCensus>, String)> {
+    async fn census(&self, catalog: &Catalog) -> Result<Scan> {
         let started = std::time::Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Plan,
             rows: 0,
             bytes: catalog.store.size_bytes,
         });
-        let mut all = BTreeMap::new();
-        let mut content = Vec::new();
-        for table in &catalog.tables {
+        let mut found = Scan::default();
+        let mut keys = Keys::of(catalog);
+        let mut hashed = BTreeMap::new();
+        for table in keys.parents_first(catalog) {
             let interests: Vec<Interest> =
                 table.columns.iter().map(|column| Interest::of_declared(&column.declared)).collect();
             let mut census = TableCensus::new(table.columns.len());
-            // Any codec gives the raw form of values that are foreign to it.
-            let raw = vec![Codec::Int; table.columns.len()];
-            let mut digester = RowDigester::new(raw, Vec::new(), Side::Source);
+            let codecs: Vec<Codec> =
+                interests.iter().map(|interest| ColumnCensus::predicted(*interest)).collect();
+            let mut digester = RowDigester::new(codecs.clone(), key_fields(table), Side::Source);
             let mut sum = TableDigest::default();
+            let mut watch = keys.watch(table);
             scan(self.snapshot, &read_table(table), KeyRange::default(), self.shutdown, |rows| {
                 let before = census.bytes;
                 census.observe(rows, &interests);
                 rows.iter().for_each(|row| sum.add(digester.digest(row, |_| false)));
+                watch.observe(rows);
                 self.progress.event(Event::Advanced {
                     phase: Phase::Plan,
                     table: table.name.clone(),
@@ -253,13 +300,27 @@ impl Look<'_> {
                 });
             })
             .await?;
-            content.extend_from_slice(table.name.as_bytes());
-            content.extend_from_slice(&sum.rows().to_le_bytes());
-            content.extend_from_slice(&sum.total().to_le_bytes());
-            all.insert(table.name.clone(), census);
+            let kept = watch.end();
+            keys.keep(table, kept, &mut found.suspects);
+            for (column, tally) in census.columns.iter_mut().zip(digester.json()) {
+                column.note_json(tally);
+            }
+            hashed.insert(&table.name, (sum.rows(), sum.total()));
+            found
+                .content
+                .tables
+                .insert(table.name.clone(), TableContent { codecs, bytes: census.bytes, digest: sum });
+            found.census.insert(table.name.clone(), census);
         }
+        let mut content = Vec::new();
+        for (name, (rows, total)) in hashed {
+            content.extend_from_slice(name.as_bytes());
+            content.extend_from_slice(&rows.to_le_bytes());
+            content.extend_from_slice(&total.to_le_bytes());
+        }
+        found.content_hash = Hex(digest::of_bytes(&content)).to_string();
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
-        Ok((all, Hex(digest::of_bytes(&content)).to_string()))
+        Ok(found)
     }
 }

@@ -41,7 +41,12 @@ type Keys = BTreeMap<usize, HashSet<Vec<u8>>>;
 
 impl Look<'_> {
     /// Finds them: refusals by policy `refuse`, counts and lists by policy `quarantine`.
-    pub(crate) async fn exceptions(&self, plan: &mut Plan, catalog: &Catalog) -> Result<()> {
+    pub(crate) async fn exceptions(
+        &self,
+        plan: &mut Plan,
+        catalog: &Catalog,
+        suspects: &BTreeSet<(String, usize)>,
+    ) -> Result<()> {
         for table in &mut plan.tables {
             table.orphans.clear();
         }
@@ -55,7 +60,7 @@ impl Look<'_> {
                 losses.extend(self.misfits(plan, index, &links).await?);
             }
         }
-        let marks = self.orphans(plan, catalog, &links).await?;
+        let marks = self.orphans(plan, catalog, suspects, &links).await?;
         if plan.refusals.is_empty() {
             self.spread(plan, &links, losses, marks).await?;
         }
@@ -126,6 +131,7 @@ impl Look<'_> {
         &self,
         plan: &mut Plan,
         catalog: &Catalog,
+        suspects: &BTreeSet<(String, usize)>,
         links: &[Link],
     ) -> Result<Vec<(usize, Vec<LocatorValue>)>> {
         let mut marks = Vec::new();
@@ -145,6 +151,16 @@ impl Look<'_> {
                 deferrable: false,
                 initially_deferred: false,
             };
+            let declared = |candidate: &&ForeignKey| {
+                (&candidate.columns, &candidate.parent, &candidate.parent_columns)
+                    == (&key.columns, &key.parent, &key.parent_columns)
+            };
+            let at = found.foreign_keys.iter().position(|candidate| declared(&candidate));
+            // A key that an edited plan has and the source has not was not watched: it is a suspect.
+            if at.is_some_and(|at| !suspects.contains(&(table.source.clone(), at))) {
+                plan.tables[link.child].foreign_keys[link.at].orphans = 0;
+                continue;
+            }
             let quarantined =
                 link.child_fields.iter().all(|field| table.columns[*field].policy == Policy::Quarantine);
             let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
@@ -334,7 +350,10 @@ fn key_of<'v>(
         if value == Value::Null {
             return false;
         }
-        table.columns[*field].codec.canonical_source(value, out);
+        // Only JSON has values without a canonical form, and a column of JSON is no key.
+        if table.columns[*field].codec.canonical_source(value, out).is_err() {
+            return false;
+        }
     }
     true
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
@@ -162,7 +163,9 @@ impl Journal {
         let folder = runs(state_dir).join(&header.run);
         make_folder(&folder)?;
         let lock = lock(&folder)?;
+        failpoint::hit("journal-before-plan");
         write_whole(&folder.join("plan.json"), &to_json(plan)?)?;
+        failpoint::hit("journal-before-header");
         write_whole(&folder.join("run.json"), &to_json(&header)?)?;
         let journal = Journal { lines: lines(&folder)?, folder, header, _lock: lock };
         journal.reach(State::Planned, "")?;
@@ -203,7 +206,8 @@ impl Journal {
 
     /// Where it is.
     pub fn state(&self) -> Result<State> {
-        entries(&self.folder)?.last().map(|entry| entry.state).ok_or_else(|| damaged(&self.folder))
+        // The plan and the header are durable before the first line, so a run without lines is planned.
+        Ok(entries(&self.folder)?.last().map_or(State::Planned, |entry| entry.state))
     }
 
     /// Records a state, durably.
@@ -212,14 +216,33 @@ impl Journal {
         let mut line =
             serde_json::to_vec(&entry).map_err(|e| Error::new(Kind::Internal, OPERATION).because(e))?;
         line.push(b'\n');
+        failpoint::hit("journal-before-line");
         let mut lines = &self.lines;
-        lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(io(&self.folder))
+        failpoint::hit_after("journal-torn-line", || {
+            // A part of a line, as a power cut may leave it.
+            let _ = lines.write_all(&line[..line.len() / 2]);
+        });
+        let before = lines.metadata().map_err(io(&self.folder))?.len();
+        lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(|error| {
+            // A disk that is full takes a part of a line: it must not stand before the next one.
+            let _ = lines.set_len(before);
+            io(&self.folder)(error)
+        })?;
+        failpoint::hit("journal-after-line");
+        Ok(())
     }
 }
 
 fn lines(folder: &Path) -> Result<File> {
     let path = folder.join("journal.jsonl");
-    OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
+    // What a crash tore is cut off: the next line would otherwise be joined to it, and neither be readable.
+    let text = fs::read(&path).map_err(io(&path))?;
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64).map_err(io(&path))?;
+    }
+    Ok(file)
 }
 
 fn lock(folder: &Path) -> Result<File> {
@@ -253,7 +276,11 @@ fn header(folder: &Path) -> Result<Header> {
 
 fn entries(folder: &Path) -> Result<Vec<Entry>> {
     let path = folder.join("journal.jsonl");
-    let text = fs::read_to_string(&path).map_err(io(&path))?;
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io(&path)(error)),
+    };
     let mut entries = Vec::new();
     for line in text.split_inclusive('\n') {
         match serde_json::from_str(line) {

@@ -3,10 +3,12 @@
 mod build;
 mod clock;
 mod copy;
+pub mod doctor;
 mod evidence;
 mod exceptions;
 pub mod journal;
 pub mod migration;
+mod orphans;
 pub mod progress;
 pub mod report;
 mod retry;

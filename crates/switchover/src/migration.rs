@@ -6,24 +6,28 @@
 //! the target what is there already.
 
 use crate::copy::{self, Copy};
-use crate::evidence::{Look, planned_table};
+use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase, Progress, Silent};
 use crate::report::{BackupNote, PhaseTime, REPORT_FORMAT, Report, TableReport, Verdict};
-use crate::settings::{JOBS_MAX_DEFAULT, OnFailure, Settings};
+use crate::settings::{OnFailure, Settings};
 use crate::shutdown::Shutdown;
 use crate::verify::Verify;
-use crate::{build, clock};
+use crate::{build, clock, retry};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
 use switchover_core::failpoint;
+use switchover_core::finding::shown_bytes;
 use switchover_core::judge::Judge;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+
+/// Crashes of the server within one copy after which it goes on by itself.
+const CRASHES_MAX: usize = 10;
 
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
 #[derive(Clone)]
@@ -58,6 +62,7 @@ struct Run {
     journal: Journal,
     plan: Arc<Plan>,
     snapshot: Arc<dyn Snapshot>,
+    content: Option<Arc<Content>>,
     clock: Arc<Clock>,
     started: Instant,
     started_at: String,
@@ -98,8 +103,12 @@ impl Migration {
     }
 
     fn jobs(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.settings.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+        self.settings.streams()
+    }
+
+    /// Does again what failed for a while only.
+    async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        retry::again(&*self.progress, &self.shutdown, work).await
     }
 
     fn look<'a>(&'a self, snapshot: &'a Arc<dyn Snapshot>) -> Look<'a> {
@@ -112,7 +121,23 @@ impl Migration {
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.look(&snapshot).plan(&self.settings.plan).await
+        Ok(self.planned(&snapshot, None).await?.0)
+    }
+
+    /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
+    async fn planned(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<(Plan, Content)> {
+        let (mut plan, content) = match given {
+            Some(plan) => self.look(snapshot).recheck(plan).await?,
+            None => self.look(snapshot).plan(&self.settings.plan).await?,
+        };
+        if self.settings.backup {
+            plan.disk.backup_needed_bytes = plan.source.store.size_bytes;
+            plan.disk.backup_free_bytes = self.source.backup_room(&self.settings.backups());
+        } else {
+            plan.disk.backup_needed_bytes = 0;
+            plan.disk.backup_free_bytes = None;
+        }
+        Ok((plan, content))
     }
 
     /// Checks a plan that was made earlier against the stores as they are now.
@@ -121,7 +146,7 @@ impl Migration {
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
         let snapshot = self.source.snapshot().await?;
-        self.look(&snapshot).recheck(plan).await
+        Ok(self.planned(&snapshot, Some(plan)).await?.0)
     }
 
     /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
@@ -132,16 +157,16 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
-        let plan = match given {
-            Some(plan) => self.look(&snapshot).recheck(plan).await?,
-            None => self.look(&snapshot).plan(&self.settings.plan).await?,
-        };
+        let run = run_id(&started_at);
+        // Before the plan, so that a second run is told of the first, not of the tables that this one made.
+        let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
+        let claim = self.target.claim(schema, &run).await?;
+        let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
             return Err(refused(first, plan.refusals.len()));
         }
-        let run = run_id(&started_at);
-        let claim = self.target.claim(&plan.options.schema, &run).await?;
+        self.check_room(&plan)?;
         let header = Header {
             run,
             started_at: started_at.clone(),
@@ -153,10 +178,49 @@ impl Migration {
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
         self.carry_out(
-            Run { journal, plan: Arc::new(plan), snapshot, clock, started, started_at, claim },
+            Run {
+                journal,
+                plan: Arc::new(plan),
+                snapshot,
+                content: Some(Arc::new(content)),
+                clock,
+                started,
+                started_at,
+                claim,
+            },
             true,
         )
         .await
+    }
+
+    /// Before anything is written: a backup that fills the disk would hurt the application, whose file
+    /// may lie on the same one. What the target needs is an estimate, so it only warns.
+    fn check_room(&self, plan: &Plan) -> Result<()> {
+        let disk = &plan.disk;
+        match disk.backup_free_bytes {
+            Some(free) if free < disk.backup_needed_bytes => {
+                return Err(Error::new(Kind::Exhausted, "migrate")
+                    .store(self.settings.backups().display().to_string())
+                    .detail(format!(
+                        "the backup needs {}, and {} are free there",
+                        shown_bytes(disk.backup_needed_bytes),
+                        shown_bytes(free)
+                    ))
+                    .hint("free space there, name another folder with --state-dir, or use --no-backup"));
+            }
+            _ => {}
+        }
+        match disk.target_free_bytes {
+            Some(free) if free < disk.target_needed_bytes => self.progress.event(Event::Note {
+                text: format!(
+                    "the target will take about {}, and its disk has {} free",
+                    shown_bytes(disk.target_needed_bytes),
+                    shown_bytes(free)
+                ),
+            }),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Goes on with a run that was stopped: the one named, or the newest.
@@ -177,8 +241,18 @@ impl Migration {
         let plan = Arc::new(journal.plan()?);
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
+        if snapshot.catalog().await?.schema_hash != plan.source.schema_hash {
+            return Err(Error::new(Kind::Changed, "go on with the run")
+                .store(self.source.label())
+                .detail("the source's schema changed since the plan was made")
+                .hint("roll the run back with `switchover rollback`, and migrate again"));
+        }
         let clock = Arc::new(Clock::default());
-        self.carry_out(Run { journal, plan, snapshot, clock, started, started_at, claim }, false).await
+        self.carry_out(
+            Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
+            false,
+        )
+        .await
     }
 
     fn same_stores(&self, journal: &Journal) -> Result<()> {
@@ -212,7 +286,8 @@ impl Migration {
             rows: run.plan.tables.len() as u64,
             bytes: 0,
         });
-        self.target.prepare(&run.plan, &run.journal.header().run).await?;
+        let name = &run.journal.header().run;
+        self.again(async || self.target.prepare(&run.plan, name).await).await?;
         failpoint::hit("after-prepare");
         run.journal.reach(State::Prepared, "")?;
         run.clock.add(Phase::Schema, begun);
@@ -237,8 +312,8 @@ impl Migration {
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
-        run.claim.check().await?;
-        let audit = self.target.audit(&run.plan).await?;
+        self.again(async || run.claim.check().await).await?;
+        let audit = self.again(async || self.target.audit(&run.plan).await).await?;
         let backup = match backup {
             Some(backup) => Some(
                 backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??,
@@ -257,7 +332,7 @@ impl Migration {
         if !run.journal.header().backup {
             return Ok(None);
         }
-        let folder = self.settings.state_dir.join("backups");
+        let folder = self.settings.backups();
         journal::make_folder(&folder)?;
         let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
         let (clock, progress, bytes) =
@@ -282,7 +357,8 @@ impl Migration {
             bytes: plan.source.bytes,
         });
         let name = &run.journal.header().run;
-        let done = if fresh { Vec::new() } else { self.target.checkpoints(plan, name).await? };
+        let checkpoints = async || self.target.checkpoints(plan, name).await;
+        let mut done = if fresh { Vec::new() } else { self.again(checkpoints).await? };
         self.same_rows(run, &done).await?;
         let streams = self.jobs();
         let copy = Arc::new(Copy {
@@ -294,9 +370,32 @@ impl Migration {
             shutdown: self.shutdown.clone(),
             streams,
             judges: plan.tables.iter().map(Judge::new).collect(),
-            chunk_bytes: copy::chunk_bytes(self.settings.memory_limit_bytes, streams),
+            chunk_bytes: self
+                .settings
+                .chunk_bytes
+                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
         });
-        let seconds = copy.run(&done).await?;
+        let mut seconds = vec![0.0; plan.tables.len()];
+        for pass in 0.. {
+            let took = Arc::clone(&copy).run(&done).await?;
+            seconds.iter_mut().zip(took).for_each(|(sum, pass)| *sum += pass);
+            // A server that crashed meanwhile may have lost chunks that it had acknowledged, and their
+            // checkpoints with them: what counts is what it holds after a commit that reached its disk.
+            done = self.again(checkpoints).await?;
+            if copy::is_whole(plan, &done) {
+                break;
+            }
+            if pass == CRASHES_MAX {
+                return Err(Error::new(Kind::Exhausted, "copy rows")
+                    .store(self.target.label())
+                    .detail("the server crashed again and again, and lost rows each time")
+                    .hint("see the server's log; the run can be resumed"));
+            }
+            self.progress
+                .event(Event::Note { text: "the server lost rows in a crash: copying them again".into() });
+        }
+        // The lock went with its connection if the server was restarted.
+        self.again(async || run.claim.check().await).await?;
         run.clock.add(Phase::Copy, begun);
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
@@ -315,8 +414,8 @@ impl Migration {
                 budget_bytes: usize::MAX,
             };
             let batch = run.snapshot.read(request, rows).await?;
-            let same = batch.rows.len() as u64 == checkpoint.rows
-                && copy::digest_of(table, &batch.rows) == checkpoint.digest;
+            let same =
+                batch.rows.len() as u64 == checkpoint.rows && batch.rows.digest() == checkpoint.digest.0;
             if !same {
                 return Err(Error::new(Kind::Changed, "go on with the run")
                     .store(self.source.label())
@@ -339,7 +438,7 @@ impl Migration {
 
     async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
-        let reports = self.compare(&run.plan, &run.snapshot, parts, false).await?;
+        let reports = self.compare(&run.plan, &run.snapshot, run.content.clone(), parts, false).await?;
         run.clock.add(Phase::Verify, begun);
         Ok(reports)
     }
@@ -348,6 +447,7 @@ impl Migration {
         &self,
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
         parts: usize,
         repair: bool,
     ) -> Result<Vec<TableReport>> {
@@ -365,10 +465,11 @@ impl Migration {
             shutdown: self.shutdown.clone(),
             parts,
             repair,
+            content,
         };
         let mut reports = Vec::with_capacity(plan.tables.len());
         for index in 0..plan.tables.len() {
-            reports.push(verify.table(index).await?);
+            reports.push(self.again(async || verify.table(index).await).await?);
         }
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
@@ -388,13 +489,13 @@ impl Migration {
             Some(plan) => plan,
             None => match self.newest_plan()? {
                 Some(plan) => plan,
-                None => self.look(&snapshot).plan(&self.settings.plan).await?,
+                None => self.look(&snapshot).plan(&self.settings.plan).await?.0,
             },
         };
         let plan = Arc::new(plan);
-        let mut tables = self.compare(&plan, &snapshot, self.jobs(), repair).await?;
+        let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, self.jobs(), false).await?;
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
@@ -446,7 +547,7 @@ impl Migration {
 
     async fn unchanged(&self, plan: &Plan) -> Result<()> {
         let snapshot = self.source.snapshot().await?;
-        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, self.jobs(), false).await?;
+        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None => Ok(()),
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")
@@ -483,8 +584,16 @@ impl Migration {
     /// A failed run: take back what it wrote, unless it was asked to stop or to keep.
     async fn failed(&self, run: &Run, error: Error) -> Result<Report> {
         let name = &run.journal.header().run;
+        // An error that the journal cannot take must not hide the one that it is about.
+        let record = |error: Error, state| match run.journal.reach(state, &error.to_string()) {
+            Ok(()) => error,
+            Err(lost) => {
+                let detail = format!("{}; nor could the journal be written: {}", error.why(), lost.why());
+                error.detail(detail)
+            }
+        };
         let keep = |error: Error, state| {
-            run.journal.reach(state, &error.to_string())?;
+            let error = record(error, state);
             let hint =
                 [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
             let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
@@ -494,12 +603,14 @@ impl Migration {
         if error.kind() == Kind::Interrupted {
             return keep(error, State::Interrupted);
         }
-        if run.journal.header().on_failure == OnFailure::Keep || error.kind() == Kind::Busy {
+        // A source that changed is a refusal to go on: what was copied before stays until it is rolled back.
+        let refused = matches!(error.kind(), Kind::Busy | Kind::Changed);
+        if run.journal.header().on_failure == OnFailure::Keep || refused {
             return keep(error, State::Failed);
         }
         match self.target.discard(&run.plan.options.schema, name).await {
             Ok(_) => {
-                run.journal.reach(State::RolledBack, &error.to_string())?;
+                let error = record(error, State::RolledBack);
                 self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });
                 Err(error)
             }
@@ -511,7 +622,10 @@ impl Migration {
     fn keep_report(&self, run: &Run, report: &Report) -> Result<()> {
         let json = serde_json::to_vec_pretty(report)
             .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
-        journal::write_whole(&run.journal.folder().join("report.json"), &json)
+        failpoint::hit("report-before");
+        journal::write_whole(&run.journal.folder().join("report.json"), &json)?;
+        failpoint::hit("report-after");
+        Ok(())
     }
 
     fn report(

@@ -24,6 +24,21 @@ pub(crate) struct Tries<'a> {
     shutdown: &'a Shutdown,
 }
 
+/// Does `work` until it succeeds, or fails for good.
+pub(crate) async fn again<T>(
+    progress: &dyn Progress,
+    shutdown: &Shutdown,
+    mut work: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    let mut tries = Tries::new(progress, shutdown);
+    loop {
+        match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) => tries.again(error).await?,
+        }
+    }
+}
+
 impl<'a> Tries<'a> {
     pub(crate) fn new(progress: &'a dyn Progress, shutdown: &'a Shutdown) -> Tries<'a> {
         let waits = ExponentialBuilder::default()

@@ -30,6 +30,22 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// Resident bytes of the whole process.
     pub memory_limit_bytes: u64,
+    /// Bytes of a chunk; `None` follows from the memory limit. Tests make them small, so that little data is
+    /// many chunks.
+    pub chunk_bytes: Option<usize>,
+}
+
+impl Settings {
+    /// Streams into the target.
+    pub fn streams(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+    }
+
+    /// Where backups go.
+    pub fn backups(&self) -> PathBuf {
+        self.state_dir.join("backups")
+    }
 }
 
 /// Streams without `--jobs`: more only wait for the target's log in every measurement made.
@@ -51,6 +67,7 @@ impl Default for Settings {
             on_failure: OnFailure::default(),
             jobs: None,
             memory_limit_bytes: MEMORY_BYTES_DEFAULT,
+            chunk_bytes: None,
         }
     }
 }

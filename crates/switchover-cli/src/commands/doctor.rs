@@ -2,43 +2,68 @@
 
 use super::Context;
 use crate::registry;
-use crate::render::layout::{columns, shown};
+use crate::render::layout::{columns, plural, shown};
 use crate::render::output;
-use serde::Serialize;
+use switchover::doctor;
+use switchover_core::finding::{Finding, Level};
 use switchover_core::{Error, Kind, Result};
-
-/// One thing that was checked.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Finding {
-    /// `ok`, `warning` or `fault`.
-    pub(crate) level: String,
-    /// What was checked, such as `source: WAL mode`.
-    pub(crate) what: String,
-    /// What was found, and what to do.
-    pub(crate) found: String,
-}
 
 /// Exit code 1 when there is a fault.
 pub(crate) async fn run(context: &Context, json: bool) -> Result<u8> {
-    if context.resolved.from.is_none() && context.resolved.to.is_none() {
-        context.resolved.source()?;
-    }
-    for reference in [&context.resolved.from, &context.resolved.to].into_iter().flatten() {
-        registry::store(reference)?;
+    let resolved = &context.resolved;
+    if resolved.from.is_none() && resolved.to.is_none() {
+        resolved.source()?;
     }
     let findings = engine(context).await?;
+    context.screen.end();
     if json {
         let text = serde_json::to_string_pretty(&findings);
         let text = text.map_err(|error| Error::new(Kind::Internal, "write the findings").because(error))?;
         output::data(&(text + "\n"))?;
     } else {
-        let row = |f: &Finding| [shown(&f.level), shown(&f.what), shown(&f.found)];
-        output::data(&columns(0, [8, 28, 0], &findings.iter().map(row).collect::<Vec<_>>()))?;
+        output::data(&render(&findings))?;
     }
-    Ok(u8::from(findings.iter().any(|finding| finding.level == "fault")))
+    Ok(u8::from(findings.iter().any(|finding| finding.level == Level::Fault)))
 }
 
-async fn engine(_context: &Context) -> Result<Vec<Finding>> {
-    // PLUG IN: the checks of whichever stores are named.
-    Err(Error::new(Kind::Unsupported, "check the stores"))
+async fn engine(context: &Context) -> Result<Vec<Finding>> {
+    let resolved = &context.resolved;
+    let source = resolved.from.as_ref().map(registry::source).transpose()?;
+    let target = resolved.to.as_ref().map(|to| registry::target(to, &resolved.environment)).transpose()?;
+    Ok(doctor::examine(source.as_deref(), target.as_deref(), &resolved.settings).await)
+}
+
+fn render(findings: &[Finding]) -> String {
+    let row = |finding: &Finding| {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Fault => "FAULT",
+        };
+        let todo = if finding.todo.is_empty() { String::new() } else { format!(" -- {}", finding.todo) };
+        [level.to_owned(), shown(&finding.what), shown(&format!("{}{todo}", finding.found))]
+    };
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
+    let (faults, warnings) = (count(Level::Fault), count(Level::Warning));
+    let verdict = match (faults, warnings) {
+        (0, 0) => "ready".to_owned(),
+        (0, some) => format!("ready, with {}", plural(some, "warning")),
+        (some, _) => format!("NOT ready: {}", plural(some, "fault")),
+    };
+    columns(0, [8, 26, 0], &findings.iter().map(row).collect::<Vec<_>>()) + &format!("\n{verdict}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_decides() {
+        let mut findings = vec![Finding::ok("source: file", "1 page")];
+        assert!(render(&findings).ends_with("\nready\n"));
+        findings.push(Finding::warning("target: version", "PostgreSQL 99", "rehearse"));
+        assert!(render(&findings).ends_with("\nready, with 1 warning\n"));
+        findings.push(Finding::fault("target: rights", "none", "grant"));
+        assert!(render(&findings).contains("FAULT") && render(&findings).ends_with("NOT ready: 1 fault\n"));
+    }
 }

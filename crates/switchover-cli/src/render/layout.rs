@@ -99,6 +99,18 @@ pub(crate) fn fit(text: &str, to: usize) -> String {
     out + "~"
 }
 
+/// The longest beginning that fits; at least one character, so that a caller gets on.
+fn prefix(text: &str, to: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += width(c.encode_utf8(&mut [0; 4]));
+        if used > to && at > 0 {
+            return &text[..at];
+        }
+    }
+    text
+}
+
 /// Words over lines of at most `to` columns; a longer word is cut into pieces.
 pub(crate) fn wrap(text: &str, to: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -117,8 +129,8 @@ pub(crate) fn wrap(text: &str, to: usize) -> Vec<String> {
                 lines.push(String::new());
                 continue;
             }
-            let head: String = fit(&word, to.max(2) + 1).trim_end_matches('~').to_owned();
-            if head.is_empty() || head.len() >= word.len() {
+            let head = prefix(&word, to).to_owned();
+            if head.len() >= word.len() {
                 line.push_str(&word);
                 break;
             }
@@ -187,6 +199,7 @@ mod tests {
     fn nothing_steers_the_terminal_or_leaves_the_page() {
         assert_eq!(shown("a\u{1b}[2J\u{202e}b"), "a\\u{1b}[2J\\u{202e}b");
         assert_eq!(wrap("aa bb 漢字漢字 ccccccc", 5), ["aa bb", "漢字", "漢字", "ccccc", "cc"]);
+        assert_eq!(wrap("ab cdefghi", 6), ["ab", "cdefgh", "i"]);
         assert_eq!(fit("漢字漢字", 5), "漢字~");
         let long = "x".repeat(300);
         let rows = [[long.clone(), "text".into(), long.clone()], ["a".into(), "b".into(), "c d".repeat(50)]];

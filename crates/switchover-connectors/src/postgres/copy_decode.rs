@@ -200,8 +200,14 @@ mod tests {
         let mut rows = Rows::new(0, 1);
         rows.push(value);
         let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
-        copy_encode::row(rows.row(0), &[(0, codec.clone())], &mut scratch, |_| false, &mut out)
-            .expect("fits");
+        copy_encode::row(
+            rows.row(0),
+            &[copy_encode::Field { index: 0, codec: codec.clone(), proven: false }],
+            &mut scratch,
+            |_| false,
+            &mut out,
+        )
+        .expect("fits");
         out.extend_from_slice(&copy_encode::TRAILER);
         let mut decoder = Decoder::new(vec![ty]);
         let mut back = Rows::new(0, 1);
@@ -211,7 +217,7 @@ mod tests {
         decoder.message(bytes.slice(at..), &mut back).expect("well formed");
         assert!(decoder.is_complete());
         let (mut source, mut target) = (Vec::new(), Vec::new());
-        codec.canonical_source(value, &mut source);
+        codec.canonical_source(value, &mut source).expect("fits");
         codec.canonical_target(back.row(0).value(0), &mut scratch, &mut target);
         assert_eq!(source, target, "{value:?}");
     }

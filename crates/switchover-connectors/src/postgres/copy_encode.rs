@@ -5,8 +5,9 @@
 
 use bytes::{BufMut, BytesMut};
 use switchover_core::codec::{Codec, Unfit};
-use switchover_core::decimal;
+use switchover_core::plan::TablePlan;
 use switchover_core::value::{Row, Value};
+use switchover_core::{decimal, judge};
 
 /// The signature, flags and extension length that open a stream.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -23,6 +24,28 @@ pub(super) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * 86_400_000_000;
 /// The version byte in front of binary jsonb.
 pub(super) const JSONB_VERSION: u8 = 1;
 
+/// A field that is copied.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    /// Its place in the row.
+    pub(super) index: usize,
+    pub(super) codec: Codec,
+    /// Whether the census proved that every value fits.
+    pub(super) proven: bool,
+}
+
+/// The fields of a table that are copied: all but those that the target computes.
+pub(super) fn fields(table: &TablePlan) -> Vec<Field> {
+    let copied = table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none());
+    copied
+        .map(|(index, column)| Field {
+            index,
+            codec: column.codec.clone(),
+            proven: judge::surely_fits(column),
+        })
+        .collect()
+}
+
 /// Where a row did not fit: the field and the reason.
 #[derive(Debug)]
 pub(super) struct Misfit {
@@ -34,18 +57,20 @@ pub(super) struct Misfit {
 #[inline]
 pub(super) fn row(
     row: Row<'_>,
-    fields: &[(usize, Codec)],
+    fields: &[Field],
     scratch: &mut Vec<u8>,
     mut as_null: impl FnMut(usize) -> bool,
     out: &mut BytesMut,
 ) -> Result<(), Misfit> {
     // Tables end at 1,600 columns, so the count fits.
     out.put_i16(fields.len() as i16);
-    for (field, codec) in fields {
-        let value = if as_null(*field) { Value::Null } else { row.value(*field) };
-        match codec.encode(value, scratch) {
+    for Field { index, codec, proven } in fields {
+        let value = if as_null(*index) { Value::Null } else { row.value(*index) };
+        let encoded =
+            if *proven { codec.encode_proven(value, scratch) } else { codec.encode(value, scratch) };
+        match encoded {
             Ok(value) => cell(value, out),
-            Err(unfit) => return Err(Misfit { field: *field, unfit }),
+            Err(unfit) => return Err(Misfit { field: *index, unfit }),
         }
     }
     Ok(())

@@ -146,6 +146,7 @@ pub(super) fn connecting(error: &tokio_postgres::Error, config: &PgConfig, host:
         return of_tls(tls, host).store(config.redacted());
     }
     if error.as_db_error().is_none()
+        && !error.is_closed()
         && config.password_for(host).is_none()
         && cause_of::<io::Error>(error).is_none()
     {

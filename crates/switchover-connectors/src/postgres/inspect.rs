@@ -1,7 +1,7 @@
 //! What a target is and holds, before anything is written to it.
 
 use super::connect::Connection;
-use super::ledger;
+use super::{ledger, room};
 use switchover_core::connector::TargetState;
 use switchover_core::schema::StoreInfo;
 use switchover_core::{Error, Kind, Result};
@@ -82,7 +82,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         schema_exists: exists,
         objects: objects(client, schema).await.map_err(fail)?,
         run,
-        free_bytes: None,
+        free_bytes: room::free_bytes(connection).await,
         missing_rights,
     })
 }

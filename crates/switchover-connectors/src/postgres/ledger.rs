@@ -13,16 +13,22 @@
 //! first one's lock be lost with its connection, the attempt number stops its late writes: every
 //! chunk reads the run's row `FOR SHARE` and finds another attempt there.
 
-use super::connect::Connection;
+use super::config::PgConfig;
+use super::connect::{Connection, connect};
 use super::{quote, steps};
 use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue};
 use switchover_core::connector::{Claim, Quarantined};
 use switchover_core::digest::Hex;
+use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::value::OwnedValue;
 use switchover_core::{Error, Kind, Result};
+use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
 
 /// The record tables, in the order in which they are made.
 pub(super) const TABLES: [&str; 5] = [
@@ -35,6 +41,9 @@ pub(super) const TABLES: [&str; 5] = [
 
 /// Marks this tool's advisory locks among all others in a database ("swit").
 const LOCK_CLASS: i32 = 0x7377_6974;
+
+/// How long to wait for the lock: a server needs a moment to see that a killed process is gone.
+const LOCK_WAIT: &str = "3s";
 
 /// A record table's qualified name.
 pub(super) fn table(schema: &str, name: &str) -> String {
@@ -62,39 +71,82 @@ fn create(schema: &str) -> String {
 /// The lock on a target's schema. It lives as long as its session.
 #[derive(Debug)]
 pub(super) struct PostgresClaim {
-    connection: Connection,
+    config: PgConfig,
+    schema: String,
+    run: String,
+    attempt: Arc<AtomicI64>,
+    connection: Mutex<Connection>,
 }
 
 #[async_trait]
 impl Claim for PostgresClaim {
     async fn check(&self) -> Result<()> {
         let operation = "check the lock on the target";
-        self.connection
-            .client()
-            .simple_query("SELECT 1")
-            .await
-            .map(|_| ())
-            .map_err(|error| self.connection.classify(error, operation))
+        let mut held = self.connection.lock().await;
+        if held.client().simple_query("SELECT 1").await.is_ok() {
+            return Ok(());
+        }
+        // The lock went with its connection, as when the server is restarted: it is taken again, and is worth
+        // nothing if another process had the run in the meantime.
+        let connection = connect(&self.config).await?;
+        lock(&connection, &self.schema, &self.run).await?;
+        let ours = self.attempt.load(Ordering::SeqCst);
+        let sql = format!("SELECT attempt FROM {} WHERE run = $1", table(&self.schema, TABLES[0]));
+        let row = connection.client().query_opt(&sql, &[&self.run]).await;
+        let row = row.map_err(|error| connection.classify(error, operation))?;
+        if row.is_none_or(|row| row.get::<_, i64>(0) != ours) {
+            return Err(taken_over(connection.label(), operation));
+        }
+        *held = connection;
+        Ok(())
     }
 }
 
-/// Takes the schema for a run.
-pub(super) async fn claim(connection: Connection, schema: &str, run: &str) -> Result<PostgresClaim> {
+/// Another process has the run.
+pub(super) fn taken_over(label: &str, operation: &str) -> Error {
+    Error::new(Kind::Busy, operation)
+        .store(label)
+        .detail("another process has taken this run over, or rolled it back")
+        .hint("let the other process end; `switchover status` shows the run")
+}
+
+/// Takes the schema for a run, whose attempt will be `attempt`.
+pub(super) async fn claim(
+    config: &PgConfig,
+    schema: &str,
+    run: &str,
+    attempt: Arc<AtomicI64>,
+) -> Result<PostgresClaim> {
+    let connection = connect(config).await?;
+    lock(&connection, schema, run).await?;
+    Ok(PostgresClaim {
+        config: config.clone(),
+        schema: schema.to_owned(),
+        run: run.to_owned(),
+        attempt,
+        connection: Mutex::new(connection),
+    })
+}
+
+async fn lock(connection: &Connection, schema: &str, run: &str) -> Result<()> {
     let operation = "lock the target";
     // The same schema has the same number on every version and machine.
     let number = switchover_core::digest::of_bytes(schema.as_bytes()) as i32;
-    let row = connection
-        .client()
-        .query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCK_CLASS, &number])
-        .await
-        .map_err(|error| connection.classify(error, operation))?;
-    if row.get::<_, bool>(0) {
-        return Ok(PostgresClaim { connection });
+    let client = connection.client();
+    let waited = async {
+        client.batch_execute(&format!("SET lock_timeout = {}", quote::literal(LOCK_WAIT))).await?;
+        client.execute("SELECT pg_catalog.pg_advisory_lock($1, $2)", &[&LOCK_CLASS, &number]).await
+    };
+    match waited.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            Err(Error::new(Kind::Busy, operation)
+                .store(connection.label())
+                .detail(format!("another run is at work in the schema \"{schema}\" (this one is {run})"))
+                .hint("wait until it ends; `switchover status` shows it"))
+        }
+        Err(error) => Err(connection.classify(error, operation)),
     }
-    Err(Error::new(Kind::Busy, operation)
-        .store(connection.label())
-        .detail(format!("another run is at work in the schema \"{schema}\" (this one is {run})"))
-        .hint("wait until it ends; `switchover status` shows it"))
 }
 
 /// Makes the schema, the records and the tables in one transaction, or takes an earlier attempt over.
@@ -107,7 +159,9 @@ pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str)
     if let Some(attempt) =
         take_over(&transaction, schema, run).await.map_err(|e| fail(e, operation, &label))?
     {
+        failpoint::hit("prepare-before-commit");
         transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+        failpoint::hit("prepare-after-commit");
         return Ok(attempt);
     }
     let exists = transaction
@@ -135,7 +189,9 @@ pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str)
             .map_err(|e| fail(e, operation, &label).table(plan_table.source.clone()))?;
     }
     record(&transaction, plan, run, !exists).await.map_err(|e| fail(e, operation, &label))?;
+    failpoint::hit("prepare-before-commit");
     transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+    failpoint::hit("prepare-after-commit");
     Ok(1)
 }
 
@@ -189,6 +245,10 @@ async fn record(
     Ok(())
 }
 
+/// Has the transaction's commit wait for the disk, where the server or the role says otherwise.
+const SYNCHRONOUS: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
+    WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+
 /// A key range's end as the ledger writes it.
 pub(super) fn key_text(key: &Option<LocatorValue>) -> Result<String> {
     match key {
@@ -202,7 +262,7 @@ fn parse_key(text: &str) -> Result<Option<LocatorValue>> {
     if text.is_empty() {
         return Ok(None);
     }
-    serde_json::from_str(text).map(Some).map_err(|error| unreadable(error))
+    serde_json::from_str(text).map(Some).map_err(unreadable)
 }
 
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -212,17 +272,32 @@ fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
         .because(error)
 }
 
-/// Everything that was copied.
-pub(super) async fn checkpoints(connection: &Connection, schema: &str, run: &str) -> Result<Vec<Checkpoint>> {
+/// Everything that was copied, and will still be after a crash of the server.
+///
+/// Chunks are committed without waiting for the disk, so a crash may take back the newest. The commit here does
+/// wait, and the log keeps the order of commits: when it succeeds, no crash lies between what is read in its
+/// transaction and the disk.
+pub(super) async fn checkpoints(
+    connection: &mut Connection,
+    schema: &str,
+    run: &str,
+) -> Result<Vec<Checkpoint>> {
+    let touch = format!("UPDATE {} SET attempt = attempt WHERE run = $1", table(schema, TABLES[0]));
     let sql = format!(
         "SELECT table_no, after_key, upto_key, rows, bytes, digest FROM {} WHERE run = $1",
         table(schema, TABLES[2])
     );
-    let rows = connection
-        .client()
-        .query(&sql, &[&run])
-        .await
-        .map_err(|error| connection.classify(error, "read the checkpoints"))?;
+    let work = async {
+        let transaction = connection.client_mut().transaction().await?;
+        transaction.batch_execute(SYNCHRONOUS).await?;
+        transaction.execute(&touch, &[&run]).await?;
+        let rows = transaction.query(&sql, &[&run]).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    };
+    let rows = work.await;
+    let rows =
+        rows.map_err(|error: tokio_postgres::Error| connection.classify(error, "read the checkpoints"))?;
     rows.iter()
         .map(|row| {
             let digest = u128::from_str_radix(row.get::<_, &str>(5), 16).map_err(unreadable)?;
@@ -270,6 +345,7 @@ pub(super) async fn discard(connection: &mut Connection, schema: &str, run: &str
         fail(e, operation, &label)
             .hint("what depends on the run's tables was made by somebody else: drop that first")
     })?;
+    failpoint::hit("discard-before-commit");
     transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
     Ok(done)
 }

@@ -1,11 +1,10 @@
 //! Mending single rows that a verification found to differ: by key, in one transaction.
 
 use super::connect::Connection;
-use super::copy_encode::{self, HEADER, TRAILER};
+use super::copy_encode::{self, Field, HEADER, TRAILER};
 use super::quote;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use switchover_core::codec::Codec;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -51,11 +50,11 @@ pub(super) async fn repair(
     send(&transaction, &format!("COPY pg_temp.{KEYS} FROM STDIN (FORMAT binary)"), table, out).await?;
     let sql = format!("DELETE FROM {name} t USING pg_temp.{KEYS} k WHERE {}", matched.join(" AND "));
     transaction.batch_execute(&sql).await.map_err(fail)?;
-    let copied = table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none());
-    let codecs: Vec<(usize, Codec)> = copied.clone().map(|(at, column)| (at, column.codec.clone())).collect();
-    let columns: Vec<String> = copied.map(|(_, column)| quote::ident(&column.target)).collect();
+    let fields = copy_encode::fields(table);
+    let columns: Vec<String> =
+        fields.iter().map(|field| quote::ident(&table.columns[field.index].target)).collect();
     let sql = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
-    copy(&transaction, &sql, table, &codecs, rows).await?;
+    copy(&transaction, &sql, table, &fields, rows).await?;
     transaction.commit().await.map_err(fail)
 }
 
@@ -63,17 +62,17 @@ async fn copy(
     transaction: &tokio_postgres::Transaction<'_>,
     sql: &str,
     table: &TablePlan,
-    codecs: &[(usize, Codec)],
+    fields: &[Field],
     rows: &Rows,
 ) -> Result<()> {
     let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
     for row in rows.iter() {
         // What does not fit is in quarantine: NULL stands in its place.
-        let as_null = |field: usize| {
-            let codec = codecs.iter().find(|(at, _)| *at == field).map(|(_, codec)| codec);
-            codec.is_some_and(|codec| codec.encode(row.value(field), &mut Vec::new()).is_err())
+        let as_null = |at: usize| {
+            let codec = fields.iter().find(|field| field.index == at).map(|field| &field.codec);
+            codec.is_some_and(|codec| codec.encode(row.value(at), &mut Vec::new()).is_err())
         };
-        if let Err(misfit) = copy_encode::row(row, codecs, &mut scratch, as_null, &mut out) {
+        if let Err(misfit) = copy_encode::row(row, fields, &mut scratch, as_null, &mut out) {
             return Err(Error::new(Kind::Internal, OPERATION)
                 .table(table.source.clone())
                 .detail(misfit.unfit.0));

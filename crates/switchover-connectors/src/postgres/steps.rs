@@ -9,10 +9,11 @@ use super::quote::{ident, literal, qualified};
 use super::{ledger, quote};
 use switchover_core::Result;
 use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::failpoint;
 use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, LogicalType, Plan, TablePlan};
 
 /// Memory for one index's sort, per session: a million text keys fit, and it is a user's own setting.
-const MAINTENANCE_WORK_MEM: &str = "256MB";
+pub(super) const MAINTENANCE_WORK_MEM: &str = "256MB";
 
 fn column(schema: &str, column: &ColumnPlan) -> String {
     let mut sql = format!("{} {}", ident(&column.target), column.r#type);
@@ -189,7 +190,10 @@ pub(super) async fn build(
                 transaction.execute(&sql, &[&run, &name]).await?;
             }
         }
-        transaction.commit().await
+        failpoint::hit("build-before-commit");
+        transaction.commit().await?;
+        failpoint::hit("build-after-commit");
+        Ok(())
     };
     work.await.map_err(|error: tokio_postgres::Error| {
         let failed = super::error::classify(&error, &operation).store(label).because(error);

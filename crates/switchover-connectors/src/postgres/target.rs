@@ -6,7 +6,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
-use super::{audit, inspect, ledger, reader, repair, steps, writer};
+use super::{audit, examine, inspect, ledger, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,6 +15,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Quarantined, Reader, Target, TargetState, Writer,
 };
+use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
 
@@ -24,13 +25,13 @@ pub struct PostgresTarget {
     config: PgConfig,
     dialect: PostgresDialect,
     /// The attempt that this process holds; see [`ledger`].
-    attempt: AtomicI64,
+    attempt: Arc<AtomicI64>,
 }
 
 impl PostgresTarget {
     /// The database of that configuration; nothing is opened yet.
     pub fn new(config: PgConfig) -> PostgresTarget {
-        PostgresTarget { config, dialect: PostgresDialect, attempt: AtomicI64::new(0) }
+        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default() }
     }
 
     /// The configuration.
@@ -61,8 +62,12 @@ impl Target for PostgresTarget {
         inspect::state(&self.open().await?, schema).await
     }
 
+    async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
+        examine::examine(&self.config, schema, needs).await
+    }
+
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
-        Ok(Box::new(ledger::claim(self.open().await?, schema, run).await?))
+        Ok(Box::new(ledger::claim(&self.config, schema, run, Arc::clone(&self.attempt)).await?))
     }
 
     async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
@@ -77,7 +82,7 @@ impl Target for PostgresTarget {
     }
 
     async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
-        ledger::checkpoints(&self.open().await?, &plan.options.schema, run).await
+        ledger::checkpoints(&mut self.open().await?, &plan.options.schema, run).await
     }
 
     fn build_steps(&self, plan: &Plan) -> Vec<BuildStep> {

@@ -324,13 +324,21 @@ fn mixed(column: &Column, census: &ColumnCensus, classes: &[(&'static str, u64)]
 mod tests {
     use super::*;
     use switchover_core::census::TableCensus;
+    use switchover_core::digest::{RowDigester, Side};
     use switchover_core::value::{Rows, Value};
 
     fn check(declared: &str, values: &[Value<'_>], expected: &str) {
         let mut rows = Rows::new(0, 1);
         values.iter().for_each(|value| rows.push(*value));
         let mut census = TableCensus::new(1);
-        census.observe(&rows, &[Interest::of_declared(declared)]);
+        let interest = Interest::of_declared(declared);
+        census.observe(&rows, &[interest]);
+        let mut digester =
+            RowDigester::new(vec![ColumnCensus::predicted(interest)], Vec::new(), Side::Source);
+        rows.iter().for_each(|row| {
+            digester.digest(row, |_| false);
+        });
+        census.columns[0].note_json(&digester.json()[0]);
         let column = Column {
             name: "c".into(),
             declared: declared.into(),

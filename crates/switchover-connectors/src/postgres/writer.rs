@@ -11,7 +11,7 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::copy_encode::{self, HEADER, TRAILER};
+use super::copy_encode::{self, Field, HEADER, TRAILER};
 use super::{ledger, quote};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -19,7 +19,6 @@ use futures_util::SinkExt;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use switchover_core::codec::Codec;
 use switchover_core::connector::{ChunkWrite, Writer, Written};
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
@@ -46,7 +45,7 @@ pub(super) struct PostgresWriter {
 struct Session {
     connection: Connection,
     checkpoint: Statement,
-    copies: HashMap<usize, (Statement, Vec<(usize, Codec)>)>,
+    copies: HashMap<usize, (Statement, Vec<Field>)>,
 }
 
 impl PostgresWriter {
@@ -188,22 +187,19 @@ async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Res
     if ours.await.map_err(|error| session.connection.classify(error, OPERATION))? {
         return Ok(Written::Already);
     }
-    Err(Error::new(Kind::Busy, OPERATION)
-        .store(session.connection.label())
-        .detail("another process has taken this run over, or rolled it back")
-        .hint("let the other process end; `switchover status` shows the run"))
+    Err(ledger::taken_over(session.connection.label(), OPERATION))
 }
 
 async fn statement<'a>(
     session: &'a mut Session,
     plan: &Plan,
     table: usize,
-) -> Result<&'a (Statement, Vec<(usize, Codec)>)> {
+) -> Result<&'a (Statement, Vec<Field>)> {
     if !session.copies.contains_key(&table) {
         let plan_table = &plan.tables[table];
-        let copied: Vec<(usize, &switchover_core::plan::ColumnPlan)> =
-            plan_table.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none()).collect();
-        let columns: Vec<String> = copied.iter().map(|(_, column)| quote::ident(&column.target)).collect();
+        let fields = copy_encode::fields(plan_table);
+        let columns: Vec<String> =
+            fields.iter().map(|field| quote::ident(&plan_table.columns[field.index].target)).collect();
         let sql = format!(
             "COPY {} ({}) FROM STDIN (FORMAT binary)",
             quote::qualified(&plan.options.schema, &plan_table.target),
@@ -213,7 +209,6 @@ async fn statement<'a>(
         let prepared = prepared.map_err(|error| {
             session.connection.classify(error, OPERATION).table(plan_table.source.clone())
         })?;
-        let fields = copied.iter().map(|(field, column)| (*field, column.codec.clone())).collect();
         session.copies.insert(table, (prepared, fields));
     }
     session.copies.get(&table).ok_or_else(|| Error::new(Kind::Internal, OPERATION))
@@ -257,7 +252,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 async fn send(
     sink: CopyInSink<Bytes>,
-    fields: &[(usize, Codec)],
+    fields: &[Field],
     plan: &Plan,
     chunk: &ChunkWrite<'_>,
     range: Range<usize>,
@@ -317,5 +312,6 @@ async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrit
             .await
             .map_err(classify)?;
     }
+    failpoint::hit("quarantine-before-commit");
     Ok(())
 }

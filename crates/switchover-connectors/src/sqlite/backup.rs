@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Error, Kind, Result, failpoint};
 
 use super::config::SqliteConfig;
 use super::error::{classify, is_busy};
 use super::open::{harden, open_read_only};
+use crate::disk;
 use crate::sidecar::{self, Listed, Sidecar};
 
 /// `store` in the notes of these backups.
@@ -76,6 +77,7 @@ pub fn create(
 ) -> Result<BackupInfo> {
     let path = sidecar::place(directory, name)?;
     let source = open_read_only(config)?;
+    check_room(&source, config.path(), directory)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
     let outcome = copy(&source, config.path(), &partial, progress)
         .and_then(|()| {
@@ -89,6 +91,21 @@ pub fn create(
         let _ = std::fs::remove_file(&partial);
     }
     outcome
+}
+
+/// The backup of a run, whose name is its own: made now, or by an attempt of the run that was killed. Blocking.
+pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str) -> Result<BackupInfo> {
+    let path = sidecar::place(directory, name)?;
+    if sidecar::path_of(&path).exists() {
+        return verify(&path);
+    }
+    if path.exists() {
+        // Killed between the file and its note: nothing says what the file should be, so it is made again.
+        let partial = sidecar::with_suffix(&path, ".partial");
+        std::fs::rename(&path, &partial)
+            .map_err(|cause| sidecar::io_error("begin the backup", &path, cause))?;
+    }
+    create(config, directory, name, &mut |_| {})
 }
 
 /// Whether the file is still what its note says, and whether it passes SQLite's check. Blocking.
@@ -113,6 +130,24 @@ pub fn verify(path: &Path) -> Result<BackupInfo> {
 /// The finished SQLite backups in `directory`, oldest first.
 pub fn list(directory: &Path) -> Result<Vec<Listed>> {
     sidecar::list(directory, STORE)
+}
+
+/// Refuses before the first byte is written, because a disk that fills up hurts the application too.
+fn check_room(source: &Connection, path: &Path, directory: &Path) -> Result<()> {
+    let number = |pragma: &str| -> Result<u64> {
+        let found: i64 = source
+            .query_row(pragma, [], |row| row.get(0))
+            .map_err(|cause| classify(cause, "measure the SQLite file", path))?;
+        Ok(u64::try_from(found).unwrap_or(0))
+    };
+    let needed = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+    match disk::free_bytes(directory) {
+        Some(free) if free < needed => Err(Error::new(Kind::Exhausted, "back the SQLite file up")
+            .store(directory.display().to_string())
+            .detail(format!("the backup needs {needed} bytes, and {free} are free there"))
+            .hint("free space there, or name another folder")),
+        _ => Ok(()),
+    }
 }
 
 struct Checked {
@@ -216,12 +251,15 @@ fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked
     sidecar.integrity = "ok".to_owned();
     sidecar.pages = Some(checked.pages);
     sidecar.store_version = rusqlite::version().to_owned();
+    failpoint::hit("backup-before-publish");
     sidecar::publish(partial, &path)?;
+    failpoint::hit("backup-before-note");
     sidecar.write(&path)?;
+    failpoint::hit("backup-after-note");
     Ok(BackupInfo { path, sidecar })
 }
 
-/// Runs `PRAGMA integrity_check` on a fresh read-only connection; returns the number of pages.
+/// Runs the checks of `PRAGMA integrity_check` (see `integrity`) on a fresh read-only connection; returns the number of pages.
 pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
     let operation = "check the copy's integrity";
     let failed = |cause| classify(cause, operation, path);
@@ -233,14 +271,11 @@ pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
     connection
         .execute_batch(&format!("PRAGMA cache_size = -{CHECK_CACHE_KIB}; PRAGMA cell_size_check = OFF"))
         .map_err(failed)?;
-    let mut statement =
-        connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_SHOWN_MAX})")).map_err(failed)?;
-    let problems: Vec<String> =
-        statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?;
-    if problems != ["ok"] {
+    let problems = super::integrity::check(&connection, PROBLEMS_SHOWN_MAX).map_err(failed)?;
+    if !problems.is_empty() {
         return Err(Error::new(Kind::Corrupt, operation)
             .store(path.display().to_string())
-            .detail(format!("SQLite's integrity_check says: {}", problems.join("; ")))
+            .detail(format!("the integrity check says: {}", problems.join("; ")))
             .hint("the source most likely has the same damage: run PRAGMA integrity_check there; REINDEX mends an index, .recover rescues rows"));
     }
     let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(failed)?;

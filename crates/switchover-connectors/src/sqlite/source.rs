@@ -7,7 +7,8 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::read::Encoding;
-use super::{backup, fetch, inspect, open, read, rules};
+use super::{backup, examine, fetch, inspect, open, read, rules};
+use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{
     BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
+use switchover_core::finding::{Finding, Needs};
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -51,13 +53,26 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made =
-            tokio::task::spawn_blocking(move || backup::create(&config, &directory, &name, &mut |_| {}));
+        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name));
         let made =
             made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
     }
+
+    fn backup_room(&self, directory: &Path) -> Option<u64> {
+        disk::free_bytes(directory)
+    }
+
+    async fn examine(&self, needs: &Needs) -> Vec<Finding> {
+        let (config, needs) = (self.config.clone(), needs.clone());
+        let found = tokio::task::spawn_blocking(move || examine::examine(&config, &needs)).await;
+        found.unwrap_or_else(|error| {
+            let error = Error::new(Kind::Internal, "examine the source").because(error);
+            vec![Finding::of_error("file", &error)]
+        })
+    }
 }
+
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 

@@ -24,6 +24,11 @@ const ROWS_PER_SECOND: f64 = 150_000.0;
 /// Bytes of a file that are backed up and checked in a second.
 const BACKUP_BYTES_PER_SECOND: f64 = 250e6;
 
+/// Bytes that a source of that size will take on the target: a guess for before there is a census.
+pub fn target_bytes_about(source_bytes: u64) -> u64 {
+    (source_bytes as f64 * TARGET_FACTOR) as u64
+}
+
 /// Refuses what does not fit a page, or is too wide.
 pub(super) fn check(
     table: &TablePlan,

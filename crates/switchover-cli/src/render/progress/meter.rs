@@ -56,9 +56,10 @@ impl Meter {
         }
     }
 
-    /// `512,000 of 1,022,500 rows`.
+    /// `512,000 of 1,022,500 rows`; bytes where nothing is counted but them.
     pub(super) fn amount(&self, unit: &str) -> String {
         match self.rows_total {
+            0 if self.rows == 0 && self.bytes > 0 => bytes(self.bytes),
             0 => format!("{} {unit}", count(self.rows)),
             total => format!("{} of {} {unit}", count(self.rows), count(total)),
         }

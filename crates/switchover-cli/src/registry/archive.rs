@@ -1,0 +1,164 @@
+//! Backups of any store by one set of calls, so that the verbs name no connector.
+//!
+//! Invariant: nothing here reads or writes a backup itself; each connector keeps its own promises
+//! (a file with a note is whole, nothing is overwritten).
+
+use super::{Store, postgres, store};
+use crate::config::{Environment, StoreRef};
+use std::path::Path;
+use std::sync::Arc;
+use switchover::progress::{Event, Phase, Progress};
+use switchover_connectors::postgres::backup as pg;
+use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::sidecar::{Listed, Sidecar};
+use switchover_connectors::sqlite::backup as lite;
+use switchover_connectors::sqlite::config::SqliteConfig;
+use switchover_connectors::sqlite::restore;
+use switchover_core::{Error, Kind, Result};
+
+/// A store of which there are backups, or are to be.
+pub(crate) enum Archive {
+    Sqlite(SqliteConfig),
+    Postgres(Box<PgConfig>),
+}
+
+/// The archive of a store. Nothing is opened.
+pub(crate) fn archive(reference: &StoreRef, environment: &Environment) -> Result<Archive> {
+    Ok(match store(reference)? {
+        Store::Sqlite => Archive::Sqlite(SqliteConfig::parse(reference.expose())?),
+        Store::Postgres => Archive::Postgres(Box::new(postgres(reference, environment)?)),
+    })
+}
+
+/// The finished backups of all stores in a folder, the newest first. No folder holds no backups.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Listed>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = lite::list(folder)?;
+    for other in pg::list(folder)? {
+        // One whose note cannot be read belongs to nobody, and both list it.
+        if found.iter().all(|known| known.path != other.path) {
+            found.push(other);
+        }
+    }
+    let when = |listed: &Listed| listed.sidecar.as_ref().map(|note| note.created_at);
+    found.sort_by(|left, right| when(right).cmp(&when(left)).then_with(|| right.path.cmp(&left.path)));
+    Ok(found)
+}
+
+/// Checks a backup of whichever store its note names.
+pub(crate) async fn verify(file: &Path) -> Result<Sidecar> {
+    let note = Sidecar::read(file)?;
+    if note.store == pg::STORE {
+        return Ok(pg::verify(file).await?.sidecar);
+    }
+    let file = file.to_owned();
+    Ok(blocking(move || lite::verify(&file)).await?.sidecar)
+}
+
+impl Archive {
+    /// The store's name in notes, without secrets.
+    pub(crate) fn label(&self) -> String {
+        match self {
+            Archive::Sqlite(config) => config.label(),
+            Archive::Postgres(config) => config.redacted(),
+        }
+    }
+
+    /// Bytes that a backup has to read, where they are known before.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self {
+            Archive::Sqlite(config) => size_of(config),
+            Archive::Postgres(_) => 0,
+        }
+    }
+
+    /// Whether a note is of this store. A file is the same file by whatever path it was named.
+    pub(crate) fn is_of(&self, note: &Sidecar) -> bool {
+        let Archive::Sqlite(config) = self else { return note.source == self.label() };
+        let same = |path: &str| {
+            let (ours, theirs) = (std::fs::canonicalize(config.path()), std::fs::canonicalize(path));
+            ours.is_ok() && ours.ok() == theirs.ok()
+        };
+        note.source == self.label() || note.source.strip_prefix("sqlite:").is_some_and(same)
+    }
+
+    /// What a backup made now is called: the store's own name, the time, and the form's ending.
+    pub(crate) fn dated_name(&self, now: jiff::Timestamp) -> String {
+        let (stem, ending) = match self {
+            Archive::Sqlite(config) => {
+                (config.path().file_stem().map(|stem| stem.to_string_lossy()), "sqlite")
+            }
+            Archive::Postgres(config) => (Some(config.database.as_str().into()), "dump"),
+        };
+        let plain = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
+        let stem: String = stem.unwrap_or_default().chars().map(plain).collect();
+        format!("{stem}-{}.{ending}", now.strftime("%Y%m%dT%H%M%SZ"))
+    }
+
+    /// Makes a backup and checks it.
+    pub(crate) async fn create(
+        &self,
+        folder: &Path,
+        name: &str,
+        progress: Arc<dyn Progress>,
+    ) -> Result<(std::path::PathBuf, Sidecar)> {
+        match self {
+            Archive::Sqlite(config) => {
+                let (config, folder, name) = (config.clone(), folder.to_owned(), name.to_owned());
+                let made = blocking(move || {
+                    let (size, mut seen) = (size_of(&config), 0);
+                    lite::create(&config, &folder, &name, &mut |at| tell(&*progress, size, &mut seen, at))
+                });
+                let made = made.await?;
+                Ok((made.path, made.sidecar))
+            }
+            Archive::Postgres(config) => {
+                let made = pg::create(config, folder, name).await?;
+                Ok((made.path, made.sidecar))
+            }
+        }
+    }
+
+    /// Puts a backup in the place of the store.
+    pub(crate) async fn restore(&self, file: &Path, force: bool) -> Result<Sidecar> {
+        match self {
+            Archive::Sqlite(config) => {
+                let (file, to) = (file.to_owned(), config.path().to_owned());
+                Ok(blocking(move || restore::restore(&file, &to, force)).await?.sidecar)
+            }
+            Archive::Postgres(config) => Ok(pg::restore(file, config, force).await?.sidecar),
+        }
+    }
+}
+
+fn size_of(config: &SqliteConfig) -> u64 {
+    std::fs::metadata(config.path()).map_or(0, |meta| meta.len())
+}
+
+/// Pages as bytes, because bytes are what the file's size is known in.
+fn tell(progress: &dyn Progress, size: u64, seen: &mut u64, at: lite::Progress) {
+    match at {
+        lite::Progress::Copying { done, total } => {
+            let copied = (size as f64 * done as f64 / total.max(1) as f64) as u64;
+            // A write to the source can send the copy back to its start: only what is new is told.
+            if copied > *seen {
+                let bytes = copied - *seen;
+                *seen = copied;
+                progress.event(Event::Advanced {
+                    phase: Phase::Backup,
+                    table: String::new(),
+                    rows: 0,
+                    bytes,
+                });
+            }
+        }
+        lite::Progress::Checking => progress.event(Event::Note { text: "the copy is being checked".into() }),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::new(Kind::Internal, "work on the backup").because(error))?
+}

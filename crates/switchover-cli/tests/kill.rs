@@ -1,0 +1,175 @@
+//! `kill -9` before and after every durable effect, by real processes.
+//!
+//! For each place: the run dies there; then `resume` finishes it and the target equals the source, or
+//! `rollback` leaves the target as it was. Then deaths during `resume` and during `rollback` as well.
+#![cfg(feature = "failpoints")]
+
+mod common;
+
+use common::{Case, run};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Places of `migrate`, before and after each durable effect, in their order.
+const PLACES: &[&str] = &[
+    "journal-before-plan=return",
+    "journal-before-header=return",
+    "journal-before-line=return",
+    "journal-torn-line=return",
+    "after-planned=return",
+    "backup-before-publish=return",
+    "backup-before-note=return",
+    "backup-after-note=return",
+    "prepare-before-commit=return",
+    "prepare-after-commit=return",
+    "after-prepare=return",
+    "journal-before-line=1*off->return",
+    "journal-torn-line=1*off->return",
+    "copy-before-rows=return",
+    "copy-before-rows=20*off->return",
+    "copy-before-commit=return",
+    "copy-before-commit=3*off->return",
+    "copy-before-commit=11*off->return",
+    "copy-before-commit=40*off->return",
+    "copy-after-commit=return",
+    "copy-after-commit=3*off->return",
+    "copy-after-commit=25*off->return",
+    "quarantine-before-commit=return",
+    "quarantine-before-commit=7*off->return",
+    "after-copy=return",
+    "journal-before-line=2*off->return",
+    "build-before-commit=return",
+    "build-before-commit=4*off->return",
+    "build-after-commit=return",
+    "build-after-commit=8*off->return",
+    "after-build=return",
+    "before-done=return",
+    "report-before=return",
+    "report-after=return",
+    "journal-before-line=4*off->return",
+    "journal-after-line=4*off->return",
+];
+
+fn at<'a>(command: &'a mut Command, place: &str) -> &'a mut Command {
+    command.env("FAILPOINTS", place)
+}
+
+/// Whether the run is known to the journal: before that, nothing was written to the target, and a new
+/// `migrate` is what there is to do.
+fn begun(place: &str) -> bool {
+    !matches!(place, "journal-before-plan=return" | "journal-before-header=return")
+}
+
+/// Finishes the run of a case, which was killed at `place`.
+#[track_caller]
+fn finish(case: &Case, place: &str) {
+    let done = place == "journal-after-line=4*off->return";
+    match (begun(place), done) {
+        (false, _) => drop(run(&mut case.migrate(&["--jobs", "2"])).exits(0)),
+        (true, true) => drop(run(&mut case.verb("resume")).exits(2).says("it is done and verified")),
+        (true, false) => drop(run(case.verb("resume").args(["--jobs", "2"])).exits(0)),
+    }
+    case.is_equal();
+    assert_eq!(case.state_of_run(), "done", "{place}");
+}
+
+/// Checks every case, four at a time (a killed run waits more than it computes), and names all that fail.
+fn every<T: Copy + Send + Sync + std::fmt::Debug>(cases: &[T], check: impl Fn(T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if catch_unwind(AssertUnwindSafe(|| check(*case))).is_err() {
+                        failed.lock().expect("not poisoned").push(*case);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("not poisoned");
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}
+
+#[test]
+fn a_killed_run_resumes_and_ends_equal() {
+    every(PLACES, |place| {
+        let case = Case::new();
+        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
+        finish(&case, place);
+    });
+}
+
+#[test]
+fn a_killed_run_rolls_back_to_what_was_there() {
+    every(PLACES, |place| {
+        let case = Case::new();
+        let before = case.dump();
+        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
+        if begun(place) {
+            run(&mut case.verb("rollback")).exits(0);
+            assert_eq!(case.state_of_run(), "rolled back", "{place}");
+        }
+        assert_eq!(case.dump(), before, "{place}");
+        // And the way is free again.
+        run(&mut case.migrate(&["--no-backup"])).exits(0);
+        case.is_equal();
+    });
+}
+
+#[test]
+fn a_run_killed_again_while_it_resumes_ends_equal() {
+    let pairs = [
+        ("copy-before-commit=5*off->return", "prepare-before-commit=return"),
+        ("copy-before-commit=5*off->return", "prepare-after-commit=return"),
+        ("copy-after-commit=5*off->return", "copy-before-rows=return"),
+        ("copy-after-commit=9*off->return", "copy-before-commit=6*off->return"),
+        ("quarantine-before-commit=3*off->return", "copy-after-commit=2*off->return"),
+        ("after-copy=return", "build-before-commit=2*off->return"),
+        ("build-after-commit=2*off->return", "build-after-commit=2*off->return"),
+        ("after-build=return", "report-before=return"),
+        ("journal-torn-line=1*off->return", "journal-torn-line=return"),
+        ("backup-before-note=return", "backup-before-note=return"),
+    ];
+    every(&pairs, |(first, second)| {
+        let case = Case::new();
+        run(at(&mut case.migrate(&["--jobs", "2"]), first)).was_killed();
+        run(at(case.verb("resume").args(["--jobs", "2"]), second)).was_killed();
+        finish(&case, second);
+    });
+}
+
+#[test]
+fn a_rollback_that_was_killed_can_be_done_again() {
+    every(&["discard-before-commit=return", "after-discard=return", "journal-before-line=return"], |place| {
+        for after in ["copy-after-commit=9*off->return", "before-done=return", ""] {
+            let case = Case::new();
+            let before = case.dump();
+            run(at(&mut case.migrate(&["--jobs", "2"]), after));
+            run(at(&mut case.verb("rollback"), place)).was_killed();
+            // The target may hold nothing now, or all of it: the next rollback makes sure.
+            run(case.verb("rollback").arg("--discard-target-changes")).exits(0);
+            assert_eq!(case.state_of_run(), "rolled back", "{after} {place}");
+            assert_eq!(case.dump(), before, "{after} {place}");
+        }
+    });
+}
+
+#[test]
+fn a_failure_whose_rollback_is_killed_leaves_a_run_that_rolls_back() {
+    let case = Case::new();
+    let before = case.dump();
+    // Building fails, because the index's name is taken by then; on failure the run takes itself back.
+    let spoil = "CREATE FUNCTION other.spoil() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF tg_tag = 'CREATE INDEX' THEN RAISE EXCEPTION 'no indexes today'; END IF; END $$;
+        CREATE EVENT TRIGGER spoil ON ddl_command_start EXECUTE FUNCTION other.spoil();";
+    case.database.psql(spoil).expect("a trigger");
+    run(at(&mut case.migrate(&["--jobs", "2"]), "discard-before-commit=return")).was_killed();
+    run(&mut case.verb("resume")).exits(2).says("no indexes today");
+    case.database.psql("DROP EVENT TRIGGER spoil; DROP FUNCTION other.spoil()").expect("gone");
+    assert_eq!(case.dump(), before);
+    assert_eq!(case.state_of_run(), "rolled back");
+}

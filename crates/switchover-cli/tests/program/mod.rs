@@ -1,0 +1,34 @@
+//! Running the binary in a folder, with nothing of this process's environment but the path.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use assert_cmd::Command;
+use std::path::Path;
+
+/// What a run of the program gave.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs it to its end.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).current_dir(folder).args(arguments);
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// Runs it, and it must succeed; gives what it printed.
+pub(crate) fn done(folder: &Path, arguments: &[&str]) -> String {
+    let ran = run(folder, arguments);
+    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.out, ran.err);
+    ran.out
+}
+
+/// Text on one line, however it was wrapped.
+pub(crate) fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,40 @@
+//! Examining one or both stores before anything is done. The connectors know what matters; this only asks.
+
+use crate::settings::Settings;
+use switchover_core::connector::{Source, Target};
+use switchover_core::finding::{Finding, Needs};
+
+/// What matters about the stores, the source's findings first, each marked with its side.
+///
+/// Nothing is written, and no error ends it: an obstacle is a finding.
+pub async fn examine(
+    source: Option<&dyn Source>,
+    target: Option<&dyn Target>,
+    settings: &Settings,
+) -> Vec<Finding> {
+    let mut needs = Needs {
+        jobs: settings.streams(),
+        backup_folder: settings.backup.then(|| settings.backups()),
+        target_bytes: None,
+    };
+    let mut found = Vec::new();
+    if let Some(source) = source {
+        found.extend(marked("source", source.examine(&needs).await));
+        // Why it could not be measured is a finding already.
+        if let Ok(bytes) = size(source).await {
+            needs.target_bytes = Some(switchover_core::planner::layout::target_bytes_about(bytes));
+        }
+    }
+    if let Some(target) = target {
+        found.extend(marked("target", target.examine(&settings.plan.schema, &needs).await));
+    }
+    found
+}
+
+async fn size(source: &dyn Source) -> switchover_core::Result<u64> {
+    Ok(source.snapshot().await?.catalog().await?.store.size_bytes)
+}
+
+fn marked(side: &str, findings: Vec<Finding>) -> impl Iterator<Item = Finding> {
+    findings.into_iter().map(move |finding| Finding { what: format!("{side}: {}", finding.what), ..finding })
+}
