@@ -270,6 +270,19 @@ pub struct Quarantined {
     pub why: String,
 }
 
+/// What [`Target::repair`] mends of one table.
+#[derive(Debug, Default)]
+pub struct Mend {
+    /// The table, by index in the plan.
+    pub table: usize,
+    /// Rows that are to be there: the source's values, NULL where a value is in quarantine.
+    pub missing: Rows,
+    /// Rows that are to go, with the target's own values, as often as they are to go.
+    pub extra: Rows,
+    /// What the quarantine is to hold of the table, where it holds something else.
+    pub quarantine: Option<Vec<Quarantined>>,
+}
+
 /// A step that follows the copy: an index, a key, a sequence. In one transaction with its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildStep {
@@ -330,9 +343,9 @@ pub trait Target: Send + Sync {
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
-    /// Removes the rows with these keys (target values, in the order of the key's fields), and inserts
-    /// `rows` (the source's values, by the plan's codecs), in one transaction, for `--repair`.
-    async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()>;
+    /// Mends rows and quarantine of several tables in one transaction, for `--repair`. Actions of foreign
+    /// keys do not fire.
+    async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()>;
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
     /// Removes the runs' own records and leaves what was moved.

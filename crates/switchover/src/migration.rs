@@ -468,8 +468,14 @@ impl Migration {
             content,
         };
         let mut reports = Vec::with_capacity(plan.tables.len());
+        let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
-            reports.push(self.again(async || verify.table(index).await).await?);
+            let (report, mend) = self.again(async || verify.table(index).await).await?;
+            reports.push(report);
+            mends.extend(mend);
+        }
+        if !mends.is_empty() {
+            self.target.repair(plan, &mends).await?;
         }
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
@@ -494,8 +500,16 @@ impl Migration {
         };
         let plan = Arc::new(plan);
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
-        if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
+        let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
+        let mut left = u64::MAX;
+        // A pass mends a bounded number of rows, and the last one only looks.
+        while repair && differing(&tables) > 0 {
+            let fewer = differing(&tables) < left;
+            left = differing(&tables);
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), fewer).await?;
+            if !fewer {
+                break;
+            }
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);

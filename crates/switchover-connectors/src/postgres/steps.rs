@@ -137,7 +137,7 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
     steps
 }
 
-fn foreign_key(schema: &str, table: &str, key: &ForeignKeyPlan) -> String {
+pub(super) fn foreign_key(schema: &str, table: &str, key: &ForeignKeyPlan) -> String {
     let mut sql = format!(
         "ALTER TABLE {table} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
         ident(&key.name),

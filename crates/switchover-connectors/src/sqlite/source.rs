@@ -73,7 +73,6 @@ impl Source for SqliteSource {
     }
 }
 
-
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
 /// One read transaction on a thread of its own.
