@@ -52,6 +52,6 @@ fn chinook_keeps_its_names() {
 fn chinook_in_snake_names() {
     chinook(true)
         .shows("SELECT title FROM album WHERE album_id = 1", "For Those About To Rock We Salute You")
-        .shows("SELECT invoice_date FROM invoice WHERE invoice_id = 1", "2009-01-01 00:00:00")
+        .shows("SELECT invoice_date FROM invoice WHERE invoice_id = 1", "2021-01-01 00:00:00")
         .shows("INSERT INTO artist(name) VALUES ('x'); SELECT max(artist_id) FROM artist", "276");
 }
