@@ -23,6 +23,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
 use switchover_core::failpoint;
 use switchover_core::finding::shown_bytes;
+use switchover_core::judge::Judge;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -427,6 +428,7 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
+            judges: plan.tables.iter().map(Judge::new).collect(),
             chunk_bytes: self
                 .settings
                 .chunk_bytes
@@ -516,8 +518,14 @@ impl Migration {
         });
         let verify = self.verifier(plan, snapshot, content, parts, repair);
         let mut reports = Vec::with_capacity(plan.tables.len());
+        let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
-            reports.push(self.again(async || verify.table(index).await).await?);
+            let (report, mend) = self.again(async || verify.table(index).await).await?;
+            reports.push(report);
+            mends.extend(mend);
+        }
+        if !mends.is_empty() {
+            self.target.repair(plan, &mends).await?;
         }
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
@@ -555,8 +563,16 @@ impl Migration {
         let snapshot = self.source.snapshot().await?;
         let plan = self.plan_to_verify(&snapshot, given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
-        if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
+        let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
+        let mut left = u64::MAX;
+        // A pass mends a bounded number of rows, and the last one only looks.
+        while repair && differing(&tables) > 0 {
+            let fewer = differing(&tables) < left;
+            left = differing(&tables);
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), fewer).await?;
+            if !fewer {
+                break;
+            }
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
