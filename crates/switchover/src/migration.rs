@@ -197,10 +197,6 @@ impl Migration {
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
-        let backup = match self.settings.backup {
-            true => Some(self.begin_backup(&snapshot, &run, &clock).await?),
-            false => None,
-        };
         let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
@@ -230,7 +226,6 @@ impl Migration {
                 claim,
             },
             true,
-            backup,
         )
         .await
     }
@@ -292,14 +287,9 @@ impl Migration {
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
         let clock = Arc::new(Clock::default());
-        let backup = match journal.header().backup {
-            true => Some(self.begin_backup(&snapshot, &journal.header().run, &clock).await?),
-            false => None,
-        };
         self.carry_out(
             Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
             false,
-            backup,
         )
         .await
     }
@@ -320,15 +310,18 @@ impl Migration {
     }
 
     /// Everything after the plan. `fresh` is false when the run may have written before.
-    async fn carry_out(&self, run: Run, fresh: bool, backup: Option<BackupTask>) -> Result<Report> {
-        match self.phases(&run, fresh, backup).await {
+    async fn carry_out(&self, run: Run, fresh: bool) -> Result<Report> {
+        match self.phases(&run, fresh).await {
             Ok(report) => Ok(report),
             Err(error) => self.failed(&run, error).await,
         }
     }
 
-    async fn phases(&self, run: &Run, fresh: bool, mut backup: Option<BackupTask>) -> Result<Report> {
-        BackupTask::check(&mut backup).await?;
+    async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
+        let mut backup = match run.journal.header().backup {
+            true => Some(self.begin_backup(run)?),
+            false => None,
+        };
         let begun = Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Schema,
@@ -381,20 +374,14 @@ impl Migration {
         }
     }
 
-    /// Backs the source up beside everything else, since the source is only read. Whoever drops the task
-    /// gives the backup up, and what was written of it is removed: so does a plan with refusals.
-    async fn begin_backup(
-        &self,
-        snapshot: &Arc<dyn Snapshot>,
-        run: &str,
-        clock: &Arc<Clock>,
-    ) -> Result<BackupTask> {
+    /// Backs the source up beside the copy, since the source is only read. Whoever drops the task gives
+    /// the backup up, and what was written of it is removed.
+    fn begin_backup(&self, run: &Run) -> Result<BackupTask> {
         let folder = self.settings.backups();
-        let bytes = snapshot.catalog().await?.store.size_bytes;
-        self.check_backup_room(bytes, self.source.backup_room(&folder))?;
         journal::make_folder(&folder)?;
-        let (source, name) = (Arc::clone(&self.source), run.to_owned());
-        let (clock, progress) = (Arc::clone(clock), Arc::clone(&self.progress));
+        let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
+        let (clock, progress, bytes) =
+            (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
         let task = tokio::spawn(async move {
             let begun = Instant::now();
             progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
