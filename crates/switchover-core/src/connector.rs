@@ -351,8 +351,9 @@ pub trait Target: Send + Sync {
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
-    /// Removes the rows with these keys (target values, in the order of the key's fields), and inserts
-    /// `rows` (the source's values, by the plan's codecs), in one transaction, for `--repair`.
+    /// Removes the rows with these keys (target values, in the order of the key's fields) that `rows`
+    /// lacks, and writes `rows` (the source's values, by the plan's codecs) over what is there, in one
+    /// transaction, for `--repair`. A row that others refer to is never away, not even for a moment.
     async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()>;
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;

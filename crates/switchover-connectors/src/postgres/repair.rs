@@ -10,7 +10,11 @@ use switchover_core::{Error, Kind, Result};
 
 const OPERATION: &str = "repair rows of the target";
 
-/// Removes the rows of the given keys (the target's own values) and inserts `rows` (the source's).
+/// The session's own table that holds the rows as they should be.
+const ROWS: &str = "_switchover_rows";
+
+/// Removes the rows of the given keys (the target's own values) unless `rows` (the source's) has
+/// them, and writes those over what is there.
 pub(super) async fn repair(
     connection: &mut Connection,
     plan: &Plan,
@@ -25,13 +29,37 @@ pub(super) async fn repair(
     };
     let transaction = connection.client_mut().transaction().await.map_err(fail)?;
     let matched = keys::load(&transaction, plan, index, keys, OPERATION).await?;
-    let sql = format!("DELETE FROM {name} t USING {} k WHERE {matched}", keys::TABLE);
-    transaction.batch_execute(&sql).await.map_err(fail)?;
     let fields = copy_encode::fields(table);
     let columns: Vec<String> =
         fields.iter().map(|field| quote::ident(&table.columns[field.index].target)).collect();
-    let sql = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
+    let listed = columns.join(", ");
+    let sql = format!("CREATE TEMPORARY TABLE {ROWS} ON COMMIT DROP AS SELECT {listed} FROM {name} LIMIT 0");
+    transaction.batch_execute(&sql).await.map_err(fail)?;
+    let sql = format!("COPY pg_temp.{ROWS} ({listed}) FROM STDIN (FORMAT binary)");
     copy(&transaction, &sql, table, &fields, rows).await?;
+    let key: Vec<String> =
+        table.key_fields().iter().map(|field| quote::ident(&table.columns[*field].target)).collect();
+    // A row that other rows refer to cannot go for a moment: only what the source lacks is removed, and
+    // what both have is changed in place.
+    let same: Vec<String> = key.iter().map(|column| format!("r.{column} = k.{column}")).collect();
+    let sql = format!(
+        "DELETE FROM {name} t USING {} k WHERE {matched}
+            AND NOT EXISTS (SELECT 1 FROM pg_temp.{ROWS} r WHERE {})",
+        keys::TABLE,
+        same.join(" AND ")
+    );
+    transaction.batch_execute(&sql).await.map_err(fail)?;
+    let set: Vec<String> = (columns.iter().filter(|column| !key.contains(column)))
+        .map(|column| format!("{column} = EXCLUDED.{column}"))
+        .collect();
+    let otherwise =
+        if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+    let sql = format!(
+        "INSERT INTO {name} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} FROM pg_temp.{ROWS}
+            ON CONFLICT ({}) DO {otherwise}",
+        key.join(", ")
+    );
+    transaction.batch_execute(&sql).await.map_err(fail)?;
     transaction.commit().await.map_err(fail)
 }
 
