@@ -298,7 +298,7 @@ fn json_traps_keep_a_column_text() {
     ];
     for trap in traps {
         let sql = format!(
-            "CREATE TABLE t(id INTEGER PRIMARY KEY, v JSON); INSERT INTO t VALUES (1, '{{}}'), (2, '{trap}')"
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, v JSON); INSERT INTO t VALUES (1, '{{}}'), (2, '{trap}'), (3, NULL)"
         );
         check(&sql).moves().types("t", "id bigint, v text").shows("SELECT v FROM t WHERE id = 2", trap);
     }

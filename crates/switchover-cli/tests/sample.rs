@@ -118,7 +118,6 @@ fn a_table_without_a_key_is_unproven_and_sparse_rowids_are_sampled_too() {
     assert_eq!(verify(&folder, &database, &["--seed", "3"]).code, 2, "a seed belongs to a sample");
 }
 
-/// `--repair` met "is still referenced" where a row to mend was another one's parent.
 #[test]
 fn repair_mends_a_row_that_others_refer_to() {
     let (folder, database) = migrated(

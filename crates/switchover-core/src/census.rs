@@ -249,14 +249,33 @@ pub struct TableCensus {
     pub rows: u64,
     /// Bytes of payload.
     pub bytes: u64,
+    /// Bytes that the widest row keeps within a page at least, where the columns are so many that it
+    /// matters.
+    pub row_width_max: Option<u64>,
     /// A column each, in the order that was read.
     pub columns: Vec<ColumnCensus>,
+}
+
+/// Up to so many columns no row is too wide for a page, because long values lie out of line.
+const NARROW_COLUMNS_MAX: usize = 256;
+
+/// What a value keeps within a page at least: a long one leaves a pointer of 18 bytes.
+fn page_width(value: Value<'_>) -> u64 {
+    match value {
+        Value::Text(bytes) | Value::Bytes(bytes) => (bytes.len() as u64 + 1).min(18),
+        other => other.payload_bytes() as u64,
+    }
 }
 
 impl TableCensus {
     /// An empty census of so many columns.
     pub fn new(columns: usize) -> TableCensus {
-        TableCensus { rows: 0, bytes: 0, columns: vec![ColumnCensus::default(); columns] }
+        TableCensus {
+            rows: 0,
+            bytes: 0,
+            row_width_max: None,
+            columns: vec![ColumnCensus::default(); columns],
+        }
     }
 
     /// Takes a batch into account; `interests` has one entry a column.
@@ -264,6 +283,10 @@ impl TableCensus {
         let mut scratch = Vec::new();
         for row in rows.iter() {
             self.rows += 1;
+            if self.columns.len() > NARROW_COLUMNS_MAX {
+                let width = row.values().map(page_width).sum();
+                self.row_width_max = Some(self.row_width_max.map_or(width, |widest| widest.max(width)));
+            }
             for ((value, census), interest) in row.values().zip(&mut self.columns).zip(interests) {
                 self.bytes += value.payload_bytes() as u64;
                 census.observe(value, *interest, &mut scratch);

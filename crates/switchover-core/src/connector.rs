@@ -218,6 +218,8 @@ pub trait Dialect: Send + Sync {
     fn identifier_bytes_max(&self) -> usize;
     /// Columns of the widest table.
     fn columns_max(&self) -> usize;
+    /// Whether every table has a column of that name, so that no other may have it.
+    fn is_system_column(&self, name: &str) -> bool;
     /// The type and codec of a column, from its declaration and what it holds.
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice;
     /// A default.
@@ -280,6 +282,19 @@ pub struct Quarantined {
     pub whole_row: bool,
     /// Why.
     pub why: String,
+}
+
+/// What [`Target::repair`] mends of one table.
+#[derive(Debug, Default)]
+pub struct Mend {
+    /// The table, by index in the plan.
+    pub table: usize,
+    /// Rows that are to be there: the source's values, NULL where a value is in quarantine.
+    pub missing: Rows,
+    /// Rows that are to go, with the target's own values, as often as they are to go.
+    pub extra: Rows,
+    /// What the quarantine is to hold of the table, where it holds something else.
+    pub quarantine: Option<Vec<Quarantined>>,
 }
 
 /// A step that follows the copy: an index, a key, a sequence. In one transaction with its record.
@@ -351,10 +366,9 @@ pub trait Target: Send + Sync {
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
-    /// Removes the rows with these keys (target values, in the order of the key's fields) that `rows`
-    /// lacks, and writes `rows` (the source's values, by the plan's codecs) over what is there, in one
-    /// transaction, for `--repair`. A row that others refer to is never away, not even for a moment.
-    async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()>;
+    /// Mends rows and quarantine of several tables in one transaction, for `--repair`. Actions of foreign
+    /// keys do not fire.
+    async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()>;
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
     /// Removes the runs' own records and leaves what was moved.

@@ -79,7 +79,10 @@ impl RowDigester {
             let value = if as_null(index) { crate::value::Value::Null } else { row.value(index) };
             match self.side {
                 Side::Source => match codec.canonical_source(value, &mut self.cells) {
-                    Ok(()) => self.json[index].fit += u64::from(*codec == Codec::Json),
+                    Ok(()) => {
+                        let text = matches!(value, crate::value::Value::Text(_));
+                        self.json[index].fit += u64::from(text && *codec == Codec::Json);
+                    }
                     Err(unfit) => {
                         self.json[index].unfit.get_or_insert(unfit.0);
                     }

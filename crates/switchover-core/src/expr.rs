@@ -55,6 +55,38 @@ pub enum Expr {
     Opaque(String, String),
 }
 
+impl Expr {
+    /// Appends the columns that it names, each as often as it does.
+    pub fn columns(&self, out: &mut Vec<String>) {
+        match self {
+            Expr::Column(name) | Expr::Qualified(_, name) => out.push(name.clone()),
+            Expr::Null
+            | Expr::Int(_)
+            | Expr::Float(_)
+            | Expr::Text(_)
+            | Expr::Blob(_)
+            | Expr::Bool(_)
+            | Expr::Now(_)
+            | Expr::Opaque(..) => {}
+            Expr::Unary(_, a) | Expr::IsNull(a, _) | Expr::Cast(a, _) | Expr::Collate(a, _) => a.columns(out),
+            Expr::Binary(_, a, b) | Expr::Glob(a, b, _) => [a, b].into_iter().for_each(|e| e.columns(out)),
+            Expr::In(a, list, _) => std::iter::once(&**a).chain(list).for_each(|e| e.columns(out)),
+            Expr::Between(a, b, c, _) => [a, b, c].into_iter().for_each(|e| e.columns(out)),
+            Expr::Like(a, b, escape, _) => {
+                [a, b].into_iter().chain(escape).for_each(|e| e.columns(out));
+            }
+            Expr::Case(operand, arms, otherwise) => {
+                operand.iter().chain(otherwise).for_each(|e| e.columns(out));
+                arms.iter().for_each(|(when, then)| {
+                    when.columns(out);
+                    then.columns(out);
+                });
+            }
+            Expr::Call(_, arguments) => arguments.iter().for_each(|e| e.columns(out)),
+        }
+    }
+}
+
 /// The present, as SQL keywords name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,11 +4,13 @@
 //! verification (what must be there), so that the three cannot disagree.
 
 use crate::census::ColumnCensus;
+use crate::chunk::LocatorValue;
 use crate::codec::Codec;
 use crate::datetime::Zone;
 use crate::limits::FIELD_BYTES_MAX;
-use crate::plan::{ColumnPlan, LogicalType};
+use crate::plan::{ColumnPlan, LogicalType, OrphanPlan, TablePlan};
 use crate::value::{Row, Value};
+use std::collections::HashMap;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +23,48 @@ pub enum Fate {
     RowOut(usize, String),
 }
 
-/// Judges a row whose fields are those of `columns`.
-pub fn row(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fate {
+/// Judges the rows of one table: by their values, and by the plan's list of rows without a parent.
+#[derive(Debug, Clone, Default)]
+pub struct Judge {
+    orphans: HashMap<LocatorValue, (Vec<usize>, String)>,
+}
+
+impl Judge {
+    /// The judge of a table.
+    pub fn new(table: &TablePlan) -> Judge {
+        let field = |name: &String| table.columns.iter().position(|column| column.source == *name);
+        let entry = |orphan: &OrphanPlan| {
+            let fields = orphan.columns.iter().filter_map(field).collect();
+            (orphan.locator.clone(), (fields, orphan.why.clone()))
+        };
+        Judge { orphans: table.orphans.iter().map(entry).collect() }
+    }
+
+    /// Judges a row whose fields are those of `columns`.
+    pub fn row(&self, row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fate {
+        let by_values = values(row, columns, scratch);
+        if self.orphans.is_empty() {
+            return by_values;
+        }
+        let Some((fields, why)) = self.orphans.get(&row.locator()) else { return by_values };
+        let mut out = match by_values {
+            Fate::RowOut(..) => return by_values,
+            Fate::Clean if fields.is_empty() => return Fate::RowOut(0, why.clone()),
+            Fate::CellsOut(_) if fields.is_empty() => return Fate::RowOut(0, why.clone()),
+            Fate::Clean => Vec::new(),
+            Fate::CellsOut(cells) => cells,
+        };
+        for field in fields {
+            if row.value(*field) != Value::Null && !out.iter().any(|(other, _)| other == field) {
+                out.push((*field, why.clone()));
+            }
+        }
+        if out.is_empty() { Fate::Clean } else { Fate::CellsOut(out) }
+    }
+}
+
+/// Judges a row by its values alone.
+pub fn values(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fate {
     let mut out = Vec::new();
     for (field, column) in columns.iter().enumerate() {
         // The target computes it: what it computes is verified, not judged.

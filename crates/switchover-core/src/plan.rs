@@ -5,6 +5,7 @@
 //! to the source that it was made for.
 
 use crate::census::ColumnCensus;
+use crate::chunk::LocatorValue;
 use crate::codec::Codec;
 use crate::names::Naming;
 use crate::schema::{Locator, StoreInfo};
@@ -214,6 +215,20 @@ pub struct TablePlan {
     pub foreign_keys: Vec<ForeignKeyPlan>,
     /// Its checks.
     pub checks: Vec<CheckPlan>,
+    /// Rows whose foreign keys find no parent on the target, and what becomes of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<OrphanPlan>,
+}
+
+/// A row without a parent that goes to quarantine, in part or as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanPlan {
+    /// The row's locator on the source.
+    pub locator: LocatorValue,
+    /// The columns, by their names on the source, that go to quarantine; empty when the row does.
+    pub columns: Vec<String>,
+    /// Why.
+    pub why: String,
 }
 
 impl TablePlan {
@@ -226,7 +241,7 @@ impl TablePlan {
 
     /// Whether a value of this table may have to be quarantined.
     pub fn has_exceptions(&self) -> bool {
-        self.columns.iter().any(|column| column.exceptions > 0)
+        !self.orphans.is_empty() || self.columns.iter().any(|column| column.exceptions > 0)
     }
 }
 
@@ -257,6 +272,9 @@ pub struct ColumnPlan {
     /// The next value, when the target numbers it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_next: Option<i64>,
+    /// The name of the sequence that numbers it, which no other relation has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_sequence: Option<String>,
     /// What to do with a value that does not fit.
     pub policy: Policy,
     /// Values that do not fit.

@@ -16,7 +16,7 @@ use std::time::Instant;
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue, gaps};
 use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot, Target, Writer};
 use switchover_core::digest::Hex;
-use switchover_core::judge;
+use switchover_core::judge::{self, Judge};
 use switchover_core::limits::CHUNK_BYTES;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::schema::Locator;
@@ -34,6 +34,8 @@ pub(crate) struct Copy {
     pub(crate) shutdown: Shutdown,
     pub(crate) streams: usize,
     pub(crate) chunk_bytes: usize,
+    /// One a table, in the plan's order.
+    pub(crate) judges: Vec<Judge>,
 }
 
 /// Resident bytes that the process has before any row is read: the program, its runtime, connections.
@@ -193,7 +195,7 @@ impl Copy {
 
     async fn write(&self, writer: &mut dyn Writer, chunk: &Chunk) -> Result<()> {
         let table = &self.plan.tables[chunk.table];
-        let prepared = Prepared::of(table, &chunk.rows);
+        let prepared = Prepared::of(table, &self.judges[chunk.table], &chunk.rows);
         let checkpoint = Checkpoint {
             table: chunk.table,
             range: chunk.range.clone(),
@@ -231,7 +233,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn of(table: &TablePlan, rows: &Rows) -> Prepared {
+    fn of(table: &TablePlan, judge: &Judge, rows: &Rows) -> Prepared {
         let bytes =
             rows.iter().map(|row| row.values().map(|value| value.payload_bytes() as u64).sum::<u64>()).sum();
         let mut prepared = Prepared { bytes, ..Prepared::default() };
@@ -247,7 +249,7 @@ impl Prepared {
                 whole_row,
                 why: why.to_owned(),
             };
-            match judge::row(row, &table.columns, &mut scratch) {
+            match judge.row(row, &table.columns, &mut scratch) {
                 judge::Fate::Clean => {}
                 judge::Fate::CellsOut(cells) => {
                     for (field, why) in cells {

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use switchover_core::census::{ColumnCensus, Interest, TableCensus};
 use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
-use switchover_core::connector::{Batch, Offenders, ReadRequest, ReadTable, Snapshot, Target, TargetState};
+use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target, TargetState};
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::judge;
-use switchover_core::limits::LISTED_MAX;
-use switchover_core::plan::{Plan, PlanOptions, Policy, Refusal, TablePlan};
-use switchover_core::planner::{self, Evidence, layout};
+use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
+use switchover_core::planner::{self, Evidence};
 use switchover_core::schema::{Catalog, Skipped, Table};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -110,6 +109,7 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
         }
     }
     let tables = std::mem::take(&mut catalog.tables);
+    let any = !tables.is_empty();
     for table in tables {
         let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name))
         {
@@ -121,6 +121,39 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
             (true, true) => "a pattern of --exclude leaves it out",
         };
         catalog.skipped.push(Skipped { kind: "table".into(), name: table.name, why: why.into() });
+    }
+    if any && catalog.tables.is_empty() {
+        return Err(Error::new(Kind::Config, "select the tables")
+            .detail("the patterns of --tables and --exclude leave no table to move")
+            .hint("a run that moves nothing would be \"the same\": take a pattern away"));
+    }
+    Ok(())
+}
+
+/// An edited plan names each table and each column once, on both sides.
+fn named_once(plan: &Plan) -> Result<()> {
+    fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let mut seen = BTreeSet::new();
+        names.find(|name| !seen.insert(*name))
+    }
+    let error = |name: &str| {
+        Error::new(Kind::Config, "use the given plan")
+            .detail(format!("it names \"{name}\" twice"))
+            .hint("the plan was edited so that two things have one name: change one of them")
+    };
+    let tables = || plan.tables.iter();
+    let found =
+        twice(tables().map(|table| &*table.source)).or_else(|| twice(tables().map(|table| &*table.target)));
+    if let Some(name) = found {
+        return Err(error(name));
+    }
+    for table in tables() {
+        let columns = || table.columns.iter();
+        let found = twice(columns().map(|column| &*column.source))
+            .or_else(|| twice(columns().map(|column| &*column.target)));
+        if let Some(name) = found {
+            return Err(error(name).table(table.source.clone()));
+        }
     }
     Ok(())
 }
@@ -182,18 +215,16 @@ impl Look<'_> {
         let mut catalog = self.snapshot.catalog().await?;
         select(&mut catalog, options)?;
         let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
-        let orphans = self.orphans(&catalog, &suspects).await?;
         let evidence = Evidence {
             catalog: &catalog,
             census: &census,
-            orphans: &orphans,
             content_hash,
             target: &state,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: clock::now(),
         };
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
-        self.exceptions(&mut plan).await?;
+        self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))
     }
 
@@ -209,6 +240,7 @@ impl Look<'_> {
                 ))
                 .hint("plan again with this version"));
         }
+        named_once(&plan)?;
         let mut catalog = self.snapshot.catalog().await?;
         let changed = |what: &str| {
             Error::new(Kind::Changed, operation)
@@ -221,7 +253,7 @@ impl Look<'_> {
         }
         let error = changed("content");
         select(&mut catalog, &plan.options)?;
-        let Scan { census, content, content_hash, .. } = self.census(&catalog).await?;
+        let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
         if content_hash != plan.source.content_hash {
             return Err(error);
         }
@@ -277,7 +309,7 @@ impl Look<'_> {
                 hint: "name an empty or new schema".into(),
             });
         }
-        self.exceptions(&mut plan).await?;
+        self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))
     }
 
@@ -335,95 +367,5 @@ impl Look<'_> {
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         Ok(found)
-    }
-
-    /// Names the rows without a parent, for the foreign keys of which the scan left a doubt.
-    async fn orphans(
-        &self,
-        catalog: &Catalog,
-        suspects: &BTreeSet<(String, usize)>,
-    ) -> Result<BTreeMap<(String, usize), Offenders>> {
-        let mut found = BTreeMap::new();
-        for table in &catalog.tables {
-            for (at, key) in table.foreign_keys.iter().enumerate() {
-                let whole =
-                    catalog.table(&key.parent).is_some() && key.columns.len() == key.parent_columns.len();
-                if whole && !key.columns.is_empty() && suspects.contains(&(table.name.clone(), at)) {
-                    let offenders = self.snapshot.orphans(table, key, LISTED_MAX).await?;
-                    if offenders.count > 0 {
-                        found.insert((table.name.clone(), at), offenders);
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Names the cells that the target cannot hold: refusals, or counted for quarantine.
-    async fn exceptions(&self, plan: &mut Plan) -> Result<()> {
-        let mut refusals = Vec::new();
-        for table in &mut plan.tables {
-            if table.columns.iter().all(judge::surely_fits) {
-                continue;
-            }
-            let read = planned_table(table);
-            let mut scratch = Vec::new();
-            let mut counts = vec![0u64; table.columns.len()];
-            let mut listed = 0;
-            let plan_table = &*table;
-            scan(self.snapshot, &read, KeyRange::default(), self.shutdown, |rows| {
-                for row in rows.iter() {
-                    let misfits = match judge::row(row, &plan_table.columns, &mut scratch) {
-                        judge::Fate::Clean => continue,
-                        judge::Fate::CellsOut(cells) => cells,
-                        judge::Fate::RowOut(field, why) => vec![(field, why)],
-                    };
-                    for (field, why) in misfits {
-                        counts[field] += 1;
-                        let column = &plan_table.columns[field];
-                        if column.policy == Policy::Refuse && listed < LISTED_MAX {
-                            listed += 1;
-                            refusals.push(refusal(plan_table, column, row, field, why));
-                        }
-                    }
-                }
-            })
-            .await?;
-            for (column, count) in table.columns.iter_mut().zip(counts) {
-                column.exceptions = count;
-                if column.policy == Policy::Refuse && count > LISTED_MAX as u64 {
-                    refusals.push(Refusal {
-                        table: table.source.clone(),
-                        key: String::new(),
-                        column: column.source.clone(),
-                        value: String::new(),
-                        why: format!("{count} values do not fit; the first are listed"),
-                        hint: HINT.into(),
-                    });
-                }
-            }
-        }
-        plan.refusals.extend(refusals);
-        Ok(())
-    }
-}
-
-const HINT: &str =
-    "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
-
-fn refusal(
-    table: &TablePlan,
-    column: &switchover_core::plan::ColumnPlan,
-    row: switchover_core::value::Row<'_>,
-    field: usize,
-    why: String,
-) -> Refusal {
-    Refusal {
-        table: table.source.clone(),
-        key: layout::shown_locator(table, &row.locator()),
-        column: column.source.clone(),
-        value: row.value(field).shown(),
-        why,
-        hint: HINT.into(),
     }
 }

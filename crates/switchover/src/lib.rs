@@ -60,6 +60,7 @@ mod clock;
 mod copy;
 pub mod doctor;
 mod evidence;
+mod exceptions;
 pub mod journal;
 pub mod migration;
 mod orphans;

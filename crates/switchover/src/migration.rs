@@ -23,6 +23,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{Audit, Claim, ReadRequest, Snapshot, Source, Target};
 use switchover_core::failpoint;
 use switchover_core::finding::shown_bytes;
+use switchover_core::judge::Judge;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -192,7 +193,7 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
-        let run = run_id(&started_at);
+        let run = run_id();
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
@@ -203,7 +204,8 @@ impl Migration {
         let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
-            return Err(refused(first, plan.refusals.len()));
+            let error = refused(first, plan.refusals.len());
+            return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
         let header = Header {
@@ -426,6 +428,7 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
+            judges: plan.tables.iter().map(Judge::new).collect(),
             chunk_bytes: self
                 .settings
                 .chunk_bytes
@@ -515,8 +518,14 @@ impl Migration {
         });
         let verify = self.verifier(plan, snapshot, content, parts, repair);
         let mut reports = Vec::with_capacity(plan.tables.len());
+        let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
-            reports.push(self.again(async || verify.table(index).await).await?);
+            let (report, mend) = self.again(async || verify.table(index).await).await?;
+            reports.push(report);
+            mends.extend(mend);
+        }
+        if !mends.is_empty() {
+            self.target.repair(plan, &mends).await?;
         }
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
@@ -554,8 +563,16 @@ impl Migration {
         let snapshot = self.source.snapshot().await?;
         let plan = self.plan_to_verify(&snapshot, given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
-        if repair && tables.iter().any(|table| table.verdict == Verdict::Different) {
-            tables = self.compare(&plan, &snapshot, None, self.jobs(), false).await?;
+        let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
+        let mut left = u64::MAX;
+        // A pass mends a bounded number of rows, and the last one only looks.
+        while repair && differing(&tables) > 0 {
+            let fewer = differing(&tables) < left;
+            left = differing(&tables);
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), fewer).await?;
+            if !fewer {
+                break;
+            }
         }
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
@@ -781,9 +798,9 @@ fn refused(first: &Refusal, count: usize) -> Error {
     error
 }
 
-/// A run's identity: its time, so that runs sort, and a few random digits, so that two never meet.
-fn run_id(started_at: &str) -> String {
-    let time: String = started_at.chars().filter(char::is_ascii_alphanumeric).collect();
+/// A run's identity: its time, so that runs sort (two may begin within a second, as a killed one and the next),
+/// and a few random digits, so that two never meet.
+fn run_id() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", time.trim_end_matches('Z').to_ascii_lowercase(), &random[..6])
+    format!("{}-{}", clock::stamp(), &random[..6])
 }

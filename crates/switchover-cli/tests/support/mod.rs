@@ -113,6 +113,11 @@ impl Case {
         self.runtime.block_on(self.migration().verify(None, repair))
     }
 
+    /// The source's file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// A connection of the test's own to the source.
     pub fn source(&self) -> Connection {
         Connection::open(&self.path).unwrap()

@@ -83,6 +83,10 @@ impl Dialect for PostgresDialect {
         POSTGRES_COLUMNS_MAX
     }
 
+    fn is_system_column(&self, name: &str) -> bool {
+        matches!(name, "tableoid" | "xmin" | "cmin" | "xmax" | "cmax" | "ctid")
+    }
+
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice {
         types::choose(column, census)
     }
@@ -114,12 +118,16 @@ impl Dialect for PostgresDialect {
         index: &Index,
         scope: &[ScopeColumn],
     ) -> Result<(Vec<String>, Option<String>), String> {
-        let scope = Columns(scope);
+        // A part that is a column alone names its collation, whatever the column's own is.
+        let plain: Vec<ScopeColumn> =
+            scope.iter().map(|column| ScopeColumn { collation: "BINARY".into(), ..column.clone() }).collect();
+        let (scope, plain) = (Columns(scope), Columns(&plain));
         let parts: Result<Vec<String>, String> = index
             .parts
             .iter()
             .map(|part| {
-                expression::render_index_part(&part.expr, Some(&part.collation), part.descending, &scope)
+                let scope = if matches!(part.expr, Expr::Column(_)) { &plain } else { &scope };
+                expression::render_index_part(&part.expr, Some(&part.collation), part.descending, scope)
             })
             .collect();
         let predicate =

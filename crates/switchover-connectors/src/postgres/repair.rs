@@ -1,66 +1,138 @@
-//! Mending single rows that a verification found to differ: by key, in one transaction.
+//! Mending what a verification found to differ: rows that are extra go, rows that are missing come, all
+//! tables in one transaction.
+//!
+//! A row that must be replaced may be the parent of rows that are right: an ON DELETE CASCADE would take
+//! them along. The foreign keys of the mended tables are therefore dropped first and made again at the
+//! end, which also proves that they hold; the owner of the tables may do that.
 
 use super::connect::Connection;
 use super::copy_encode::{self, Field, HEADER};
-use super::{keys, quote};
+use super::{keys, ledger, quote, steps};
 use bytes::BytesMut;
-use switchover_core::plan::{Plan, TablePlan};
-use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::connector::{Mend, Quarantined};
+use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
+use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+use tokio_postgres::Transaction;
 
 const OPERATION: &str = "repair rows of the target";
 
-/// The session's own table that holds the rows as they should be.
-const ROWS: &str = "_switchover_rows";
+/// The name of the session's own table that holds the rows to go.
+const EXTRA: &str = "_switchover_repair_extra";
 
-/// Removes the rows of the given keys (the target's own values) unless `rows` (the source's) has
-/// them, and writes those over what is there.
-pub(super) async fn repair(
-    connection: &mut Connection,
-    plan: &Plan,
-    index: usize,
-    rows: &Rows,
-    keys: &[Vec<OwnedValue>],
-) -> Result<()> {
-    let table = &plan.tables[index];
-    let name = quote::qualified(&plan.options.schema, &table.target);
-    let fail = |error: tokio_postgres::Error| {
-        super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
+fn fail(table: &TablePlan) -> impl Fn(tokio_postgres::Error) -> Error {
+    let name = table.source.clone();
+    move |error| super::error::classify(&error, OPERATION).table(name.clone()).because(error)
+}
+
+/// Mends them all, or none.
+pub(super) async fn repair(connection: &mut Connection, plan: &Plan, mends: &[Mend]) -> Result<()> {
+    let schema = &plan.options.schema;
+    let mended: Vec<&TablePlan> = mends.iter().map(|mend| &plan.tables[mend.table]).collect();
+    let touched = |table: &TablePlan, key: &ForeignKeyPlan| {
+        mended.iter().any(|other| other.target == table.target || other.target == key.parent)
     };
-    let transaction = connection.client_mut().transaction().await.map_err(fail)?;
-    let matched = keys::load(&transaction, plan, index, keys, OPERATION).await?;
-    let fields = copy_encode::fields(table);
+    let foreign: Vec<(&TablePlan, &ForeignKeyPlan)> = (plan.tables.iter())
+        .flat_map(|table| table.foreign_keys.iter().map(move |key| (table, key)))
+        .filter(|(table, key)| touched(table, key))
+        .collect();
+    let label = connection.label().to_owned();
+    let whole = |error| super::error::classify(&error, OPERATION).store(label.clone()).because(error);
+    let transaction = connection.client_mut().transaction().await.map_err(whole)?;
+    for (table, key) in &foreign {
+        let name = quote::qualified(schema, &table.target);
+        let sql = format!("ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {}", quote::ident(&key.name));
+        transaction.batch_execute(&sql).await.map_err(fail(table))?;
+    }
+    for mend in mends {
+        remove(&transaction, plan, mend).await?;
+        insert(&transaction, plan, mend).await?;
+        if let Some(entries) = &mend.quarantine {
+            quarantine(&transaction, plan, mend.table, entries).await?;
+        }
+    }
+    for (table, key) in &foreign {
+        let name = quote::qualified(schema, &table.target);
+        let sql = steps::foreign_key(schema, &name, key);
+        transaction.batch_execute(&sql).await.map_err(fail(table))?;
+    }
+    transaction.commit().await.map_err(whole)
+}
+
+/// Removes the extra rows: by the whole row, so that a table without a key is no exception, and so that
+/// of several equal rows only as many go as are too many.
+async fn remove(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Result<()> {
+    let table = &plan.tables[mend.table];
+    if mend.extra.is_empty() {
+        return Ok(());
+    }
+    let name = quote::qualified(&plan.options.schema, &table.target);
+    let columns: Vec<String> = table.columns.iter().map(|column| quote::ident(&column.target)).collect();
+    let columns = columns.join(", ");
+    let sql =
+        format!("CREATE TEMPORARY TABLE {EXTRA} ON COMMIT DROP AS SELECT {columns} FROM {name} LIMIT 0");
+    transaction.batch_execute(&sql).await.map_err(fail(table))?;
+    let mut out = BytesMut::from(HEADER);
+    mend.extra.iter().for_each(|row| copy_encode::target_row(row, &mut out));
+    let sql = format!("COPY pg_temp.{EXTRA} FROM STDIN (FORMAT binary)");
+    keys::send(transaction, &sql, table, out, OPERATION).await?;
+    // As text two rows are equal exactly when all their fields are, 0 and -0 and NULL and '' apart.
+    let sql = format!(
+        "DELETE FROM {name} WHERE ctid IN (
+            SELECT t.place FROM
+                (SELECT place, body, row_number() OVER (PARTITION BY body) AS n
+                    FROM (SELECT ctid AS place, ROW({columns})::text COLLATE \"C\" AS body FROM {name}) a) t
+            JOIN
+                (SELECT body, row_number() OVER (PARTITION BY body) AS n
+                    FROM (SELECT ROW({columns})::text COLLATE \"C\" AS body FROM pg_temp.{EXTRA}) b) k
+            ON t.body = k.body AND t.n = k.n);
+         DROP TABLE pg_temp.{EXTRA}"
+    );
+    transaction.batch_execute(&sql).await.map_err(fail(table))
+}
+
+async fn insert(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Result<()> {
+    let table = &plan.tables[mend.table];
+    if mend.missing.is_empty() {
+        return Ok(());
+    }
+    let name = quote::qualified(&plan.options.schema, &table.target);
+    let mut fields = copy_encode::fields(table);
+    // What the census proved is past: the source may hold something else by now.
+    fields.iter_mut().for_each(|field| field.proven = false);
     let columns: Vec<String> =
         fields.iter().map(|field| quote::ident(&table.columns[field.index].target)).collect();
-    let listed = columns.join(", ");
-    let sql = format!("CREATE TEMPORARY TABLE {ROWS} ON COMMIT DROP AS SELECT {listed} FROM {name} LIMIT 0");
-    transaction.batch_execute(&sql).await.map_err(fail)?;
-    let sql = format!("COPY pg_temp.{ROWS} ({listed}) FROM STDIN (FORMAT binary)");
-    copy(&transaction, &sql, table, &fields, rows).await?;
-    let key: Vec<String> =
-        table.key_fields().iter().map(|field| quote::ident(&table.columns[*field].target)).collect();
-    // A row that other rows refer to cannot go for a moment: only what the source lacks is removed, and
-    // what both have is changed in place.
-    let same: Vec<String> = key.iter().map(|column| format!("r.{column} = k.{column}")).collect();
+    let sql = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
+    copy(transaction, &sql, table, &fields, &mend.missing).await
+}
+
+/// Puts the table's entries in place of what the quarantine holds of it.
+async fn quarantine(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    index: usize,
+    entries: &[Quarantined],
+) -> Result<()> {
+    let table = &plan.tables[index];
+    let name = ledger::table(&plan.options.schema, ledger::TABLES[4]);
+    let runs = ledger::table(&plan.options.schema, ledger::TABLES[0]);
+    let sql = format!("DELETE FROM {name} WHERE table_name = $1");
+    transaction.execute(&sql, &[&table.source]).await.map_err(fail(table))?;
     let sql = format!(
-        "DELETE FROM {name} t USING {} k WHERE {matched}
-            AND NOT EXISTS (SELECT 1 FROM pg_temp.{ROWS} r WHERE {})",
-        keys::TABLE,
-        same.join(" AND ")
+        "INSERT INTO {name} (run, table_name, locator, column_name, value, whole_row, why)
+         SELECT run, $1, $2, $3, $4, $5, $6 FROM {runs} LIMIT 1"
     );
-    transaction.batch_execute(&sql).await.map_err(fail)?;
-    let set: Vec<String> = (columns.iter().filter(|column| !key.contains(column)))
-        .map(|column| format!("{column} = EXCLUDED.{column}"))
-        .collect();
-    let otherwise =
-        if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
-    let sql = format!(
-        "INSERT INTO {name} ({listed}) OVERRIDING SYSTEM VALUE SELECT {listed} FROM pg_temp.{ROWS}
-            ON CONFLICT ({}) DO {otherwise}",
-        key.join(", ")
-    );
-    transaction.batch_execute(&sql).await.map_err(fail)?;
-    transaction.commit().await.map_err(fail)
+    let insert = transaction.prepare(&sql).await.map_err(fail(table))?;
+    let json = |error: serde_json::Error| Error::new(Kind::Internal, OPERATION).because(error);
+    for entry in entries {
+        let locator = serde_json::to_string(&entry.locator).map_err(json)?;
+        let value = serde_json::to_string(&entry.value).map_err(json)?;
+        transaction
+            .execute(&insert, &[&table.source, &locator, &entry.column, &value, &entry.whole_row, &entry.why])
+            .await
+            .map_err(fail(table))?;
+    }
+    Ok(())
 }
 
 async fn copy(
@@ -72,15 +144,12 @@ async fn copy(
 ) -> Result<()> {
     let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
     for row in rows.iter() {
-        // What does not fit is in quarantine: NULL stands in its place.
-        let as_null = |at: usize| {
-            let codec = fields.iter().find(|field| field.index == at).map(|field| &field.codec);
-            codec.is_some_and(|codec| codec.encode(row.value(at), &mut Vec::new()).is_err())
-        };
-        if let Err(misfit) = copy_encode::row(row, fields, &mut scratch, as_null, &mut out) {
-            return Err(Error::new(Kind::Internal, OPERATION)
+        if let Err(misfit) = copy_encode::row(row, fields, &mut scratch, |_| false, &mut out) {
+            return Err(Error::new(Kind::Refused, OPERATION)
                 .table(table.source.clone())
-                .detail(misfit.unfit.0));
+                .column(table.columns[misfit.field].source.clone())
+                .detail(format!("{}: {}", row.value(misfit.field).shown(), misfit.unfit.0))
+                .hint("the source changed since the plan was made: migrate again"));
         }
     }
     keys::send(transaction, sql, table, out, OPERATION).await

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use switchover_core::Result;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
-    Audit, BuildStep, Claim, Dialect, Quarantined, Reader, Target, TargetState, Writer,
+    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
@@ -109,8 +109,8 @@ impl Target for PostgresTarget {
         audit::audit(&self.open().await?, plan).await
     }
 
-    async fn repair(&self, plan: &Plan, table: usize, rows: &Rows, keys: &[Vec<OwnedValue>]) -> Result<()> {
-        repair::repair(&mut self.open().await?, plan, table, rows, keys).await
+    async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
+        repair::repair(&mut self.open().await?, plan, mends).await
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {

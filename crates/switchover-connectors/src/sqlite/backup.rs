@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use switchover_core::{Error, Kind, Result, failpoint};
 
 use super::config::SqliteConfig;
-use super::error::{classify, is_busy};
+use super::error::{classify, is_busy, primary_code};
 use super::open::{harden, open_read_only};
 use crate::disk;
 use crate::sidecar::{self, Listed, Sidecar};
@@ -209,7 +209,7 @@ fn copy(
         )
         .map_err(here)?;
     let backup = Backup::new(source, &mut target).map_err(failed)?;
-    run_steps(&backup, path, progress, stop)?;
+    run_steps(&backup, path, partial, progress, stop)?;
     drop(backup);
     drop(target);
     if snapshot {
@@ -227,6 +227,7 @@ fn copy(
 fn run_steps(
     backup: &Backup<'_, '_>,
     path: &Path,
+    partial: &Path,
     progress: &mut dyn FnMut(Progress),
     stop: &Stop,
 ) -> Result<()> {
@@ -240,6 +241,10 @@ fn run_steps(
         let result = match backup.step(step) {
             // With extended result codes a lock may come as an error.
             Err(cause) if is_busy(&cause) => StepResult::Busy,
+            // Only the copy is written to: it is its disk that is full.
+            Err(cause) if primary_code(&cause) == Some(ffi::SQLITE_FULL) => {
+                return Err(classify(cause, operation, partial));
+            }
             other => other.map_err(|cause| classify(cause, operation, path))?,
         };
         let now = backup.progress();

@@ -41,7 +41,7 @@ pub(super) fn row(
     locator: &LocatorValue,
 ) -> Result<Option<Vec<OwnedValue>>> {
     let columns: Vec<String> = table.columns.iter().map(|name| column(name, encoding)).collect();
-    let from = qualified("main", &table.name);
+    let mut from = qualified("main", &table.name);
     let condition = match &table.locator {
         Locator::RowId(name) => format!("{name} = ?1"),
         Locator::Key(names) => {
@@ -52,7 +52,11 @@ pub(super) fn row(
                 .collect();
             terms.join(" AND ")
         }
-        Locator::Ordinal => "1 LIMIT 1 OFFSET ?1 - 1".to_owned(),
+        Locator::Ordinal => {
+            // In the order of the table itself, as it was read.
+            from.push_str(" NOT INDEXED");
+            "1 LIMIT 1 OFFSET ?1 - 1".to_owned()
+        }
     };
     let sql = format!("SELECT {} FROM {from} WHERE {condition}", columns.join(", "));
     let fail = |error| classify(error, "read a row of the source", path).table(table.name.clone());

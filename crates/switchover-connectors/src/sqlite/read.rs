@@ -47,13 +47,21 @@ pub(super) fn placeholder(number: usize, value: &OwnedValue, encoding: Encoding)
 
 /// The SELECT list for one column: in a UTF-16 database with a second cell that tells text from blob.
 pub(super) fn column(name: &str, encoding: Encoding) -> String {
-    let name = ident(name);
+    cast(&ident(name), encoding)
+}
+
+/// The same for a column of a table with an alias.
+pub(super) fn qualified_column(alias: &str, name: &str, encoding: Encoding) -> String {
+    cast(&format!("{alias}.{}", ident(name)), encoding)
+}
+
+fn cast(name: &str, encoding: Encoding) -> String {
     if encoding.is_wide() {
         format!(
             "CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END, typeof({name}) = 'text'"
         )
     } else {
-        name
+        name.to_owned()
     }
 }
 
@@ -69,7 +77,7 @@ fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
             (names.iter().map(|name| column(name, encoding)).collect(), order)
         }
         Locator::Ordinal => {
-            return format!("SELECT {} FROM {table} LIMIT -1 OFFSET ?1", columns.join(", "));
+            return format!("SELECT {} FROM {table} NOT INDEXED LIMIT -1 OFFSET ?1", columns.join(", "));
         }
     };
     let mut sql = format!("SELECT {}, {} FROM {table}", key.join(", "), columns.join(", "));
@@ -166,7 +174,7 @@ fn ordinal(
 }
 
 #[inline]
-fn push(
+pub(super) fn push(
     row: &rusqlite::Row<'_>,
     from: usize,
     count: usize,

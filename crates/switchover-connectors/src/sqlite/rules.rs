@@ -5,35 +5,55 @@
 
 use super::error::classify;
 use super::quote::{ident, qualified};
-use super::read::value_of;
+use super::read::{Encoding, push, qualified_column};
 use rusqlite::Connection;
 use std::path::Path;
 use switchover_core::connector::Offenders;
 use switchover_core::schema::{ForeignKey, Locator, Table};
+use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
-/// The expressions that give a row's locator.
-fn locator_columns(table: &Table, alias: &str) -> Vec<String> {
+/// The expressions that give a row's locator, as `read` gives it; none where it is the row's ordinal.
+fn locator_columns(table: &Table, alias: &str, encoding: Encoding) -> Vec<String> {
     match &table.locator {
         Locator::RowId(name) => vec![format!("{alias}.{name}")],
-        Locator::Key(names) => names.iter().map(|name| format!("{alias}.{}", ident(name))).collect(),
-        Locator::Ordinal => vec!["NULL".to_owned()],
+        Locator::Key(names) => names.iter().map(|name| qualified_column(alias, name, encoding)).collect(),
+        Locator::Ordinal => Vec::new(),
     }
 }
 
-fn gather(connection: &Connection, path: &Path, table: &Table, sql: &str, limit: usize) -> Result<Offenders> {
+fn gather(
+    connection: &Connection,
+    path: &Path,
+    encoding: Encoding,
+    table: &Table,
+    sql: &str,
+    limit: usize,
+) -> Result<Offenders> {
     let fail = |error| classify(error, "look for rows that break a rule", path).table(table.name.clone());
     let mut statement = connection.prepare(sql).map_err(fail)?;
-    let width = statement.column_count();
+    let width = table.locator.width();
+    let marked = encoding.is_wide() && matches!(table.locator, Locator::Key(_));
     let mut found = statement.query([]).map_err(fail)?;
     let mut offenders = Offenders::default();
+    let mut ordinal = 0;
     while let Some(row) = found.next().map_err(fail)? {
-        offenders.count += 1;
-        if offenders.first.len() < limit {
-            let cells: rusqlite::Result<Vec<_>> =
-                (0..width).map(|at| Ok(value_of(row.get_ref(at)?).to_owned_value())).collect();
-            offenders.first.push(cells.map_err(fail)?);
+        // Without a locator every row comes, with the answer in its only cell.
+        ordinal += 1;
+        if table.locator == Locator::Ordinal && !row.get::<_, bool>(0).map_err(fail)? {
+            continue;
         }
+        offenders.count += 1;
+        if offenders.first.len() >= limit {
+            continue;
+        }
+        if table.locator == Locator::Ordinal {
+            offenders.first.push(vec![OwnedValue::Int(ordinal)]);
+            continue;
+        }
+        let mut rows = Rows::new(width, 0);
+        push(row, 0, width, marked.then_some(encoding), &mut rows).map_err(fail)?;
+        offenders.first.push(rows.row(0).locator());
     }
     Ok(offenders)
 }
@@ -42,6 +62,7 @@ fn gather(connection: &Connection, path: &Path, table: &Table, sql: &str, limit:
 pub(super) fn orphans(
     connection: &Connection,
     path: &Path,
+    encoding: Encoding,
     table: &Table,
     key: &ForeignKey,
     limit: usize,
@@ -54,25 +75,31 @@ pub(super) fn orphans(
     }
     let present: Vec<String> =
         key.columns.iter().map(|name| format!("c.{} IS NOT NULL", ident(name))).collect();
-    // The parent's column stands left, because its collation decides.
+    // The target compares by bytes, whatever the parent's collation is.
     let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
-        .map(|(parent, child)| format!("p.{} = c.{}", ident(parent), ident(child)))
+        .map(|(parent, child)| format!("p.{} COLLATE BINARY = c.{}", ident(parent), ident(child)))
         .collect();
-    let sql = format!(
-        "SELECT {} FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
-        locator_columns(table, "c").join(", "),
-        qualified("main", &table.name),
+    let condition = format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
         present.join(" AND "),
         qualified("main", &key.parent),
         equal.join(" AND "),
     );
-    gather(connection, path, table, &sql, limit)
+    let name = qualified("main", &table.name);
+    let locator = locator_columns(table, "c", encoding);
+    let sql = if locator.is_empty() {
+        format!("SELECT {condition} FROM {name} c NOT INDEXED")
+    } else {
+        format!("SELECT {} FROM {name} c WHERE {condition}", locator.join(", "))
+    };
+    gather(connection, path, encoding, table, &sql, limit)
 }
 
 /// Rows that equal an earlier row in the given columns, under the given collations.
 pub(super) fn duplicates(
     connection: &Connection,
     path: &Path,
+    encoding: Encoding,
     table: &Table,
     columns: &[(String, String)],
     limit: usize,
@@ -81,17 +108,23 @@ pub(super) fn duplicates(
         columns.iter().map(|(name, collation)| format!("c.{} COLLATE {collation}", ident(name))).collect();
     let present: Vec<String> =
         columns.iter().map(|(name, _)| format!("c.{} IS NOT NULL", ident(name))).collect();
-    let locator = locator_columns(table, "c");
-    let names: Vec<String> = (0..locator.len()).map(|n| format!("l{n}")).collect();
-    let aliased: Vec<String> =
-        locator.iter().zip(&names).map(|(expr, name)| format!("{expr} AS {name}")).collect();
-    let sql = format!(
-        "SELECT {} FROM (SELECT {}, row_number() OVER (PARTITION BY {}) AS n FROM {} c WHERE {}) WHERE n > 1",
-        names.join(", "),
-        aliased.join(", "),
-        keys.join(", "),
-        qualified("main", &table.name),
-        present.join(" AND "),
-    );
-    gather(connection, path, table, &sql, limit)
+    let name = qualified("main", &table.name);
+    let number = format!("row_number() OVER (PARTITION BY {})", keys.join(", "));
+    let present = present.join(" AND ");
+    let locator = locator_columns(table, "c", encoding);
+    let sql = if locator.is_empty() {
+        let same: Vec<String> = (columns.iter())
+            .map(|(column, collation)| format!("d.{0} = c.{0} COLLATE {collation}", ident(column)))
+            .collect();
+        let same = same.join(" AND ");
+        format!(
+            "SELECT {present} AND (SELECT count(*) FROM {name} d WHERE {same}) > 1 FROM {name} c NOT INDEXED"
+        )
+    } else {
+        format!(
+            "SELECT * FROM (SELECT {}, {number} AS n FROM {name} c WHERE {present}) WHERE n > 1",
+            locator.join(", ")
+        )
+    };
+    gather(connection, path, encoding, table, &sql, limit)
 }

@@ -177,8 +177,8 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
-        let (path, table, key) = (self.path.clone(), table.clone(), key.clone());
-        self.call(move |connection| rules::orphans(connection, &path, &table, &key, limit)).await
+        let (path, encoding, table, key) = (self.path.clone(), self.encoding, table.clone(), key.clone());
+        self.call(move |connection| rules::orphans(connection, &path, encoding, &table, &key, limit)).await
     }
 
     async fn duplicates(
@@ -187,8 +187,10 @@ impl Snapshot for SqliteSnapshot {
         columns: &[(String, String)],
         limit: usize,
     ) -> Result<Offenders> {
-        let (path, table, columns) = (self.path.clone(), table.clone(), columns.to_vec());
-        self.call(move |connection| rules::duplicates(connection, &path, &table, &columns, limit)).await
+        let (path, encoding, table, columns) =
+            (self.path.clone(), self.encoding, table.clone(), columns.to_vec());
+        self.call(move |connection| rules::duplicates(connection, &path, encoding, &table, &columns, limit))
+            .await
     }
 
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>> {

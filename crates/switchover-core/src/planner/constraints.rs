@@ -8,9 +8,7 @@ use super::{Draft, Evidence, scope};
 use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
 use crate::names;
-use crate::plan::{
-    CheckPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, Policy, Refusal, TablePlan,
-};
+use crate::plan::{CheckPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, TablePlan};
 use crate::schema::{ForeignKey, Index, IndexPart, Table};
 use std::collections::BTreeSet;
 
@@ -29,6 +27,7 @@ pub(super) fn add(
     for (table, plan) in tables.iter().zip(plans.iter_mut()) {
         primary_key(table, plan, dialect, draft);
         let scope = scope(table, &plan.columns);
+        folded_key(table, plan, dialect, options, &scope, draft);
         uniques(table, plan, dialect, options, &scope, draft);
         for index in &table.indexes {
             add_index(table, plan, index, dialect, options, &scope, draft);
@@ -36,7 +35,7 @@ pub(super) fn add(
         checks(table, plan, dialect, &scope, draft);
     }
     for at in 0..plans.len() {
-        let keys = foreign_keys(evidence, &tables[at], &plans[at], plans, dialect, draft);
+        let keys = foreign_keys(&tables[at], &plans[at], plans, dialect, draft);
         plans[at].foreign_keys = keys;
     }
 }
@@ -46,15 +45,19 @@ fn target_columns(plan: &TablePlan, names: &[String]) -> Option<Vec<String>> {
     names.iter().map(find).collect()
 }
 
-/// Bytes of the largest entry that the columns can make.
+/// An index entry's header (`IndexTupleData`).
+const ENTRY_HEADER_BYTES: u64 = 8;
+
+/// Bytes of the largest entry that the columns can make: each value has a length of four bytes before it
+/// where it is long, and the whole is padded to eight.
 fn entry_bytes(plan: &TablePlan, names: &[String]) -> u64 {
     let width = |name: &String| {
         plan.columns
             .iter()
             .find(|c| c.source == *name)
-            .map_or(0, |c| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(8))
+            .map_or(0, |c| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(4) + 4)
     };
-    names.iter().map(width).sum()
+    (ENTRY_HEADER_BYTES + names.iter().map(width).sum::<u64>()).next_multiple_of(8)
 }
 
 fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
@@ -79,6 +82,37 @@ fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft
     let name = names::unique(&wanted, &mut draft.relations, dialect.identifier_bytes_max());
     draft.outcome("primary key", &table.name, Fate::Moved, columns.join(", "));
     plan.primary_key = Some(KeyPlan { name, columns });
+}
+
+/// A primary key that holds two texts for one (NOCASE, RTRIM) is also unique that way.
+fn folded_key(
+    table: &Table,
+    plan: &mut TablePlan,
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    scope: &[ScopeColumn],
+    draft: &mut Draft,
+) {
+    let Some(key) = &table.primary_key else { return };
+    let collation = |name: &String| {
+        table.column(name).map_or_else(|| "BINARY".to_owned(), |column| column.collation.clone())
+    };
+    if plan.primary_key.is_none() || key.columns.iter().all(|name| collation(name) == "BINARY") {
+        return;
+    }
+    let part = |name: &String| IndexPart {
+        expr: Expr::Column(name.clone()),
+        collation: collation(name),
+        descending: false,
+    };
+    let index = Index {
+        name: format!("{}_{}_key", plan.target, key.columns.join("_")),
+        unique: true,
+        parts: key.columns.iter().map(part).collect(),
+        predicate: None,
+        text: format!("the primary key of {}", table.name),
+    };
+    add_index(table, plan, &index, dialect, options, scope, draft);
 }
 
 fn uniques(
@@ -141,11 +175,9 @@ fn add_index(
     draft: &mut Draft,
 ) {
     let label = format!("{} on {}", index.name, table.name);
-    let plain: Vec<String> = index
-        .parts
-        .iter()
-        .filter_map(|part| if let Expr::Column(name) = &part.expr { Some(name.clone()) } else { None })
-        .collect();
+    // What an expression makes of its columns is taken to be as long as they are.
+    let mut plain: Vec<String> = Vec::new();
+    index.parts.iter().for_each(|part| part.expr.columns(&mut plain));
     let bytes = entry_bytes(plan, &plain);
     if bytes > BTREE_ENTRY_BYTES_MAX {
         let why = format!("values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}");
@@ -190,7 +222,9 @@ fn checks(
     scope: &[ScopeColumn],
     draft: &mut Draft,
 ) {
-    let mut taken = BTreeSet::new();
+    // The names of a table's constraints are one set, whatever they are.
+    let mut taken: BTreeSet<String> =
+        plan.primary_key.iter().chain(&plan.uniques).map(|key| key.name.clone()).collect();
     for check in &table.checks {
         let label = format!("{}: {}", table.name, check.text);
         match dialect.translate_check(&check.expr, scope) {
@@ -206,27 +240,22 @@ fn checks(
 }
 
 fn foreign_keys(
-    evidence: &Evidence<'_>,
     table: &Table,
     plan: &TablePlan,
     plans: &[TablePlan],
     dialect: &dyn Dialect,
     draft: &mut Draft,
 ) -> Vec<ForeignKeyPlan> {
-    let mut taken: BTreeSet<String> = plan.checks.iter().map(|check| check.name.clone()).collect();
+    let keys = plan.primary_key.iter().chain(&plan.uniques).map(|key| key.name.clone());
+    let mut taken: BTreeSet<String> = plan.checks.iter().map(|c| c.name.clone()).chain(keys).collect();
     let mut keys = Vec::new();
-    for (at, key) in table.foreign_keys.iter().enumerate() {
+    for key in &table.foreign_keys {
         let label = format!("{}({}) → {}", table.name, key.columns.join(", "), key.parent);
         match foreign_key(key, plan, plans) {
             Ok((parent, columns, parent_columns)) => {
-                let orphans = evidence.orphans.get(&(table.name.clone(), at));
-                let count = orphans.map_or(0, |orphans| orphans.count);
                 let wanted =
                     key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", plan.target, columns.join("_")));
                 let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
-                if count > 0 {
-                    orphan_refusals(table, plan, key, orphans, draft);
-                }
                 draft.outcome("foreign key", label, Fate::Moved, name.clone());
                 keys.push(ForeignKeyPlan {
                     name,
@@ -237,41 +266,14 @@ fn foreign_keys(
                     on_update: key.on_update.clone(),
                     deferrable: key.deferrable,
                     initially_deferred: key.initially_deferred,
-                    orphans: count,
+                    // Counted by the engine, which looks at the rows.
+                    orphans: 0,
                 });
             }
             Err(why) => draft.outcome("foreign key", label, Fate::LeftOut, why),
         }
     }
     keys
-}
-
-fn orphan_refusals(
-    table: &Table,
-    plan: &TablePlan,
-    key: &ForeignKey,
-    orphans: Option<&crate::connector::Offenders>,
-    draft: &mut Draft,
-) {
-    let quarantined = plan
-        .columns
-        .iter()
-        .filter(|column| key.columns.contains(&column.source))
-        .all(|column| column.policy == Policy::Quarantine);
-    if quarantined {
-        return;
-    }
-    let Some(orphans) = orphans else { return };
-    for locator in &orphans.first {
-        draft.refusals.push(Refusal {
-            table: table.name.clone(),
-            key: super::layout::shown_locator(plan, locator),
-            column: key.columns.join(", "),
-            value: String::new(),
-            why: format!("it has no parent in {}; {} rows are such orphans", key.parent, orphans.count),
-            hint: "delete or mend the rows on the source, or use --policy quarantine".into(),
-        });
-    }
 }
 
 type Resolved = (String, Vec<String>, Vec<String>);
@@ -286,6 +288,16 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
     let columns = target_columns(plan, &key.columns).ok_or("it names an unknown column")?;
     let parent_columns = target_columns(parent, &key.parent_columns)
         .ok_or_else(|| format!("it names an unknown column of {}", key.parent))?;
+    let folded = |name: &&String| {
+        parent.columns.iter().any(|column| column.target == **name && column.collation != "BINARY")
+    };
+    if let Some(name) = parent_columns.iter().find(folded) {
+        let collation = parent.columns.iter().find(|column| column.target == *name).map(|c| &c.collation[..]);
+        return Err(format!(
+            "{name} compares by {} on the source and by bytes on the target, where a child would need its exact text",
+            collation.unwrap_or_default()
+        ));
+    }
     let is_key = |candidate: &KeyPlan| {
         candidate.columns.len() == parent_columns.len()
             && parent_columns.iter().all(|c| candidate.columns.contains(c))

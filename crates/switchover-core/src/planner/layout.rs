@@ -1,6 +1,7 @@
 //! Sizes: what a row and a table take on the target, and how long it may take.
 
 use super::Draft;
+use crate::census::TableCensus;
 use crate::connector::Dialect;
 use crate::plan::{LogicalType, TablePlan};
 use crate::schema::Locator;
@@ -29,7 +30,12 @@ pub fn target_bytes_about(source_bytes: u64) -> u64 {
 }
 
 /// Refuses what does not fit a page, or is too wide.
-pub(super) fn check(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
+pub(super) fn check(
+    table: &TablePlan,
+    census: Option<&TableCensus>,
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+) {
     let columns = table.columns.len();
     if columns > dialect.columns_max() {
         draft.refuse(
@@ -40,8 +46,10 @@ pub(super) fn check(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft)
         );
         return;
     }
-    let bytes: u64 =
-        TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + table.columns.iter().map(least_width).sum::<u64>();
+    let widths: u64 = table.columns.iter().map(least_width).sum();
+    // The widest row is known for tables of many columns, where each may be wide in another row.
+    let widest = census.and_then(|census| census.row_width_max).unwrap_or(u64::MAX);
+    let bytes: u64 = TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + widths.min(widest);
     if bytes > TUPLE_BYTES_MAX {
         draft.refuse(
             &table.source,

@@ -9,7 +9,7 @@ pub mod layout;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
-use crate::connector::{Dialect, Offenders, ScopeColumn, TargetState};
+use crate::connector::{Dialect, ScopeColumn, TargetState};
 use crate::expr::Expr;
 use crate::names::{self, Naming};
 use crate::plan::{
@@ -29,8 +29,6 @@ pub struct Evidence<'a> {
     pub catalog: &'a Catalog,
     /// What the cells hold, by table.
     pub census: &'a BTreeMap<String, TableCensus>,
-    /// Rows without a parent, by table and index of the foreign key.
-    pub orphans: &'a BTreeMap<(String, usize), Offenders>,
     /// The digest of the source's content.
     pub content_hash: String,
     /// What the target holds.
@@ -82,7 +80,8 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         .collect();
     constraints::add(evidence, &mut tables, dialect, options, &mut draft);
     for table in &tables {
-        layout::check(table, dialect, &mut draft);
+        let census = evidence.census.get(&table.source);
+        layout::check(table, census, dialect, &mut draft);
     }
     let views = views(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
@@ -191,6 +190,14 @@ fn table_plan(
             choice.codec = Codec::Text { chars_max: None };
             choice.why = "declared JSON, but unique as text".into();
         }
+        if dialect.is_system_column(target) {
+            draft.refuse(
+                &table.name,
+                &column.name,
+                "every table of the target has a column of that name",
+                "rename the column on the source, or give it another target name in the plan",
+            );
+        }
         if column.collation != "BINARY" {
             let name = format!("{}.{}", table.name, column.name);
             let why = format!(
@@ -211,6 +218,7 @@ fn table_plan(
             default: None,
             generated: None,
             identity_next: None,
+            identity_sequence: None,
             policy: policy(table, column, options),
             exceptions: 0,
             why: choice.why,
@@ -218,7 +226,7 @@ fn table_plan(
         });
     }
     let target = names.get(&table.name).cloned().unwrap_or_default();
-    identity(table, &mut columns, draft);
+    identity(table, &target, &mut columns, max, draft);
     expressions(table, &mut columns, dialect, draft);
     let (fate, why) = match &table.virtual_module {
         Some(module) => (
@@ -246,6 +254,7 @@ fn table_plan(
         indexes: Vec::new(),
         foreign_keys: Vec::new(),
         checks: Vec::new(),
+        orphans: Vec::new(),
     }
 }
 
@@ -261,7 +270,7 @@ fn is_unique(table: &Table, column: &Column) -> bool {
 }
 
 /// An assigned key goes on from the larger of its maximum and what the source last gave out.
-fn identity(table: &Table, columns: &mut [ColumnPlan], draft: &mut Draft) {
+fn identity(table: &Table, target: &str, columns: &mut [ColumnPlan], max: usize, draft: &mut Draft) {
     let Some(key) = table.primary_key.as_ref().filter(|key| key.assigned) else { return };
     let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else {
         return;
@@ -274,6 +283,9 @@ fn identity(table: &Table, columns: &mut [ColumnPlan], draft: &mut Draft) {
     match largest.checked_add(1) {
         Some(next) => {
             column.identity_next = Some(next);
+            // The server would choose a name of its own, which a later table or index may bear.
+            let wanted = format!("{target}_{}_seq", column.target);
+            column.identity_sequence = Some(names::unique(&wanted, &mut draft.relations, max));
             let name = format!("{}.{}", table.name, column.source);
             draft.outcome("identity", name, Fate::Moved, format!("numbered by the target, from {next} on"));
         }
@@ -392,6 +404,6 @@ fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft)
         );
     }
     for right in &target.missing_rights {
-        draft.refuse("", "", right, "grant the right, or connect as the owner of the schema");
+        draft.refuse("", "", right, "have the owner of the database change that, or name another target");
     }
 }

@@ -10,15 +10,26 @@ use crate::report::{Difference, DifferenceKind, FieldDifference};
 use std::collections::{BTreeSet, HashMap};
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;
-use switchover_core::codec::Codec;
+use switchover_core::connector::{Mend, Quarantined};
 use switchover_core::digest::{RowDigest, Side, TableDigest};
+use switchover_core::judge::{Fate, Judge};
 use switchover_core::limits::{DRILL_ROWS_MAX, LISTED_MAX};
 use switchover_core::plan::TablePlan;
 use switchover_core::planner::layout::shown_locator;
-use switchover_core::value::{OwnedValue, Row, Rows};
+use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
 /// Rows that are on one side only: digest to count.
 type Unmatched = HashMap<(u64, u128), i64>;
+
+/// Rows that one pass of a repair holds; the next pass finds the rest.
+const REPAIR_ROWS_MAX: usize = 10_000;
+
+/// What the drill-down gives.
+pub(super) struct Drilled {
+    pub(super) differences: Vec<Difference>,
+    pub(super) total: u64,
+    pub(super) mend: Option<Mend>,
+}
 
 /// One listed row.
 pub(super) struct Listed {
@@ -37,9 +48,10 @@ impl Verify {
         expected: &TableDigest,
         found: &TableDigest,
         differing: &[usize],
-    ) -> Result<(Vec<Difference>, u64)> {
+    ) -> Result<Drilled> {
         let (mut only_source, mut only_target) = (Unmatched::new(), Unmatched::new());
         let mut total = (0u64, 0u64);
+        let listed_max = if self.repair { REPAIR_ROWS_MAX } else { LISTED_MAX };
         let mut rest = differing;
         while !rest.is_empty() {
             let (mut taken, mut rows) = (0, 0);
@@ -56,28 +68,25 @@ impl Verify {
                     (&mut only_target, &mut total.1)
                 };
                 *sum += count.unsigned_abs();
-                if side.len() < LISTED_MAX || side.keys().any(|(other, _)| *other == key) {
+                if side.len() < listed_max || side.keys().any(|(other, _)| *other == key) {
                     side.insert((key, row), count.abs());
                 }
             }
         }
         let (source_rows, target_rows) =
             tokio::try_join!(self.list_source(index, &only_source), self.list_target(index, &only_target))?;
-        if self.repair {
-            self.mend(index, &only_source, &only_target).await?;
-        }
-        let table = &self.plan.tables[index];
-        let paired =
-            source_rows.iter().filter(|row| target_rows.iter().any(|other| other.key == row.key)).count()
-                as u64;
-        let differences = pair(table, &source_rows, &target_rows);
+        let mend = match self.repair {
+            true => Some(self.mend(index, only_source, only_target).await?),
+            false => None,
+        };
+        let (differences, paired) = pair(&self.plan.tables[index], &source_rows, &target_rows);
         // Pairs are one difference; what is not listed is counted as if it were paired likewise.
         let all = if total.0 as usize <= LISTED_MAX && total.1 as usize <= LISTED_MAX {
             total.0 + total.1 - paired
         } else {
             total.0.max(total.1)
         };
-        Ok((differences, all.max(differences_len(expected, found))))
+        Ok(Drilled { differences, total: all.max(differences_len(expected, found)), mend })
     }
 
     async fn unmatched(&self, index: usize, buckets: &BTreeSet<usize>) -> Result<Unmatched> {
@@ -180,41 +189,108 @@ impl Verify {
         Ok(listed)
     }
 
-    /// Puts the source's rows in place of what differs, and removes what is extra.
-    async fn mend(&self, index: usize, only_source: &Unmatched, only_target: &Unmatched) -> Result<()> {
-        let table = &self.plan.tables[index];
-        let key = table.key_fields();
-        let mut rows = Rows::new(0, table.columns.len());
-        let mut keys: Vec<Vec<OwnedValue>> = Vec::new();
-        let codecs: Vec<Codec> = key.iter().map(|field| table.columns[*field].codec.clone()).collect();
+    /// The rows that are to come and to go.
+    async fn mend(&self, index: usize, mut missing: Unmatched, mut extra: Unmatched) -> Result<Mend> {
+        let width = self.plan.tables[index].columns.len();
+        let mut mend =
+            Mend { table: index, missing: Rows::new(0, width), extra: Rows::new(0, width), quarantine: None };
         self.source_rows(index, |row, out, digest| {
-            if only_source.contains_key(&(digest.key, digest.row)) {
-                (0..row.width()).for_each(|field| {
-                    rows.push(if out.contains(&field) {
-                        switchover_core::value::Value::Null
-                    } else {
-                        row.value(field)
-                    });
-                });
-                let mut cells = Vec::new();
-                for (field, codec) in key.iter().zip(&codecs) {
-                    if let Ok(value) = codec.encode(row.value(*field), &mut Vec::new()) {
-                        cells.push(value.to_owned_value());
-                    }
+            if take(&mut missing, digest) {
+                for field in 0..row.width() {
+                    mend.missing.push(if out.contains(&field) { Value::Null } else { row.value(field) });
                 }
-                keys.push(cells);
             }
         })
         .await?;
         self.target_rows(index, |row, digest| {
-            if only_target.contains_key(&(digest.key, digest.row)) {
-                keys.push(key.iter().map(|field| row.value(*field).to_owned_value()).collect());
+            if take(&mut extra, digest) {
+                row.values().for_each(|value| mend.extra.push(value));
             }
         })
         .await?;
-        keys.sort_by_cached_key(|cells| format!("{cells:?}"));
-        keys.dedup();
-        self.target.repair(&self.plan, index, &rows, &keys).await
+        Ok(mend)
+    }
+
+    /// What the quarantine must hold of a table, from the source.
+    pub(super) async fn expected_quarantine(&self, index: usize) -> Result<Vec<Quarantined>> {
+        let table = &self.plan.tables[index];
+        let judge = Judge::new(table);
+        let (mut entries, mut scratch) = (Vec::new(), Vec::new());
+        scan(&self.snapshot, &planned_table(table), KeyRange::default(), &self.shutdown, |rows| {
+            for row in rows.iter() {
+                let mut add = |field: usize, whole_row: bool, why: &str| {
+                    entries.push(Quarantined {
+                        locator: row.locator(),
+                        column: table.columns[field].source.clone(),
+                        value: row.value(field).to_owned_value(),
+                        whole_row,
+                        why: why.to_owned(),
+                    });
+                };
+                match judge.row(row, &table.columns, &mut scratch) {
+                    Fate::Clean => {}
+                    Fate::CellsOut(cells) => cells.iter().for_each(|(field, why)| add(*field, false, why)),
+                    Fate::RowOut(_, why) => (0..row.width()).for_each(|field| add(field, true, &why)),
+                }
+            }
+        })
+        .await?;
+        Ok(entries)
+    }
+}
+
+/// Entries of the quarantine that are not what they should be, with both values.
+pub(super) fn quarantine_differences(
+    table: &TablePlan,
+    expected: &[Quarantined],
+    held: &[Quarantined],
+) -> Vec<Difference> {
+    type Place<'a> = (&'a [OwnedValue], &'a str);
+    let by_place = |entries: &'_ [Quarantined]| -> HashMap<(Vec<OwnedValue>, String), Quarantined> {
+        entries.iter().map(|e| ((e.locator.clone(), e.column.clone()), e.clone())).collect()
+    };
+    let (wanted, found) = (by_place(expected), by_place(held));
+    let shown = |entry: Option<&Quarantined>| match entry {
+        Some(entry) if entry.whole_row => format!("{} (the row)", entry.value.borrow().shown()),
+        Some(entry) => entry.value.borrow().shown(),
+        None => "not in quarantine".to_owned(),
+    };
+    let mut differences = Vec::new();
+    let mut add = |place: Place<'_>,
+                   kind: DifferenceKind,
+                   a: Option<&Quarantined>,
+                   b: Option<&Quarantined>| {
+        differences.push(Difference {
+            kind,
+            key: format!("{} in quarantine", shown_locator(table, place.0)),
+            fields: vec![FieldDifference { column: place.1.to_owned(), source: shown(a), target: shown(b) }],
+        });
+    };
+    for entry in expected {
+        let other = found.get(&(entry.locator.clone(), entry.column.clone()));
+        let same = |other: &Quarantined| (&other.value, other.whole_row) == (&entry.value, entry.whole_row);
+        match other {
+            Some(other) if same(other) => {}
+            Some(_) => add((&entry.locator, &entry.column), DifferenceKind::Changed, Some(entry), other),
+            None => add((&entry.locator, &entry.column), DifferenceKind::Missing, Some(entry), None),
+        }
+    }
+    for entry in held {
+        if !wanted.contains_key(&(entry.locator.clone(), entry.column.clone())) {
+            add((&entry.locator, &entry.column), DifferenceKind::Extra, None, Some(entry));
+        }
+    }
+    differences
+}
+
+/// Whether a row is one of those that are unmatched, as often as they are.
+fn take(unmatched: &mut Unmatched, digest: RowDigest) -> bool {
+    match unmatched.get_mut(&(digest.key, digest.row)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
     }
 }
 
@@ -233,32 +309,44 @@ pub(super) fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// The differences between rows of one side and rows of the other, matched by key.
-pub(super) fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> Vec<Difference> {
-    let mut differences = Vec::new();
+/// Pairs rows by key; in a table without one, each with the row that differs from it least. Gives the
+/// differences, and how many of them are pairs.
+pub(super) fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> (Vec<Difference>, u64) {
     let keyed = !table.key_fields().is_empty();
+    let mut rest: Vec<&Listed> = target.iter().collect();
+    let (mut differences, mut paired) = (Vec::new(), 0);
     for row in source {
-        let other = target.iter().find(|other| keyed && other.key == row.key);
-        let (kind, fields) = match other {
-            Some(other) => (DifferenceKind::Changed, fields(table, row, other)),
+        let at = if keyed {
+            rest.iter().position(|other| other.key == row.key)
+        } else {
+            let far = table.columns.len();
+            let distances = rest.iter().map(|other| fields(table, row, other).len()).enumerate();
+            distances
+                .filter(|(_, fields)| *fields < far.max(2))
+                .min_by_key(|(_, fields)| *fields)
+                .map(|(at, _)| at)
+        };
+        let (kind, fields) = match at.map(|at| rest.remove(at)) {
+            Some(other) => {
+                paired += 1;
+                (DifferenceKind::Changed, fields(table, row, other))
+            }
             None => (DifferenceKind::Missing, Vec::new()),
         };
         let at = if keyed { row.shown.clone() } else { shown_locator(table, &row.locator) };
         differences.push(Difference { kind, key: at, fields });
     }
-    for row in target {
-        if !(keyed && source.iter().any(|other| other.key == row.key)) {
-            let all = (table.columns.iter().zip(&row.values)).map(|(column, value)| FieldDifference {
-                column: column.source.clone(),
-                source: String::new(),
-                target: value.borrow().shown(),
-            });
-            let fields = if keyed { Vec::new() } else { all.collect() };
-            differences.push(Difference { kind: DifferenceKind::Extra, key: row.shown.clone(), fields });
-        }
+    for row in rest {
+        let all = (table.columns.iter().zip(&row.values)).map(|(column, value)| FieldDifference {
+            column: column.source.clone(),
+            source: String::new(),
+            target: value.borrow().shown(),
+        });
+        let fields = if keyed { Vec::new() } else { all.collect() };
+        differences.push(Difference { kind: DifferenceKind::Extra, key: row.shown.clone(), fields });
     }
     differences.truncate(LISTED_MAX);
-    differences
+    (differences, paired)
 }
 
 fn fields(table: &TablePlan, source: &Listed, target: &Listed) -> Vec<FieldDifference> {

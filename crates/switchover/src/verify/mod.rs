@@ -12,15 +12,15 @@ pub(crate) mod sample;
 
 use crate::evidence::{Content, planned_table, scan};
 use crate::progress::{Event, Phase, Progress};
-use crate::report::{Difference, Exception, TableReport, Verdict};
+use crate::report::{Exception, TableReport, Verdict};
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
-use switchover_core::connector::{Quarantined, Reader, Snapshot, Target};
+use switchover_core::connector::{Mend, Quarantined, Reader, Snapshot, Target};
 use switchover_core::digest::{Hex, RowDigester, Side, TableDigest};
-use switchover_core::judge;
+use switchover_core::judge::{self, Judge};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
@@ -64,7 +64,7 @@ pub(crate) struct SourceSide<'a> {
     table: &'a TablePlan,
     digester: RowDigester,
     scratch: Vec<u8>,
-    judged: bool,
+    judge: Option<Judge>,
 }
 
 impl<'a> SourceSide<'a> {
@@ -73,7 +73,7 @@ impl<'a> SourceSide<'a> {
             table,
             digester: digester(table, Side::Source),
             scratch: Vec::new(),
-            judged: table.has_exceptions(),
+            judge: table.has_exceptions().then(|| Judge::new(table)),
         }
     }
 
@@ -83,10 +83,8 @@ impl<'a> SourceSide<'a> {
         row: Row<'_>,
         mut out: impl FnMut(usize, bool),
     ) -> Option<switchover_core::digest::RowDigest> {
-        if !self.judged {
-            return Some(self.digester.digest(row, |_| false));
-        }
-        match judge::row(row, &self.table.columns, &mut self.scratch) {
+        let Some(judge) = &self.judge else { return Some(self.digester.digest(row, |_| false)) };
+        match judge.row(row, &self.table.columns, &mut self.scratch) {
             judge::Fate::Clean => Some(self.digester.digest(row, |_| false)),
             judge::Fate::CellsOut(cells) => {
                 cells.iter().for_each(|(field, _)| out(*field, false));
@@ -118,8 +116,8 @@ fn quarantine_digest(
 }
 
 impl Verify {
-    /// Compares one table.
-    pub(crate) async fn table(&self, index: usize) -> Result<TableReport> {
+    /// Compares one table. To repair it, gives what is to be mended.
+    pub(crate) async fn table(&self, index: usize) -> Result<(TableReport, Option<Mend>)> {
         let started = Instant::now();
         let table = &self.plan.tables[index];
         self.progress.event(Event::TableStarted {
@@ -152,11 +150,13 @@ impl Verify {
             quarantined: entries.len() as u64,
             exceptions: entries.iter().take(LISTED_MAX).map(|entry| exception(table, entry)).collect(),
         };
+        let mut mend = None;
         if !differing.is_empty() {
             let drilled = self.drill(index, &expected.table, &found, &differing).await?;
             report.verdict = Verdict::Different;
-            report.differences = drilled.0;
-            report.differences_total = drilled.1;
+            report.differences = drilled.differences;
+            report.differences_total = drilled.total;
+            mend = drilled.mend;
         }
         let held = entries.iter().fold(0u128, |sum, entry| {
             sum.wrapping_add(quarantine_digest(
@@ -167,21 +167,20 @@ impl Verify {
             ))
         });
         if (held, entries.len() as u64) != expected.quarantine {
+            let wanted = self.expected_quarantine(index).await?;
+            let differences = drill::quarantine_differences(table, &wanted, &entries);
             report.verdict = Verdict::Different;
-            report.differences_total += 1;
-            report.differences.push(Difference {
-                kind: crate::report::DifferenceKind::Changed,
-                key: "quarantine".into(),
-                fields: vec![crate::report::FieldDifference {
-                    column: "entries".into(),
-                    source: expected.quarantine.1.to_string(),
-                    target: format!("{} (or other values)", entries.len()),
-                }],
-            });
+            report.differences_total += differences.len().max(1) as u64;
+            report.differences.extend(differences);
+            report.differences.truncate(LISTED_MAX);
+            if self.repair {
+                mend.get_or_insert_with(|| Mend { table: index, ..Mend::default() }).quarantine =
+                    Some(wanted);
+            }
         }
         report.verify_seconds = started.elapsed().as_secs_f64();
         self.progress.event(Event::TableFinished { phase: Phase::Verify, table: table.source.clone() });
-        Ok(report)
+        Ok((report, mend))
     }
 
     async fn source_digest(&self, index: usize) -> Result<Expected> {

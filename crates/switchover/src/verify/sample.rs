@@ -288,7 +288,7 @@ impl Verify {
                     values: found.row(*at).values().map(|value| value.to_owned_value()).collect(),
                     locator: Vec::new(),
                 });
-                tally.differences.extend(pair(table, &[row], other.as_slice()));
+                tally.differences.extend(pair(table, &[row], other.as_slice()).0);
             }
         }
         Ok(())

@@ -1,0 +1,391 @@
+//! Random schemas with random values: whatever they are, a migration with quarantine is verified as same,
+//! and so it is by a comparison that shares no code with the verification.
+//!
+//! That comparison reads the source through its own SELECTs and the target as text through `psql`; every
+//! cell must be there in the text that its value has under the column's type, or NULL with the exact
+//! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for more than the ordinary number of cases; the
+//! seed of each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rusqlite::types::Value;
+use std::collections::HashMap;
+use support::check_with;
+use switchover_core::value::OwnedValue;
+
+const CASES_DEFAULT: u32 = 64;
+
+const TYPES: &[&str] = &[
+    "",
+    "INTEGER",
+    "INT",
+    "BIGINT UNSIGNED",
+    "TEXT",
+    "VARCHAR(3)",
+    "CHAR(2)",
+    "BLOB",
+    "REAL",
+    "DOUBLE PRECISION",
+    "FLOAT",
+    "NUMERIC",
+    "NUMERIC(5,2)",
+    "DECIMAL(20,0)",
+    "BOOLEAN",
+    "DATE",
+    "DATETIME",
+    "TIMESTAMPTZ",
+    "UUID",
+    "JSON",
+    "STRING",
+    "BLOB SUB_TYPE TEXT",
+    "FLOATING POINT",
+    "\"odd (type) name\"",
+    "TINYINT(1)",
+    "CLOB",
+    "ANY",
+];
+
+const NAMES: &[&str] = &[
+    "a",
+    "B",
+    "select",
+    "user id",
+    "quo\"te",
+    "it's",
+    "ключ",
+    "😀",
+    "rowid",
+    "oid",
+    "_rowid_",
+    "Order",
+    "a.b",
+    "x/y",
+    "%s",
+    "$1",
+    "back\\slash",
+];
+
+/// A table: a name, columns (name, type, not null), the kind of its key, rows, extras.
+type Shape = (usize, Vec<(usize, usize)>, u8, Vec<Vec<Value>>, u8);
+
+fn values() -> impl Strategy<Value = Value> {
+    let texts = prop::sample::select(vec![
+        "",
+        "a",
+        "12abc",
+        "1e3",
+        "0",
+        "1",
+        "t",
+        "true",
+        "false",
+        "2024-02-29",
+        "2024-02-29 12:34:56",
+        "2024-02-29T12:34:56.5Z",
+        "0000-00-00",
+        "0188d9c2-af00-7fff-0102-0304050607aa",
+        "0188D9C2AF007FFF01020304050607AA",
+        "{\"a\": 1}",
+        "{\"a\":1,\"a\":2}",
+        "[1e400]",
+        "{",
+        "a\0b",
+        "\0",
+        "ab  ",
+        "long enough for any varchar",
+        "é😀",
+        "-0",
+        "NaN",
+        "Infinity",
+        "\\N",
+        "\t\n\r\\",
+    ]);
+    let numbers = prop::sample::select(vec![
+        0,
+        1,
+        2,
+        -1,
+        i64::MAX,
+        i64::MIN,
+        1 << 53,
+        (1 << 53) + 1,
+        1_700_000_000_000,
+    ]);
+    let reals = prop::sample::select(vec![
+        0.0,
+        -0.0,
+        0.5,
+        123.45,
+        -999.99,
+        1e300,
+        5e-324,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.1 + 0.2,
+        1e15,
+        9.007_199_254_740_993e15,
+    ]);
+    prop_oneof![
+        2 => Just(Value::Null),
+        3 => numbers.prop_map(Value::Integer),
+        2 => any::<i64>().prop_map(Value::Integer),
+        3 => reals.prop_map(Value::Real),
+        2 => any::<f64>().prop_map(|f| Value::Real(if f.is_nan() { 0.25 } else { f })),
+        6 => texts.prop_map(|t| Value::Text(t.into())),
+        3 => ".{0,12}".prop_map(Value::Text),
+        3 => prop::collection::vec(any::<u8>(), 0..18).prop_map(Value::Blob),
+    ]
+}
+
+fn table() -> impl Strategy<Value = Shape> {
+    let columns = prop::collection::vec((0..NAMES.len(), 0..TYPES.len()), 1..6);
+    columns.prop_flat_map(|columns| {
+        let row = prop::collection::vec(values(), columns.len());
+        (0..NAMES.len(), Just(columns), 0u8..6, prop::collection::vec(row, 0..14), any::<u8>())
+    })
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The text that the target shows for a value of a column of that type; `None` where it cannot hold it.
+fn shown(value: &Value, ty: &str, bytes: Option<&[u8]>) -> Vec<String> {
+    let float = |f: f64| {
+        let (upper, plain) = (if f > 0.0 { "Infinity" } else { "-Infinity" }, format!("{f:?}"));
+        if f.is_infinite() { upper.to_owned() } else { plain }
+    };
+    match (value, ty) {
+        (Value::Integer(i), "bigint" | "text") => vec![i.to_string()],
+        (Value::Integer(i), "boolean") => vec![if *i == 1 { "t".into() } else { "f".into() }],
+        (Value::Integer(i), _) => vec![i.to_string(), float(*i as f64)],
+        (Value::Real(f), _) => vec![float(*f)],
+        (Value::Text(_), "boolean") => {
+            vec![if matches!(bytes, Some(b"t" | b"true")) { "t".into() } else { "f".into() }]
+        }
+        (Value::Text(_), _) => vec![String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()],
+        (Value::Blob(blob), _) => {
+            vec![blob.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))]
+        }
+        (Value::Null, _) => Vec::new(),
+    }
+}
+
+/// Whether the target's text says the source's value, under the rules of the type alone.
+fn says(found: &str, value: &Value, ty: &str, bytes: Option<&[u8]>) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    let plain = |text: &str| {
+        text.to_ascii_lowercase()
+            .replace(['-', ':', ' ', 'T', 't', 'Z', 'z', '.', '+'], "")
+            .trim_end_matches('0')
+            .to_owned()
+    };
+    let wanted = shown(value, ty, bytes);
+    match (value, ty.split(['(', ' ']).next().unwrap_or_default()) {
+        (Value::Real(_), "double") => {
+            number(found).map(f64::to_bits) == wanted.first().and_then(|w| number(w)).map(f64::to_bits)
+        }
+        (Value::Real(_) | Value::Integer(_), "double" | "numeric") => {
+            wanted.iter().any(|w| number(found) == number(w))
+        }
+        (Value::Blob(blob), "uuid") => {
+            found.replace('-', "") == shown(&Value::Blob(blob.clone()), "", None)[0][2..]
+        }
+        (Value::Text(_), "uuid" | "timestamp" | "date") => plain(found) == plain(&wanted[0]),
+        (Value::Text(_), "jsonb") => {
+            let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+            wanted[0].contains("e400") || json(found) == json(&wanted[0])
+        }
+        _ => wanted.iter().any(|w| w == found),
+    }
+}
+
+fn same_in_quarantine(value: &Value, bytes: Option<&[u8]>, held: &OwnedValue) -> bool {
+    match (value, held) {
+        (Value::Null, OwnedValue::Null) => true,
+        (Value::Integer(a), OwnedValue::Int(b)) => a == b,
+        (Value::Real(a), OwnedValue::FloatBits(b)) => a.to_bits() == *b,
+        (Value::Text(_), OwnedValue::Text(b)) => bytes == Some(b.as_bytes()),
+        (Value::Text(_), OwnedValue::TextBytes(b)) => bytes == Some(b),
+        (Value::Blob(a), OwnedValue::Bytes(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Makes a table; rows that the source itself refuses are left out.
+fn make(source: &rusqlite::Connection, cast: bool, at: usize, shape: &Shape) -> (String, Vec<String>) {
+    let (name, columns, key, rows, extra) = shape;
+    let name = format!("{} {at}", NAMES[*name]);
+    let mut names: Vec<String> = Vec::new();
+    for (column, _) in columns {
+        let taken = names.iter().any(|other| other.eq_ignore_ascii_case(NAMES[*column]));
+        names.push(if taken {
+            format!("{}_{}", NAMES[*column], names.len())
+        } else {
+            NAMES[*column].to_owned()
+        });
+    }
+    let mut parts: Vec<String> = (names.iter().zip(columns))
+        .map(|(name, (_, ty))| format!("{} {}", quoted(name), TYPES[*ty]))
+        .collect();
+    let first = quoted(&names[0]);
+    let pair = if names.len() > 1 { format!("{first}, {}", quoted(&names[1])) } else { first.clone() };
+    let mut tail = "";
+    match key {
+        1 => parts[0] = format!("{first} INTEGER PRIMARY KEY"),
+        2 => parts.push(format!("PRIMARY KEY ({first})")),
+        3 => {
+            parts.push(format!("PRIMARY KEY ({pair})"));
+            tail = " WITHOUT ROWID";
+        }
+        4 => parts[0].push_str(" NOT NULL"),
+        _ => {}
+    }
+    if extra % 3 == 0 {
+        parts.push(format!("UNIQUE ({pair})"));
+    }
+    let create = format!("CREATE TABLE {}({}){tail}", quoted(&name), parts.join(", "));
+    source.execute_batch(&create).unwrap_or_else(|error| panic!("{create}: {error}"));
+    if extra % 5 == 0 {
+        source.execute_batch(&format!("CREATE INDEX \"i {at}\" ON {}({pair})", quoted(&name))).unwrap();
+    }
+    let marks: Vec<String> = (1..=names.len())
+        // A blob in the place of a text, cast in the database, is a text of any bytes.
+        .map(|n| {
+            if cast && extra % 4 == 0 {
+                format!("CASE typeof(?{n}) WHEN 'blob' THEN CAST(?{n} AS TEXT) ELSE ?{n} END")
+            } else {
+                format!("?{n}")
+            }
+        })
+        .collect();
+    let insert = format!("INSERT OR IGNORE INTO {} VALUES ({})", quoted(&name), marks.join(", "));
+    for row in rows {
+        // A datatype mismatch in an INTEGER PRIMARY KEY is no row.
+        let _ = source.execute(&insert, rusqlite::params_from_iter(row));
+    }
+    (name, names)
+}
+
+fn holds(encoding: &str, shapes: &[Shape]) {
+    let mut made = Vec::new();
+    let case = check_with(|source| {
+        source.execute_batch(&format!("PRAGMA encoding = '{encoding}'")).unwrap();
+        made = shapes
+            .iter()
+            .enumerate()
+            .map(|(at, shape)| make(source, encoding == "UTF-8", at, shape))
+            .collect();
+    });
+    let moved = case.quarantine().quarantines();
+    let source = moved.case.source();
+    let entries = moved.entries();
+    for (table, names) in &made {
+        let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+        let types: Vec<String> = moved.case.database.rows(&format!(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY attnum",
+            quoted(table).replace('\'', "''")
+        )).unwrap().into_iter().map(|row| row[0].clone().unwrap()).collect();
+        let mut held: Vec<Vec<Option<String>>> = moved
+            .case
+            .database
+            .rows(&format!(
+                "SET TimeZone = 'UTC'; SELECT {}, 1 FROM {}",
+                list.iter().map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", "),
+                quoted(table)
+            ))
+            .unwrap();
+        let own: Vec<_> = entries.iter().filter(|entry| entry.0 == *table).collect();
+        let mut out: HashMap<String, Vec<(String, OwnedValue, bool)>> = HashMap::new();
+        for entry in &own {
+            out.entry(format!("{:?}", entry.1)).or_default().push((
+                entry.2.clone(),
+                entry.3.clone(),
+                entry.4,
+            ));
+        }
+        let mut out: Vec<_> = out.into_values().collect();
+        let mut statement =
+            source.prepare(&format!("SELECT {} FROM {}", list.join(", "), quoted(table))).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let cells: Vec<(Value, Option<Vec<u8>>)> = (0..names.len())
+                .map(|at| {
+                    let cell = row.get_ref(at).unwrap();
+                    let bytes = cell.as_bytes().ok().map(<[u8]>::to_vec);
+                    let value = match cell {
+                        rusqlite::types::ValueRef::Text(t) => {
+                            Value::Text(String::from_utf8_lossy(t).into_owned())
+                        }
+                        other => other.try_into().unwrap(),
+                    };
+                    (value, bytes)
+                })
+                .collect();
+            let says_all = |found: &[Option<String>], missing: &[(String, OwnedValue, bool)]| {
+                cells.iter().enumerate().all(|(at, (value, bytes))| {
+                    let entry = missing.iter().find(|entry| entry.0 == names[at]);
+                    match (&found[at], entry) {
+                        (None, Some(entry)) => same_in_quarantine(value, bytes.as_deref(), &entry.1),
+                        (None, None) => *value == Value::Null,
+                        (Some(_), Some(_)) => false,
+                        (Some(text), None) => says(text, value, &types[at], bytes.as_deref()),
+                    }
+                })
+            };
+            let nothing = vec![None; names.len()];
+            let whole = out.iter().position(|entries| {
+                entries[0].2 && entries.len() == names.len() && says_all(&nothing, entries)
+            });
+            if let Some(at) = whole {
+                out.remove(at);
+                continue;
+            }
+            let clean = held.iter().position(|found| says_all(found, &[]));
+            if let Some(at) = clean {
+                held.remove(at);
+                continue;
+            }
+            let partly = (0..out.len()).find_map(|entry| {
+                let at = held.iter().position(|found| !out[entry][0].2 && says_all(found, &out[entry]))?;
+                Some((entry, at))
+            });
+            let Some((entry, at)) = partly else {
+                panic!("{table} {names:?} {types:?}: {cells:?} is neither in {held:?} nor in {out:?}")
+            };
+            out.remove(entry);
+            held.remove(at);
+        }
+        assert!(held.is_empty() && out.is_empty(), "{table}: {held:?} {out:?} come from nowhere");
+    }
+}
+
+#[test]
+fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let cases = number("SWITCHOVER_PROPERTY_CASES").map_or(CASES_DEFAULT, |cases| cases as u32);
+    let base = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seeds: Vec<u64> = match number("SWITCHOVER_PROPERTY_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..u64::from(cases)).map(|at| base.wrapping_add(at)).collect(),
+    };
+    for seed in seeds {
+        println!("SWITCHOVER_PROPERTY_SEED={seed}");
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(
+            Config { cases: 1, failure_persistence: None, ..Config::default() },
+            rng,
+        );
+        let encodings = prop::sample::select(vec!["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"]);
+        let input = (encodings, prop::collection::vec(table(), 1..4));
+        let tree = input.new_tree(&mut runner).unwrap();
+        let (encoding, shapes) = tree.current();
+        holds(encoding, &shapes);
+    }
+}
