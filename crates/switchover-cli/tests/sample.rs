@@ -117,3 +117,20 @@ fn a_table_without_a_key_is_unproven_and_sparse_rowids_are_sampled_too() {
     assert!(of("sparse")["verdict"] == "same" && of("sparse")["sampled"] == 50, "{}", of("sparse"));
     assert_eq!(verify(&folder, &database, &["--seed", "3"]).code, 2, "a seed belongs to a sample");
 }
+
+#[test]
+fn repair_mends_a_row_that_others_refer_to() {
+    let (folder, database) = migrated(
+        "CREATE TABLE child(id INTEGER PRIMARY KEY, dense INTEGER REFERENCES dense(id));
+         INSERT INTO child SELECT id, id FROM dense;",
+    );
+    database
+        .psql("UPDATE dense SET body = 'x' WHERE id < 5; DELETE FROM child WHERE id = 9; INSERT INTO dense VALUES (9000, 'extra', 1)")
+        .unwrap();
+    let to = database.conninfo();
+    let arguments = ["verify", "--from", "sqlite:app.db", "--to", &to];
+    assert_eq!(run(folder.path(), &arguments).code, 1);
+    let mended = run(folder.path(), &[&arguments[..], &["--repair"]].concat());
+    assert_eq!(mended.code, 0, "{}{}", mended.out, mended.err);
+    assert_eq!(run(folder.path(), &arguments).code, 0);
+}
