@@ -21,12 +21,12 @@ use switchover_core::value::{OwnedValue, Row, Rows};
 type Unmatched = HashMap<(u64, u128), i64>;
 
 /// One listed row.
-struct Listed {
-    key: u64,
-    shown: String,
+pub(super) struct Listed {
+    pub(super) key: u64,
+    pub(super) shown: String,
     /// The whole-row exceptions and quarantined cells are NULL here, as the target should have them.
-    values: Vec<OwnedValue>,
-    locator: Vec<OwnedValue>,
+    pub(super) values: Vec<OwnedValue>,
+    pub(super) locator: Vec<OwnedValue>,
 }
 
 impl Verify {
@@ -224,7 +224,7 @@ fn differences_len(expected: &TableDigest, found: &TableDigest) -> u64 {
 }
 
 /// The primary key, as `name=value`.
-fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
+pub(super) fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
     let fields = table.key_fields();
     let parts: Vec<String> = fields
         .iter()
@@ -233,7 +233,8 @@ fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> Vec<Difference> {
+/// The differences between rows of one side and rows of the other, matched by key.
+pub(super) fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> Vec<Difference> {
     let mut differences = Vec::new();
     let keyed = !table.key_fields().is_empty();
     for row in source {
