@@ -144,18 +144,37 @@ fn a_run_killed_again_while_it_resumes_ends_equal() {
 
 #[test]
 fn a_rollback_that_was_killed_can_be_done_again() {
-    every(&["discard-before-commit=return", "after-discard=return", "journal-before-line=return"], |place| {
+    let places = [
+        "journal-before-line=return",
+        "journal-after-line=return",
+        "discard-before-commit=return",
+        "after-discard=return",
+        "journal-before-line=1*off->return",
+    ];
+    every(&places, |place| {
         for after in ["copy-after-commit=9*off->return", "before-done=return", ""] {
             let case = Case::new();
             let before = case.dump();
             run(at(&mut case.migrate(&["--jobs", "2"]), after));
             run(at(&mut case.verb("rollback"), place)).was_killed();
             // The target may hold nothing now, or all of it: the next rollback makes sure.
-            run(case.verb("rollback").arg("--discard-target-changes")).exits(0);
+            run(&mut case.verb("rollback")).exits(0);
             assert_eq!(case.state_of_run(), "rolled back", "{after} {place}");
             assert_eq!(case.dump(), before, "{after} {place}");
         }
     });
+}
+
+#[test]
+fn a_rollback_that_was_killed_is_not_called_done_and_may_be_resumed_away() {
+    for place in ["discard-before-commit=return", "after-discard=return"] {
+        let case = Case::new();
+        run(&mut case.migrate(&["--jobs", "2"])).exits(0);
+        run(at(&mut case.verb("rollback"), place)).was_killed();
+        assert_eq!(case.state_of_run(), "stopped", "{place}");
+        run(case.verb("resume").args(["--jobs", "2"])).exits(0);
+        case.is_equal();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! | `prepared` | the target's tables exist | `resume` takes the run over and copies what is left |
 //! | `copied` | every chunk has its checkpoint | `resume` goes on with indexes and keys |
 //! | `built` | all keys are there | `resume` verifies |
+//! | `rolling_back` | the rollback may begin | all is there or nothing is: `rollback` and `resume` both go on |
 //! | `done`, `different`, `failed`, `interrupted`, `rolled_back` | the run ended so | see `status` |
 //!
 //! A state is written after its effect. It is a hint for people: `resume` asks the target itself what
@@ -41,6 +42,8 @@ pub enum State {
     Failed,
     /// Stopped on request; what was written is still there.
     Interrupted,
+    /// What the run wrote is being taken back.
+    RollingBack,
     /// What the run wrote was taken back.
     RolledBack,
 }
@@ -57,6 +60,7 @@ impl State {
             State::Different => "verified: different",
             State::Failed => "failed",
             State::Interrupted => "stopped on request",
+            State::RollingBack => "being rolled back",
             State::RolledBack => "rolled back",
         }
     }
@@ -70,6 +74,7 @@ impl State {
             | State::Built
             | State::Failed
             | State::Interrupted
+            | State::RollingBack
             | State::Different => true,
             State::Done | State::RolledBack => false,
         }
@@ -208,6 +213,11 @@ impl Journal {
     pub fn state(&self) -> Result<State> {
         // The plan and the header are durable before the first line, so a run without lines is planned.
         Ok(entries(&self.folder)?.last().map_or(State::Planned, |entry| entry.state))
+    }
+
+    /// Whether it ever was there.
+    pub fn has_been(&self, state: State) -> Result<bool> {
+        Ok(entries(&self.folder)?.iter().any(|entry| entry.state == state))
     }
 
     /// Records a state, durably.

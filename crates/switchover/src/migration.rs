@@ -607,9 +607,13 @@ impl Migration {
         let plan = journal.plan()?;
         let header = journal.header().clone();
         let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
-        if journal.state()? == State::Done && !discard_changes {
+        // A rollback that was killed may have taken everything back already: there is nothing to compare then.
+        let there = self.target.inspect(&plan.options.schema).await?.run.as_ref() == Some(&header.run);
+        if there && !discard_changes && journal.has_been(State::Done)? {
             self.unchanged(&plan).await?;
         }
+        // From here on the run is no longer done, whatever the journal said before.
+        journal.reach(State::RollingBack, "")?;
         self.progress.event(Event::PhaseStarted { phase: Phase::Rollback, rows: 0, bytes: 0 });
         let done = self.target.discard(&plan.options.schema, &header.run).await?;
         failpoint::hit("after-discard");
