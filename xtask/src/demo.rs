@@ -32,24 +32,35 @@ pub(crate) fn run() -> Result {
     cluster.create_database("chat")?;
     println!("started PostgreSQL {} on {}\n", cluster.binaries.major(), cluster.host);
     let (from, to) = (format!("sqlite:{}", source.display()), cluster.url("chat"));
-    let report = folder.join("report.json");
+    let report = folder.join("report.md");
     let at_demo = |args: &[&str]| {
         let mut command = Command::new(&switchover);
         command.args(args).args(["--from", &from, "--to", &to]).current_dir(&folder).stdin(Stdio::null());
         command
     };
+    println!("1. What would happen? Nothing is written yet but the plan's own file.\n");
+    paths::run(at_demo(&["plan"]).args(["--out", "plan.json"]))?;
+    println!("\n2. Do it: backup, schema, rows, indexes and keys, and the comparison of every field.\n");
     paths::run(at_demo(&["migrate"]).arg("--report").arg(&report))?;
-    println!();
-    paths::run(&mut at_demo(&["verify"]))?;
-    let markdown = report.with_extension("md");
-    match fs::read_to_string(&markdown) {
-        Ok(text) => println!("\n--- {} ---\n\n{text}", markdown.display()),
-        Err(_) => println!("\nthe report: {}", report.display()),
+    println!("\n3. The report, {}:\n", report.display());
+    println!("{}", fs::read_to_string(&report)?);
+    println!("4. Somebody changes one letter in PostgreSQL. Does the comparison see it?\n");
+    let change = "UPDATE messages SET content = content || '.' WHERE id = (SELECT min(id) FROM messages)";
+    cluster.psql("chat", change)?;
+    println!("$ psql -c \"{change}\"");
+    let mut verify = at_demo(&["verify"]);
+    println!("$ {}", paths::show(&verify));
+    let status = verify.status()?;
+    if status.code() != Some(1) {
+        return Err(format!("a changed row was not found: {status}").into());
     }
-    println!("what PostgreSQL holds now:");
+    println!("\n5. Mend it from the source, and compare again.\n");
+    paths::run(&mut at_demo(&["verify", "--repair"]))?;
+    println!("\nWhat PostgreSQL holds now:");
     for table in chat::TABLES {
         let count = cluster.psql("chat", &format!("SELECT count(*) FROM {table}"))?;
         println!("  {table:<14}{count:>8} rows");
     }
+    println!("\nThe files are in {}; the server ends with this command.", folder.display());
     Ok(())
 }

@@ -7,9 +7,11 @@
 #![expect(clippy::print_stdout, reason = "a chore's output is what it is run for")]
 
 mod bench;
+mod chaos;
 mod chat;
 mod check;
 mod demo;
+mod majors;
 mod paths;
 mod pg;
 mod test;
@@ -36,6 +38,8 @@ enum Chore {
     Pg(pg::Verb),
     /// Start a server, run every test against it, and count them.
     Test(test::Args),
+    /// Kill the program at random moments, and compare what is left.
+    Chaos(chaos::Args),
     /// Format, clippy, documentation, licences and dependencies.
     Check,
     /// Migrate a sample chat database into a private PostgreSQL and show the report.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().chore {
         Chore::Pg(verb) => pg::run(&verb),
         Chore::Test(args) => test::run(&args),
+        Chore::Chaos(args) => chaos::run(&args),
         Chore::Check => check::run(),
         Chore::Demo => demo::run(),
         Chore::Bench(verb) => bench::run(&verb),

@@ -49,15 +49,23 @@ pub(crate) fn run(command: &mut Command) -> Result {
     Ok(())
 }
 
-/// A command as a reader would type it, roughly.
+/// A command as a reader would type it into a shell.
 pub(crate) fn show(command: &Command) -> String {
     let program =
         Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    command.get_args().fold(program, |line, arg| format!("{line} {}", arg.to_string_lossy()))
+    command.get_args().fold(program, |line, arg| {
+        let arg = arg.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) {
+            return format!("{line} {arg}");
+        }
+        format!("{line} '{}'", arg.replace('\'', "'\\''"))
+    })
 }
 
 /// The release binary, built now. `None` where the binary has no verb `migrate` yet.
 pub(crate) fn build_switchover() -> Result<Option<PathBuf>> {
+    println!("building the binary (the first time takes some minutes)");
     run(cargo().args(["build", "--release", "--package", "switchover-cli"]))?;
     let binary = target().join("release/switchover");
     let output = Command::new(&binary).arg("--help").stdin(Stdio::null()).output()?;

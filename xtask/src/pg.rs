@@ -26,12 +26,21 @@ pub(crate) enum Verb {
     },
     /// Say whether it runs; exit code 1 when not.
     Status,
+    /// Fetch another major version's programs, and print their folder for SWITCHOVER_PG_BIN.
+    Fetch {
+        /// The major version: 13 to 18.
+        major: u32,
+    },
 }
 
 /// Does it.
 pub(crate) fn run(verb: &Verb) -> Result {
+    if let Verb::Fetch { major } = verb {
+        return crate::majors::fetch(*major);
+    }
     let options = Cluster::builder().persistent(&paths::target().join("pg"));
     match verb {
+        Verb::Fetch { .. } => {}
         Verb::Start => {
             let cluster = options.start()?;
             println!("PostgreSQL {} runs: {}", cluster.binaries.major(), cluster.url("postgres"));

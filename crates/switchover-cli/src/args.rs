@@ -26,6 +26,9 @@ SWITCHOVER_<OPTION>; a flag wins over the environment, and that over the file.
 Exit codes: 0 done and verified; 1 a definite no (refused, or the stores
 differ); 2 failed, or unproven.";
 
+/// Rows of a sample: their keys are held in memory, and whoever wants more should compare all.
+const SAMPLE_ROWS_MAX: u64 = 1_000_000;
+
 /// Moves a live application's data from SQLite to PostgreSQL, and proves it.
 ///
 /// Every field of every row is compared before a run counts as done, a run that was interrupted
@@ -189,8 +192,11 @@ pub(crate) struct VerifyArgs {
           conflicts_with_all = ["schema", "names", "tables", "exclude", "policy"])]
     pub(crate) plan: Option<PathBuf>,
     /// Compare only N rows a table, and say what that proves.
-    #[arg(long, value_name = "N", help_heading = "Verification", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Verification", value_parser = clap::value_parser!(u64).range(1..=SAMPLE_ROWS_MAX))]
     pub(crate) sample: Option<u64>,
+    /// Choose the rows of --sample by this number, which an earlier report gave.
+    #[arg(long, value_name = "N", help_heading = "Verification", requires = "sample")]
+    pub(crate) seed: Option<u64>,
     /// Make the target's differing rows equal to the source's, then compare again.
     #[arg(long, help_heading = "Verification", conflicts_with = "sample")]
     pub(crate) repair: bool,

@@ -122,7 +122,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, args.plan, screen)?;
-            verify::run(&context, args.sample, args.repair).await
+            verify::run(&context, args.sample, args.seed, args.repair).await
         }
         Verb::Resume(args) => {
             args.stores.add_to(&mut flags);

@@ -5,7 +5,7 @@
 //! cell must be there in the text that its value has under the column's type, or NULL with the exact
 //! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for more than the ordinary number of cases; the
 //! seed of each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
@@ -275,7 +275,11 @@ fn holds(encoding: &str, shapes: &[Shape]) {
     let mut made = Vec::new();
     let case = check_with(|source| {
         source.execute_batch(&format!("PRAGMA encoding = '{encoding}'")).unwrap();
-        made = shapes.iter().enumerate().map(|(at, shape)| make(source, encoding == "UTF-8", at, shape)).collect();
+        made = shapes
+            .iter()
+            .enumerate()
+            .map(|(at, shape)| make(source, encoding == "UTF-8", at, shape))
+            .collect();
     });
     let moved = case.quarantine().quarantines();
     let source = moved.case.source();

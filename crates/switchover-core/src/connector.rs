@@ -80,6 +80,15 @@ pub struct Offenders {
     pub first: Vec<LocatorValue>,
 }
 
+/// How much a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Its rows.
+    pub rows: u64,
+    /// Its smallest and largest locator, where that is one integer and there are rows.
+    pub span: Option<(i64, i64)>,
+}
+
 /// The side that data comes from.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -147,6 +156,11 @@ pub trait Snapshot: Send + Sync {
         columns: &[(String, String)],
         limit: usize,
     ) -> Result<Offenders>;
+    /// How much a table holds at this point; `None` where telling would mean reading all of it.
+    async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
+        let _ = table;
+        Ok(None)
+    }
     /// The columns of the named rows, in their order; a row that is gone is `None`.
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>>;
 }
@@ -339,6 +353,15 @@ pub trait Target: Send + Sync {
     async fn build(&self, plan: &Plan, run: &str, step: &BuildStep) -> Result<()>;
     /// Readers that together see every row of the table once, at one point in time.
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>>;
+    /// The rows with these keys (target values, in the order of the key's fields), in any order; a key
+    /// that is not there has none. For tables with a primary key only.
+    async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        let _ = keys;
+        Err(Error::new(Kind::Unsupported, "look up single rows")
+            .store(self.label())
+            .table(plan.tables[table].source.clone())
+            .hint("compare all rows instead"))
+    }
     /// The quarantine's entries for a table.
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.

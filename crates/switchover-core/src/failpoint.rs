@@ -10,6 +10,19 @@ pub fn hit(name: &str) {
     fail::fail_point!(name, |_| die());
 }
 
+/// Whether a test asks for something at a place, other than the process's end.
+#[cfg(feature = "failpoints")]
+pub fn asked(name: &str) -> bool {
+    fail::fail_point!(name, |_| true);
+    false
+}
+
+/// Whether a test asks for something at a place, other than the process's end.
+#[cfg(not(feature = "failpoints"))]
+pub fn asked(_name: &str) -> bool {
+    false
+}
+
 /// A place by its name, and what is done there before the process ends.
 #[cfg(feature = "failpoints")]
 pub fn hit_after(name: &str, before: impl FnOnce()) {

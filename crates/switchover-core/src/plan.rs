@@ -1,7 +1,7 @@
 //! The plan: everything that will be done, decided before anything is written.
 //!
 //! It is a JSON document that a person can read, edit and give back. The dry run, the migration
-//! and the verification all start from it; nothing is decided later. [`Plan::fingerprint`] ties it
+//! and the verification all start from it; nothing is decided later. [`Plan::source`] ties it
 //! to the source that it was made for.
 
 use crate::census::ColumnCensus;

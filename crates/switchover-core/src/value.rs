@@ -288,6 +288,9 @@ impl Rows {
     /// 2 GiB in SQLite at its hardest limit), so its length fits 32 bits.
     fn payload(&mut self, tag: Tag, bytes: &[u8]) -> Cell {
         let word = self.heap.len() as u64;
+        if bytes.len() > crate::limits::LARGE_VALUE_BYTES {
+            self.heap.reserve_exact(bytes.len());
+        }
         self.heap.extend_from_slice(bytes);
         Cell { tag, len: bytes.len() as u32, word }
     }

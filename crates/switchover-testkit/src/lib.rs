@@ -24,6 +24,7 @@
 
 mod account;
 mod binaries;
+pub mod chaos;
 mod cluster;
 mod conninfo;
 mod error;

@@ -8,6 +8,12 @@ pub(crate) fn now() -> String {
     now.round(Unit::Second).unwrap_or(now).to_string()
 }
 
+/// The present in letters and digits, to the millisecond, so that later ones sort later.
+pub(crate) fn stamp() -> String {
+    let now = Timestamp::now();
+    format!("{}{:03}", now.strftime("%Y%m%dt%H%M%S"), now.subsec_millisecond())
+}
+
 /// The largest resident size of this process so far, where the system tells (Linux's `VmHWM`).
 pub(crate) fn resident_bytes_max() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

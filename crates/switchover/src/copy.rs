@@ -137,7 +137,9 @@ impl Copy {
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
                     let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
                     let range = KeyRange { after, upto: upto.clone() };
-                    let (written, wait) = if ordered {
+                    // A row that is larger than a chunk goes alone: nothing else is read beside it.
+                    let oversized = batch.rows.bytes() > 2 * self.chunk_bytes;
+                    let (written, wait) = if ordered || oversized {
                         let (a, b) = oneshot::channel();
                         (Some(a), Some(b))
                     } else {
@@ -185,7 +187,9 @@ impl Copy {
                 // The reader may have ended: then nobody waits.
                 let _ = written.send(());
             }
-            let _ = spare.send(chunk.rows);
+            if chunk.rows.capacity_bytes() <= 2 * self.chunk_bytes {
+                let _ = spare.send(chunk.rows);
+            }
         }
     }
 

@@ -25,6 +25,9 @@ use switchover_core::{Error, Kind, Result};
 /// Bytes read at a time where rows are only looked at.
 const SCAN_BYTES: usize = 1 << 20;
 
+/// A batch of this size holds a row that is large by itself.
+const OVERSIZED_BYTES: usize = 4 * SCAN_BYTES;
+
 /// What reading needs to know of a table of the catalog.
 fn read_table(table: &Table) -> Arc<ReadTable> {
     Arc::new(ReadTable {
@@ -64,6 +67,13 @@ pub(crate) async fn scan(
             return Ok(());
         }
         let next = KeyRange { after: batch.last.clone(), upto: range.upto.clone() };
+        if batch.rows.bytes() > OVERSIZED_BYTES {
+            // A large row is looked at, and its memory given back, before the next is read.
+            observe(&batch.rows);
+            drop(std::mem::take(&mut batch.rows));
+            batch = request(next, spare.take().unwrap_or_default()).await?;
+            continue;
+        }
         let reading = tokio::spawn(request(next, spare.take().unwrap_or_default()));
         observe(&batch.rows);
         let following =
@@ -99,6 +109,7 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
         }
     }
     let tables = std::mem::take(&mut catalog.tables);
+    let any = !tables.is_empty();
     for table in tables {
         let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name))
         {
@@ -110,6 +121,39 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
             (true, true) => "a pattern of --exclude leaves it out",
         };
         catalog.skipped.push(Skipped { kind: "table".into(), name: table.name, why: why.into() });
+    }
+    if any && catalog.tables.is_empty() {
+        return Err(Error::new(Kind::Config, "select the tables")
+            .detail("the patterns of --tables and --exclude leave no table to move")
+            .hint("a run that moves nothing would be \"the same\": take a pattern away"));
+    }
+    Ok(())
+}
+
+/// An edited plan names each table and each column once, on both sides.
+fn named_once(plan: &Plan) -> Result<()> {
+    fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let mut seen = BTreeSet::new();
+        names.find(|name| !seen.insert(*name))
+    }
+    let error = |name: &str| {
+        Error::new(Kind::Config, "use the given plan")
+            .detail(format!("it names \"{name}\" twice"))
+            .hint("the plan was edited so that two things have one name: change one of them")
+    };
+    let tables = || plan.tables.iter();
+    let found =
+        twice(tables().map(|table| &*table.source)).or_else(|| twice(tables().map(|table| &*table.target)));
+    if let Some(name) = found {
+        return Err(error(name));
+    }
+    for table in tables() {
+        let columns = || table.columns.iter();
+        let found = twice(columns().map(|column| &*column.source))
+            .or_else(|| twice(columns().map(|column| &*column.target)));
+        if let Some(name) = found {
+            return Err(error(name).table(table.source.clone()));
+        }
     }
     Ok(())
 }
@@ -196,6 +240,7 @@ impl Look<'_> {
                 ))
                 .hint("plan again with this version"));
         }
+        named_once(&plan)?;
         let mut catalog = self.snapshot.catalog().await?;
         let changed = |what: &str| {
             Error::new(Kind::Changed, operation)

@@ -5,6 +5,8 @@
 //! it reads rows as they lie. A fresh run and a resumed one are the same function: every phase asks
 //! the target what is there already.
 
+mod sample;
+
 use crate::copy::{self, Copy};
 use crate::evidence::{Content, Look, planned_table};
 use crate::journal::{self, Header, Journal, State, Summary};
@@ -54,6 +56,40 @@ impl Clock {
         let mut times = self.0.lock().map(|times| times.clone()).unwrap_or_default();
         times.sort_by_key(|time| time.phase);
         times
+    }
+}
+
+/// A backup on its way.
+struct BackupTask {
+    task: tokio::task::JoinHandle<Result<BackupNote>>,
+    note: Option<BackupNote>,
+}
+
+impl BackupTask {
+    async fn done(mut self) -> Result<BackupNote> {
+        match self.note.take() {
+            Some(note) => Ok(note),
+            None => (&mut self.task)
+                .await
+                .map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))?,
+        }
+    }
+
+    /// The error of a backup that failed already: a run without its backup need not go on.
+    async fn check(backup: &mut Option<BackupTask>) -> Result<()> {
+        if let Some(mut ended) = backup.take_if(|backup| backup.note.is_none() && backup.task.is_finished()) {
+            let result = (&mut ended.task).await;
+            ended.note =
+                Some(result.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??);
+            *backup = Some(ended);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BackupTask {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -157,14 +193,19 @@ impl Migration {
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
         let snapshot = self.source.snapshot().await?;
-        let run = run_id(&started_at);
+        let run = run_id();
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
+        let backup = match self.settings.backup {
+            true => Some(self.begin_backup(&snapshot, &run, &clock).await?),
+            false => None,
+        };
         let (plan, content) = self.planned(&snapshot, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
-            return Err(refused(first, plan.refusals.len()));
+            let error = refused(first, plan.refusals.len());
+            return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
         let header = Header {
@@ -189,6 +230,7 @@ impl Migration {
                 claim,
             },
             true,
+            backup,
         )
         .await
     }
@@ -197,19 +239,7 @@ impl Migration {
     /// may lie on the same one. What the target needs is an estimate, so it only warns.
     fn check_room(&self, plan: &Plan) -> Result<()> {
         let disk = &plan.disk;
-        match disk.backup_free_bytes {
-            Some(free) if free < disk.backup_needed_bytes => {
-                return Err(Error::new(Kind::Exhausted, "migrate")
-                    .store(self.settings.backups().display().to_string())
-                    .detail(format!(
-                        "the backup needs {}, and {} are free there",
-                        shown_bytes(disk.backup_needed_bytes),
-                        shown_bytes(free)
-                    ))
-                    .hint("free space there, name another folder with --state-dir, or use --no-backup"));
-            }
-            _ => {}
-        }
+        self.check_backup_room(disk.backup_needed_bytes, disk.backup_free_bytes)?;
         match disk.target_free_bytes {
             Some(free) if free < disk.target_needed_bytes => self.progress.event(Event::Note {
                 text: format!(
@@ -221,6 +251,20 @@ impl Migration {
             _ => {}
         }
         Ok(())
+    }
+
+    fn check_backup_room(&self, needed: u64, free: Option<u64>) -> Result<()> {
+        match free {
+            Some(free) if free < needed => Err(Error::new(Kind::Exhausted, "migrate")
+                .store(self.settings.backups().display().to_string())
+                .detail(format!(
+                    "the backup needs {}, and {} are free there",
+                    shown_bytes(needed),
+                    shown_bytes(free)
+                ))
+                .hint("free space there, name another folder with --state-dir, or use --no-backup")),
+            _ => Ok(()),
+        }
     }
 
     /// Goes on with a run that was stopped: the one named, or the newest.
@@ -248,9 +292,14 @@ impl Migration {
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
         let clock = Arc::new(Clock::default());
+        let backup = match journal.header().backup {
+            true => Some(self.begin_backup(&snapshot, &journal.header().run, &clock).await?),
+            false => None,
+        };
         self.carry_out(
             Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },
             false,
+            backup,
         )
         .await
     }
@@ -271,15 +320,15 @@ impl Migration {
     }
 
     /// Everything after the plan. `fresh` is false when the run may have written before.
-    async fn carry_out(&self, run: Run, fresh: bool) -> Result<Report> {
-        match self.phases(&run, fresh).await {
+    async fn carry_out(&self, run: Run, fresh: bool, backup: Option<BackupTask>) -> Result<Report> {
+        match self.phases(&run, fresh, backup).await {
             Ok(report) => Ok(report),
             Err(error) => self.failed(&run, error).await,
         }
     }
 
-    async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
-        let backup = self.begin_backup(run)?;
+    async fn phases(&self, run: &Run, fresh: bool, mut backup: Option<BackupTask>) -> Result<Report> {
+        BackupTask::check(&mut backup).await?;
         let begun = Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Schema,
@@ -293,16 +342,8 @@ impl Migration {
         run.clock.add(Phase::Schema, begun);
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Schema, seconds: begun.elapsed().as_secs_f64() });
-        let copied = self.copy(run, fresh).await;
-        let copy_seconds = match copied {
-            Ok(seconds) => seconds,
-            Err(error) => {
-                if let Some(backup) = backup {
-                    backup.abort();
-                }
-                return Err(error);
-            }
-        };
+        let copy_seconds = self.copy(run, fresh).await?;
+        BackupTask::check(&mut backup).await?;
         failpoint::hit("after-copy");
         run.journal.reach(State::Copied, "")?;
         let (built, verified) = tokio::join!(self.build(run), self.verify_tables(run, self.jobs()));
@@ -315,29 +356,46 @@ impl Migration {
         self.again(async || run.claim.check().await).await?;
         let audit = self.again(async || self.target.audit(&run.plan).await).await?;
         let backup = match backup {
-            Some(backup) => Some(
-                backup.await.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??,
-            ),
+            Some(backup) => Some(backup.done().await?),
             None => None,
         };
-        let report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
         failpoint::hit("before-done");
-        let state = if report.verdict == Verdict::Same { State::Done } else { State::Different };
+        let state = self.settle(run, &mut report).await?;
         self.keep_report(run, &report)?;
-        run.journal.reach(state, "")?;
+        run.journal.reach(state, &report.reasons.join("; "))?;
         Ok(report)
     }
 
-    fn begin_backup(&self, run: &Run) -> Result<Option<tokio::task::JoinHandle<Result<BackupNote>>>> {
-        if !run.journal.header().backup {
-            return Ok(None);
+    /// The state that a verdict leads to. A copy that was found different is a failure like any other: it
+    /// is taken back unless it is to be kept; the report keeps what differed.
+    async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
+        match (report.verdict, run.journal.header().on_failure) {
+            (Verdict::Same, _) => Ok(State::Done),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
+                self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;
+                report.reasons.push("what the run wrote was taken back (--on-failure keep leaves it)".into());
+                Ok(State::RolledBack)
+            }
         }
+    }
+
+    /// Backs the source up beside everything else, since the source is only read. Whoever drops the task
+    /// gives the backup up, and what was written of it is removed: so does a plan with refusals.
+    async fn begin_backup(
+        &self,
+        snapshot: &Arc<dyn Snapshot>,
+        run: &str,
+        clock: &Arc<Clock>,
+    ) -> Result<BackupTask> {
         let folder = self.settings.backups();
+        let bytes = snapshot.catalog().await?.store.size_bytes;
+        self.check_backup_room(bytes, self.source.backup_room(&folder))?;
         journal::make_folder(&folder)?;
-        let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
-        let (clock, progress, bytes) =
-            (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
-        Ok(Some(tokio::spawn(async move {
+        let (source, name) = (Arc::clone(&self.source), run.to_owned());
+        let (clock, progress) = (Arc::clone(clock), Arc::clone(&self.progress));
+        let task = tokio::spawn(async move {
             let begun = Instant::now();
             progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
             let made = source.backup(&folder, &name).await?;
@@ -345,7 +403,8 @@ impl Migration {
             progress
                 .event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
             Ok(BackupNote { path: made.path.display().to_string(), bytes: made.bytes, blake3: made.blake3 })
-        })))
+        });
+        Ok(BackupTask { task, note: None })
     }
 
     async fn copy(&self, run: &Run, fresh: bool) -> Result<Vec<f64>> {
@@ -457,16 +516,7 @@ impl Migration {
             rows: plan.source.rows,
             bytes: plan.source.bytes,
         });
-        let verify = Verify {
-            plan: Arc::clone(plan),
-            snapshot: Arc::clone(snapshot),
-            target: Arc::clone(&self.target),
-            progress: Arc::clone(&self.progress),
-            shutdown: self.shutdown.clone(),
-            parts,
-            repair,
-            content,
-        };
+        let verify = self.verifier(plan, snapshot, content, parts, repair);
         let mut reports = Vec::with_capacity(plan.tables.len());
         let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
@@ -482,6 +532,26 @@ impl Migration {
         Ok(reports)
     }
 
+    fn verifier(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        parts: usize,
+        repair: bool,
+    ) -> Verify {
+        Verify {
+            plan: Arc::clone(plan),
+            snapshot: Arc::clone(snapshot),
+            target: Arc::clone(&self.target),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+            parts,
+            repair,
+            content,
+        }
+    }
+
     /// Compares every field of every row, any time again. The plan is the given one, or that of the
     /// newest run between these stores, or one made now. With `repair`, rows that differ are mended and
     /// compared once more.
@@ -491,14 +561,7 @@ impl Migration {
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         let snapshot = self.source.snapshot().await?;
-        let plan = match given {
-            Some(plan) => plan,
-            None => match self.newest_plan()? {
-                Some(plan) => plan,
-                None => self.look(&snapshot).plan(&self.settings.plan).await?.0,
-            },
-        };
-        let plan = Arc::new(plan);
+        let plan = self.plan_to_verify(&snapshot, given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
         let mut left = u64::MAX;
@@ -517,6 +580,16 @@ impl Migration {
         report.seconds = started.elapsed().as_secs_f64();
         report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
         Ok(report)
+    }
+
+    async fn plan_to_verify(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<Arc<Plan>> {
+        Ok(Arc::new(match given {
+            Some(plan) => plan,
+            None => match self.newest_plan()? {
+                Some(plan) => plan,
+                None => self.look(snapshot).plan(&self.settings.plan).await?.0,
+            },
+        }))
     }
 
     fn newest_plan(&self) -> Result<Option<Plan>> {
@@ -651,11 +724,16 @@ impl Migration {
         backup: Option<BackupNote>,
         plan: &Plan,
     ) -> Report {
-        let mut reasons: Vec<String> = tables
-            .iter()
-            .filter(|table| table.verdict != Verdict::Same)
-            .map(|table| format!("{}: {} rows differ", table.source, table.differences_total))
-            .collect();
+        // What is unproven is said apart: it is no difference, and no proof either.
+        let why = |verdict| {
+            tables.iter().filter(move |table| table.verdict == verdict).map(|table| match &*table.reason {
+                "" if table.differences_total == 1 => format!("{}: 1 row differs", table.source),
+                "" => format!("{}: {} rows differ", table.source, table.differences_total),
+                reason => format!("{}: {reason}", table.source),
+            })
+        };
+        let unproven: Vec<String> = why(Verdict::Unproven).collect();
+        let mut reasons: Vec<String> = why(Verdict::Different).collect();
         let audit_rows = audit.iter().flat_map(|audit| audit.rows.iter());
         for (table, counted) in tables.iter().zip(audit_rows) {
             if table.target_rows != *counted {
@@ -666,6 +744,12 @@ impl Migration {
             }
         }
         reasons.extend(audit.iter().flat_map(|audit| audit.faults.iter().cloned()));
+        let verdict = match (reasons.is_empty(), unproven.is_empty()) {
+            (false, _) => Verdict::Different,
+            (true, false) => Verdict::Unproven,
+            (true, true) => Verdict::Same,
+        };
+        reasons.extend(unproven);
         Report {
             format: REPORT_FORMAT,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -675,7 +759,7 @@ impl Migration {
             finished_at: clock::now(),
             source: self.source.label(),
             target: self.target.label(),
-            verdict: if reasons.is_empty() { Verdict::Same } else { Verdict::Different },
+            verdict,
             reasons,
             sample: None,
             phases: run.map(|run| run.clock.times()).unwrap_or_default(),
@@ -714,9 +798,9 @@ fn refused(first: &Refusal, count: usize) -> Error {
     error
 }
 
-/// A run's identity: its time, so that runs sort, and a few random digits, so that two never meet.
-fn run_id(started_at: &str) -> String {
-    let time: String = started_at.chars().filter(char::is_ascii_alphanumeric).collect();
+/// A run's identity: its time, so that runs sort (two may begin within a second, as a killed one and the next),
+/// and a few random digits, so that two never meet.
+fn run_id() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", time.trim_end_matches('Z').to_ascii_lowercase(), &random[..6])
+    format!("{}-{}", clock::stamp(), &random[..6])
 }

@@ -7,7 +7,7 @@ use crate::progress::{Event, Progress};
 use crate::shutdown::Shutdown;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
-use switchover_core::{Error, Remedy, Result};
+use switchover_core::{Error, Remedy, Result, failpoint};
 
 /// The first wait: a server that restarts on the same machine takes about this long.
 const WAIT_MIN: Duration = Duration::from_millis(200);
@@ -15,6 +15,8 @@ const WAIT_MIN: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Tries after the first. With the waits above they span about a minute, the time of a fail-over.
 const RETRIES_MAX: usize = 10;
+/// Tries where a test waits for their end.
+const RETRIES_FEW: usize = 2;
 
 /// The tries of one piece of work:
 /// `loop { match work().await { Ok(done) => break done, Err(error) => tries.again(error).await? } }`.
@@ -41,10 +43,11 @@ pub(crate) async fn again<T>(
 
 impl<'a> Tries<'a> {
     pub(crate) fn new(progress: &'a dyn Progress, shutdown: &'a Shutdown) -> Tries<'a> {
+        let few = failpoint::asked("few-retries");
         let waits = ExponentialBuilder::default()
             .with_min_delay(WAIT_MIN)
             .with_max_delay(WAIT_MAX)
-            .with_max_times(RETRIES_MAX)
+            .with_max_times(if few { RETRIES_FEW } else { RETRIES_MAX })
             .with_jitter()
             .build();
         Tries { waits, progress, shutdown }

@@ -1,6 +1,6 @@
 //! Switchover itself: the whole `migrate` with backup, census and full verification, then `verify` alone.
 //!
-//! The phases' times come from its JSON report, read tolerantly: `phases` may be a list of objects with `name`
+//! The phases' times come from its JSON report, read tolerantly: `phases` may be a list of objects with `phase`
 //! and `seconds`, or an object from names to seconds.
 
 use std::fs;
@@ -14,7 +14,7 @@ use super::measure::{Run, measured};
 use crate::Result;
 
 /// The phases that a loader without backup and verification has too.
-const LOAD_PHASES: [&str; 6] = ["schema", "copy", "index", "key", "constraint", "foreign"];
+const LOAD_PHASES: [&str; 3] = ["schema", "copy", "build"];
 
 /// Migrates, then verifies.
 pub(crate) fn run(field: &Field, database: &Database) -> Result<Run> {
@@ -69,7 +69,7 @@ fn phases(report: &Value) -> Vec<(String, f64)> {
     match &report["phases"] {
         Value::Array(list) => list
             .iter()
-            .filter_map(|phase| Some((phase["name"].as_str()?.to_owned(), seconds(phase)?)))
+            .filter_map(|phase| Some((phase["phase"].as_str()?.to_owned(), seconds(phase)?)))
             .collect(),
         Value::Object(map) => map.iter().filter_map(|(name, v)| Some((name.clone(), seconds(v)?))).collect(),
         _ => Vec::new(),
@@ -84,11 +84,10 @@ mod tests {
 
     #[test]
     fn phases_are_read_from_a_list_and_from_an_object() {
-        let list =
-            serde_json::json!({"phases": [{"name": "copy", "seconds": 1.5}, {"name": "verify", "ms": 250}]});
+        let list = serde_json::json!({"phases": [{"phase": "copy", "seconds": 1.5}, {"phase": "verify", "ms": 250}]});
         assert_eq!(phases(&list), [("copy".to_owned(), 1.5), ("verify".to_owned(), 0.25)]);
         assert_eq!(phases(&serde_json::json!({"phases": {"copy": 2.0}})), [("copy".to_owned(), 2.0)]);
         assert!(phases(&Value::Null).is_empty());
-        assert!(is_load("foreign keys") && is_load("Copy") && !is_load("verify"));
+        assert!(is_load("build") && is_load("Copy") && !is_load("verify"));
     }
 }

@@ -1,8 +1,8 @@
 //! A report's way to the user: a few lines on standard output, and the file of `--report`.
 
-use super::layout::{bytes, count, plural, seconds, shown};
+use super::layout::{WIDTH, bytes, count, plural, seconds, shown, wrap};
 use std::path::Path;
-use switchover::report::{Report, Verdict};
+use switchover::report::{DifferenceKind, FieldDifference, Report, TableReport, Verdict};
 use switchover_core::{Error, Kind, Result};
 
 /// The few lines that end a run.
@@ -17,10 +17,16 @@ pub(crate) fn summary(report: &Report) -> String {
     };
     let mut out = format!("{verdict}\n");
     for reason in &report.reasons {
-        out.push_str(&format!("  {}\n", shown(reason)));
+        out.push_str(&format!("  {}\n", wrap(&shown(reason), WIDTH - 2).join("\n  ")));
     }
     if let Some(sample) = &report.sample {
-        out.push_str(&format!("  {} of {} rows were compared\n", count(sample.rows), count(sample.of)));
+        out.push_str(&format!(
+            "  {} of {} rows were compared (up to {} a table, seed {})\n",
+            count(sample.rows),
+            count(sample.of),
+            count(sample.rows_per_table),
+            sample.seed
+        ));
         // The bound is that of a clean sample; one with differences proves only that there are some.
         if report.verdict == Verdict::Same {
             let rate = sample.bad_rate_max * 100.0;
@@ -34,18 +40,53 @@ pub(crate) fn summary(report: &Report) -> String {
         bytes(size),
         seconds(report.seconds)
     ));
-    for table in report.tables.iter().filter(|table| table.verdict != Verdict::Same) {
-        let differ = match table.verdict {
-            Verdict::Unproven => "unproven".to_owned(),
-            Verdict::Same | Verdict::Different => plural(table.differences_total, "difference"),
-        };
-        out.push_str(&format!("  table {}: {differ}\n", shown(&table.source)));
+    for table in &report.tables {
+        match table.verdict {
+            Verdict::Same => {}
+            Verdict::Different => differences(table, &mut out),
+            // Its reason stands among the report's.
+            Verdict::Unproven if table.reason.is_empty() => {
+                out.push_str(&format!("  - {}: unproven\n", shown(&table.source)));
+            }
+            Verdict::Unproven => {}
+        }
     }
     let quarantined: u64 = report.tables.iter().map(|table| table.quarantined).sum();
     if quarantined > 0 {
         out.push_str(&format!("  {} or rows in quarantine\n", plural(quarantined, "value")));
     }
     out
+}
+
+/// Differences of a table that the summary shows; the report lists more.
+const SHOWN_MAX: usize = 3;
+
+/// The first differences of a table, with both values.
+fn differences(table: &TableReport, out: &mut String) {
+    for difference in table.differences.iter().take(SHOWN_MAX) {
+        let row = format!("{} {}", shown(&table.source), shown(&difference.key));
+        let text = match difference.kind {
+            DifferenceKind::Missing => format!("{row}: missing on the target"),
+            DifferenceKind::Extra => format!("{row}: only on the target"),
+            DifferenceKind::Changed => {
+                let field = |field: &FieldDifference| {
+                    let (column, source, target) =
+                        (shown(&field.column), shown(&field.source), shown(&field.target));
+                    format!("{column} is {source} on the source, {target} on the target")
+                };
+                format!("{row}: {}", difference.fields.iter().map(field).collect::<Vec<_>>().join("; "))
+            }
+        };
+        out.push_str(&format!("  - {}\n", wrap(&text, WIDTH - 4).join("\n    ")));
+    }
+    let rest = table.differences_total.saturating_sub(SHOWN_MAX as u64);
+    if rest > 0 && !table.differences.is_empty() {
+        out.push_str(&format!(
+            "  - {} more in {}; --report FILE lists them\n",
+            count(rest),
+            shown(&table.source)
+        ));
+    }
 }
 
 /// Writes a report: Markdown for `*.md` and `*.markdown`, JSON otherwise. Whole or not at all.

@@ -5,6 +5,7 @@
 
 use bytes::{BufMut, BytesMut};
 use switchover_core::codec::{Codec, Unfit};
+use switchover_core::limits::LARGE_VALUE_BYTES;
 use switchover_core::plan::TablePlan;
 use switchover_core::value::{Row, Value};
 use switchover_core::{decimal, judge};
@@ -64,16 +65,40 @@ pub(super) fn row(
 ) -> Result<(), Misfit> {
     // Tables end at 1,600 columns, so the count fits.
     out.put_i16(fields.len() as i16);
-    for Field { index, codec, proven } in fields {
-        let value = if as_null(*index) { Value::Null } else { row.value(*index) };
-        let encoded =
-            if *proven { codec.encode_proven(value, scratch) } else { codec.encode(value, scratch) };
-        match encoded {
-            Ok(value) => cell(value, out),
-            Err(unfit) => return Err(Misfit { field: *index, unfit }),
-        }
+    for field in fields {
+        let value = if as_null(field.index) { Value::Null } else { row.value(field.index) };
+        cell(field.encode(value, scratch)?, out);
     }
     Ok(())
+}
+
+impl Field {
+    /// The field's value as the target takes it.
+    #[inline]
+    pub(super) fn encode<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Misfit> {
+        let encoded = if self.proven {
+            self.codec.encode_proven(value, scratch)
+        } else {
+            self.codec.encode(value, scratch)
+        };
+        encoded.map_err(|unfit| Misfit { field: self.index, unfit })
+    }
+}
+
+/// The start of a cell whose payload follows in packets of its own, and that payload; `None` for a
+/// value that is not large.
+pub(super) fn large<'a>(value: Value<'a>, out: &mut BytesMut) -> Option<&'a [u8]> {
+    let (bytes, version) = match value {
+        Value::Text(bytes) | Value::Bytes(bytes) => (bytes, None),
+        Value::Json(bytes) => (bytes, Some(JSONB_VERSION)),
+        _ => return None,
+    };
+    if bytes.len() <= LARGE_VALUE_BYTES {
+        return None;
+    }
+    out.put_i32(bytes.len() as i32 + i32::from(version.is_some()));
+    out.extend(version);
+    Some(bytes)
 }
 
 /// Appends a row of values that are the target's own already.
@@ -90,7 +115,7 @@ fn payload(bytes: &[u8], out: &mut BytesMut) {
 }
 
 #[inline]
-fn cell(value: Value<'_>, out: &mut BytesMut) {
+pub(super) fn cell(value: Value<'_>, out: &mut BytesMut) {
     match value {
         Value::Null => out.put_i32(-1),
         Value::Text(bytes) | Value::Bytes(bytes) => payload(bytes, out),

@@ -135,6 +135,10 @@ async fn join(config: &PgConfig, snapshot: &str) -> Result<Connection> {
 #[async_trait]
 impl Reader for PostgresReader {
     async fn next(&mut self, mut rows: Rows) -> Result<Option<Rows>> {
+        if rows.capacity_bytes() > 4 * BATCH_BYTES {
+            // A large row was in it: its memory is not kept.
+            rows = Rows::default();
+        }
         rows.reset(0, self.fields);
         while !self.ended && rows.bytes() < BATCH_BYTES {
             match self.stream.next().await {

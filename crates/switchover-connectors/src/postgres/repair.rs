@@ -6,10 +6,9 @@
 //! end, which also proves that they hold; the owner of the tables may do that.
 
 use super::connect::Connection;
-use super::copy_encode::{self, Field, HEADER, TRAILER};
-use super::{ledger, quote, steps};
-use bytes::{Bytes, BytesMut};
-use futures_util::SinkExt;
+use super::copy_encode::{self, Field, HEADER};
+use super::{keys, ledger, quote, steps};
+use bytes::BytesMut;
 use switchover_core::connector::{Mend, Quarantined};
 use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
 use switchover_core::value::Rows;
@@ -75,7 +74,8 @@ async fn remove(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Resu
     transaction.batch_execute(&sql).await.map_err(fail(table))?;
     let mut out = BytesMut::from(HEADER);
     mend.extra.iter().for_each(|row| copy_encode::target_row(row, &mut out));
-    send(transaction, &format!("COPY pg_temp.{EXTRA} FROM STDIN (FORMAT binary)"), table, out).await?;
+    let sql = format!("COPY pg_temp.{EXTRA} FROM STDIN (FORMAT binary)");
+    keys::send(transaction, &sql, table, out, OPERATION).await?;
     // As text two rows are equal exactly when all their fields are, 0 and -0 and NULL and '' apart.
     let sql = format!(
         "DELETE FROM {name} WHERE ctid IN (
@@ -152,22 +152,5 @@ async fn copy(
                 .hint("the source changed since the plan was made: migrate again"));
         }
     }
-    send(transaction, sql, table, out).await
-}
-
-async fn send(
-    transaction: &tokio_postgres::Transaction<'_>,
-    sql: &str,
-    table: &TablePlan,
-    mut out: BytesMut,
-) -> Result<()> {
-    let fail = |error: tokio_postgres::Error| {
-        super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
-    };
-    let sink = transaction.copy_in::<_, Bytes>(sql).await.map_err(fail)?;
-    let mut sink = std::pin::pin!(sink);
-    out.extend_from_slice(&TRAILER);
-    sink.send(out.freeze()).await.map_err(fail)?;
-    sink.finish().await.map_err(fail)?;
-    Ok(())
+    keys::send(transaction, sql, table, out, OPERATION).await
 }

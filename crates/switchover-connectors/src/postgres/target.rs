@@ -6,7 +6,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
-use super::{audit, examine, inspect, ledger, reader, repair, steps, writer};
+use super::{audit, examine, fetch, inspect, ledger, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +17,7 @@ use switchover_core::connector::{
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
+use switchover_core::value::{OwnedValue, Rows};
 
 /// A PostgreSQL database to move data to.
 #[derive(Debug)]
@@ -94,6 +95,10 @@ impl Target for PostgresTarget {
 
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
         reader::readers(&self.config, plan, table, parts).await
+    }
+
+    async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        fetch::rows(&mut self.open().await?, plan, table, keys).await
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {

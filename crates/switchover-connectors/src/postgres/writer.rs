@@ -11,17 +11,20 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::copy_encode::{self, Field, HEADER, TRAILER};
+use super::copy_encode::{self, Field, HEADER, Misfit, TRAILER};
 use super::{ledger, quote};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use switchover_core::connector::{ChunkWrite, Writer, Written};
 use switchover_core::failpoint;
-use switchover_core::plan::Plan;
+use switchover_core::limits::LARGE_VALUE_BYTES;
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::value::{Row, Value};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::{CopyInSink, Statement};
 
@@ -268,17 +271,15 @@ async fn send(
         let row = chunk.rows.row(at);
         let exceptions = !chunk.as_null.is_empty();
         let as_null = |field| exceptions && chunk.as_null.contains(&(at, field));
-        if let Err(misfit) = copy_encode::row(row, fields, scratch, as_null, &mut out) {
+        let large = row.values().any(|value| value.payload_bytes() > LARGE_VALUE_BYTES);
+        let encoded = if large {
+            large_row(&mut sink, row, fields, scratch, as_null, &mut out).await?
+        } else {
+            copy_encode::row(row, fields, scratch, as_null, &mut out)
+        };
+        if let Err(misfit) = encoded {
             // Nothing was committed: dropping the sink makes the server abandon the COPY.
-            let table = &plan.tables[chunk.checkpoint.table];
-            return Err(Failure::Unfit(Box::new(
-                Error::new(Kind::Refused, OPERATION)
-                    .table(table.source.clone())
-                    .key(switchover_core::planner::layout::shown_locator(table, &row.locator()))
-                    .column(table.columns[misfit.field].source.clone())
-                    .detail(format!("{}: {}", row.value(misfit.field).shown(), misfit.unfit.0))
-                    .hint("the source changed after the plan was made: plan again"),
-            )));
+            return Err(Failure::Unfit(Box::new(unfit(&plan.tables[chunk.checkpoint.table], row, misfit))));
         }
         if out.len() >= SEND_BYTES {
             sink.feed(out.split().freeze()).await?;
@@ -289,6 +290,44 @@ async fn send(
     sink.send(out.freeze()).await?;
     sink.finish().await?;
     Ok(())
+}
+
+/// A row with a large value, which goes out in pieces: it is never in memory a second time.
+async fn large_row(
+    sink: &mut Pin<&mut CopyInSink<Bytes>>,
+    row: Row<'_>,
+    fields: &[Field],
+    scratch: &mut Vec<u8>,
+    mut as_null: impl FnMut(usize) -> bool,
+    out: &mut BytesMut,
+) -> std::result::Result<std::result::Result<(), Misfit>, tokio_postgres::Error> {
+    out.extend_from_slice(&(fields.len() as i16).to_be_bytes());
+    for field in fields {
+        let value = if as_null(field.index) { Value::Null } else { row.value(field.index) };
+        let value = match field.encode(value, scratch) {
+            Ok(value) => value,
+            Err(misfit) => return Ok(Err(misfit)),
+        };
+        let Some(payload) = copy_encode::large(value, out) else {
+            copy_encode::cell(value, out);
+            continue;
+        };
+        sink.feed(out.split().freeze()).await?;
+        for piece in payload.chunks(SEND_BYTES) {
+            sink.feed(Bytes::copy_from_slice(piece)).await?;
+        }
+        out.reserve(SEND_BYTES + SEND_BYTES / 4);
+    }
+    Ok(Ok(()))
+}
+
+fn unfit(table: &TablePlan, row: Row<'_>, misfit: Misfit) -> Error {
+    Error::new(Kind::Refused, OPERATION)
+        .table(table.source.clone())
+        .key(switchover_core::planner::layout::shown_locator(table, &row.locator()))
+        .column(table.columns[misfit.field].source.clone())
+        .detail(format!("{}: {}", row.value(misfit.field).shown(), misfit.unfit.0))
+        .hint("the source changed after the plan was made: plan again")
 }
 
 async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrite<'_>) -> Result<()> {

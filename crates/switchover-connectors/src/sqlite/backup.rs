@@ -11,14 +11,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use switchover_core::{Error, Kind, Result, failpoint};
 
 use super::config::SqliteConfig;
-use super::error::{classify, is_busy};
+use super::error::{classify, is_busy, primary_code};
 use super::open::{harden, open_read_only};
 use crate::disk;
 use crate::sidecar::{self, Listed, Sidecar};
@@ -44,6 +46,9 @@ const PROBLEMS_SHOWN_MAX: u32 = 3;
 
 /// The page cache of the check. Measured on 587 MB: 64 MiB saves nothing over 16 MiB, for the system caches the file.
 const CHECK_CACHE_KIB: i64 = 16 * 1024;
+
+/// Virtual machine operations between two looks at whether to stop: some milliseconds.
+const STOP_LOOK_OPERATIONS: i32 = 100_000;
 
 /// How far a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +80,35 @@ pub fn create(
     name: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<BackupInfo> {
+    create_unless(config, directory, name, progress, &Stop::default())
+}
+
+/// A request to give a backup up. What was written of it is then removed.
+pub(crate) type Stop = Arc<AtomicBool>;
+
+fn stopped(path: &Path) -> Error {
+    Error::new(Kind::Interrupted, "back the source up")
+        .store(path.display().to_string())
+        .detail("it was asked to stop")
+}
+
+/// As [`create`], unless it is asked to stop first.
+fn create_unless(
+    config: &SqliteConfig,
+    directory: &Path,
+    name: &str,
+    progress: &mut dyn FnMut(Progress),
+    stop: &Stop,
+) -> Result<BackupInfo> {
     let path = sidecar::place(directory, name)?;
     let source = open_read_only(config)?;
     check_room(&source, config.path(), directory)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
-    let outcome = copy(&source, config.path(), &partial, progress)
+    let outcome = copy(&source, config.path(), &partial, progress, stop)
         .and_then(|()| {
             drop(source);
             progress(Progress::Checking);
-            check_sync_hash(&partial, &claim)
+            check_sync_hash(&partial, &claim, stop)
         })
         .and_then(|checked| finish(config, &partial, path, checked));
     if outcome.is_err() {
@@ -94,7 +119,7 @@ pub fn create(
 }
 
 /// The backup of a run, whose name is its own: made now, or by an attempt of the run that was killed. Blocking.
-pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str) -> Result<BackupInfo> {
+pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str, stop: &Stop) -> Result<BackupInfo> {
     let path = sidecar::place(directory, name)?;
     if sidecar::path_of(&path).exists() {
         return verify(&path);
@@ -105,7 +130,7 @@ pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str) -> Res
         std::fs::rename(&path, &partial)
             .map_err(|cause| sidecar::io_error("begin the backup", &path, cause))?;
     }
-    create(config, directory, name, &mut |_| {})
+    create_unless(config, directory, name, &mut |_| {}, stop)
 }
 
 /// Whether the file is still what its note says, and whether it passes SQLite's check. Blocking.
@@ -119,7 +144,7 @@ pub fn verify(path: &Path) -> Result<BackupInfo> {
     }
     std::thread::scope(|scope| {
         let hashed = scope.spawn(|| sidecar.check_file(path));
-        let checked = integrity_check(path);
+        let checked = integrity_check(path, &Stop::default());
         // A changed file is the finding that explains the other one.
         hashed.join().unwrap_or_else(|_| Err(worker_died()))?;
         checked
@@ -156,7 +181,13 @@ struct Checked {
     pages: u64,
 }
 
-fn copy(source: &Connection, path: &Path, partial: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+fn copy(
+    source: &Connection,
+    path: &Path,
+    partial: &Path,
+    progress: &mut dyn FnMut(Progress),
+    stop: &Stop,
+) -> Result<()> {
     let operation = "copy the SQLite file";
     let failed = |cause| classify(cause, operation, path);
     let here = |cause| classify(cause, operation, partial);
@@ -178,7 +209,7 @@ fn copy(source: &Connection, path: &Path, partial: &Path, progress: &mut dyn FnM
         )
         .map_err(here)?;
     let backup = Backup::new(source, &mut target).map_err(failed)?;
-    run_steps(&backup, path, progress)?;
+    run_steps(&backup, path, partial, progress, stop)?;
     drop(backup);
     drop(target);
     if snapshot {
@@ -193,14 +224,27 @@ fn copy(source: &Connection, path: &Path, partial: &Path, progress: &mut dyn FnM
         .map_err(here)
 }
 
-fn run_steps(backup: &Backup<'_, '_>, path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+fn run_steps(
+    backup: &Backup<'_, '_>,
+    path: &Path,
+    partial: &Path,
+    progress: &mut dyn FnMut(Progress),
+    stop: &Stop,
+) -> Result<()> {
     let operation = "copy the SQLite file";
     let (mut restarts, mut remaining_before, mut moved_at) = (0, i32::MAX, Instant::now());
     loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(stopped(path));
+        }
         let step = if restarts > RESTARTS_MAX { -1 } else { STEP_PAGES };
         let result = match backup.step(step) {
             // With extended result codes a lock may come as an error.
             Err(cause) if is_busy(&cause) => StepResult::Busy,
+            // Only the copy is written to: it is its disk that is full.
+            Err(cause) if primary_code(&cause) == Some(ffi::SQLITE_FULL) => {
+                return Err(classify(cause, operation, partial));
+            }
             other => other.map_err(|cause| classify(cause, operation, path))?,
         };
         let now = backup.progress();
@@ -234,13 +278,13 @@ fn run_steps(backup: &Backup<'_, '_>, path: &Path, progress: &mut dyn FnMut(Prog
 }
 
 /// The check is bound by the processor and the sync by the disk, so they share the time.
-fn check_sync_hash(partial: &Path, file: &File) -> Result<Checked> {
+fn check_sync_hash(partial: &Path, file: &File, stop: &Stop) -> Result<Checked> {
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             file.sync_all().map_err(|cause| sidecar::io_error("sync the backup", partial, cause))?;
             sidecar::hash_file(partial)
         });
-        let pages = integrity_check(partial);
+        let pages = integrity_check(partial, stop);
         let (bytes, blake3) = worker.join().unwrap_or_else(|_| Err(worker_died()))?;
         Ok(Checked { bytes, blake3, pages: pages? })
     })
@@ -260,10 +304,10 @@ fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked
 }
 
 /// Runs the checks of `PRAGMA integrity_check` (see `integrity`) on a fresh read-only connection; returns the number of pages.
-pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
+pub(crate) fn integrity_check(path: &Path, stop: &Stop) -> Result<u64> {
     let operation = "check the copy's integrity";
     let failed = |cause| classify(cause, operation, path);
-    let connection =
+    let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(failed)?;
     harden(&connection).map_err(failed)?;
@@ -271,7 +315,15 @@ pub(crate) fn integrity_check(path: &Path) -> Result<u64> {
     connection
         .execute_batch(&format!("PRAGMA cache_size = -{CHECK_CACHE_KIB}; PRAGMA cell_size_check = OFF"))
         .map_err(failed)?;
-    let problems = super::integrity::check(&connection, PROBLEMS_SHOWN_MAX).map_err(failed)?;
+    let asked = Arc::clone(stop);
+    connection
+        .progress_handler(STOP_LOOK_OPERATIONS, Some(move || asked.load(Ordering::Relaxed)))
+        .map_err(failed)?;
+    let checked = super::integrity::check(&connection, PROBLEMS_SHOWN_MAX);
+    if stop.load(Ordering::Relaxed) {
+        return Err(stopped(path));
+    }
+    let problems = checked.map_err(failed)?;
     if !problems.is_empty() {
         return Err(Error::new(Kind::Corrupt, operation)
             .store(path.display().to_string())

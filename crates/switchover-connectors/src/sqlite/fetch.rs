@@ -1,4 +1,4 @@
-//! Fetching one row by its locator, for messages and for repair.
+//! Fetching one row by its locator, for messages, samples and repair; and how many rows there are.
 
 use super::error::classify;
 use super::quote::{ident, qualified};
@@ -8,9 +8,29 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::path::Path;
 use switchover_core::Result;
 use switchover_core::chunk::LocatorValue;
-use switchover_core::connector::ReadTable;
+use switchover_core::connector::{Extent, ReadTable};
 use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Value};
+
+/// Rows, and the ends of their rowids: SQLite counts by the smallest tree it has.
+pub(super) fn extent(connection: &Connection, path: &Path, table: &ReadTable) -> Result<Extent> {
+    let fail = |error| classify(error, "count the rows of the source", path).table(table.name.clone());
+    let from = qualified("main", &table.name);
+    let rows: i64 =
+        connection.query_row(&format!("SELECT count(*) FROM {from}"), [], |row| row.get(0)).map_err(fail)?;
+    let span = match &table.locator {
+        Locator::RowId(name) => {
+            // Two queries, because each of them alone is one step down the tree.
+            let end = |which: &str| -> Result<Option<i64>> {
+                let sql = format!("SELECT {which}({name}) FROM {from}");
+                connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)
+            };
+            end("min")?.zip(end("max")?)
+        }
+        Locator::Key(_) | Locator::Ordinal => None,
+    };
+    Ok(Extent { rows: u64::try_from(rows).unwrap_or(0), span })
+}
 
 /// The columns of one row, or `None` when it is not there.
 pub(super) fn row(

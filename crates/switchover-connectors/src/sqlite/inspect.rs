@@ -61,18 +61,15 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
                 name: listed.name,
                 why: "it is the storage of a virtual table, whose content is moved instead".into(),
             }),
-            "table" if listed.name.starts_with("sqlite_") => {
-                if listed.name != "sqlite_schema" && listed.name != "sqlite_temp_schema" {
-                    catalog.skipped.push(Skipped {
-                        kind: "system table".into(),
-                        why: match listed.name.as_str() {
-                            "sqlite_sequence" => "its numbers become the start of identity columns".into(),
-                            _ => "SQLite keeps it for itself".into(),
-                        },
-                        name: listed.name,
-                    });
-                }
-            }
+            "table" if matches!(listed.name.as_str(), "sqlite_schema" | "sqlite_temp_schema") => {}
+            "table" if listed.name.starts_with("sqlite_") => catalog.skipped.push(Skipped {
+                kind: "system table".into(),
+                why: match listed.name.as_str() {
+                    "sqlite_sequence" => "its numbers become the start of identity columns".into(),
+                    _ => "SQLite keeps it for itself".into(),
+                },
+                name: listed.name,
+            }),
             "table" | "virtual" => {
                 let table = table(connection, &listed, &mut catalog.skipped).map_err(fail)?;
                 catalog.tables.extend(table);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, ffi};
 use switchover_core::{Error, Kind, Result};
 
-use super::backup::{BackupInfo, integrity_check, verify};
+use super::backup::{BackupInfo, Stop, integrity_check, verify};
 use super::error::{classify, is_busy, primary_code};
 use crate::sidecar::{self, io_error, with_suffix};
 
@@ -48,7 +48,7 @@ fn copy_checked(path: &Path, fresh: &Path, info: &BackupInfo) -> Result<()> {
     fs::copy(path, fresh).map_err(|cause| io_error(OPERATION, fresh, cause))?;
     File::open(fresh).and_then(|file| file.sync_all()).map_err(|cause| io_error(OPERATION, fresh, cause))?;
     info.sidecar.check_file(fresh)?;
-    integrity_check(fresh).map(|_| ())
+    integrity_check(fresh, &Stop::default()).map(|_| ())
 }
 
 fn swap(fresh: &Path, to: &Path) -> Result<()> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{
-    BackupRecord, Batch, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
+    BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::schema::{Catalog, ForeignKey, Table};
@@ -53,7 +53,11 @@ impl Source for SqliteSource {
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
         let (config, directory, name) = (self.config.clone(), directory.to_owned(), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name));
+        let stop = backup::Stop::default();
+        let asked = Arc::clone(&stop);
+        // A caller that gives up drops this future: the thread then ends at its next step.
+        let _giving_up = OnDrop(stop);
+        let made = tokio::task::spawn_blocking(move || backup::ensure(&config, &directory, &name, &asked));
         let made =
             made.await.map_err(|error| Error::new(Kind::Internal, "back the source up").because(error))??;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
@@ -70,6 +74,15 @@ impl Source for SqliteSource {
             let error = Error::new(Kind::Internal, "examine the source").because(error);
             vec![Finding::of_error("file", &error)]
         })
+    }
+}
+
+/// Asks to stop when it is dropped.
+struct OnDrop(backup::Stop);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -156,6 +169,11 @@ impl Snapshot for SqliteSnapshot {
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         let (path, encoding) = (self.path.clone(), self.encoding);
         self.call(move |connection| read::batch(connection, &path, encoding, &request, rows)).await
+    }
+
+    async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
+        let (path, table) = (self.path.clone(), table.clone());
+        self.call(move |connection| fetch::extent(connection, &path, &table).map(Some)).await
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {

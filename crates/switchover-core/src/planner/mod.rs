@@ -404,6 +404,6 @@ fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft)
         );
     }
     for right in &target.missing_rights {
-        draft.refuse("", "", right, "grant the right, or connect as the owner of the schema");
+        draft.refuse("", "", right, "have the owner of the database change that, or name another target");
     }
 }

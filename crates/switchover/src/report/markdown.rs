@@ -93,7 +93,8 @@ fn summary(report: &Report, out: &mut String) {
             Verdict::Same => format!("; with 95 % confidence at most {rate:.4} % of all rows differ"),
             Verdict::Different | Verdict::Unproven => String::new(),
         };
-        line!(out, "| sample | {rows} of {of} rows{proves} |");
+        let chosen = format!("up to {} a table, seed {}", count(sample.rows_per_table), sample.seed);
+        line!(out, "| sample | {rows} of {of} rows ({chosen}){proves} |");
     }
     if let Some(bytes) = report.resident_bytes_max {
         line!(out, "| memory | {} resident at most |", megabytes(bytes));

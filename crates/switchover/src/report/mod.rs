@@ -98,8 +98,15 @@ pub struct SampleProof {
     pub rows: u64,
     /// Rows there are.
     pub of: u64,
-    /// With 95 % confidence, at most this share of rows differs (3/n for n clean rows).
+    /// With 95 % confidence, at most this share of rows differs (3/n for n clean rows of one table;
+    /// over several tables the worst case). Means nothing when the sample is not clean.
     pub bad_rate_max: f64,
+    /// Rows that were asked for, of each table.
+    #[serde(default)]
+    pub rows_per_table: u64,
+    /// What the choice was made from; the same seed on the same source chooses the same rows.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// One table's part of the report.
@@ -125,6 +132,12 @@ pub struct TableReport {
     pub target_digest: Option<Hex>,
     /// The answer.
     pub verdict: Verdict,
+    /// Why it is unproven, or what else than rows differs; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Rows that were compared, when not all were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<u64>,
     /// The first differences; all are counted in `differences_total`.
     pub differences: Vec<Difference>,
     /// How many rows differ, are missing, or are extra.

@@ -32,12 +32,12 @@ pub(super) struct Drilled {
 }
 
 /// One listed row.
-struct Listed {
-    key: u64,
-    shown: String,
+pub(super) struct Listed {
+    pub(super) key: u64,
+    pub(super) shown: String,
     /// The whole-row exceptions and quarantined cells are NULL here, as the target should have them.
-    values: Vec<OwnedValue>,
-    locator: Vec<OwnedValue>,
+    pub(super) values: Vec<OwnedValue>,
+    pub(super) locator: Vec<OwnedValue>,
 }
 
 impl Verify {
@@ -300,7 +300,7 @@ fn differences_len(expected: &TableDigest, found: &TableDigest) -> u64 {
 }
 
 /// The primary key, as `name=value`.
-fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
+pub(super) fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
     let fields = table.key_fields();
     let parts: Vec<String> = fields
         .iter()
@@ -311,7 +311,7 @@ fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
 
 /// Pairs rows by key; in a table without one, each with the row that differs from it least. Gives the
 /// differences, and how many of them are pairs.
-fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> (Vec<Difference>, u64) {
+pub(super) fn pair(table: &TablePlan, source: &[Listed], target: &[Listed]) -> (Vec<Difference>, u64) {
     let keyed = !table.key_fields().is_empty();
     let mut rest: Vec<&Listed> = target.iter().collect();
     let (mut differences, mut paired) = (Vec::new(), 0);

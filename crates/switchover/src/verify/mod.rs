@@ -8,6 +8,7 @@
 //! hold them exactly. Three answers: same, different, unproven (the reason is the error).
 
 mod drill;
+pub(crate) mod sample;
 
 use crate::evidence::{Content, planned_table, scan};
 use crate::progress::{Event, Phase, Progress};
@@ -142,6 +143,8 @@ impl Verify {
             source_digest: Some(Hex(expected.table.total())),
             target_digest: Some(Hex(found.total())),
             verdict: Verdict::Same,
+            reason: String::new(),
+            sampled: None,
             differences: Vec::new(),
             differences_total: 0,
             quarantined: entries.len() as u64,

@@ -66,7 +66,8 @@ impl Bars {
     }
 
     fn bar(&self, name: &str, after: Option<&ProgressBar>) -> ProgressBar {
-        let bar = ProgressBar::new(STEPS);
+        // Hidden until it stands among the others: on its own it would leave a line behind.
+        let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::hidden());
         // The template is a constant, and the tests draw it.
         if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:14}] {msg}") {
             bar.set_style(style.progress_chars("=> "));

@@ -1,0 +1,119 @@
+//! `verify --sample`: what a quick look finds, and what it never claims.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod program;
+
+use program::{done, flat, run};
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// Two tables of 3,000 rows, one dense by rowid and one by a text key, migrated.
+fn migrated(more: &str) -> (TempDir, Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    db.execute_batch(&format!(
+        "CREATE TABLE dense(id INTEGER PRIMARY KEY, body TEXT, at REAL);
+         CREATE TABLE keyed(code TEXT, part INTEGER, body BLOB, PRIMARY KEY(code, part)) WITHOUT ROWID;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+         INSERT INTO dense SELECT i, 'body ' || i, i / 3.0 FROM n;
+         INSERT INTO keyed SELECT 'k' || id, id % 7, randomblob(20) FROM dense; {more}"
+    ))
+    .unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("sample").unwrap();
+    done(
+        folder.path(),
+        &["migrate", "--from", "sqlite:app.db", "--to", &database.conninfo(), "--progress", "none"],
+    );
+    (folder, database)
+}
+
+fn verify(folder: &TempDir, database: &Database, more: &[&str]) -> program::Ran {
+    let to = database.conninfo();
+    let mut arguments = vec!["verify", "--from", "sqlite:app.db", "--to", &to, "--progress", "none"];
+    arguments.extend(more);
+    let ran = run(folder.path(), &arguments);
+    for text in [&ran.out, &ran.err] {
+        assert!(!text.contains("100 %") && !text.contains("every"), "{text}");
+    }
+    ran
+}
+
+fn report(folder: &TempDir) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.path().join("r.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_clean_sample_says_how_much_it_proves() {
+    let (folder, database) = migrated("");
+    let ran = verify(&folder, &database, &["--sample", "300", "--seed", "7", "--report", "r.json"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let expected = "same, as far as the sample reaches 600 of 6,000 rows were compared (up to 300 a table, \
+                    seed 7) with 95 % confidence at most 0.5000 % of all rows differ";
+    assert!(flat(&ran.out).starts_with(expected), "{}", ran.out);
+    let sample = &report(&folder)["sample"];
+    assert!(sample["rows"] == 600 && sample["of"] == 6000 && sample["seed"] == 7, "{sample}");
+    assert_eq!(sample["bad_rate_max"], 0.005);
+    let markdown = verify(&folder, &database, &["--sample", "5000", "--report", "r.md"]);
+    assert_eq!(markdown.code, 0, "{}", markdown.out);
+    let markdown = std::fs::read_to_string(folder.path().join("r.md")).unwrap();
+    assert!(markdown.contains("# verify: same, as far as the sample reaches"), "{markdown}");
+    assert!(markdown.contains("6,000 of 6,000 rows") && !markdown.contains("every field"), "{markdown}");
+}
+
+#[test]
+fn a_mutated_row_in_the_sample_is_found_and_its_fields_are_named() {
+    let (folder, database) = migrated("");
+    database.psql("UPDATE dense SET body = body || '!' WHERE id = 42").unwrap();
+    let all = verify(&folder, &database, &["--sample", "3000", "--report", "r.json"]);
+    assert_eq!(all.code, 1, "{}", all.out);
+    assert!(!all.out.contains("confidence"), "{}", all.out);
+    let difference = &report(&folder)["tables"][0]["differences"][0];
+    assert!(difference["key"] == "id=42" && difference["kind"] == "changed", "{difference}");
+    assert_eq!(difference["fields"][0]["column"], "body");
+
+    // Every second row: a sample of 100 misses all of them once in 2^100 runs.
+    database.psql("UPDATE keyed SET body = '\\x00' WHERE right(code, 1)::int % 2 = 0").unwrap();
+    let some = verify(&folder, &database, &["--sample", "100", "--seed", "1", "--report", "r.json"]);
+    assert_eq!(some.code, 1, "{}", some.out);
+    let first = report(&folder);
+    assert!(first["tables"][1]["differences_total"].as_u64().unwrap() > 10, "{first}");
+    verify(&folder, &database, &["--sample", "100", "--seed", "1", "--report", "r.json"]);
+    assert_eq!(report(&folder)["tables"][1]["differences"], first["tables"][1]["differences"]);
+}
+
+#[test]
+fn rows_that_only_the_target_has_show_in_the_counts_and_missing_ones_in_the_sample() {
+    let (folder, database) = migrated("");
+    database.psql("INSERT INTO dense VALUES (9999, 'theirs', 0)").unwrap();
+    let extra = verify(&folder, &database, &["--sample", "10"]);
+    assert_eq!(extra.code, 1, "{}", extra.out);
+    assert!(
+        flat(&extra.out).contains("dense: the target should hold 3000 rows, and holds 3001"),
+        "{}",
+        extra.out
+    );
+    database.psql("DELETE FROM dense WHERE id = 9999 OR id % 2 = 0; INSERT INTO dense SELECT i, '', 0 FROM generate_series(10000, 11499) i").unwrap();
+    let missing = verify(&folder, &database, &["--sample", "100", "--report", "r.json"]);
+    assert_eq!(missing.code, 1, "{}", missing.out);
+    assert_eq!(report(&folder)["tables"][0]["differences"][0]["kind"], "missing");
+}
+
+#[test]
+fn a_table_without_a_key_is_unproven_and_sparse_rowids_are_sampled_too() {
+    let (folder, database) = migrated(
+        "CREATE TABLE loose(x TEXT); INSERT INTO loose VALUES ('a'), ('b');
+         CREATE TABLE sparse(id INTEGER PRIMARY KEY, x TEXT);
+         INSERT INTO sparse SELECT id * 1000000007, 'x' || id FROM dense;",
+    );
+    let ran = verify(&folder, &database, &["--sample", "50", "--report", "r.json"]);
+    assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+    assert!(ran.out.starts_with("UNPROVEN"), "{}", ran.out);
+    assert!(flat(&ran.out).contains("loose: it has no primary key"), "{}", ran.out);
+    let report = report(&folder);
+    let of = |name: &str| {
+        report["tables"].as_array().unwrap().iter().find(|table| table["source"] == name).unwrap().clone()
+    };
+    assert_eq!(of("loose")["verdict"], "unproven");
+    assert!(of("sparse")["verdict"] == "same" && of("sparse")["sampled"] == 50, "{}", of("sparse"));
+    assert_eq!(verify(&folder, &database, &["--seed", "3"]).code, 2, "a seed belongs to a sample");
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask chaos`: kills the program at random moments for minutes, and compares what is left.
+//!
+//! Invariants: it prints its seed first, and its figures at the end; a target that is not what the program claims
+//! is an error. Absent on purpose: the loop, which the tests share: `switchover_testkit::chaos`.
+
+use std::time::Duration;
+
+use switchover_testkit::Cluster;
+use switchover_testkit::chaos::{self, Options};
+
+use crate::{Result, paths};
+
+/// How long, and from which seed.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Minutes.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    minutes: u64,
+    /// The seed of every choice [default: the time].
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Rows of the source.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    rows: i64,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let seed = args.seed.unwrap_or(now.as_secs());
+    println!("seed {seed}");
+    paths::run(paths::cargo().args(["build", "--package", "switchover-cli", "--features", "failpoints"]))?;
+    let folder = paths::target().join(format!("chaos-{seed}"));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    // A copy, so that a build meanwhile changes nothing.
+    let binary = folder.join("switchover");
+    std::fs::copy(paths::target().join("debug/switchover"), &binary)?;
+    let cluster = Cluster::builder().start()?;
+    let options = Options {
+        binary,
+        seed,
+        kills_max: u64::MAX,
+        time_max: Duration::from_secs(args.minutes * 60),
+        rows: args.rows,
+    };
+    let figures = chaos::run(&cluster, &folder, &options, &mut |line| println!("{line}"))?;
+    println!("seed {seed}: {figures}");
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
