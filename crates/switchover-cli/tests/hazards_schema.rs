@@ -12,13 +12,13 @@ use switchover_core::value::OwnedValue::Int;
 /// A text of so many bytes that no compression shortens.
 fn noise(bytes: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
+    let next = move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         char::from(b'!' + (state % 94) as u8)
     };
-    std::iter::repeat_with(|| next()).filter(|c| *c != '\'').take(bytes).collect()
+    std::iter::repeat_with(next).filter(|c| *c != '\'').take(bytes).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whatever is changed after a migration, on either store, verification finds and names, and a repair
 //! makes good: per column type a bit, a row too few or too many, values swapped, NULL for empty.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 

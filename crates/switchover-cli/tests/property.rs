@@ -5,7 +5,7 @@
 //! cell must be there in the text that its value has under the column's type, or NULL with the exact
 //! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for more than the ordinary number of cases; the
 //! seed of each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod support;
 

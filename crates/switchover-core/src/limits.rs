@@ -25,6 +25,12 @@ pub const LARGE_VALUE_BYTES: usize = 64 << 10;
 /// Rows without a parent that a plan names one by one, so that copy and verification agree on them;
 /// each takes about 100 bytes of the plan. With more, the foreign key is to be mended, not the rows.
 pub const ORPHANS_MAX: usize = 100_000;
+/// Rows without a parent that a plan names one by one, so that copy and verification agree on them;
+/// each takes about 100 bytes of the plan. With more, the foreign key is to be mended, not the rows.
+pub const ORPHANS_MAX: usize = 100_000;
+
+/// From this size a value gets memory and packets of its own, so that no buffer grows to twice its size.
+pub const LARGE_VALUE_BYTES: usize = 64 << 10;
 
 /// Buckets of a table's digest. 1,024 sums of 128 bits are 24 KiB a table, and one differing row in
 /// a million leaves a thousand candidates for the drill-down.
