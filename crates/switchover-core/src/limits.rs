@@ -20,11 +20,6 @@ pub const DIGEST_INLINE_BYTES: usize = 64 << 10;
 /// Differences and refusals that are listed one by one; the rest is counted.
 pub const LISTED_MAX: usize = 100;
 
-/// From this size a value gets memory and packets of its own, so that no buffer grows to twice its size.
-pub const LARGE_VALUE_BYTES: usize = 64 << 10;
-/// Rows without a parent that a plan names one by one, so that copy and verification agree on them;
-/// each takes about 100 bytes of the plan. With more, the foreign key is to be mended, not the rows.
-pub const ORPHANS_MAX: usize = 100_000;
 /// Rows without a parent that a plan names one by one, so that copy and verification agree on them;
 /// each takes about 100 bytes of the plan. With more, the foreign key is to be mended, not the rows.
 pub const ORPHANS_MAX: usize = 100_000;
