@@ -147,6 +147,9 @@ pub trait Snapshot: Send + Sync {
     async fn catalog(&self) -> Result<Catalog>;
     /// The next rows of a range, into `rows`.
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch>;
+    /// How many rows a table has, by the store's own count: it shares nothing with `read`, so a reader
+    /// that left rows out is found.
+    async fn count(&self, table: &str) -> Result<u64>;
     /// Rows of `table` whose foreign key has no parent, at most `limit` of them listed.
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders>;
     /// Rows of `table` that are equal in `columns` under the collations given here to another row.

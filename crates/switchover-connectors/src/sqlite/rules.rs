@@ -58,6 +58,15 @@ fn gather(
     Ok(offenders)
 }
 
+/// The store's own count of a table's rows.
+pub(super) fn count(connection: &Connection, path: &Path, table: &str) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM {}", qualified("main", table));
+    let counted: rusqlite::Result<i64> = connection.query_row(&sql, [], |row| row.get(0));
+    let counted = counted.map_err(|error| classify(error, "count the rows of the source", path).table(table))?;
+    // A count is never negative.
+    Ok(u64::try_from(counted).unwrap_or(0))
+}
+
 /// Rows whose foreign key names no row of the parent.
 pub(super) fn orphans(
     connection: &Connection,

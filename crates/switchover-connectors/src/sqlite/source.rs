@@ -176,6 +176,11 @@ impl Snapshot for SqliteSnapshot {
         self.call(move |connection| fetch::extent(connection, &path, &table).map(Some)).await
     }
 
+    async fn count(&self, table: &str) -> Result<u64> {
+        let (path, table) = (self.path.clone(), table.to_owned());
+        self.call(move |connection| rules::count(connection, &path, &table)).await
+    }
+
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
         let (path, encoding, table, key) = (self.path.clone(), self.encoding, table.clone(), key.clone());
         self.call(move |connection| rules::orphans(connection, &path, encoding, &table, &key, limit)).await
