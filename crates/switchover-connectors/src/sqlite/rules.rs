@@ -62,7 +62,8 @@ fn gather(
 pub(super) fn count(connection: &Connection, path: &Path, table: &str) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM {}", qualified("main", table));
     let counted: rusqlite::Result<i64> = connection.query_row(&sql, [], |row| row.get(0));
-    let counted = counted.map_err(|error| classify(error, "count the rows of the source", path).table(table))?;
+    let counted =
+        counted.map_err(|error| classify(error, "count the rows of the source", path).table(table))?;
     // A count is never negative.
     Ok(u64::try_from(counted).unwrap_or(0))
 }

@@ -1,0 +1,128 @@
+//! Comparing the stores: at the end of a run, and any time again.
+//!
+//! Absent: how a table is compared, which is `verify`.
+
+use super::Migration;
+use crate::clock;
+use crate::evidence::Content;
+use crate::journal::{self, Journal, State, Summary};
+use crate::progress::{Event, Phase};
+use crate::report::{PhaseTime, Report, TableReport};
+use crate::verify::Verify;
+use std::sync::Arc;
+use std::time::Instant;
+use switchover_core::Result;
+use switchover_core::connector::Snapshot;
+use switchover_core::plan::Plan;
+
+impl Migration {
+    pub(super) async fn compare(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        parts: usize,
+        repair: bool,
+    ) -> Result<Vec<TableReport>> {
+        let begun = Instant::now();
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Verify,
+            rows: plan.source.rows,
+            bytes: plan.source.bytes,
+        });
+        let verify = self.verifier(plan, snapshot, content, parts, repair);
+        let mut reports = Vec::with_capacity(plan.tables.len());
+        let mut mends = Vec::new();
+        for index in 0..plan.tables.len() {
+            let (report, mend) = self.again(async || verify.table(index).await).await?;
+            reports.push(report);
+            mends.extend(mend);
+        }
+        if !mends.is_empty() {
+            self.target.repair(plan, &mends).await?;
+        }
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Verify, seconds: begun.elapsed().as_secs_f64() });
+        Ok(reports)
+    }
+
+    pub(super) fn verifier(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        parts: usize,
+        repair: bool,
+    ) -> Verify {
+        Verify {
+            plan: Arc::clone(plan),
+            snapshot: Arc::clone(snapshot),
+            target: Arc::clone(&self.target),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+            parts,
+            repair,
+            content,
+        }
+    }
+
+    /// Compares every field of every row, any time again. The plan is the given one, or that of the
+    /// newest run between these stores, or one made now. With `repair`, rows that differ are mended and
+    /// compared once more.
+    ///
+    /// # Errors
+    /// When a store cannot be read to its end: the answer is then "unproven", never "same".
+    pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
+        let (started, started_at) = (Instant::now(), clock::now());
+        let snapshot = self.source.snapshot().await?;
+        let plan = self.plan_to_verify(&snapshot, given).await?;
+        let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
+        let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
+        let mut left = u64::MAX;
+        // A pass mends a bounded number of rows, and the last one only looks.
+        while repair && differing(&tables) > 0 {
+            let fewer = differing(&tables) < left;
+            left = differing(&tables);
+            tables = self.compare(&plan, &snapshot, None, self.jobs(), fewer).await?;
+            if !fewer {
+                break;
+            }
+        }
+        let audit = self.target.audit(&plan).await?;
+        let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
+        report.started_at = started_at;
+        report.seconds = started.elapsed().as_secs_f64();
+        report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
+        Ok(report)
+    }
+
+    pub(super) async fn plan_to_verify(
+        &self,
+        snapshot: &Arc<dyn Snapshot>,
+        given: Option<Plan>,
+    ) -> Result<Arc<Plan>> {
+        Ok(Arc::new(match given {
+            Some(plan) => plan,
+            None => match self.newest_plan()? {
+                Some(plan) => plan,
+                None => self.look(snapshot).plan(&self.settings.plan).await?.0,
+            },
+        }))
+    }
+
+    pub(super) fn newest_plan(&self) -> Result<Option<Plan>> {
+        let runs = journal::list(&self.settings.state_dir)?;
+        let ours = |run: &&Summary| {
+            run.header.source == self.source.label()
+                && run.header.target == self.target.label()
+                && run.entries.last().is_some_and(|entry| entry.state != State::RolledBack)
+        };
+        match runs.iter().rev().find(ours) {
+            Some(run) => {
+                let plan = Journal::read_plan(&self.settings.state_dir, &run.header.run)?;
+                Ok((plan.options.schema == self.settings.plan.schema).then_some(plan))
+            }
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The phases of a claimed run, from the tables to the report, and what becomes of a run that fails.
+//!
+//! A fresh run and a resumed one come here alike: every phase asks the target what is there already.
+//! The backup runs beside the copy, verification beside the building of indexes.
+
+use super::Migration;
+use crate::build;
+use crate::copy::{self, Copy};
+use crate::evidence::{Content, planned_table};
+use crate::journal::{self, Journal, State};
+use crate::progress::{Event, Phase};
+use crate::report::{BackupNote, PhaseTime, Report, TableReport, Verdict};
+use crate::settings::OnFailure;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use switchover_core::chunk::Checkpoint;
+use switchover_core::connector::{Claim, ReadRequest, Snapshot};
+use switchover_core::failpoint;
+use switchover_core::judge::Judge;
+use switchover_core::plan::Plan;
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+
+/// Crashes of the server within one copy after which it goes on by itself.
+const CRASHES_MAX: usize = 10;
+
+/// Seconds by phase, gathered from tasks that run side by side.
+#[derive(Debug, Default)]
+pub(super) struct Clock(Mutex<Vec<PhaseTime>>);
+
+impl Clock {
+    pub(super) fn add(&self, phase: Phase, since: Instant) {
+        if let Ok(mut times) = self.0.lock() {
+            times.push(PhaseTime { phase, seconds: since.elapsed().as_secs_f64() });
+        }
+    }
+
+    pub(super) fn times(&self) -> Vec<PhaseTime> {
+        let mut times = self.0.lock().map(|times| times.clone()).unwrap_or_default();
+        times.sort_by_key(|time| time.phase);
+        times
+    }
+}
+
+/// A backup on its way.
+pub(super) struct BackupTask {
+    task: tokio::task::JoinHandle<Result<BackupNote>>,
+    note: Option<BackupNote>,
+}
+
+impl BackupTask {
+    async fn done(mut self) -> Result<BackupNote> {
+        match self.note.take() {
+            Some(note) => Ok(note),
+            None => (&mut self.task)
+                .await
+                .map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))?,
+        }
+    }
+
+    /// The error of a backup that failed already: a run without its backup need not go on.
+    async fn check(backup: &mut Option<BackupTask>) -> Result<()> {
+        if let Some(mut ended) = backup.take_if(|backup| backup.note.is_none() && backup.task.is_finished()) {
+            let result = (&mut ended.task).await;
+            ended.note =
+                Some(result.map_err(|e| Error::new(Kind::Internal, "back the source up").because(e))??);
+            *backup = Some(ended);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BackupTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a run is made of, once it is claimed.
+pub(super) struct Run {
+    pub(super) journal: Journal,
+    pub(super) plan: Arc<Plan>,
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    pub(super) content: Option<Arc<Content>>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) started: Instant,
+    pub(super) started_at: String,
+    pub(super) claim: Box<dyn Claim>,
+}
+
+impl Migration {
+    /// Everything after the plan. `fresh` is false when the run may have written before.
+    pub(super) async fn carry_out(&self, run: Run, fresh: bool) -> Result<Report> {
+        match self.phases(&run, fresh).await {
+            Ok(report) => Ok(report),
+            Err(error) => self.failed(&run, error).await,
+        }
+    }
+
+    pub(super) async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
+        let mut backup = match run.journal.header().backup {
+            true => Some(self.begin_backup(run)?),
+            false => None,
+        };
+        let begun = Instant::now();
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Schema,
+            rows: run.plan.tables.len() as u64,
+            bytes: 0,
+        });
+        let name = &run.journal.header().run;
+        self.again(async || self.target.prepare(&run.plan, name).await).await?;
+        failpoint::hit("after-prepare");
+        run.journal.reach(State::Prepared, "")?;
+        run.clock.add(Phase::Schema, begun);
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Schema, seconds: begun.elapsed().as_secs_f64() });
+        let copy_seconds = self.copy(run, fresh).await?;
+        BackupTask::check(&mut backup).await?;
+        failpoint::hit("after-copy");
+        run.journal.reach(State::Copied, "")?;
+        let (built, verified) = tokio::join!(self.build(run), self.verify_tables(run, self.jobs()));
+        built?;
+        failpoint::hit("after-build");
+        let mut tables = verified?;
+        for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
+            table.copy_seconds = seconds;
+        }
+        self.again(async || run.claim.check().await).await?;
+        let audit = self.again(async || self.target.audit(&run.plan).await).await?;
+        let backup = match backup {
+            Some(backup) => Some(backup.done().await?),
+            None => None,
+        };
+        let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        failpoint::hit("before-done");
+        let state = self.settle(run, &mut report).await?;
+        self.keep_report(run, &report)?;
+        run.journal.reach(state, &report.reasons.join("; "))?;
+        Ok(report)
+    }
+
+    /// The state that a verdict leads to. A copy that was found different is a failure like any other: it
+    /// is taken back unless it is to be kept; the report keeps what differed.
+    pub(super) async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
+        match (report.verdict, run.journal.header().on_failure) {
+            (Verdict::Same, _) => Ok(State::Done),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
+            (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
+                self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;
+                report.reasons.push("what the run wrote was taken back (--on-failure keep leaves it)".into());
+                Ok(State::RolledBack)
+            }
+        }
+    }
+
+    /// Backs the source up beside the copy, since the source is only read. Whoever drops the task gives
+    /// the backup up, and what was written of it is removed.
+    pub(super) fn begin_backup(&self, run: &Run) -> Result<BackupTask> {
+        let folder = self.settings.backups();
+        journal::make_folder(&folder)?;
+        let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
+        let (clock, progress, bytes) =
+            (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
+        let task = tokio::spawn(async move {
+            let begun = Instant::now();
+            progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
+            let made = source.backup(&folder, &name).await?;
+            clock.add(Phase::Backup, begun);
+            progress
+                .event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
+            Ok(BackupNote { path: made.path.display().to_string(), bytes: made.bytes, blake3: made.blake3 })
+        });
+        Ok(BackupTask { task, note: None })
+    }
+
+    pub(super) async fn copy(&self, run: &Run, fresh: bool) -> Result<Vec<f64>> {
+        let begun = Instant::now();
+        let plan = &run.plan;
+        self.progress.event(Event::PhaseStarted {
+            phase: Phase::Copy,
+            rows: plan.source.rows,
+            bytes: plan.source.bytes,
+        });
+        let name = &run.journal.header().run;
+        let checkpoints = async || self.target.checkpoints(plan, name).await;
+        let mut done = if fresh { Vec::new() } else { self.again(checkpoints).await? };
+        self.same_rows(run, &done).await?;
+        let streams = self.jobs();
+        let copy = Arc::new(Copy {
+            plan: Arc::clone(plan),
+            run: name.clone(),
+            snapshot: Arc::clone(&run.snapshot),
+            target: Arc::clone(&self.target),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+            streams,
+            judges: plan.tables.iter().map(Judge::new).collect(),
+            chunk_bytes: self
+                .settings
+                .chunk_bytes
+                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
+        });
+        let mut seconds = vec![0.0; plan.tables.len()];
+        for pass in 0.. {
+            let took = Arc::clone(&copy).run(&done).await?;
+            seconds.iter_mut().zip(took).for_each(|(sum, pass)| *sum += pass);
+            // A server that crashed meanwhile may have lost chunks that it had acknowledged, and their
+            // checkpoints with them: what counts is what it holds after a commit that reached its disk.
+            done = self.again(checkpoints).await?;
+            if copy::is_whole(plan, &done) {
+                break;
+            }
+            if pass == CRASHES_MAX {
+                return Err(Error::new(Kind::Exhausted, "copy rows")
+                    .store(self.target.label())
+                    .detail("the server crashed again and again, and lost rows each time")
+                    .hint("see the server's log; the run can be resumed"));
+            }
+            self.progress
+                .event(Event::Note { text: "the server lost rows in a crash: copying them again".into() });
+        }
+        // The lock went with its connection if the server was restarted.
+        self.again(async || run.claim.check().await).await?;
+        run.clock.add(Phase::Copy, begun);
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
+        Ok(seconds)
+    }
+
+    /// Chunks that were copied by an earlier attempt must still be what the source holds, or the target
+    /// would be a mixture of two states.
+    pub(super) async fn same_rows(&self, run: &Run, done: &[Checkpoint]) -> Result<()> {
+        let mut rows = Rows::default();
+        for checkpoint in done {
+            let table = &run.plan.tables[checkpoint.table];
+            let request = ReadRequest {
+                table: planned_table(table),
+                range: checkpoint.range.clone(),
+                budget_bytes: usize::MAX,
+            };
+            let batch = run.snapshot.read(request, rows).await?;
+            let same =
+                batch.rows.len() as u64 == checkpoint.rows && batch.rows.digest() == checkpoint.digest.0;
+            if !same {
+                return Err(Error::new(Kind::Changed, "go on with the run")
+                    .store(self.source.label())
+                    .table(table.source.clone())
+                    .detail("rows that were copied before have changed on the source since")
+                    .hint("roll the run back with `switchover rollback`, and migrate again"));
+            }
+            rows = batch.rows;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn build(&self, run: &Run) -> Result<()> {
+        let begun = Instant::now();
+        let name = &run.journal.header().run;
+        build::run(&run.plan, name, &self.target, &self.progress, &self.shutdown, self.jobs()).await?;
+        run.clock.add(Phase::Build, begun);
+        run.journal.reach(State::Built, "")
+    }
+
+    pub(super) async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
+        let begun = Instant::now();
+        let reports = self.compare(&run.plan, &run.snapshot, run.content.clone(), parts, false).await?;
+        run.clock.add(Phase::Verify, begun);
+        Ok(reports)
+    }
+
+    /// A failed run: take back what it wrote, unless it was asked to stop or to keep.
+    pub(super) async fn failed(&self, run: &Run, error: Error) -> Result<Report> {
+        let name = &run.journal.header().run;
+        // An error that the journal cannot take must not hide the one that it is about.
+        let record = |error: Error, state| match run.journal.reach(state, &error.to_string()) {
+            Ok(()) => error,
+            Err(lost) => {
+                let detail = format!("{}; nor could the journal be written: {}", error.why(), lost.why());
+                error.detail(detail)
+            }
+        };
+        let keep = |error: Error, state| {
+            let error = record(error, state);
+            let hint =
+                [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
+            let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
+            let hint = hint.join("; ");
+            Err(error.hint(hint))
+        };
+        if error.kind() == Kind::Interrupted {
+            return keep(error, State::Interrupted);
+        }
+        // A source that changed is a refusal to go on: what was copied before stays until it is rolled back.
+        let refused = matches!(error.kind(), Kind::Busy | Kind::Changed);
+        if run.journal.header().on_failure == OnFailure::Keep || refused {
+            return keep(error, State::Failed);
+        }
+        match self.target.discard(&run.plan.options.schema, name).await {
+            Ok(_) => {
+                let error = record(error, State::RolledBack);
+                self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });
+                Err(error)
+            }
+            // The target is out of reach: what was written is still there, and the journal says so.
+            Err(_) => keep(error, State::Failed),
+        }
+    }
+
+    pub(super) fn keep_report(&self, run: &Run, report: &Report) -> Result<()> {
+        let json = serde_json::to_vec_pretty(report)
+            .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
+        failpoint::hit("report-before");
+        journal::write_whole(&run.journal.folder().join("report.json"), &json)?;
+        failpoint::hit("report-after");
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Taking a run back, and accepting it for good.
+
+use super::Migration;
+use crate::journal::{Journal, State};
+use crate::progress::{Event, Phase};
+use crate::report::Verdict;
+use std::sync::Arc;
+use std::time::Instant;
+use switchover_core::failpoint;
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
+
+impl Migration {
+    /// Takes back exactly what a run made. A run that was done is only taken back while the target still
+    /// holds what was moved, or with `discard_changes`: what the application wrote there since would be lost.
+    ///
+    /// # Errors
+    /// `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
+    pub async fn rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<bool> {
+        let begun = Instant::now();
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        self.same_stores(&journal)?;
+        let plan = journal.plan()?;
+        let header = journal.header().clone();
+        let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
+        // A rollback that was killed may have taken everything back already: there is nothing to compare then.
+        let there = self.target.inspect(&plan.options.schema).await?.run.as_ref() == Some(&header.run);
+        if there && !discard_changes && journal.has_been(State::Done)? {
+            self.unchanged(&plan).await?;
+        }
+        // From here on the run is no longer done, whatever the journal said before.
+        journal.reach(State::RollingBack, "")?;
+        self.progress.event(Event::PhaseStarted { phase: Phase::Rollback, rows: 0, bytes: 0 });
+        let done = self.target.discard(&plan.options.schema, &header.run).await?;
+        failpoint::hit("after-discard");
+        journal.reach(State::RolledBack, "")?;
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Rollback, seconds: begun.elapsed().as_secs_f64() });
+        Ok(done)
+    }
+
+    pub(super) async fn unchanged(&self, plan: &Plan) -> Result<()> {
+        let snapshot = self.source.snapshot().await?;
+        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
+        match tables.iter().find(|table| table.verdict != Verdict::Same) {
+            None => Ok(()),
+            Some(table) => Err(Error::new(Kind::Different, "roll the run back")
+                .store(self.target.label())
+                .table(table.source.clone())
+                .detail(format!(
+                    "the stores differ now in {} rows: what was written since the migration would be lost",
+                    table.differences_total
+                ))
+                .hint("--discard-target-changes takes the run back all the same")),
+        }
+    }
+
+    /// Removes a finished run's own records from the target and leaves the data. There is no rollback after it.
+    ///
+    /// # Errors
+    /// `Refused` while the run is not done.
+    pub async fn cleanup(&self, run: Option<&str>) -> Result<String> {
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        self.same_stores(&journal)?;
+        let plan = journal.plan()?;
+        let run = journal.header().run.clone();
+        if journal.state()? != State::Done {
+            return Err(Error::new(Kind::Refused, "clean up after the run")
+                .store(run)
+                .detail("it is not done")
+                .hint("resume it, or roll it back"));
+        }
+        let _claim = self.target.claim(&plan.options.schema, &run).await?;
+        self.target.forget(&plan.options.schema).await?;
+        Ok(run)
+    }
+}
