@@ -237,7 +237,7 @@ fn bad_plans_and_configuration() {
         plan.to_string()
     };
     with_plan("a plan that is empty", "");
-    with_plan("a plan that is cut", &text[..text.len() / 2]);
+    with_plan("a plan that is cut", &text[..10]);
     with_plan("a plan of another format", &edited(|plan| plan["format"] = 99.into()));
     with_plan("a plan with a table twice", &edited(|plan| plan["tables"][1] = plan["tables"][0].clone()));
     with_plan("a plan with an unknown table", &edited(|plan| plan["tables"][0]["source"] = "other".into()));
