@@ -29,8 +29,8 @@ pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen) -> Result<()> {
                 std::process::exit(code);
             }
             screen.warn(
-                "stopping after the work in hand; `switchover resume` goes on from there \
-                 (once more stops at once, and loses nothing either)",
+                "stopping after the work in hand; `switchover resume` goes on with a run that \
+                 has begun to copy (once more stops at once, and loses nothing either)",
             );
         }
     });

@@ -16,7 +16,7 @@ use switchover_core::codec::Codec;
 use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target, TargetState};
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::judge;
-use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
+use switchover_core::plan::{Fate, Outcome, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
 use switchover_core::schema::{Catalog, Skipped, Table};
 use switchover_core::value::Rows;
@@ -309,6 +309,7 @@ impl Look<'_> {
                 hint: "name an empty or new schema".into(),
             });
         }
+        left_out_lines(&mut plan, &catalog);
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))
     }
@@ -367,5 +368,29 @@ impl Look<'_> {
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         Ok(found)
+    }
+}
+
+/// Lines for what an edited plan leaves behind: nothing is dropped without one.
+fn left_out_lines(plan: &mut Plan, catalog: &Catalog) {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for table in &catalog.tables {
+        match plan.tables.iter().find(|planned| planned.source == table.name) {
+            None => lines.push(("table", table.name.clone())),
+            Some(planned) => {
+                let missing = |name: &String| planned.columns.iter().all(|column| column.source != *name);
+                let names = table.columns.iter().map(|column| &column.name).filter(|name| missing(name));
+                lines.extend(names.map(|name| ("column", format!("{}.{name}", table.name))));
+            }
+        }
+    }
+    for (kind, name) in lines {
+        plan.outcomes.retain(|outcome| !(outcome.kind == kind && outcome.name == name));
+        plan.outcomes.push(Outcome {
+            kind: kind.into(),
+            name,
+            fate: Fate::LeftOut,
+            why: "the given plan does not take it".into(),
+        });
     }
 }

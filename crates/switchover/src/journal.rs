@@ -8,6 +8,7 @@
 //! | `built` | all keys are there | `resume` verifies |
 //! | `rolling_back` | the rollback may begin | all is there or nothing is: `rollback` and `resume` both go on |
 //! | `done`, `different`, `failed`, `interrupted`, `rolled_back` | the run ended so | see `status` |
+//! | `cleaned_up` | the run's records are gone from the target | it cannot be rolled back any more |
 //!
 //! A state is written after its effect. It is a hint for people: `resume` asks the target itself what
 //! is there, so a lost line costs nothing. Lines are appended and synced; a torn last line is ignored.
@@ -42,6 +43,8 @@ pub enum State {
     Failed,
     /// Stopped on request; what was written is still there.
     Interrupted,
+    /// Done, and accepted for good: its records are gone from the target, its data stays.
+    CleanedUp,
     /// What the run wrote is being taken back.
     RollingBack,
     /// What the run wrote was taken back.
@@ -60,6 +63,7 @@ impl State {
             State::Different => "verified: different",
             State::Failed => "failed",
             State::Interrupted => "stopped on request",
+            State::CleanedUp => "cleaned up: accepted for good",
             State::RollingBack => "being rolled back",
             State::RolledBack => "rolled back",
         }
@@ -76,7 +80,7 @@ impl State {
             | State::Interrupted
             | State::RollingBack
             | State::Different => true,
-            State::Done | State::RolledBack => false,
+            State::Done | State::CleanedUp | State::RolledBack => false,
         }
     }
 }

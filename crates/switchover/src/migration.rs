@@ -206,7 +206,11 @@ impl Migration {
         if !state.can_resume() {
             return Err(Error::new(Kind::NotFound, "go on with the run")
                 .store(journal.header().run.clone())
-                .detail(if state == State::Done { "it is done and verified" } else { "it was rolled back" })
+                .detail(if state == State::RolledBack {
+                    "it was rolled back"
+                } else {
+                    "it is done and verified"
+                })
                 .hint("`switchover verify` compares the stores again; `switchover migrate` begins anew"));
         }
         self.same_stores(&journal)?;

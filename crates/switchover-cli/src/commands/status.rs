@@ -36,6 +36,7 @@ fn shown(summary: &Summary) -> RunStatus {
         (false, Some(State::Done)) => "done",
         (false, Some(State::Different)) => "different",
         (false, Some(State::RolledBack)) => "rolled back",
+        (false, Some(State::CleanedUp)) => "cleaned up",
         (false, Some(State::Failed)) => "failed",
         (false, _) => "stopped",
     };

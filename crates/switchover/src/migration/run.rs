@@ -91,13 +91,18 @@ pub(super) struct Run {
 impl Migration {
     /// Everything after the plan. `fresh` is false when the run may have written before.
     pub(super) async fn carry_out(&self, run: Run, fresh: bool) -> Result<Report> {
-        match self.phases(&run, fresh).await {
-            Ok(report) => Ok(report),
-            Err(error) => self.failed(&run, error).await,
-        }
+        let (report, state) = match self.phases(&run, fresh).await {
+            Ok(settled) => settled,
+            Err(error) => return self.failed(&run, error).await,
+        };
+        // The verdict stands: a report or a journal that cannot be written takes nothing back.
+        let kept = self.keep_report(&run, &report);
+        run.journal.reach(state, &report.reasons.join("; "))?;
+        kept?;
+        Ok(report)
     }
 
-    pub(super) async fn phases(&self, run: &Run, fresh: bool) -> Result<Report> {
+    pub(super) async fn phases(&self, run: &Run, fresh: bool) -> Result<(Report, State)> {
         let mut backup = match run.journal.header().backup {
             true => Some(self.begin_backup(run)?),
             false => None,
@@ -135,9 +140,7 @@ impl Migration {
         let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
         failpoint::hit("before-done");
         let state = self.settle(run, &mut report).await?;
-        self.keep_report(run, &report)?;
-        run.journal.reach(state, &report.reasons.join("; "))?;
-        Ok(report)
+        Ok((report, state))
     }
 
     /// The state that a verdict leads to. A copy that was found different is a failure like any other: it

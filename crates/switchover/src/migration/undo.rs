@@ -15,11 +15,19 @@ impl Migration {
     /// holds what was moved, or with `discard_changes`: what the application wrote there since would be lost.
     ///
     /// # Errors
-    /// `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
+    /// `Refused` after a cleanup; `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
     pub async fn rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<bool> {
         let begun = Instant::now();
         let journal = Journal::open(&self.settings.state_dir, run)?;
         self.same_stores(&journal)?;
+        if journal.state()? == State::CleanedUp {
+            return Err(Error::new(Kind::Refused, "roll the run back")
+                .store(journal.header().run.clone())
+                .detail(
+                    "it was accepted by `switchover cleanup`: the target no longer says what the run made",
+                )
+                .hint("drop the tables by hand, or restore the backup"));
+        }
         let plan = journal.plan()?;
         let header = journal.header().clone();
         let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
@@ -64,7 +72,8 @@ impl Migration {
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
         let run = journal.header().run.clone();
-        if journal.state()? != State::Done {
+        // Cleaned up already: what a killed cleanup left is removed.
+        if !matches!(journal.state()?, State::Done | State::CleanedUp) {
             return Err(Error::new(Kind::Refused, "clean up after the run")
                 .store(run)
                 .detail("it is not done")
@@ -72,6 +81,7 @@ impl Migration {
         }
         let _claim = self.target.claim(&plan.options.schema, &run).await?;
         self.target.forget(&plan.options.schema).await?;
+        journal.reach(State::CleanedUp, "")?;
         Ok(run)
     }
 }
