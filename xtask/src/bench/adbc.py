@@ -26,6 +26,10 @@ def cast(array, kind):
     if kind == "uuid":
         values = [None if v is None else uuid.UUID(v).bytes for v in array.to_pylist()]
         return pa.array(values, pa.binary())
+    if kind == "jsonb":
+        # The wire form of jsonb is a version byte and the text.
+        version, nothing = pa.scalar(b"\x01", pa.binary()), pa.scalar(b"", pa.binary())
+        return pc.binary_join_element_wise(version, pc.cast(array, pa.binary()), nothing)
     if kind == "text" or kind == "json" or kind.startswith("character varying"):
         return array
     sys.exit(f"no cast to {kind}")
