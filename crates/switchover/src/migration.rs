@@ -1,8 +1,8 @@
 //! The runner: it alone sequences the phases.
 //!
 //! plan → backup → schema → copy → indexes and keys → verify → report. The backup runs beside the
-//! copy, because the source is only read; verification runs beside the building of indexes, because
-//! it reads rows as they lie. A fresh run and a resumed one are the same function: every phase asks
+//! copy, because the source is only read; verification comes last, so that what is proven is what the
+//! user gets. A fresh run and a resumed one are the same function: every phase asks
 //! the target what is there already.
 
 mod compare;

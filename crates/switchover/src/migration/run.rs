@@ -1,7 +1,7 @@
 //! The phases of a claimed run, from the tables to the report, and what becomes of a run that fails.
 //!
 //! A fresh run and a resumed one come here alike: every phase asks the target what is there already.
-//! The backup runs beside the copy, verification beside the building of indexes.
+//! The backup runs beside the copy; verification comes last.
 
 use super::Migration;
 use crate::build;
@@ -124,10 +124,10 @@ impl Migration {
         BackupTask::check(&mut backup).await?;
         failpoint::hit("after-copy");
         run.journal.reach(State::Copied, "")?;
-        let (built, verified) = tokio::join!(self.build(run), self.verify_tables(run, self.jobs()));
-        built?;
+        self.build(run).await?;
         failpoint::hit("after-build");
-        let mut tables = verified?;
+        // Last, so that what is proven is what the user gets: no statement runs after it.
+        let mut tables = self.verify_tables(run, self.jobs()).await?;
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
