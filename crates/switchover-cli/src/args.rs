@@ -92,7 +92,7 @@ Examples:
   switchover rollback
   switchover rollback --run 0197c0de --discard-target-changes")]
     Rollback(RollbackArgs),
-    /// Remove what a finished run no longer needs: its records and old backups.
+    /// Accept a finished run: remove its records from the target.
     #[command(after_help = "\
 Examples:
   switchover cleanup                      # asks first
