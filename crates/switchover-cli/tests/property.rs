@@ -161,11 +161,11 @@ fn shown(value: &Value, ty: &str, bytes: Option<&[u8]>) -> Vec<String> {
     };
     match (value, ty) {
         (Value::Integer(i), "bigint" | "text") => vec![i.to_string()],
-        (Value::Integer(i), "boolean") => vec![if *i == 1 { "t".into() } else { "f".into() }],
+        (Value::Integer(i), "boolean") => vec![(*i == 1).to_string()],
         (Value::Integer(i), _) => vec![i.to_string(), float(*i as f64)],
         (Value::Real(f), _) => vec![float(*f)],
         (Value::Text(_), "boolean") => {
-            vec![if matches!(bytes, Some(b"t" | b"true")) { "t".into() } else { "f".into() }]
+            vec![matches!(bytes, Some(b"t" | b"true")).to_string()]
         }
         (Value::Text(_), _) => vec![String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()],
         (Value::Blob(blob), _) => {
