@@ -12,9 +12,9 @@ use std::thread;
 use crate::{Binaries, Error, Result, conninfo};
 
 /// Separators that no test's value holds, so that `rows` can tell NULL, empty and a line break apart.
-const FIELD: char = '\u{1f}';
-const RECORD: char = '\u{1e}';
-const NULL: &str = "\u{1a}";
+const FIELD: &str = "\u{1f}between two cells\u{1f}";
+const RECORD: &str = "\u{1e}between two rows\u{1e}";
+const NULL: &str = "\u{1a}no value\u{1a}";
 
 /// A running PostgreSQL server and the superuser's way into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Server {
 
     /// Runs one query in `database`; a cell that is NULL is `None`.
     pub fn rows(&self, database: &str, query: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let (field, record, null) = (FIELD.to_string(), RECORD.to_string(), format!("null={NULL}"));
-        let text = self.run(database, query, &["-F", &field, "-R", &record, "-P", &null])?;
+        let null = format!("null={NULL}");
+        let text = self.run(database, query, &["-F", FIELD, "-R", RECORD, "-P", &null])?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         if text.is_empty() {
             return Ok(Vec::new());
