@@ -318,12 +318,18 @@ pub struct BuildStep {
 /// The stages after the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BuildStage {
-    /// Primary keys, unique constraints and indexes, as soon as their table is copied.
+    /// Indexes, those of keys among them: several of one table side by side.
     Indexes,
-    /// Foreign keys: they need the parents' keys.
+    /// Primary keys and unique constraints over their indexes.
+    Keys,
+    /// Foreign keys, which need the parents' keys.
     ForeignKeys,
-    /// Sequences, statistics, views.
+    /// The proof that the rows keep the foreign keys, where a store does that apart.
+    Validation,
+    /// Sequences, views.
     Finish,
+    /// What the store's planner wants to know. It changes no row, so the verification may run beside it.
+    Statistics,
 }
 
 /// The side that data goes to.

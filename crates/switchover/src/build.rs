@@ -10,8 +10,22 @@ use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 use tokio::task::JoinSet;
 
-/// Carries out all steps. The largest tables come first within a stage, so that the last to end is small.
+/// What makes the target whole.
+pub(crate) const STRUCTURE: &[BuildStage] = &[
+    BuildStage::Indexes,
+    BuildStage::Keys,
+    BuildStage::ForeignKeys,
+    BuildStage::Validation,
+    BuildStage::Finish,
+];
+
+/// What may be done while rows are only read.
+pub(crate) const STATISTICS: &[BuildStage] = &[BuildStage::Statistics];
+
+/// Carries out all steps of the stages. The largest tables come first within a stage, so that the last to
+/// end is small.
 pub(crate) async fn run(
+    stages: &[BuildStage],
     plan: &Arc<Plan>,
     run: &str,
     target: &Arc<dyn Target>,
@@ -20,12 +34,17 @@ pub(crate) async fn run(
     jobs: usize,
 ) -> Result<()> {
     let mut steps = target.build_steps(plan);
+    steps.retain(|step| stages.contains(&step.stage));
     let rows = |step: &BuildStep| step.table.map_or(0, |table| plan.tables[table].rows);
     steps.sort_by_key(|step| (step.stage, std::cmp::Reverse(rows(step))));
     let started = Instant::now();
-    progress.event(Event::PhaseStarted { phase: Phase::Build, rows: steps.len() as u64, bytes: 0 });
-    for stage in [BuildStage::Indexes, BuildStage::ForeignKeys, BuildStage::Finish] {
-        let mut queue: Vec<BuildStep> = steps.iter().filter(|step| step.stage == stage).cloned().collect();
+    // Statistics are taken within another phase.
+    let shown = stages != STATISTICS;
+    if shown {
+        progress.event(Event::PhaseStarted { phase: Phase::Build, rows: steps.len() as u64, bytes: 0 });
+    }
+    for stage in stages {
+        let mut queue: Vec<BuildStep> = steps.iter().filter(|step| step.stage == *stage).cloned().collect();
         queue.reverse();
         let mut running: JoinSet<Result<()>> = JoinSet::new();
         let mut failed = None;
@@ -48,12 +67,10 @@ pub(crate) async fn run(
                     while let Err(error) = target.build(&plan, &run, &step).await {
                         tries.again(error).await?;
                     }
-                    progress.event(Event::Advanced {
-                        phase: Phase::Build,
-                        table: String::new(),
-                        rows: 1,
-                        bytes: 0,
-                    });
+                    if shown {
+                        let (phase, table) = (Phase::Build, String::new());
+                        progress.event(Event::Advanced { phase, table, rows: 1, bytes: 0 });
+                    }
                     Ok(())
                 });
             }
@@ -72,6 +89,9 @@ pub(crate) async fn run(
             return Err(error);
         }
     }
-    progress.event(Event::PhaseFinished { phase: Phase::Build, seconds: started.elapsed().as_secs_f64() });
+    if shown {
+        progress
+            .event(Event::PhaseFinished { phase: Phase::Build, seconds: started.elapsed().as_secs_f64() });
+    }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(super) async fn repair(connection: &mut Connection, plan: &Plan, mends: &[Me
     }
     for (table, key) in &foreign {
         let name = quote::qualified(schema, &table.target);
-        let sql = steps::foreign_key(schema, &name, key);
+        let sql = format!("ALTER TABLE {name} {}", steps::add_foreign_key(schema, key));
         transaction.batch_execute(&sql).await.map_err(fail(table))?;
     }
     transaction.commit().await.map_err(whole)

@@ -1,8 +1,7 @@
 //! Statements that make the target's schema: tables before the copy, everything else after it.
 //!
 //! A step and its record commit together, so a step is carried out once however often it is asked
-//! for. The order within [`BuildStage`] is free; the stages are what matters: foreign keys need the
-//! parents' keys, and statistics are only worth taking at the end.
+//! for. The order within [`BuildStage`] is free; the stages are what matters.
 
 use super::connect::Connection;
 use super::quote::{ident, literal, qualified};
@@ -10,7 +9,7 @@ use super::{ledger, quote};
 use switchover_core::Result;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::failpoint;
-use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, LogicalType, Plan, TablePlan};
+use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, KeyPlan, LogicalType, Plan, TablePlan};
 
 /// Memory for one index's sort, per session: a million text keys fit, and it is a user's own setting.
 pub(super) const MAINTENANCE_WORK_MEM: &str = "256MB";
@@ -51,61 +50,53 @@ fn list(columns: &[String]) -> String {
     columns.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ")
 }
 
+/// The steps of one table, as they are gathered.
+struct TableSteps<'a> {
+    at: usize,
+    table: &'a TablePlan,
+    steps: &'a mut Vec<BuildStep>,
+}
+
+impl TableSteps<'_> {
+    fn add(&mut self, stage: BuildStage, id: &str, what: String, sql: String) {
+        let id = format!("{}:{id}", self.at);
+        self.steps.push(BuildStep { id, table: Some(self.at), stage, what, sql });
+    }
+
+    /// One statement of several clauses, unless there is none.
+    fn alter(&mut self, stage: BuildStage, id: &str, name: &str, clauses: &[String]) {
+        if !clauses.is_empty() {
+            let what = format!("{id} of {}", self.table.source);
+            self.add(stage, id, what, format!("ALTER TABLE {name} {}", clauses.join(", ")));
+        }
+    }
+}
+
 /// All steps after the copy.
+///
+/// A key is made as an index first and taken over by its constraint afterwards: two indexes of one table are
+/// then made side by side, while two constraints would wait for each other's lock. Foreign keys are declared
+/// first and proven afterwards, for the same reason: the proof locks no parent.
 pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
     let schema = &plan.options.schema;
     let mut steps = Vec::new();
     for (at, table) in plan.tables.iter().enumerate() {
         let name = qualified(schema, &table.target);
-        let mut step = |stage, id: String, what: String, sql: String| {
-            steps.push(BuildStep { id, table: Some(at), stage, what, sql });
-        };
-        if let Some(key) = &table.primary_key {
-            step(
-                BuildStage::Indexes,
-                format!("{at}:primary key"),
-                format!("primary key of {}", table.source),
-                format!(
-                    "ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})",
-                    ident(&key.name),
-                    list(&key.columns)
-                ),
-            );
-        }
-        for unique in &table.uniques {
-            step(
-                BuildStage::Indexes,
-                format!("{at}:unique {}", unique.name),
-                format!("unique {} of {}", unique.name, table.source),
-                format!(
-                    "ALTER TABLE {name} ADD CONSTRAINT {} UNIQUE ({})",
-                    ident(&unique.name),
-                    list(&unique.columns)
-                ),
-            );
-        }
-        for index in &table.indexes {
-            let unique = if index.unique { "UNIQUE " } else { "" };
-            let predicate = index.predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
-            step(
-                BuildStage::Indexes,
-                format!("{at}:index {}", index.name),
-                format!("index {}", index.name),
-                format!(
-                    "CREATE {unique}INDEX {} ON {name} ({}){predicate}",
-                    ident(&index.name),
-                    index.parts.join(", ")
-                ),
-            );
-        }
-        for key in &table.foreign_keys {
-            step(
-                BuildStage::ForeignKeys,
-                format!("{at}:foreign key {}", key.name),
-                format!("foreign key {} of {}", key.name, table.source),
-                foreign_key(schema, &name, key),
-            );
-        }
+        let mut of_table = TableSteps { at, table, steps: &mut steps };
+        indexes(&mut of_table, &name);
+        let declared: Vec<String> = table
+            .foreign_keys
+            .iter()
+            .map(|key| format!("{} NOT VALID", add_foreign_key(schema, key)))
+            .collect();
+        of_table.alter(BuildStage::ForeignKeys, "foreign keys", &name, &declared);
+        // One statement for all of them: two on one table would wait for each other.
+        let proven: Vec<String> = table
+            .foreign_keys
+            .iter()
+            .map(|key| format!("VALIDATE CONSTRAINT {}", ident(&key.name)))
+            .collect();
+        of_table.alter(BuildStage::Validation, "proof of the foreign keys", &name, &proven);
         for column in &table.columns {
             if let Some(next) = column.identity_next {
                 // The sequence's name is the server's choice, so it is asked for.
@@ -114,16 +105,12 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                     literal(&name),
                     literal(&column.target)
                 );
-                step(
-                    BuildStage::Finish,
-                    format!("{at}:sequence"),
-                    format!("sequence of {}", table.source),
-                    sql,
-                );
+                let id = format!("sequence of {}", column.target);
+                of_table.add(BuildStage::Finish, &id, format!("sequence of {}", table.source), sql);
             }
         }
-        let analyze = format!("ANALYZE {name}");
-        step(BuildStage::Finish, format!("{at}:analyze"), format!("statistics of {}", table.source), analyze);
+        let what = format!("statistics of {}", table.source);
+        of_table.add(BuildStage::Statistics, "analyze", what, format!("ANALYZE {name}"));
     }
     for view in &plan.views {
         steps.push(BuildStep {
@@ -137,9 +124,44 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
     steps
 }
 
-pub(super) fn foreign_key(schema: &str, table: &str, key: &ForeignKeyPlan) -> String {
+/// Indexes, and the constraints that take some of them over.
+fn indexes(of_table: &mut TableSteps<'_>, name: &str) {
+    let table = of_table.table;
+    let keys = table.primary_key.iter().map(|key| ("PRIMARY KEY", key));
+    let keys: Vec<(&str, &KeyPlan)> = keys.chain(table.uniques.iter().map(|key| ("UNIQUE", key))).collect();
+    for (kind, key) in &keys {
+        let what = match *kind {
+            "UNIQUE" => format!("unique {} of {}", key.name, table.source),
+            _ => format!("primary key of {}", table.source),
+        };
+        let sql = format!("CREATE UNIQUE INDEX {} ON {name} ({})", ident(&key.name), list(&key.columns));
+        of_table.add(BuildStage::Indexes, &format!("index {}", key.name), what, sql);
+    }
+    for index in &table.indexes {
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        let predicate = index.predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
+        of_table.add(
+            BuildStage::Indexes,
+            &format!("index {}", index.name),
+            format!("index {}", index.name),
+            format!(
+                "CREATE {unique}INDEX {} ON {name} ({}){predicate}",
+                ident(&index.name),
+                index.parts.join(", ")
+            ),
+        );
+    }
+    let constraints: Vec<String> = keys
+        .iter()
+        .map(|(kind, key)| format!("ADD CONSTRAINT {0} {kind} USING INDEX {0}", ident(&key.name)))
+        .collect();
+    of_table.alter(BuildStage::Keys, "keys", name, &constraints);
+}
+
+/// The clause that adds a foreign key.
+pub(super) fn add_foreign_key(schema: &str, key: &ForeignKeyPlan) -> String {
     let mut sql = format!(
-        "ALTER TABLE {table} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
+        "ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
         ident(&key.name),
         list(&key.columns),
         qualified(schema, &key.parent),

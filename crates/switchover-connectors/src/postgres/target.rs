@@ -18,6 +18,7 @@ use switchover_core::connector::{
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
+use tokio::sync::Mutex;
 
 /// A PostgreSQL database to move data to.
 #[derive(Debug)]
@@ -26,12 +27,14 @@ pub struct PostgresTarget {
     dialect: PostgresDialect,
     /// The attempt that this process holds; see [`ledger`].
     attempt: Arc<AtomicI64>,
+    /// Sessions between two steps: a step may take less time than its session's beginning.
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl PostgresTarget {
     /// The database of that configuration; nothing is opened yet.
     pub fn new(config: PgConfig) -> PostgresTarget {
-        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default() }
+        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default(), idle: Mutex::default() }
     }
 
     /// The configuration.
@@ -90,7 +93,19 @@ impl Target for PostgresTarget {
     }
 
     async fn build(&self, plan: &Plan, run: &str, step: &BuildStep) -> Result<()> {
-        steps::build(&mut self.open().await?, plan, run, step).await
+        let idle = self.idle.lock().await.pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.open().await?,
+        };
+        let built = steps::build(&mut connection, plan, run, step).await;
+        let mut idle = self.idle.lock().await;
+        match &built {
+            Ok(()) => idle.push(connection),
+            // What ended this session may have ended the others.
+            Err(_) => idle.clear(),
+        }
+        built
     }
 
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {

@@ -14,7 +14,7 @@ use crate::settings::OnFailure;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use switchover_core::chunk::Checkpoint;
-use switchover_core::connector::{Claim, ReadRequest, Snapshot};
+use switchover_core::connector::{BuildStage, Claim, ReadRequest, Snapshot};
 use switchover_core::failpoint;
 use switchover_core::judge::Judge;
 use switchover_core::plan::Plan;
@@ -126,8 +126,9 @@ impl Migration {
         run.journal.reach(State::Copied, "")?;
         self.build(run).await?;
         failpoint::hit("after-build");
-        // Last, so that what is proven is what the user gets: no statement runs after it.
-        let mut tables = self.verify_tables(run, self.jobs()).await?;
+        // Last, so that what is proven is what the user gets: no statement runs after it that touches a row.
+        let (mut tables, ()) =
+            tokio::try_join!(self.verify_tables(run, self.jobs()), self.steps(run, build::STATISTICS, 1))?;
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
@@ -259,10 +260,14 @@ impl Migration {
 
     pub(super) async fn build(&self, run: &Run) -> Result<()> {
         let begun = Instant::now();
-        let name = &run.journal.header().run;
-        build::run(&run.plan, name, &self.target, &self.progress, &self.shutdown, self.jobs()).await?;
+        self.steps(run, build::STRUCTURE, self.jobs()).await?;
         run.clock.add(Phase::Build, begun);
         run.journal.reach(State::Built, "")
+    }
+
+    async fn steps(&self, run: &Run, stages: &[BuildStage], jobs: usize) -> Result<()> {
+        let name = &run.journal.header().run;
+        build::run(stages, &run.plan, name, &self.target, &self.progress, &self.shutdown, jobs).await
     }
 
     pub(super) async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
