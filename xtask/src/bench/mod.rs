@@ -52,7 +52,9 @@ pub(crate) enum Verb {
 pub(crate) enum Contestant {
     /// Raw COPY of prepared binary files in two streams, then the keys.
     Limit,
-    /// Switchover's whole `migrate`: backup, census, copy, keys and full verification.
+    /// Switchover without the backup: its schema, copy and build phases are the load alone.
+    SwitchoverLoad,
+    /// Switchover's whole `migrate`: backup, census, copy, keys and full verification; then `verify` alone.
     Switchover,
     /// Arrow ADBC, typed, then the same keys.
     Adbc,
@@ -67,6 +69,7 @@ impl Contestant {
     fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
+            Self::SwitchoverLoad => "switchover-load",
             Self::Switchover => "switchover",
             Self::Adbc => "adbc",
             Self::Pgloader => "pgloader",
@@ -122,10 +125,11 @@ fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
         println!("making {}: {} rows", source.display(), size.rows());
         chat::create(&source, size)?;
     }
-    let switchover = match chosen.contains(&Contestant::Switchover) {
-        true => paths::build_switchover()?,
-        false => None,
-    };
+    let switchover =
+        match chosen.iter().any(|who| matches!(who, Contestant::Switchover | Contestant::SwitchoverLoad)) {
+            true => paths::build_switchover()?,
+            false => None,
+        };
     let builder =
         SETTINGS.iter().fold(Cluster::builder().fsync(true), |b, (name, value)| b.setting(name, value));
     let cluster = builder.start()?;
@@ -147,6 +151,7 @@ fn race(field: &Field, who: Contestant, round: usize) -> Result<Run> {
     field.cluster.psql("postgres", "CHECKPOINT")?;
     let run = match who {
         Contestant::Limit => limit::run(field, &database),
+        Contestant::SwitchoverLoad => switchover::load(field, &database),
         Contestant::Switchover => switchover::run(field, &database),
         Contestant::Adbc => adbc::run(field, &database),
         Contestant::Pgloader => pgloader::run(field, &database, true),

@@ -1,10 +1,10 @@
-//! Switchover itself: the whole `migrate` with backup, census and full verification; then `verify` alone; then a
-//! `migrate` without backup into a second schema, whose schema, copy and build phases are the load alone.
+//! Switchover itself: the whole `migrate` with backup, census and full verification, then `verify` alone; and as a
+//! contestant of its own a `migrate` without backup, whose schema, copy and build phases are the load alone.
 //!
-//! The phases' times come from its JSON report, read tolerantly: `phases` may be a list of objects with `phase`
-//! and `seconds`, or an object from names to seconds.
+//! The phases' times come from its JSON report.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -17,88 +17,81 @@ use crate::Result;
 /// The phases that a loader without backup and verification has too.
 const LOAD_PHASES: [&str; 3] = ["schema", "copy", "build"];
 
+/// One contestant's place: the binary, and a folder for the journal and the backup, removed at the end, because a
+/// backup of each run would fill the disk.
+struct Place<'a> {
+    binary: &'a PathBuf,
+    field: &'a Field,
+    database: &'a Database,
+    folder: PathBuf,
+}
+
+impl<'a> Place<'a> {
+    fn new(field: &'a Field, database: &'a Database) -> Result<Self> {
+        let binary = field.switchover.as_ref().ok_or("the binary was not built")?;
+        let folder = field.folder.join(database.name());
+        fs::create_dir_all(&folder)?;
+        Ok(Place { binary, field, database, folder })
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(self.binary);
+        let source = format!("sqlite:{}", self.field.source.display());
+        command.current_dir(&self.folder).args([verb, "--from", &source, "--to", &self.database.url()]);
+        command
+    }
+
+    fn migrate(&self, options: &[&str]) -> Result<Run> {
+        let report = self.folder.join("report.json");
+        let ended = measured(self.command("migrate").args(options).arg("--report").arg(&report))?;
+        let parts = phases(&serde_json::from_str(&fs::read_to_string(&report)?)?);
+        Ok(Run { seconds: ended.seconds, parts, peak_kb: ended.peak_kb, ..Run::default() })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
 /// Migrates, then verifies.
 pub(crate) fn run(field: &Field, database: &Database) -> Result<Run> {
-    let Some(binary) = &field.switchover else {
-        return Ok(Run::failed("the binary has no verb `migrate` yet"));
-    };
-    // The journal and the backup go where they can be removed: a backup of each run would fill the disk.
-    let folder = field.folder.join(database.name());
-    fs::create_dir_all(&folder)?;
-    let report = folder.join("report.json");
-    let command = |verb: &str| {
-        let mut command = Command::new(binary);
-        command
-            .current_dir(&folder)
-            .arg(verb)
-            .arg("--from")
-            .arg(format!("sqlite:{}", field.source.display()));
-        command.args(["--to", &database.url()]);
-        command
-    };
-    let read = || {
-        phases(&serde_json::from_str(&fs::read_to_string(&report).unwrap_or_default()).unwrap_or_default())
-    };
-    let outcome = measured(command("migrate").arg("--report").arg(&report)).and_then(|ended| {
-        let mut parts = read();
-        let verify = measured(&mut command("verify"))?;
-        // The load alone: a second run without the backup, which otherwise works beside the copy.
-        // What the first run left to the disk must not be paid by the second.
-        database.psql("CHECKPOINT")?;
-        let schema = ["--schema", "load", "--no-backup", "--report"];
-        measured(command("migrate").args(schema).arg(&report))?;
-        database.psql("DROP SCHEMA load CASCADE")?;
-        let load: f64 = read().iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
-        let copy = read().iter().find(|(name, _)| name == "copy").map_or(0.0, |(_, seconds)| *seconds);
-        parts.push(("copy alone".to_owned(), copy));
-        parts.push(("verify alone".to_owned(), verify.seconds));
-        let peak_kb = ended.peak_kb.max(verify.peak_kb);
-        Ok(Run {
-            seconds: ended.seconds,
-            load_seconds: (load > 0.0).then_some(load),
-            parts,
-            peak_kb,
-            failure: None,
-        })
-    });
-    fs::remove_dir_all(&folder)?;
-    outcome
+    let place = Place::new(field, database)?;
+    let mut run = place.migrate(&[])?;
+    let verify = measured(&mut place.command("verify"))?;
+    run.parts.push(("verify alone".to_owned(), verify.seconds));
+    run.peak_kb = run.peak_kb.max(verify.peak_kb);
+    Ok(run)
+}
+
+/// Migrates without the backup, which otherwise works beside the copy.
+pub(crate) fn load(field: &Field, database: &Database) -> Result<Run> {
+    let mut run = Place::new(field, database)?.migrate(&["--no-backup"])?;
+    let load = run.parts.iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
+    run.load_seconds = Some(load);
+    Ok(run)
 }
 
 fn is_load(phase: &str) -> bool {
-    LOAD_PHASES.iter().any(|name| phase.to_lowercase().contains(name))
+    LOAD_PHASES.contains(&phase)
 }
 
 /// The phases of a report, in its order.
 fn phases(report: &Value) -> Vec<(String, f64)> {
-    let seconds = |value: &Value| {
-        value
-            .as_f64()
-            .or_else(|| value["seconds"].as_f64())
-            .or_else(|| value["ms"].as_f64().map(|ms| ms / 1000.0))
-    };
-    match &report["phases"] {
-        Value::Array(list) => list
-            .iter()
-            .filter_map(|phase| Some((phase["phase"].as_str()?.to_owned(), seconds(phase)?)))
-            .collect(),
-        Value::Object(map) => map.iter().filter_map(|(name, v)| Some((name.clone(), seconds(v)?))).collect(),
-        _ => Vec::new(),
-    }
+    let list = report["phases"].as_array().into_iter().flatten();
+    list.filter_map(|phase| Some((phase["phase"].as_str()?.to_owned(), phase["seconds"].as_f64()?))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    //! Both forms of the phases.
-
     use super::*;
 
     #[test]
-    fn phases_are_read_from_a_list_and_from_an_object() {
-        let list = serde_json::json!({"phases": [{"phase": "copy", "seconds": 1.5}, {"phase": "verify", "ms": 250}]});
-        assert_eq!(phases(&list), [("copy".to_owned(), 1.5), ("verify".to_owned(), 0.25)]);
-        assert_eq!(phases(&serde_json::json!({"phases": {"copy": 2.0}})), [("copy".to_owned(), 2.0)]);
+    fn phases_are_read_from_a_report() {
+        let list = serde_json::json!({"phases": [{"phase": "copy", "seconds": 1.5}]});
+        assert_eq!(phases(&list), [("copy".to_owned(), 1.5)]);
         assert!(phases(&Value::Null).is_empty());
-        assert!(is_load("build") && is_load("Copy") && !is_load("verify"));
+        assert!(is_load("build") && is_load("copy") && !is_load("verify"));
     }
 }
