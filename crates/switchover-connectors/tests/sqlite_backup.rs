@@ -94,23 +94,27 @@ fn a_writer_goes_on_and_the_copy_is_one_state() {
         let path = dir.path().join("busy.db");
         drop(ledger(&path, wal, 30_000));
         let stop = AtomicBool::new(false);
+        let (begun, first_write) = std::sync::mpsc::channel();
         let written = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                let connection = Connection::open(&path).expect("open");
+            let stop = &stop;
+            let path = &path;
+            let writer = scope.spawn(move || {
+                let connection = Connection::open(path).expect("open");
                 let mut written = 0_i64;
                 while !stop.load(Ordering::Relaxed) {
                     transfer(&connection, written + 1).expect("the source stays writable");
                     written += 1;
-                    // Without WAL, a writer that never pauses keeps every reader out: SQLite's locks are not fair.
+                    begun.send(()).ok();
+                    // The application's own pace: without WAL, a writer that never pauses keeps every reader out.
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
                 written
             });
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            first_write.recv().expect("the writer writes");
             let rounds: Vec<_> = (0..3)
                 .map(|round| {
                     let name = format!("{round}.sqlite");
-                    backup::create(&SqliteConfig::from_path(&path), dir.path(), &name, &mut |_| {})
+                    backup::create(&SqliteConfig::from_path(path), dir.path(), &name, &mut |_| {})
                 })
                 .collect();
             // Before any assertion: a panic here would wait for the writer for ever.
