@@ -249,6 +249,22 @@ fn bad_plans_and_configuration() {
         "a plan with an unknown type",
         &edited(|plan| plan["tables"][0]["columns"][0]["type"] = "bigin".into()),
     );
+    with_plan(
+        "a plan with names that the target would cut or refuse",
+        &edited(|plan| {
+            plan["tables"][0]["target"] = "x".repeat(64).into();
+            plan["tables"][0]["columns"][0]["target"] = "ctid".into();
+            plan["tables"][1]["target"] = "_switchover_run".into();
+        }),
+    );
+    with_plan(
+        "a plan with keys over columns that are not there",
+        &edited(|plan| {
+            for table in plan["tables"].as_array_mut().into_iter().flatten() {
+                table["primary_key"] = serde_json::json!({"name": "same", "columns": ["nowhere"]});
+            }
+        }),
+    );
     with_plan("a plan without tables", &edited(|plan| drop(plan["tables"].take())));
     let mut with_file = |name: &str, text: &str| {
         fs::write(case.folder.path().join("switchover.toml"), text).expect("a file");

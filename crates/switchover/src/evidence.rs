@@ -309,6 +309,8 @@ impl Look<'_> {
                 hint: "name an empty or new schema".into(),
             });
         }
+        let faults = planner::given::faults(&plan, &census, self.target.dialect());
+        plan.refusals.extend(faults);
         left_out_lines(&mut plan, &catalog);
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))

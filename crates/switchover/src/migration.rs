@@ -263,7 +263,7 @@ fn refused(first: &Refusal, count: usize) -> Error {
         .hint(first.hint.clone());
     let value = if first.value.is_empty() { String::new() } else { format!("{}: ", first.value) };
     let more = if count > 1 {
-        format!(" (and {} more refusals; `switchover plan` lists all)", count - 1)
+        format!(" (and {} more refusals; `--dry-run` lists all)", count - 1)
     } else {
         String::new()
     };

@@ -8,7 +8,7 @@ use super::{Draft, Evidence, scope};
 use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
 use crate::names;
-use crate::plan::{CheckPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, TablePlan};
+use crate::plan::{CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, TablePlan};
 use crate::schema::{ForeignKey, Index, IndexPart, Table};
 use std::collections::BTreeSet;
 
@@ -51,13 +51,23 @@ const ENTRY_HEADER_BYTES: u64 = 8;
 /// Bytes of the largest entry that the columns can make: each value has a length of four bytes before it
 /// where it is long, and the whole is padded to eight.
 fn entry_bytes(plan: &TablePlan, names: &[String]) -> u64 {
-    let width = |name: &String| {
-        plan.columns
-            .iter()
-            .find(|c| c.source == *name)
-            .map_or(0, |c| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(4) + 4)
-    };
-    (ENTRY_HEADER_BYTES + names.iter().map(width).sum::<u64>()).next_multiple_of(8)
+    entry_of(plan.columns.iter().filter(|column| names.contains(&column.source)))
+}
+
+fn entry_of<'a>(columns: impl Iterator<Item = &'a ColumnPlan>) -> u64 {
+    let width = |c: &ColumnPlan| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(4) + 4;
+    (ENTRY_HEADER_BYTES + columns.map(width).sum::<u64>()).next_multiple_of(8)
+}
+
+/// Why a key of these columns of the target is too long for an index, if it is.
+pub(super) fn key_too_long(plan: &TablePlan, key: &KeyPlan) -> Option<String> {
+    let bytes = entry_of(plan.columns.iter().filter(|column| key.columns.contains(&column.target)));
+    (bytes > BTREE_ENTRY_BYTES_MAX).then(|| {
+        format!(
+            "the key \"{}\" has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}",
+            key.name
+        )
+    })
 }
 
 fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {

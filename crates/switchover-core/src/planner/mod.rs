@@ -5,6 +5,7 @@
 //! plan's refusals.
 
 mod constraints;
+pub mod given;
 pub mod layout;
 
 use crate::census::TableCensus;

@@ -1,0 +1,115 @@
+//! What is wrong with a plan that was given back, perhaps edited: names, keys and sizes that no target takes.
+//!
+//! A plan that this program made holds none of these, but an editor can: a name that the server would cut in
+//! silence, two relations of one name, a key over a column that is not there. Found here, they are refusals
+//! before anything is written; found by the server, they would be a failed run.
+//! Absent: what a type holds, which the census decides, and SQL fragments, which only the server reads.
+
+use super::{Draft, RESERVED_PREFIX, constraints, layout};
+use crate::census::TableCensus;
+use crate::connector::Dialect;
+use crate::plan::{ForeignKeyPlan, KeyPlan, Plan, Refusal, TablePlan};
+use std::collections::{BTreeMap, BTreeSet};
+
+const HINT: &str = "the plan was edited: change the name or the key there, or plan again";
+
+/// Everything that is wrong; empty for a plan as this program makes it.
+pub fn faults(plan: &Plan, census: &BTreeMap<String, TableCensus>, dialect: &dyn Dialect) -> Vec<Refusal> {
+    let mut draft = Draft::default();
+    for table in &plan.tables {
+        names(table, dialect, &mut draft);
+        keys(table, &plan.tables, &mut draft);
+        layout::check(table, census.get(&table.source), dialect, &mut draft);
+    }
+    for view in &plan.views {
+        name("view", &view.source, &view.name, dialect, &mut draft);
+        relation(&view.source, &view.name, &mut draft);
+    }
+    draft.refusals
+}
+
+/// A name that the target would refuse, or take as another.
+fn name(kind: &str, table: &str, name: &str, dialect: &dyn Dialect, draft: &mut Draft) {
+    let max = dialect.identifier_bytes_max();
+    let why = if name.is_empty() {
+        format!("the {kind}'s name on the target is empty")
+    } else if name.contains('\0') {
+        format!("the {kind}'s name on the target holds a NUL character")
+    } else if name.len() > max {
+        format!("the {kind}'s name \"{name}\" has {} bytes; the target's names end at {max}", name.len())
+    } else if name.starts_with(RESERVED_PREFIX) {
+        format!("names that begin with {RESERVED_PREFIX} are kept for the tool's own records")
+    } else {
+        return;
+    };
+    draft.refuse(table, "", why, HINT);
+}
+
+/// Tables, indexes, sequences and views share one set of names.
+fn relation(table: &str, name: &str, draft: &mut Draft) {
+    if !draft.relations.insert(name.to_owned()) {
+        draft.refuse(table, "", format!("two relations of the target are named \"{name}\""), HINT);
+    }
+}
+
+fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
+    let source = &table.source;
+    name("table", source, &table.target, dialect, draft);
+    relation(source, &table.target, draft);
+    for column in &table.columns {
+        name("column", source, &column.target, dialect, draft);
+        if dialect.is_system_column(&column.target) {
+            let why = format!("every table of the target has a column named \"{}\"", column.target);
+            draft.refuse(source, &column.source, why, HINT);
+        }
+        if let Some(sequence) = &column.identity_sequence {
+            name("sequence", source, sequence, dialect, draft);
+            relation(source, sequence, draft);
+        }
+    }
+    let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
+    let mut constraints = BTreeSet::new();
+    for key in keys.clone().chain(table.indexes.iter().map(|index| &index.name)) {
+        name("index", source, key, dialect, draft);
+        relation(source, key, draft);
+    }
+    let others = table.checks.iter().map(|check| &check.name);
+    for constraint in keys.chain(others).chain(table.foreign_keys.iter().map(|key| &key.name)) {
+        name("constraint", source, constraint, dialect, draft);
+        if !constraints.insert(constraint) {
+            draft.refuse(source, "", format!("two constraints are named \"{constraint}\""), HINT);
+        }
+    }
+}
+
+fn keys(table: &TablePlan, tables: &[TablePlan], draft: &mut Draft) {
+    let has = |table: &TablePlan, name: &String| table.columns.iter().any(|column| column.target == *name);
+    for key in table.primary_key.iter().chain(&table.uniques) {
+        if key.columns.is_empty() || !key.columns.iter().all(|column| has(table, column)) {
+            let why = format!("the key \"{}\" names a column that the table does not have", key.name);
+            draft.refuse(&table.source, "", why, HINT);
+        } else if let Some(why) = constraints::key_too_long(table, key) {
+            draft.refuse(&table.source, &key.columns.join(", "), why, "shorten the values, or drop the key");
+        }
+    }
+    for key in &table.foreign_keys {
+        let parent = tables.iter().find(|parent| parent.target == key.parent);
+        let own = key.columns.iter().all(|column| has(table, column));
+        if !own || !parent.is_some_and(|parent| refers_to_key(key, parent)) {
+            let why = format!("the foreign key \"{}\" refers to no key of the plan's tables", key.name);
+            draft.refuse(&table.source, &key.columns.join(", "), why, HINT);
+        }
+    }
+}
+
+/// Whether the parent has a key of just the columns that are referred to.
+fn refers_to_key(key: &ForeignKeyPlan, parent: &TablePlan) -> bool {
+    let sorted = |columns: &[String]| columns.iter().cloned().collect::<BTreeSet<_>>();
+    let of_key = |candidate: &KeyPlan| sorted(&candidate.columns) == sorted(&key.parent_columns);
+    let by_index = parent.indexes.iter().any(|index| {
+        // An index's parts are SQL: whether they are these columns, the server says.
+        index.unique && index.predicate.is_none() && index.parts.len() == key.parent_columns.len()
+    });
+    key.columns.len() == key.parent_columns.len()
+        && (parent.primary_key.iter().chain(&parent.uniques).any(of_key) || by_index)
+}
