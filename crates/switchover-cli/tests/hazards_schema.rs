@@ -179,14 +179,16 @@ fn nocase_is_ascii_only_and_its_unique_index_is_one_on_lower() {
     check(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE, b TEXT, c TEXT COLLATE RTRIM);
          CREATE UNIQUE INDEX t_b ON t(b COLLATE NOCASE); CREATE UNIQUE INDEX t_c ON t(c);
-         CREATE TABLE u(k TEXT COLLATE NOCASE PRIMARY KEY);
-         INSERT INTO t VALUES (1, 'Ab', 'Ä', 'x '), (2, 'äb', 'ä', ' x'), (3, 'ÄB', 'z', 'X'); INSERT INTO u VALUES ('Key');",
+         CREATE TABLE u(k TEXT COLLATE NOCASE PRIMARY KEY); CREATE TABLE w(k TEXT, PRIMARY KEY (k COLLATE NOCASE));
+         INSERT INTO t VALUES (1, 'Ab', 'Ä', 'x '), (2, 'äb', 'ä', ' x'), (3, 'ÄB', 'z', 'X'); INSERT INTO u VALUES ('Key');
+         INSERT INTO w VALUES ('Key');",
     )
     .moves()
     .rejects("INSERT INTO t VALUES (4, 'aB', 'q', 'q')", "duplicate key")
     .rejects("INSERT INTO t VALUES (4, 'q', 'Z', 'q')", "duplicate key")
     .rejects("INSERT INTO t VALUES (4, 'q', 'q', 'x  ')", "duplicate key")
     .rejects("INSERT INTO u VALUES ('kEY')", "duplicate key")
+    .rejects("INSERT INTO w VALUES ('kEY')", "duplicate key")
     .fate("collation", "t.a", Fate::Changed, "NOCASE");
 }
 

@@ -169,14 +169,14 @@ fn table(
     }
     let infos = infos(connection, name)?;
     let parsed = if is_virtual { None } else { parse(listed, skipped) };
-    let columns =
+    let columns: Vec<Column> =
         infos.iter().filter(|info| info.hidden != 1).map(|info| column(info, parsed.as_ref())).collect();
     let primary_key = primary_key(connection, listed, &infos, parsed.as_ref())?;
     let column_names: Vec<String> = infos.iter().map(|info| info.name.clone()).collect();
     Ok(Some(Table {
         name: name.clone(),
         locator: locator(connection, listed, &infos, primary_key.as_ref()),
-        uniques: uniques(connection, name, parsed.as_ref())?,
+        uniques: uniques(connection, name, &columns, parsed.as_ref())?,
         indexes: indexes(connection, name, &column_names, skipped)?,
         foreign_keys: match &parsed {
             Some(parsed) => parsed.foreign_keys.iter().map(foreign_key).collect(),
@@ -310,40 +310,52 @@ fn sequence(connection: &Connection, table: &str) -> rusqlite::Result<Option<i64
     statement.query_row([table], |row| row.get(0))
 }
 
+/// The unique constraints, and the primary key's equality where it is another than its columns' own
+/// (`PRIMARY KEY (k COLLATE NOCASE)`).
 fn uniques(
     connection: &Connection,
     table: &str,
+    columns: &[Column],
     parsed: Option<&ddl::TableDdl>,
 ) -> rusqlite::Result<Vec<Unique>> {
     let mut statement = connection.prepare(&format!(
-        "SELECT name FROM pragma_index_list({}) WHERE origin = 'u' ORDER BY seq DESC",
+        "SELECT name, origin FROM pragma_index_list({}) WHERE origin IN ('u', 'pk') ORDER BY seq DESC",
         literal(table)
     ))?;
-    let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    names
-        .iter()
-        .map(|index| {
-            let columns: Vec<(String, String)> = connection
-                .prepare(&format!(
-                    "SELECT name, coll FROM pragma_index_xinfo({}) WHERE key = 1 ORDER BY seqno",
-                    literal(index)
-                ))?
-                .query_map([], |row| {
-                    Ok((
-                        row.get::<_, Option<String>>(0)?.unwrap_or_default(),
-                        row.get::<_, String>(1)?.to_ascii_uppercase(),
-                    ))
-                })?
-                .collect::<rusqlite::Result<_>>()?;
-            let same = |written: &&ddl::KeyDdl| {
-                written.columns.len() == columns.len()
-                    && written.columns.iter().zip(&columns).all(|(a, b)| a.name.eq_ignore_ascii_case(&b.0))
-            };
-            let name =
-                parsed.and_then(|table| table.uniques.iter().find(same)).and_then(|key| key.name.clone());
-            Ok(Unique { name, columns })
-        })
-        .collect()
+    let listed: Vec<(String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut uniques = Vec::new();
+    for (index, origin) in listed {
+        let unique = unique(connection, &index, parsed)?;
+        let is_own = |(name, collation): &(String, String)| {
+            columns.iter().any(|column| column.name == *name && column.collation == *collation)
+        };
+        if origin == "u" || !unique.columns.iter().all(is_own) {
+            uniques.push(unique);
+        }
+    }
+    Ok(uniques)
+}
+
+fn unique(connection: &Connection, index: &str, parsed: Option<&ddl::TableDdl>) -> rusqlite::Result<Unique> {
+    let columns: Vec<(String, String)> = connection
+        .prepare(&format!(
+            "SELECT name, coll FROM pragma_index_xinfo({}) WHERE key = 1 ORDER BY seqno",
+            literal(index)
+        ))?
+        .query_map([], |row| {
+            Ok((
+                row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+                row.get::<_, String>(1)?.to_ascii_uppercase(),
+            ))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let same = |written: &&ddl::KeyDdl| {
+        written.columns.len() == columns.len()
+            && written.columns.iter().zip(&columns).all(|(a, b)| a.name.eq_ignore_ascii_case(&b.0))
+    };
+    let name = parsed.and_then(|table| table.uniques.iter().find(same)).and_then(|key| key.name.clone());
+    Ok(Unique { name, columns })
 }
 
 fn indexes(
