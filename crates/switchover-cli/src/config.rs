@@ -7,6 +7,7 @@
 
 mod environment;
 mod file;
+mod mapping;
 mod near;
 mod resolve;
 mod size;
@@ -19,6 +20,7 @@ pub(crate) use store_ref::{StoreRef, scrub};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use switchover_core::mapping::Mapping;
 use switchover_core::{Error, Kind};
 
 /// What can be configured.
@@ -144,8 +146,8 @@ pub(crate) struct Given {
 #[derive(Clone, Default)]
 pub(crate) struct Layer {
     pub(crate) given: BTreeMap<Key, Given>,
-    /// Policies of single columns, by `table.column`.
-    pub(crate) columns: BTreeMap<String, Given>,
+    /// What becomes of single tables and columns.
+    pub(crate) mapping: Mapping,
 }
 
 impl Layer {

@@ -9,7 +9,6 @@ mod support;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use support::{check, check_with, real, text};
-use switchover_core::plan::Policy;
 use switchover_core::value::OwnedValue::{Bytes, Int, Null, TextBytes};
 
 /// Inserts values that SQL cannot write into `t(id, v)`, from 1 on.
@@ -195,9 +194,7 @@ fn nul_in_text_by_a_columns_own_policy() {
         insert(source, &[&"a\0b"]);
         source.execute("UPDATE t SET w = v", []).unwrap();
     });
-    let case = case.options(|options| {
-        options.column_policy.insert("t.v".into(), Policy::Quarantine);
-    });
+    let case = case.mapped("[table.t.column.v]\npolicy = 'quarantine'");
     case.refuses(&[("t", "id=1", "w", "NUL")]);
 }
 

@@ -52,6 +52,22 @@ impl Interest {
     }
 }
 
+impl From<crate::plan::LogicalType> for Interest {
+    fn from(ty: crate::plan::LogicalType) -> Interest {
+        use crate::plan::LogicalType::{
+            Bool, Bytea, Date, Float8, Int8, Jsonb, Numeric, Text, Timestamp, TimestampTz, Uuid, Varchar,
+        };
+        match ty {
+            Bool => Interest::Boolean,
+            Numeric(_) => Interest::Decimal,
+            Uuid => Interest::Uuid,
+            Date | Timestamp | TimestampTz => Interest::Temporal,
+            Jsonb => Interest::Json,
+            Int8 | Float8 | Text | Varchar(_) | Bytea => Interest::Plain,
+        }
+    }
+}
+
 /// What one column's cells hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnCensus {

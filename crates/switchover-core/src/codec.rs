@@ -12,6 +12,7 @@ use crate::census::FLOAT_EXACT_MAX;
 use crate::datetime::{self, TimeFormat};
 use crate::decimal;
 use crate::digest;
+use crate::escape;
 use crate::uuid_text::{self, UuidForm};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,14 @@ pub enum Codec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         chars_max: Option<u32>,
     },
+    /// Text with escapes where the target's text cannot hold it, of at most so many characters.
+    TextEscaped {
+        /// The target column's limit in characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chars_max: Option<u32>,
+    },
+    /// Text as the bytes that it is.
+    TextBytes,
     /// Bytes as they are.
     Bytes,
     /// 0 and 1 as false and true.
@@ -93,6 +102,8 @@ impl Codec {
             Codec::Float | Codec::Decimal { .. } | Codec::Json => false,
             Codec::Int
             | Codec::Text { .. }
+            | Codec::TextEscaped { .. }
+            | Codec::TextBytes
             | Codec::Bytes
             | Codec::BoolInt
             | Codec::BoolText { .. }
@@ -112,6 +123,14 @@ impl Codec {
                 fit_text(text, *chars_max)?;
                 Ok(value)
             }
+            (Codec::TextEscaped { chars_max }, Value::Text(text)) => match escape::encode(text, scratch) {
+                false => fit_text(text, *chars_max).map(|()| value),
+                true => {
+                    fit_text(scratch, *chars_max)?;
+                    Ok(Value::Text(scratch))
+                }
+            },
+            (Codec::TextBytes, Value::Text(text)) => Ok(Value::Bytes(text)),
             (Codec::Int, Value::Int(_))
             | (Codec::Bytes, Value::Bytes(_))
             | (Codec::Float, Value::Float(_)) => Ok(value),
@@ -202,7 +221,7 @@ impl Codec {
         match self {
             Codec::Int => "integers",
             Codec::Float => "doubles",
-            Codec::Text { .. } => "text",
+            Codec::Text { .. } | Codec::TextEscaped { .. } | Codec::TextBytes => "text",
             Codec::Bytes => "bytes",
             Codec::BoolInt | Codec::BoolText { .. } => "booleans",
             Codec::Decimal { .. } => "decimal numbers",
@@ -237,6 +256,12 @@ impl Codec {
         match (self, value) {
             (_, Value::Null) => out.push(tag::NULL),
             (Codec::Text { .. }, Value::Text(text)) => bytes(tag::TEXT, text, out),
+            (Codec::TextEscaped { .. }, Value::Text(text)) => match escape::decode(text, scratch) {
+                Some(true) => bytes(tag::TEXT, scratch, out),
+                Some(false) => bytes(tag::TEXT, text, out),
+                None => foreign(value, out),
+            },
+            (Codec::TextBytes, Value::Bytes(text)) => bytes(tag::TEXT, text, out),
             (Codec::Int, Value::Int(i)) => int(i, out),
             (Codec::Float, Value::Float(f)) => float(f, out),
             (Codec::Bytes, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
@@ -387,6 +412,9 @@ mod tests {
             (Codec::Timestamp { format: stamp }, Value::Text(b"2024-02-29T12:00:00.120Z")),
             (Codec::Json, Value::Text(b"{\"a\": [1, 2.0]}")),
             (Codec::Text { chars_max: Some(2) }, Value::Text("éé".as_bytes())),
+            (Codec::TextEscaped { chars_max: Some(4) }, Value::Text(b"a\0")),
+            (Codec::TextEscaped { chars_max: None }, Value::Text("\u{241b}00\u{fffd}".as_bytes())),
+            (Codec::TextBytes, Value::Text(b"\xff\0")),
         ] {
             assert!(comes_back(&codec, value), "{codec:?} {value:?}");
         }
@@ -405,6 +433,9 @@ mod tests {
             (Codec::Text { chars_max: Some(1) }, Value::Text(b"ab")),
             (Codec::Text { chars_max: None }, Value::Bytes(b"ab")),
             (Codec::Bytes, Value::Text(b"ab")),
+            (Codec::TextEscaped { chars_max: Some(3) }, Value::Text(b"a\0")),
+            (Codec::TextEscaped { chars_max: None }, Value::Bytes(b"ab")),
+            (Codec::TextBytes, Value::Bytes(b"ab")),
             (Codec::Decimal { limits: Some((5, 2)) }, Value::Float(1.234)),
             (Codec::Decimal { limits: Some((5, 2)) }, Value::Int(1234)),
             (Codec::Decimal { limits: None }, Value::Float(f64::NEG_INFINITY)),
@@ -421,6 +452,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_text_comes_back_from_bytes_and_from_escapes(text in any::<Vec<u8>>()) {
+            for codec in [Codec::TextEscaped { chars_max: None }, Codec::TextBytes] {
+                prop_assert!(comes_back(&codec, Value::Text(&text)));
+            }
+        }
+
         #[test]
         fn any_number_comes_back_by_value(f in any::<f64>(), i in any::<i64>()) {
             let codec = Codec::Decimal { limits: None };

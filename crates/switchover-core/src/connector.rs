@@ -28,6 +28,7 @@ use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
 use crate::finding::{Finding, Needs};
 use crate::plan::{LogicalType, Plan, TablePlan};
+use crate::relation::Relations;
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, View};
 use crate::value::{OwnedValue, Rows};
 use async_trait::async_trait;
@@ -145,6 +146,19 @@ pub trait Snapshot: Send + Sync {
     fn position(&self) -> Position;
     /// What the store holds at this point. Reads the schema, not the rows.
     async fn catalog(&self) -> Result<Catalog>;
+    /// The same read point, in which these names mean these relations, whatever is asked of it but its
+    /// catalog, which stays the store's own. Every expression is looked at now: one that is no single,
+    /// repeatable expression of this store's is an error that says where it stands.
+    async fn mapped(&self, relations: Arc<Relations>) -> Result<Arc<dyn Snapshot>> {
+        let first = relations.values().flat_map(|relation| &relation.parts).find_map(|part| part.fragment());
+        let error = Error::new(Kind::Unsupported, "use the mapping")
+            .detail("this kind of source computes nothing: it has no `where`, `value` or `from`")
+            .hint("move the data to SQLite first, and map it on the way from there");
+        Err(match first {
+            Some(fragment) => error.store(fragment.place.clone()),
+            None => error,
+        })
+    }
     /// The next rows of a range, into `rows`.
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch>;
     /// How many rows a table has, by the store's own count: it shares nothing with `read`, so a reader

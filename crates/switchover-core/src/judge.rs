@@ -109,6 +109,9 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
                 && census.texts_with_nul == 0
                 && chars_max.is_none_or(|max| census.text_chars_max <= u64::from(max))
         }
+        // What the census counts are characters before they are escaped.
+        Codec::TextEscaped { chars_max } => only(census.texts) && chars_max.is_none(),
+        Codec::TextBytes => only(census.texts),
         Codec::Bytes => only(census.blobs),
         Codec::BoolInt => only(census.integers) && census.integers_not_boolean == 0,
         Codec::BoolText { no, yes } => {
@@ -153,13 +156,16 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
     match (codec, ty) {
         (Codec::Int, LogicalType::Int8)
         | (Codec::Float, LogicalType::Float8)
-        | (Codec::Bytes, LogicalType::Bytea)
+        | (Codec::Bytes | Codec::TextBytes, LogicalType::Bytea)
+        | (Codec::TextEscaped { chars_max: None }, LogicalType::Text)
         | (Codec::BoolInt | Codec::BoolText { .. }, LogicalType::Bool)
         | (Codec::UuidText { .. } | Codec::UuidBytes, LogicalType::Uuid)
         | (Codec::Date, LogicalType::Date)
         | (Codec::Json, LogicalType::Jsonb)
         | (Codec::Text { chars_max: None }, LogicalType::Text) => true,
-        (Codec::Text { chars_max }, LogicalType::Varchar(chars)) => chars_max.is_some_and(|max| max <= chars),
+        (Codec::Text { chars_max } | Codec::TextEscaped { chars_max }, LogicalType::Varchar(chars)) => {
+            chars_max.is_some_and(|max| max <= chars)
+        }
         (Codec::Text { chars_max: Some(_) }, LogicalType::Text) => true,
         (Codec::Decimal { .. }, LogicalType::Numeric(None)) => true,
         (Codec::Decimal { limits }, LogicalType::Numeric(own)) => *limits == own,

@@ -7,6 +7,7 @@
 use crate::census::ColumnCensus;
 use crate::chunk::LocatorValue;
 use crate::codec::Codec;
+use crate::mapping::Mapping;
 use crate::names::Naming;
 use crate::schema::{Locator, StoreInfo};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,22 @@ pub enum Policy {
     Refuse,
     /// Move it to the quarantine table, exactly, and put NULL in its place (or leave the row out).
     Quarantine,
+    /// Where a column has texts that the target's text cannot hold, keep the texts' bytes, in a column
+    /// of bytes. What that does not help is refused.
+    Bytea,
+    /// Where a column has such texts, write what cannot be held with escapes ([`crate::escape`]). What
+    /// that does not help is refused.
+    Escape,
+}
+
+impl Policy {
+    /// Whether what does not fit goes to quarantine; otherwise it refuses the run.
+    pub fn quarantines(self) -> bool {
+        match self {
+            Policy::Quarantine => true,
+            Policy::Refuse | Policy::Bytea | Policy::Escape => false,
+        }
+    }
 }
 
 /// A column's type, free of any store's spelling.
@@ -135,9 +152,9 @@ pub struct PlanOptions {
     /// What to do with values that the target cannot hold.
     #[serde(default)]
     pub policy: Policy,
-    /// The same for single columns, as `table.column`; it overrides `policy`.
-    #[serde(default)]
-    pub column_policy: std::collections::BTreeMap<String, Policy>,
+    /// What becomes of single tables and columns.
+    #[serde(default, skip_serializing_if = "Mapping::is_empty")]
+    pub mapping: Mapping,
     /// Tables to take, as globs; empty takes all.
     #[serde(default)]
     pub tables: Vec<String>,
@@ -218,6 +235,37 @@ pub struct TablePlan {
     /// Rows whose foreign keys find no parent on the target, and what becomes of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<OrphanPlan>,
+    /// The source's tables that it is read from, where they are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// What the mapping does to the first rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preview: Vec<PreviewRow>,
+}
+
+/// What the mapping does to one row, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewRow {
+    /// The row.
+    pub row: String,
+    /// Whether it is taken at all.
+    pub taken: bool,
+    /// The columns that the mapping changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<PreviewCell>,
+}
+
+/// What the mapping does to one value, for people: shortened and escaped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewCell {
+    /// The column on the source; empty for one that is new.
+    pub from: String,
+    /// Its value there.
+    pub before: String,
+    /// The column on the target; empty for one that is dropped.
+    pub to: String,
+    /// Its value there.
+    pub after: String,
 }
 
 /// A row without a parent that goes to quarantine, in part or as a whole.

@@ -18,7 +18,7 @@ use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::judge;
 use switchover_core::plan::{Fate, Outcome, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
-use switchover_core::schema::{Catalog, Skipped, Table};
+use switchover_core::schema::{Catalog, Column, Skipped, Table};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 
@@ -202,7 +202,12 @@ fn key_fields(table: &Table) -> Vec<usize> {
 
 /// What the plan phase works with.
 pub(crate) struct Look<'a> {
+    /// The source as the mapping shows it.
     pub(crate) snapshot: &'a Arc<dyn Snapshot>,
+    /// Its catalog, mapped.
+    pub(crate) catalog: &'a Catalog,
+    /// The same read point without the mapping.
+    pub(crate) plain: &'a Arc<dyn Snapshot>,
     pub(crate) target: &'a dyn Target,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) shutdown: &'a Shutdown,
@@ -212,9 +217,9 @@ impl Look<'_> {
     /// Makes the plan, and gives what the source holds on the way.
     pub(crate) async fn plan(&self, options: &PlanOptions) -> Result<(Plan, Content)> {
         let state = self.target.inspect(&options.schema).await?;
-        let mut catalog = self.snapshot.catalog().await?;
+        let mut catalog = self.catalog.clone();
         select(&mut catalog, options)?;
-        let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
+        let Scan { census, content, content_hash, suspects } = self.census(&catalog, options).await?;
         let evidence = Evidence {
             catalog: &catalog,
             census: &census,
@@ -224,6 +229,7 @@ impl Look<'_> {
             made_at: clock::now(),
         };
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
+        self.mapping(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))
     }
@@ -241,7 +247,7 @@ impl Look<'_> {
                 .hint("plan again with this version"));
         }
         named_once(&plan)?;
-        let mut catalog = self.snapshot.catalog().await?;
+        let mut catalog = self.catalog.clone();
         let changed = |what: &str| {
             Error::new(Kind::Changed, operation)
                 .store(catalog.store.label.clone())
@@ -253,7 +259,7 @@ impl Look<'_> {
         }
         let error = changed("content");
         select(&mut catalog, &plan.options)?;
-        let Scan { census, content, content_hash, suspects } = self.census(&catalog).await?;
+        let Scan { census, content, content_hash, suspects } = self.census(&catalog, &plan.options).await?;
         if content_hash != plan.source.content_hash {
             return Err(error);
         }
@@ -312,11 +318,12 @@ impl Look<'_> {
         let faults = planner::given::faults(&plan, &census, self.target.dialect());
         plan.refusals.extend(faults);
         left_out_lines(&mut plan, &catalog);
+        self.mapping(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         Ok((plan, content))
     }
 
-    async fn census(&self, catalog: &Catalog) -> Result<Scan> {
+    async fn census(&self, catalog: &Catalog, options: &PlanOptions) -> Result<Scan> {
         let started = std::time::Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Plan,
@@ -327,8 +334,11 @@ impl Look<'_> {
         let mut keys = Keys::of(catalog);
         let mut hashed = BTreeMap::new();
         for table in keys.parents_first(catalog) {
-            let interests: Vec<Interest> =
-                table.columns.iter().map(|column| Interest::of_declared(&column.declared)).collect();
+            let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;
+            let interest = |column: &Column| {
+                asked(column).map_or_else(|| Interest::of_declared(&column.declared), Interest::from)
+            };
+            let interests: Vec<Interest> = table.columns.iter().map(interest).collect();
             let mut census = TableCensus::new(table.columns.len());
             let codecs: Vec<Codec> =
                 interests.iter().map(|interest| ColumnCensus::predicted(*interest)).collect();

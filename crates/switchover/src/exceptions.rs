@@ -11,7 +11,7 @@ use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::judge;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
-use switchover_core::plan::{ColumnPlan, Fate, OrphanPlan, Plan, Policy, Refusal, TablePlan};
+use switchover_core::plan::{ColumnPlan, Fate, OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, ForeignKey};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
@@ -102,7 +102,7 @@ impl Look<'_> {
                 for (field, why) in cells {
                     counts[field] += 1;
                     let column = &table.columns[field];
-                    if column.policy == Policy::Refuse && refusals.len() < LISTED_MAX {
+                    if !column.policy.quarantines() && refusals.len() < LISTED_MAX {
                         refusals.push(refusal(table, column, row, field, why));
                     }
                 }
@@ -113,7 +113,7 @@ impl Look<'_> {
         let name = table.source.clone();
         for (column, count) in table.columns.iter_mut().zip(counts) {
             column.exceptions = count;
-            if column.policy == Policy::Refuse && count > LISTED_MAX as u64 {
+            if !column.policy.quarantines() && count > LISTED_MAX as u64 {
                 let why = format!("{count} values do not fit; the first are listed");
                 refusals.push(whole_table(&name, &column.source, why, HINT));
             }
@@ -162,7 +162,7 @@ impl Look<'_> {
                 continue;
             }
             let quarantined =
-                link.child_fields.iter().all(|field| table.columns[*field].policy == Policy::Quarantine);
+                link.child_fields.iter().all(|field| table.columns[*field].policy.quarantines());
             let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
             let orphans = self.snapshot.orphans(found, &key, limit).await?;
             let mut refusals = Vec::new();

@@ -62,6 +62,7 @@ pub mod doctor;
 mod evidence;
 mod exceptions;
 pub mod journal;
+mod mapped;
 pub mod migration;
 mod orphans;
 pub mod progress;
@@ -69,6 +70,7 @@ pub mod report;
 mod retry;
 pub mod settings;
 pub mod shutdown;
+mod sight;
 mod verify;
 
 pub use migration::Migration;

@@ -18,14 +18,15 @@ use crate::progress::{Event, Phase, Progress, Silent};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+use crate::sight::Sight;
 use crate::{clock, retry};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use switchover_core::connector::{Snapshot, Source, Target};
+use switchover_core::connector::{Source, Target};
 use switchover_core::failpoint;
 use switchover_core::finding::shown_bytes;
-use switchover_core::plan::{Plan, Refusal};
+use switchover_core::plan::{Plan, PlanOptions, Refusal};
 use switchover_core::{Error, Kind, Result};
 
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
@@ -80,8 +81,20 @@ impl Migration {
         retry::again(&*self.progress, &self.shutdown, work).await
     }
 
-    fn look<'a>(&'a self, snapshot: &'a Arc<dyn Snapshot>) -> Look<'a> {
-        Look { snapshot, target: &*self.target, progress: &*self.progress, shutdown: &self.shutdown }
+    fn look<'a>(&'a self, sight: &'a Sight) -> Look<'a> {
+        Look {
+            snapshot: &sight.snapshot,
+            catalog: &sight.catalog,
+            plain: &sight.plain,
+            target: &*self.target,
+            progress: &*self.progress,
+            shutdown: &self.shutdown,
+        }
+    }
+
+    /// One read point of the source, as the options' mapping shows it.
+    async fn sight(&self, options: &PlanOptions) -> Result<Sight> {
+        Sight::of(self.source.snapshot().await?, options).await
     }
 
     /// Says everything that will happen. Reads both stores, writes nothing.
@@ -89,15 +102,15 @@ impl Migration {
     /// # Errors
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
-        let snapshot = self.source.snapshot().await?;
-        Ok(self.planned(&snapshot, None).await?.0)
+        let sight = self.sight(&self.settings.plan).await?;
+        Ok(self.planned(&sight, None).await?.0)
     }
 
     /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
-    async fn planned(&self, snapshot: &Arc<dyn Snapshot>, given: Option<Plan>) -> Result<(Plan, Content)> {
+    async fn planned(&self, sight: &Sight, given: Option<Plan>) -> Result<(Plan, Content)> {
         let (mut plan, content) = match given {
-            Some(plan) => self.look(snapshot).recheck(plan).await?,
-            None => self.look(snapshot).plan(&self.settings.plan).await?,
+            Some(plan) => self.look(sight).recheck(plan).await?,
+            None => self.look(sight).plan(&self.settings.plan).await?,
         };
         if self.settings.backup {
             plan.disk.backup_needed_bytes = plan.source.store.size_bytes;
@@ -114,8 +127,8 @@ impl Migration {
     /// # Errors
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
-        let snapshot = self.source.snapshot().await?;
-        Ok(self.planned(&snapshot, Some(plan)).await?.0)
+        let sight = self.sight(&plan.options).await?;
+        Ok(self.planned(&sight, Some(plan)).await?.0)
     }
 
     /// Migrates, by a plan given or made now, and verifies. The report's verdict is the outcome.
@@ -125,12 +138,12 @@ impl Migration {
     /// run. What the run wrote is then taken back, unless the settings say otherwise.
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
-        let snapshot = self.source.snapshot().await?;
+        let sight = self.sight(given.as_ref().map_or(&self.settings.plan, |plan| &plan.options)).await?;
         let run = run_id();
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
-        let (plan, content) = self.planned(&snapshot, given).await?;
+        let (plan, content) = self.planned(&sight, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
             let error = refused(first, plan.refusals.len());
@@ -151,7 +164,7 @@ impl Migration {
             Run {
                 journal,
                 plan: Arc::new(plan),
-                snapshot,
+                snapshot: sight.snapshot,
                 content: Some(Arc::new(content)),
                 clock,
                 started,
@@ -217,12 +230,14 @@ impl Migration {
         let plan = Arc::new(journal.plan()?);
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
-        if snapshot.catalog().await?.schema_hash != plan.source.schema_hash {
+        let catalog = snapshot.catalog().await?;
+        if catalog.schema_hash != plan.source.schema_hash {
             return Err(Error::new(Kind::Changed, "go on with the run")
                 .store(self.source.label())
                 .detail("the source's schema changed since the plan was made")
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
+        let snapshot = Sight::of(snapshot, &plan.options).await?.snapshot;
         let clock = Arc::new(Clock::default());
         self.carry_out(
             Run { journal, plan, snapshot, content: None, clock, started, started_at, claim },

@@ -58,7 +58,7 @@ impl Default for Settings {
                 schema: "public".into(),
                 names: Default::default(),
                 policy: Default::default(),
-                column_policy: Default::default(),
+                mapping: Default::default(),
                 tables: Vec::new(),
                 exclude: Vec::new(),
             },

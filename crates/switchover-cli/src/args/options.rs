@@ -70,9 +70,9 @@ pub(crate) struct Mapping {
     /// Leave these tables.
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     pub(crate) exclude: Vec<String>,
-    /// What to do with values the target cannot hold: refuse the run, or keep them exactly in a side
-    /// table [default: refuse].
-    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "quarantine"])]
+    /// What to do with values the target cannot hold: refuse the run, keep them exactly in a side table,
+    /// or keep texts as bytes or with escapes in their column [default: refuse].
+    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "quarantine", "bytea", "escape"])]
     pub(crate) policy: Option<String>,
 }
 

@@ -24,7 +24,14 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Layer> {
     for (key, value) in document.get_ref() {
         let word = key.get_ref().as_ref();
         match value.get_ref() {
-            DeValue::Table(columns) if word == "columns" => reader.columns(columns, &mut layer)?,
+            DeValue::Table(tables) if word == "table" => {
+                super::mapping::read(&reader, tables, &mut layer.mapping)?
+            }
+            DeValue::Table(_) if word == "tables" => {
+                let detail =
+                    "'tables' is the list of tables to take; what becomes of one stands in [table.NAME]";
+                return Err(invalid(reader.at(key.span().start)).detail(detail).hint("write [table.NAME]"));
+            }
             DeValue::Table(group) if GROUPS.contains(&word) => {
                 for (inner, value) in group {
                     let path = format!("{word}.{}", inner.get_ref());
@@ -37,7 +44,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Layer> {
     Ok(layer)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     name: &'a str,
 }
@@ -47,7 +54,7 @@ impl Reader<'_> {
         1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 
-    fn at(&self, offset: usize) -> Origin {
+    pub(super) fn at(&self, offset: usize) -> Origin {
         Origin::File(self.name.to_owned(), self.line(offset))
     }
 
@@ -77,36 +84,6 @@ impl Reader<'_> {
         layer.given.insert(spelling.key, Given { raw, origin });
         Ok(())
     }
-
-    /// `[columns."table.column"]`.
-    fn columns(&self, columns: &DeTable<'_>, layer: &mut Layer) -> Result<()> {
-        for (column, settings) in columns {
-            let (name, origin) = (column.get_ref().as_ref(), self.at(column.span().start));
-            let form = "write [columns.\"table.column\"], with the quotes";
-            let Some(settings) = settings.get_ref().as_table() else {
-                return Err(invalid(origin).detail(format!("the column '{name}' is no table")).hint(form));
-            };
-            if !name.contains('.') {
-                return Err(invalid(origin)
-                    .detail(format!("'{name}' names no column of a table"))
-                    .hint(form));
-            }
-            for (key, value) in settings {
-                let origin = self.at(key.span().start);
-                let word = key.get_ref().as_ref();
-                let Some(text) = (word == "policy").then(|| value.get_ref().as_str()).flatten() else {
-                    if word == "policy" {
-                        return Err(invalid(origin).detail("'policy' must be text"));
-                    }
-                    let detail = format!("a column has no key '{word}'");
-                    return Err(invalid(origin).detail(detail).hint(near::hint(word, &["policy"])));
-                };
-                let given = Given { raw: Raw::Text(text.to_owned()), origin };
-                layer.columns.insert(name.to_owned(), given);
-            }
-        }
-        Ok(())
-    }
 }
 
 fn unknown(path: &str, origin: &Origin) -> switchover_core::Error {
@@ -125,7 +102,7 @@ fn unknown(path: &str, origin: &Origin) -> switchover_core::Error {
     };
     if group.is_none() {
         known.extend(GROUPS);
-        known.push("columns");
+        known.push("table");
     }
     let word = path.split_once('.').map_or(path, |(_, word)| word);
     let place = group.map(|group| format!(" in [{group}]")).unwrap_or_default();
@@ -164,7 +141,7 @@ fn wanted(shape: Shape) -> &'static str {
     }
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a number",

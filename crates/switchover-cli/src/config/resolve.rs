@@ -103,11 +103,14 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     if let Some(policy) = layers.choice(Key::Policy, POLICIES)? {
         settings.plan.policy = policy;
     }
-    for layer in layers.layers.iter().rev() {
-        for (column, given) in &layer.columns {
-            settings.plan.column_policy.insert(column.clone(), choose(given, "policy", POLICIES)?);
-        }
-    }
+    // Only the file has sections for tables.
+    settings.plan.mapping = layers
+        .layers
+        .iter()
+        .map(|layer| &layer.mapping)
+        .find(|mapping| !mapping.is_empty())
+        .cloned()
+        .unwrap_or_default();
     settings.plan.tables = layers.list(Key::Tables);
     settings.plan.exclude = layers.list(Key::Exclude);
     if let Some(backup) = layers.choice(Key::Backup, &[("true", true), ("false", false)])? {
@@ -130,7 +133,13 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     Ok(Resolved { from, to, settings, report, progress, verbosity, plan, environment, warnings })
 }
 
-const POLICIES: &[(&str, Policy)] = &[("refuse", Policy::Refuse), ("quarantine", Policy::Quarantine)];
+/// The policies by their names.
+pub(super) const POLICIES: &[(&str, Policy)] = &[
+    ("refuse", Policy::Refuse),
+    ("quarantine", Policy::Quarantine),
+    ("bytea", Policy::Bytea),
+    ("escape", Policy::Escape),
+];
 
 /// The file's layer; empty when none is named and none is there.
 fn read_file(named: Option<&Path>, environment: &Environment) -> Result<Layer> {
@@ -244,7 +253,7 @@ fn text_of(given: &Given) -> &str {
     }
 }
 
-fn choose<T: Copy>(given: &Given, key: &str, choices: &[(&str, T)]) -> Result<T> {
+pub(super) fn choose<T: Copy>(given: &Given, key: &str, choices: &[(&str, T)]) -> Result<T> {
     let text = text_of(given);
     if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
         return Ok(*value);

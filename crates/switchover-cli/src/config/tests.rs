@@ -120,11 +120,13 @@ fn flag_before_environment_before_file_before_default() {
 
 #[test]
 fn lists_and_columns() {
-    let file = "tables = ['chat_*', 'users']\n[columns.'users.born']\npolicy = 'quarantine'\n";
+    let file = "tables = ['chat_*', 'users']\n[table.users.column.born]\npolicy = 'quarantine'\n";
     let resolved = run(&[], &[("SWITCHOVER_EXCLUDE", "a_{x,y},b")], file, "").unwrap();
     assert_eq!(resolved.settings.plan.tables, ["chat_*", "users"]);
     assert_eq!(resolved.settings.plan.exclude, ["a_{x,y}", "b"]);
-    assert_eq!(resolved.settings.plan.column_policy["users.born"], Policy::Quarantine);
+    let mapping = resolved.settings.plan.mapping;
+    assert_eq!(mapping.tables["users"].columns["born"].policy, Some(Policy::Quarantine));
+    assert_eq!(mapping.place("table.users.column.born.policy"), "switchover.toml, line 3");
 }
 
 #[test]
@@ -162,9 +164,16 @@ fn what_is_wrong_is_said_with_its_place() {
         error(&[], &[], "jobs = 'four'\n", ""),
         error(&[], &[], "jobs = 0\n", ""),
         error(&[], &[], "tables = ['a', 1]\n", ""),
-        error(&[], &[], "[columns.users.born]\npolicy = 'quarantine'\n", ""),
-        error(&[], &[], "[columns.'users.born']\npolcy = 'quarantine'\n", ""),
-        error(&[], &[], "[columns.'users.born']\npolicy = 'quarantin'\n", ""),
+        error(&[], &[], "[table.users.born]\npolicy = 'quarantine'\n", ""),
+        error(&[], &[], "[table.users]\nwere = 'a'\n", ""),
+        error(&[], &[], "[tables.users]\nwhere = 'a'\n", ""),
+        error(&[], &[], "[table.users.column.born]\npolcy = 'quarantine'\n", ""),
+        error(&[], &[], "[table.users.column.born]\n\npolicy = 'quarantin'\n", ""),
+        error(&[], &[], "[table.users.column.born]\ntype = 'int5'\n", ""),
+        error(&[], &[], "[table.users.column.born]\ndrop = 'yes'\n", ""),
+        error(&[], &[], "[table.users.column]\nborn = 'date'\n", ""),
+        error(&[], &[], "[table.people]\nfrom = [1]\n", ""),
+        error(&[], &[], "[table.people.part.'my staff'.value]\nborn = 7\n", ""),
         error(&[], &[], &format!("from = 'sqlite:a'\nto = '{url}\n"), ""),
         error(&[], &[], &format!("to = '{url}'\n[target]\nurl = '{url}'\n"), ""),
         error(&[], &[], &format!("to = '{url}'\nto_env = 'X'\n"), ""),

@@ -33,6 +33,8 @@ fn head(plan: &Plan) -> String {
     let policy = match plan.options.policy {
         Policy::Refuse => "values that do not fit refuse the run",
         Policy::Quarantine => "values that do not fit go to quarantine, exactly",
+        Policy::Bytea => "texts that do not fit make their column one of bytes; else the run is refused",
+        Policy::Escape => "texts that do not fit are escaped; other values refuse the run",
     };
     let amount = format!(
         "{}, {}, {}",
@@ -77,8 +79,10 @@ fn table(table: &TablePlan) -> String {
         }
         match column.policy {
             _ if column.exceptions == 0 => {}
-            Policy::Refuse => add(format!("{} NOT FIT", plural(column.exceptions, "value"))),
-            Policy::Quarantine => add(format!("{} to quarantine", plural(column.exceptions, "value"))),
+            policy if !policy.quarantines() => {
+                add(format!("{} NOT FIT", plural(column.exceptions, "value")));
+            }
+            _ => add(format!("{} to quarantine", plural(column.exceptions, "value"))),
         }
         rows.push([name, format!("{}{null}", column.r#type), why]);
     }
@@ -87,7 +91,43 @@ fn table(table: &TablePlan) -> String {
     if !keys.is_empty() {
         out.push_str(&columns(2, [12, 0], &keys));
     }
+    out.push_str(&preview(table));
     out
+}
+
+/// Columns of a value in a preview; a secret of any length is not for a terminal.
+const PREVIEW_WIDTH: usize = 22;
+
+/// What the mapping does to the first rows.
+fn preview(table: &TablePlan) -> String {
+    let mut rows = Vec::new();
+    for row in &table.preview {
+        let mut name = shown(&row.row);
+        if !row.taken {
+            rows.push([name, "left out by the mapping".into(), String::new(), String::new()]);
+            continue;
+        }
+        for cell in &row.cells {
+            let column = match (cell.from.as_str(), cell.to.as_str()) {
+                ("", to) => format!("-> {}", shown(to)),
+                (from, "") => format!("{} ->", shown(from)),
+                (from, to) if from == to => shown(from),
+                (from, to) => format!("{} -> {}", shown(from), shown(to)),
+            };
+            let value = |side: &str, text: &str| match side {
+                "" => "-".to_owned(),
+                _ => fit(&shown(text), PREVIEW_WIDTH),
+            };
+            let cells = [value(&cell.from, &cell.before), value(&cell.to, &cell.after)];
+            let [before, after] = cells;
+            rows.push([std::mem::take(&mut name), fit(&column, 24), before, after]);
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.insert(0, ["first rows".into(), "column".into(), "before".into(), "after".into()]);
+    columns(2, [12, 24, PREVIEW_WIDTH, 0], &rows)
 }
 
 fn keys(table: &TablePlan) -> Vec<[String; 2]> {

@@ -16,6 +16,7 @@ use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
+use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
 use switchover_core::value::OwnedValue;
@@ -78,6 +79,12 @@ impl Case {
     pub fn options(mut self, change: impl FnOnce(&mut PlanOptions)) -> Case {
         change(&mut self.options);
         self
+    }
+
+    /// Maps as sections of the configuration file say.
+    #[must_use]
+    pub fn mapped(self, toml: &str) -> Case {
+        self.options(|options| options.mapping = mapping(toml))
     }
 
     fn migration(&self) -> Migration {
@@ -261,6 +268,11 @@ impl Moved {
         assert!(found.is_some(), "no {kind} {name} {fate:?} {why}: {:#?}", self.report.outcomes);
         self
     }
+}
+
+/// A mapping from sections of the configuration file.
+pub fn mapping(toml: &str) -> Mapping {
+    toml::from_str(toml).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Text for a quarantine's entry.

@@ -5,11 +5,14 @@
 //! that an unpaired surrogate is invalid UTF-8 and meets the same policies as in any other database.
 
 use super::error::classify;
-use super::quote::{ident, qualified};
+use super::quote::ident;
+use super::relation::{Reading, readings, within};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql, params_from_iter};
 use std::path::Path;
-use switchover_core::connector::{Batch, ReadRequest, ReadTable};
+use switchover_core::chunk::KeyRange;
+use switchover_core::connector::{Batch, ReadRequest};
+use switchover_core::relation::Relations;
 use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Result};
@@ -65,11 +68,10 @@ fn cast(name: &str, encoding: Encoding) -> String {
     }
 }
 
-fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
-    let ReadTable { name, columns, locator } = &*request.table;
+fn statement_text(columns: &[String], reading: &Reading, range: &KeyRange, encoding: Encoding) -> String {
     let columns: Vec<String> = columns.iter().map(|name| column(name, encoding)).collect();
-    let table = qualified("main", name);
-    let (key, order): (Vec<String>, Vec<String>) = match locator {
+    let table = &reading.from;
+    let (key, order): (Vec<String>, Vec<String>) = match &reading.locator {
         Locator::RowId(name) => (vec![name.clone()], vec![name.clone()]),
         Locator::Key(names) => {
             // A key's own collation may hold two keys for one that differ in bytes; BINARY never does.
@@ -77,7 +79,7 @@ fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
             (names.iter().map(|name| column(name, encoding)).collect(), order)
         }
         Locator::Ordinal => {
-            return format!("SELECT {} FROM {table} NOT INDEXED LIMIT -1 OFFSET ?1", columns.join(", "));
+            return format!("SELECT {} FROM {table} LIMIT -1 OFFSET ?1", columns.join(", "));
         }
     };
     let mut sql = format!("SELECT {}, {} FROM {table}", key.join(", "), columns.join(", "));
@@ -86,7 +88,7 @@ fn statement_text(request: &ReadRequest, encoding: Encoding) -> String {
     };
     let mut parameter = 1;
     let mut word = " WHERE ";
-    for (bound, operator) in [(&request.range.after, ">"), (&request.range.upto, "<=")] {
+    for (bound, operator) in [(&range.after, ">"), (&range.upto, "<=")] {
         if let Some(cells) = bound {
             sql.push_str(&format!("{word}({}) {operator} ({})", order.join(", "), tuple(parameter, cells)));
             parameter += cells.len();
@@ -102,36 +104,28 @@ pub(super) fn batch(
     connection: &Connection,
     path: &Path,
     encoding: Encoding,
+    relations: &Relations,
     request: &ReadRequest,
     mut rows: Rows,
 ) -> Result<Batch> {
     let operation = "read rows of the source";
     let fail = |error| classify(error, operation, path).table(request.table.name.clone());
-    let mut statement = connection.prepare_cached(&statement_text(request, encoding)).map_err(fail)?;
-    let fields = request.table.columns.len();
-    rows.reset(request.table.locator.width(), fields);
-    if request.table.locator == Locator::Ordinal {
-        return ordinal(&mut statement, encoding, request, rows).map_err(fail);
-    }
-    let bounds = [&request.range.after, &request.range.upto];
-    let parameters = bounds.into_iter().flatten().flatten().map(|cell| Bound(cell, encoding));
-    let mut found = statement.query(params_from_iter(parameters)).map_err(fail)?;
-    let key_cells = match &request.table.locator {
-        Locator::Key(names) if encoding.is_wide() => names.len() * 2,
-        locator => locator.width(),
-    };
+    rows.reset(request.table.locator.width(), request.table.columns.len());
     let mut done = true;
-    while let Some(row) = found.next().map_err(fail)? {
-        let text_marks = encoding.is_wide() && matches!(request.table.locator, Locator::Key(_));
-        push(row, 0, request.table.locator.width(), text_marks.then_some(encoding), &mut rows)
-            .map_err(fail)?;
-        push(row, key_cells, fields, encoding.is_wide().then_some(encoding), &mut rows).map_err(fail)?;
-        if rows.bytes() >= request.budget_bytes {
-            done = false;
+    for reading in readings(relations, &request.table) {
+        let Some(range) = within(reading.part, &request.range) else { continue };
+        let sql = statement_text(&request.table.columns, &reading, &range, encoding);
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        let fill = Fill { reading: &reading, range: &range, encoding, request };
+        done = match reading.locator {
+            Locator::Ordinal => fill.by_ordinal(&mut statement, &mut rows),
+            Locator::RowId(_) | Locator::Key(_) => fill.by_locator(&mut statement, &mut rows),
+        }
+        .map_err(fail)?;
+        if !done {
             break;
         }
     }
-    drop(found);
     let last = (!rows.is_empty()).then(|| rows.row(rows.len() - 1).locator());
     if last.as_deref() == Some(&[OwnedValue::Null]) {
         return Err(Error::new(Kind::Corrupt, operation)
@@ -142,35 +136,57 @@ pub(super) fn batch(
     Ok(Batch { rows, last, done })
 }
 
-/// A table with neither rowid nor key is read by ordinal: the order of one snapshot is stable.
-fn ordinal(
-    statement: &mut Statement<'_>,
+/// Rows of one reading into a batch; both ways say whether the range is exhausted.
+struct Fill<'a> {
+    reading: &'a Reading,
+    range: &'a KeyRange,
     encoding: Encoding,
-    request: &ReadRequest,
-    mut rows: Rows,
-) -> rusqlite::Result<Batch> {
-    let ordinal = |bound: &Option<Vec<OwnedValue>>| match bound.as_deref() {
-        Some([OwnedValue::Int(n)]) => Some(*n),
-        _ => None,
-    };
-    let mut at = ordinal(&request.range.after).unwrap_or(0);
-    let end = ordinal(&request.range.upto);
-    let mut found = statement.query([at])?;
-    let mut done = true;
-    while let Some(row) = found.next()? {
-        if end == Some(at) {
-            break;
+    request: &'a ReadRequest,
+}
+
+impl Fill<'_> {
+    fn by_locator(&self, statement: &mut Statement<'_>, rows: &mut Rows) -> rusqlite::Result<bool> {
+        let (encoding, fields) = (self.encoding, self.request.table.columns.len());
+        let bounds = [&self.range.after, &self.range.upto];
+        let parameters = bounds.into_iter().flatten().flatten().map(|cell| Bound(cell, encoding));
+        let mut found = statement.query(params_from_iter(parameters))?;
+        let width = self.reading.locator.width();
+        let text_marks = encoding.is_wide() && matches!(self.reading.locator, Locator::Key(_));
+        let key_cells = if text_marks { width * 2 } else { width };
+        while let Some(row) = found.next()? {
+            self.reading.part.iter().for_each(|part| rows.push(Value::Int(*part)));
+            push(row, 0, width, text_marks.then_some(encoding), rows)?;
+            push(row, key_cells, fields, encoding.is_wide().then_some(encoding), rows)?;
+            if rows.bytes() >= self.request.budget_bytes {
+                return Ok(false);
+            }
         }
-        at += 1;
-        rows.push(Value::Int(at));
-        push(row, 0, request.table.columns.len(), encoding.is_wide().then_some(encoding), &mut rows)?;
-        if rows.bytes() >= request.budget_bytes {
-            done = false;
-            break;
-        }
+        Ok(true)
     }
-    let last = (!rows.is_empty()).then(|| vec![OwnedValue::Int(at)]);
-    Ok(Batch { rows, last, done })
+
+    /// A table with neither rowid nor key is read by ordinal: the order of one snapshot is stable.
+    fn by_ordinal(&self, statement: &mut Statement<'_>, rows: &mut Rows) -> rusqlite::Result<bool> {
+        let ordinal = |bound: &Option<Vec<OwnedValue>>| match bound.as_deref() {
+            Some([OwnedValue::Int(n)]) => Some(*n),
+            _ => None,
+        };
+        let mut at = ordinal(&self.range.after).unwrap_or(0);
+        let end = ordinal(&self.range.upto);
+        let mut found = statement.query([at])?;
+        let marked = self.encoding.is_wide().then_some(self.encoding);
+        while let Some(row) = found.next()? {
+            if end == Some(at) {
+                break;
+            }
+            at += 1;
+            rows.push(Value::Int(at));
+            push(row, 0, self.request.table.columns.len(), marked, rows)?;
+            if rows.bytes() >= self.request.budget_bytes {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 #[inline]

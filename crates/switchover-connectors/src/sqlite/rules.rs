@@ -4,19 +4,21 @@
 //! application would get.
 
 use super::error::classify;
-use super::quote::{ident, qualified};
+use super::quote::ident;
 use super::read::{Encoding, push, qualified_column};
+use super::relation::{rowid, whole, whole_in_order};
 use rusqlite::Connection;
 use std::path::Path;
 use switchover_core::connector::Offenders;
+use switchover_core::relation::Relations;
 use switchover_core::schema::{ForeignKey, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
 /// The expressions that give a row's locator, as `read` gives it; none where it is the row's ordinal.
-fn locator_columns(table: &Table, alias: &str, encoding: Encoding) -> Vec<String> {
+fn locator_columns(relations: &Relations, table: &Table, alias: &str, encoding: Encoding) -> Vec<String> {
     match &table.locator {
-        Locator::RowId(name) => vec![format!("{alias}.{name}")],
+        Locator::RowId(name) => vec![format!("{alias}.{}", rowid(relations, &table.name, name))],
         Locator::Key(names) => names.iter().map(|name| qualified_column(alias, name, encoding)).collect(),
         Locator::Ordinal => Vec::new(),
     }
@@ -59,8 +61,8 @@ fn gather(
 }
 
 /// The store's own count of a table's rows.
-pub(super) fn count(connection: &Connection, path: &Path, table: &str) -> Result<u64> {
-    let sql = format!("SELECT count(*) FROM {}", qualified("main", table));
+pub(super) fn count(connection: &Connection, path: &Path, relations: &Relations, table: &str) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM {}", whole(relations, table));
     let counted: rusqlite::Result<i64> = connection.query_row(&sql, [], |row| row.get(0));
     let counted =
         counted.map_err(|error| classify(error, "count the rows of the source", path).table(table))?;
@@ -73,6 +75,7 @@ pub(super) fn orphans(
     connection: &Connection,
     path: &Path,
     encoding: Encoding,
+    relations: &Relations,
     table: &Table,
     key: &ForeignKey,
     limit: usize,
@@ -92,13 +95,14 @@ pub(super) fn orphans(
     let condition = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
         present.join(" AND "),
-        qualified("main", &key.parent),
+        whole(relations, &key.parent),
         equal.join(" AND "),
     );
-    let name = qualified("main", &table.name);
-    let locator = locator_columns(table, "c", encoding);
+    let name = whole(relations, &table.name);
+    let in_order = whole_in_order(relations, &table.name, "c");
+    let locator = locator_columns(relations, table, "c", encoding);
     let sql = if locator.is_empty() {
-        format!("SELECT {condition} FROM {name} c NOT INDEXED")
+        format!("SELECT {condition} FROM {in_order}")
     } else {
         format!("SELECT {} FROM {name} c WHERE {condition}", locator.join(", "))
     };
@@ -110,6 +114,7 @@ pub(super) fn duplicates(
     connection: &Connection,
     path: &Path,
     encoding: Encoding,
+    relations: &Relations,
     table: &Table,
     columns: &[(String, String)],
     limit: usize,
@@ -118,18 +123,17 @@ pub(super) fn duplicates(
         columns.iter().map(|(name, collation)| format!("c.{} COLLATE {collation}", ident(name))).collect();
     let present: Vec<String> =
         columns.iter().map(|(name, _)| format!("c.{} IS NOT NULL", ident(name))).collect();
-    let name = qualified("main", &table.name);
+    let name = whole(relations, &table.name);
+    let in_order = whole_in_order(relations, &table.name, "c");
     let number = format!("row_number() OVER (PARTITION BY {})", keys.join(", "));
     let present = present.join(" AND ");
-    let locator = locator_columns(table, "c", encoding);
+    let locator = locator_columns(relations, table, "c", encoding);
     let sql = if locator.is_empty() {
         let same: Vec<String> = (columns.iter())
             .map(|(column, collation)| format!("d.{0} = c.{0} COLLATE {collation}", ident(column)))
             .collect();
         let same = same.join(" AND ");
-        format!(
-            "SELECT {present} AND (SELECT count(*) FROM {name} d WHERE {same}) > 1 FROM {name} c NOT INDEXED"
-        )
+        format!("SELECT {present} AND (SELECT count(*) FROM {name} d WHERE {same}) > 1 FROM {in_order}")
     } else {
         format!(
             "SELECT * FROM (SELECT {}, {number} AS n FROM {name} c WHERE {present}) WHERE n > 1",

@@ -7,7 +7,7 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::read::Encoding;
-use super::{backup, examine, fetch, inspect, open, read, rules};
+use super::{backup, examine, fetch, fragment, inspect, open, read, rules};
 use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -18,6 +18,7 @@ use switchover_core::connector::{
     BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::relation::Relations;
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -94,6 +95,8 @@ struct SqliteSnapshot {
     path: PathBuf,
     position: Position,
     encoding: Encoding,
+    /// What names mean that are no tables, or not only.
+    relations: Arc<Relations>,
 }
 
 impl SqliteSnapshot {
@@ -121,7 +124,7 @@ impl SqliteSnapshot {
             })
             .map_err(|error| Error::new(Kind::Exhausted, "start the reading thread").because(error))?;
         let (position, encoding) = begun.await.map_err(|_| gone(&path))??;
-        Ok(SqliteSnapshot { jobs, path, position, encoding })
+        Ok(SqliteSnapshot { jobs, path, position, encoding, relations: Arc::default() })
     }
 
     async fn call<T: Send + 'static>(
@@ -166,24 +169,51 @@ impl Snapshot for SqliteSnapshot {
         self.call(move |connection| inspect::catalog(connection, &path)).await
     }
 
+    async fn mapped(&self, relations: Arc<Relations>) -> Result<Arc<dyn Snapshot>> {
+        let (path, checked) = (self.path.clone(), Arc::clone(&relations));
+        self.call(move |connection| {
+            let catalog = inspect::catalog(connection, &path)?;
+            for part in checked.values().flat_map(|relation| &relation.parts) {
+                let columns = catalog.table(&part.table).map(|table| table.columns.as_slice());
+                let names: Vec<String> =
+                    columns.unwrap_or_default().iter().map(|column| column.name.clone()).collect();
+                fragment::check(connection, &path, part, &names)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(Arc::new(SqliteSnapshot {
+            jobs: self.jobs.clone(),
+            path: self.path.clone(),
+            position: self.position.clone(),
+            encoding: self.encoding,
+            relations,
+        }))
+    }
+
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
-        let (path, encoding) = (self.path.clone(), self.encoding);
-        self.call(move |connection| read::batch(connection, &path, encoding, &request, rows)).await
+        let (path, encoding, relations) = (self.path.clone(), self.encoding, Arc::clone(&self.relations));
+        self.call(move |connection| read::batch(connection, &path, encoding, &relations, &request, rows))
+            .await
     }
 
     async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
-        let (path, table) = (self.path.clone(), table.clone());
-        self.call(move |connection| fetch::extent(connection, &path, &table).map(Some)).await
+        let (path, table, relations) = (self.path.clone(), table.clone(), Arc::clone(&self.relations));
+        self.call(move |connection| fetch::extent(connection, &path, &relations, &table).map(Some)).await
     }
 
     async fn count(&self, table: &str) -> Result<u64> {
-        let (path, table) = (self.path.clone(), table.to_owned());
-        self.call(move |connection| rules::count(connection, &path, &table)).await
+        let (path, table, relations) = (self.path.clone(), table.to_owned(), Arc::clone(&self.relations));
+        self.call(move |connection| rules::count(connection, &path, &relations, &table)).await
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {
         let (path, encoding, table, key) = (self.path.clone(), self.encoding, table.clone(), key.clone());
-        self.call(move |connection| rules::orphans(connection, &path, encoding, &table, &key, limit)).await
+        let relations = Arc::clone(&self.relations);
+        self.call(move |connection| {
+            rules::orphans(connection, &path, encoding, &relations, &table, &key, limit)
+        })
+        .await
     }
 
     async fn duplicates(
@@ -194,13 +224,18 @@ impl Snapshot for SqliteSnapshot {
     ) -> Result<Offenders> {
         let (path, encoding, table, columns) =
             (self.path.clone(), self.encoding, table.clone(), columns.to_vec());
-        self.call(move |connection| rules::duplicates(connection, &path, encoding, &table, &columns, limit))
-            .await
+        let relations = Arc::clone(&self.relations);
+        self.call(move |connection| {
+            rules::duplicates(connection, &path, encoding, &relations, &table, &columns, limit)
+        })
+        .await
     }
 
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>> {
         let (path, encoding, table, locator) =
             (self.path.clone(), self.encoding, table.clone(), locator.clone());
-        self.call(move |connection| fetch::row(connection, &path, encoding, &table, &locator)).await
+        let relations = Arc::clone(&self.relations);
+        self.call(move |connection| fetch::row(connection, &path, encoding, &relations, &table, &locator))
+            .await
     }
 }

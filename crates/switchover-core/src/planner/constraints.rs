@@ -5,6 +5,7 @@
 //! refusal, because rows are found by it.
 
 use super::{Draft, Evidence, scope};
+use crate::codec::Codec;
 use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
 use crate::names;
@@ -325,11 +326,12 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
             return Err(format!("no unique key of {} covers {}", key.parent, key.parent_columns.join(", ")));
         }
     }
-    let ty =
-        |plan: &TablePlan, name: &String| plan.columns.iter().find(|c| c.target == *name).map(|c| c.r#type);
+    let form = |plan: &TablePlan, name: &String| {
+        let column = plan.columns.iter().find(|c| c.target == *name)?;
+        Some((comparable(column.r#type), matches!(column.codec, Codec::TextEscaped { .. })))
+    };
     for (child, own) in columns.iter().zip(&parent_columns) {
-        let (child_type, parent_type) = (ty(plan, child), ty(parent, own));
-        if child_type.map(comparable) != parent_type.map(comparable) {
+        if form(plan, child) != form(parent, own) {
             return Err(format!("{child} and {own} have types that the target does not compare"));
         }
     }

@@ -101,6 +101,14 @@ pub fn shown_locator(plan: &TablePlan, locator: &[OwnedValue]) -> String {
             format!("{}={}", name.trim_matches('"'), values.collect::<Vec<_>>().join(","))
         }
         Locator::Ordinal => format!("row {}", values.collect::<Vec<_>>().join(",")),
+        Locator::Key(_) if !plan.parts.is_empty() => match locator {
+            [OwnedValue::Int(part), row] => {
+                let part = usize::try_from(*part).ok().and_then(|part| plan.parts.get(part));
+                let part = part.map_or("an unknown table", String::as_str);
+                format!("{part} rowid={}", row.borrow().shown())
+            }
+            _ => values.collect::<Vec<_>>().join(","),
+        },
         Locator::Key(names) => {
             let pairs: Vec<String> =
                 names.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();

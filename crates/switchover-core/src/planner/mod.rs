@@ -7,6 +7,7 @@
 mod constraints;
 pub mod given;
 pub mod layout;
+mod mapped;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
@@ -69,7 +70,7 @@ impl Draft {
 /// Makes the plan.
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
     let mut draft = Draft::default();
-    let names = table_names(evidence.catalog, dialect, options.names, &mut draft);
+    let names = table_names(evidence.catalog, dialect, options, &mut draft);
     let mut tables: Vec<TablePlan> = evidence
         .catalog
         .tables
@@ -79,6 +80,11 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
             table_plan(table, &census, &names, dialect, options, &mut draft)
         })
         .collect();
+    mapped::texts(evidence.catalog, &mut tables, &mut draft);
+    for (table, plan) in evidence.catalog.tables.iter().zip(&mut tables) {
+        identity(table, &plan.target, &mut plan.columns, dialect.identifier_bytes_max(), &mut draft);
+        expressions(table, &mut plan.columns, dialect, &mut draft);
+    }
     constraints::add(evidence, &mut tables, dialect, options, &mut draft);
     for table in &tables {
         let census = evidence.census.get(&table.source);
@@ -123,7 +129,7 @@ fn collision_refusals(kind: &str, table: &str, pairs: &[(String, String)], draft
             &subject,
             "",
             format!("the {kind} names {} all become \"{}\"", collision.sources.join(", "), collision.target),
-            "rename one of them on the source, or use --names keep",
+            "give one of them another name in the mapping (`to`), or use --names keep",
         );
     }
 }
@@ -131,12 +137,20 @@ fn collision_refusals(kind: &str, table: &str, pairs: &[(String, String)], draft
 fn table_names(
     catalog: &Catalog,
     dialect: &dyn Dialect,
-    naming: Naming,
+    options: &PlanOptions,
     draft: &mut Draft,
 ) -> BTreeMap<String, String> {
     let max = dialect.identifier_bytes_max();
-    let pairs: Vec<(String, String)> =
-        catalog.tables.iter().map(|table| (table.name.clone(), naming.apply(&table.name, max))).collect();
+    let named = |table: &Table| {
+        let own = options.mapping.table(&table.name).and_then(|map| map.to.as_deref());
+        target_name(own, &table.name, &table.name, "", max, options.names, draft)
+    };
+    let pairs: Vec<(String, String)> = catalog
+        .tables
+        .iter()
+        .map(|table| table.name.clone())
+        .zip(catalog.tables.iter().map(named).collect::<Vec<_>>())
+        .collect();
     collision_refusals("table", "", &pairs, draft);
     for (source, target) in &pairs {
         draft.relations.insert(target.clone());
@@ -160,9 +174,28 @@ fn table_names(
     pairs.into_iter().collect()
 }
 
+/// The name that the mapping gives, or else the one that the naming does. A name of the mapping's that is
+/// too long is refused: cut, it would be another one than was asked for.
+fn target_name(
+    own: Option<&str>,
+    source: &str,
+    table: &str,
+    column: &str,
+    max: usize,
+    naming: Naming,
+    draft: &mut Draft,
+) -> String {
+    let Some(own) = own else { return naming.apply(source, max) };
+    if own.len() > max {
+        let why = format!("the mapping names it \"{own}\", of {} bytes; a name ends at {max}", own.len());
+        draft.refuse(table, column, why, "shorten the name in the mapping");
+    }
+    names::cut(own, max).to_owned()
+}
+
 fn policy(table: &Table, column: &Column, options: &PlanOptions) -> Policy {
-    let name = format!("{}.{}", table.name, column.name);
-    options.column_policy.get(&name).copied().unwrap_or(options.policy)
+    let own = options.mapping.column(&table.name, &column.name).and_then(|map| map.policy);
+    own.unwrap_or(options.policy)
 }
 
 fn table_plan(
@@ -174,17 +207,22 @@ fn table_plan(
     draft: &mut Draft,
 ) -> TablePlan {
     let max = dialect.identifier_bytes_max();
-    let pairs: Vec<(String, String)> = table
-        .columns
-        .iter()
-        .map(|column| (column.name.clone(), options.names.apply(&column.name, max)))
-        .collect();
+    let mut pairs: Vec<(String, String)> = Vec::with_capacity(table.columns.len());
+    for column in &table.columns {
+        let own = options.mapping.column(&table.name, &column.name).and_then(|map| map.to.as_deref());
+        let name = target_name(own, &column.name, &table.name, &column.name, max, options.names, draft);
+        pairs.push((column.name.clone(), name));
+    }
     collision_refusals("column", &table.name, &pairs, draft);
     let key: &[String] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
     let mut columns = Vec::with_capacity(table.columns.len());
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
         let census = census.columns.get(at).cloned().unwrap_or_default();
-        let mut choice = dialect.choose(column, &census);
+        let asked = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
+        let mut choice = match asked {
+            Some(ty) => mapped::choice(ty, &census),
+            None => dialect.choose(column, &census),
+        };
         if choice.r#type == LogicalType::Jsonb && is_unique(table, column) {
             // Two texts of one value are two keys, and JSON by value holds them for one.
             choice.r#type = LogicalType::Text;
@@ -227,8 +265,6 @@ fn table_plan(
         });
     }
     let target = names.get(&table.name).cloned().unwrap_or_default();
-    identity(table, &target, &mut columns, max, draft);
-    expressions(table, &mut columns, dialect, draft);
     let (fate, why) = match &table.virtual_module {
         Some(module) => (
             Fate::Changed,
@@ -256,6 +292,13 @@ fn table_plan(
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         orphans: Vec::new(),
+        parts: options
+            .mapping
+            .table(&table.name)
+            .map(|map| map.from.clone())
+            .filter(|from| from.len() > 1)
+            .unwrap_or_default(),
+        preview: Vec::new(),
     }
 }
 
@@ -344,7 +387,10 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             r#type: plan.r#type,
             collation: column.collation.clone(),
             affinity: column.affinity,
-            exact: !matches!(plan.codec, Codec::BoolText { .. }),
+            exact: !matches!(
+                plan.codec,
+                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes
+            ),
         })
         .collect()
 }

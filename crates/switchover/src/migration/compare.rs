@@ -74,8 +74,7 @@ impl Migration {
     /// When a store cannot be read to its end: the answer is then "unproven", never "same".
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
-        let snapshot = self.source.snapshot().await?;
-        let plan = self.plan_to_verify(&snapshot, given).await?;
+        let (plan, snapshot) = self.plan_to_verify(given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
         let mut left = u64::MAX;
@@ -96,18 +95,17 @@ impl Migration {
         Ok(report)
     }
 
-    pub(super) async fn plan_to_verify(
-        &self,
-        snapshot: &Arc<dyn Snapshot>,
-        given: Option<Plan>,
-    ) -> Result<Arc<Plan>> {
-        Ok(Arc::new(match given {
+    pub(super) async fn plan_to_verify(&self, given: Option<Plan>) -> Result<(Arc<Plan>, Arc<dyn Snapshot>)> {
+        let found = match given {
+            Some(plan) => Some(plan),
+            None => self.newest_plan()?,
+        };
+        let sight = self.sight(found.as_ref().map_or(&self.settings.plan, |plan| &plan.options)).await?;
+        let plan = match found {
             Some(plan) => plan,
-            None => match self.newest_plan()? {
-                Some(plan) => plan,
-                None => self.look(snapshot).plan(&self.settings.plan).await?.0,
-            },
-        }))
+            None => self.look(&sight).plan(&self.settings.plan).await?.0,
+        };
+        Ok((Arc::new(plan), sight.snapshot))
     }
 
     pub(super) fn newest_plan(&self) -> Result<Option<Plan>> {

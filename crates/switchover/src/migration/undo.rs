@@ -48,7 +48,7 @@ impl Migration {
     }
 
     pub(super) async fn unchanged(&self, plan: &Plan) -> Result<()> {
-        let snapshot = self.source.snapshot().await?;
+        let snapshot = self.sight(&plan.options).await?.snapshot;
         let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None => Ok(()),

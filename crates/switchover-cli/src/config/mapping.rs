@@ -1,0 +1,186 @@
+//! `[table.NAME]` of the file: text into a [`Mapping`], with the line of every key.
+//!
+//! Invariant: every key of a section is understood or an error that names file, line, key and what
+//! there could be. Absent: whether the tables and columns are there, which needs the source.
+
+use super::file::{Reader, kind};
+use super::resolve::{POLICIES, choose};
+use super::{Given, Raw, invalid, near};
+use std::collections::BTreeMap;
+use switchover_core::Result;
+use switchover_core::mapping::{ColumnMap, Mapping, PartMap, TableMap, key_of};
+use switchover_core::plan::LogicalType;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Keys of a section, in the order in which the reference has them.
+const TABLE_KEYS: [&str; 5] = ["from", "to", "where", "column", "part"];
+const COLUMN_KEYS: [&str; 5] = ["to", "drop", "type", "policy", "value"];
+const PART_KEYS: [&str; 2] = ["where", "value"];
+
+/// Types by example, for messages.
+const TYPES: &str = "boolean, bigint, double precision, numeric, numeric(10,2), text, varchar(320), bytea, uuid, date, timestamp, timestamptz, jsonb";
+
+/// Reads all sections.
+pub(super) fn read(reader: &Reader<'_>, tables: &DeTable<'_>, mapping: &mut Mapping) -> Result<()> {
+    for (name, value) in tables {
+        let mut section = Section { reader, mapping, path: vec!["table".into(), name.get_ref().to_string()] };
+        let table = section.table(name.span().start, value)?;
+        mapping.tables.insert(name.get_ref().to_string(), table);
+    }
+    Ok(())
+}
+
+/// A section while it is read.
+struct Section<'a, 'm> {
+    reader: &'a Reader<'a>,
+    mapping: &'m mut Mapping,
+    path: Vec<String>,
+}
+
+type Value<'a, 'i> = &'a Spanned<DeValue<'i>>;
+
+impl Section<'_, '_> {
+    fn key(&self) -> String {
+        key_of(&self.path.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn wrong(&self, offset: usize, detail: impl AsRef<str>) -> switchover_core::Error {
+        invalid(self.reader.at(offset)).detail(format!("{}: {}", self.key(), detail.as_ref()))
+    }
+
+    /// Something in a table of keys: notes where it stands, and reads it.
+    fn inside<T>(
+        &mut self,
+        key: &str,
+        offset: usize,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.path.push(key.to_owned());
+        let place = self.reader.at(offset).to_string();
+        self.mapping.places.insert(self.key(), place);
+        let found = read(self);
+        self.path.pop();
+        found
+    }
+
+    fn keys<'a, 'i>(&self, offset: usize, value: Value<'a, 'i>) -> Result<&'a DeTable<'i>> {
+        value.get_ref().as_table().ok_or_else(|| {
+            self.wrong(offset, format!("it is {}; it must be a section of keys", kind(value.get_ref())))
+                .hint(format!("write [{}] with its keys below", self.key()))
+        })
+    }
+
+    fn text(&self, offset: usize, value: Value<'_, '_>) -> Result<String> {
+        let text = value.get_ref().as_str().map(str::to_owned);
+        text.ok_or_else(|| {
+            self.wrong(offset, format!("it is {}; it must be text in quotes", kind(value.get_ref())))
+        })
+    }
+
+    fn unknown(&self, offset: usize, what: &str, word: &str, known: &[&str]) -> switchover_core::Error {
+        self.wrong(offset, format!("{what} has no such key")).hint(near::hint(word, known))
+    }
+
+    fn table(&mut self, offset: usize, value: Value<'_, '_>) -> Result<TableMap> {
+        let place = self.reader.at(offset).to_string();
+        self.mapping.places.insert(self.key(), place);
+        let mut map = TableMap::default();
+        for (key, value) in self.keys(offset, value)? {
+            let (word, at) = (key.get_ref().as_ref(), key.span().start);
+            self.inside(word, at, |this| {
+                match word {
+                    "from" => map.from = this.names(at, value)?,
+                    "to" => map.to = Some(this.text(at, value)?),
+                    "where" => map.filter = Some(this.text(at, value)?),
+                    "column" => map.columns = this.each(at, value, Self::column)?,
+                    "part" => map.parts = this.each(at, value, Self::part)?,
+                    _ => return Err(this.unknown(at, "a table", word, &TABLE_KEYS)),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(map)
+    }
+
+    fn each<T>(
+        &mut self,
+        offset: usize,
+        value: Value<'_, '_>,
+        read: impl Fn(&mut Self, usize, Value<'_, '_>) -> Result<T>,
+    ) -> Result<BTreeMap<String, T>> {
+        let mut all = BTreeMap::new();
+        for (key, value) in self.keys(offset, value)? {
+            let at = key.span().start;
+            let one = self.inside(key.get_ref(), at, |this| read(this, at, value))?;
+            all.insert(key.get_ref().to_string(), one);
+        }
+        Ok(all)
+    }
+
+    /// A name, or a list of names.
+    fn names(&self, offset: usize, value: Value<'_, '_>) -> Result<Vec<String>> {
+        let names = match value.get_ref() {
+            DeValue::String(name) => Some(vec![name.to_string()]),
+            DeValue::Array(names) => {
+                names.iter().map(|name| name.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        };
+        match names {
+            Some(names) if !names.is_empty() => Ok(names),
+            _ => Err(self.wrong(offset, "it must be a table's name, or a list of names")),
+        }
+    }
+
+    fn column(&mut self, offset: usize, value: Value<'_, '_>) -> Result<ColumnMap> {
+        let mut map = ColumnMap::default();
+        for (key, value) in self.keys(offset, value)? {
+            let (word, at) = (key.get_ref().as_ref(), key.span().start);
+            self.inside(word, at, |this| {
+                match word {
+                    "to" => map.to = Some(this.text(at, value)?),
+                    "drop" => {
+                        map.drop = value
+                            .get_ref()
+                            .as_bool()
+                            .ok_or_else(|| this.wrong(at, "it must be true or false"))?;
+                    }
+                    "type" => map.r#type = Some(this.logical_type(at, value)?),
+                    "policy" => {
+                        let given =
+                            Given { raw: Raw::Text(this.text(at, value)?), origin: this.reader.at(at) };
+                        map.policy = Some(choose(&given, &this.key(), POLICIES)?);
+                    }
+                    "value" => map.value = Some(this.text(at, value)?),
+                    _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(map)
+    }
+
+    fn logical_type(&self, offset: usize, value: Value<'_, '_>) -> Result<LogicalType> {
+        let text = self.text(offset, value)?;
+        text.parse().map_err(|why: String| {
+            self.wrong(offset, why.replace(" of a plan", "")).hint(format!("types are {TYPES}"))
+        })
+    }
+
+    fn part(&mut self, offset: usize, value: Value<'_, '_>) -> Result<PartMap> {
+        let mut map = PartMap::default();
+        for (key, value) in self.keys(offset, value)? {
+            let (word, at) = (key.get_ref().as_ref(), key.span().start);
+            self.inside(word, at, |this| {
+                match word {
+                    "where" => map.filter = Some(this.text(at, value)?),
+                    "value" => map.values = this.each(at, value, |this, at, value| this.text(at, value))?,
+                    _ => return Err(this.unknown(at, "a part", word, &PART_KEYS)),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(map)
+    }
+}

@@ -1,0 +1,455 @@
+//! What one table of the mapped catalog is: its columns, and what of its schema still holds.
+//!
+//! A key column cannot be dropped, because rows are found by it on both sides. Everything else that
+//! names a column that is dropped, or that the source computes anew, goes with it, each with a line:
+//! what it said about the old values is not known of the new ones. A generated column that is
+//! computed from such a column stays as a plain one with the source's values.
+
+use super::resolve::listed;
+use super::{ColumnMap, Mapping, TableMap, key_of};
+use crate::Result;
+use crate::relation::{Cell, CellFrom, PART_COLUMN, Part, ROW_COLUMN, Relation};
+use crate::schema::{Affinity, Column, Locator, Skipped, Table};
+use std::collections::BTreeSet;
+
+/// A table of the mapped catalog.
+pub(super) struct Derived {
+    pub(super) table: Table,
+    pub(super) relation: Option<Relation>,
+    pub(super) lines: Vec<Skipped>,
+}
+
+struct Work<'a> {
+    mapping: &'a Mapping,
+    name: &'a str,
+    map: &'a TableMap,
+    parts: &'a [&'a Table],
+    lines: Vec<Skipped>,
+}
+
+/// Derives a table from its parts.
+pub(super) fn table(mapping: &Mapping, name: &str, map: &TableMap, parts: &[&Table]) -> Result<Derived> {
+    let mut work = Work { mapping, name, map, parts, lines: Vec::new() };
+    work.check_names()?;
+    let names = work.names()?;
+    let computed: BTreeSet<String> = names.iter().filter(|n| work.is_computed(n)).cloned().collect();
+    let mut table = work.base(&names, &computed)?;
+    let relation = work.relation(&names, &computed, &table)?;
+    if let Some(relation) = &relation {
+        table.locator = relation.locator();
+    }
+    work.columns_once(&table)?;
+    Ok(Derived { table, relation, lines: work.lines })
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+impl Work<'_> {
+    fn key(&self, rest: &[&str]) -> String {
+        key_of(&[&["table", self.name], rest].concat())
+    }
+
+    fn column_map(&self, column: &str) -> Option<&ColumnMap> {
+        self.mapping.column(self.name, column)
+    }
+
+    fn line(&mut self, kind: &str, name: String, why: String) {
+        self.lines.push(Skipped { kind: kind.into(), name, why });
+    }
+
+    fn value_in(&self, part: &Table, column: &str) -> Option<(String, &str)> {
+        let own =
+            super::by_name(&self.map.parts, &part.name).and_then(|map| super::by_name(&map.values, column));
+        if let Some(text) = own {
+            return Some((self.key(&["part", &part.name, "value", column]), text));
+        }
+        let text = self.column_map(column)?.value.as_deref()?;
+        Some((self.key(&["column", column, "value"]), text))
+    }
+
+    fn is_computed(&self, column: &str) -> bool {
+        self.parts.iter().any(|part| self.value_in(part, column).is_some())
+    }
+
+    fn is_dropped(&self, column: &str) -> bool {
+        self.column_map(column).is_some_and(|map| map.drop)
+    }
+
+    /// Every name that the section mentions is there, or is made by it.
+    fn check_names(&self) -> Result<()> {
+        let has = |column: &str| self.parts.iter().any(|part| part.column(column).is_some());
+        let columns = || self.parts[0].columns.iter().map(|column| column.name.as_str());
+        for (column, map) in &self.map.columns {
+            let made = map.value.is_some() || self.is_computed(column);
+            if !has(column) && !made {
+                let why = format!("the table '{}' has no column '{column}'", self.parts[0].name);
+                return Err(self
+                    .mapping
+                    .error(&self.key(&["column", column]), why)
+                    .hint(format!("it has {}; a new column needs a `value`", listed(columns()))));
+            }
+            if map.drop
+                && (map.to.is_some() || map.r#type.is_some() || map.value.is_some() || map.policy.is_some())
+            {
+                let why = "a column that is dropped has no name, type, policy or value";
+                return Err(self
+                    .mapping
+                    .error(&self.key(&["column", column, "drop"]), why)
+                    .hint("keep one of the two"));
+            }
+            if map.to.as_deref() == Some("") {
+                let why = "the name is empty";
+                return Err(self
+                    .mapping
+                    .error(&self.key(&["column", column, "to"]), why)
+                    .hint("give it a name"));
+            }
+        }
+        if self.map.to.as_deref() == Some("") {
+            return Err(self.mapping.error(&self.key(&["to"]), "the name is empty").hint("give it a name"));
+        }
+        for part in self.map.parts.keys() {
+            if !self.parts.iter().any(|known| same(&known.name, part)) {
+                let names = self.parts.iter().map(|part| part.name.as_str());
+                return Err(self
+                    .mapping
+                    .error(&self.key(&["part", part]), format!("it is not read from '{part}'"))
+                    .hint(format!("it is read from {}", listed(names))));
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns that stay: those of the parts in their order, then those that are new.
+    fn names(&mut self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for part in self.parts {
+            for column in &part.columns {
+                if !names.iter().any(|name| same(name, &column.name)) {
+                    names.push(column.name.clone());
+                }
+            }
+        }
+        let values = self.map.parts.values().flat_map(|part| part.values.keys());
+        for column in self.map.columns.keys().chain(values) {
+            if !names.iter().any(|name| same(name, column)) {
+                names.push(column.clone());
+            }
+        }
+        let (dropped, kept): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| self.is_dropped(name));
+        for column in dropped {
+            let key = self.key(&["column", &column, "drop"]);
+            let in_key = |part: &&Table| {
+                part.primary_key.iter().flat_map(|key| &key.columns).any(|name| same(name, &column))
+            };
+            if self.parts.iter().any(in_key) {
+                let why = format!("'{column}' is part of the primary key, by which rows are found");
+                return Err(self
+                    .mapping
+                    .error(&key, why)
+                    .hint("keep the column; it may have another name (`to`)"));
+            }
+            self.line("column", format!("{}.{column}", self.name), "the mapping drops it".into());
+        }
+        if kept.is_empty() {
+            return Err(self
+                .mapping
+                .error(&self.key(&[]), "no column is left")
+                .hint("leave the whole table with --exclude"));
+        }
+        for column in &kept {
+            for part in self.parts {
+                if part.column(column).is_none() && self.value_in(part, column).is_none() {
+                    let why = format!("'{}' has no column '{column}', and no value stands for it", part.name);
+                    let hint = format!(
+                        "write [{}] value.{} = \"NULL\" or another expression, or drop the column",
+                        self.key(&["part", &part.name]),
+                        key_of(&[column])
+                    );
+                    return Err(self.mapping.error(&self.key(&["from"]), why).hint(hint));
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The table's schema, as far as it holds.
+    fn base(&mut self, names: &[String], computed: &BTreeSet<String>) -> Result<Table> {
+        let first = self.parts[0];
+        let gone: Vec<String> = first
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .filter(|name| computed.contains(name) || !names.contains(name))
+            .collect();
+        let touches =
+            |named: &[String]| named.iter().find(|name| gone.iter().any(|gone| same(gone, name))).cloned();
+        let mut columns = Vec::with_capacity(names.len());
+        for name in names {
+            columns.push(self.column(name, computed.contains(name), &touches)?);
+        }
+        let mut table = Table { name: self.name.to_owned(), columns, ..first.clone() };
+        let lost = |what: &str| {
+            if computed.contains(what) {
+                format!("the mapping gives {what} other values")
+            } else {
+                format!("it needs {what}, which the mapping drops")
+            }
+        };
+        let mut lines = Vec::new();
+        let mut keep = |kind: &str, name: String, named: Vec<String>| match touches(&named) {
+            None => true,
+            Some(column) => {
+                lines.push(Skipped { kind: kind.into(), name, why: lost(&column) });
+                false
+            }
+        };
+        let own = self.name;
+        table.uniques.retain(|unique| {
+            let named: Vec<String> = unique.columns.iter().map(|(name, _)| name.clone()).collect();
+            keep("unique", format!("{own}({})", named.join(", ")), named)
+        });
+        table.indexes.retain(|index| {
+            let mut named = Vec::new();
+            index.parts.iter().for_each(|part| part.expr.columns(&mut named));
+            index.predicate.iter().for_each(|predicate| predicate.columns(&mut named));
+            // A plain index over new values says nothing about them, so it may stay.
+            let only_speed = !index.unique && index.predicate.is_none();
+            named.retain(|name| !(only_speed && computed.contains(name)));
+            keep("index", format!("{} on {own}", index.name), named)
+        });
+        table.checks.retain(|check| {
+            let mut named = Vec::new();
+            check.expr.columns(&mut named);
+            keep("check", format!("{own}: {}", check.text), named)
+        });
+        table.foreign_keys.retain(|key| {
+            keep(
+                "foreign key",
+                format!("{own}({}) → {}", key.columns.join(", "), key.parent),
+                key.columns.clone(),
+            )
+        });
+        self.lines.extend(lines);
+        if let Some(key) = &mut table.primary_key {
+            key.assigned &= !key.columns.iter().any(|name| computed.contains(name));
+        }
+        if self.parts.len() > 1 {
+            self.shared(&mut table)?;
+        }
+        Ok(table)
+    }
+
+    fn column(
+        &mut self,
+        name: &str,
+        computed: bool,
+        touches: &dyn Fn(&[String]) -> Option<String>,
+    ) -> Result<Column> {
+        let found = self.parts.iter().find_map(|part| part.column(name));
+        let label = format!("{}.{name}", self.name);
+        let Some(found) = found.filter(|_| !computed) else {
+            if found.is_some_and(|column| column.default.is_some()) {
+                self.line("default", label, "the mapping gives the column other values".into());
+            }
+            let not_null = false;
+            return Ok(Column {
+                name: found.map_or_else(|| name.to_owned(), |column| column.name.clone()),
+                declared: String::new(),
+                affinity: Affinity::Blob,
+                not_null,
+                default: None,
+                generated: None,
+                collation: "BINARY".into(),
+            });
+        };
+        let mut column = found.clone();
+        if let Some(generated) = &column.generated {
+            let mut named = Vec::new();
+            generated.expr.columns(&mut named);
+            if let Some(of) = touches(&named) {
+                column.generated = None;
+                self.line(
+                    "generated column",
+                    label.clone(),
+                    format!("its values are kept in a plain column, because the mapping changes {of}"),
+                );
+            }
+        }
+        for other in self.parts.iter().filter_map(|part| part.column(name)) {
+            if other.collation != column.collation {
+                let why = format!(
+                    "'{name}' compares by {} in one part and by {} in another",
+                    column.collation, other.collation
+                );
+                return Err(self
+                    .mapping
+                    .error(&self.key(&["from"]), why)
+                    .hint("give it a `value` in each part, or keep the tables apart"));
+            }
+            column.not_null &= other.not_null;
+            if other.default != column.default && column.default.take().is_some() {
+                self.line("default", label.clone(), "the parts have different ones".into());
+            }
+            if other.generated != column.generated {
+                column.generated = None;
+            }
+        }
+        Ok(column)
+    }
+
+    /// What all parts of several have alike.
+    fn shared(&mut self, table: &mut Table) -> Result<()> {
+        let others = &self.parts[1..];
+        let key = |table: &Table| table.primary_key.as_ref().map(|key| key.columns.clone());
+        if others.iter().any(|other| key(other) != key(table)) {
+            let why = "its parts have different primary keys";
+            return Err(self
+                .mapping
+                .error(&self.key(&["from"]), why)
+                .hint("one table of several needs one key; keep them apart"));
+        }
+        let own = self.name;
+        let mut lines = Vec::new();
+        let mut line = |kind: &str, name: String| {
+            let why = "not all tables that it is read from have it".to_owned();
+            lines.push(Skipped { kind: kind.into(), name, why });
+        };
+        for unique in std::mem::take(&mut table.uniques) {
+            let names: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
+            if others.iter().all(|other| other.uniques.iter().any(|o| o.columns == unique.columns)) {
+                table.uniques.push(unique);
+            } else {
+                line("unique", format!("{own}({})", names.join(", ")));
+            }
+        }
+        for index in std::mem::take(&mut table.indexes) {
+            let like = |other: &crate::schema::Index| {
+                (&other.parts, &other.predicate, other.unique) == (&index.parts, &index.predicate, true)
+            };
+            if !index.unique || others.iter().all(|other| other.indexes.iter().any(like)) {
+                table.indexes.push(index);
+            } else {
+                line("unique index", format!("{} on {own}", index.name));
+            }
+        }
+        for check in std::mem::take(&mut table.checks) {
+            if others.iter().all(|other| other.checks.iter().any(|o| o.expr == check.expr)) {
+                table.checks.push(check);
+            } else {
+                line("check", format!("{own}: {}", check.text));
+            }
+        }
+        for foreign in std::mem::take(&mut table.foreign_keys) {
+            let like = |other: &crate::schema::ForeignKey| {
+                (&other.columns, &other.parent, &other.parent_columns)
+                    == (&foreign.columns, &foreign.parent, &foreign.parent_columns)
+            };
+            if others.iter().all(|other| other.foreign_keys.iter().any(like)) {
+                table.foreign_keys.push(foreign);
+            } else {
+                line("foreign key", format!("{own}({}) → {}", foreign.columns.join(", "), foreign.parent));
+            }
+        }
+        table.strict &= others.iter().all(|other| other.strict);
+        table.sequence = self.parts.iter().filter_map(|part| part.sequence).max();
+        if let Some(key) = &mut table.primary_key {
+            key.assigned &= others.iter().all(|o| o.primary_key.as_ref().is_some_and(|key| key.assigned));
+        }
+        self.lines.extend(lines);
+        Ok(())
+    }
+
+    /// How the rows are read, where not as they are.
+    fn relation(
+        &self,
+        names: &[String],
+        computed: &BTreeSet<String>,
+        table: &Table,
+    ) -> Result<Option<Relation>> {
+        let filtered = self.map.filter.is_some() || self.map.parts.values().any(|part| part.filter.is_some());
+        let renamed = self.parts.len() > 1 || self.parts[0].name != self.name;
+        if !filtered && !renamed && computed.is_empty() {
+            return Ok(None);
+        }
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            parts.push(self.part(part, names, table)?);
+        }
+        Ok(Some(Relation { parts }))
+    }
+
+    fn part(&self, part: &Table, names: &[String], _table: &Table) -> Result<Part> {
+        let own = super::by_name(&self.map.parts, &part.name).and_then(|map| map.filter.as_deref());
+        let filter = match (own, &self.map.filter) {
+            (Some(text), _) => Some(self.mapping.fragment(self.key(&["part", &part.name, "where"]), text)),
+            (None, Some(text)) => Some(self.mapping.fragment(self.key(&["where"]), text)),
+            (None, None) => None,
+        };
+        let cell = |name: &String| Cell {
+            name: name.clone(),
+            from: match (self.value_in(part, name), part.column(name)) {
+                (Some((key, text)), _) => CellFrom::Computed(self.mapping.fragment(key, text)),
+                (None, Some(column)) => CellFrom::Column(column.name.clone()),
+                // `names` refused a column that neither is there nor is computed.
+                (None, None) => CellFrom::Column(name.clone()),
+            },
+        };
+        let mut cells: Vec<Cell> = names.iter().map(cell).collect();
+        let locator = self.locator(part, &mut cells)?;
+        Ok(Part { table: part.name.clone(), locator, filter, cells })
+    }
+
+    /// How a part's rows are found: by the table's own locator, whatever the mapping does to columns.
+    fn locator(&self, part: &Table, cells: &mut [Cell]) -> Result<Locator> {
+        let reserved =
+            cells.iter().find(|cell| same(&cell.name, PART_COLUMN) || same(&cell.name, ROW_COLUMN));
+        if let Some(cell) = reserved {
+            return Err(self
+                .mapping
+                .error(&self.key(&["from"]), format!("the name '{}' is the tool's own", cell.name))
+                .hint("rename the column on the source"));
+        }
+        match &part.locator {
+            Locator::RowId(_) => Ok(part.locator.clone()),
+            _ if self.parts.len() > 1 => Err(self
+                .mapping
+                .error(&self.key(&["from"]), format!("the rows of '{}' have no rowid", part.name))
+                .hint("tables without rowids are moved one by one")),
+            Locator::Ordinal => Ok(Locator::Ordinal),
+            Locator::Key(names) => {
+                let changed = names.iter().find(|name| self.value_in(part, name).is_some());
+                match changed {
+                    None => Ok(part.locator.clone()),
+                    Some(name) => Err(self
+                        .mapping
+                        .error(
+                            &self.key(&["column", name, "value"]),
+                            format!("'{name}' is part of the key by which rows of '{}' are found", part.name),
+                        )
+                        .hint("keep the key as it is, and compute a column of another name")),
+                }
+            }
+        }
+    }
+
+    /// No two columns that the mapping gives one name.
+    fn columns_once(&self, table: &Table) -> Result<()> {
+        let named = |column: &Column| self.column_map(&column.name).and_then(|map| map.to.clone());
+        for column in &table.columns {
+            let Some(to) = named(column) else { continue };
+            let other = table.columns.iter().find(|other| {
+                other.name != column.name && named(other).unwrap_or_else(|| other.name.clone()) == to
+            });
+            if let Some(other) = other {
+                let key = self.key(&["column", &column.name, "to"]);
+                let why = format!("'{}' and '{}' would both be '{to}'", column.name, other.name);
+                return Err(self.mapping.error(&key, why).hint("give one of them another name, or drop it"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The mapping: what the user wants to become of tables and columns.
+//!
+//! It is data, and part of the plan ([`crate::plan::PlanOptions::mapping`]). [`resolve()`] holds it
+//! against a catalog: a mapping that names what is not there, or contradicts itself, is an error
+//! that says in which file, at which line and under which key; what remains is a catalog as if the
+//! source had been mapped already, and the [`crate::relation`]s by which it is read.
+//! Names on the target, types and policies are taken up by the planner.
+//! Absent on purpose: the syntax of the file, which is the command line's.
+
+mod derive;
+mod resolve;
+
+pub use resolve::{Mapped, resolve};
+
+use crate::plan::{LogicalType, Policy};
+use crate::relation::Fragment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What becomes of tables and columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// By the table's name in the plan: the source's, or a new one with `from`.
+    #[serde(default, rename = "table", skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, TableMap>,
+    /// Where a key stands (`switchover.toml, line 12`), for messages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
+}
+
+/// What becomes of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableMap {
+    /// The tables of the source that it is read from; empty for the one of its own name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
+    /// Its name on the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Which rows: an expression of the source's.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Its columns, by their names on the source; a new name needs a `value`.
+    #[serde(default, rename = "column", skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, ColumnMap>,
+    /// What differs by the table that it is read from.
+    #[serde(default, rename = "part", skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, PartMap>,
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnMap {
+    /// Its name on the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Whether it is left behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop: bool,
+    /// Its type on the target.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<LogicalType>,
+    /// What to do with values that the target cannot hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// An expression of the source's that gives its values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// What differs in one of several tables that become one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartMap {
+    /// Which rows of it; instead of the table's own `where`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Expressions for columns, by the column's name; instead of the column's own `value`.
+    #[serde(default, rename = "value", skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+}
+
+impl Mapping {
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// What is said of a table, by its name in the plan.
+    pub fn table(&self, table: &str) -> Option<&TableMap> {
+        by_name(&self.tables, table)
+    }
+
+    /// What is said of a column, by its table's and its own name in the plan.
+    pub fn column(&self, table: &str, column: &str) -> Option<&ColumnMap> {
+        by_name(&self.table(table)?.columns, column)
+    }
+
+    /// Where a key stands; empty when nobody told.
+    pub fn place(&self, key: &str) -> String {
+        self.places.get(key).cloned().unwrap_or_default()
+    }
+
+    /// An error about a key, which says where it stands.
+    pub fn error(&self, key: &str, detail: impl Into<String>) -> crate::Error {
+        crate::Error::new(crate::Kind::Config, "use the mapping")
+            .store(self.place(key))
+            .detail(format!("{key}: {}", detail.into()))
+    }
+
+    fn fragment(&self, key: String, text: &str) -> Fragment {
+        Fragment { text: text.to_owned(), place: self.place(&key), key }
+    }
+}
+
+/// The key of a table, or of what stands in it, as messages and [`Mapping::places`] write it.
+pub fn key_of(parts: &[&str]) -> String {
+    let bare = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    let word = |part: &&str| if bare(part) { (*part).to_owned() } else { format!("{part:?}") };
+    parts.iter().map(word).collect::<Vec<_>>().join(".")
+}
+
+/// By the name as written, or else as SQL reads it without quotes.
+fn by_name<'a, T>(all: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
+    all.get(name)
+        .or_else(|| all.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, found)| found))
+}

@@ -1,0 +1,123 @@
+//! What a mapping says of single columns, taken up by the plan: types, and texts that do not fit.
+//!
+//! A type that was asked for is taken whatever the values are; the codec is the one that suits most
+//! of them, and the census then names those that do not fit. Nothing is converted: a text of digits
+//! is no integer. Both sides of a foreign key keep their texts in one form, or they would not meet.
+
+use super::Draft;
+use crate::census::ColumnCensus;
+use crate::codec::Codec;
+use crate::connector::Choice;
+use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
+use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
+use crate::schema::Catalog;
+use crate::uuid_text::UuidForm;
+
+/// The codec for a type that was asked for.
+pub(super) fn choice(ty: LogicalType, census: &ColumnCensus) -> Choice {
+    let codec = match ty {
+        LogicalType::Bool => boolean(census),
+        LogicalType::Int8 => Codec::Int,
+        LogicalType::Float8 => Codec::Float,
+        LogicalType::Numeric(limits) => Codec::Decimal { limits },
+        LogicalType::Text => Codec::Text { chars_max: None },
+        LogicalType::Varchar(chars) => Codec::Text { chars_max: Some(chars) },
+        LogicalType::Bytea if census.texts > census.blobs => Codec::TextBytes,
+        LogicalType::Bytea => Codec::Bytes,
+        LogicalType::Uuid => uuid(census),
+        LogicalType::Date => Codec::Date,
+        LogicalType::Timestamp => Codec::Timestamp { format: time(census, Zone::None) },
+        LogicalType::TimestampTz => Codec::Timestamp { format: time(census, Zone::Offset) },
+        LogicalType::Jsonb => Codec::Json,
+    };
+    Choice { r#type: ty, codec, why: "the mapping asks for this type".into() }
+}
+
+fn boolean(census: &ColumnCensus) -> Codec {
+    let [letters, words, _] = census.boolean_texts;
+    let text = |no: &str, yes: &str| Codec::BoolText { no: no.into(), yes: yes.into() };
+    match census.integers >= letters + words {
+        true => Codec::BoolInt,
+        false if letters > words => text("f", "t"),
+        false => text("false", "true"),
+    }
+}
+
+fn uuid(census: &ColumnCensus) -> Codec {
+    if census.blobs > census.texts {
+        return Codec::UuidBytes;
+    }
+    let forms = [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain];
+    // The first of the most frequent: `max_by_key` would give the last.
+    let most = forms.into_iter().zip(census.uuids).rev().max_by_key(|(_, count)| *count);
+    Codec::UuidText { form: most.map_or(UuidForm::LowerDashed, |(form, _)| form) }
+}
+
+/// The format of all times, or the one that SQLite's own functions write.
+fn time(census: &ColumnCensus, zone: Zone) -> TimeFormat {
+    let own = census.time.format().filter(|format| (format.zone == Zone::None) == (zone == Zone::None));
+    own.unwrap_or(TimeFormat { separator: Separator::Space, fraction: Fraction::OmitZero(6), zone })
+}
+
+/// By the policies `bytea` and `escape`: columns with texts that the target's text cannot hold take
+/// another form, and with them the columns that they refer to or are referred to by.
+pub(super) fn texts(catalog: &Catalog, tables: &mut [TablePlan], draft: &mut Draft) {
+    let wants = |column: &ColumnPlan| {
+        let needs = column.census.texts_with_nul > 0 || column.census.texts_invalid > 0;
+        let plain = matches!(column.codec, Codec::Text { .. });
+        (needs && plain && matches!(column.policy, Policy::Bytea | Policy::Escape)).then_some(column.policy)
+    };
+    let mut todo: Vec<(usize, usize, Policy)> = Vec::new();
+    for (t, table) in tables.iter().enumerate() {
+        for (c, column) in table.columns.iter().enumerate() {
+            todo.extend(wants(column).map(|policy| (t, c, policy)));
+        }
+    }
+    let mut by_own = todo.len();
+    while let Some((t, c, policy)) = (!todo.is_empty()).then(|| todo.remove(0)) {
+        let own = by_own > 0;
+        by_own = by_own.saturating_sub(1);
+        let table = tables[t].source.clone();
+        let column = &mut tables[t].columns[c];
+        let Codec::Text { chars_max } = column.codec else { continue };
+        let because = if own {
+            "some texts hold NUL characters or invalid UTF-8"
+        } else {
+            "a foreign key joins it to such a column"
+        };
+        let how = if policy == Policy::Bytea {
+            (column.r#type, column.codec) = (LogicalType::Bytea, Codec::TextBytes);
+            "the bytes of its texts"
+        } else {
+            column.codec = Codec::TextEscaped { chars_max };
+            "its texts with escapes (\u{241b}00 is NUL, \u{241b}\u{241b} is \u{241b})"
+        };
+        column.why = format!("{how}: {because}");
+        let name = format!("{table}.{}", column.source);
+        draft.outcome("column", name, Fate::Changed, column.why.clone());
+        let source = column.source.clone();
+        todo.extend(joined(catalog, tables, &table, &source).into_iter().map(|(t, c)| (t, c, policy)));
+    }
+}
+
+/// The columns that a foreign key joins to this one.
+fn joined(catalog: &Catalog, tables: &[TablePlan], table: &str, column: &str) -> Vec<(usize, usize)> {
+    let place = |table: &str, column: &str| {
+        let t = tables.iter().position(|plan| plan.source == table)?;
+        Some((t, tables[t].columns.iter().position(|plan| plan.source == column)?))
+    };
+    let mut found = Vec::new();
+    for child in &catalog.tables {
+        for key in &child.foreign_keys {
+            for (own, parent) in key.columns.iter().zip(&key.parent_columns) {
+                if child.name == table && own == column {
+                    found.extend(place(&key.parent, parent));
+                }
+                if key.parent == table && parent == column {
+                    found.extend(place(&child.name, own));
+                }
+            }
+        }
+    }
+    found
+}
