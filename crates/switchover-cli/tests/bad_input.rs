@@ -273,5 +273,16 @@ fn bad_plans_and_configuration() {
     with_file("an unknown key", "polcy = 'refuse'\n");
     with_file("a value that is none", "policy = 'refuze'\n");
     with_file("a file that is no TOML", "policy = \n");
+    with_file("a mapping of an absent table", "schema = 'public'\n\n[table.mesages]\nto = 'm'\n");
+    with_file("a mapping of an absent column", "[table.messages.column.bdy]\nto = 'text'\n");
+    with_file("a mapping with an unknown key", "[table.messages]\nrename = 'm'\n");
+    with_file("a mapping to an unknown type", "[table.messages.column.body]\ntype = 'varchar'\n");
+    with_file("two columns onto one", "[table.messages.column]\nbody.to = 'sent'\n");
+    with_file("two tables onto one", "[table.messages]\nto = 'users'\n");
+    with_file("an expression that does not parse", "[table.messages]\nwhere = 'sent >'\n");
+    with_file(
+        "expressions that wait for each other",
+        "[table.messages.column]\na.value = 'b + 1'\nb.value = 'a + 1'\n",
+    );
     insta::assert_snapshot!(found.join("\n"));
 }

@@ -1,5 +1,6 @@
 //! Random schemas with random values: whatever they are, a migration with quarantine is verified as same,
-//! and so it is by a comparison that shares no code with the verification.
+//! and so it is by a comparison that shares no code with the verification. So it is under random mappings, whose
+//! rows the test then reads by SQL of its own.
 //!
 //! That comparison reads the source through its own SELECTs and the target as text through `psql`; every
 //! cell must be there in the text that its value has under the column's type, or NULL with the exact
@@ -15,6 +16,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rusqlite::types::Value;
 use std::collections::HashMap;
 use support::check_with;
+use switchover_core::mapping::{ColumnMap, Mapping, TableMap};
 use switchover_core::value::OwnedValue;
 
 const CASES_DEFAULT: u32 = 64;
@@ -277,7 +279,98 @@ fn make(source: &rusqlite::Connection, cast: bool, at: usize, shape: &Shape) -> 
     (name, names)
 }
 
-fn holds(encoding: &str, shapes: &[Shape]) {
+/// What a table of the target is to hold.
+struct Expected {
+    /// Its name in the plan, and on the target.
+    table: (String, String),
+    /// Its columns likewise.
+    columns: Vec<(String, String)>,
+    /// The same rows by SQL of the test's own.
+    select: String,
+}
+
+/// A table as it is.
+fn unmapped((table, names): &(String, Vec<String>)) -> Expected {
+    let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    Expected {
+        table: (table.clone(), table.clone()),
+        columns: names.iter().map(|name| (name.clone(), name.clone())).collect(),
+        select: format!("SELECT {} FROM {}", list.join(", "), quoted(table)),
+    }
+}
+
+/// A mapping of a table, and what must come of it; `choices` has a number for each decision.
+fn mapped(made: &(String, Vec<String>), choices: &[u8], mapping: &mut Mapping) -> Vec<Expected> {
+    let (table, names) = made;
+    let choice = |at: usize| choices[at % choices.len()];
+    let (mut columns, mut cells) = (Vec::new(), Vec::new());
+    let mut map = TableMap::default();
+    for (at, name) in names.iter().enumerate() {
+        let column = quoted(name);
+        let mut own = ColumnMap::default();
+        let mut cell = column.clone();
+        // The first two may be keys, which are not dropped, and whose new values would have to be keys.
+        match choice(at) % 8 {
+            0 | 1 if at > 1 => {
+                map.columns.insert(name.clone(), ColumnMap { drop: true, ..own });
+                continue;
+            }
+            2 | 3 if at > 1 => {
+                cell = match choice(at + 7) % 4 {
+                    0 => format!("typeof({column}) -- its class"),
+                    1 => format!("coalesce({column}, 'none')"),
+                    2 => format!("CASE WHEN typeof({column}) = 'text' THEN {column} ELSE 1 END"),
+                    _ => format!("{column} IS NULL"),
+                };
+                own.value = Some(cell.clone());
+            }
+            _ => {}
+        }
+        let to = if choice(at + 3) % 3 == 0 { format!("new {at}") } else { name.clone() };
+        own.to = (to != *name).then(|| to.clone());
+        if own != ColumnMap::default() {
+            map.columns.insert(name.clone(), own);
+        }
+        columns.push((name.clone(), to));
+        cells.push(format!("({cell}\n)"));
+    }
+    if choice(11) % 4 == 0 {
+        map.columns.insert("made".into(), ColumnMap { value: Some("1 + 1".into()), ..ColumnMap::default() });
+        columns.push(("made".into(), "made".into()));
+        cells.push("2".into());
+    }
+    let first = quoted(&names[0]);
+    let select = |filter: &str| format!("SELECT {} FROM {} WHERE {filter}", cells.join(", "), quoted(table));
+    let expected = |name: &str, target: &str, filter: &str| Expected {
+        table: (name.to_owned(), target.to_owned()),
+        columns: columns.clone(),
+        select: select(filter),
+    };
+    if choice(13) % 3 == 0 {
+        let halves = [
+            format!("{first} IS NULL OR typeof({first}) = 'text'"),
+            format!("NOT ({first} IS NULL OR typeof({first}) = 'text')"),
+        ];
+        let half = |(at, filter): (usize, &String)| {
+            let name = format!("{table} half {at}");
+            let map = TableMap { from: vec![table.clone()], filter: Some(filter.clone()), ..map.clone() };
+            mapping.tables.insert(name.clone(), map);
+            expected(&name, &name, filter)
+        };
+        return halves.iter().enumerate().map(half).collect();
+    }
+    let filter = match choice(17) % 4 {
+        0 => Some(format!("{first} IS NOT NULL")),
+        1 => Some(format!("typeof({first}) <> 'integer' OR {first} % 2 = 0")),
+        _ => None,
+    };
+    let to = (choice(19) % 2 == 0).then(|| format!("renamed {table}"));
+    let found = expected(table, to.as_deref().unwrap_or(table), filter.as_deref().unwrap_or("1"));
+    mapping.tables.insert(table.clone(), TableMap { to, filter, ..map });
+    vec![found]
+}
+
+fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
     let mut made = Vec::new();
     let case = check_with(|source| {
         source.execute_batch(&format!("PRAGMA encoding = '{encoding}'")).unwrap();
@@ -287,11 +380,19 @@ fn holds(encoding: &str, shapes: &[Shape]) {
             .map(|(at, shape)| make(source, encoding == "UTF-8", at, shape))
             .collect();
     });
-    let moved = case.quarantine().quarantines();
+    let mut mapping = Mapping::default();
+    let all: Vec<Expected> = match choices {
+        [] => made.iter().map(unmapped).collect(),
+        choices => (made.iter().zip(choices.iter().cycle()))
+            .flat_map(|(made, choices)| mapped(made, choices, &mut mapping))
+            .collect(),
+    };
+    let moved = case.options(|options| options.mapping = mapping).quarantine().quarantines();
     let source = moved.case.source();
     let entries = moved.entries();
-    for (table, names) in &made {
-        let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    for Expected { table: (plan, table), columns, select } in &all {
+        let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+        let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
         let types: Vec<String> = moved.case.database.rows(&format!(
             "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY attnum",
             quoted(table).replace('\'', "''")
@@ -305,7 +406,7 @@ fn holds(encoding: &str, shapes: &[Shape]) {
                 quoted(table)
             ))
             .unwrap();
-        let own: Vec<_> = entries.iter().filter(|entry| entry.0 == *table).collect();
+        let own: Vec<_> = entries.iter().filter(|entry| entry.0 == *plan).collect();
         let mut out: HashMap<String, Vec<(String, OwnedValue, bool)>> = HashMap::new();
         for entry in &own {
             out.entry(format!("{:?}", entry.1)).or_default().push((
@@ -315,8 +416,7 @@ fn holds(encoding: &str, shapes: &[Shape]) {
             ));
         }
         let mut out: Vec<_> = out.into_values().collect();
-        let mut statement =
-            source.prepare(&format!("SELECT {} FROM {}", list.join(", "), quoted(table))).unwrap();
+        let mut statement = source.prepare(select).unwrap();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let cells: Vec<(Value, Option<Vec<u8>>)> = (0..names.len())
@@ -334,7 +434,7 @@ fn holds(encoding: &str, shapes: &[Shape]) {
                 .collect();
             let says_all = |found: &[Option<String>], missing: &[(String, OwnedValue, bool)]| {
                 cells.iter().enumerate().all(|(at, (value, bytes))| {
-                    let entry = missing.iter().find(|entry| entry.0 == names[at]);
+                    let entry = missing.iter().find(|entry| entry.0 == *names[at]);
                     match (&found[at], entry) {
                         (None, Some(entry)) => same_in_quarantine(value, bytes.as_deref(), &entry.1),
                         (None, None) => *value == Value::Null,
@@ -370,8 +470,8 @@ fn holds(encoding: &str, shapes: &[Shape]) {
     }
 }
 
-#[test]
-fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
+/// As many cases as asked for, each of a seed of its own, which is printed.
+fn each_case(check: impl Fn(&mut TestRunner)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let cases = number("SWITCHOVER_PROPERTY_CASES").map_or(CASES_DEFAULT, |cases| cases as u32);
     let base = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
@@ -384,14 +484,31 @@ fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let mut runner = TestRunner::new_with_rng(
+        check(&mut TestRunner::new_with_rng(
             Config { cases: 1, failure_persistence: None, ..Config::default() },
             rng,
-        );
-        let encodings = prop::sample::select(vec!["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"]);
-        let input = (encodings, prop::collection::vec(table(), 1..4));
-        let tree = input.new_tree(&mut runner).unwrap();
-        let (encoding, shapes) = tree.current();
-        holds(encoding, &shapes);
+        ));
     }
+}
+
+fn input() -> impl Strategy<Value = (&'static str, Vec<Shape>)> {
+    let encodings = prop::sample::select(vec!["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"]);
+    (encodings, prop::collection::vec(table(), 1..4))
+}
+
+#[test]
+fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
+    each_case(|runner| {
+        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
+        holds(encoding, &shapes, &[]);
+    });
+}
+
+#[test]
+fn whatever_a_mapping_makes_of_it_is_on_the_target_or_in_quarantine() {
+    each_case(|runner| {
+        let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
+        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
+        holds(encoding, &shapes, &choices);
+    });
 }

@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The version of the plan's format. A reader refuses any other.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// What to do with a value, row or key that the target cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

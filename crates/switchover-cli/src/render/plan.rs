@@ -96,7 +96,7 @@ fn table(table: &TablePlan) -> String {
 }
 
 /// Columns of a value in a preview; a secret of any length is not for a terminal.
-const PREVIEW_WIDTH: usize = 22;
+const PREVIEW_WIDTH: usize = 20;
 
 /// What the mapping does to the first rows.
 fn preview(table: &TablePlan) -> String {
@@ -104,7 +104,7 @@ fn preview(table: &TablePlan) -> String {
     for row in &table.preview {
         let mut name = shown(&row.row);
         if !row.taken {
-            rows.push([name, "left out by the mapping".into(), String::new(), String::new()]);
+            rows.push([name, "left out".into(), String::new(), String::new()]);
             continue;
         }
         for cell in &row.cells {
@@ -120,14 +120,14 @@ fn preview(table: &TablePlan) -> String {
             };
             let cells = [value(&cell.from, &cell.before), value(&cell.to, &cell.after)];
             let [before, after] = cells;
-            rows.push([std::mem::take(&mut name), fit(&column, 24), before, after]);
+            rows.push([std::mem::take(&mut name), fit(&column, 22), before, after]);
         }
     }
     if rows.is_empty() {
         return String::new();
     }
     rows.insert(0, ["first rows".into(), "column".into(), "before".into(), "after".into()]);
-    columns(2, [12, 24, PREVIEW_WIDTH, 0], &rows)
+    columns(2, [14, 22, PREVIEW_WIDTH, 0], &rows)
 }
 
 fn keys(table: &TablePlan) -> Vec<[String; 2]> {
