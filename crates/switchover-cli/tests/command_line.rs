@@ -127,7 +127,7 @@ fn a_plan_of_another_format_is_refused_first() {
         ("{\"format\": 99}", "of format 99"),
         ("[]", "no plan"),
         ("{", "not JSON"),
-        ("{\"format\": 1, \"tables\": 3}", "no valid plan"),
+        ("{\"format\": 2, \"tables\": 3}", "no valid plan"),
     ] {
         fs::write(folder.path().join("p.json"), text).unwrap();
         let ran =
