@@ -7,6 +7,8 @@ pub(crate) mod archive;
 
 use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;
+use switchover_connectors::json::config::JsonConfig;
+use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
@@ -21,6 +23,8 @@ pub(crate) enum Store {
     Sqlite,
     /// A PostgreSQL server.
     Postgres,
+    /// A dump in JSON.
+    Json,
 }
 
 /// Schemes as users have them; SQLAlchemy's `+driver` is gone by then.
@@ -30,6 +34,7 @@ const SCHEMES: &[(&str, Store)] = &[
     ("file", Store::Sqlite),
     ("postgres", Store::Postgres),
     ("postgresql", Store::Postgres),
+    ("json", Store::Json),
 ];
 
 /// Which store a reference means.
@@ -48,7 +53,7 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
     }
     let hint = match nearest(&scheme, SCHEMES.iter().map(|(known, _)| *known)) {
         Some(near) => format!("did you mean '{near}:'?"),
-        None => "URLs begin with sqlite:, postgres:// or postgresql://".into(),
+        None => "URLs begin with sqlite:, json:, postgres:// or postgresql://".into(),
     };
     Err(error().detail(format!("no store has URLs that begin with '{scheme}:'")).hint(hint))
 }
@@ -57,9 +62,10 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
 pub(crate) fn source(reference: &StoreRef) -> Result<Arc<dyn Source>> {
     match store(reference)? {
         Store::Sqlite => Ok(Arc::new(SqliteSource::new(SqliteConfig::parse(reference.expose())?))),
+        Store::Json => Ok(Arc::new(JsonSource::new(JsonConfig::parse(reference.expose())?))),
         Store::Postgres => Err(Error::new(Kind::Unsupported, "read from PostgreSQL")
             .store(reference.label())
-            .detail("this version moves data from SQLite only")),
+            .detail("this version moves data from SQLite and JSON only")),
     }
 }
 
@@ -68,6 +74,9 @@ pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<
     match store(reference)? {
         Store::Postgres => Ok(Arc::new(PostgresTarget::new(postgres(reference, environment)?))),
         Store::Sqlite => Err(Error::new(Kind::Unsupported, "write to SQLite")
+            .store(reference.label())
+            .detail("this version moves data to PostgreSQL only")),
+        Store::Json => Err(Error::new(Kind::Unsupported, "write to JSON")
             .store(reference.label())
             .detail("this version moves data to PostgreSQL only")),
     }

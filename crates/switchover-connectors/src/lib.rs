@@ -5,6 +5,7 @@
 //! tells how much room there is.
 
 mod disk;
+pub mod json;
 pub mod postgres;
 pub mod sidecar;
 pub mod sqlite;

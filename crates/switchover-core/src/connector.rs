@@ -173,6 +173,16 @@ pub trait Snapshot: Send + Sync {
         columns: &[(String, String)],
         limit: usize,
     ) -> Result<Offenders>;
+    /// Whether the store itself keeps its primary keys free of duplicates and NULL. Where it does not, the
+    /// engine looks for duplicates.
+    fn enforces_keys(&self) -> bool {
+        true
+    }
+    /// Where a row stands in a file, in words for messages; `None` where rows have no such place.
+    async fn place(&self, table: &str, locator: &LocatorValue) -> Result<Option<String>> {
+        let _ = (table, locator);
+        Ok(None)
+    }
     /// How much a table holds at this point; `None` where telling would mean reading all of it.
     async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
         let _ = table;

@@ -232,7 +232,7 @@ pub struct TablePlan {
     pub foreign_keys: Vec<ForeignKeyPlan>,
     /// Its checks.
     pub checks: Vec<CheckPlan>,
-    /// Rows whose foreign keys find no parent on the target, and what becomes of each.
+    /// Rows whose foreign keys find no parent on the target, or whose key an earlier row has, and what becomes of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<OrphanPlan>,
     /// The source's tables that it is read from, where they are several.
@@ -268,7 +268,8 @@ pub struct PreviewCell {
     pub after: String,
 }
 
-/// A row without a parent that goes to quarantine, in part or as a whole.
+/// A row that goes to quarantine, in part or as a whole, because of other rows: it has no parent, or its key
+/// is an earlier row's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrphanPlan {
     /// The row's locator on the source.

@@ -23,6 +23,10 @@ pub struct StoreInfo {
     pub size_bytes: u64,
     /// Settings that matter to a migration (PRAGMAs, GUCs), by name.
     pub settings: BTreeMap<String, String>,
+    /// A digest of everything that it holds, where the store gives one for nothing: a run is resumed only
+    /// with the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// Everything a store holds.

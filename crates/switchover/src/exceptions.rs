@@ -12,7 +12,6 @@ use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::judge;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::plan::{ColumnPlan, Fate, OrphanPlan, Plan, Refusal, TablePlan};
-use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, ForeignKey};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
@@ -21,19 +20,19 @@ const HINT: &str =
 const ORPHAN_HINT: &str = "delete or mend the rows on the source, or use --policy quarantine";
 
 /// A foreign key of the plan, by position, with its fields on both sides.
-struct Link {
+pub(crate) struct Link {
     child: usize,
-    parent: usize,
+    pub(crate) parent: usize,
     child_fields: Vec<usize>,
-    parent_fields: Vec<usize>,
+    pub(crate) parent_fields: Vec<usize>,
     at: usize,
 }
 
 /// A row that loses fields; all of them when it is left out.
-struct Loss {
-    table: usize,
-    fields: BTreeSet<usize>,
-    values: Vec<OwnedValue>,
+pub(crate) struct Loss {
+    pub(crate) table: usize,
+    pub(crate) fields: BTreeSet<usize>,
+    pub(crate) values: Vec<OwnedValue>,
 }
 
 /// Keys that are on the source and will not be on the target, by link; those found last stand apart.
@@ -60,10 +59,13 @@ impl Look<'_> {
                 losses.extend(self.misfits(plan, index, &links).await?);
             }
         }
+        let mut repeated = self.repeated(plan, catalog, &links).await?;
+        losses.append(&mut repeated.losses);
         let marks = self.orphans(plan, catalog, suspects, &links).await?;
         if plan.refusals.is_empty() {
             self.spread(plan, &links, losses, marks).await?;
         }
+        repeated.mark(plan);
         for index in 0..plan.tables.len() {
             if keep_generated_values(plan, index) && !self.misfits(plan, index, &links).await?.is_empty() {
                 let table = plan.tables[index].source.clone();
@@ -84,7 +86,7 @@ impl Look<'_> {
         let referred: BTreeSet<usize> = (links.iter().filter(|link| link.parent == index))
             .flat_map(|link| link.parent_fields.iter().copied())
             .collect();
-        let mut refusals = Vec::new();
+        let (mut refusals, mut locators) = (Vec::new(), Vec::new());
         let mut scratch = Vec::new();
         let mut counts = vec![0u64; table.columns.len()];
         scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
@@ -104,11 +106,15 @@ impl Look<'_> {
                     let column = &table.columns[field];
                     if !column.policy.quarantines() && refusals.len() < LISTED_MAX {
                         refusals.push(refusal(table, column, row, field, why));
+                        locators.push(row.locator());
                     }
                 }
             }
         })
         .await?;
+        for (refusal, locator) in refusals.iter_mut().zip(&locators) {
+            refusal.key = self.shown_row(table, locator).await?;
+        }
         let table = &mut plan.tables[index];
         let name = table.source.clone();
         for (column, count) in table.columns.iter_mut().zip(counts) {
@@ -170,17 +176,19 @@ impl Look<'_> {
                 let why = format!("{} rows have no parent in {}", orphans.count, key.parent);
                 refusals.push(whole_table(&table.source, &key.columns.join(", "), why, ORPHAN_HINT));
             } else if !quarantined {
-                refusals.extend(orphans.first.iter().map(|locator| Refusal {
-                    table: table.source.clone(),
-                    key: layout::shown_locator(table, locator),
-                    column: key.columns.join(", "),
-                    value: String::new(),
-                    why: format!(
-                        "it has no parent in {}; {} rows are such orphans",
-                        key.parent, orphans.count
-                    ),
-                    hint: ORPHAN_HINT.into(),
-                }));
+                for locator in &orphans.first {
+                    refusals.push(Refusal {
+                        table: table.source.clone(),
+                        key: self.shown_row(table, locator).await?,
+                        column: key.columns.join(", "),
+                        value: String::new(),
+                        why: format!(
+                            "it has no parent in {}; {} rows are such orphans",
+                            key.parent, orphans.count
+                        ),
+                        hint: ORPHAN_HINT.into(),
+                    });
+                }
             } else if orphans.count > 0 {
                 marks.push((number, orphans.first));
             }
@@ -407,7 +415,7 @@ fn keep_generated_values(plan: &mut Plan, index: usize) -> bool {
     !kept.is_empty()
 }
 
-fn whole_table(table: &str, column: &str, why: String, hint: &str) -> Refusal {
+pub(crate) fn whole_table(table: &str, column: &str, why: String, hint: &str) -> Refusal {
     Refusal {
         table: table.into(),
         key: String::new(),
@@ -418,10 +426,11 @@ fn whole_table(table: &str, column: &str, why: String, hint: &str) -> Refusal {
     }
 }
 
+/// The refusal of a value. Its row is named by whoever reads the source.
 fn refusal(table: &TablePlan, column: &ColumnPlan, row: Row<'_>, field: usize, why: String) -> Refusal {
     Refusal {
         table: table.source.clone(),
-        key: layout::shown_locator(table, &row.locator()),
+        key: String::new(),
         column: column.source.clone(),
         value: row.value(field).shown(),
         why,

@@ -59,6 +59,7 @@ mod build;
 mod clock;
 mod copy;
 pub mod doctor;
+mod duplicates;
 mod evidence;
 mod exceptions;
 pub mod journal;

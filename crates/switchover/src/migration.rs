@@ -231,10 +231,15 @@ impl Migration {
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
         let catalog = snapshot.catalog().await?;
-        if catalog.schema_hash != plan.source.schema_hash {
+        let changed = if catalog.schema_hash != plan.source.schema_hash {
+            Some("schema")
+        } else {
+            (catalog.store.content != plan.source.store.content).then_some("content")
+        };
+        if let Some(what) = changed {
             return Err(Error::new(Kind::Changed, "go on with the run")
                 .store(self.source.label())
-                .detail("the source's schema changed since the plan was made")
+                .detail(format!("the source's {what} changed since the plan was made"))
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
         let snapshot = Sight::of(snapshot, &plan.options).await?.snapshot;

@@ -8,6 +8,8 @@ use crate::config::{Environment, StoreRef};
 use std::path::Path;
 use std::sync::Arc;
 use switchover::progress::{Event, Phase, Progress};
+use switchover_connectors::json::backup as json;
+use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::postgres::backup as pg;
 use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::sidecar::{Listed, Sidecar};
@@ -20,6 +22,7 @@ use switchover_core::{Error, Kind, Result};
 pub(crate) enum Archive {
     Sqlite(SqliteConfig),
     Postgres(Box<PgConfig>),
+    Json(JsonConfig),
 }
 
 /// The archive of a store. Nothing is opened.
@@ -27,6 +30,7 @@ pub(crate) fn archive(reference: &StoreRef, environment: &Environment) -> Result
     Ok(match store(reference)? {
         Store::Sqlite => Archive::Sqlite(SqliteConfig::parse(reference.expose())?),
         Store::Postgres => Archive::Postgres(Box::new(postgres(reference, environment)?)),
+        Store::Json => Archive::Json(JsonConfig::parse(reference.expose())?),
     })
 }
 
@@ -36,8 +40,8 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Listed>> {
         return Ok(Vec::new());
     }
     let mut found = lite::list(folder)?;
-    for other in pg::list(folder)? {
-        // One whose note cannot be read belongs to nobody, and both list it.
+    for other in pg::list(folder)?.into_iter().chain(json::list(folder)?) {
+        // One whose note cannot be read belongs to nobody, and all list it.
         if found.iter().all(|known| known.path != other.path) {
             found.push(other);
         }
@@ -54,6 +58,9 @@ pub(crate) async fn verify(file: &Path) -> Result<Sidecar> {
         return Ok(pg::verify(file).await?.sidecar);
     }
     let file = file.to_owned();
+    if note.store == json::STORE {
+        return blocking(move || json::verify(&file)).await;
+    }
     Ok(blocking(move || lite::verify(&file)).await?.sidecar)
 }
 
@@ -63,25 +70,31 @@ impl Archive {
         match self {
             Archive::Sqlite(config) => config.label(),
             Archive::Postgres(config) => config.redacted(),
+            Archive::Json(config) => config.label(),
         }
     }
 
     /// Bytes that a backup has to read, where they are known before.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
-            Archive::Sqlite(config) => size_of(config),
+            Archive::Sqlite(config) => size_of(config.path()),
+            Archive::Json(config) => size_of(config.path()),
             Archive::Postgres(_) => 0,
         }
     }
 
     /// Whether a note is of this store. A file is the same file by whatever path it was named.
     pub(crate) fn is_of(&self, note: &Sidecar) -> bool {
-        let Archive::Sqlite(config) = self else { return note.source == self.label() };
+        let (own, scheme) = match self {
+            Archive::Sqlite(config) => (config.path(), "sqlite:"),
+            Archive::Json(config) => (config.path(), "json:"),
+            Archive::Postgres(_) => return note.source == self.label(),
+        };
         let same = |path: &str| {
-            let (ours, theirs) = (std::fs::canonicalize(config.path()), std::fs::canonicalize(path));
+            let (ours, theirs) = (std::fs::canonicalize(own), std::fs::canonicalize(path));
             ours.is_ok() && ours.ok() == theirs.ok()
         };
-        note.source == self.label() || note.source.strip_prefix("sqlite:").is_some_and(same)
+        note.source == self.label() || note.source.strip_prefix(scheme).is_some_and(same)
     }
 
     /// What a backup made now is called: the store's own name, the time, and the form's ending.
@@ -91,6 +104,15 @@ impl Archive {
                 (config.path().file_stem().map(|stem| stem.to_string_lossy()), "sqlite")
             }
             Archive::Postgres(config) => (Some(config.database.as_str().into()), "dump"),
+            Archive::Json(config) => {
+                let packed = config.path().extension().is_some_and(|ending| ending == "gz");
+                let name = config.path().file_name().map(|name| name.to_string_lossy());
+                let stem = name.map(|name| match name.split_once('.') {
+                    Some((stem, _)) => stem.to_owned().into(),
+                    None => name,
+                });
+                (stem, if packed { "json.gz" } else { "json" })
+            }
         };
         let plain = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
         let stem: String = stem.unwrap_or_default().chars().map(plain).collect();
@@ -108,7 +130,7 @@ impl Archive {
             Archive::Sqlite(config) => {
                 let (config, folder, name) = (config.clone(), folder.to_owned(), name.to_owned());
                 let made = blocking(move || {
-                    let (size, mut seen) = (size_of(&config), 0);
+                    let (size, mut seen) = (size_of(config.path()), 0);
                     lite::create(&config, &folder, &name, &mut |at| tell(&*progress, size, &mut seen, at))
                 });
                 let made = made.await?;
@@ -117,6 +139,10 @@ impl Archive {
             Archive::Postgres(config) => {
                 let made = pg::create(config, folder, name).await?;
                 Ok((made.path, made.sidecar))
+            }
+            Archive::Json(config) => {
+                let (config, folder, name) = (config.clone(), folder.to_owned(), name.to_owned());
+                blocking(move || json::create(&config, &folder, &name)).await
             }
         }
     }
@@ -129,12 +155,16 @@ impl Archive {
                 Ok(blocking(move || restore::restore(&file, &to, force)).await?.sidecar)
             }
             Archive::Postgres(config) => Ok(pg::restore(file, config, force).await?.sidecar),
+            Archive::Json(_) => Err(Error::new(Kind::Unsupported, "restore the backup")
+                .store(self.label())
+                .detail("the backup of a dump is a plain copy of it")
+                .hint(format!("copy {} to where the dump stood", file.display()))),
         }
     }
 }
 
-fn size_of(config: &SqliteConfig) -> u64 {
-    std::fs::metadata(config.path()).map_or(0, |meta| meta.len())
+fn size_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
 /// Pages as bytes, because bytes are what the file's size is known in.

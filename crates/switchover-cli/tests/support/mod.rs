@@ -12,10 +12,14 @@ use std::sync::Arc;
 use switchover::Migration;
 use switchover::report::{Report, Verdict};
 use switchover::settings::Settings;
+use switchover_connectors::json::catalog::Keys;
+use switchover_connectors::json::config::JsonConfig;
+use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
+use switchover_core::connector::Source;
 use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
@@ -30,6 +34,8 @@ pub struct Case {
     path: PathBuf,
     pub database: Database,
     pub options: PlanOptions,
+    /// Keys that a JSON source is told of; `None` for a SQLite source.
+    json: Option<Keys>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -43,15 +49,7 @@ pub fn check(sql: &str) -> Case {
 
 /// A source made by a closure, for values that SQL cannot write.
 pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("source.db");
-    let case = Case {
-        database: Cluster::shared().unwrap().fresh_database("hazard").unwrap(),
-        options: PlanOptions { schema: "public".into(), ..Settings::default().plan },
-        runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
-        folder,
-        path,
-    };
+    let case = case("source.db", None);
     let source = Connection::open(&case.path).unwrap();
     source.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").unwrap();
     fill(&source);
@@ -59,7 +57,38 @@ pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
     case
 }
 
+/// A JSON source: a file of that name, or several of a folder (`folder/a.jsonl`, each named by its path).
+pub fn check_json(files: &[(&str, &[u8])]) -> Case {
+    let name = files[0].0.split('/').next().unwrap();
+    let case = case(name, Some(Keys::default()));
+    for (name, content) in files {
+        let path = case.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    case
+}
+
+fn case(name: &str, json: Option<Keys>) -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    Case {
+        database: Cluster::shared().unwrap().fresh_database("hazard").unwrap(),
+        options: PlanOptions { schema: "public".into(), ..Settings::default().plan },
+        runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        path: folder.path().join(name),
+        folder,
+        json,
+    }
+}
+
 impl Case {
+    /// Keys that the dump cannot declare.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Case {
+        self.json = Some(keys);
+        self
+    }
+
     /// Values that do not fit go to quarantine.
     #[must_use]
     pub fn quarantine(mut self) -> Case {
@@ -88,10 +117,14 @@ impl Case {
     }
 
     fn migration(&self) -> Migration {
-        let source =
-            SqliteSource::new(SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap());
+        let source: Arc<dyn Source> = match &self.json {
+            Some(keys) => Arc::new(JsonSource::new(JsonConfig::from_path(&self.path)).keys(keys.clone())),
+            None => Arc::new(SqliteSource::new(
+                SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap(),
+            )),
+        };
         let target = PostgresTarget::new(PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap());
-        Migration::new(Arc::new(source), Arc::new(target)).settings(Settings {
+        Migration::new(source, Arc::new(target)).settings(Settings {
             plan: self.options.clone(),
             state_dir: self.folder.path().join("state"),
             backup: false,

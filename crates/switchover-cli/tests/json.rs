@@ -1,0 +1,241 @@
+//! JSON into PostgreSQL: what a dump becomes, what it may not be, and that the outcome is what the dump says.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::io::Write;
+use support::{check_json, text};
+use switchover_connectors::json::catalog::Keys;
+use switchover_core::plan::Fate;
+use switchover_core::schema::ForeignKey;
+use switchover_core::value::OwnedValue;
+
+fn dump(json: &str) -> support::Case {
+    check_json(&[("dump.json", json.as_bytes())])
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+const APP: &str = r#"{
+  "users": [
+    {"id": "0188d9c2-af00-7fff-0102-030405060708", "name": "Ada \u00e9\ud83d\ude00", "admin": true, "age": 36,
+     "score": 0.30000000000000004, "joined": "2024-02-29T12:00:00Z", "tags": ["a", {"b" : 1.50}], "big": 12345678901234567890123},
+    {"id": "0188d9c2-af00-7fff-0102-030405060709", "name": "", "admin": false, "age": null,
+     "score": -0.0, "joined": "2024-03-01T00:00:00Z", "tags": {}, "big": 1, "born": "1815-12-10"}
+  ],
+  "workspaces": {
+    "w1": {"title": "one", "mixed": 1},
+    "w\"2": {"title": "two", "mixed": "1", "id": "w\"2"}
+  },
+  "empty": [],
+  "log": [{"n": 1}, {"n": 1}]
+}"#;
+
+#[test]
+fn types_and_tables_follow_the_evidence() {
+    let moved = dump(APP).moves();
+    moved
+        .types(
+            "users",
+            "id uuid, name text, admin boolean, age bigint, score double precision, joined timestamp with time zone, \
+             tags jsonb, big jsonb, born date",
+        )
+        .types("workspaces", "id text, title text, mixed jsonb")
+        .types("log", "n bigint")
+        .shows(
+            "SELECT name, admin, age, score, tags, big, born FROM users ORDER BY id",
+            "Ada é😀|t|36|0.30000000000000004|[\"a\", {\"b\": 1.50}]|12345678901234567890123|NULL\n|f|NULL|-0|{}|1|1815-12-10",
+        )
+        .shows("SELECT id, title, mixed FROM workspaces ORDER BY title", "w1|one|1\nw\"2|two|\"1\"")
+        .shows("SELECT count(*) FROM log", "2")
+        .rejects("INSERT INTO users(id) SELECT id FROM users", "duplicate key")
+        .fate("table", "empty", Fate::LeftOut, "no row with a key")
+        .fate("absent key", "users.born", Fate::LeftOut, "1 of 2 rows")
+        .fate("primary key", "log", Fate::LeftOut, "has none");
+}
+
+#[test]
+fn every_form_of_a_dump_holds_the_same() {
+    let rows = [r#"{"id":1,"a":"x"}"#, r#"{"id":2,"a":"y"}"#];
+    let lines = rows.join("\n");
+    let list = format!("[{}]", rows.join(" , "));
+    let object = format!("\u{feff}{{\"t\":{list}}}\n");
+    let keyed = format!("{{\"1\":{}, \"2\":{}}}", rows[0], rows[1]);
+    let forms: [(&str, Vec<u8>); 8] = [
+        ("dump.json", object.clone().into()),
+        ("dump.json.gz", gzip(object.as_bytes())),
+        ("t.jsonl", lines.clone().into()),
+        ("t.ndjson.gz", [gzip(lines.as_bytes()), gzip(b"\n")].concat()),
+        ("folder/t.jsonl", format!("\n{lines}\n\n").into()),
+        ("folder/t.json", list.clone().into()),
+        ("folder/t.json", keyed.into()),
+        ("folder/t.json.gz", gzip(list.as_bytes())),
+    ];
+    for (name, content) in forms {
+        let mut files: Vec<(&str, &[u8])> = vec![(name, &content)];
+        files.extend(name.contains('/').then_some(("folder/notes.txt", &b""[..])));
+        let moved = check_json(&files).moves();
+        moved.types("t", "id bigint, a text").shows("SELECT * FROM t ORDER BY id", "1|x\n2|y");
+        if name.contains('/') {
+            moved.fate("file", "notes.txt", Fate::LeftOut, "no file that ends in");
+        }
+    }
+}
+
+#[test]
+fn repeated_ids_are_refused_with_their_place() {
+    let json = "{\"users\":[{\"id\":1},\n {\"id\":2},{\"id\":1},\n{\"id\":1}]}";
+    dump(json).refuses(&[
+        (
+            "users",
+            "row=3 (line 2, column 11, $.users[2])",
+            "id",
+            "its id occurs in an earlier row; 2 rows are such",
+        ),
+        ("users", "row=4 (line 3, column 1, $.users[3])", "id", "its id occurs in an earlier row"),
+    ]);
+    let keyed = r#"{"users":{"a":{"n":1},"b":{"n":2},"a":{"n":3}}}"#;
+    dump(keyed).refuses(&[(
+        "users",
+        "row=3 (line 1, column 39, $.users.a)",
+        "id",
+        "its id occurs in an earlier row",
+    )]);
+}
+
+#[test]
+fn repeated_ids_go_to_quarantine_whole() {
+    let moved =
+        dump(r#"{"users":[{"id":1,"a":"x"},{"id":2,"a":"y"},{"id":1,"a":"z"}]}"#).quarantine().quarantines();
+    moved
+        .shows("SELECT id, a FROM users ORDER BY id", "1|x\n2|y")
+        .holds(&[("users", 3, "a", text("z"), true), ("users", 3, "id", OwnedValue::Int(1), true)]);
+}
+
+#[test]
+fn values_that_the_target_cannot_hold_are_named_with_their_place() {
+    let json =
+        "{\"t\":[{\"id\":1,\"a\":\"fine\"},\n{\"id\":2,\"a\":\"x\\u0000\"},{\"id\":3,\"a\":\"\\ud800\"}]}";
+    dump(json).refuses(&[
+        ("t", "row=2 (line 2, column 1, $.t[1])", "a", "a NUL character"),
+        ("t", "row=3 (line 2, column 24, $.t[2])", "a", "not valid UTF-8"),
+    ]);
+    let moved = dump(json).quarantine().quarantines();
+    moved.shows("SELECT id, a FROM t ORDER BY id", "1|fine\n2|NULL\n3|NULL").holds(&[
+        ("t", 2, "a", text("x\0"), false),
+        ("t", 3, "a", OwnedValue::TextBytes(b"\xed\xa0\x80".to_vec()), false),
+    ]);
+}
+
+fn messages_of_users() -> Keys {
+    let key = ForeignKey {
+        name: None,
+        columns: vec!["user".into()],
+        parent: "users".into(),
+        parent_columns: vec!["id".into()],
+        on_delete: "NO ACTION".into(),
+        on_update: "NO ACTION".into(),
+        deferrable: false,
+        initially_deferred: false,
+    };
+    Keys { foreign: [("messages".to_owned(), vec![key])].into(), ..Keys::default() }
+}
+
+#[test]
+fn orphans_of_a_key_that_was_given_are_found() {
+    let json = r#"{"messages":[{"id":1,"user":"b"},{"id":2,"user":"c"},{"id":3,"user":null}],"users":[{"id":"a"},{"id":"b"}]}"#;
+    dump(json).keys(messages_of_users()).refuses(&[(
+        "messages",
+        "row=2 (line 1, column 34, $.messages[1])",
+        "user",
+        "it has no parent in users; 1 rows are such orphans",
+    )]);
+    let moved = dump(json).keys(messages_of_users()).quarantine().quarantines();
+    moved
+        .shows("SELECT * FROM messages ORDER BY id", "1|b\n2|NULL\n3|NULL")
+        .rejects("INSERT INTO messages VALUES (4, 'z')", "foreign key")
+        .holds(&[("messages", 2, "user", text("c"), false)]);
+}
+
+/// The error that a dump ends with, and an unchanged target.
+fn fault(name: &str, file: &str, content: &[u8]) -> String {
+    let case = check_json(&[(file, content)]);
+    let error = case.migrate().expect_err(name);
+    let tables = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
+    assert_eq!(case.database.psql(tables).unwrap(), "0", "{name}: the target is as it was");
+    let folder = case.path().parent().unwrap().display().to_string();
+    let hint = if error.what_to_do().is_empty() { "NO HINT" } else { error.what_to_do() };
+    format!("## {name}: {:?}, exit code {}\n{error}\nhint: {hint}\n", error.kind(), error.kind().exit_code())
+        .replace(&folder, "[FOLDER]")
+}
+
+#[test]
+fn bad_dumps() {
+    let deep = format!("{{\"t\":[{{\"id\":1,\"a\":{}1{}}}]}}", "[".repeat(200), "]".repeat(200));
+    let long = format!("{{\"t\":[{{\"id\":1}},\n{{\"id\":2,\"a\":\"{}\"}}]}}", "x".repeat(29 << 20));
+    let wide: String = (0..10_001).map(|n| format!(",\"k{n}\":1")).collect();
+    let wide = format!("{{\"t\":[{{\"id\":1{wide}}}]}}");
+    let packed = gzip(APP.as_bytes());
+    let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: &[(&str, &str, &[u8])] = &[
+        ("an empty file", "dump.json", b""),
+        ("only white space", "dump.json", b" \n "),
+        ("no rows at all", "dump.json", br#"{"users":[],"messages":{}}"#),
+        ("a list at the top", "dump.json", br#"[{"id":1}]"#),
+        ("a number at the top", "dump.json", b"17"),
+        ("another format", "dump.json", b"BEGIN TRANSACTION;\nCREATE TABLE t(a);\n"),
+        ("a member that is no table", "dump.json", b"{\"users\":[{\"id\":1}],\n \"version\": 3}"),
+        ("a row that is no object", "dump.json", br#"{"users":[{"id":1}, "x"]}"#),
+        ("a keyed row that is no object", "dump.json", br#"{"settings":{"theme":"dark"}}"#),
+        ("a null row", "dump.json", br#"{"users":[null]}"#),
+        ("a member twice", "dump.json", br#"{"users":[{"id":1}],"users":[{"id":2}]}"#),
+        ("a key twice in a row", "dump.json", b"{\"users\":[{\"id\":1,\n\"a\":1,\"\\u0061\":2}]}"),
+        ("a key that differs from the id", "dump.json", br#"{"users":{"u1":{"id":"u2"}}}"#),
+        ("a key that is the id in another form", "dump.json", br#"{"users":{"07":{"id":7}}}"#),
+        ("cut in a string", "dump.json", br#"{"users":[{"id":1,"name":"Ad"#),
+        ("cut in a row", "dump.json", br#"{"users":[{"id":1,"#),
+        ("cut between rows", "dump.json", b"{\"users\":[{\"id\":1},\n"),
+        ("cut behind a table", "dump.json", br#"{"users":[{"id":1}]"#),
+        ("a closing quote missing", "dump.json", b"{\"users\":[{\"id\":1,\"name\":\"Ada},\n{\"id\":2}]}"),
+        ("brackets that do not match", "dump.json", b"{\"users\":[{\"id\":1,\n\"tags\":[1,2}]}"),
+        ("a comma too many in a row", "dump.json", br#"{"users":[{"id":1,}]}"#),
+        ("a comma too many between rows", "dump.json", br#"{"users":[{"id":1},]}"#),
+        ("a comma missing", "dump.json", br#"{"users":[{"id":1}{"id":2}]}"#),
+        ("a colon missing", "dump.json", br#"{"users" [{"id":1}]}"#),
+        ("a table's name without quotes", "dump.json", br#"{users:[{"id":1}]}"#),
+        ("single quotes", "dump.json", br#"{"users":[{'id':1}]}"#),
+        ("NaN", "dump.json", b"{\"users\":[{\"id\":1,\n  \"x\": NaN}]}"),
+        ("a leading zero", "dump.json", br#"{"users":[{"id":01}]}"#),
+        ("a control character", "dump.json", b"{\"users\":[{\"id\":\"a\tb\"}]}"),
+        ("an unknown escape", "dump.json", br#"{"users":[{"id":"\x41"}]}"#),
+        ("a lone surrogate in a key", "dump.json", br#"{"users":[{"\ud800":1}]}"#),
+        ("bytes that are not UTF-8", "dump.json", b"{\"users\":[{\"id\":1},\n{\"id\":2,\"name\":\"\xff\"}]}"),
+        ("UTF-16", "dump.json", &utf16),
+        ("text behind the end", "dump.json", b"{\"users\":[{\"id\":1}]}\nx"),
+        ("a second value behind the end", "dump.json", b"{\"users\":[{\"id\":1}]}\n{}"),
+        ("nested 200 levels deep", "dump.json", deep.as_bytes()),
+        ("a value of 29 MiB", "dump.json", long.as_bytes()),
+        ("more keys than a table has columns", "dump.json", wide.as_bytes()),
+        ("gzip that is cut off", "dump.json.gz", &packed[..packed.len() / 2]),
+        ("gzip that is damaged", "dump.json.gz", &[&packed[..packed.len() - 6], b"abcdef"].concat()),
+        ("no gzip", "dump.json.gz", APP.as_bytes()),
+        ("a list in JSON Lines", "users.jsonl", b"{\"id\":1}\n[2]\n"),
+        ("two values on a line", "users.jsonl", b"{\"id\":1} {\"id\":2}\n"),
+        ("a line cut off", "users.jsonl", b"{\"id\":1}\n{\"id\":"),
+        ("an array cut off in a folder", "dump/users.json", br#"[{"id":1}"#),
+        ("no JSON in a folder", "dump/users.csv", b"id\n1\n"),
+    ];
+    let mut found: Vec<String> =
+        cases.iter().map(|(name, file, content)| fault(name, file, content)).collect();
+    let twice = check_json(&[("dump/users.json", b"[]"), ("dump/users.jsonl.gz", &gzip(b"{}"))]);
+    found.push(format!("## a table in two files\n{}\n", twice.migrate().expect_err("two files")));
+    let folder = twice.path().parent().unwrap().display().to_string();
+    std::fs::remove_dir_all(twice.path()).unwrap();
+    found.push(format!("## no file\n{}\n", twice.migrate().expect_err("no file")));
+    insta::assert_snapshot!(found.join("\n").replace(&folder, "[FOLDER]"));
+}

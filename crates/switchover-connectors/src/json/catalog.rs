@@ -1,0 +1,157 @@
+//! The catalog of a dump: what the survey found, in the words that every store uses.
+//!
+//! Keys are not guessed from names, with one exception: `id`, when every row has one. Others are handed in
+//! ([`Keys`]), because a foreign key that only looks like one would refuse good rows.
+
+use super::survey::{Dump, ID, Surveyed};
+use std::collections::BTreeMap;
+use switchover_core::digest::{self, Hex};
+use switchover_core::schema::{
+    Affinity, Catalog, Column, ForeignKey, Locator, PrimaryKey, Skipped, StoreInfo, Table,
+};
+use switchover_core::{Error, Kind, Result};
+
+/// What the store is called.
+pub const STORE: &str = "json";
+
+/// The name of a row's number, by which it is found again.
+const ROW: &str = "row";
+
+/// Keys that the dump itself cannot declare.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Primary keys by table, in place of `id`.
+    pub primary: BTreeMap<String, Vec<String>>,
+    /// Foreign keys by table.
+    pub foreign: BTreeMap<String, Vec<ForeignKey>>,
+}
+
+/// The catalog.
+pub(super) fn catalog(dump: &Dump, label: &str, keys: &Keys) -> Result<Catalog> {
+    let mut skipped = dump.skipped.clone();
+    let mut tables = Vec::with_capacity(dump.tables.len());
+    for surveyed in &dump.tables {
+        tables.push(table(surveyed, keys, &mut skipped));
+    }
+    check(keys, &tables)?;
+    let text = serde_json::to_vec(&tables)
+        .map_err(|error| Error::new(Kind::Internal, "read the JSON source's catalog").because(error))?;
+    Ok(Catalog {
+        store: StoreInfo {
+            kind: STORE.into(),
+            label: label.into(),
+            version: "RFC 8259".into(),
+            encoding: "UTF-8".into(),
+            size_bytes: dump.bytes,
+            settings: BTreeMap::new(),
+            content: Some(dump.blake3.clone()),
+        },
+        schema_hash: Hex(digest::of_bytes(&text)).to_string(),
+        tables,
+        skipped,
+        ..Catalog::default()
+    })
+}
+
+fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table {
+    let name = &surveyed.begins.name;
+    for column in &surveyed.columns {
+        let absent = surveyed.absent(column);
+        if absent > 0 {
+            skipped.push(Skipped {
+                kind: "absent key".into(),
+                name: format!("{name}.{}", column.name),
+                why: format!(
+                    "{absent} of {} rows have no such key, and become as those with null",
+                    surveyed.rows
+                ),
+            });
+        }
+    }
+    Table {
+        name: name.clone(),
+        columns: surveyed
+            .columns
+            .iter()
+            .map(|column| {
+                let declared = column.kind.declared();
+                Column {
+                    name: column.name.clone(),
+                    declared: declared.into(),
+                    affinity: Affinity::of_declared(declared),
+                    not_null: false,
+                    default: None,
+                    generated: None,
+                    collation: "BINARY".into(),
+                }
+            })
+            .collect(),
+        primary_key: primary_key(surveyed, keys, skipped),
+        locator: Locator::RowId(ROW.into()),
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        foreign_keys: keys.foreign.get(name).cloned().unwrap_or_default(),
+        checks: Vec::new(),
+        strict: false,
+        sequence: None,
+        virtual_module: None,
+    }
+}
+
+fn primary_key(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Option<PrimaryKey> {
+    let key = |columns: Vec<String>| Some(PrimaryKey { name: None, columns, assigned: false });
+    if let Some(columns) = keys.primary.get(&surveyed.begins.name) {
+        return key(columns.clone());
+    }
+    let id = surveyed.columns.iter().find(|column| column.name == ID)?;
+    let absent = surveyed.absent(id);
+    if absent == 0 && id.evidence.identifies() && surveyed.repeated.is_some() {
+        return key(vec![ID.into()]);
+    }
+    let why = match absent + id.evidence.nulls {
+        0 => "its values are not all texts or integers".to_owned(),
+        lacking => format!("{lacking} of {} rows have none", surveyed.rows),
+    };
+    skipped.push(Skipped {
+        kind: "primary key".into(),
+        name: format!("{}.{ID}", surveyed.begins.name),
+        why: format!("{why}, so it does not identify rows"),
+    });
+    None
+}
+
+/// Keys that were handed in name what is there.
+fn check(keys: &Keys, tables: &[Table]) -> Result<()> {
+    let error = |table: &str, columns: &[String], why: String| {
+        Error::new(Kind::Config, "use the keys that were given for the JSON source")
+            .table(table)
+            .column(columns.join(", "))
+            .detail(why)
+    };
+    let has = |table: &str, columns: &[String]| {
+        let found = tables.iter().find(|candidate| candidate.name == table);
+        found.is_some_and(|found| {
+            !columns.is_empty()
+                && columns.iter().all(|name| found.columns.iter().any(|own| own.name == *name))
+        })
+    };
+    for (table, columns) in &keys.primary {
+        if !has(table, columns) {
+            return Err(error(table, columns, "the dump has no such table or column".into()));
+        }
+    }
+    for (table, foreign) in
+        keys.foreign.iter().flat_map(|(table, all)| all.iter().map(move |key| (table, key)))
+    {
+        if !has(table, &foreign.columns) {
+            return Err(error(table, &foreign.columns, "the dump has no such table or column".into()));
+        }
+        if !has(&foreign.parent, &foreign.parent_columns)
+            || foreign.columns.len() != foreign.parent_columns.len()
+        {
+            let why = format!("it refers to {}({})", foreign.parent, foreign.parent_columns.join(", "));
+            return Err(error(table, &foreign.columns, format!("{why}, which the dump does not have so")));
+        }
+    }
+    Ok(())
+}
