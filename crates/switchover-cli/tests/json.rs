@@ -4,11 +4,18 @@
 mod support;
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use support::{check_json, text};
 use switchover_connectors::json::catalog::Keys;
+use switchover_connectors::json::config::JsonConfig;
+use switchover_connectors::json::source::JsonSource;
+use switchover_core::Kind;
+use switchover_core::chunk::KeyRange;
+use switchover_core::connector::{ReadRequest, ReadTable, Source};
 use switchover_core::plan::Fate;
-use switchover_core::schema::ForeignKey;
-use switchover_core::value::OwnedValue;
+use switchover_core::schema::{ForeignKey, Locator};
+use switchover_core::value::{OwnedValue, Rows};
 
 fn dump(json: &str) -> support::Case {
     check_json(&[("dump.json", json.as_bytes())])
@@ -238,4 +245,118 @@ fn bad_dumps() {
     std::fs::remove_dir_all(twice.path()).unwrap();
     found.push(format!("## no file\n{}\n", twice.migrate().expect_err("no file")));
     insta::assert_snapshot!(found.join("\n").replace(&folder, "[FOLDER]"));
+}
+
+#[test]
+fn a_file_that_changes_is_refused() {
+    let case = dump(APP);
+    let plan = case.plan();
+    let other = APP.replace("\"one\"", "\"two\"");
+    std::fs::write(case.path(), &other).unwrap();
+    let error = case.migrate_by(plan).expect_err("another content");
+    assert!(error.kind() == Kind::Changed && error.why().contains("content changed"), "{error:?}");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let source = JsonSource::new(JsonConfig::from_path(case.path()));
+    let snapshot = runtime.block_on(source.snapshot()).unwrap();
+    let catalog = runtime.block_on(snapshot.catalog()).unwrap();
+    let table = catalog.table("users").unwrap();
+    let request = ReadRequest {
+        table: Arc::new(ReadTable {
+            name: table.name.clone(),
+            columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+            locator: table.locator.clone(),
+        }),
+        range: KeyRange::default(),
+        budget_bytes: 1,
+    };
+    runtime.block_on(snapshot.read(request.clone(), Rows::default())).unwrap();
+    std::fs::write(case.path(), other.replace("users", "users ")).unwrap();
+    let error = runtime.block_on(snapshot.read(request, Rows::default())).expect_err("it changed");
+    assert!(error.kind() == Kind::Changed && error.why().contains("while it was read"), "{error:?}");
+    assert_eq!(runtime.block_on(snapshot.catalog()).expect_err("it changed").kind(), Kind::Changed);
+}
+
+#[test]
+fn rows_are_reached_from_anywhere() {
+    // Rows of several sizes, so that marks lie within tables, batches end anywhere, and a long row stands between.
+    let rows: Vec<String> = (1..=3000)
+        .map(|id| {
+            format!("{{\"id\":{id}, \"a\":\"{}\"}}", "x".repeat(if id == 1500 { 3 << 20 } else { id % 97 }))
+        })
+        .collect();
+    let keyed: Vec<String> =
+        rows.iter().enumerate().map(|(n, row)| format!("\"{}\":\n{row}", n + 1)).collect();
+    let json = format!(
+        "{{\"other\":[{{\"b\":1}}],\"list\":[{}],\"keyed\":{{{}}}}}",
+        rows.join(",\n"),
+        keyed.join(",")
+    );
+    let case = dump(&json);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let source = JsonSource::new(JsonConfig::from_path(case.path()));
+    let snapshot = runtime.block_on(source.snapshot()).unwrap();
+    for name in ["list", "keyed"] {
+        let table = Arc::new(ReadTable {
+            name: name.into(),
+            columns: vec!["a".into(), "id".into()],
+            locator: Locator::RowId("row".into()),
+        });
+        assert_eq!(runtime.block_on(snapshot.count(name)).unwrap(), 3000);
+        let at = |row: i64| Some(vec![OwnedValue::Int(row)]);
+        for row in [3000, 1, 1501, 1499, 1500, 2999] {
+            let values = runtime.block_on(snapshot.fetch(&table, &at(row).unwrap())).unwrap().unwrap();
+            assert_eq!(values[1], OwnedValue::Int(row), "{name}");
+        }
+        assert_eq!(runtime.block_on(snapshot.fetch(&table, &at(3001).unwrap())).unwrap(), None);
+        for (after, upto, budget, want) in [
+            (None, None, usize::MAX, 3000),
+            (at(1499), at(1501), 1, 1),
+            (at(7), at(2000), usize::MAX, 1993),
+            (at(2998), None, 1 << 20, 2),
+        ] {
+            let first = after.as_ref().map_or(1, |after| match after[0] {
+                OwnedValue::Int(row) => row + 1,
+                _ => 0,
+            });
+            let range = KeyRange { after, upto };
+            let request = ReadRequest { table: Arc::clone(&table), range, budget_bytes: budget };
+            let batch = runtime.block_on(snapshot.read(request, Rows::default())).unwrap();
+            assert_eq!((batch.rows.len(), batch.done), (want, want > 1), "{name} {first}");
+            assert_eq!(batch.rows.row(0).locator(), vec![OwnedValue::Int(first)], "{name}");
+            assert_eq!(batch.last, at(first + want as i64 - 1));
+        }
+    }
+}
+
+#[test]
+fn the_backup_is_the_file_itself_and_checked() {
+    let case =
+        check_json(&[("folder/a.jsonl", b"{\"id\":1}\n"), ("folder/b.json.gz", &gzip(b"[{\"id\":2}]"))]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (folder, file) = (case.path().to_owned(), case.path().join("a.jsonl"));
+    let to = case.path().parent().unwrap().join("backups");
+    std::fs::create_dir(&to).unwrap();
+    let back_up =
+        |path: &Path| runtime.block_on(JsonSource::new(JsonConfig::from_path(path)).backup(&to, "run"));
+    let made = back_up(&file).unwrap();
+    assert_eq!(std::fs::read(&made.path).unwrap(), b"{\"id\":1}\n");
+    assert_eq!((made.bytes, made.blake3.clone()), (9, blake3_of(b"{\"id\":1}\n")));
+    // What is there already is checked, and found to be damaged.
+    assert_eq!(back_up(&file).unwrap(), made);
+    std::fs::write(&made.path, b"{\"id\":2}\n").unwrap();
+    assert_eq!(back_up(&file).expect_err("damaged").kind(), Kind::Corrupt);
+    back_up(&folder).unwrap();
+    for name in ["a.jsonl", "b.json.gz"] {
+        assert_eq!(
+            std::fs::read(to.join(format!("run-{name}"))).unwrap(),
+            std::fs::read(folder.join(name)).unwrap()
+        );
+        assert!(to.join(format!("run-{name}.json")).exists());
+    }
+}
+
+fn blake3_of(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x"), bytes).unwrap();
+    switchover_connectors::sidecar::hash_file(&folder.path().join("x")).unwrap().1
 }
