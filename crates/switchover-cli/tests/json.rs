@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use support::{check_json, text};
+use switchover::report::Verdict;
 use switchover_connectors::json::catalog::Keys;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
@@ -274,6 +275,24 @@ fn a_file_that_changes_is_refused() {
     let error = runtime.block_on(snapshot.read(request, Rows::default())).expect_err("it changed");
     assert!(error.kind() == Kind::Changed && error.why().contains("while it was read"), "{error:?}");
     assert_eq!(runtime.block_on(snapshot.catalog()).expect_err("it changed").kind(), Kind::Changed);
+}
+
+#[test]
+fn a_run_that_stopped_goes_on_with_the_same_dump_only() {
+    let rows: Vec<String> =
+        (1..=500).map(|id| format!("{{\"id\":{id},\"a\":\"{}\"}}", "y".repeat(50))).collect();
+    let json = format!("{{\"t\":[{}]}}", rows.join(","));
+    let case = dump(&json);
+    assert_eq!(case.migrate_and_stop().expect_err("it stops").kind(), Kind::Interrupted);
+    let copied: u64 = case.database.psql("SELECT count(*) FROM t").unwrap().parse().unwrap();
+    assert!((1..500).contains(&copied), "{copied}");
+    // The last row, which was not copied, and nothing that the schema shows.
+    std::fs::write(case.path(), json.replace("{\"id\":500,\"a\":\"y", "{\"id\":500,\"a\":\"z")).unwrap();
+    let error = case.resume().expect_err("another dump");
+    assert!(error.kind() == Kind::Changed && error.why().contains("content changed"), "{error:?}");
+    std::fs::write(case.path(), json).unwrap();
+    assert_eq!(case.resume().unwrap().verdict, Verdict::Same);
+    assert_eq!(case.database.psql("SELECT count(*), sum(id) FROM t").unwrap(), "500\t125250");
 }
 
 #[test]

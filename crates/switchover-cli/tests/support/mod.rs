@@ -10,8 +10,10 @@ use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::Arc;
 use switchover::Migration;
+use switchover::progress::{Event, Phase, Progress};
 use switchover::report::{Report, Verdict};
 use switchover::settings::Settings;
+use switchover::shutdown::Shutdown;
 use switchover_connectors::json::catalog::Keys;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
@@ -124,13 +126,17 @@ impl Case {
             )),
         };
         let target = PostgresTarget::new(PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap());
-        Migration::new(source, Arc::new(target)).settings(Settings {
+        Migration::new(source, Arc::new(target)).settings(self.settings())
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
             plan: self.options.clone(),
             state_dir: self.folder.path().join("state"),
             backup: false,
             jobs: Some(2),
             ..Settings::default()
-        })
+        }
     }
 
     /// The plan.
@@ -141,6 +147,27 @@ impl Case {
     /// Migrates.
     pub fn migrate(&self) -> Result<Report> {
         self.runtime.block_on(self.migration().migrate(None))
+    }
+
+    /// Migrates with small chunks, and is asked to stop when the first of them was copied.
+    pub fn migrate_and_stop(&self) -> Result<Report> {
+        struct StopAtCopy(Shutdown);
+        impl Progress for StopAtCopy {
+            fn event(&self, event: Event) {
+                if matches!(event, Event::Advanced { phase: Phase::Copy, .. }) {
+                    self.0.request();
+                }
+            }
+        }
+        let shutdown = Shutdown::default();
+        let settings = Settings { chunk_bytes: Some(2048), jobs: Some(1), ..self.settings() };
+        let migration = self.migration().settings(settings).shutdown(shutdown.clone());
+        self.runtime.block_on(migration.progress(Arc::new(StopAtCopy(shutdown))).migrate(None))
+    }
+
+    /// Goes on with a migration that stopped.
+    pub fn resume(&self) -> Result<Report> {
+        self.runtime.block_on(self.migration().resume(None))
     }
 
     /// Migrates by a plan that was made before.
