@@ -60,8 +60,7 @@ impl Look<'_> {
                     .collect();
                 let shown: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
                 let shown = shown.join(", ");
-                let quarantined =
-                    fields.iter().all(|field| table.columns[*field].policy.quarantines());
+                let quarantined = fields.iter().all(|field| table.columns[*field].policy.quarantines());
                 let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
                 let broken = self.snapshot.duplicates(source, &columns, limit).await?;
                 if broken.count == 0 {
