@@ -55,15 +55,18 @@ impl Interest {
 impl From<crate::plan::LogicalType> for Interest {
     fn from(ty: crate::plan::LogicalType) -> Interest {
         use crate::plan::LogicalType::{
-            Bool, Bytea, Date, Float8, Int8, Jsonb, Numeric, Text, Timestamp, TimestampTz, Uuid, Varchar,
+            Bool, Bytea, Char, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text, TextArray,
+            Time, Timestamp, TimestampTz, Uuid, Varchar,
         };
         match ty {
             Bool => Interest::Boolean,
             Numeric(_) => Interest::Decimal,
             Uuid => Interest::Uuid,
             Date | Timestamp | TimestampTz => Interest::Temporal,
-            Jsonb => Interest::Json,
-            Int8 | Float8 | Text | Varchar(_) | Bytea => Interest::Plain,
+            Json | Jsonb | TextArray => Interest::Json,
+            Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time => {
+                Interest::Plain
+            }
         }
     }
 }

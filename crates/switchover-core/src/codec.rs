@@ -13,6 +13,7 @@ use crate::datetime::{self, TimeFormat};
 use crate::decimal;
 use crate::digest;
 use crate::escape;
+use crate::native::Native;
 use crate::uuid_text::{self, UuidForm};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
@@ -76,19 +77,25 @@ pub enum Codec {
     },
     /// JSON text, compared by value.
     Json,
+    /// A type that the planner chooses only where a column of it exists already.
+    Native(Native),
 }
 
 /// Tags of canonical cells. They are part of the ledger's format: never renumber.
-mod tag {
-    pub(super) const NULL: u8 = 0;
-    pub(super) const INT: u8 = 1;
-    pub(super) const FLOAT: u8 = 2;
-    pub(super) const TEXT: u8 = 3;
-    pub(super) const BYTES: u8 = 4;
-    pub(super) const DECIMAL: u8 = 5;
-    pub(super) const JSON: u8 = 6;
+pub(crate) mod tag {
+    pub(crate) const NULL: u8 = 0;
+    pub(crate) const INT: u8 = 1;
+    pub(crate) const FLOAT: u8 = 2;
+    pub(crate) const TEXT: u8 = 3;
+    pub(crate) const BYTES: u8 = 4;
+    pub(crate) const DECIMAL: u8 = 5;
+    pub(crate) const JSON: u8 = 6;
     /// A value of a class that the column should not hold.
-    pub(super) const FOREIGN: u8 = 7;
+    pub(crate) const FOREIGN: u8 = 7;
+    /// Microseconds since 1970-01-01T00:00:00, where times compare by value.
+    pub(crate) const MOMENT: u8 = 8;
+    /// Microseconds since midnight.
+    pub(crate) const TIME: u8 = 9;
 }
 
 fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
@@ -100,6 +107,7 @@ impl Codec {
     pub fn is_exact(&self) -> bool {
         match self {
             Codec::Float | Codec::Decimal { .. } | Codec::Json => false,
+            Codec::Native(native) => native.is_exact(),
             Codec::Int
             | Codec::Text { .. }
             | Codec::TextEscaped { .. }
@@ -188,6 +196,7 @@ impl Codec {
                 crate::json::canonical(text, scratch).map_err(|reason| Unfit(reason.0))?;
                 Ok(Value::Json(text))
             }
+            (Codec::Native(native), value) => native.encode(value),
             (codec, value) => unfit(format!("{} in a column of {}", value.class(), codec.expects())),
         }
     }
@@ -211,6 +220,7 @@ impl Codec {
             Codec::Decimal { .. } => 2,
             // Reals alone are the same bytes by value as they are.
             Codec::Float if census.integers > 0 => 3,
+            Codec::Native(native) => native.kind(census),
             _ => 0,
         };
         kind(self) == kind(other)
@@ -229,6 +239,7 @@ impl Codec {
             Codec::Date => "dates",
             Codec::Timestamp { .. } => "timestamps",
             Codec::Json => "JSON",
+            Codec::Native(native) => native.expects(),
         }
     }
 
@@ -239,6 +250,7 @@ impl Codec {
         match (self, value) {
             (Codec::Json, Value::Text(text)) => return json_cell(text, out),
             (_, Value::Null) => out.push(tag::NULL),
+            (Codec::Native(native), value) if native.canonical_source(value, out) => {}
             (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => float(i as f64, out),
             (Codec::Decimal { .. }, Value::Int(_) | Value::Float(_)) => decimal_cell(value, out),
             (_, Value::Int(i)) => int(i, out),
@@ -284,12 +296,13 @@ impl Codec {
             }
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
             (Codec::Json, Value::Json(text)) => drop(json_cell(text, out)),
+            (Codec::Native(native), value) if native.canonical_target(value, out) => {}
             (_, other) => foreign(other, out),
         }
     }
 }
 
-fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit> {
+pub(crate) fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit> {
     if memchr::memchr(0, text).is_some() {
         return unfit("a NUL character, which PostgreSQL's text cannot hold");
     }
@@ -324,18 +337,18 @@ fn number(value: Value<'_>, out: &mut Vec<u8>) -> bool {
     }
 }
 
-fn int(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn int(value: i64, out: &mut Vec<u8>) {
     out.push(tag::INT);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-fn float(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn float(value: f64, out: &mut Vec<u8>) {
     out.push(tag::FLOAT);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
 /// A payload with its tag and length; a long one by its digest (see `limits::DIGEST_INLINE_BYTES`).
-fn bytes(tag: u8, payload: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes(tag: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
     out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
     if payload.len() > crate::limits::DIGEST_INLINE_BYTES {
@@ -354,7 +367,7 @@ fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+pub(crate) fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     let mut canonical = Vec::with_capacity(text.len() + text.len() / 2);
     match crate::json::canonical(text, &mut canonical) {
         Ok(()) => {

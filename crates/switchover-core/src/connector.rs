@@ -26,6 +26,7 @@ use crate::census::ColumnCensus;
 use crate::chunk::{Checkpoint, KeyRange, LocatorValue};
 use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
+use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
 use crate::plan::{LogicalType, Plan, TablePlan};
 use crate::relation::Relations;
@@ -371,6 +372,18 @@ pub trait Target: Send + Sync {
     async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
         let _ = (schema, needs);
         Vec::new()
+    }
+    /// The tables that an application's migrations made there, with all that matters for filling them.
+    async fn tables(&self, schema: &str) -> Result<TargetSchema> {
+        let _ = schema;
+        Err(Error::new(Kind::Unsupported, "fill tables that are there already")
+            .store(self.label())
+            .hint("without --into existing the tables are made"))
+    }
+    /// Readers of the rows that were in a table before the run and stay in it, as they were.
+    async fn read_before(&self, plan: &Plan, table: usize) -> Result<Vec<Box<dyn Reader>>> {
+        let _ = (plan, table);
+        Ok(Vec::new())
     }
     /// Takes the target for a run, against every other process, until dropped. `Busy` when taken.
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>>;

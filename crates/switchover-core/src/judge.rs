@@ -67,28 +67,32 @@ impl Judge {
 pub fn values(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fate {
     let mut out = Vec::new();
     for (field, column) in columns.iter().enumerate() {
-        // The target computes it: what it computes is verified, not judged.
-        if column.generated.is_some() {
-            continue;
-        }
-        let why = match (row.value(field), column.not_null) {
-            (Value::Null, true) => {
-                return Fate::RowOut(field, "NULL in a column that the target keeps free of it".into());
-            }
-            (value, _) if value.payload_bytes() > FIELD_BYTES_MAX => {
-                format!("{} bytes; a field ends at {FIELD_BYTES_MAX}", value.payload_bytes())
-            }
-            (value, _) => match column.codec.encode(value, scratch) {
-                Ok(_) => continue,
-                Err(unfit) => unfit.0,
-            },
-        };
+        let Some(why) = misfit(row.value(field), column, scratch) else { continue };
         if column.not_null {
             return Fate::RowOut(field, why);
         }
         out.push((field, why));
     }
     if out.is_empty() { Fate::Clean } else { Fate::CellsOut(out) }
+}
+
+/// Every cell of a row that does not fit, also where one of them keeps the whole row out.
+pub fn misfits(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Vec<(usize, String)> {
+    let cells = columns.iter().enumerate();
+    cells.filter_map(|(field, column)| Some((field, misfit(row.value(field), column, scratch)?))).collect()
+}
+
+/// Why a cell does not fit its column.
+fn misfit(value: Value<'_>, column: &ColumnPlan, scratch: &mut Vec<u8>) -> Option<String> {
+    match (value, column.not_null) {
+        // The target computes it: what it computes is verified, not judged.
+        _ if column.generated.is_some() => None,
+        (Value::Null, true) => Some("NULL in a column that the target keeps free of it".into()),
+        (value, _) if value.payload_bytes() > FIELD_BYTES_MAX => {
+            Some(format!("{} bytes; a field ends at {FIELD_BYTES_MAX}", value.payload_bytes()))
+        }
+        (value, _) => column.codec.encode(value, scratch).err().map(|unfit| unfit.0),
+    }
 }
 
 /// Whether the census alone proves that every cell fits, so that no row needs to be judged.
@@ -148,12 +152,14 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
                     || (census.timestamps == census.texts && census.time.format() == Some(*format)))
         }
         Codec::Json => only(census.texts) && census.json_fit == census.texts,
+        Codec::Native(native) => native.surely_fits(census),
     }
 }
 
 /// Whether a codec makes values of a type: a plan that was edited may say otherwise.
 pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
     match (codec, ty) {
+        (Codec::Native(native), ty) => native.makes(ty),
         (Codec::Int, LogicalType::Int8)
         | (Codec::Float, LogicalType::Float8)
         | (Codec::Bytes | Codec::TextBytes, LogicalType::Bytea)

@@ -7,6 +7,7 @@
 use crate::census::ColumnCensus;
 use crate::chunk::LocatorValue;
 use crate::codec::Codec;
+use crate::existing::{ExistingOptions, Standing};
 use crate::mapping::Mapping;
 use crate::names::Naming;
 use crate::schema::{Locator, StoreInfo};
@@ -71,6 +72,20 @@ pub enum LogicalType {
     TimestampTz,
     /// JSON by value.
     Jsonb,
+    /// 16-bit integers.
+    Int2,
+    /// 32-bit integers.
+    Int4,
+    /// Binary32.
+    Float4,
+    /// Text of so many characters, padded with spaces.
+    Char(u32),
+    /// JSON as text.
+    Json,
+    /// Times of day.
+    Time,
+    /// Arrays of texts.
+    TextArray,
 }
 
 impl fmt::Display for LogicalType {
@@ -89,6 +104,13 @@ impl fmt::Display for LogicalType {
             LogicalType::Timestamp => f.write_str("timestamp"),
             LogicalType::TimestampTz => f.write_str("timestamptz"),
             LogicalType::Jsonb => f.write_str("jsonb"),
+            LogicalType::Int2 => f.write_str("smallint"),
+            LogicalType::Int4 => f.write_str("integer"),
+            LogicalType::Float4 => f.write_str("real"),
+            LogicalType::Char(chars) => write!(f, "char({chars})"),
+            LogicalType::Json => f.write_str("json"),
+            LogicalType::Time => f.write_str("time"),
+            LogicalType::TextArray => f.write_str("text[]"),
         }
     }
 }
@@ -122,6 +144,13 @@ impl FromStr for LogicalType {
             ("timestamp", []) => LogicalType::Timestamp,
             ("timestamptz", []) => LogicalType::TimestampTz,
             ("jsonb", []) => LogicalType::Jsonb,
+            ("smallint", []) => LogicalType::Int2,
+            ("integer", []) => LogicalType::Int4,
+            ("real", []) => LogicalType::Float4,
+            ("char", [chars]) => LogicalType::Char(*chars),
+            ("json", []) => LogicalType::Json,
+            ("time", []) => LogicalType::Time,
+            ("text[]", []) => LogicalType::TextArray,
             _ => return Err(format!("'{text}' is no column type of a plan")),
         })
     }
@@ -161,6 +190,9 @@ pub struct PlanOptions {
     /// Tables to leave, as globs.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Set when the target's own tables are filled; without it the tables are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<ExistingOptions>,
 }
 
 /// Everything that will be done.
@@ -178,6 +210,9 @@ pub struct Plan {
     pub source: Fingerprint,
     /// The target as it was found.
     pub target: StoreInfo,
+    /// The digest of the target's own schema, where its tables are filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_schema: Option<String>,
     /// The tables, parents before children where there is no cycle.
     pub tables: Vec<TablePlan>,
     /// Views that translate, as statements.
@@ -241,6 +276,9 @@ pub struct TablePlan {
     /// What the mapping does to the first rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preview: Vec<PreviewRow>,
+    /// What is done around the load, where the table was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 /// What the mapping does to one row, for people.
@@ -472,6 +510,9 @@ mod tests {
             LogicalType::Float8,
             LogicalType::TimestampTz,
             LogicalType::Numeric(None),
+            LogicalType::Char(36),
+            LogicalType::TextArray,
+            LogicalType::Int4,
         ] {
             assert_eq!(ty.to_string().parse(), Ok(ty));
         }

@@ -111,7 +111,16 @@ impl Copy {
         chunks: mpsc::Sender<Chunk>,
         mut spares: mpsc::UnboundedReceiver<Rows>,
     ) -> Result<()> {
+        // Foreign keys of tables that were there hold while rows come: a table begins when those before
+        // it, its parents among them, are written.
+        let standing = self.plan.options.existing.is_some();
+        let mut before: Vec<oneshot::Receiver<()>> = Vec::new();
         for (index, table) in self.plan.tables.iter().enumerate() {
+            for written in before.drain(..) {
+                if written.await.is_err() {
+                    return Ok(());
+                }
+            }
             let own: Vec<Checkpoint> =
                 done.iter().filter(|checkpoint| checkpoint.table == index).cloned().collect();
             let (rows, bytes) = own.iter().fold((0, 0), |(rows, bytes), c| (rows + c.rows, bytes + c.bytes));
@@ -139,7 +148,7 @@ impl Copy {
                     let range = KeyRange { after, upto: upto.clone() };
                     // A row that is larger than a chunk goes alone: nothing else is read beside it.
                     let oversized = batch.rows.bytes() > 2 * self.chunk_bytes;
-                    let (written, wait) = if ordered || oversized {
+                    let (written, wait) = if ordered || oversized || standing {
                         let (a, b) = oneshot::channel();
                         (Some(a), Some(b))
                     } else {
@@ -148,10 +157,12 @@ impl Copy {
                     if chunks.send(Chunk { table: index, range, rows: batch.rows, written }).await.is_err() {
                         return Ok(());
                     }
-                    if let Some(wait) = wait
-                        && wait.await.is_err()
-                    {
-                        return Ok(());
+                    if let Some(wait) = wait {
+                        if standing && !ordered && !oversized {
+                            before.push(wait);
+                        } else if wait.await.is_err() {
+                            return Ok(());
+                        }
                     }
                     if batch.done {
                         break;

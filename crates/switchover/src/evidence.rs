@@ -15,6 +15,7 @@ use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target, TargetState};
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
+use switchover_core::existing::TargetSchema;
 use switchover_core::judge;
 use switchover_core::plan::{Fate, Outcome, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
@@ -29,7 +30,7 @@ const SCAN_BYTES: usize = 1 << 20;
 const OVERSIZED_BYTES: usize = 4 * SCAN_BYTES;
 
 /// What reading needs to know of a table of the catalog.
-fn read_table(table: &Table) -> Arc<ReadTable> {
+pub(crate) fn read_table(table: &Table) -> Arc<ReadTable> {
     Arc::new(ReadTable {
         name: table.name.clone(),
         columns: table.columns.iter().map(|column| column.name.clone()).collect(),
@@ -169,6 +170,8 @@ pub(crate) struct Content {
 pub(crate) struct TableContent {
     /// The codecs by whose canonical bytes the digest was made.
     pub(crate) codecs: Vec<Codec>,
+    /// The columns whose values choose a row's bucket.
+    pub(crate) key: Vec<usize>,
     pub(crate) bytes: u64,
     pub(crate) digest: TableDigest,
 }
@@ -178,6 +181,7 @@ impl TableContent {
     pub(crate) fn serves(&self, table: &TablePlan) -> bool {
         !table.has_exceptions()
             && self.codecs.len() == table.columns.len()
+            && self.key == table.key_fields()
             && (self.codecs.iter().zip(&table.columns))
                 .all(|(codec, column)| column.codec.same_canonical(codec, &column.census))
     }
@@ -219,18 +223,24 @@ impl Look<'_> {
         let state = self.target.inspect(&options.schema).await?;
         let mut catalog = self.catalog.clone();
         select(&mut catalog, options)?;
-        let Scan { census, content, content_hash, suspects } = self.census(&catalog, options).await?;
+        let standing = self.standing(&mut catalog, options).await?;
+        let existing = standing.as_ref().map(|(schema, _)| schema);
+        let Scan { census, content, content_hash, suspects } =
+            self.census(&catalog, existing, options).await?;
         let evidence = Evidence {
             catalog: &catalog,
             census: &census,
             content_hash,
             target: &state,
+            existing,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: clock::now(),
         };
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
         self.mapping(&mut plan, &catalog).await?;
+        plan.refusals.extend(standing.into_iter().flat_map(|(_, refusals)| refusals));
         self.exceptions(&mut plan, &catalog, &suspects).await?;
+        self.seeded(&mut plan).await?;
         Ok((plan, content))
     }
 
@@ -259,7 +269,10 @@ impl Look<'_> {
         }
         let error = changed("content");
         select(&mut catalog, &plan.options)?;
-        let Scan { census, content, content_hash, suspects } = self.census(&catalog, &plan.options).await?;
+        let standing = self.standing(&mut catalog, &plan.options).await?;
+        let existing = standing.as_ref().map(|(schema, _)| schema);
+        let Scan { census, content, content_hash, suspects } =
+            self.census(&catalog, existing, &plan.options).await?;
         if content_hash != plan.source.content_hash {
             return Err(error);
         }
@@ -298,7 +311,10 @@ impl Look<'_> {
                 column.exceptions = 0;
             }
         }
-        if !state.objects.is_empty() || !state.missing_rights.is_empty() {
+        if let Some((schema, refusals)) = standing {
+            plan.refusals.extend(refusals);
+            planner::existing::recheck(&mut plan, &schema);
+        } else if !state.objects.is_empty() || !state.missing_rights.is_empty() {
             let why = state.missing_rights.first().cloned().unwrap_or_else(|| {
                 format!(
                     "the target's schema \"{}\" is not empty: it holds {}",
@@ -315,15 +331,24 @@ impl Look<'_> {
                 hint: "name an empty or new schema".into(),
             });
         }
-        let faults = planner::given::faults(&plan, &census, self.target.dialect());
-        plan.refusals.extend(faults);
+        if plan.options.existing.is_none() {
+            // Names and keys of tables that are there are the target's own.
+            let faults = planner::given::faults(&plan, &census, self.target.dialect());
+            plan.refusals.extend(faults);
+        }
         left_out_lines(&mut plan, &catalog);
         self.mapping(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
+        self.seeded(&mut plan).await?;
         Ok((plan, content))
     }
 
-    async fn census(&self, catalog: &Catalog, options: &PlanOptions) -> Result<Scan> {
+    async fn census(
+        &self,
+        catalog: &Catalog,
+        existing: Option<&TargetSchema>,
+        options: &PlanOptions,
+    ) -> Result<Scan> {
         let started = std::time::Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Plan,
@@ -334,11 +359,16 @@ impl Look<'_> {
         let mut keys = Keys::of(catalog);
         let mut hashed = BTreeMap::new();
         for table in keys.parents_first(catalog) {
-            let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;
-            let interest = |column: &Column| {
-                asked(column).map_or_else(|| Interest::of_declared(&column.declared), Interest::from)
+            let interests: Vec<Interest> = match existing {
+                Some(schema) => planner::existing::interests(table, schema, options),
+                None => {
+                    let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;
+                    let interest = |column: &Column| {
+                        asked(column).map_or_else(|| Interest::of_declared(&column.declared), Interest::from)
+                    };
+                    table.columns.iter().map(interest).collect()
+                }
             };
-            let interests: Vec<Interest> = table.columns.iter().map(interest).collect();
             let mut census = TableCensus::new(table.columns.len());
             let codecs: Vec<Codec> =
                 interests.iter().map(|interest| ColumnCensus::predicted(*interest)).collect();
@@ -364,10 +394,10 @@ impl Look<'_> {
                 column.note_json(tally);
             }
             hashed.insert(&table.name, (sum.rows(), sum.total()));
-            found
-                .content
-                .tables
-                .insert(table.name.clone(), TableContent { codecs, bytes: census.bytes, digest: sum });
+            found.content.tables.insert(
+                table.name.clone(),
+                TableContent { codecs, key: key_fields(table), bytes: census.bytes, digest: sum },
+            );
             found.census.insert(table.name.clone(), census);
         }
         let mut content = Vec::new();

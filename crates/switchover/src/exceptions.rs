@@ -9,14 +9,18 @@ use crate::evidence::{Look, planned_table, scan};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};
+use switchover_core::codec::Codec;
 use switchover_core::judge;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
+use switchover_core::native::Native;
 use switchover_core::plan::{ColumnPlan, Fate, OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::schema::{Catalog, ForeignKey};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
 const HINT: &str =
     "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
+const STANDING_HINT: &str = "mend the values on the source, or use --policy quarantine";
+const MOMENT_HINT: &str = "mend the values on the source, or use --policy quarantine; --naive-times utc takes times without a zone for UTC, --epoch UNIT says what numbers count";
 const ORPHAN_HINT: &str = "delete or mend the rows on the source, or use --policy quarantine";
 
 /// A foreign key of the plan, by position, with its fields on both sides.
@@ -101,6 +105,15 @@ impl Look<'_> {
                 if !fields.is_empty() && losses.len() <= ORPHANS_MAX {
                     losses.push(loss(index, fields, row));
                 }
+                // What refuses is named in full; of a row that goes as a whole one reason is enough.
+                let refuses = |field: usize| !table.columns[field].policy.quarantines();
+                let cells = if whole && cells.iter().any(|(field, _)| refuses(*field)) {
+                    let mut all = judge::misfits(row, &table.columns, &mut scratch);
+                    all.retain(|(field, _)| refuses(*field));
+                    all
+                } else {
+                    cells
+                };
                 for (field, why) in cells {
                     counts[field] += 1;
                     let column = &table.columns[field];
@@ -116,12 +129,13 @@ impl Look<'_> {
             refusal.key = self.shown_row(table, locator).await?;
         }
         let table = &mut plan.tables[index];
+        let standing = table.standing.is_some();
         let name = table.source.clone();
         for (column, count) in table.columns.iter_mut().zip(counts) {
             column.exceptions = count;
             if !column.policy.quarantines() && count > LISTED_MAX as u64 {
                 let why = format!("{count} values do not fit; the first are listed");
-                refusals.push(whole_table(&name, &column.source, why, HINT));
+                refusals.push(whole_table(&name, &column.source, why, hint(column, standing)));
             }
         }
         if losses.len() > ORPHANS_MAX {
@@ -434,6 +448,15 @@ fn refusal(table: &TablePlan, column: &ColumnPlan, row: Row<'_>, field: usize, w
         column: column.source.clone(),
         value: row.value(field).shown(),
         why,
-        hint: HINT.into(),
+        hint: hint(column, table.standing.is_some()).into(),
+    }
+}
+
+/// What to do about values that do not fit a column.
+fn hint(column: &ColumnPlan, standing: bool) -> &'static str {
+    match &column.codec {
+        Codec::Native(Native::Moment { .. }) => MOMENT_HINT,
+        _ if standing => STANDING_HINT,
+        _ => HINT,
     }
 }

@@ -61,6 +61,7 @@ impl Default for Settings {
                 mapping: Default::default(),
                 tables: Vec::new(),
                 exclude: Vec::new(),
+                existing: None,
             },
             state_dir: PathBuf::from(".switchover"),
             backup: true,

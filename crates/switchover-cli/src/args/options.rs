@@ -74,6 +74,24 @@ pub(crate) struct Mapping {
     /// or keep texts as bytes or with escapes in their column [default: refuse].
     #[arg(long, value_name = "WHAT", value_parser = ["refuse", "quarantine", "bytea", "escape"])]
     pub(crate) policy: Option<String>,
+    /// Make the tables, or fill those that the application's migrations made [default: new].
+    #[arg(long, value_name = "WHAT", value_parser = ["new", "existing"])]
+    pub(crate) into: Option<String>,
+    /// Into existing tables: where both stores have a row of one key, refuse the run, replace the
+    /// target's row, or keep it [default: refuse].
+    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "replace", "keep"])]
+    pub(crate) on_conflict: Option<String>,
+    /// Into existing tables: drop foreign keys and secondary indexes for the load, and make them
+    /// again after it.
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Into existing tables: refuse times without a zone for columns that keep one, and the other
+    /// way, or take them for UTC [default: refuse].
+    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "utc"])]
+    pub(crate) naive_times: Option<String>,
+    /// Into existing tables: what numbers in columns of times count since 1970 [default: none is taken].
+    #[arg(long, value_name = "UNIT", value_parser = ["seconds", "millis", "micros"])]
+    pub(crate) epoch: Option<String>,
 }
 
 impl Mapping {
@@ -84,6 +102,13 @@ impl Mapping {
         layer.flag_list(Key::Tables, &self.tables);
         layer.flag_list(Key::Exclude, &self.exclude);
         layer.flag(Key::Policy, &self.policy);
+        layer.flag(Key::Into, &self.into);
+        layer.flag(Key::OnConflict, &self.on_conflict);
+        if self.rebuild {
+            layer.flag_as("--rebuild", Key::Rebuild, "true");
+        }
+        layer.flag(Key::NaiveTimes, &self.naive_times);
+        layer.flag(Key::Epoch, &self.epoch);
     }
 }
 

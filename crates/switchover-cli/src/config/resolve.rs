@@ -7,7 +7,9 @@
 use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, size};
 use std::path::{Path, PathBuf};
 use switchover::settings::{OnFailure, Settings};
+use switchover_core::existing::{ExistingOptions, OnConflict};
 use switchover_core::names::Naming;
+use switchover_core::native::EpochUnit;
 use switchover_core::plan::Policy;
 use switchover_core::{Error, Kind, Result};
 
@@ -113,6 +115,7 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
         .unwrap_or_default();
     settings.plan.tables = layers.list(Key::Tables);
     settings.plan.exclude = layers.list(Key::Exclude);
+    settings.plan.existing = layers.existing()?;
     if let Some(backup) = layers.choice(Key::Backup, &[("true", true), ("false", false)])? {
         settings.backup = backup;
     }
@@ -222,6 +225,35 @@ impl Layers {
             return Ok(Some(StoreRef::new(&value, Origin::Variable(name))));
         }
         Ok(None)
+    }
+
+    /// What is asked for where the target's own tables are filled.
+    fn existing(&self) -> Result<Option<ExistingOptions>> {
+        let into = self.choice(Key::Into, &[("new", false), ("existing", true)])?.unwrap_or(false);
+        let on_conflict = self.choice(
+            Key::OnConflict,
+            &[("refuse", OnConflict::Refuse), ("replace", OnConflict::Replace), ("keep", OnConflict::Keep)],
+        )?;
+        let rebuild = self.choice(Key::Rebuild, &[("true", true), ("false", false)])?;
+        let utc = self.choice(Key::NaiveTimes, &[("refuse", false), ("utc", true)])?;
+        let units =
+            [("seconds", EpochUnit::Seconds), ("millis", EpochUnit::Millis), ("micros", EpochUnit::Micros)];
+        let epoch = self.choice(Key::Epoch, &units)?;
+        if into {
+            return Ok(Some(ExistingOptions {
+                on_conflict: on_conflict.unwrap_or_default(),
+                rebuild: rebuild.unwrap_or_default(),
+                utc: utc.unwrap_or_default(),
+                epoch,
+            }));
+        }
+        let alone = [Key::OnConflict, Key::Rebuild, Key::NaiveTimes, Key::Epoch];
+        match alone.into_iter().find_map(|key| self.pick(key)) {
+            None => Ok(None),
+            Some(given) => Err(invalid(&given.origin)
+                .detail("it is about tables that are there already, and the tables are to be made")
+                .hint("say --into existing as well, or leave it out")),
+        }
     }
 
     fn jobs(&self) -> Result<Option<usize>> {

@@ -5,7 +5,7 @@
 //! valid. A valid constraint is the server's own proof that no row breaks it.
 
 use super::connect::Connection;
-use super::quote;
+use super::{quote, standing};
 use std::collections::BTreeMap;
 use switchover_core::Result;
 use switchover_core::connector::Audit;
@@ -14,11 +14,23 @@ use switchover_core::plan::Plan;
 const OPERATION: &str = "audit the target";
 
 /// Counts and constraints.
-pub(super) async fn audit(connection: &Connection, plan: &Plan) -> Result<Audit> {
+pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Audit> {
+    let mut audit = Audit::default();
+    if plan.options.existing.is_some() {
+        let label = connection.label().to_owned();
+        let found = async {
+            let transaction = connection.client_mut().transaction().await?;
+            let faults = standing::faults(&transaction, plan).await?;
+            transaction.rollback().await?;
+            Ok(faults)
+        };
+        audit.faults = found.await.map_err(|error: tokio_postgres::Error| {
+            super::error::classify(&error, OPERATION).store(label).because(error)
+        })?;
+    }
     let fail = |error| connection.classify(error, OPERATION);
     let client = connection.client();
     let schema = &plan.options.schema;
-    let mut audit = Audit::default();
     for table in &plan.tables {
         let sql = format!("SELECT count(*) FROM {}", quote::qualified(schema, &table.target));
         let rows: i64 =

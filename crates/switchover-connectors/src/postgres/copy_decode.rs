@@ -100,7 +100,23 @@ impl Decoder {
         *tuple = rest;
         let wrong = || malformed(format!("a field of {length} bytes is no {ty}"));
         let value = match ty {
-            LogicalType::Text | LogicalType::Varchar(_) => Value::Text(bytes),
+            LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_) => Value::Text(bytes),
+            LogicalType::Json => Value::Json(bytes),
+            LogicalType::TextArray => {
+                self.digits.clear();
+                texts(bytes, &mut self.digits).ok_or_else(wrong)?;
+                Value::Json(&self.digits)
+            }
+            LogicalType::Int2 => {
+                Value::Int(i64::from(i16::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)))
+            }
+            LogicalType::Int4 => {
+                Value::Int(i64::from(i32::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)))
+            }
+            LogicalType::Float4 => {
+                Value::Float(f64::from(f32::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)))
+            }
+            LogicalType::Time => Value::Time(i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)),
             LogicalType::Bytea => Value::Bytes(bytes),
             LogicalType::Int8 => Value::Int(i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)),
             LogicalType::Float8 => Value::Float(f64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)),
@@ -183,6 +199,39 @@ fn numeric(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// An array of texts as JSON. One of several dimensions, or one that does not begin at 1, becomes a JSON value
+/// that no array of texts equals.
+fn texts(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if bytes.len() < 12 {
+        return None;
+    }
+    let (dimensions, _nulls, _type) = (bytes.get_i32(), bytes.get_i32(), bytes.get_i32());
+    let mut elements: Vec<Option<String>> = Vec::new();
+    match dimensions {
+        0 => {}
+        1 if bytes.len() >= 8 => {
+            let (count, first) = (bytes.get_i32(), bytes.get_i32());
+            if first != 1 {
+                return special(b"\"an array that does not begin at 1\"", out);
+            }
+            for _ in 0..count {
+                if bytes.len() < 4 {
+                    return None;
+                }
+                let length = bytes.get_i32();
+                let Ok(length) = usize::try_from(length) else {
+                    elements.push(None);
+                    continue;
+                };
+                elements.push(Some(String::from_utf8(bytes.get(..length)?.to_vec()).ok()?));
+                bytes.advance(length);
+            }
+        }
+        _ => return special(b"\"an array of several dimensions\"", out),
+    }
+    serde_json::to_writer(out, &elements).ok()
+}
+
 fn special(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     out.extend_from_slice(word);
     Some(())
@@ -195,6 +244,7 @@ mod tests {
     use proptest::prelude::*;
     use switchover_core::codec::Codec;
     use switchover_core::datetime::{Fraction, Separator, TimeFormat, Zone};
+    use switchover_core::native::Native;
 
     fn there_and_back(codec: Codec, ty: LogicalType, value: Value<'_>, split: usize) {
         let mut rows = Rows::new(0, 1);
@@ -202,7 +252,7 @@ mod tests {
         let (mut out, mut scratch) = (BytesMut::from(HEADER), Vec::new());
         copy_encode::row(
             rows.row(0),
-            &[copy_encode::Field { index: 0, codec: codec.clone(), proven: false }],
+            &[copy_encode::Field { index: 0, codec: codec.clone(), r#type: ty, proven: false }],
             &mut scratch,
             |_| false,
             &mut out,
@@ -247,6 +297,21 @@ mod tests {
             there_and_back(Codec::Date, LogicalType::Date, Value::Text(&stamp[..10]), split);
             there_and_back(Codec::Json, LogicalType::Jsonb, Value::Text(format!("[{i}]").as_bytes()), split);
             there_and_back(Codec::BoolInt, LogicalType::Bool, Value::Int(i & 1), split);
+            let native = |native: Native, ty: LogicalType, value: Value<'_>| {
+                there_and_back(Codec::Native(native), ty, value, split);
+            };
+            native(Native::Int { bytes: 2 }, LogicalType::Int2, Value::Int(i64::from(i as i16)));
+            native(Native::Int { bytes: 4 }, LogicalType::Int4, Value::Int(i64::from(i as i32)));
+            native(Native::Float4, LogicalType::Float4, Value::Float(f64::from(i as f32)));
+            native(Native::JsonText, LogicalType::Json, Value::Text(format!("[ {i} ]").as_bytes()));
+            native(Native::TimeOfDay { digits: 6 }, LogicalType::Time, Value::Text(&stamp[11..26]));
+            let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None };
+            native(moment, LogicalType::TimestampTz, Value::Text(&stamp));
+            if !text.contains('\0') {
+                let array = serde_json::to_string(&[Some(&*text), None, Some("")]).expect("JSON");
+                native(Native::TextArray, LogicalType::TextArray, Value::Text(array.as_bytes()));
+                native(Native::TextArray, LogicalType::TextArray, Value::Text(b"[]"));
+            }
         }
     }
 }

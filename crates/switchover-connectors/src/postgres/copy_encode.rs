@@ -6,9 +6,9 @@
 use bytes::{BufMut, BytesMut};
 use switchover_core::codec::{Codec, Unfit};
 use switchover_core::limits::LARGE_VALUE_BYTES;
-use switchover_core::plan::TablePlan;
+use switchover_core::plan::{LogicalType, TablePlan};
 use switchover_core::value::{Row, Value};
-use switchover_core::{decimal, judge};
+use switchover_core::{decimal, judge, native};
 
 /// The signature, flags and extension length that open a stream.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -31,6 +31,8 @@ pub(super) struct Field {
     /// Its place in the row.
     pub(super) index: usize,
     pub(super) codec: Codec,
+    /// The column's type, which says how wide a number is on the wire.
+    pub(super) r#type: LogicalType,
     /// Whether the census proved that every value fits.
     pub(super) proven: bool,
 }
@@ -42,6 +44,7 @@ pub(super) fn fields(table: &TablePlan) -> Vec<Field> {
         .map(|(index, column)| Field {
             index,
             codec: column.codec.clone(),
+            r#type: column.r#type,
             proven: judge::surely_fits(column),
         })
         .collect()
@@ -67,7 +70,7 @@ pub(super) fn row(
     out.put_i16(fields.len() as i16);
     for field in fields {
         let value = if as_null(field.index) { Value::Null } else { row.value(field.index) };
-        cell(field.encode(value, scratch)?, out);
+        cell(field.encode(value, scratch)?, field.r#type, out);
     }
     Ok(())
 }
@@ -87,10 +90,12 @@ impl Field {
 
 /// The start of a cell whose payload follows in packets of its own, and that payload; `None` for a
 /// value that is not large.
-pub(super) fn large<'a>(value: Value<'a>, out: &mut BytesMut) -> Option<&'a [u8]> {
-    let (bytes, version) = match value {
-        Value::Text(bytes) | Value::Bytes(bytes) => (bytes, None),
-        Value::Json(bytes) => (bytes, Some(JSONB_VERSION)),
+pub(super) fn large<'a>(value: Value<'a>, ty: LogicalType, out: &mut BytesMut) -> Option<&'a [u8]> {
+    let (bytes, version) = match (value, ty) {
+        (Value::Text(bytes) | Value::Bytes(bytes), _) | (Value::Json(bytes), LogicalType::Json) => {
+            (bytes, None)
+        }
+        (Value::Json(bytes), LogicalType::Jsonb) => (bytes, Some(JSONB_VERSION)),
         _ => return None,
     };
     if bytes.len() <= LARGE_VALUE_BYTES {
@@ -102,9 +107,9 @@ pub(super) fn large<'a>(value: Value<'a>, out: &mut BytesMut) -> Option<&'a [u8]
 }
 
 /// Appends a row of values that are the target's own already.
-pub(super) fn target_row(row: Row<'_>, out: &mut BytesMut) {
+pub(super) fn target_row(row: Row<'_>, types: &[LogicalType], out: &mut BytesMut) {
     out.put_i16(row.width() as i16);
-    row.values().for_each(|value| cell(value, out));
+    row.values().zip(types).for_each(|(value, ty)| cell(value, *ty, out));
 }
 
 #[inline]
@@ -115,13 +120,15 @@ fn payload(bytes: &[u8], out: &mut BytesMut) {
 }
 
 #[inline]
-pub(super) fn cell(value: Value<'_>, out: &mut BytesMut) {
+pub(super) fn cell(value: Value<'_>, ty: LogicalType, out: &mut BytesMut) {
     match value {
         Value::Null => out.put_i32(-1),
         Value::Text(bytes) | Value::Bytes(bytes) => payload(bytes, out),
-        Value::Int(i) => {
-            out.put_i32(8);
-            out.put_i64(i);
+        Value::Int(i) => integer(i, ty, out),
+        // The codec has proven that the narrower form is the same number.
+        Value::Float(f) if ty == LogicalType::Float4 => {
+            out.put_i32(4);
+            out.put_f32(f as f32);
         }
         Value::Float(f) => {
             out.put_i32(8);
@@ -144,6 +151,8 @@ pub(super) fn cell(value: Value<'_>, out: &mut BytesMut) {
             out.put_i32(8);
             out.put_i64(micros - EPOCH_MICROS);
         }
+        Value::Json(text) if ty == LogicalType::Json => payload(text, out),
+        Value::Json(text) if ty == LogicalType::TextArray => array(text, out),
         Value::Json(text) => {
             out.put_i32(text.len() as i32 + 1);
             out.put_u8(JSONB_VERSION);
@@ -153,12 +162,60 @@ pub(super) fn cell(value: Value<'_>, out: &mut BytesMut) {
     }
 }
 
+/// An integer in as many bytes as its column has. One that does not fit is a length that the server refuses.
+fn integer(value: i64, ty: LogicalType, out: &mut BytesMut) {
+    match (ty, i16::try_from(value), i32::try_from(value)) {
+        (LogicalType::Int2, Ok(narrow), _) => {
+            out.put_i32(2);
+            out.put_i16(narrow);
+        }
+        (LogicalType::Int4, _, Ok(narrow)) => {
+            out.put_i32(4);
+            out.put_i32(narrow);
+        }
+        (LogicalType::Int2 | LogicalType::Int4, ..) => refused(out),
+        _ => {
+            out.put_i32(8);
+            out.put_i64(value);
+        }
+    }
+}
+
+/// The type `text` in an array's header: `TEXTOID` of the server's catalog.
+const TEXT_OID: i32 = 25;
+
+/// An array of texts (`array_recv` in the server's `arrayfuncs.c`): dimensions, whether there are nulls, the
+/// elements' type; length and lower bound; then each element.
+fn array(json: &[u8], out: &mut BytesMut) {
+    let Ok(elements) = native::texts(json) else {
+        refused(out);
+        return;
+    };
+    let start = out.len();
+    out.put_i32(0);
+    out.put_i32(i32::from(!elements.is_empty()));
+    out.put_i32(i32::from(elements.iter().any(Option::is_none)));
+    out.put_i32(TEXT_OID);
+    if !elements.is_empty() {
+        out.put_i32(elements.len() as i32);
+        out.put_i32(1);
+    }
+    for element in &elements {
+        match element {
+            Some(text) => payload(text.as_bytes(), out),
+            None => out.put_i32(-1),
+        }
+    }
+    let length = (out.len() - start - 4) as i32;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
 /// `numeric`'s wire form: groups of four digits, the first one's weight in powers of 10,000, the
 /// sign, and the digits behind the point (`numeric_recv` in the server's `numeric.c`).
 fn numeric(canonical: &[u8], out: &mut BytesMut) {
     let Some(parts) = decimal::parts(canonical) else {
         // Only a canonical form is ever put into a Decimal value; NULL would be a silent loss.
-        unreachable_numeric(out);
+        refused(out);
         return;
     };
     let scale = parts.scale();
@@ -185,6 +242,6 @@ fn numeric(canonical: &[u8], out: &mut BytesMut) {
 }
 
 /// A field length that the server refuses: the chunk fails as a whole and nothing is stored.
-fn unreachable_numeric(out: &mut BytesMut) {
+fn refused(out: &mut BytesMut) {
     out.put_i32(i32::MIN);
 }

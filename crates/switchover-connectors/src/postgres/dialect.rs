@@ -34,6 +34,14 @@ fn ty(ty: LogicalType, collation: &str) -> Ty {
         LogicalType::Timestamp => Ty::Timestamp,
         LogicalType::TimestampTz => Ty::TimestampTz,
         LogicalType::Jsonb => Ty::Json,
+        // Only columns that are there already have these, and nothing is translated for them.
+        LogicalType::Int2
+        | LogicalType::Int4
+        | LogicalType::Float4
+        | LogicalType::Char(_)
+        | LogicalType::Json
+        | LogicalType::Time
+        | LogicalType::TextArray => Ty::Other,
     }
 }
 

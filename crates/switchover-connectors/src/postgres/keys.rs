@@ -7,7 +7,7 @@ use super::copy_encode::{self, HEADER, TRAILER};
 use super::quote;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::plan::{LogicalType, Plan, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::Transaction;
@@ -42,7 +42,8 @@ pub(super) async fn load(
     let mut batch = Rows::new(0, key.len());
     keys.iter().flatten().for_each(|value| batch.push(value.borrow()));
     let mut out = BytesMut::from(HEADER);
-    batch.iter().for_each(|row| copy_encode::target_row(row, &mut out));
+    let types: Vec<LogicalType> = key.iter().map(|field| table.columns[*field].r#type).collect();
+    batch.iter().for_each(|row| copy_encode::target_row(row, &types, &mut out));
     send(transaction, &format!("COPY {TABLE} FROM STDIN (FORMAT binary)"), table, out, operation).await?;
     let equal: Vec<String> = columns.iter().map(|column| format!("t.{column} = k.{column}")).collect();
     Ok(equal.join(" AND "))

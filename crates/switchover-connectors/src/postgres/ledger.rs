@@ -15,7 +15,7 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::{quote, steps};
+use super::{quote, standing, steps};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -164,6 +164,15 @@ pub(super) async fn prepare(connection: &mut Connection, plan: &Plan, run: &str)
         failpoint::hit("prepare-after-commit");
         return Ok(attempt);
     }
+    if plan.options.existing.is_some() {
+        transaction.batch_execute(&create(schema)).await.map_err(|e| fail(e, operation, &label))?;
+        record(&transaction, plan, run, false).await.map_err(|e| fail(e, operation, &label))?;
+        standing::prepare(&transaction, plan, run, &label).await?;
+        failpoint::hit("prepare-before-commit");
+        transaction.commit().await.map_err(|e| fail(e, operation, &label))?;
+        failpoint::hit("prepare-after-commit");
+        return Ok(1);
+    }
     let exists = transaction
         .query_opt("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", &[schema])
         .await
@@ -239,7 +248,9 @@ async fn record(
         "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)",
         table(schema, TABLES[1])
     );
-    for (ordinal, plan_table) in (0i32..).zip(&plan.tables) {
+    // What was there before is nothing that the run made.
+    let made = if plan.options.existing.is_some() { &[][..] } else { &plan.tables };
+    for (ordinal, plan_table) in (0i32..).zip(made) {
         transaction.execute(&sql, &[&run, &ordinal, &"table", &plan_table.target]).await?;
     }
     Ok(())
@@ -364,6 +375,7 @@ async fn drop_all(
     );
     let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
     let made_schema: bool = row.get(0);
+    standing::restore(transaction, schema).await?;
     let sql =
         format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
     let objects = transaction.query(&sql, &[&run]).await?;
@@ -391,7 +403,14 @@ async fn drop_all(
 
 /// Removes the run's records and leaves what it moved: the end of a run that is accepted.
 pub(super) async fn forget(connection: &Connection, schema: &str) -> Result<()> {
-    let records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
+    let mut records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
+    let own = "SELECT c.relname::text FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind = 'r'
+            AND (c.relname = $2 OR pg_catalog.left(c.relname::text, 19) = '_switchover_before_')";
+    let found = connection.client().query(own, &[&schema, &standing::UNDO]).await;
+    let found = found.map_err(|error| connection.classify(error, "remove the run's records"))?;
+    records.extend(found.iter().map(|row| table(schema, row.get(0))));
     connection
         .client()
         .batch_execute(&format!("DROP TABLE IF EXISTS {}", records.join(", ")))

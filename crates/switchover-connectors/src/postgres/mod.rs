@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod backup;
+mod catalog;
 pub mod config;
 pub mod connect;
 mod copy_decode;
@@ -20,6 +21,7 @@ pub mod quote;
 mod reader;
 mod repair;
 mod room;
+mod standing;
 mod steps;
 pub mod target;
 mod tls;

@@ -54,8 +54,18 @@ pub(super) async fn readers(
     index: usize,
     parts: usize,
 ) -> Result<Vec<Box<dyn Reader>>> {
-    let table = &plan.tables[index];
-    let name = quote::qualified(&plan.options.schema, &table.target);
+    let name = quote::qualified(&plan.options.schema, &plan.tables[index].target);
+    of_relation(config, &plan.tables[index], &name, "", parts).await
+}
+
+/// Readers of the table's columns in a relation, of the rows that a condition takes (empty: all).
+pub(super) async fn of_relation(
+    config: &PgConfig,
+    table: &TablePlan,
+    name: &str,
+    which: &str,
+    parts: usize,
+) -> Result<Vec<Box<dyn Reader>>> {
     let first = Arc::new(connect(config).await?);
     let fail = |error| first.classify(error, OPERATION).table(table.source.clone());
     begin(&first).await.map_err(fail)?;
@@ -86,7 +96,10 @@ pub(super) async fn readers(
             _ => Arc::clone(&first),
         };
         let bound = |at: i64| format!("'({},0)'::pg_catalog.tid", blocks * at / parts);
-        let mut condition = Vec::new();
+        let mut condition: Vec<String> = Vec::new();
+        if !which.is_empty() {
+            condition.push(which.to_owned());
+        }
         if part > 0 {
             condition.push(format!("ctid >= {}", bound(part)));
         }

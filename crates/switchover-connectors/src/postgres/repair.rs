@@ -10,7 +10,7 @@ use super::copy_encode::{self, Field, HEADER};
 use super::{keys, ledger, quote, steps};
 use bytes::BytesMut;
 use switchover_core::connector::{Mend, Quarantined};
-use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
+use switchover_core::plan::{ForeignKeyPlan, LogicalType, Plan, TablePlan};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::Transaction;
@@ -27,6 +27,12 @@ fn fail(table: &TablePlan) -> impl Fn(tokio_postgres::Error) -> Error {
 
 /// Mends them all, or none.
 pub(super) async fn repair(connection: &mut Connection, plan: &Plan, mends: &[Mend]) -> Result<()> {
+    if plan.options.existing.is_some() {
+        return Err(Error::new(Kind::Unsupported, OPERATION)
+            .store(connection.label())
+            .detail("the target's tables were there before the run, with definitions of their own")
+            .hint("roll the run back with `switchover rollback`, and migrate again"));
+    }
     let schema = &plan.options.schema;
     let mended: Vec<&TablePlan> = mends.iter().map(|mend| &plan.tables[mend.table]).collect();
     let touched = |table: &TablePlan, key: &ForeignKeyPlan| {
@@ -73,7 +79,8 @@ async fn remove(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Resu
         format!("CREATE TEMPORARY TABLE {EXTRA} ON COMMIT DROP AS SELECT {columns} FROM {name} LIMIT 0");
     transaction.batch_execute(&sql).await.map_err(fail(table))?;
     let mut out = BytesMut::from(HEADER);
-    mend.extra.iter().for_each(|row| copy_encode::target_row(row, &mut out));
+    let types: Vec<LogicalType> = table.columns.iter().map(|column| column.r#type).collect();
+    mend.extra.iter().for_each(|row| copy_encode::target_row(row, &types, &mut out));
     let sql = format!("COPY pg_temp.{EXTRA} FROM STDIN (FORMAT binary)");
     keys::send(transaction, &sql, table, out, OPERATION).await?;
     // As text two rows are equal exactly when all their fields are, 0 and -0 and NULL and '' apart.

@@ -16,7 +16,7 @@ pub(super) const MAINTENANCE_WORK_MEM: &str = "256MB";
 
 fn column(schema: &str, column: &ColumnPlan) -> String {
     let mut sql = format!("{} {}", ident(&column.target), column.r#type);
-    if matches!(column.r#type, LogicalType::Text | LogicalType::Varchar(_)) {
+    if matches!(column.r#type, LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_)) {
         // SQLite compares text by bytes; so does the C collation, and it sorts faster than any other.
         sql.push_str(" COLLATE pg_catalog.\"C\"");
     }
@@ -78,6 +78,9 @@ impl TableSteps<'_> {
 /// then made side by side, while two constraints would wait for each other's lock. Foreign keys are declared
 /// first and proven afterwards, for the same reason: the proof locks no parent.
 pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
+    if plan.options.existing.is_some() {
+        return super::standing::build_steps(plan);
+    }
     let schema = &plan.options.schema;
     let mut steps = Vec::new();
     for (at, table) in plan.tables.iter().enumerate() {
@@ -202,6 +205,10 @@ pub(super) async fn build(
             let setting =
                 format!("SET LOCAL maintenance_work_mem = {}", quote::literal(MAINTENANCE_WORK_MEM));
             transaction.batch_execute(&setting).await?;
+            if plan.options.existing.is_some() {
+                // The server's own definitions were read so, with every name qualified.
+                transaction.batch_execute("SET LOCAL search_path = ''").await?;
+            }
             transaction.batch_execute(&step.sql).await?;
             if let Some(name) = step.id.strip_prefix("view ") {
                 let sql = format!(

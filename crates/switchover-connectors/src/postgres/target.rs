@@ -6,7 +6,9 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
-use super::{audit, examine, fetch, inspect, ledger, reader, repair, steps, writer};
+use super::{
+    audit, catalog, examine, fetch, inspect, ledger, quote, reader, repair, standing, steps, writer,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,6 +17,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
 };
+use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
@@ -69,6 +72,19 @@ impl Target for PostgresTarget {
         examine::examine(&self.config, schema, needs).await
     }
 
+    async fn tables(&self, schema: &str) -> Result<TargetSchema> {
+        catalog::tables(&mut self.open().await?, schema).await
+    }
+
+    async fn read_before(&self, plan: &Plan, table: usize) -> Result<Vec<Box<dyn Reader>>> {
+        let planned = &plan.tables[table];
+        if planned.standing.as_ref().is_none_or(|standing| standing.rows_staying == 0) {
+            return Ok(Vec::new());
+        }
+        let name = quote::qualified(&plan.options.schema, &standing::before(table));
+        reader::of_relation(&self.config, planned, &name, &standing::stays(), 1).await
+    }
+
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
         Ok(Box::new(ledger::claim(&self.config, schema, run, Arc::clone(&self.attempt)).await?))
     }
@@ -121,7 +137,7 @@ impl Target for PostgresTarget {
     }
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
-        audit::audit(&self.open().await?, plan).await
+        audit::audit(&mut self.open().await?, plan).await
     }
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {

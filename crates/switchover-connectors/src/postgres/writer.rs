@@ -308,8 +308,8 @@ async fn large_row(
             Ok(value) => value,
             Err(misfit) => return Ok(Err(misfit)),
         };
-        let Some(payload) = copy_encode::large(value, out) else {
-            copy_encode::cell(value, out);
+        let Some(payload) = copy_encode::large(value, field.r#type, out) else {
+            copy_encode::cell(value, field.r#type, out);
             continue;
         };
         sink.feed(out.split().freeze()).await?;

@@ -341,19 +341,23 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
 /// Types of one family compare with each other on the target.
 fn comparable(ty: crate::plan::LogicalType) -> u8 {
     use crate::plan::LogicalType::{
-        Bool, Bytea, Date, Float8, Int8, Jsonb, Numeric, Text, Timestamp, TimestampTz, Uuid, Varchar,
+        Bool, Bytea, Char, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text, TextArray,
+        Time, Timestamp, TimestampTz, Uuid, Varchar,
     };
     match ty {
         Bool => 0,
-        Int8 => 1,
-        Float8 => 2,
+        Int2 | Int4 | Int8 => 1,
+        Float4 | Float8 => 2,
         Numeric(_) => 3,
-        Text | Varchar(_) => 4,
+        Text | Varchar(_) | Char(_) => 4,
         Bytea => 5,
         Uuid => 6,
         Date => 7,
         Timestamp => 8,
         TimestampTz => 9,
         Jsonb => 10,
+        Json => 11,
+        Time => 12,
+        TextArray => 13,
     }
 }

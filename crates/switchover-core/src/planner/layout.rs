@@ -68,11 +68,22 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
     match column.r#type {
         _ if !present => 0,
         LogicalType::Bool => 1,
-        LogicalType::Int8 | LogicalType::Float8 | LogicalType::Timestamp | LogicalType::TimestampTz => 8,
-        LogicalType::Date => 4,
+        LogicalType::Int8
+        | LogicalType::Float8
+        | LogicalType::Time
+        | LogicalType::Timestamp
+        | LogicalType::TimestampTz => 8,
+        LogicalType::Int2 => 2,
+        LogicalType::Int4 | LogicalType::Float4 | LogicalType::Date => 4,
         LogicalType::Uuid => 16,
         LogicalType::Numeric(_) => 10,
-        LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Bytea | LogicalType::Jsonb => {
+        LogicalType::Text
+        | LogicalType::Varchar(_)
+        | LogicalType::Char(_)
+        | LogicalType::Bytea
+        | LogicalType::Json
+        | LogicalType::Jsonb
+        | LogicalType::TextArray => {
             (column.census.text_bytes_max.max(column.census.blob_bytes_max) + 1).min(TOAST_POINTER_BYTES)
         }
     }

@@ -9,6 +9,7 @@ use crate::census::ColumnCensus;
 use crate::codec::Codec;
 use crate::connector::Choice;
 use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
+use crate::native::Native;
 use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
 use crate::schema::Catalog;
 use crate::uuid_text::UuidForm;
@@ -29,6 +30,13 @@ pub(super) fn choice(ty: LogicalType, census: &ColumnCensus) -> Choice {
         LogicalType::Timestamp => Codec::Timestamp { format: time(census, Zone::None) },
         LogicalType::TimestampTz => Codec::Timestamp { format: time(census, Zone::Offset) },
         LogicalType::Jsonb => Codec::Json,
+        LogicalType::Int2 => Codec::Native(Native::Int { bytes: 2 }),
+        LogicalType::Int4 => Codec::Native(Native::Int { bytes: 4 }),
+        LogicalType::Float4 => Codec::Native(Native::Float4),
+        LogicalType::Char(chars) => Codec::Native(Native::Padded { chars }),
+        LogicalType::Json => Codec::Native(Native::JsonText),
+        LogicalType::Time => Codec::Native(Native::TimeOfDay { digits: 6 }),
+        LogicalType::TextArray => Codec::Native(Native::TextArray),
     };
     Choice { r#type: ty, codec, why: "the mapping asks for this type".into() }
 }

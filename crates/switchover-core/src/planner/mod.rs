@@ -5,13 +5,16 @@
 //! plan's refusals.
 
 mod constraints;
+pub mod existing;
 pub mod given;
 pub mod layout;
 mod mapped;
+mod native;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
 use crate::connector::{Dialect, ScopeColumn, TargetState};
+use crate::existing::TargetSchema;
 use crate::expr::Expr;
 use crate::names::{self, Naming};
 use crate::plan::{
@@ -35,6 +38,8 @@ pub struct Evidence<'a> {
     pub content_hash: String,
     /// What the target holds.
     pub target: &'a TargetState,
+    /// The target's own tables, where they are filled.
+    pub existing: Option<&'a TargetSchema>,
     /// The program's version.
     pub made_by: String,
     /// The time, in RFC 3339.
@@ -70,27 +75,16 @@ impl Draft {
 /// Makes the plan.
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
     let mut draft = Draft::default();
-    let names = table_names(evidence.catalog, dialect, options, &mut draft);
-    let mut tables: Vec<TablePlan> = evidence
-        .catalog
-        .tables
-        .iter()
-        .map(|table| {
-            let census = evidence.census.get(&table.name).cloned().unwrap_or_default();
-            table_plan(table, &census, &names, dialect, options, &mut draft)
-        })
-        .collect();
-    mapped::texts(evidence.catalog, &mut tables, &mut draft);
-    for (table, plan) in evidence.catalog.tables.iter().zip(&mut tables) {
-        identity(table, &plan.target, &mut plan.columns, dialect.identifier_bytes_max(), &mut draft);
-        expressions(table, &mut plan.columns, dialect, &mut draft);
-    }
-    constraints::add(evidence, &mut tables, dialect, options, &mut draft);
+    let (tables, views) = match (evidence.existing, &options.existing) {
+        (Some(schema), Some(asked)) => {
+            (existing::tables(evidence, schema, options, asked, &mut draft), Vec::new())
+        }
+        _ => new_tables(evidence, dialect, options, &mut draft),
+    };
     for table in &tables {
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
     }
-    let views = views(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
     target_faults(evidence.target, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
@@ -107,6 +101,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
             bytes,
         },
         target: evidence.target.store.clone(),
+        target_schema: evidence.existing.map(TargetSchema::fingerprint),
         disk: DiskPlan {
             backup_needed_bytes: evidence.catalog.store.size_bytes,
             backup_free_bytes: None,
@@ -119,6 +114,33 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         outcomes: draft.outcomes,
         refusals: draft.refusals,
     }
+}
+
+/// Tables and views that are to be made.
+fn new_tables(
+    evidence: &Evidence<'_>,
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) -> (Vec<TablePlan>, Vec<ViewPlan>) {
+    let names = table_names(evidence.catalog, dialect, options, draft);
+    let mut tables: Vec<TablePlan> = evidence
+        .catalog
+        .tables
+        .iter()
+        .map(|table| {
+            let census = evidence.census.get(&table.name).cloned().unwrap_or_default();
+            table_plan(table, &census, &names, dialect, options, draft)
+        })
+        .collect();
+    mapped::texts(evidence.catalog, &mut tables, draft);
+    for (table, plan) in evidence.catalog.tables.iter().zip(&mut tables) {
+        identity(table, &plan.target, &mut plan.columns, dialect.identifier_bytes_max(), draft);
+        expressions(table, &mut plan.columns, dialect, draft);
+    }
+    constraints::add(evidence, &mut tables, dialect, options, draft);
+    let views = views(evidence.catalog, &tables, dialect, options, draft);
+    (tables, views)
 }
 
 fn collision_refusals(kind: &str, table: &str, pairs: &[(String, String)], draft: &mut Draft) {
@@ -292,14 +314,16 @@ fn table_plan(
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         orphans: Vec::new(),
-        parts: options
-            .mapping
-            .table(&table.name)
-            .map(|map| map.from.clone())
-            .filter(|from| from.len() > 1)
-            .unwrap_or_default(),
+        parts: parts(table, options),
         preview: Vec::new(),
+        standing: None,
     }
+}
+
+/// The source's tables that one is read from, where they are several.
+fn parts(table: &Table, options: &PlanOptions) -> Vec<String> {
+    let from = options.mapping.table(&table.name).map(|map| map.from.clone());
+    from.filter(|from| from.len() > 1).unwrap_or_default()
 }
 
 /// Whether equal values of the column can make two rows equal for a constraint of the table.
@@ -435,7 +459,18 @@ fn leftovers(catalog: &Catalog, draft: &mut Draft) {
 }
 
 fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft) {
-    if !target.objects.is_empty() {
+    if options.existing.is_some() {
+        let why = match &target.run {
+            _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
+            Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
+            None => String::new(),
+        };
+        if !why.is_empty() {
+            let hint =
+                "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
+            draft.refuse("", "", why, hint);
+        }
+    } else if !target.objects.is_empty() {
         let shown: Vec<&str> = target.objects.iter().take(5).map(String::as_str).collect();
         let more = target.objects.len().saturating_sub(shown.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

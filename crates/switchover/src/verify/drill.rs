@@ -97,6 +97,12 @@ impl Verify {
             }
         })
         .await?;
+        self.rows_before(index, |digest| {
+            if buckets.contains(&digest.bucket()) {
+                *counts.entry((digest.key, digest.row)).or_default() += 1;
+            }
+        })
+        .await?;
         self.target_rows(index, |_, digest| {
             if buckets.contains(&digest.bucket()) {
                 let count = counts.entry((digest.key, digest.row)).or_default();

@@ -19,7 +19,7 @@ use std::time::Instant;
 use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Mend, Quarantined, Reader, Snapshot, Target};
-use switchover_core::digest::{Hex, RowDigester, Side, TableDigest};
+use switchover_core::digest::{Hex, RowDigest, RowDigester, Side, TableDigest};
 use switchover_core::judge::{self, Judge};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Plan, TablePlan};
@@ -126,12 +126,14 @@ impl Verify {
             rows: table.rows,
             bytes: table.bytes,
         });
-        let (expected, counted, found, entries) = tokio::try_join!(
+        let (mut expected, counted, found, entries, before) = tokio::try_join!(
             self.source_digest(index),
             self.snapshot.count(&table.source),
             self.target_digest(index),
-            self.target.quarantined(&self.plan, index)
+            self.target.quarantined(&self.plan, index),
+            self.before(index)
         )?;
+        expected.table.merge(&before);
         let differing = found.differing(&expected.table);
         let mut report = TableReport {
             source: table.source.clone(),
@@ -221,6 +223,26 @@ impl Verify {
             Ok(expected)
         };
         join(tokio::spawn(work)).await
+    }
+
+    /// The rows that were there before the run and stay.
+    async fn before(&self, index: usize) -> Result<TableDigest> {
+        let mut digest = TableDigest::default();
+        self.rows_before(index, |row| digest.add(row)).await?;
+        Ok(digest)
+    }
+
+    async fn rows_before(&self, index: usize, mut observe: impl FnMut(RowDigest)) -> Result<()> {
+        for reader in self.target.read_before(&self.plan, index).await? {
+            let mut side = digester(&self.plan.tables[index], Side::Target);
+            each(reader, &self.shutdown, |rows| {
+                for row in rows.iter() {
+                    observe(side.digest(row, |_| false));
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn target_digest(&self, index: usize) -> Result<TableDigest> {

@@ -1,0 +1,328 @@
+//! The tables of a schema that an application's migrations made: exact types, keys, constraints, indexes,
+//! triggers, sequences and rights, from `pg_catalog`.
+//!
+//! Definitions are asked for with an empty search path, so that every name in them is qualified and the
+//! same wherever they are run again. The run's own records are no part of the answer. Reads only.
+
+use super::{connect::Connection, quote};
+use std::collections::{BTreeMap, HashMap};
+use switchover_core::existing::{
+    HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex, TargetSchema,
+    TargetSequence, TargetTable, TargetTrigger, history_of,
+};
+use switchover_core::plan::{KeyPlan, LogicalType};
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::GenericClient;
+
+const OPERATION: &str = "look at the target's tables";
+
+type Answer<T> = std::result::Result<T, tokio_postgres::Error>;
+
+/// Digits of a second's fraction that a time without a precision keeps.
+const FRACTION_DIGITS: u8 = 6;
+
+/// Length and precision stand in a type's modifier above this offset (`VARHDRSZ`).
+const MODIFIER_OFFSET: i32 = 4;
+
+/// All tables of a schema.
+pub(super) async fn tables(connection: &mut Connection, schema: &str) -> Result<TargetSchema> {
+    let label = connection.label().to_owned();
+    let fail = |error: tokio_postgres::Error| {
+        super::error::classify(&error, OPERATION).store(label.clone()).because(error)
+    };
+    let transaction = connection.client_mut().transaction().await.map_err(fail)?;
+    let found = read(&transaction, schema).await.map_err(fail)?;
+    transaction.rollback().await.map_err(fail)?;
+    found.ok_or_else(|| {
+        Error::new(Kind::Corrupt, OPERATION)
+            .store(label.clone())
+            .detail("a row of a migration-history table is no JSON object")
+    })
+}
+
+/// The same within a transaction, whose search path it empties. `None` when a history cannot be read.
+pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> Answer<Option<TargetSchema>> {
+    client.batch_execute("SET LOCAL search_path = ''").await?;
+    let mut found = TargetSchema::default();
+    let mut by_oid: HashMap<u32, TargetTable> = HashMap::new();
+    for row in client.query(RELATIONS, &[&schema]).await? {
+        let (oid, name, kind): (u32, String, String) = (row.get(0), row.get(1), row.get(2));
+        match kind.as_str() {
+            "v" => found.others.push(("view".into(), name)),
+            "m" => found.others.push(("materialized view".into(), name)),
+            _ => {
+                let obstacles: Vec<Option<String>> = row.get(4);
+                let table = TargetTable {
+                    name,
+                    owned: row.get(3),
+                    obstacles: obstacles.into_iter().flatten().collect(),
+                    ..TargetTable::default()
+                };
+                by_oid.insert(oid, table);
+            }
+        }
+    }
+    columns(client, schema, &mut by_oid).await?;
+    constraints(client, schema, &mut by_oid).await?;
+    indexes(client, schema, &mut by_oid).await?;
+    for row in client.query(TRIGGERS, &[&schema]).await? {
+        if let Some(table) = by_oid.get_mut(&row.get(0)) {
+            let trigger = TargetTrigger { name: row.get(1), definition: row.get(2), harmless: row.get(3) };
+            table.triggers.push(trigger);
+        }
+    }
+    found.tables = by_oid.into_values().collect();
+    found.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    for table in &mut found.tables {
+        if table.obstacles.is_empty() && !rows(client, schema, table).await? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Relations with rows, and what keeps the role from loading them.
+const RELATIONS: &str = "SELECT c.oid, c.relname::text, c.relkind::text,
+        pg_catalog.pg_has_role(c.relowner, 'USAGE'),
+        ARRAY[CASE WHEN c.relkind = 'f' THEN 'it is a foreign table' END,
+            CASE WHEN c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid)
+                THEN 'other tables inherit from it' END,
+            CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND c.relkind IN ('r', 'p'))
+                THEN 'rules rewrite what is done to it' END,
+            CASE WHEN pg_catalog.row_security_active(c.oid) THEN 'row level security hides rows from the role' END,
+            CASE WHEN NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT')
+                    AND pg_catalog.has_table_privilege(c.oid, 'INSERT')
+                    AND pg_catalog.has_table_privilege(c.oid, 'DELETE'))
+                THEN 'the role lacks SELECT, INSERT or DELETE on it' END]
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT c.relispartition
+        AND pg_catalog.left(c.relname::text, 12) <> '_switchover_'
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY c.relname";
+
+/// Columns with the type below their domains.
+const COLUMNS: &str = "WITH RECURSIVE walk AS (
+        SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS not_null
+        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT w.attrelid, w.attnum, t.typbasetype,
+            CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE w.modifier END, w.not_null OR t.typnotnull
+        FROM walk w JOIN pg_catalog.pg_type t ON t.oid = w.type WHERE t.typtype = 'd')
+    SELECT w.attrelid, w.attnum::int4, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+        w.not_null, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated::text, a.attidentity::text,
+        CASE WHEN tn.nspname = 'pg_catalog' OR t.typname = 'citext' THEN t.typname::text ELSE '' END, w.modifier,
+        (SELECT pg_catalog.array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
+    FROM walk w JOIN pg_catalog.pg_type t ON t.oid = w.type AND t.typtype <> 'd'
+        JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = w.attrelid AND a.attnum = w.attnum
+        LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = w.attrelid AND d.adnum = w.attnum
+    ORDER BY w.attrelid, w.attnum";
+
+/// Sequences behind columns: owned ones (serial, identity), and those that a default names.
+const SEQUENCES: &str = "SELECT DISTINCT o.attrelid, o.attnum, sn.nspname::text, s.relname::text, q.seqincrement, q.seqmax,
+        pg_catalog.has_sequence_privilege(s.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(s.oid, 'UPDATE')
+    FROM (SELECT d.refobjid AS attrelid, d.refobjsubid AS attnum, d.objid AS sequence FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+        UNION
+        SELECT f.adrelid, f.adnum, d.refobjid FROM pg_catalog.pg_depend d
+            JOIN pg_catalog.pg_attrdef f ON f.oid = d.objid
+            WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass) o
+        JOIN pg_catalog.pg_class s ON s.oid = o.sequence AND s.relkind = 'S'
+        JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
+        JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+        JOIN pg_catalog.pg_class c ON c.oid = o.attrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 ORDER BY 1, 2";
+
+async fn columns<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    tables: &mut HashMap<u32, TargetTable>,
+) -> Answer<()> {
+    let mut sequences: BTreeMap<(u32, i32), TargetSequence> = BTreeMap::new();
+    for row in client.query(SEQUENCES, &[&schema]).await? {
+        let mut sequence = TargetSequence {
+            schema: row.get(2),
+            name: row.get(3),
+            step: row.get(4),
+            max: row.get(5),
+            last: 0,
+            called: false,
+            settable: row.get(6),
+        };
+        if sequence.settable {
+            let name = quote::qualified(&sequence.schema, &sequence.name);
+            let state = client.query_one(&format!("SELECT last_value, is_called FROM {name}"), &[]).await?;
+            (sequence.last, sequence.called) = (state.get(0), state.get(1));
+        }
+        sequences.insert((row.get(0), row.get(1)), sequence);
+    }
+    for row in client.query(COLUMNS, &[&schema]).await? {
+        let (oid, number): (u32, i32) = (row.get(0), row.get(1));
+        let Some(table) = tables.get_mut(&oid) else { continue };
+        let labels: Option<Vec<String>> = row.get(10);
+        let (kind, modifier): (String, i32) = (row.get(8), row.get(9));
+        let (generated, identity): (String, String) = (row.get(6), row.get(7));
+        let expression: Option<String> = row.get(5);
+        table.columns.push(TargetColumn {
+            name: row.get(2),
+            type_name: row.get(3),
+            holds: labels.map_or_else(|| holds(&kind, modifier), Holds::Labels),
+            not_null: row.get(4),
+            default: expression.clone().filter(|_| generated.is_empty()),
+            generated: expression.filter(|_| !generated.is_empty()),
+            identity: !identity.is_empty(),
+            sequence: sequences.remove(&(oid, number)),
+        });
+    }
+    Ok(())
+}
+
+/// What a type of `pg_catalog` holds, with the modifier that limits it.
+fn holds(kind: &str, modifier: i32) -> Holds {
+    let length = u32::try_from(modifier - MODIFIER_OFFSET).ok();
+    let digits = u8::try_from(modifier).unwrap_or(FRACTION_DIGITS);
+    let plain = |ty| Holds::Values(ty, FRACTION_DIGITS);
+    match (kind, length) {
+        ("bool", _) => plain(LogicalType::Bool),
+        ("int2", _) => plain(LogicalType::Int2),
+        ("int4", _) => plain(LogicalType::Int4),
+        ("int8", _) => plain(LogicalType::Int8),
+        ("float4", _) => plain(LogicalType::Float4),
+        ("float8", _) => plain(LogicalType::Float8),
+        ("numeric", None) => plain(LogicalType::Numeric(None)),
+        ("numeric", Some(packed)) => match (packed >> 16, packed & 0x7ff) {
+            // Scales below zero or beyond the precision (PostgreSQL 15) are no decimal(p,s) of SQL.
+            (precision, scale) if scale <= precision => plain(LogicalType::Numeric(Some((precision, scale)))),
+            _ => Holds::Unsupported,
+        },
+        ("text" | "citext", _) | ("varchar", None) => plain(LogicalType::Text),
+        ("varchar", Some(chars)) => plain(LogicalType::Varchar(chars)),
+        ("bpchar", Some(chars)) => plain(LogicalType::Char(chars)),
+        ("bytea", _) => plain(LogicalType::Bytea),
+        ("uuid", _) => plain(LogicalType::Uuid),
+        ("date", _) => plain(LogicalType::Date),
+        ("time", _) => Holds::Values(LogicalType::Time, digits),
+        ("timestamp", _) => Holds::Values(LogicalType::Timestamp, digits),
+        ("timestamptz", _) => Holds::Values(LogicalType::TimestampTz, digits),
+        ("json", _) => plain(LogicalType::Json),
+        ("jsonb", _) => plain(LogicalType::Jsonb),
+        ("_text", _) => plain(LogicalType::TextArray),
+        _ => Holds::Unsupported,
+    }
+}
+
+const CONSTRAINTS: &str =
+    "SELECT r.conrelid, r.contype::text, r.conname::text, pg_catalog.pg_get_constraintdef(r.oid),
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = r.conrelid AND a.attnum = k.n ORDER BY k.o),
+        CASE WHEN p.relnamespace = r.connamespace THEN p.relname::text END,
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.confkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = r.confrelid AND a.attnum = k.n ORDER BY k.o),
+        pg_catalog.obj_description(r.oid, 'pg_constraint')
+    FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
+    WHERE n.nspname = $1 AND r.contype IN ('p', 'u', 'f', 'c', 'x') ORDER BY r.conrelid, r.conname";
+
+async fn constraints<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    tables: &mut HashMap<u32, TargetTable>,
+) -> Answer<()> {
+    for row in client.query(CONSTRAINTS, &[&schema]).await? {
+        let Some(table) = tables.get_mut(&row.get(0)) else { continue };
+        let (kind, name, definition): (String, String, String) = (row.get(1), row.get(2), row.get(3));
+        let columns: Vec<String> = row.get(4);
+        match kind.as_str() {
+            "p" => table.primary_key = Some(KeyPlan { name, columns }),
+            "u" => table.uniques.push(KeyPlan { name, columns }),
+            "f" => table.foreign_keys.push(TargetForeignKey {
+                name,
+                columns,
+                parent: row.get(5),
+                parent_columns: row.get(6),
+                definition,
+                comment: row.get(7),
+            }),
+            _ => table.checks.push((name, definition)),
+        }
+    }
+    Ok(())
+}
+
+/// An index comes back as it was when its definition says all of it: no tablespace, clustering, replica
+/// identity, statistics target or comment of its own beside a constraint's.
+const INDEXES: &str = "SELECT i.indrelid, x.relname::text, r.oid IS NOT NULL,
+        coalesce(pg_catalog.pg_get_constraintdef(r.oid), pg_catalog.pg_get_indexdef(x.oid)),
+        coalesce(pg_catalog.obj_description(r.oid, 'pg_constraint'),
+            CASE WHEN r.oid IS NULL THEN pg_catalog.obj_description(x.oid, 'pg_class') END),
+        i.indisvalid AND i.indisready AND NOT i.indisclustered AND NOT i.indisreplident AND x.reltablespace = 0
+            AND x.relkind = 'i' AND NOT x.relispartition AND coalesce(r.contype, 'u') = 'u'
+            AND (r.oid IS NULL OR (pg_catalog.obj_description(x.oid, 'pg_class') IS NULL AND x.reloptions IS NULL))
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a
+                WHERE a.attrelid = x.oid AND coalesce(a.attstattarget, -1) >= 0)
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+        JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.contype IN ('u', 'x')
+    WHERE n.nspname = $1 AND NOT i.indisprimary ORDER BY i.indrelid, x.relname";
+
+async fn indexes<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    tables: &mut HashMap<u32, TargetTable>,
+) -> Answer<()> {
+    for row in client.query(INDEXES, &[&schema]).await? {
+        if let Some(table) = tables.get_mut(&row.get(0)) {
+            table.indexes.push(TargetIndex {
+                name: row.get(1),
+                constraint: row.get(2),
+                definition: row.get(3),
+                comment: row.get(4),
+                rebuildable: row.get(5),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Triggers that fire when rows come (4) or go (8, 32). Of the server's own functions only those that fill a
+/// tsvector are known to leave everything else alone.
+const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid),
+        pn.nspname = 'pg_catalog' AND p.proname IN ('tsvector_update_trigger', 'tsvector_update_trigger_column')
+    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
+    WHERE n.nspname = $1 AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 44) <> 0
+    ORDER BY t.tgrelid, t.tgname";
+
+/// How many rows a table has, up to a bound, and a history's content.
+async fn rows<C: GenericClient + Sync>(client: &C, schema: &str, table: &mut TargetTable) -> Answer<bool> {
+    let name = quote::qualified(schema, &table.name);
+    let limit = ROWS_BEFORE_MAX + 1;
+    let sql = format!("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {name} LIMIT {limit}) x");
+    let count: i64 = client.query_one(&sql, &[]).await?.get(0);
+    table.rows = u64::try_from(count).unwrap_or(0);
+    if history_of(&table.name).is_none() {
+        return Ok(true);
+    }
+    let sql = format!("SELECT pg_catalog.to_jsonb(t)::text FROM {name} t LIMIT {HISTORY_ROWS_MAX}");
+    let mut history = Vec::new();
+    for row in client.query(&sql, &[]).await? {
+        let text: String = row.get(0);
+        let Ok(serde_json::Value::Object(cells)) = serde_json::from_str(&text) else { return Ok(false) };
+        let shown = |value: serde_json::Value| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        };
+        history.push(cells.into_iter().map(|(name, value)| (name, shown(value))).collect());
+    }
+    table.history = Some(history);
+    Ok(true)
+}

@@ -1,0 +1,376 @@
+//! Tables that were there before the run: what is kept of them, what is dropped around the load, and how a
+//! rollback puts all of it back.
+//!
+//! | record | holds | written |
+//! |---|---|---|
+//! | `_switchover_before_N` | every row that table N of the plan held, as it was | `prepare`, before any row goes |
+//! | `_switchover_undo` | how each dropped definition, each sequence and each table's rows come back | `prepare`, before anything is dropped |
+//!
+//! Both are in one transaction with what they undo, and the tables are locked against writers while it
+//! runs, so a crash leaves either the schema as it was or the record that restores it. Definitions are
+//! the server's own words. Nothing here needs more than the ownership of the tables.
+
+use super::quote::{ident, literal, qualified};
+use super::{catalog, keys, ledger};
+use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::existing::{Rebuilt, RebuiltKind, SequencePlan, Standing};
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::Transaction;
+
+/// How everything comes back.
+pub(super) const UNDO: &str = "_switchover_undo";
+
+/// Marks a saved row whose place another takes; no application's column has this name.
+const REPLACED: &str = "_switchover_replaced";
+
+const OPERATION: &str = "prepare the target's tables";
+
+type Answer<T> = std::result::Result<T, tokio_postgres::Error>;
+
+/// The relation that keeps a table's rows.
+pub(super) fn before(index: usize) -> String {
+    format!("_switchover_before_{index}")
+}
+
+/// The condition by which a saved row stays in its table.
+pub(super) fn stays() -> String {
+    format!("NOT {}", ident(REPLACED))
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn of(names: &[String], alias: &str) -> String {
+    names.iter().map(|name| format!("{alias}.{}", ident(name))).collect::<Vec<_>>().join(", ")
+}
+
+/// Text that is equal exactly when all fields are.
+fn body(names: &[String], alias: &str) -> String {
+    format!("ROW({})::text COLLATE pg_catalog.\"C\"", of(names, alias))
+}
+
+fn same_key(key: &[String], a: &str, b: &str) -> String {
+    let equal: Vec<String> = key.iter().map(|name| format!("{a}.{0} = {b}.{0}", ident(name))).collect();
+    equal.join(" AND ")
+}
+
+impl Sql for Rebuilt {
+    fn down(&self, schema: &str) -> String {
+        match self.kind {
+            RebuiltKind::ForeignKey | RebuiltKind::Constraint => format!(
+                "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}",
+                qualified(schema, &self.table),
+                ident(&self.name)
+            ),
+            RebuiltKind::Index => format!("DROP INDEX IF EXISTS {}", qualified(schema, &self.name)),
+        }
+    }
+
+    fn up(&self, schema: &str) -> String {
+        let table = qualified(schema, &self.table);
+        let (make, what) = match self.kind {
+            RebuiltKind::ForeignKey | RebuiltKind::Constraint => (
+                format!("ALTER TABLE {table} ADD CONSTRAINT {} {}", ident(&self.name), self.definition),
+                format!("CONSTRAINT {} ON {table}", ident(&self.name)),
+            ),
+            RebuiltKind::Index => {
+                (self.definition.clone(), format!("INDEX {}", qualified(schema, &self.name)))
+            }
+        };
+        match &self.comment {
+            Some(comment) => format!("{make}; COMMENT ON {what} IS {}", literal(comment)),
+            None => make,
+        }
+    }
+}
+
+trait Sql {
+    /// Drops it, if it is there.
+    fn down(&self, schema: &str) -> String;
+    /// Makes it as it was.
+    fn up(&self, schema: &str) -> String;
+}
+
+fn standing(table: &TablePlan) -> impl Iterator<Item = &Standing> {
+    table.standing.iter()
+}
+
+/// The steps after the copy into tables that were there.
+pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
+    let schema = &plan.options.schema;
+    let mut steps = Vec::new();
+    for (at, table) in plan.tables.iter().enumerate() {
+        for standing in standing(table) {
+            for rebuilt in &standing.rebuilt {
+                let stage = match rebuilt.kind {
+                    RebuiltKind::ForeignKey => BuildStage::ForeignKeys,
+                    // A constraint locks its table as no index does.
+                    RebuiltKind::Constraint => BuildStage::Keys,
+                    RebuiltKind::Index => BuildStage::Indexes,
+                };
+                steps.push(BuildStep {
+                    id: format!("{at}:again {}.{}", rebuilt.table, rebuilt.name),
+                    table: Some(at),
+                    stage,
+                    what: format!("{} of {}", rebuilt.name, rebuilt.table),
+                    sql: rebuilt.up(schema),
+                });
+            }
+            for sequence in &standing.sequences {
+                let Some(next) = sequence.next else { continue };
+                steps.push(BuildStep {
+                    id: format!("{at}:sequence {}", sequence.column),
+                    table: Some(at),
+                    stage: BuildStage::Finish,
+                    what: format!("sequence of {}", table.source),
+                    sql: forward(sequence, next),
+                });
+            }
+            if standing.owned {
+                steps.push(BuildStep {
+                    id: format!("{at}:analyze"),
+                    table: Some(at),
+                    stage: BuildStage::Statistics,
+                    what: format!("statistics of {}", table.source),
+                    sql: format!("ANALYZE {}", qualified(schema, &table.target)),
+                });
+            }
+        }
+    }
+    steps
+}
+
+/// Moves a sequence on, never back: rows that stay may have larger keys than those that came. At its end it
+/// stands behind its last value, so that the next one is refused and not given twice.
+fn forward(sequence: &SequencePlan, next: i64) -> String {
+    let name = qualified(&sequence.schema, &sequence.name);
+    let last = next - 1;
+    format!(
+        "SELECT pg_catalog.setval({}::pg_catalog.regclass, {last}, true) FROM {name}
+         WHERE {last} >= 1 AND (last_value < {last} OR (last_value = {last} AND NOT is_called))",
+        literal(&name)
+    )
+}
+
+/// Saves what is there, drops what the plan drops, and takes out the rows whose places others take.
+pub(super) async fn prepare(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    run: &str,
+    label: &str,
+) -> Result<()> {
+    let fail =
+        |error: tokio_postgres::Error| super::error::classify(&error, OPERATION).store(label).because(error);
+    let schema = &plan.options.schema;
+    let names: Vec<String> = plan.tables.iter().map(|table| qualified(schema, &table.target)).collect();
+    if !names.is_empty() {
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names.join(", "));
+        transaction.batch_execute(&lock).await.map_err(fail)?;
+    }
+    let changed = |what: String| {
+        Error::new(Kind::Changed, OPERATION)
+            .store(label)
+            .detail(what)
+            .hint("stop the application on the target, and plan again")
+    };
+    let now = catalog::read(transaction, schema).await.map_err(fail)?.unwrap_or_default();
+    if Some(now.fingerprint()) != plan.target_schema {
+        return Err(changed(format!("the schema \"{schema}\" is not what it was when the plan was made")));
+    }
+    for table in &plan.tables {
+        let rows = now.table(&table.target).map_or(0, |own| own.rows);
+        let planned = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
+        if rows != planned {
+            let what =
+                format!("\"{}\" holds {rows} rows, and held {planned} when the plan was made", table.target);
+            return Err(changed(what).table(table.source.clone()));
+        }
+    }
+    records(transaction, plan, run).await.map_err(fail)?;
+    for rebuilt in plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt) {
+        transaction.batch_execute(&rebuilt.down(schema)).await.map_err(fail)?;
+    }
+    for index in 0..plan.tables.len() {
+        take_out(transaction, plan, index).await?;
+    }
+    Ok(())
+}
+
+/// Takes out the rows whose places others take.
+async fn take_out(transaction: &Transaction<'_>, plan: &Plan, index: usize) -> Result<()> {
+    let table = &plan.tables[index];
+    let replaced = table.standing.as_ref().map_or(&[][..], |standing| &standing.replaced);
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    let matched = keys::load(transaction, plan, index, replaced, OPERATION).await?;
+    let (name, saved) =
+        (qualified(&plan.options.schema, &table.target), qualified(&plan.options.schema, &before(index)));
+    let keys = keys::TABLE;
+    let sql = format!(
+        "UPDATE {saved} t SET {} = true FROM {keys} k WHERE {matched};
+         DELETE FROM {name} t USING {keys} k WHERE {matched}; DROP TABLE {keys}",
+        ident(REPLACED)
+    );
+    transaction
+        .batch_execute(&sql)
+        .await
+        .map_err(|error| super::error::classify(&error, OPERATION).table(table.source.clone()).because(error))
+}
+
+/// Makes the records of what was there.
+async fn records(transaction: &Transaction<'_>, plan: &Plan, run: &str) -> Answer<()> {
+    let schema = &plan.options.schema;
+    let undo = ledger::table(schema, UNDO);
+    let sql = format!(
+        "CREATE TABLE {undo} (ordinal int PRIMARY KEY, kind text NOT NULL, name text NOT NULL, down text NOT NULL, up text NOT NULL)"
+    );
+    transaction.batch_execute(&sql).await?;
+    let mut made = vec![UNDO.to_owned()];
+    let mut entries: Vec<(&str, String, String, String)> = Vec::new();
+    for (index, table) in plan.tables.iter().enumerate() {
+        let name = qualified(schema, &table.target);
+        for standing in standing(table) {
+            for rebuilt in standing.rebuilt.iter().chain(&standing.held) {
+                let kind = if rebuilt.kind == RebuiltKind::ForeignKey { "foreign key" } else { "index" };
+                entries.push((kind, rebuilt.name.clone(), rebuilt.down(schema), rebuilt.up(schema)));
+            }
+            if standing.rows_before == 0 {
+                entries.push(("empty", name.clone(), format!("DELETE FROM {name}"), String::new()));
+            } else if let Some(key) = &table.primary_key {
+                let saved = qualified(schema, &before(index));
+                let sql =
+                    format!("CREATE TABLE {saved} AS SELECT t.*, false AS {} FROM {name} t", ident(REPLACED));
+                transaction.batch_execute(&sql).await?;
+                made.push(before(index));
+                let (columns, key) = (&standing.stored_columns, &key.columns);
+                let down = format!(
+                    "DELETE FROM {name} t WHERE NOT EXISTS (SELECT 1 FROM {saved} b WHERE {} AND {} = {})",
+                    same_key(key, "b", "t"),
+                    body(columns, "b"),
+                    body(columns, "t")
+                );
+                let up = format!(
+                    "INSERT INTO {name} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {saved} b
+                     WHERE NOT EXISTS (SELECT 1 FROM {name} t WHERE {})",
+                    list(columns),
+                    of(columns, "b"),
+                    same_key(key, "b", "t")
+                );
+                entries.push(("rows", name.clone(), down, up));
+            }
+            for sequence in &standing.sequences {
+                let name = qualified(&sequence.schema, &sequence.name);
+                let state =
+                    transaction.query_one(&format!("SELECT last_value, is_called FROM {name}"), &[]).await?;
+                let up = format!(
+                    "SELECT pg_catalog.setval({}::pg_catalog.regclass, {}, {})",
+                    literal(&name),
+                    state.get::<_, i64>(0),
+                    state.get::<_, bool>(1)
+                );
+                entries.push(("sequence", name, String::new(), up));
+            }
+        }
+    }
+    let sql = format!("INSERT INTO {undo} (ordinal, kind, name, down, up) VALUES ($1, $2, $3, $4, $5)");
+    for (ordinal, (kind, name, down, up)) in (0i32..).zip(&entries) {
+        transaction.execute(&sql, &[&ordinal, kind, name, down, up]).await?;
+    }
+    let sql = format!(
+        "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, 'table', $3)",
+        ledger::table(schema, ledger::TABLES[1])
+    );
+    for (ordinal, name) in (0i32..).zip(&made) {
+        transaction.execute(&sql, &[&run, &ordinal, name]).await?;
+    }
+    Ok(())
+}
+
+/// Puts everything back as it was, when the run filled tables that were there.
+pub(super) async fn restore(transaction: &Transaction<'_>, schema: &str) -> Answer<()> {
+    let there = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2";
+    if transaction.query_opt(there, &[&schema, &UNDO]).await?.is_none() {
+        return Ok(());
+    }
+    let sql = format!("SELECT kind, name, down, up FROM {} ORDER BY ordinal", ledger::table(schema, UNDO));
+    let entries = transaction.query(&sql, &[]).await?;
+    let of_kind = |kind: &'static str| entries.iter().filter(move |row| row.get::<_, &str>(0) == kind);
+    // Definitions are run as they were read: with every name qualified.
+    transaction.batch_execute("SET LOCAL search_path = ''").await?;
+    for row in of_kind("foreign key").chain(of_kind("index")) {
+        transaction.batch_execute(row.get(2)).await?;
+    }
+    let empty: Vec<&str> = of_kind("empty").map(|row| row.get(1)).collect();
+    if !empty.is_empty() {
+        if may_truncate(transaction, &empty).await? {
+            transaction.batch_execute(&format!("TRUNCATE {}", empty.join(", "))).await?;
+        } else {
+            // Children stand behind their parents.
+            for row in entries.iter().rev().filter(|row| row.get::<_, &str>(0) == "empty") {
+                transaction.batch_execute(row.get(2)).await?;
+            }
+        }
+    }
+    for row in entries.iter().rev().filter(|row| row.get::<_, &str>(0) == "rows") {
+        transaction.batch_execute(row.get(2)).await?;
+    }
+    let ups =
+        of_kind("rows").chain(of_kind("index")).chain(of_kind("foreign key")).chain(of_kind("sequence"));
+    for row in ups {
+        transaction.batch_execute(row.get(3)).await?;
+    }
+    Ok(())
+}
+
+/// Whether the role may truncate all of them, and no other table refers to one.
+async fn may_truncate(transaction: &Transaction<'_>, names: &[&str]) -> Answer<bool> {
+    let sql = "SELECT bool_and(pg_catalog.has_table_privilege(t.oid, 'TRUNCATE')) AND NOT EXISTS (
+            SELECT 1 FROM pg_catalog.pg_constraint r WHERE r.contype = 'f'
+                AND r.confrelid = ANY (pg_catalog.array_agg(t.oid)) AND r.conrelid <> ALL (pg_catalog.array_agg(t.oid)))
+        FROM (SELECT n::pg_catalog.regclass::pg_catalog.oid AS oid FROM pg_catalog.unnest($1::text[]) n) t";
+    Ok(transaction.query_one(sql, &[&names]).await?.get::<_, Option<bool>>(0).unwrap_or(false))
+}
+
+/// What differs from what the plan found and the run should have left: definitions, and rows that stay.
+pub(super) async fn faults(transaction: &Transaction<'_>, plan: &Plan) -> Answer<Vec<String>> {
+    let schema = &plan.options.schema;
+    let mut faults = Vec::new();
+    let now = catalog::read(transaction, schema).await?.unwrap_or_default();
+    if Some(now.fingerprint()) != plan.target_schema {
+        faults.push(format!(
+            "the definitions in the schema \"{schema}\" are not what they were before the run"
+        ));
+    }
+    for (index, table) in plan.tables.iter().enumerate() {
+        let Some(standing) = table.standing.as_ref().filter(|standing| standing.rows_staying > 0) else {
+            continue;
+        };
+        let Some(key) = &table.primary_key else { continue };
+        let sql = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
+        let saved = qualified(schema, &before(index));
+        if !transaction.query_one(sql, &[&saved]).await?.get::<_, bool>(0) {
+            continue;
+        }
+        let columns = &standing.stored_columns;
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {saved} b WHERE {} AND NOT EXISTS (SELECT 1 FROM {} t WHERE {} AND {} = {})",
+            stays(),
+            qualified(schema, &table.target),
+            same_key(&key.columns, "b", "t"),
+            body(columns, "b"),
+            body(columns, "t")
+        );
+        let lost: i64 = transaction.query_one(&sql, &[]).await?.get(0);
+        if lost > 0 {
+            faults.push(format!(
+                "{lost} rows of \"{}\" that were there before are changed or gone",
+                table.target
+            ));
+        }
+    }
+    Ok(faults)
+}

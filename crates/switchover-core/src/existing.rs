@@ -1,0 +1,367 @@
+//! The schema that a target has already: what an application's own migrations made, and what the
+//! plan does with it.
+//!
+//! [`TargetSchema`] is what a connector finds; [`ExistingOptions`] is what the user asks for;
+//! [`Standing`] is the plan's part. Definitions of constraints and indexes are the target's own
+//! words, never rendered again by us, so that what is dropped around a load comes back as it was.
+//! Deliberately absent: statements. Only a connector writes its target's language.
+
+use crate::native::EpochUnit;
+use crate::plan::{KeyPlan, LogicalType};
+use crate::value::OwnedValue;
+use serde::{Deserialize, Serialize};
+
+/// Rows of a target's table that may be there before a run. A seeded table is small; the keys of its rows
+/// are held in memory and its replaced ones in the plan.
+pub const ROWS_BEFORE_MAX: u64 = 100_000;
+
+/// Versions that a migration-history table may hold for its content to be compared.
+pub const HISTORY_ROWS_MAX: usize = 10_000;
+
+/// What is done with a row of the target whose key a row of the source has too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// Any row in a table that is to be loaded refuses the run.
+    #[default]
+    Refuse,
+    /// The source's row takes its place.
+    Replace,
+    /// The target's row stays; the source's goes to quarantine and into the report.
+    Keep,
+}
+
+/// What is asked for where the target's tables are there already.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExistingOptions {
+    /// Rows that are on both sides.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// Whether foreign keys and secondary indexes are dropped for the load and made again after it.
+    #[serde(default)]
+    pub rebuild: bool,
+    /// Whether a time without a zone is one of UTC, and an instant is written as UTC where the column
+    /// keeps no zone.
+    #[serde(default)]
+    pub utc: bool,
+    /// What numbers in columns of times count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<EpochUnit>,
+}
+
+/// A target's schema as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetSchema {
+    /// Its tables.
+    pub tables: Vec<TargetTable>,
+    /// Views and other relations that hold no rows of their own, as `kind name`.
+    pub others: Vec<(String, String)>,
+}
+
+impl TargetSchema {
+    /// The table of that name, as written.
+    pub fn table(&self, name: &str) -> Option<&TargetTable> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// A digest of all definitions, without what changes as rows come and go.
+    pub fn fingerprint(&self) -> String {
+        let mut bare = self.clone();
+        for table in &mut bare.tables {
+            table.rows = 0;
+            table.history = None;
+            for sequence in table.columns.iter_mut().filter_map(|column| column.sequence.as_mut()) {
+                sequence.last = 0;
+                sequence.called = false;
+            }
+        }
+        // Plain data with string keys: there is nothing that JSON cannot say.
+        let text = serde_json::to_vec(&bare).unwrap_or_default();
+        crate::digest::Hex(crate::digest::of_bytes(&text)).to_string()
+    }
+}
+
+/// A table of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetTable {
+    /// Its name.
+    pub name: String,
+    /// Why rows cannot be loaded into it, whatever they are; empty when they can.
+    pub obstacles: Vec<String>,
+    /// Whether the role may change its definition.
+    pub owned: bool,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its columns, in order.
+    pub columns: Vec<TargetColumn>,
+    /// Its primary key.
+    pub primary_key: Option<KeyPlan>,
+    /// Its unique constraints and plain unique indexes.
+    pub uniques: Vec<KeyPlan>,
+    /// Foreign keys.
+    pub foreign_keys: Vec<TargetForeignKey>,
+    /// Indexes and unique constraints besides the primary key.
+    pub indexes: Vec<TargetIndex>,
+    /// Checks and other constraints, by name and definition.
+    pub checks: Vec<(String, String)>,
+    /// Triggers of users that are on.
+    pub triggers: Vec<TargetTrigger>,
+    /// For a migration-history table its rows, by column, as text.
+    pub history: Option<Vec<TextRow>>,
+}
+
+/// A row as text: a cell a column, by its name.
+pub type TextRow = Vec<(String, Option<String>)>;
+
+/// A column of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the target writes it.
+    pub type_name: String,
+    /// What it holds.
+    pub holds: Holds,
+    /// Whether it refuses NULL, by itself or by its domain.
+    pub not_null: bool,
+    /// Its default, when it has one.
+    pub default: Option<String>,
+    /// Its expression, when it is generated.
+    pub generated: Option<String>,
+    /// Whether the target numbers it by itself.
+    pub identity: bool,
+    /// The sequence that numbers it.
+    pub sequence: Option<TargetSequence>,
+}
+
+/// What a column holds, free of any store's spelling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// Values of a type; for times also the digits of a second's fraction.
+    Values(LogicalType, u8),
+    /// Labels of an enumeration.
+    Labels(Vec<String>),
+    /// Something that this version does not write.
+    Unsupported,
+}
+
+/// A sequence behind a column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSequence {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its step.
+    pub step: i64,
+    /// The largest value that it gives.
+    pub max: i64,
+    /// Where it stands.
+    pub last: i64,
+    /// Whether that value was given out.
+    pub called: bool,
+    /// Whether the role may set it.
+    pub settable: bool,
+}
+
+/// A foreign key of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetForeignKey {
+    /// Its name.
+    pub name: String,
+    /// The child's columns.
+    pub columns: Vec<String>,
+    /// The parent, when it is in the same schema.
+    pub parent: Option<String>,
+    /// The parent's columns.
+    pub parent_columns: Vec<String>,
+    /// Its definition, as the target writes it.
+    pub definition: String,
+    /// What is said about it.
+    pub comment: Option<String>,
+}
+
+/// An index of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetIndex {
+    /// Its name.
+    pub name: String,
+    /// Its definition, as the target writes it.
+    pub definition: String,
+    /// Whether it is the index of a constraint, whose definition it is then.
+    pub constraint: bool,
+    /// What is said about it.
+    pub comment: Option<String>,
+    /// Whether it comes back as it was when it is dropped and made again.
+    pub rebuildable: bool,
+}
+
+/// A trigger of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetTrigger {
+    /// Its name.
+    pub name: String,
+    /// Its definition.
+    pub definition: String,
+    /// Whether it is known to change nothing but a column of its own that is not moved.
+    pub harmless: bool,
+}
+
+/// What the plan does around the load of a table that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Standing {
+    /// Rows that were there.
+    pub rows_before: u64,
+    /// How many of them stay.
+    #[serde(default)]
+    pub rows_staying: u64,
+    /// Keys of those whose place a row of the source takes, as the target's values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Vec<OwnedValue>>,
+    /// What is dropped for the load and made again after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebuilt: Vec<Rebuilt>,
+    /// Foreign keys that stay, by name and definition: rollback may have to drop them for a moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Rebuilt>,
+    /// Sequences, by column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequences: Vec<SequencePlan>,
+    /// Columns of the target, in order, that are not computed by it: what a row is restored from.
+    #[serde(default)]
+    pub stored_columns: Vec<String>,
+    /// Whether the role owns the table.
+    #[serde(default)]
+    pub owned: bool,
+}
+
+/// A constraint or an index that is dropped and made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The target's table that it belongs to.
+    pub table: String,
+    /// What it is.
+    pub kind: RebuiltKind,
+    /// Its name.
+    pub name: String,
+    /// Its definition, as the target wrote it.
+    pub definition: String,
+    /// What is said about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// What is dropped and made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RebuiltKind {
+    /// A foreign key.
+    ForeignKey,
+    /// A unique constraint.
+    Constraint,
+    /// An index.
+    Index,
+}
+
+/// Where a sequence goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequencePlan {
+    /// The column on the target.
+    pub column: String,
+    /// The sequence's schema.
+    pub schema: String,
+    /// The sequence's name.
+    pub name: String,
+    /// The next value at least; `None` leaves it.
+    pub next: Option<i64>,
+}
+
+/// Columns that say which migrations were applied, by the name of the history table in lower case. The tool
+/// that keeps it is the third part.
+const HISTORIES: &[(&str, &[&str], &str)] = &[
+    ("alembic_version", &["version_num"], "Alembic"),
+    ("django_migrations", &["app", "name"], "Django"),
+    ("schema_migrations", &["version"], "Rails or golang-migrate"),
+    ("ar_internal_metadata", &[], "Rails"),
+    ("_prisma_migrations", &["migration_name"], "Prisma"),
+    ("knex_migrations", &["name"], "Knex"),
+    ("knex_migrations_lock", &[], "Knex"),
+    ("flyway_schema_history", &["version"], "Flyway"),
+    ("goose_db_version", &["version_id"], "Goose"),
+    ("__efmigrationshistory", &["migrationid"], "Entity Framework"),
+    ("_sqlx_migrations", &["version"], "sqlx"),
+    ("__diesel_schema_migrations", &["version"], "Diesel"),
+    ("diesel_schema_migrations", &["version"], "Diesel"),
+    ("sequelizemeta", &["name"], "Sequelize"),
+    ("databasechangelog", &["id"], "Liquibase"),
+    ("databasechangeloglock", &[], "Liquibase"),
+    ("gorp_migrations", &["id"], "sql-migrate"),
+    ("migrations", &["name", "migration", "version_after", "version", "id"], "the application"),
+    ("migration", &["name", "version", "id"], "the application"),
+    ("migration_log", &["migration_id"], "the application"),
+    ("schema_version", &["version"], "the application"),
+];
+
+/// The tool whose migration history a table of that name is.
+pub fn history_of(table: &str) -> Option<&'static str> {
+    let lower = table.to_ascii_lowercase();
+    HISTORIES.iter().find(|(name, ..)| *name == lower).map(|(_, _, tool)| *tool)
+}
+
+/// The versions that a history table's rows name, sorted; `None` when the table says none.
+pub fn versions(table: &str, rows: &[TextRow]) -> Option<Vec<String>> {
+    let lower = table.to_ascii_lowercase();
+    let (_, columns, _) = HISTORIES.iter().find(|(name, ..)| *name == lower)?;
+    let cell = |row: &[(String, Option<String>)], wanted: &str| {
+        row.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone())
+    };
+    // Django's versions are pairs; of the others the first column that there is.
+    let several = lower == "django_migrations";
+    let mut found: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells = columns.iter().filter_map(|column| cell(row, column)).flatten();
+            if several { cells.collect::<Vec<_>>().join(".") } else { cells.take(1).collect() }
+        })
+        .filter(|version| !version.is_empty())
+        .collect();
+    found.sort();
+    found.dedup();
+    (!columns.is_empty()).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: &[(&str, &str)]) -> TextRow {
+        cells.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect()
+    }
+
+    #[test]
+    fn histories_are_known_by_name_and_say_their_versions() {
+        assert_eq!(history_of("__EFMigrationsHistory"), Some("Entity Framework"));
+        assert_eq!(history_of("users"), None);
+        let rows = [
+            row(&[("id", "2"), ("app", "auth"), ("name", "0002")]),
+            row(&[("app", "auth"), ("name", "0001")]),
+        ];
+        assert_eq!(versions("django_migrations", &rows), Some(vec!["auth.0001".into(), "auth.0002".into()]));
+        let rows = [row(&[("version_before", "1"), ("version_after", "3")])];
+        assert_eq!(versions("migrations", &rows), Some(vec!["3".into()]));
+        assert_eq!(versions("ar_internal_metadata", &rows), None);
+    }
+
+    #[test]
+    fn a_fingerprint_forgets_rows_and_remembers_definitions() {
+        let mut schema = TargetSchema::default();
+        schema.tables.push(TargetTable { name: "t".into(), ..TargetTable::default() });
+        let before = schema.fingerprint();
+        schema.tables[0].rows = 7;
+        assert_eq!(schema.fingerprint(), before);
+        schema.tables[0].checks.push(("c".into(), "CHECK (true)".into()));
+        assert_ne!(schema.fingerprint(), before);
+    }
+}

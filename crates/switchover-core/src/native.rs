@@ -1,0 +1,482 @@
+//! Codecs for columns that the application's own migrations made: types that the planner would not
+//! choose by itself.
+//!
+//! The invariant is that of [`crate::codec`]: what is encoded comes back, or it is an [`Unfit`].
+//! [`Native::Moment`], [`Native::TimeOfDay`] and [`Native::TextArray`] compare by value, and the plan says so; the others give the
+//! source's own value back. Deliberately absent: any conversion of one kind of value into another
+//! that the caller did not ask for by name (a time without a zone, a number that counts seconds).
+
+use crate::census::ColumnCensus;
+use crate::codec::{self, Unfit};
+use crate::datetime;
+use crate::plan::LogicalType;
+use crate::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// What a number in a column of times counts since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpochUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Millis,
+    /// Microseconds.
+    Micros,
+}
+
+impl EpochUnit {
+    fn micros(self) -> i64 {
+        match self {
+            EpochUnit::Seconds => MICROS_PER_SECOND,
+            EpochUnit::Millis => 1000,
+            EpochUnit::Micros => 1,
+        }
+    }
+}
+
+/// How a column of a type that exists already is filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case")]
+pub enum Native {
+    /// Integers of so many bytes, 2 or 4.
+    Int {
+        /// Bytes that the column has for a value.
+        bytes: u8,
+    },
+    /// Reals that binary32 holds exactly.
+    Float4,
+    /// Text of at most so many characters, which the target pads with spaces: none may end it.
+    Padded {
+        /// The column's length.
+        chars: u32,
+    },
+    /// One of the labels of an enumeration.
+    Label {
+        /// All labels, in the target's order.
+        labels: Vec<String>,
+    },
+    /// JSON that is kept as the text that it is.
+    JsonText,
+    /// Times by their value, however each is written.
+    Moment {
+        /// Whether the column holds instants, and not the reading of a clock.
+        zoned: bool,
+        /// Digits of a second's fraction that the column keeps.
+        digits: u8,
+        /// Whether a time without a zone is one of UTC, and an instant is written without one.
+        utc: bool,
+        /// What numbers count; without it a number does not fit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<EpochUnit>,
+    },
+    /// Times of day `HH:MM:SS`, with or without a fraction, by value.
+    TimeOfDay {
+        /// Digits of a second's fraction that the column keeps.
+        digits: u8,
+    },
+    /// A JSON array of texts and nulls, as an array of texts.
+    TextArray,
+}
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// PostgreSQL's timestamps end in the year 294276; what an application writes ends here (year 9999).
+const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND;
+
+/// And begin in 4713 BC; texts begin with the year 1.
+const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND - 86_400 * MICROS_PER_SECOND;
+
+fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
+    Err(Unfit(reason.into()))
+}
+
+impl Native {
+    /// Whether the source's own value, and not only an equal one, comes back.
+    pub fn is_exact(&self) -> bool {
+        match self {
+            Native::Int { .. } | Native::Padded { .. } | Native::Label { .. } | Native::JsonText => true,
+            Native::Float4 | Native::Moment { .. } | Native::TimeOfDay { .. } | Native::TextArray => false,
+        }
+    }
+
+    /// Codecs of one kind give the same canonical bytes; 0 are the source's own values.
+    pub(crate) fn kind(&self, census: &ColumnCensus) -> u8 {
+        match self {
+            Native::Int { .. } | Native::Padded { .. } | Native::Label { .. } | Native::JsonText => 0,
+            Native::Float4 if census.integers > 0 => 3,
+            Native::Float4 => 0,
+            Native::TextArray => 1,
+            // Never what a scan predicts: such a column is read again.
+            Native::Moment { .. } | Native::TimeOfDay { .. } => u8::MAX,
+        }
+    }
+
+    /// What the column holds, as messages say it.
+    pub fn expects(&self) -> &'static str {
+        match self {
+            Native::Int { bytes: 2 } => "integers of 16 bits",
+            Native::Int { .. } => "integers of 32 bits",
+            Native::Float4 => "reals of 32 bits",
+            Native::Padded { .. } => "text of fixed length",
+            Native::Label { .. } => "an enumeration's labels",
+            Native::JsonText => "JSON",
+            Native::Moment { .. } => "timestamps",
+            Native::TimeOfDay { .. } => "times of day",
+            Native::TextArray => "JSON arrays of texts",
+        }
+    }
+
+    /// The target's value, or why there is none.
+    pub(crate) fn encode<'a>(&self, value: Value<'a>) -> Result<Value<'a>, Unfit> {
+        match (self, value) {
+            (_, Value::Null) => Ok(value),
+            (Native::Int { bytes }, Value::Int(i)) => {
+                let fits = if *bytes == 2 { i16::try_from(i).is_ok() } else { i32::try_from(i).is_ok() };
+                if fits { Ok(value) } else { unfit(format!("an integer beyond {} bytes", bytes)) }
+            }
+            (Native::Float4, Value::Int(_) | Value::Float(_)) => match single(value) {
+                Some(f) => Ok(Value::Float(f)),
+                None => unfit("a number that 32 bits do not hold exactly"),
+            },
+            (Native::Padded { chars }, Value::Text(text)) => {
+                codec::fit_text(text, Some(*chars))?;
+                if text.ends_with(b" ") {
+                    return unfit("a text that ends with a space, which a column of fixed length loses");
+                }
+                Ok(value)
+            }
+            (Native::Label { labels }, Value::Text(text)) => {
+                if labels.iter().any(|label| label.as_bytes() == text) {
+                    Ok(value)
+                } else {
+                    unfit(format!("no label of the enumeration ({})", labels.join(", ")))
+                }
+            }
+            (Native::JsonText, Value::Text(text)) => {
+                crate::json::canonical(text, &mut Vec::new()).map_err(|reason| Unfit(reason.0))?;
+                Ok(Value::Json(text))
+            }
+            (Native::Moment { zoned, .. }, Value::Text(_) | Value::Int(_)) => {
+                let micros = self.moment(value)?;
+                Ok(if *zoned { Value::TimestampTz(micros) } else { Value::Timestamp(micros) })
+            }
+            (Native::TimeOfDay { digits }, Value::Text(text)) => match time_of_day(text, *digits) {
+                Some(micros) => Ok(Value::Time(micros)),
+                None => unfit("a text that is no time of day HH:MM:SS within the column's precision"),
+            },
+            (Native::TextArray, Value::Text(text)) => {
+                texts(text)?;
+                Ok(Value::Json(text))
+            }
+            (native, value) => unfit(format!("{} in a column of {}", value.class(), native.expects())),
+        }
+    }
+
+    /// Appends what the source's cell says; `false` when it says nothing that this codec knows.
+    pub(crate) fn canonical_source(&self, value: Value<'_>, out: &mut Vec<u8>) -> bool {
+        match (self, value) {
+            (Native::Float4, Value::Int(_) | Value::Float(_)) => match single(value) {
+                Some(f) => codec::float(f, out),
+                None => return false,
+            },
+            (Native::Moment { .. }, Value::Text(_) | Value::Int(_)) => match self.moment(value) {
+                Ok(micros) => number(codec::tag::MOMENT, micros, out),
+                Err(_) => return false,
+            },
+            (Native::TimeOfDay { digits }, Value::Text(text)) => match time_of_day(text, *digits) {
+                Some(micros) => number(codec::tag::TIME, micros, out),
+                None => return false,
+            },
+            (Native::TextArray, Value::Text(text)) => {
+                return codec::json_cell(text, out).is_ok() || {
+                    // The text was appended as it is.
+                    true
+                };
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Appends what the target's cell says about the source's; `false` when it is none of the column's.
+    pub(crate) fn canonical_target(&self, value: Value<'_>, out: &mut Vec<u8>) -> bool {
+        match (self, value) {
+            (Native::Int { .. }, Value::Int(i)) => codec::int(i, out),
+            (Native::Float4, Value::Float(f)) => codec::float(f, out),
+            (Native::Padded { .. }, Value::Text(text)) => {
+                codec::bytes(codec::tag::TEXT, text.trim_ascii_end_spaces(), out);
+            }
+            (Native::Label { .. }, Value::Text(text)) | (Native::JsonText, Value::Json(text)) => {
+                codec::bytes(codec::tag::TEXT, text, out);
+            }
+            (Native::Moment { zoned: true, .. }, Value::TimestampTz(micros))
+            | (Native::Moment { zoned: false, .. }, Value::Timestamp(micros)) => {
+                number(codec::tag::MOMENT, micros, out);
+            }
+            (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
+            // What cannot be read as JSON compares as the text that it is, which no JSON equals.
+            (Native::TextArray, Value::Json(text)) => drop(codec::json_cell(text, out)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether the census alone proves that every cell fits.
+    pub(crate) fn surely_fits(&self, census: &ColumnCensus) -> bool {
+        match self {
+            Native::Int { bytes } => {
+                let limit = if *bytes == 2 { i64::from(i16::MAX) } else { i64::from(i32::MAX) };
+                census.integers == census.present()
+                    && census.integer_range.is_none_or(|(low, high)| low >= -limit - 1 && high <= limit)
+            }
+            _ => census.present() == 0,
+        }
+    }
+
+    /// Whether it makes values of a type.
+    pub(crate) fn makes(&self, ty: LogicalType) -> bool {
+        match (self, ty) {
+            (Native::Int { bytes: 2 }, LogicalType::Int2)
+            | (Native::Int { bytes: 4 }, LogicalType::Int4)
+            | (Native::Float4, LogicalType::Float4)
+            | (Native::Label { .. }, LogicalType::Text)
+            | (Native::JsonText, LogicalType::Json)
+            | (Native::Moment { zoned: true, .. }, LogicalType::TimestampTz)
+            | (Native::Moment { zoned: false, .. }, LogicalType::Timestamp)
+            | (Native::TimeOfDay { .. }, LogicalType::Time)
+            | (Native::TextArray, LogicalType::TextArray) => true,
+            (Native::Padded { chars }, LogicalType::Char(own)) => *chars <= own,
+            _ => false,
+        }
+    }
+
+    /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.
+    fn moment(&self, value: Value<'_>) -> Result<i64, Unfit> {
+        let Native::Moment { zoned, digits, utc, epoch } = self else { return unfit("no column of times") };
+        let (micros, has_zone) = match value {
+            Value::Int(count) => match epoch {
+                None => return unfit("a number in a column of times, and nothing says what it counts"),
+                Some(unit) => match count.checked_mul(unit.micros()) {
+                    Some(micros) => (micros, *zoned),
+                    None => return unfit("a number that counts beyond the year 9999"),
+                },
+            },
+            Value::Text(text) => match parse_moment(text) {
+                Some(parsed) => parsed,
+                None => return unfit("a text that is no time, or one with more than microseconds"),
+            },
+            other => return unfit(format!("{} in a column of timestamps", other.class())),
+        };
+        if !utc && has_zone != *zoned {
+            return unfit(if *zoned {
+                "a time without a zone in a column of instants"
+            } else {
+                "a time with a zone in a column that keeps none"
+            });
+        }
+        if !(MICROS_MIN..=MICROS_MAX).contains(&micros) {
+            return unfit("a time outside of the years 1 to 9999");
+        }
+        if !within(micros, *digits) {
+            return unfit(format!("a time with more than {digits} digits of a second's fraction"));
+        }
+        Ok(micros)
+    }
+}
+
+trait TrimSpaces {
+    fn trim_ascii_end_spaces(&self) -> &Self;
+}
+
+impl TrimSpaces for [u8] {
+    fn trim_ascii_end_spaces(&self) -> &[u8] {
+        let end = self.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
+        &self[..end]
+    }
+}
+
+fn number(tag: u8, value: i64, out: &mut Vec<u8>) {
+    out.push(tag);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// A number that binary32 holds exactly.
+fn single(value: Value<'_>) -> Option<f64> {
+    let wide = match value {
+        Value::Float(f) => f,
+        Value::Int(i) if i.unsigned_abs() <= crate::census::FLOAT_EXACT_MAX => i as f64,
+        _ => return None,
+    };
+    // Infinities and zeros of both signs are the same in both widths.
+    (f64::from(wide as f32).to_bits() == wide.to_bits()).then_some(wide)
+}
+
+fn within(micros: i64, digits: u8) -> bool {
+    micros % 10i64.pow(6 - u32::from(digits.min(6))) == 0
+}
+
+/// A timestamp in any of the ways in which applications write one; whether it names its zone.
+/// A fraction may have more than six digits where those behind are zeros.
+pub fn parse_moment(text: &[u8]) -> Option<(i64, bool)> {
+    let head = datetime::parse_timestamp(text.get(..19)?)?.micros;
+    let mut rest = &text[19..];
+    let mut fraction = 0;
+    if let Some((b'.', tail)) = rest.split_first() {
+        let count = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 || tail[..count].iter().skip(6).any(|byte| *byte != b'0') {
+            return None;
+        }
+        for at in 0..6 {
+            fraction = fraction * 10 + i64::from(tail[..count].get(at).map_or(0, |byte| byte - b'0'));
+        }
+        rest = &tail[count..];
+    }
+    let offset = match rest {
+        b"" => return Some((head + fraction, false)),
+        b"Z" | b"z" => 0,
+        // Go's `Time.String`: an offset, and the zone's name.
+        [b' ', offset @ ..] => {
+            let end = offset.iter().position(|byte| *byte == b' ')?;
+            let name = &offset[end + 1..];
+            let named =
+                !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"+-".contains(b));
+            offset_seconds(&offset[..end]).filter(|_| named)?
+        }
+        offset => offset_seconds(offset)?,
+    };
+    Some((head + fraction - offset * MICROS_PER_SECOND, true))
+}
+
+/// `+HH`, `+HHMM` or `+HH:MM` in seconds.
+fn offset_seconds(text: &[u8]) -> Option<i64> {
+    let (sign, digits) = match text.split_first()? {
+        (b'+', rest) => (1, rest),
+        (b'-', rest) => (-1, rest),
+        _ => return None,
+    };
+    let two = |at: usize| -> Option<i64> {
+        let pair = digits.get(at..at + 2)?;
+        pair.iter()
+            .all(u8::is_ascii_digit)
+            .then(|| i64::from(pair[0] - b'0') * 10 + i64::from(pair[1] - b'0'))
+    };
+    let (hours, minutes) = match digits.len() {
+        2 => (two(0)?, 0),
+        4 => (two(0)?, two(2)?),
+        5 if digits[2] == b':' => (two(0)?, two(3)?),
+        _ => return None,
+    };
+    // No zone is further from UTC than this; PostgreSQL's own limit is the same.
+    (hours < 16 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+fn time_of_day(text: &[u8], digits: u8) -> Option<i64> {
+    // The same clock on the first day there is.
+    let mut whole = b"1970-01-01 ".to_vec();
+    whole.extend_from_slice(text);
+    match parse_moment(&whole)? {
+        (micros, false) => within(micros, digits).then_some(micros),
+        _ => None,
+    }
+}
+
+/// The elements of a JSON array of texts and nulls.
+pub fn texts(json: &[u8]) -> Result<Vec<Option<String>>, Unfit> {
+    let elements: Vec<Option<String>> = match serde_json::from_slice(json) {
+        Ok(elements) => elements,
+        Err(_) => return unfit("no JSON array of texts and nulls"),
+    };
+    if elements.iter().flatten().any(|element| element.contains('\0')) {
+        return unfit("a NUL character, which PostgreSQL's text cannot hold");
+    }
+    Ok(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Codec;
+
+    fn comes_back(native: &Native, value: Value<'_>) -> bool {
+        let codec = Codec::Native(native.clone());
+        let (mut scratch, mut other) = (Vec::new(), Vec::new());
+        let Ok(encoded) = codec.encode(value, &mut scratch) else { return false };
+        let (mut source, mut target) = (Vec::new(), Vec::new());
+        let _ = codec.canonical_source(value, &mut source);
+        codec.canonical_target(encoded, &mut other, &mut target);
+        assert_eq!(source, target, "{native:?} {value:?}");
+        true
+    }
+
+    fn moment(zoned: bool, utc: bool, epoch: Option<EpochUnit>) -> Native {
+        Native::Moment { zoned, digits: 6, utc, epoch }
+    }
+
+    #[test]
+    fn what_fits_comes_back() {
+        let label = Native::Label { labels: vec!["on".into(), "off".into()] };
+        for (native, value) in [
+            (Native::Int { bytes: 2 }, Value::Int(-32_768)),
+            (Native::Int { bytes: 4 }, Value::Int(2_147_483_647)),
+            (Native::Float4, Value::Float(0.5)),
+            (Native::Float4, Value::Int(16_777_216)),
+            (Native::Float4, Value::Float(f64::NEG_INFINITY)),
+            (Native::Padded { chars: 3 }, Value::Text(b"ab")),
+            (label, Value::Text(b"off")),
+            (Native::JsonText, Value::Text(b"{ \"a\": 1 }")),
+            (moment(true, false, None), Value::Text(b"2024-01-02 03:04:05.123456700+02:00")),
+            (moment(false, false, None), Value::Text(b"2024-01-02T03:04:05")),
+            (moment(false, true, None), Value::Text(b"2024-01-02T03:04:05Z")),
+            (moment(true, false, Some(EpochUnit::Millis)), Value::Int(1_700_000_000_123)),
+            (Native::TimeOfDay { digits: 6 }, Value::Text(b"23:59:59.5")),
+            (Native::TextArray, Value::Text(b"[\"a\", null]")),
+        ] {
+            let expected = native != moment(true, false, None);
+            assert_eq!(comes_back(&native, value), expected, "{native:?} {value:?}");
+        }
+        assert!(comes_back(&moment(true, false, None), Value::Text(b"2024-01-02 03:04:05.123456000+02:00")));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (native, value) in [
+            (Native::Int { bytes: 2 }, Value::Int(32_768)),
+            (Native::Int { bytes: 4 }, Value::Int(-2_147_483_649)),
+            (Native::Int { bytes: 4 }, Value::Float(1.0)),
+            (Native::Float4, Value::Float(0.1)),
+            (Native::Float4, Value::Int(16_777_217)),
+            (Native::Padded { chars: 3 }, Value::Text(b"a ")),
+            (Native::Padded { chars: 3 }, Value::Text(b"abcd")),
+            (Native::Label { labels: vec!["on".into()] }, Value::Text(b"On")),
+            (Native::JsonText, Value::Text(b"{")),
+            (moment(true, false, None), Value::Text(b"2024-01-02 03:04:05")),
+            (moment(false, false, None), Value::Text(b"2024-01-02 03:04:05Z")),
+            (moment(true, true, None), Value::Int(1)),
+            (moment(true, true, Some(EpochUnit::Seconds)), Value::Int(1_700_000_000_000)),
+            (
+                Native::Moment { zoned: false, digits: 3, utc: false, epoch: None },
+                Value::Text(b"2024-01-02 03:04:05.0001"),
+            ),
+            (Native::TimeOfDay { digits: 6 }, Value::Text(b"24:00:00")),
+            (Native::TextArray, Value::Text(b"[1]")),
+            (Native::TextArray, Value::Text(b"[\"\\u0000\"]")),
+        ] {
+            assert!(!comes_back(&native, value), "{native:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn zones_move_the_instant() {
+        let at = |text: &str| parse_moment(text.as_bytes());
+        assert_eq!(at("1970-01-01T02:00:00+02:00"), Some((0, true)));
+        assert_eq!(at("1969-12-31 18:30:00-0530"), Some((0, true)));
+        assert_eq!(at("1970-01-01 01:00:00 +0100 CET"), Some((0, true)));
+        assert_eq!(at("1970-01-01 00:00:00.5"), Some((500_000, false)));
+        for bad in
+            ["1970-01-01 00:00:00+", "1970-01-01 00:00:00+2", "1970-01-01 00:00:00 +0100", "1970-01-01"]
+        {
+            assert_eq!(at(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,673 @@
+//! Plans for tables that the target has already: matched by name, converted to the column's type.
+//!
+//! Invariants: nothing is matched by position, and nothing by a guess (two candidates are a refusal);
+//! a column's type is the target's, and what its values cannot be is a refusal or an exception, never
+//! a conversion. Deliberately absent: any DDL of our own. What is dropped for the load is named with
+//! the target's own definition.
+
+use super::{Draft, Evidence, native, policy};
+use crate::census::{Interest, TableCensus};
+use crate::existing::{
+    self, ExistingOptions, Holds, OnConflict, Rebuilt, RebuiltKind, SequencePlan, Standing, TargetColumn,
+    TargetForeignKey, TargetSchema, TargetTable,
+};
+use crate::names::Naming;
+use crate::plan::{
+    CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, LogicalType, PlanOptions, TablePlan,
+};
+use crate::schema::{Catalog, Skipped, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a name of the source leads to.
+enum Match<'a, T> {
+    One(&'a T),
+    None,
+    Several(Vec<String>),
+}
+
+/// The target's table for one of the source: the one that the mapping names, or the one that bears its name.
+fn find_table<'a>(schema: &'a TargetSchema, table: &str, options: &PlanOptions) -> Match<'a, TargetTable> {
+    match options.mapping.table(table).and_then(|map| map.to.as_deref()) {
+        Some(named) => schema.table(named).map_or(Match::None, Match::One),
+        None => find(&schema.tables, |own| &own.name, table, options.names),
+    }
+}
+
+/// The same for a column.
+fn find_column<'a>(
+    own: &'a TargetTable,
+    table: &str,
+    column: &str,
+    options: &PlanOptions,
+) -> Match<'a, TargetColumn> {
+    match options.mapping.column(table, column).and_then(|map| map.to.as_deref()) {
+        Some(named) => own.columns.iter().find(|c| c.name == named).map_or(Match::None, Match::One),
+        None => find(&own.columns, |c| &c.name, column, options.names),
+    }
+}
+
+/// Finds a name: as written, by the naming rule, then without regard to case.
+fn find<'a, T>(all: &'a [T], name: impl Fn(&T) -> &str, wanted: &str, naming: Naming) -> Match<'a, T> {
+    // The target cuts no name of its own, so a cut one can only be met as it is.
+    let ruled = naming.apply(wanted, usize::MAX);
+    for exact in [wanted, &*ruled] {
+        if let Some(one) = all.iter().find(|candidate| name(candidate) == exact) {
+            return Match::One(one);
+        }
+    }
+    let lower = |text: &str| text.to_lowercase();
+    let near: Vec<&T> = all
+        .iter()
+        .filter(|candidate| {
+            let own = lower(name(candidate));
+            own == lower(wanted) || own == lower(&ruled)
+        })
+        .collect();
+    match near.as_slice() {
+        [] => Match::None,
+        [one] => Match::One(one),
+        several => Match::Several(several.iter().map(|one| name(one).to_owned()).collect()),
+    }
+}
+
+/// Takes migration-history tables out of what is moved, unless `--tables` names them, and gives them.
+pub fn set_aside(catalog: &mut Catalog, options: &PlanOptions) -> Vec<Table> {
+    let (histories, rest): (Vec<Table>, Vec<Table>) =
+        std::mem::take(&mut catalog.tables).into_iter().partition(|table| {
+            existing::history_of(&table.name).is_some() && !options.tables.contains(&table.name)
+        });
+    catalog.tables = rest;
+    for table in &histories {
+        let tool = existing::history_of(&table.name).unwrap_or_default();
+        catalog.skipped.push(Skipped {
+            kind: "table".into(),
+            name: table.name.clone(),
+            why: format!("the migration history of {tool}: the target keeps its own"),
+        });
+    }
+    histories
+}
+
+/// The refusal of two stores whose migrations stand at different versions.
+pub fn drift(
+    table: &Table,
+    source: &[existing::TextRow],
+    target: &TargetSchema,
+) -> Option<crate::plan::Refusal> {
+    let Match::One(own) = find(&target.tables, |t| &t.name, &table.name, Naming::Keep) else { return None };
+    let (here, there) = (
+        existing::versions(&table.name, source)?,
+        existing::versions(&table.name, own.history.as_deref().unwrap_or_default())?,
+    );
+    if here == there {
+        return None;
+    }
+    let only = |a: &[String], b: &[String]| {
+        let found: Vec<&str> = a.iter().filter(|v| !b.contains(v)).map(String::as_str).collect();
+        let shown: Vec<&str> = found.iter().rev().take(VERSIONS_SHOWN).rev().copied().collect();
+        match found.len() {
+            0 => "nothing more".to_owned(),
+            many if many > VERSIONS_SHOWN => format!("{many} more, the last {}", shown.join(", ")),
+            _ => shown.join(", "),
+        }
+    };
+    Some(crate::plan::Refusal {
+        table: table.name.clone(),
+        key: String::new(),
+        column: String::new(),
+        value: String::new(),
+        why: format!(
+            "the stores stand at different migrations: only the source has {}; only the target has {}",
+            only(&here, &there),
+            only(&there, &here)
+        ),
+        hint: format!(
+            "bring both to one version of the application, or say --exclude {} when the difference means nothing",
+            table.name
+        ),
+    })
+}
+
+/// Versions that a refusal names.
+const VERSIONS_SHOWN: usize = 5;
+
+/// What the columns of a table are worth looking at for, given the target's types.
+pub fn interests(table: &Table, schema: &TargetSchema, options: &PlanOptions) -> Vec<Interest> {
+    let own = match find_table(schema, &table.name, options) {
+        Match::One(own) => Some(own),
+        Match::None | Match::Several(_) => None,
+    };
+    table
+        .columns
+        .iter()
+        .map(|column| {
+            let found = own.map(|own| find_column(own, &table.name, &column.name, options));
+            match found {
+                Some(Match::One(target)) => native::interest(target),
+                _ => Interest::of_declared(&column.declared),
+            }
+        })
+        .collect()
+}
+
+/// Plans all tables, parents before children.
+pub(super) fn tables(
+    evidence: &Evidence<'_>,
+    schema: &TargetSchema,
+    options: &PlanOptions,
+    asked: &ExistingOptions,
+    draft: &mut Draft,
+) -> Vec<TablePlan> {
+    let mut plans = Vec::new();
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for table in &evidence.catalog.tables {
+        let own = match find_table(schema, &table.name, options) {
+            Match::One(own) => own,
+            Match::Several(names) => {
+                let why = format!("several tables of the target could be meant: {}", names.join(", "));
+                draft.refuse(&table.name, "", why, "rename one of them, or leave the table with --exclude");
+                continue;
+            }
+            Match::None => {
+                let kind = schema.others.iter().find(|(_, name)| *name == table.name);
+                let why = match kind {
+                    Some((kind, _)) => {
+                        format!("on the target it is a {kind}, which holds no rows of its own")
+                    }
+                    None => format!("the target's schema \"{}\" has no such table", options.schema),
+                };
+                let hint =
+                    "run the application's migrations on the target first, or leave the table with --exclude";
+                draft.refuse(&table.name, "", why, hint);
+                continue;
+            }
+        };
+        if let Some(other) = taken.insert(&own.name, &table.name) {
+            let why = format!("the table \"{}\" of the target is meant by {other} as well", own.name);
+            draft.refuse(&table.name, "", why, "leave one of the two with --exclude");
+            continue;
+        }
+        let census = evidence.census.get(&table.name).cloned().unwrap_or_default();
+        plans.push(table_plan(table, own, &census, options, asked, draft));
+    }
+    relations(&mut plans, schema, asked, draft);
+    let mut plans = parents_first(plans);
+    surroundings(&mut plans, schema, asked);
+    for view in &evidence.catalog.views {
+        let there = schema.others.iter().any(|(_, name)| name.eq_ignore_ascii_case(&view.name));
+        let why =
+            if there { "the target has its own" } else { "the target's schema is its own, and has none" };
+        draft.outcome("view", &view.name, if there { Fate::Moved } else { Fate::LeftOut }, why);
+    }
+    plans
+}
+
+fn table_plan(
+    table: &Table,
+    own: &TargetTable,
+    census: &TableCensus,
+    options: &PlanOptions,
+    asked: &ExistingOptions,
+    draft: &mut Draft,
+) -> TablePlan {
+    for obstacle in &own.obstacles {
+        draft.refuse(
+            &table.name,
+            "",
+            obstacle,
+            "have the tables' owner change that, or leave the table with --exclude",
+        );
+    }
+    for trigger in own.triggers.iter().filter(|trigger| !trigger.harmless) {
+        let why = format!(
+            "the trigger {} of the target would run for each row: {}",
+            trigger.name, trigger.definition
+        );
+        let hint = format!(
+            "turn it off for the migration (ALTER TABLE \"{}\" DISABLE TRIGGER \"{}\"), and on again after it",
+            own.name, trigger.name
+        );
+        draft.refuse(&table.name, "", why, hint);
+    }
+    let mut columns = Vec::with_capacity(table.columns.len());
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    for (at, column) in table.columns.iter().enumerate() {
+        let target = match find_column(own, &table.name, &column.name, options) {
+            Match::One(target) => target,
+            Match::Several(names) => {
+                let why = format!("several columns of the target could be meant: {}", names.join(", "));
+                draft.refuse(&table.name, &column.name, why, "rename one of them on either side");
+                continue;
+            }
+            Match::None => {
+                let why = format!("the target's table \"{}\" has no such column", own.name);
+                let hint = "run the application's migrations on the target first, or say `drop = true` for it in the mapping";
+                draft.refuse(&table.name, &column.name, why, hint);
+                continue;
+            }
+        };
+        if !taken.insert(&target.name) {
+            let why =
+                format!("the column \"{}\" of the target is meant by another column as well", target.name);
+            draft.refuse(&table.name, &column.name, why, "rename one of them on the source");
+            continue;
+        }
+        let census = census.columns.get(at).cloned().unwrap_or_default();
+        let choice = match native::choose(target, column, &census, asked) {
+            Ok(choice) => choice,
+            Err(why) => {
+                draft.refuse(
+                    &table.name,
+                    &column.name,
+                    why,
+                    "give the column another type on the target, or leave the table with --exclude",
+                );
+                continue;
+            }
+        };
+        let asked_type = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
+        if let Some(ty) = asked_type.filter(|ty| !is_type_of(target, *ty)) {
+            let why = format!("the mapping asks for {ty}, and the target's column is {}", target.type_name);
+            draft.refuse(
+                &table.name,
+                &column.name,
+                why,
+                "the types of tables that are there are the target's: take `type` out of the mapping",
+            );
+        }
+        columns.push(ColumnPlan {
+            source: column.name.clone(),
+            target: target.name.clone(),
+            declared: column.declared.clone(),
+            collation: column.collation.clone(),
+            r#type: choice.r#type,
+            codec: choice.codec,
+            not_null: target.not_null,
+            default: None,
+            generated: target.generated.clone(),
+            identity_next: None,
+            identity_sequence: None,
+            policy: policy(table, column, options),
+            exceptions: 0,
+            why: choice.why,
+            census,
+        });
+    }
+    extra_columns(table, own, &taken, draft);
+    let sequences = sequences(table, own, &columns, draft);
+    let mapped = |names: &[String]| names.iter().all(|name| taken.contains(name.as_str()));
+    let (fate, why) = match own.name == table.name {
+        true => (Fate::Moved, format!("{} rows into the target's own table", census.rows)),
+        false => {
+            (Fate::Changed, format!("{} rows into the target's own table \"{}\"", census.rows, own.name))
+        }
+    };
+    draft.outcome("table", &table.name, fate, why);
+    TablePlan {
+        source: table.name.clone(),
+        target: own.name.clone(),
+        rows: census.rows,
+        bytes: census.bytes,
+        locator: table.locator.clone(),
+        columns,
+        primary_key: own.primary_key.clone().filter(|key| mapped(&key.columns)),
+        uniques: own.uniques.iter().filter(|key| mapped(&key.columns)).cloned().collect(),
+        indexes: own.indexes.iter().filter(|index| !index.constraint).map(index_plan).collect(),
+        foreign_keys: Vec::new(),
+        checks: own
+            .checks
+            .iter()
+            .filter(|(_, definition)| !definition.ends_with("NOT VALID"))
+            .map(|(name, definition)| CheckPlan { name: name.clone(), sql: definition.clone() })
+            .collect(),
+        orphans: Vec::new(),
+        parts: super::parts(table, options),
+        preview: Vec::new(),
+        standing: Some(Standing {
+            rows_before: own.rows,
+            rows_staying: own.rows,
+            sequences,
+            stored_columns: own
+                .columns
+                .iter()
+                .filter(|column| column.generated.is_none())
+                .map(|column| column.name.clone())
+                .collect(),
+            owned: own.owned,
+            ..Standing::default()
+        }),
+    }
+}
+
+fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
+    let unique = index.definition.starts_with("CREATE UNIQUE");
+    let part = index.definition.split_once(" USING ").map_or(&*index.definition, |(_, rest)| rest);
+    IndexPlan {
+        source: index.name.clone(),
+        name: index.name.clone(),
+        unique,
+        parts: vec![part.to_owned()],
+        predicate: None,
+    }
+}
+
+/// Columns that only the target has.
+fn extra_columns(table: &Table, own: &TargetTable, taken: &BTreeSet<&str>, draft: &mut Draft) {
+    let triggers = own.triggers.iter().any(|trigger| trigger.harmless);
+    for column in own.columns.iter().filter(|column| !taken.contains(column.name.as_str())) {
+        let name = format!("{}.{}", own.name, column.name);
+        let why = if let Some(generated) = &column.generated {
+            format!("only on the target, which computes it: {generated}")
+        } else if column.identity || column.default.is_some() {
+            let default = column.default.as_deref().unwrap_or("its sequence");
+            format!("only on the target: left to its default, {default}")
+        } else if column.not_null && !(triggers && column.type_name == "tsvector") {
+            draft.refuse(
+                &table.name,
+                &column.name,
+                format!("only the target has this column, and it refuses NULL and has no default ({})", column.type_name),
+                "bring both stores to one version of the application, or give the column a default on the target",
+            );
+            continue;
+        } else if triggers && column.type_name == "tsvector" {
+            "only on the target: left to its trigger".to_owned()
+        } else {
+            "only on the target: left NULL".to_owned()
+        };
+        draft.outcome("target column", name, Fate::LeftOut, why);
+    }
+}
+
+/// Where the table's sequences go on.
+fn sequences(
+    table: &Table,
+    own: &TargetTable,
+    columns: &[ColumnPlan],
+    draft: &mut Draft,
+) -> Vec<SequencePlan> {
+    let mut plans = Vec::new();
+    for target in &own.columns {
+        let Some(sequence) = &target.sequence else { continue };
+        let name = format!("{}.{}", table.name, target.name);
+        let column = columns.iter().find(|column| column.target == target.name);
+        let key = table.primary_key.as_ref().filter(|key| key.assigned).and_then(|key| key.columns.first());
+        let largest = column.and_then(|column| {
+            let given = table.sequence.filter(|_| key == Some(&column.source));
+            column.census.integer_range.map(|(_, max)| max).max(given)
+        });
+        let next = match largest.map(|largest| largest.checked_add(1)) {
+            Some(Some(next)) if sequence.step > 0 && next - 1 <= sequence.max => Some(next),
+            Some(_) if sequence.step > 0 => {
+                let why = format!("the sequence ends at {}, which a key has reached", sequence.max);
+                draft.outcome("sequence", &name, Fate::LeftOut, why);
+                None
+            }
+            _ => None,
+        };
+        if !sequence.settable && column.is_some() {
+            draft.refuse(
+                &table.name,
+                &target.name,
+                format!("the role may not set the sequence \"{}\".\"{}\"", sequence.schema, sequence.name),
+                "GRANT SELECT, UPDATE ON SEQUENCE … TO the role, or connect as its owner",
+            );
+        }
+        if let Some(next) = next {
+            draft.outcome(
+                "sequence",
+                name,
+                Fate::Moved,
+                format!("goes on at {next}, or where it stands beyond that"),
+            );
+        }
+        plans.push(SequencePlan {
+            column: target.name.clone(),
+            schema: sequence.schema.clone(),
+            name: sequence.name.clone(),
+            next,
+        });
+    }
+    plans
+}
+
+/// Foreign keys whose two tables are loaded, in the plan's words.
+fn relations(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions, draft: &mut Draft) {
+    let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
+    let edges: Vec<(String, String)> = schema
+        .tables
+        .iter()
+        .filter(|table| loaded.contains(&table.name))
+        .flat_map(|table| {
+            table.foreign_keys.iter().filter_map(|key| Some((table.name.clone(), key.parent.clone()?)))
+        })
+        .filter(|(_, parent)| loaded.contains(parent))
+        .collect();
+    for at in 0..plans.len() {
+        let Some(own) = schema.table(&plans[at].target) else { continue };
+        let mut keys = Vec::new();
+        for key in &own.foreign_keys {
+            let Some(parent) = key.parent.as_ref().filter(|parent| loaded.contains(*parent)) else {
+                continue;
+            };
+            let cyclic = reaches(&edges, parent, &own.name);
+            if cyclic && !own.owned {
+                let why = format!(
+                    "its foreign key {} leads back to the table itself, so that no order of loading satisfies it, and the role may not drop it for the load",
+                    key.name
+                );
+                draft.refuse(&plans[at].source, "", why, "connect as the tables' owner");
+            }
+            if (cyclic || asked.rebuild) && own.owned {
+                draft.outcome(
+                    "foreign key",
+                    format!("{} of {}", key.name, own.name),
+                    Fate::Moved,
+                    "dropped for the load and made again after it, as it was",
+                );
+                let rebuilt = rebuilt_key(own, key);
+                plans[at].standing.get_or_insert_default().rebuilt.push(rebuilt);
+            }
+            let has = |plan: &TablePlan, names: &[String]| {
+                names.iter().all(|name| plan.columns.iter().any(|column| column.target == *name))
+            };
+            let parent_plan = plans.iter().find(|plan| plan.target == *parent);
+            let mapped = has(&plans[at], &key.columns)
+                && parent_plan.is_some_and(|plan| has(plan, &key.parent_columns));
+            if mapped && !key.definition.ends_with("NOT VALID") {
+                keys.push(ForeignKeyPlan {
+                    name: key.name.clone(),
+                    columns: key.columns.clone(),
+                    parent: parent.clone(),
+                    parent_columns: key.parent_columns.clone(),
+                    on_delete: "NO ACTION".into(),
+                    on_update: "NO ACTION".into(),
+                    deferrable: false,
+                    initially_deferred: false,
+                    // Counted by the engine, which looks at the rows.
+                    orphans: 0,
+                });
+            }
+        }
+        plans[at].foreign_keys = keys;
+    }
+}
+
+fn rebuilt_key(own: &TargetTable, key: &TargetForeignKey) -> Rebuilt {
+    Rebuilt {
+        table: own.name.clone(),
+        kind: RebuiltKind::ForeignKey,
+        name: key.name.clone(),
+        definition: key.definition.clone(),
+        comment: key.comment.clone(),
+    }
+}
+
+/// Whether one table's foreign keys lead to another, over any number of steps.
+fn reaches(edges: &[(String, String)], from: &str, to: &str) -> bool {
+    let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
+    while let Some(table) = next.pop() {
+        if table == to {
+            return true;
+        }
+        for (_, parent) in edges.iter().filter(|(child, _)| child == table) {
+            if seen.insert(parent) {
+                next.push(parent);
+            }
+        }
+    }
+    false
+}
+
+/// Parents before children; within a cycle, whose keys are dropped, as the source lists them.
+fn parents_first(mut plans: Vec<TablePlan>) -> Vec<TablePlan> {
+    let mut sorted: Vec<TablePlan> = Vec::with_capacity(plans.len());
+    while !plans.is_empty() {
+        let waits = |plan: &TablePlan| {
+            plan.foreign_keys.iter().any(|key| {
+                let dropped = plan
+                    .standing
+                    .iter()
+                    .flat_map(|standing| &standing.rebuilt)
+                    .any(|rebuilt| rebuilt.name == key.name);
+                !dropped && key.parent != plan.target && plans.iter().any(|other| other.target == key.parent)
+            })
+        };
+        let at = plans.iter().position(|plan| !waits(plan)).unwrap_or(0);
+        sorted.push(plans.remove(at));
+    }
+    sorted
+}
+
+/// What else is dropped for the load, and what only a rollback may have to drop for a moment.
+fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions) {
+    let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
+    let seeded: BTreeSet<String> = plans
+        .iter()
+        .filter(|plan| plan.standing.as_ref().is_some_and(|standing| standing.rows_before > 0))
+        .map(|plan| plan.target.clone())
+        .collect();
+    let mut dropped: BTreeSet<(String, String)> = plans
+        .iter()
+        .flat_map(|plan| plan.standing.iter().flat_map(|standing| &standing.rebuilt))
+        .map(|rebuilt| (rebuilt.table.clone(), rebuilt.name.clone()))
+        .collect();
+    for child in schema.tables.iter().filter(|table| table.owned) {
+        for key in &child.foreign_keys {
+            let Some(parent) = &key.parent else { continue };
+            // A replaced row goes before the other comes: no action of a key may fire between.
+            let replaced = asked.on_conflict == OnConflict::Replace && seeded.contains(parent);
+            let touches = loaded.contains(parent) || loaded.contains(&child.name);
+            if !touches || dropped.contains(&(child.name.clone(), key.name.clone())) {
+                continue;
+            }
+            let home = if loaded.contains(&child.name) { &child.name } else { parent };
+            let Some(plan) = plans.iter_mut().find(|plan| plan.target == *home) else { continue };
+            let standing = plan.standing.get_or_insert_default();
+            if replaced {
+                standing.rebuilt.push(rebuilt_key(child, key));
+                dropped.insert((child.name.clone(), key.name.clone()));
+            } else {
+                standing.held.push(rebuilt_key(child, key));
+            }
+        }
+    }
+    if !asked.rebuild {
+        return;
+    }
+    for plan in plans.iter_mut() {
+        let Some(own) = schema.table(&plan.target).filter(|own| own.owned) else { continue };
+        // Rows that are there are found by their keys while the others come.
+        let referred = |index: &existing::TargetIndex| {
+            let unique = own.uniques.iter().find(|key| key.name == index.name);
+            unique.is_some_and(|unique| {
+                let names = |key: &TargetForeignKey| {
+                    key.parent.as_ref() == Some(&own.name)
+                        && key.parent_columns.iter().collect::<BTreeSet<_>>()
+                            == unique.columns.iter().collect()
+                };
+                let by = |table: &TargetTable| {
+                    table
+                        .foreign_keys
+                        .iter()
+                        .any(|key| names(key) && !dropped.contains(&(table.name.clone(), key.name.clone())))
+                };
+                schema.tables.iter().any(by)
+            })
+        };
+        let standing = plan.standing.get_or_insert_default();
+        for index in own.indexes.iter().filter(|index| index.rebuildable && !referred(index)) {
+            standing.rebuilt.push(Rebuilt {
+                table: own.name.clone(),
+                kind: if index.constraint { RebuiltKind::Constraint } else { RebuiltKind::Index },
+                name: index.name.clone(),
+                definition: index.definition.clone(),
+                comment: index.comment.clone(),
+            });
+        }
+    }
+}
+
+/// Looks again at a plan that was made earlier, and perhaps edited: what it no longer moves must be something
+/// that the target can do without.
+pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
+    let mut draft = Draft::default();
+    if plan.target_schema.as_deref() != Some(&schema.fingerprint()) {
+        draft.refuse("", "", "the target's definitions changed since the plan was made", "plan again");
+    }
+    for table in &mut plan.tables {
+        let Some(own) = schema.table(&table.target) else {
+            let why = format!("the target has no table \"{}\"", table.target);
+            draft.refuse(&table.source, "", why, "plan again");
+            continue;
+        };
+        let mut taken: BTreeSet<&str> = BTreeSet::new();
+        for column in &table.columns {
+            match own.columns.iter().find(|candidate| candidate.name == column.target) {
+                Some(found) if is_type_of(found, column.r#type) && found.generated == column.generated => {
+                    taken.insert(&column.target);
+                }
+                Some(found) => {
+                    let why =
+                        format!("the target's column is {}, the plan's {}", found.type_name, column.r#type);
+                    draft.refuse(
+                        &table.source,
+                        &column.source,
+                        why,
+                        "the types of tables that are there are the target's: plan again",
+                    );
+                }
+                None => {
+                    draft.refuse(&table.source, &column.source, "the target has no such column", "plan again")
+                }
+            }
+        }
+        let missing = own.columns.iter().filter(|column| {
+            !taken.contains(column.name.as_str())
+                && column.not_null
+                && column.default.is_none()
+                && column.generated.is_none()
+                && !column.identity
+        });
+        for column in missing.filter(|column| column.type_name != "tsvector") {
+            let why =
+                format!("the plan leaves out \"{}\", which refuses NULL and has no default", column.name);
+            draft.refuse(&table.source, &column.name, why, "take the column into the plan again");
+        }
+        if let Some(standing) = &mut table.standing {
+            standing.rows_before = own.rows;
+            standing.rows_staying = own.rows;
+            standing.replaced.clear();
+        }
+    }
+    plan.outcomes.retain(|outcome| outcome.kind != "rows on the target");
+    plan.refusals.append(&mut draft.refusals);
+}
+
+/// Whether a type is one that a plan for this column would have.
+fn is_type_of(column: &TargetColumn, ty: LogicalType) -> bool {
+    match &column.holds {
+        Holds::Values(own, _) => *own == ty,
+        Holds::Labels(_) => ty == LogicalType::Text,
+        Holds::Unsupported => false,
+    }
+}

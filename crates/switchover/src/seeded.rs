@@ -1,0 +1,248 @@
+//! Tables that the application's migrations made: migrations that differ, and rows that are there already.
+//!
+//! Which rows of the two stores have one key is found by reading the target's few and looking for their
+//! keys on the source. Invariant: every row that was there either stays as it is, or its key is in the
+//! plan's list of replaced ones; the plan decides, nothing is found out while rows are written.
+
+use crate::evidence::{Look, planned_table, read_table, scan};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use switchover_core::chunk::{KeyRange, LocatorValue};
+use switchover_core::existing::{HISTORY_ROWS_MAX, OnConflict, ROWS_BEFORE_MAX, TargetSchema, TextRow};
+use switchover_core::plan::{Fate, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
+use switchover_core::planner::existing;
+use switchover_core::schema::{Catalog, Table};
+use switchover_core::value::{OwnedValue, Row, Rows, Value};
+use switchover_core::{Error, Kind, Result};
+
+/// Keys that a message shows.
+const KEYS_SHOWN: usize = 5;
+
+/// The rows of a target's table, by their keys, in the order of reading.
+#[derive(Default)]
+struct Seeds {
+    rows: Vec<Seed>,
+    /// Places by the canonical bytes of the key.
+    places: HashMap<Vec<u8>, usize>,
+}
+
+/// A row of the target, by its key.
+struct Seed {
+    key: Vec<OwnedValue>,
+    shown: String,
+}
+
+/// A row of the source that has the key of the target's row at that place.
+struct Conflict {
+    locator: LocatorValue,
+    seed: usize,
+}
+
+impl Look<'_> {
+    /// The target's tables, and the refusals of migrations that differ. What is set aside stays untouched.
+    pub(crate) async fn standing(
+        &self,
+        catalog: &mut Catalog,
+        options: &switchover_core::plan::PlanOptions,
+    ) -> Result<Option<(TargetSchema, Vec<Refusal>)>> {
+        if options.existing.is_none() {
+            return Ok(None);
+        }
+        let schema = self.target.tables(&options.schema).await?;
+        let mut refusals = Vec::new();
+        for table in existing::set_aside(catalog, options) {
+            let history = self.history(&table).await?;
+            refusals.extend(existing::drift(&table, &history, &schema));
+        }
+        if catalog.tables.is_empty() {
+            return Err(Error::new(Kind::Config, "select the tables")
+                .detail("nothing but migration histories is left to move")
+                .hint("a run that moves nothing would be \"the same\": take a pattern away"));
+        }
+        Ok(Some((schema, refusals)))
+    }
+
+    /// The rows of a history table as text.
+    async fn history(&self, table: &Table) -> Result<Vec<TextRow>> {
+        let mut rows = Vec::new();
+        scan(self.snapshot, &read_table(table), KeyRange::default(), self.shutdown, |batch| {
+            for row in batch.iter().take(HISTORY_ROWS_MAX.saturating_sub(rows.len())) {
+                let text = |value: Value<'_>| match value {
+                    Value::Null => None,
+                    Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+                    other => Some(other.shown()),
+                };
+                let names = table.columns.iter().map(|column| column.name.clone());
+                rows.push(names.zip(row.values().map(text)).collect());
+            }
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// Decides on the rows that the target's tables hold already.
+    pub(crate) async fn seeded(&self, plan: &mut Plan) -> Result<()> {
+        let Some(asked) = plan.options.existing.clone() else { return Ok(()) };
+        for index in 0..plan.tables.len() {
+            let table = &plan.tables[index];
+            let before = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
+            if before == 0 {
+                continue;
+            }
+            if let Some(why) = unfit(table, before) {
+                let hint = "empty the table on the target, or leave it with --exclude";
+                plan.refusals.push(refusal(table, "", why, hint));
+                continue;
+            }
+            let seeds = self.seeds(plan, index).await?;
+            let table = &plan.tables[index];
+            if asked.on_conflict == OnConflict::Refuse {
+                let keys: Vec<&str> = seeds.rows.iter().map(|seed| &*seed.shown).take(KEYS_SHOWN).collect();
+                let more = if seeds.rows.len() > keys.len() { " and more" } else { "" };
+                let why =
+                    format!("the target's table holds {before} rows already: {}{more}", keys.join("; "));
+                let hint = "empty the table on the target, or say with --on-conflict whether the source's row (replace) or the target's (keep) stands where both have one key";
+                plan.refusals.push(refusal(table, "", why, hint));
+                continue;
+            }
+            let conflicts = self.conflicts(table, &seeds).await?;
+            let lines = decided(&mut plan.tables[index], asked.on_conflict, &seeds, conflicts);
+            plan.outcomes.extend(lines);
+        }
+        Ok(())
+    }
+
+    /// The target's rows by their keys.
+    async fn seeds(&self, plan: &Plan, index: usize) -> Result<Seeds> {
+        let table = &plan.tables[index];
+        let fields = table.key_fields();
+        let mut seeds = Seeds::default();
+        let mut scratch = Vec::new();
+        for mut reader in self.target.read(plan, index, 1).await? {
+            let mut spare = Rows::default();
+            while let Some(rows) = reader.next(spare).await? {
+                self.shutdown.check("plan")?;
+                for row in rows.iter() {
+                    let mut bytes = Vec::new();
+                    for field in &fields {
+                        table.columns[*field].codec.canonical_target(
+                            row.value(*field),
+                            &mut scratch,
+                            &mut bytes,
+                        );
+                    }
+                    let key: Vec<OwnedValue> =
+                        fields.iter().map(|field| row.value(*field).to_owned_value()).collect();
+                    let shown: Vec<String> = fields
+                        .iter()
+                        .map(|field| {
+                            format!("{}={}", table.columns[*field].target, row.value(*field).shown())
+                        })
+                        .collect();
+                    seeds.places.insert(bytes, seeds.rows.len());
+                    seeds.rows.push(Seed { key, shown: shown.join(", ") });
+                }
+                spare = rows;
+            }
+        }
+        Ok(seeds)
+    }
+
+    /// Rows of the source whose key is one of these.
+    async fn conflicts(&self, table: &TablePlan, seeds: &Seeds) -> Result<Vec<Conflict>> {
+        let fields = table.key_fields();
+        let mut found = Vec::new();
+        let mut bytes = Vec::new();
+        scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
+            for row in rows.iter() {
+                if source_key(table, &fields, row, &mut bytes)
+                    && let Some(seed) = seeds.places.get(&bytes)
+                {
+                    found.push(Conflict { locator: row.locator(), seed: *seed });
+                }
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+}
+
+/// The canonical bytes of a source row's key; false when a part of it has none.
+fn source_key(table: &TablePlan, fields: &[usize], row: Row<'_>, out: &mut Vec<u8>) -> bool {
+    out.clear();
+    fields.iter().all(|field| table.columns[*field].codec.canonical_source(row.value(*field), out).is_ok())
+}
+
+/// Why rows that are there cannot be told from those that come.
+fn unfit(table: &TablePlan, before: u64) -> Option<String> {
+    if before > ROWS_BEFORE_MAX {
+        return Some(format!("the target's table holds more than {ROWS_BEFORE_MAX} rows already"));
+    }
+    let key = table.primary_key.as_ref();
+    if key.is_none() || table.key_fields().is_empty() {
+        return Some(format!(
+            "the target's table holds {before} rows already, and no key by which rows could meet"
+        ));
+    }
+    None
+}
+
+/// Writes the decision into the plan; gives its lines.
+fn decided(
+    table: &mut TablePlan,
+    on_conflict: OnConflict,
+    seeds: &Seeds,
+    conflicts: Vec<Conflict>,
+) -> Vec<Outcome> {
+    let Some(standing) = &mut table.standing else { return Vec::new() };
+    let met: BTreeSet<usize> = conflicts.iter().map(|conflict| conflict.seed).collect();
+    let others: BTreeSet<usize> = (0..seeds.rows.len()).filter(|at| !met.contains(at)).collect();
+    let line = |fate, what: &str, places: &BTreeSet<usize>| {
+        let keys: Vec<&str> = places.iter().take(KEYS_SHOWN).map(|at| &*seeds.rows[*at].shown).collect();
+        let more = if places.len() > keys.len() { " and more" } else { "" };
+        let why = format!("{} {what}: {}{more}", places.len(), keys.join("; "));
+        (!places.is_empty()).then(|| Outcome {
+            kind: "rows on the target".into(),
+            name: table.target.clone(),
+            fate,
+            why,
+        })
+    };
+    let what = match on_conflict {
+        OnConflict::Replace => "rows give way to the source's",
+        OnConflict::Keep | OnConflict::Refuse => {
+            "rows stand in place of the source's, which go to quarantine"
+        }
+    };
+    let lines = line(Fate::Changed, what, &met).into_iter().chain(line(
+        Fate::Moved,
+        "rows that only the target has stay as they are",
+        &others,
+    ));
+    let lines = lines.collect();
+    if on_conflict == OnConflict::Replace {
+        standing.rows_staying = others.len() as u64;
+        standing.replaced = met.iter().map(|at| seeds.rows[*at].key.clone()).collect();
+        return lines;
+    }
+    standing.rows_staying = seeds.rows.len() as u64;
+    let out: HashSet<LocatorValue> = conflicts.iter().map(|conflict| conflict.locator.clone()).collect();
+    // A row that would lose a cell goes as a whole.
+    table.orphans.retain(|orphan| !out.contains(&orphan.locator));
+    table.orphans.extend(conflicts.into_iter().map(|conflict| OrphanPlan {
+        locator: conflict.locator,
+        columns: Vec::new(),
+        why: format!("the target keeps its own row {}", seeds.rows[conflict.seed].shown),
+    }));
+    lines
+}
+
+fn refusal(table: &TablePlan, column: &str, why: String, hint: &str) -> Refusal {
+    Refusal {
+        table: table.source.clone(),
+        key: String::new(),
+        column: column.into(),
+        value: String::new(),
+        why,
+        hint: hint.into(),
+    }
+}
