@@ -13,6 +13,7 @@ use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
+use switchover_connectors::sqlite::target::{self, SqliteTarget};
 use switchover_core::connector::{Source, Target};
 use switchover_core::{Error, Kind, Result};
 
@@ -73,12 +74,18 @@ pub(crate) fn source(reference: &StoreRef) -> Result<Arc<dyn Source>> {
 pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Target>> {
     match store(reference)? {
         Store::Postgres => Ok(Arc::new(PostgresTarget::new(postgres(reference, environment)?))),
-        Store::Sqlite => Err(Error::new(Kind::Unsupported, "write to SQLite")
-            .store(reference.label())
-            .detail("this version moves data to PostgreSQL only")),
+        Store::Sqlite => Ok(Arc::new(SqliteTarget::new(SqliteConfig::parse(reference.expose())?))),
         Store::Json => Err(Error::new(Kind::Unsupported, "write to JSON")
             .store(reference.label())
-            .detail("this version moves data to PostgreSQL only")),
+            .detail("this version reads JSON, and writes to SQLite and PostgreSQL")),
+    }
+}
+
+/// The schema that is meant when none is named; `None` where the store is not known.
+pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
+    match store(reference).ok()? {
+        Store::Sqlite => Some(target::SCHEMA),
+        Store::Postgres | Store::Json => None,
     }
 }
 

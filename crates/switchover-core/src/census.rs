@@ -4,6 +4,7 @@
 //! it is decided by the target's dialect. Expensive evidence (UUID forms, times, JSON) is gathered
 //! only for columns whose declaration makes it matter ([`Interest`]).
 
+use crate::affinity;
 use crate::datetime::{TimeEvidence, parse_date, parse_timestamp};
 use crate::decimal;
 use crate::uuid_text::{self, UuidForm};
@@ -55,8 +56,8 @@ impl Interest {
 impl From<crate::plan::LogicalType> for Interest {
     fn from(ty: crate::plan::LogicalType) -> Interest {
         use crate::plan::LogicalType::{
-            Bool, Bytea, Char, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text, TextArray,
-            Time, Timestamp, TimestampTz, Uuid, Varchar,
+            Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric,
+            Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar,
         };
         match ty {
             Bool => Interest::Boolean,
@@ -64,9 +65,8 @@ impl From<crate::plan::LogicalType> for Interest {
             Uuid => Interest::Uuid,
             Date | Timestamp | TimestampTz => Interest::Temporal,
             Json | Jsonb | TextArray => Interest::Json,
-            Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time => {
-                Interest::Plain
-            }
+            Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time | Declared
+            | Any => Interest::Plain,
         }
     }
 }
@@ -86,6 +86,12 @@ pub struct ColumnCensus {
     pub reals: u64,
     /// Infinities among them.
     pub reals_infinite: u64,
+    /// Reals without a fraction, which a column of numbers would keep as integers elsewhere.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reals_integral: u64,
+    /// Negative zeros among them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reals_negative_zero: u64,
     /// Texts.
     pub texts: u64,
     /// Bytes of the longest text.
@@ -96,6 +102,9 @@ pub struct ColumnCensus {
     pub texts_invalid: u64,
     /// Texts with a NUL character.
     pub texts_with_nul: u64,
+    /// Texts that look like a number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub texts_numeric: u64,
     /// Blobs.
     pub blobs: u64,
     /// Bytes of the longest blob.
@@ -120,6 +129,11 @@ pub struct ColumnCensus {
     pub json_unfit: Option<String>,
     /// Digits before the point, and behind it, at most.
     pub decimal_digits: (u64, u64),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// 2^53: integers up to here are exact in binary64 (IEEE 754).
@@ -185,6 +199,8 @@ impl ColumnCensus {
             Value::Float(f) => {
                 self.reals += 1;
                 self.reals_infinite += u64::from(!f.is_finite());
+                self.reals_integral += u64::from(affinity::is_integral(f));
+                self.reals_negative_zero += u64::from(affinity::is_negative_zero(f));
                 if interest == Interest::Decimal {
                     scratch.clear();
                     if decimal::write_f64(f, scratch) {
@@ -224,6 +240,7 @@ impl ColumnCensus {
         let bytes = text.len() as u64;
         self.text_bytes_max = self.text_bytes_max.max(bytes);
         self.texts_with_nul += u64::from(memchr::memchr(0, text).is_some());
+        self.texts_numeric += u64::from(affinity::is_number(text));
         match std::str::from_utf8(text) {
             // Characters are at most as many as bytes: count only where it could raise the maximum.
             Ok(valid) if bytes > self.text_chars_max => {

@@ -13,6 +13,7 @@ use crate::datetime::{self, TimeFormat};
 use crate::decimal;
 use crate::digest;
 use crate::escape;
+use crate::expr::Affinity;
 use crate::native::Native;
 use crate::uuid_text::{self, UuidForm};
 use crate::value::Value;
@@ -79,6 +80,11 @@ pub enum Codec {
     Json,
     /// A type that the planner chooses only where a column of it exists already.
     Native(Native),
+    /// Values of every storage class as they are, in a column of this affinity, which must not change them.
+    Any {
+        /// What the target's column prefers.
+        affinity: Affinity,
+    },
 }
 
 /// Tags of canonical cells. They are part of the ledger's format: never renumber.
@@ -118,7 +124,8 @@ impl Codec {
             | Codec::UuidText { .. }
             | Codec::UuidBytes
             | Codec::Date
-            | Codec::Timestamp { .. } => true,
+            | Codec::Timestamp { .. }
+            | Codec::Any { .. } => true,
         }
     }
 
@@ -197,6 +204,12 @@ impl Codec {
                 Ok(Value::Json(text))
             }
             (Codec::Native(native), value) => native.encode(value),
+            (Codec::Any { affinity }, Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => {
+                match affinity.changes(value) {
+                    None => Ok(value),
+                    Some(why) => unfit(why),
+                }
+            }
             (codec, value) => unfit(format!("{} in a column of {}", value.class(), codec.expects())),
         }
     }
@@ -207,7 +220,10 @@ impl Codec {
     #[inline]
     pub fn encode_proven<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Unfit> {
         match (self, value) {
-            (Codec::Text { .. }, Value::Text(_)) => Ok(value),
+            (Codec::Text { .. }, Value::Text(_))
+            | (Codec::Any { .. }, Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => {
+                Ok(value)
+            }
             (Codec::Json, Value::Text(text)) => Ok(Value::Json(text)),
             _ => self.encode(value, scratch),
         }
@@ -240,6 +256,7 @@ impl Codec {
             Codec::Timestamp { .. } => "timestamps",
             Codec::Json => "JSON",
             Codec::Native(native) => native.expects(),
+            Codec::Any { .. } => "integers, reals, texts and blobs",
         }
     }
 
@@ -267,16 +284,16 @@ impl Codec {
     pub fn canonical_target(&self, value: Value<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         match (self, value) {
             (_, Value::Null) => out.push(tag::NULL),
-            (Codec::Text { .. }, Value::Text(text)) => bytes(tag::TEXT, text, out),
+            (Codec::Text { .. } | Codec::Any { .. }, Value::Text(text)) => bytes(tag::TEXT, text, out),
             (Codec::TextEscaped { .. }, Value::Text(text)) => match escape::decode(text, scratch) {
                 Some(true) => bytes(tag::TEXT, scratch, out),
                 Some(false) => bytes(tag::TEXT, text, out),
                 None => foreign(value, out),
             },
             (Codec::TextBytes, Value::Bytes(text)) => bytes(tag::TEXT, text, out),
-            (Codec::Int, Value::Int(i)) => int(i, out),
-            (Codec::Float, Value::Float(f)) => float(f, out),
-            (Codec::Bytes, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
+            (Codec::Int | Codec::Any { .. }, Value::Int(i)) => int(i, out),
+            (Codec::Float | Codec::Any { .. }, Value::Float(f)) => float(f, out),
+            (Codec::Bytes | Codec::Any { .. }, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
             (Codec::BoolInt, Value::Bool(b)) => int(i64::from(b), out),
             (Codec::BoolText { no, yes }, Value::Bool(b)) => {
                 bytes(tag::TEXT, if b { yes.as_bytes() } else { no.as_bytes() }, out);
@@ -428,6 +445,9 @@ mod tests {
             (Codec::TextEscaped { chars_max: Some(4) }, Value::Text(b"a\0")),
             (Codec::TextEscaped { chars_max: None }, Value::Text("\u{241b}00\u{fffd}".as_bytes())),
             (Codec::TextBytes, Value::Text(b"\xff\0")),
+            (Codec::Any { affinity: Affinity::Blob }, Value::Float(-0.0)),
+            (Codec::Any { affinity: Affinity::Text }, Value::Text(b"a\0\xff")),
+            (Codec::Any { affinity: Affinity::Integer }, Value::Bytes(b"1")),
         ] {
             assert!(comes_back(&codec, value), "{codec:?} {value:?}");
         }
@@ -459,6 +479,9 @@ mod tests {
             (Codec::UuidBytes, Value::Bytes(&[1; 15])),
             (Codec::Date, Value::Text(b"0000-00-00")),
             (Codec::Json, Value::Text(b"{")),
+            (Codec::Any { affinity: Affinity::Text }, Value::Int(1)),
+            (Codec::Any { affinity: Affinity::Numeric }, Value::Text(b"1")),
+            (Codec::Any { affinity: Affinity::Blob }, Value::Bool(true)),
         ] {
             assert!(!comes_back(&codec, value), "{codec:?} {value:?}");
         }

@@ -30,7 +30,7 @@ use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
 use crate::plan::{LogicalType, Plan, TablePlan};
 use crate::relation::Relations;
-use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, View};
+use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, Trigger, View};
 use crate::value::{OwnedValue, Rows};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,10 @@ pub struct Extent {
 pub trait Source: Send + Sync {
     /// The store without secrets.
     fn label(&self) -> String;
+    /// As [`Target::identity`].
+    fn identity(&self) -> Option<String> {
+        None
+    }
     /// One consistent read point, held until dropped.
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
     /// Copies the store aside into a folder, checks the copy, and only then gives it its name. The
@@ -248,6 +252,48 @@ pub trait Dialect: Send + Sync {
     fn columns_max(&self) -> usize;
     /// Whether every table has a column of that name, so that no other may have it.
     fn is_system_column(&self, name: &str) -> bool;
+    /// Whether that source is of the target's own kind: then declarations are kept as they are written,
+    /// values of every class move as they are, and [`Dialect::choose`] is not asked.
+    fn speaks(&self, source: &StoreInfo) -> bool {
+        let _ = source;
+        false
+    }
+    /// Whether its columns can be of that type, filled by that codec: an edited plan may name another
+    /// target's.
+    fn takes(&self, ty: LogicalType, codec: &Codec) -> bool {
+        let _ = codec;
+        !matches!(ty, LogicalType::Declared | LogicalType::Any)
+    }
+    /// Where the tables go, as messages name it, and what to do where something is there already.
+    fn place(&self, schema: &str) -> (String, &'static str) {
+        let place = format!("the target's schema \"{schema}\"");
+        (place, "name an empty or new schema with --schema, or empty this one")
+    }
+    /// The form in which it compares names: two names of one form are one name.
+    fn folded(&self, name: &str) -> String {
+        name.to_owned()
+    }
+    /// Whether it keeps names like that for itself.
+    fn is_reserved_name(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+    /// Whether a constraint must have a name.
+    fn names_constraints(&self) -> bool {
+        true
+    }
+    /// Bytes at which an index entry ends, where it does.
+    fn index_entry_bytes_max(&self) -> Option<u64> {
+        None
+    }
+    /// Bytes at which a row ends that has all its long values elsewhere, where it does.
+    fn row_bytes_max(&self) -> Option<u64> {
+        None
+    }
+    /// Settings of a source of its own kind that are carried over with the data.
+    fn settings_kept(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The type and codec of a column, from its declaration and what it holds.
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice;
     /// A default.
@@ -269,6 +315,11 @@ pub trait Dialect: Send + Sync {
     ) -> Result<(Vec<String>, Option<String>), String>;
     /// A view's query, given all tables that are moved.
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String>;
+    /// A trigger's statement, given all tables that are moved.
+    fn translate_trigger(&self, trigger: &Trigger, tables: &[TablePlan]) -> Result<String, String> {
+        let _ = (trigger, tables);
+        Err("a trigger's program is not translated: write it for the target".into())
+    }
 }
 
 /// What a target holds before the run.
@@ -366,6 +417,15 @@ pub trait Target: Send + Sync {
     fn dialect(&self) -> &dyn Dialect;
     /// Whether rows and checkpoint commit together.
     fn transactional(&self) -> bool;
+    /// What tells this store from every other, whatever it is called, where it can be told: a source of the
+    /// same identity is this very store.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+    /// Streams that it takes side by side, and steps after the copy.
+    fn streams_max(&self) -> usize {
+        usize::MAX
+    }
     /// What is there.
     async fn inspect(&self, schema: &str) -> Result<TargetState>;
     /// What matters about the store for a migration into it. Reads only; an obstacle is a finding.

@@ -7,6 +7,7 @@ use crate::census::ColumnCensus;
 use crate::chunk::LocatorValue;
 use crate::codec::Codec;
 use crate::datetime::Zone;
+use crate::expr::Affinity;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::plan::{ColumnPlan, LogicalType, OrphanPlan, TablePlan};
 use crate::value::{Row, Value};
@@ -153,6 +154,12 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
         }
         Codec::Json => only(census.texts) && census.json_fit == census.texts,
         Codec::Native(native) => native.surely_fits(census),
+        Codec::Any { affinity } => match affinity {
+            Affinity::Blob => true,
+            Affinity::Text => census.integers + census.reals == 0,
+            Affinity::Real => census.integers + census.reals_negative_zero + census.texts_numeric == 0,
+            Affinity::Integer | Affinity::Numeric => census.reals_integral + census.texts_numeric == 0,
+        },
     }
 }
 
@@ -168,6 +175,11 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         | (Codec::UuidText { .. } | Codec::UuidBytes, LogicalType::Uuid)
         | (Codec::Date, LogicalType::Date)
         | (Codec::Json, LogicalType::Jsonb)
+        | (Codec::Any { .. }, LogicalType::Declared)
+        | (Codec::Any { affinity: Affinity::Blob }, LogicalType::Any | LogicalType::Bytea)
+        | (Codec::Any { affinity: Affinity::Text }, LogicalType::Text)
+        | (Codec::Any { affinity: Affinity::Integer }, LogicalType::Int8)
+        | (Codec::Any { affinity: Affinity::Real }, LogicalType::Float8)
         | (Codec::Text { chars_max: None }, LogicalType::Text) => true,
         (Codec::Text { chars_max } | Codec::TextEscaped { chars_max }, LogicalType::Varchar(chars)) => {
             chars_max.is_some_and(|max| max <= chars)

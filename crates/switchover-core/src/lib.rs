@@ -4,6 +4,7 @@
 //! Nothing here touches a file, a socket, a clock or a random number, so everything here can be
 //! tested by calling it.
 
+mod affinity;
 pub mod census;
 pub mod chunk;
 pub mod codec;

@@ -91,9 +91,19 @@ pub fn collisions<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Ve
 
 /// A name that is not taken yet: `wanted`, or with a number behind it, never longer than allowed.
 pub fn unique(wanted: &str, taken: &mut std::collections::BTreeSet<String>, bytes_max: usize) -> String {
+    unique_as(wanted, taken, bytes_max, str::to_owned)
+}
+
+/// As [`unique`], in a store that compares names in the form that `folded` gives.
+pub fn unique_as(
+    wanted: &str,
+    taken: &mut std::collections::BTreeSet<String>,
+    bytes_max: usize,
+    folded: impl Fn(&str) -> String,
+) -> String {
     let mut name = cut(wanted, bytes_max).to_owned();
     let mut number = 1;
-    while !taken.insert(name.clone()) {
+    while !taken.insert(folded(&name)) {
         number += 1;
         let suffix = format!("_{number}");
         name = format!("{}{suffix}", cut(wanted, bytes_max - suffix.len()));

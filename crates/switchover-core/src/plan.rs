@@ -86,6 +86,10 @@ pub enum LogicalType {
     Time,
     /// Arrays of texts.
     TextArray,
+    /// As the source declares it ([`ColumnPlan::declared`]), where both stores are of one kind.
+    Declared,
+    /// Values of every storage class, in stores that type values and not columns.
+    Any,
 }
 
 impl fmt::Display for LogicalType {
@@ -111,6 +115,8 @@ impl fmt::Display for LogicalType {
             LogicalType::Json => f.write_str("json"),
             LogicalType::Time => f.write_str("time"),
             LogicalType::TextArray => f.write_str("text[]"),
+            LogicalType::Declared => f.write_str("declared"),
+            LogicalType::Any => f.write_str("any"),
         }
     }
 }
@@ -151,6 +157,8 @@ impl FromStr for LogicalType {
             ("json", []) => LogicalType::Json,
             ("time", []) => LogicalType::Time,
             ("text[]", []) => LogicalType::TextArray,
+            ("declared", []) => LogicalType::Declared,
+            ("any", []) => LogicalType::Any,
             _ => return Err(format!("'{text}' is no column type of a plan")),
         })
     }
@@ -217,6 +225,9 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Views that translate, as statements.
     pub views: Vec<ViewPlan>,
+    /// Triggers that are kept, where both stores are of one kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerPlan>,
     /// What becomes of every object, and why.
     pub outcomes: Vec<Outcome>,
     /// What the target cannot hold. A plan with refusals is not carried out.
@@ -267,6 +278,9 @@ pub struct TablePlan {
     pub foreign_keys: Vec<ForeignKeyPlan>,
     /// Its checks.
     pub checks: Vec<CheckPlan>,
+    /// What else its declaration says, as the target's SQL (`STRICT`, `WITHOUT ROWID`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clauses: Vec<String>,
     /// Rows whose foreign keys find no parent on the target, or whose key an earlier row has, and what becomes of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<OrphanPlan>,
@@ -356,6 +370,9 @@ pub struct ColumnPlan {
     /// Its expression on the target; such a column is verified, not copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<String>,
+    /// Whether the target computes it when it is read, and does not keep it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub generated_virtual: bool,
     /// The next value, when the target numbers it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_next: Option<i64>,
@@ -375,10 +392,13 @@ pub struct ColumnPlan {
 /// A primary key or a unique constraint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPlan {
-    /// The constraint's name on the target.
+    /// The constraint's name on the target; empty where it has none.
     pub name: String,
     /// Its columns on the target.
     pub columns: Vec<String>,
+    /// Whether its one column is in descending order: so an integer is no name of the row's own number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descending: bool,
 }
 
 /// An index.
@@ -437,6 +457,15 @@ pub struct ViewPlan {
     /// Its name on the target.
     pub name: String,
     /// Its query, as the target's SQL.
+    pub sql: String,
+}
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerPlan {
+    /// Its name.
+    pub name: String,
+    /// Its statement, as the target's SQL.
     pub sql: String,
 }
 

@@ -155,6 +155,8 @@ pub struct PrimaryKey {
     pub columns: Vec<String>,
     /// Whether the store numbers it by itself (SQLite's INTEGER PRIMARY KEY).
     pub assigned: bool,
+    /// Whether it gives out no number twice, even after the row is gone (SQLite's AUTOINCREMENT).
+    pub autoincrement: bool,
 }
 
 /// A unique constraint.

@@ -306,6 +306,13 @@ impl Look<'_> {
                             "edit the type and the codec together (docs/reference/plan.md lists the pairs)",
                         ));
                 }
+                if !self.target.dialect().takes(column.r#type, &column.codec) {
+                    return Err(Error::new(Kind::Config, operation)
+                        .table(table.source.clone())
+                        .column(column.source.clone())
+                        .detail(format!("the target has no columns of the type {}", column.r#type))
+                        .hint("plan again for this target, and edit that plan"));
+                }
                 // The census is evidence, not opinion: an edited one is replaced.
                 column.census = own.clone();
                 column.exceptions = 0;
@@ -315,20 +322,16 @@ impl Look<'_> {
             plan.refusals.extend(refusals);
             planner::existing::recheck(&mut plan, &schema);
         } else if !state.objects.is_empty() || !state.missing_rights.is_empty() {
-            let why = state.missing_rights.first().cloned().unwrap_or_else(|| {
-                format!(
-                    "the target's schema \"{}\" is not empty: it holds {}",
-                    plan.options.schema,
-                    state.objects.join(", ")
-                )
-            });
+            let (place, todo) = self.target.dialect().place(&plan.options.schema);
+            let holds = || format!("{place} is not empty: it holds {}", state.objects.join(", "));
+            let why = state.missing_rights.first().cloned().unwrap_or_else(holds);
             plan.refusals.push(Refusal {
                 table: String::new(),
                 key: String::new(),
                 column: String::new(),
                 value: String::new(),
                 why,
-                hint: "name an empty or new schema".into(),
+                hint: todo.into(),
             });
         }
         if plan.options.existing.is_none() {
@@ -355,6 +358,7 @@ impl Look<'_> {
             rows: 0,
             bytes: catalog.store.size_bytes,
         });
+        let native = self.target.dialect().speaks(&catalog.store);
         let mut found = Scan::default();
         let mut keys = Keys::of(catalog);
         let mut hashed = BTreeMap::new();
@@ -363,8 +367,11 @@ impl Look<'_> {
                 Some(schema) => planner::existing::interests(table, schema, options),
                 None => {
                     let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;
-                    let interest = |column: &Column| {
-                        asked(column).map_or_else(|| Interest::of_declared(&column.declared), Interest::from)
+                    let interest = |column: &Column| match asked(column) {
+                        Some(ty) => Interest::from(ty),
+                        // Between stores of one kind no declaration is interpreted.
+                        None if native => Interest::Plain,
+                        None => Interest::of_declared(&column.declared),
                     };
                     table.columns.iter().map(interest).collect()
                 }

@@ -72,8 +72,27 @@ impl Migration {
         self
     }
 
+    /// Readers side by side.
     fn jobs(&self) -> usize {
         self.settings.streams()
+    }
+
+    /// Streams into the target, and steps after the copy, side by side.
+    fn streams(&self) -> usize {
+        self.jobs().min(self.target.streams_max()).max(1)
+    }
+
+    /// That the two stores are two. A store compared with itself would be the same, and moved into itself lost.
+    fn distinct(&self) -> Result<()> {
+        match (self.source.identity(), self.target.identity()) {
+            (Some(source), Some(target)) if source == target => {
+                Err(Error::new(Kind::Config, "tell the stores apart")
+                    .store(self.target.label())
+                    .detail(format!("it is the source itself ({})", self.source.label()))
+                    .hint("name another store with --to"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Does again what failed for a while only.
@@ -102,6 +121,7 @@ impl Migration {
     /// # Errors
     /// When a store cannot be read. What the target cannot hold is no error here: the plan lists it.
     pub async fn plan(&self) -> Result<Plan> {
+        self.distinct()?;
         let sight = self.sight(&self.settings.plan).await?;
         Ok(self.planned(&sight, None).await?.0)
     }
@@ -127,6 +147,7 @@ impl Migration {
     /// # Errors
     /// `Changed` when the source is not what it was; `Config` when an edit contradicts itself.
     pub async fn recheck(&self, plan: Plan) -> Result<Plan> {
+        self.distinct()?;
         let sight = self.sight(&plan.options).await?;
         Ok(self.planned(&sight, Some(plan)).await?.0)
     }
@@ -138,6 +159,7 @@ impl Migration {
     /// run. What the run wrote is then taken back, unless the settings say otherwise.
     pub async fn migrate(&self, given: Option<Plan>) -> Result<Report> {
         let (started, started_at, clock) = (Instant::now(), clock::now(), Arc::new(Clock::default()));
+        self.distinct()?;
         let sight = self.sight(given.as_ref().map_or(&self.settings.plan, |plan| &plan.options)).await?;
         let run = run_id();
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.

@@ -98,6 +98,8 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
             return Err(invalid(origin).detail("the schema's name is empty"));
         }
         settings.plan.schema = schema.to_owned();
+    } else if let Some(schema) = to.as_ref().and_then(crate::registry::schema_default) {
+        settings.plan.schema = schema.to_owned();
     }
     if let Some(names) = layers.choice(Key::Names, &[("keep", Naming::Keep), ("snake", Naming::Snake)])? {
         settings.plan.names = names;

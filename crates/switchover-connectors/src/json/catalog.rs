@@ -99,7 +99,9 @@ fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table 
 }
 
 fn primary_key(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Option<PrimaryKey> {
-    let key = |columns: Vec<String>| Some(PrimaryKey { name: None, columns, assigned: false });
+    let key = |columns: Vec<String>| {
+        Some(PrimaryKey { name: None, columns, assigned: false, autoincrement: false })
+    };
     if let Some(columns) = keys.primary.get(&surveyed.begins.name) {
         return key(columns.clone());
     }

@@ -144,6 +144,8 @@ impl Decoder {
                 Some((&JSONB_VERSION, text)) => Value::Json(text),
                 _ => return Err(wrong()),
             },
+            // No column of this target has such a type.
+            LogicalType::Declared | LogicalType::Any => return Err(wrong()),
             LogicalType::Numeric(_) => {
                 self.digits.clear();
                 numeric(bytes, &mut self.digits).ok_or_else(wrong)?;

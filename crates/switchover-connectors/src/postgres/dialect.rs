@@ -3,6 +3,7 @@
 use super::expression::{self, ColumnRef, Ty};
 use super::{quote, types};
 use switchover_core::census::ColumnCensus;
+use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
 use switchover_core::expr::Expr;
 use switchover_core::limits::POSTGRES_COLUMNS_MAX;
@@ -15,6 +16,12 @@ pub(super) struct PostgresDialect;
 
 /// `NAMEDATALEN - 1`, as every packaged server is built.
 const IDENTIFIER_BYTES_MAX: usize = 63;
+
+/// A btree entry ends here (`BTMaxItemSize` with 8 KiB pages).
+const BTREE_ENTRY_BYTES_MAX: u64 = 2704;
+
+/// Bytes of a heap page that one tuple may fill (`MaxHeapTupleSize` with 8 KiB pages).
+const TUPLE_BYTES_MAX: u64 = 8160;
 
 /// The type as the expression renderer knows it.
 fn ty(ty: LogicalType, collation: &str) -> Ty {
@@ -42,6 +49,8 @@ fn ty(ty: LogicalType, collation: &str) -> Ty {
         | LogicalType::Json
         | LogicalType::Time
         | LogicalType::TextArray => Ty::Other,
+        // Not of this target: see `Dialect::takes`.
+        LogicalType::Declared | LogicalType::Any => Ty::Other,
     }
 }
 
@@ -73,7 +82,7 @@ impl expression::Scope for ViewScope<'_> {
         let table = self.view.tables.iter().find(|table| table.alias == alias)?;
         let plan = self.tables.iter().find(|plan| plan.source.eq_ignore_ascii_case(&table.table))?;
         let column = plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
-        let exact = !matches!(column.codec, switchover_core::codec::Codec::BoolText { .. });
+        let exact = !matches!(column.codec, Codec::BoolText { .. });
         Some(ColumnRef {
             quoted: format!("{}.{}", quote::ident(alias), quote::ident(&column.target)),
             ty: if exact { ty(column.r#type, &column.collation) } else { Ty::Other },
@@ -89,6 +98,18 @@ impl Dialect for PostgresDialect {
 
     fn columns_max(&self) -> usize {
         POSTGRES_COLUMNS_MAX
+    }
+
+    fn index_entry_bytes_max(&self) -> Option<u64> {
+        Some(BTREE_ENTRY_BYTES_MAX)
+    }
+
+    fn row_bytes_max(&self) -> Option<u64> {
+        Some(TUPLE_BYTES_MAX)
+    }
+
+    fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
+        !matches!(logical, LogicalType::Declared | LogicalType::Any) && !matches!(codec, Codec::Any { .. })
     }
 
     fn is_system_column(&self, name: &str) -> bool {

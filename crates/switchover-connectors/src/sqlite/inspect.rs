@@ -169,8 +169,12 @@ fn table(
     }
     let infos = infos(connection, name)?;
     let parsed = if is_virtual { None } else { parse(listed, skipped) };
-    let columns: Vec<Column> =
-        infos.iter().filter(|info| info.hidden != 1).map(|info| column(info, parsed.as_ref())).collect();
+    let columns: Vec<Column> = infos
+        .iter()
+        .filter(|info| info.hidden != 1)
+        .map(|info| column(info, parsed.as_ref(), listed.strict))
+        .collect();
+    skipped.extend(parsed.iter().flat_map(conflict_clauses));
     let primary_key = primary_key(connection, listed, &infos, parsed.as_ref())?;
     let column_names: Vec<String> = infos.iter().map(|info| info.name.clone()).collect();
     Ok(Some(Table {
@@ -227,7 +231,28 @@ fn infos(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Info>> {
         .collect()
 }
 
-fn column(info: &Info, parsed: Option<&ddl::TableDdl>) -> Column {
+/// ON CONFLICT clauses, which the catalog cannot say: one line each.
+fn conflict_clauses(table: &ddl::TableDdl) -> Vec<Skipped> {
+    let keys = table.primary_key.iter().chain(&table.uniques).map(|key| {
+        let columns: Vec<&str> = key.columns.iter().map(|column| column.name.as_str()).collect();
+        (columns.join(", "), key.conflict.as_ref())
+    });
+    let columns = table.columns.iter().map(|column| {
+        (column.name.clone(), column.not_null.as_ref().and_then(|not_null| not_null.conflict.as_ref()))
+    });
+    keys.chain(columns)
+        .filter_map(|(columns, conflict)| Some((columns, conflict?)))
+        .map(|(columns, conflict)| Skipped {
+            kind: "conflict clause".into(),
+            name: format!("{}({columns})", table.name),
+            why: format!(
+                "ON CONFLICT {conflict} is not kept: a statement that meets it fails on the target, unless it says so itself"
+            ),
+        })
+        .collect()
+}
+
+fn column(info: &Info, parsed: Option<&ddl::TableDdl>, strict: bool) -> Column {
     let written =
         parsed.and_then(|table| table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&info.name)));
     // 2 and 3 mark generated columns (pragma.html#pragma_table_xinfo).
@@ -240,12 +265,16 @@ fn column(info: &Info, parsed: Option<&ddl::TableDdl>) -> Column {
     });
     // `pragma_table_xinfo` appends GENERATED ALWAYS to the type of a generated column.
     let declared = match written {
-        Some(written) => written.declared_type.clone(),
-        None => info.declared.clone(),
+        Some(written) if generated.is_some() => written.declared_type.clone(),
+        _ => info.declared.clone(),
+    };
+    let affinity = match strict && declared.eq_ignore_ascii_case("ANY") {
+        true => Affinity::Blob,
+        false => Affinity::of_declared(&declared),
     };
     Column {
         name: info.name.clone(),
-        affinity: Affinity::of_declared(&declared),
+        affinity,
         declared,
         not_null: info.not_null,
         default: info
@@ -273,7 +302,9 @@ fn primary_key(
         [],
         |row| row.get(0),
     )?;
+    let autoincrement = |table: &ddl::TableDdl| table.columns.iter().any(|column| column.autoincrement);
     Ok(Some(PrimaryKey {
+        autoincrement: parsed.is_some_and(autoincrement),
         name: parsed.and_then(|table| table.primary_key.as_ref()).and_then(|key| key.name.clone()),
         columns: keys.iter().map(|info| info.name.clone()).collect(),
         // Only the rowid itself needs no index to be a primary key.

@@ -1,18 +1,31 @@
 //! SQLite.
 
+mod audit;
 pub mod backup;
 pub mod config;
+mod connect;
 pub mod ddl;
+mod destination;
+mod dialect;
 pub mod error;
 mod examine;
+mod expression;
 mod fetch;
+mod file;
 mod fragment;
 mod inspect;
 mod integrity;
+mod ledger;
+mod lookup;
 pub mod open;
 pub mod quote;
 mod read;
+mod reader;
 mod relation;
+mod repair;
 pub mod restore;
 mod rules;
 pub mod source;
+mod steps;
+pub mod target;
+mod writer;

@@ -59,7 +59,7 @@ pub(crate) fn open_with(config: &SqliteConfig, busy: Duration) -> Result<Connect
     check_is_file(config)?;
     match try_open(config, busy) {
         Ok(connection) => Ok(connection),
-        Err(error) => Err(explain(error, config.path())),
+        Err(error) => Err(explain(error, config.path(), OPERATION)),
     }
 }
 
@@ -141,25 +141,25 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Adds to SQLite's verdict what the file itself shows.
-pub(crate) fn explain(error: rusqlite::Error, path: &Path) -> Error {
+pub(crate) fn explain(error: rusqlite::Error, path: &Path, operation: &str) -> Error {
     let finding = match primary_code(&error) {
-        Some(ffi::SQLITE_NOTADB) => not_a_database(path),
-        Some(ffi::SQLITE_CORRUPT) => truncated(path),
+        Some(ffi::SQLITE_NOTADB) => not_a_database(path, operation),
+        Some(ffi::SQLITE_CORRUPT) => truncated(path, operation),
         Some(ffi::SQLITE_CANTOPEN) if extended_code(&error) == Some(ffi::SQLITE_CANTOPEN) => {
-            cannot_open(path)
+            cannot_open(path, operation)
         }
         _ => None,
     };
     match finding {
         Some(finding) => finding.because(error),
-        None => classify(error, OPERATION, path),
+        None => classify(error, operation, path),
     }
 }
 
-fn not_a_database(path: &Path) -> Option<Error> {
+fn not_a_database(path: &Path, operation: &str) -> Option<Error> {
     let mut sample = Vec::with_capacity(ENTROPY_SAMPLE_BYTES);
     File::open(path).ok()?.take(ENTROPY_SAMPLE_BYTES as u64).read_to_end(&mut sample).ok()?;
-    let error = Error::new(Kind::Corrupt, OPERATION).store(path.display().to_string());
+    let error = Error::new(Kind::Corrupt, operation).store(path.display().to_string());
     if sample.starts_with(MAGIC) {
         return Some(
             error
@@ -182,7 +182,7 @@ fn not_a_database(path: &Path) -> Option<Error> {
 }
 
 /// The header's page count against the file's length: SQLite itself only says "malformed".
-fn truncated(path: &Path) -> Option<Error> {
+fn truncated(path: &Path, operation: &str) -> Option<Error> {
     let mut header = [0; HEADER_BYTES];
     File::open(path).ok()?.read_exact(&mut header).ok()?;
     let page_bytes = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
@@ -196,7 +196,7 @@ fn truncated(path: &Path) -> Option<Error> {
         return None;
     }
     Some(
-        Error::new(Kind::Corrupt, OPERATION)
+        Error::new(Kind::Corrupt, operation)
             .store(path.display().to_string())
             .detail(format!(
                 "it is truncated: its header says {pages} pages of {page_bytes} bytes ({want} bytes), the file has {have}"
@@ -205,9 +205,9 @@ fn truncated(path: &Path) -> Option<Error> {
     )
 }
 
-fn cannot_open(path: &Path) -> Option<Error> {
+fn cannot_open(path: &Path, operation: &str) -> Option<Error> {
     if let Err(cause) = File::open(path) {
-        return Some(io_error(OPERATION, path, cause));
+        return Some(io_error(operation, path, cause));
     }
     // The file itself can be read, so it is what SQLite needs beside it.
     ["-wal", "-shm"].iter().map(|suffix| with_suffix(path, suffix)).find_map(|beside| {
@@ -216,7 +216,7 @@ fn cannot_open(path: &Path) -> Option<Error> {
             _ => return None,
         };
         Some(
-            Error::new(Kind::Permission, OPERATION)
+            Error::new(Kind::Permission, operation)
                 .store(path.display().to_string())
                 .detail(format!(
                     "it is in WAL mode, and {} beside it cannot be opened ({cause})",

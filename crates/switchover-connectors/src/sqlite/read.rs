@@ -106,9 +106,9 @@ pub(super) fn batch(
     encoding: Encoding,
     relations: &Relations,
     request: &ReadRequest,
+    operation: &str,
     mut rows: Rows,
 ) -> Result<Batch> {
-    let operation = "read rows of the source";
     let fail = |error| classify(error, operation, path).table(request.table.name.clone());
     rows.reset(request.table.locator.width(), request.table.columns.len());
     let mut done = true;

@@ -88,9 +88,10 @@ pub(super) fn orphans(
     }
     let present: Vec<String> =
         key.columns.iter().map(|name| format!("c.{} IS NOT NULL", ident(name))).collect();
-    // The target compares by bytes, whatever the parent's collation is.
+    // By the parent's collation, as SQLite itself compares. For a target that compares by bytes, no foreign
+    // key to a column of another collation is in the plan.
     let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
-        .map(|(parent, child)| format!("p.{} COLLATE BINARY = c.{}", ident(parent), ident(child)))
+        .map(|(parent, child)| format!("p.{} = c.{}", ident(parent), ident(child)))
         .collect();
     let condition = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",

@@ -7,7 +7,7 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::read::Encoding;
-use super::{backup, examine, fetch, fragment, inspect, open, read, rules};
+use super::{backup, examine, fetch, file, fragment, inspect, open, read, rules};
 use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -46,6 +46,10 @@ impl SqliteSource {
 impl Source for SqliteSource {
     fn label(&self) -> String {
         self.config.label()
+    }
+
+    fn identity(&self) -> Option<String> {
+        file::identity(self.config.path())
     }
 
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
@@ -193,8 +197,11 @@ impl Snapshot for SqliteSnapshot {
 
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         let (path, encoding, relations) = (self.path.clone(), self.encoding, Arc::clone(&self.relations));
-        self.call(move |connection| read::batch(connection, &path, encoding, &relations, &request, rows))
-            .await
+        let operation = "read rows of the source";
+        self.call(move |connection| {
+            read::batch(connection, &path, encoding, &relations, &request, operation, rows)
+        })
+        .await
     }
 
     async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {

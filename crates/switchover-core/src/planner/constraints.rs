@@ -13,9 +13,6 @@ use crate::plan::{CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPla
 use crate::schema::{ForeignKey, Index, IndexPart, Table};
 use std::collections::BTreeSet;
 
-/// A btree entry of PostgreSQL ends here (`BTMaxItemSize` with 8 KiB pages).
-const BTREE_ENTRY_BYTES_MAX: u64 = 2704;
-
 /// Adds them to all tables.
 pub(super) fn add(
     evidence: &Evidence<'_>,
@@ -61,14 +58,29 @@ fn entry_of<'a>(columns: impl Iterator<Item = &'a ColumnPlan>) -> u64 {
 }
 
 /// Why a key of these columns of the target is too long for an index, if it is.
-pub(super) fn key_too_long(plan: &TablePlan, key: &KeyPlan) -> Option<String> {
+pub(super) fn key_too_long(plan: &TablePlan, key: &KeyPlan, dialect: &dyn Dialect) -> Option<String> {
     let bytes = entry_of(plan.columns.iter().filter(|column| key.columns.contains(&column.target)));
-    (bytes > BTREE_ENTRY_BYTES_MAX).then(|| {
-        format!(
-            "the key \"{}\" has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}",
-            key.name
-        )
-    })
+    let max = dialect.index_entry_bytes_max().filter(|max| bytes > *max)?;
+    Some(format!("the key \"{}\" has values of up to {bytes} bytes; an index entry ends at {max}", key.name))
+}
+
+/// The largest entry, where it is larger than the target's indexes take, and what they take.
+fn too_long(plan: &TablePlan, names: &[String], dialect: &dyn Dialect) -> Option<(u64, u64)> {
+    let (bytes, max) = (entry_bytes(plan, names), dialect.index_entry_bytes_max()?);
+    (bytes > max).then_some((bytes, max))
+}
+
+/// The name of a constraint that is an index: its own, or one made where the target needs it.
+fn key_name(
+    own: Option<&String>,
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+    made: impl FnOnce() -> String,
+) -> String {
+    match (own, dialect.names_constraints()) {
+        (own, true) => draft.relation(&own.cloned().unwrap_or_else(made), dialect),
+        (own, false) => own.cloned().unwrap_or_default(),
+    }
 }
 
 fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
@@ -80,19 +92,21 @@ fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft
         draft.refuse(&table.name, "", "the primary key names an unknown column", "check the source's schema");
         return;
     };
-    let bytes = entry_bytes(plan, &key.columns);
-    if bytes > BTREE_ENTRY_BYTES_MAX {
+    if let Some((bytes, max)) = too_long(plan, &key.columns, dialect) {
         draft.refuse(
             &table.name,
             &key.columns.join(", "),
-            format!("the primary key has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}"),
+            format!("the primary key has values of up to {bytes} bytes; an index entry ends at {max}"),
             "shorten the keys, or leave the table with --exclude",
         );
     }
-    let wanted = key.name.clone().unwrap_or_else(|| format!("{}_pkey", plan.target));
-    let name = names::unique(&wanted, &mut draft.relations, dialect.identifier_bytes_max());
+    let name = key_name(key.name.as_ref(), dialect, draft, || format!("{}_pkey", plan.target));
     draft.outcome("primary key", &table.name, Fate::Moved, columns.join(", "));
-    plan.primary_key = Some(KeyPlan { name, columns });
+    let integer = |name: &String| {
+        table.column(name).is_some_and(|column| column.declared.eq_ignore_ascii_case("INTEGER"))
+    };
+    let descending = draft.native && !key.assigned && key.columns.len() == 1 && integer(&key.columns[0]);
+    plan.primary_key = Some(KeyPlan { name, columns, descending });
 }
 
 /// A primary key that holds two texts for one (NOCASE, RTRIM) is also unique that way.
@@ -108,7 +122,10 @@ fn folded_key(
     let collation = |name: &String| {
         table.column(name).map_or_else(|| "BINARY".to_owned(), |column| column.collation.clone())
     };
-    if plan.primary_key.is_none() || key.columns.iter().all(|name| collation(name) == "BINARY") {
+    if draft.native
+        || plan.primary_key.is_none()
+        || key.columns.iter().all(|name| collation(name) == "BINARY")
+    {
         return;
     }
     let part = |name: &String| IndexPart {
@@ -137,28 +154,32 @@ fn uniques(
     for unique in &table.uniques {
         let names: Vec<String> = unique.columns.iter().map(|(name, _)| name.clone()).collect();
         let label = format!("{}({})", table.name, names.join(", "));
-        let wanted =
-            unique.name.clone().unwrap_or_else(|| format!("{}_{}_key", plan.target, names.join("_")));
-        if unique.columns.iter().all(|(_, collation)| collation == "BINARY") {
-            let (Some(columns), bytes) = (target_columns(plan, &names), entry_bytes(plan, &names)) else {
-                continue;
-            };
-            if bytes > BTREE_ENTRY_BYTES_MAX {
+        let wanted = || format!("{}_{}_key", plan.target, names.join("_"));
+        // Where columns keep their collations, a constraint compares by them.
+        let plain = |(name, collation): &(String, String)| match draft.native {
+            true => table.column(name).is_some_and(|column| column.collation == *collation),
+            false => collation == "BINARY",
+        };
+        if unique.columns.iter().all(plain) {
+            let Some(columns) = target_columns(plan, &names) else { continue };
+            if let Some((bytes, max)) = too_long(plan, &names, dialect) {
                 draft.refuse(
                     &table.name,
                     &names.join(", "),
-                    format!("a unique constraint has values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}"),
+                    format!(
+                        "a unique constraint has values of up to {bytes} bytes; an index entry ends at {max}"
+                    ),
                     "shorten the values, or drop the constraint on the source",
                 );
             }
-            let name = names::unique(&wanted, &mut draft.relations, dialect.identifier_bytes_max());
+            let name = key_name(unique.name.as_ref(), dialect, draft, wanted);
             draft.outcome("unique", label, Fate::Moved, name.clone());
-            plan.uniques.push(KeyPlan { name, columns });
+            plan.uniques.push(KeyPlan { name, columns, descending: false });
             continue;
         }
         // Equality under another collation is an index over an expression.
         let index = Index {
-            name: wanted,
+            name: unique.name.clone().unwrap_or_else(wanted),
             unique: true,
             parts: unique
                 .columns
@@ -189,9 +210,8 @@ fn add_index(
     // What an expression makes of its columns is taken to be as long as they are.
     let mut plain: Vec<String> = Vec::new();
     index.parts.iter().for_each(|part| part.expr.columns(&mut plain));
-    let bytes = entry_bytes(plan, &plain);
-    if bytes > BTREE_ENTRY_BYTES_MAX {
-        let why = format!("values of up to {bytes} bytes; an index entry ends at {BTREE_ENTRY_BYTES_MAX}");
+    if let Some((bytes, max)) = too_long(plan, &plain, dialect) {
+        let why = format!("values of up to {bytes} bytes; an index entry ends at {max}");
         if index.unique {
             draft.refuse(
                 &table.name,
@@ -206,9 +226,8 @@ fn add_index(
     }
     match dialect.translate_index(index, scope) {
         Ok((parts, predicate)) => {
-            let max = dialect.identifier_bytes_max();
-            let wanted = options.names.apply(&index.name, max);
-            let name = names::unique(&wanted, &mut draft.relations, max);
+            let wanted = options.names.apply(&index.name, dialect.identifier_bytes_max());
+            let name = draft.relation(&wanted, dialect);
             let fate = if name == index.name { Fate::Moved } else { Fate::Changed };
             let predicate_text = predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
             draft.outcome("index", label, fate, format!("\"{name}\" ({}){predicate_text}", parts.join(", ")));
@@ -226,6 +245,21 @@ fn add_index(
     }
 }
 
+/// The name of a constraint that is no index: its own, or one made where the target needs it.
+fn constraint_name(
+    own: Option<&String>,
+    dialect: &dyn Dialect,
+    taken: &mut BTreeSet<String>,
+    made: impl FnOnce() -> String,
+) -> String {
+    match (own, dialect.names_constraints()) {
+        (own, true) => {
+            names::unique(&own.cloned().unwrap_or_else(made), taken, dialect.identifier_bytes_max())
+        }
+        (own, false) => own.cloned().unwrap_or_default(),
+    }
+}
+
 fn checks(
     table: &Table,
     plan: &mut TablePlan,
@@ -240,8 +274,8 @@ fn checks(
         let label = format!("{}: {}", table.name, check.text);
         match dialect.translate_check(&check.expr, scope) {
             Ok(sql) => {
-                let wanted = check.name.clone().unwrap_or_else(|| format!("{}_check", plan.target));
-                let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
+                let made = || format!("{}_check", plan.target);
+                let name = constraint_name(check.name.as_ref(), dialect, &mut taken, made);
                 draft.outcome("check", label, Fate::Moved, sql.clone());
                 plan.checks.push(CheckPlan { name, sql });
             }
@@ -262,11 +296,10 @@ fn foreign_keys(
     let mut keys = Vec::new();
     for key in &table.foreign_keys {
         let label = format!("{}({}) → {}", table.name, key.columns.join(", "), key.parent);
-        match foreign_key(key, plan, plans) {
+        match foreign_key(key, plan, plans, draft.native) {
             Ok((parent, columns, parent_columns)) => {
-                let wanted =
-                    key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", plan.target, columns.join("_")));
-                let name = names::unique(&wanted, &mut taken, dialect.identifier_bytes_max());
+                let made = || format!("{}_{}_fkey", plan.target, columns.join("_"));
+                let name = constraint_name(key.name.as_ref(), dialect, &mut taken, made);
                 draft.outcome("foreign key", label, Fate::Moved, name.clone());
                 keys.push(ForeignKeyPlan {
                     name,
@@ -289,7 +322,12 @@ fn foreign_keys(
 
 type Resolved = (String, Vec<String>, Vec<String>);
 
-fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Result<Resolved, String> {
+fn foreign_key(
+    key: &ForeignKey,
+    plan: &TablePlan,
+    plans: &[TablePlan],
+    native: bool,
+) -> Result<Resolved, String> {
     let Some(parent) = plans.iter().find(|candidate| candidate.source == key.parent) else {
         return Err(format!("its parent {} is not moved", key.parent));
     };
@@ -300,7 +338,7 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
     let parent_columns = target_columns(parent, &key.parent_columns)
         .ok_or_else(|| format!("it names an unknown column of {}", key.parent))?;
     let folded = |name: &&String| {
-        parent.columns.iter().any(|column| column.target == **name && column.collation != "BINARY")
+        !native && parent.columns.iter().any(|column| column.target == **name && column.collation != "BINARY")
     };
     if let Some(name) = parent_columns.iter().find(folded) {
         let collation = parent.columns.iter().find(|column| column.target == *name).map(|c| &c.collation[..]);
@@ -341,8 +379,8 @@ fn foreign_key(key: &ForeignKey, plan: &TablePlan, plans: &[TablePlan]) -> Resul
 /// Types of one family compare with each other on the target.
 fn comparable(ty: crate::plan::LogicalType) -> u8 {
     use crate::plan::LogicalType::{
-        Bool, Bytea, Char, Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text, TextArray,
-        Time, Timestamp, TimestampTz, Uuid, Varchar,
+        Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text,
+        TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar,
     };
     match ty {
         Bool => 0,
@@ -359,5 +397,7 @@ fn comparable(ty: crate::plan::LogicalType) -> u8 {
         Json => 11,
         Time => 12,
         TextArray => 13,
+        // Values of every class compare with each other.
+        Declared | Any => 14,
     }
 }

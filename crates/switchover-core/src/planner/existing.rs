@@ -285,6 +285,7 @@ fn table_plan(
             not_null: target.not_null,
             default: None,
             generated: target.generated.clone(),
+            generated_virtual: false,
             identity_next: None,
             identity_sequence: None,
             policy: policy(table, column, options),
@@ -320,6 +321,7 @@ fn table_plan(
             .filter(|(_, definition)| !definition.ends_with("NOT VALID"))
             .map(|(name, definition)| CheckPlan { name: name.clone(), sql: definition.clone() })
             .collect(),
+        clauses: Vec::new(),
         orphans: Vec::new(),
         parts: super::parts(table, options),
         preview: Vec::new(),

@@ -18,12 +18,12 @@ pub fn faults(plan: &Plan, census: &BTreeMap<String, TableCensus>, dialect: &dyn
     let mut draft = Draft::default();
     for table in &plan.tables {
         names(table, dialect, &mut draft);
-        keys(table, &plan.tables, &mut draft);
+        keys(table, &plan.tables, dialect, &mut draft);
         layout::check(table, census.get(&table.source), dialect, &mut draft);
     }
     for view in &plan.views {
         name("view", &view.source, &view.name, dialect, &mut draft);
-        relation(&view.source, &view.name, &mut draft);
+        relation(&view.source, &view.name, dialect, &mut draft);
     }
     draft.refusals
 }
@@ -46,8 +46,8 @@ fn name(kind: &str, table: &str, name: &str, dialect: &dyn Dialect, draft: &mut 
 }
 
 /// Tables, indexes, sequences and views share one set of names.
-fn relation(table: &str, name: &str, draft: &mut Draft) {
-    if !draft.relations.insert(name.to_owned()) {
+fn relation(table: &str, name: &str, dialect: &dyn Dialect, draft: &mut Draft) {
+    if !draft.relations.insert(dialect.folded(name)) {
         draft.refuse(table, "", format!("two relations of the target are named \"{name}\""), HINT);
     }
 }
@@ -55,7 +55,7 @@ fn relation(table: &str, name: &str, draft: &mut Draft) {
 fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
     let source = &table.source;
     name("table", source, &table.target, dialect, draft);
-    relation(source, &table.target, draft);
+    relation(source, &table.target, dialect, draft);
     for column in &table.columns {
         name("column", source, &column.target, dialect, draft);
         if dialect.is_system_column(&column.target) {
@@ -64,31 +64,35 @@ fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
         }
         if let Some(sequence) = &column.identity_sequence {
             name("sequence", source, sequence, dialect, draft);
-            relation(source, sequence, draft);
+            relation(source, sequence, dialect, draft);
         }
     }
-    let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
+    // Where constraints need no names, they are no relations either.
+    let named = |name: &&String| dialect.names_constraints() || !name.is_empty();
+    let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name).filter(named);
+    let of_indexes = keys.clone().filter(|_| dialect.names_constraints());
     let mut constraints = BTreeSet::new();
-    for key in keys.clone().chain(table.indexes.iter().map(|index| &index.name)) {
+    for key in of_indexes.chain(table.indexes.iter().map(|index| &index.name)) {
         name("index", source, key, dialect, draft);
-        relation(source, key, draft);
+        relation(source, key, dialect, draft);
     }
     let others = table.checks.iter().map(|check| &check.name);
-    for constraint in keys.chain(others).chain(table.foreign_keys.iter().map(|key| &key.name)) {
+    let others = others.chain(table.foreign_keys.iter().map(|key| &key.name)).filter(named);
+    for constraint in keys.chain(others) {
         name("constraint", source, constraint, dialect, draft);
-        if !constraints.insert(constraint) {
+        if dialect.names_constraints() && !constraints.insert(constraint) {
             draft.refuse(source, "", format!("two constraints are named \"{constraint}\""), HINT);
         }
     }
 }
 
-fn keys(table: &TablePlan, tables: &[TablePlan], draft: &mut Draft) {
+fn keys(table: &TablePlan, tables: &[TablePlan], dialect: &dyn Dialect, draft: &mut Draft) {
     let has = |table: &TablePlan, name: &String| table.columns.iter().any(|column| column.target == *name);
     for key in table.primary_key.iter().chain(&table.uniques) {
         if key.columns.is_empty() || !key.columns.iter().all(|column| has(table, column)) {
             let why = format!("the key \"{}\" names a column that the table does not have", key.name);
             draft.refuse(&table.source, "", why, HINT);
-        } else if let Some(why) = constraints::key_too_long(table, key) {
+        } else if let Some(why) = constraints::key_too_long(table, key, dialect) {
             draft.refuse(&table.source, &key.columns.join(", "), why, "shorten the values, or drop the key");
         }
     }

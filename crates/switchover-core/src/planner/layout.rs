@@ -7,8 +7,6 @@ use crate::plan::{LogicalType, TablePlan};
 use crate::schema::Locator;
 use crate::value::OwnedValue;
 
-/// Bytes of a heap page that one tuple may fill (`MaxHeapTupleSize` with 8 KiB pages).
-const TUPLE_BYTES_MAX: u64 = 8160;
 /// A tuple's header.
 const TUPLE_HEADER_BYTES: u64 = 24;
 /// What a value moved out of line leaves behind (`TOAST_POINTER_SIZE`).
@@ -46,17 +44,16 @@ pub(super) fn check(
         );
         return;
     }
+    let Some(max) = dialect.row_bytes_max() else { return };
     let widths: u64 = table.columns.iter().map(least_width).sum();
     // The widest row is known for tables of many columns, where each may be wide in another row.
     let widest = census.and_then(|census| census.row_width_max).unwrap_or(u64::MAX);
     let bytes: u64 = TUPLE_HEADER_BYTES + columns.div_ceil(8) as u64 + widths.min(widest);
-    if bytes > TUPLE_BYTES_MAX {
+    if bytes > max {
         draft.refuse(
             &table.source,
             "",
-            format!(
-                "its longest row takes at least {bytes} bytes on a page, which ends at {TUPLE_BYTES_MAX}"
-            ),
+            format!("its longest row takes at least {bytes} bytes on a page, which ends at {max}"),
             "split the table on the source, or leave it with --exclude",
         );
     }
@@ -83,7 +80,9 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
         | LogicalType::Bytea
         | LogicalType::Json
         | LogicalType::Jsonb
-        | LogicalType::TextArray => {
+        | LogicalType::TextArray
+        | LogicalType::Declared
+        | LogicalType::Any => {
             (column.census.text_bytes_max.max(column.census.blob_bytes_max) + 1).min(TOAST_POINTER_BYTES)
         }
     }

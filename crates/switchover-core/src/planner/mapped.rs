@@ -9,6 +9,7 @@ use crate::census::ColumnCensus;
 use crate::codec::Codec;
 use crate::connector::Choice;
 use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
+use crate::expr::Affinity;
 use crate::native::Native;
 use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
 use crate::schema::Catalog;
@@ -37,6 +38,7 @@ pub(super) fn choice(ty: LogicalType, census: &ColumnCensus) -> Choice {
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits: 6 }),
         LogicalType::TextArray => Codec::Native(Native::TextArray),
+        LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };
     Choice { r#type: ty, codec, why: "the mapping asks for this type".into() }
 }

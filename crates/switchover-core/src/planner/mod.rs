@@ -13,15 +13,15 @@ mod native;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
-use crate::connector::{Dialect, ScopeColumn, TargetState};
+use crate::connector::{Choice, Dialect, ScopeColumn, TargetState};
 use crate::existing::TargetSchema;
 use crate::expr::Expr;
 use crate::names::{self, Naming};
 use crate::plan::{
     ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy,
-    Refusal, TablePlan, ViewPlan,
+    Refusal, TablePlan, TriggerPlan, ViewPlan,
 };
-use crate::schema::{Catalog, Column, Index, Table};
+use crate::schema::{Catalog, Column, Index, Locator, PrimaryKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that the project keeps for itself on a target.
@@ -51,13 +51,24 @@ pub struct Evidence<'a> {
 struct Draft {
     outcomes: Vec<Outcome>,
     refusals: Vec<Refusal>,
-    /// Names of relations on the target: tables, indexes and constraints that are indexes.
+    /// Names of relations on the target, as it compares them: tables, indexes and constraints that are
+    /// indexes.
     relations: BTreeSet<String>,
+    /// Whether source and target are of one kind.
+    native: bool,
 }
 
 impl Draft {
     fn outcome(&mut self, kind: &str, name: impl Into<String>, fate: Fate, why: impl Into<String>) {
         self.outcomes.push(Outcome { kind: kind.into(), name: name.into(), fate, why: why.into() });
+    }
+
+    /// A relation's name that is not taken: the one wanted, or with a number behind it.
+    fn relation(&mut self, wanted: &str, dialect: &dyn Dialect) -> String {
+        let wanted = if dialect.is_reserved_name(wanted) { format!("x_{wanted}") } else { wanted.to_owned() };
+        names::unique_as(&wanted, &mut self.relations, dialect.identifier_bytes_max(), |name| {
+            dialect.folded(name)
+        })
     }
 
     fn refuse(&mut self, table: &str, column: &str, why: impl Into<String>, hint: impl Into<String>) {
@@ -74,9 +85,10 @@ impl Draft {
 
 /// Makes the plan.
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
-    let mut draft = Draft::default();
+    let mut draft = Draft { native: dialect.speaks(&evidence.catalog.store), ..Draft::default() };
     let (tables, views) = match (evidence.existing, &options.existing) {
         (Some(schema), Some(asked)) => {
+            draft.native = false;
             (existing::tables(evidence, schema, options, asked, &mut draft), Vec::new())
         }
         _ => new_tables(evidence, dialect, options, &mut draft),
@@ -85,8 +97,10 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
     }
+    let triggers = triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
-    target_faults(evidence.target, options, &mut draft);
+    settings(evidence.catalog, dialect, &mut draft);
+    target_faults(evidence.target, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
         format: PLAN_FORMAT,
@@ -111,6 +125,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         estimate_s: layout::estimate_s(&tables, evidence.catalog.store.size_bytes),
         tables,
         views,
+        triggers,
         outcomes: draft.outcomes,
         refusals: draft.refusals,
     }
@@ -135,7 +150,7 @@ fn new_tables(
         .collect();
     mapped::texts(evidence.catalog, &mut tables, draft);
     for (table, plan) in evidence.catalog.tables.iter().zip(&mut tables) {
-        identity(table, &plan.target, &mut plan.columns, dialect.identifier_bytes_max(), draft);
+        identity(table, &plan.target, &mut plan.columns, dialect, draft);
         expressions(table, &mut plan.columns, dialect, draft);
     }
     constraints::add(evidence, &mut tables, dialect, options, draft);
@@ -143,8 +158,16 @@ fn new_tables(
     (tables, views)
 }
 
-fn collision_refusals(kind: &str, table: &str, pairs: &[(String, String)], draft: &mut Draft) {
-    let found = names::collisions(pairs.iter().map(|(source, target)| (source.as_str(), target.as_str())));
+fn collision_refusals(
+    kind: &str,
+    table: &str,
+    pairs: &[(String, String)],
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+) {
+    let folded: Vec<String> = pairs.iter().map(|(_, target)| dialect.folded(target)).collect();
+    let found =
+        names::collisions(pairs.iter().zip(&folded).map(|((source, _), folded)| (&**source, &**folded)));
     for collision in found {
         let subject = if table.is_empty() { collision.sources[0].clone() } else { table.to_owned() };
         draft.refuse(
@@ -173,9 +196,17 @@ fn table_names(
         .map(|table| table.name.clone())
         .zip(catalog.tables.iter().map(named).collect::<Vec<_>>())
         .collect();
-    collision_refusals("table", "", &pairs, draft);
+    collision_refusals("table", "", &pairs, dialect, draft);
     for (source, target) in &pairs {
-        draft.relations.insert(target.clone());
+        draft.relations.insert(dialect.folded(target));
+        if dialect.is_reserved_name(target) {
+            draft.refuse(
+                source,
+                "",
+                format!("the target keeps names like \"{target}\" for itself"),
+                "rename the table, or leave it with --exclude",
+            );
+        }
         if source.contains('\0') || target.is_empty() {
             draft.refuse(
                 source,
@@ -235,14 +266,16 @@ fn table_plan(
         let name = target_name(own, &column.name, &table.name, &column.name, max, options.names, draft);
         pairs.push((column.name.clone(), name));
     }
-    collision_refusals("column", &table.name, &pairs, draft);
+    collision_refusals("column", &table.name, &pairs, dialect, draft);
     let key: &[String] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
     let mut columns = Vec::with_capacity(table.columns.len());
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
         let census = census.columns.get(at).cloned().unwrap_or_default();
         let asked = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
         let mut choice = match asked {
-            Some(ty) => mapped::choice(ty, &census),
+            Some(ty) if ty != LogicalType::Declared => mapped::choice(ty, &census),
+            Some(_) => as_declared(column),
+            None if draft.native => as_declared(column),
             None => dialect.choose(column, &census),
         };
         if choice.r#type == LogicalType::Jsonb && is_unique(table, column) {
@@ -250,6 +283,14 @@ fn table_plan(
             choice.r#type = LogicalType::Text;
             choice.codec = Codec::Text { chars_max: None };
             choice.why = "declared JSON, but unique as text".into();
+        }
+        if !dialect.takes(choice.r#type, &choice.codec) {
+            draft.refuse(
+                &table.name,
+                &column.name,
+                format!("the target has no columns of the type {}", choice.r#type),
+                "leave the type out of the mapping, or name one that the target has",
+            );
         }
         if dialect.is_system_column(target) {
             draft.refuse(
@@ -259,10 +300,18 @@ fn table_plan(
                 "rename the column on the source, or give it another target name in the plan",
             );
         }
-        if column.collation != "BINARY" {
+        if column.collation != "BINARY" && !draft.native {
             let name = format!("{}.{}", table.name, column.name);
             let why = format!(
                 "the column compares by bytes on the target, not by {}; indexes keep the source's equality",
+                column.collation
+            );
+            draft.outcome("collation", name, Fate::Changed, why);
+        }
+        if draft.native && !matches!(column.collation.as_str(), "BINARY" | "NOCASE" | "RTRIM") {
+            let name = format!("{}.{}", table.name, column.name);
+            let why = format!(
+                "the collation {} is the application's own: the column compares by bytes",
                 column.collation
             );
             draft.outcome("collation", name, Fate::Changed, why);
@@ -275,9 +324,11 @@ fn table_plan(
             collation: column.collation.clone(),
             r#type: choice.r#type,
             codec: choice.codec,
-            not_null: column.not_null || in_key,
+            // A key of a SQLite table may hold NULL, and another SQLite table holds it too.
+            not_null: column.not_null || in_key && !draft.native,
             default: None,
             generated: None,
+            generated_virtual: draft.native && column.generated.as_ref().is_some_and(|g| !g.stored),
             identity_next: None,
             identity_sequence: None,
             policy: policy(table, column, options),
@@ -298,8 +349,16 @@ fn table_plan(
         None => (Fate::Changed, format!("named \"{target}\", {} rows", census.rows)),
     };
     draft.outcome("table", &table.name, fate, why);
-    if table.strict {
+    let mut clauses = Vec::new();
+    if table.strict && draft.native {
+        clauses.push("STRICT".to_owned());
+    } else if table.strict {
         draft.outcome("strict", &table.name, Fate::Moved, "the target enforces column types always");
+    }
+    // Rows that are found by their key, and not by their place among several tables' rows.
+    let by_key = |key: &PrimaryKey| matches!(&table.locator, Locator::Key(names) if *names == key.columns);
+    if draft.native && table.primary_key.as_ref().is_some_and(by_key) {
+        clauses.push("WITHOUT ROWID".to_owned());
     }
     TablePlan {
         source: table.name.clone(),
@@ -313,6 +372,7 @@ fn table_plan(
         indexes: Vec::new(),
         foreign_keys: Vec::new(),
         checks: Vec::new(),
+        clauses,
         orphans: Vec::new(),
         parts: parts(table, options),
         preview: Vec::new(),
@@ -324,6 +384,15 @@ fn table_plan(
 fn parts(table: &Table, options: &PlanOptions) -> Vec<String> {
     let from = options.mapping.table(&table.name).map(|map| map.from.clone());
     from.filter(|from| from.len() > 1).unwrap_or_default()
+}
+
+/// A column between two stores of one kind.
+fn as_declared(column: &Column) -> Choice {
+    Choice {
+        r#type: LogicalType::Declared,
+        codec: Codec::Any { affinity: column.affinity },
+        why: "as declared: the target is of the same kind".into(),
+    }
 }
 
 /// Whether equal values of the column can make two rows equal for a constraint of the table.
@@ -338,12 +407,20 @@ fn is_unique(table: &Table, column: &Column) -> bool {
 }
 
 /// An assigned key goes on from the larger of its maximum and what the source last gave out.
-fn identity(table: &Table, target: &str, columns: &mut [ColumnPlan], max: usize, draft: &mut Draft) {
-    let Some(key) = table.primary_key.as_ref().filter(|key| key.assigned) else { return };
+fn identity(
+    table: &Table,
+    target: &str,
+    columns: &mut [ColumnPlan],
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+) {
+    // A store of the same kind numbers an assigned key by itself; only what it has given out is to be told.
+    let numbered = |key: &&PrimaryKey| key.assigned && (key.autoincrement || !draft.native);
+    let Some(key) = table.primary_key.as_ref().filter(numbered) else { return };
     let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else {
         return;
     };
-    if column.r#type != LogicalType::Int8 {
+    if column.r#type != LogicalType::Int8 && !draft.native {
         return;
     }
     let largest =
@@ -353,7 +430,7 @@ fn identity(table: &Table, target: &str, columns: &mut [ColumnPlan], max: usize,
             column.identity_next = Some(next);
             // The server would choose a name of its own, which a later table or index may bear.
             let wanted = format!("{target}_{}_seq", column.target);
-            column.identity_sequence = Some(names::unique(&wanted, &mut draft.relations, max));
+            column.identity_sequence = dialect.names_constraints().then(|| draft.relation(&wanted, dialect));
             let name = format!("{}.{}", table.name, column.source);
             draft.outcome("identity", name, Fate::Moved, format!("numbered by the target, from {next} on"));
         }
@@ -429,8 +506,14 @@ fn views(
     let mut views = Vec::new();
     for view in &catalog.views {
         let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
+        if draft.native
+            && let Some(why) = names_what_stays(&view.text, catalog)
+        {
+            draft.outcome("view", &view.name, Fate::LeftOut, why);
+            continue;
+        }
         match dialect.translate_view(view, tables, &options.schema) {
-            Ok(_) if !draft.relations.insert(name.clone()) => {
+            Ok(_) if !draft.relations.insert(dialect.folded(&name)) => {
                 draft.outcome("view", &view.name, Fate::LeftOut, format!("the name \"{name}\" is taken"));
             }
             Ok(sql) => {
@@ -443,22 +526,71 @@ fn views(
     views
 }
 
-fn leftovers(catalog: &Catalog, draft: &mut Draft) {
+fn triggers(
+    catalog: &Catalog,
+    tables: &[TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) -> Vec<TriggerPlan> {
+    let mut triggers = Vec::new();
     for trigger in &catalog.triggers {
         let name = format!("{} on {}", trigger.name, trigger.table);
-        draft.outcome(
-            "trigger",
-            name,
-            Fate::LeftOut,
-            "a trigger's program is not translated: write it for the target",
-        );
+        let translated = if options.existing.is_some() {
+            Err("the tables are the target's own, and so are their triggers".into())
+        } else if let Some(why) = names_what_stays(&trigger.text, catalog).filter(|_| draft.native) {
+            Err(why)
+        } else {
+            dialect.translate_trigger(trigger, tables)
+        };
+        match translated {
+            Ok(sql) => {
+                draft.outcome("trigger", name, Fate::Moved, "made after the rows, so that it did not fire");
+                triggers.push(TriggerPlan { name: trigger.name.clone(), sql });
+            }
+            Err(why) => draft.outcome("trigger", name, Fate::LeftOut, why),
+        }
     }
+    triggers
+}
+
+/// Why an object whose text is kept would not work on the target: it names a table that is not there, or
+/// is another thing there. A name in a comment or a literal counts too: rather a line too many.
+fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> {
+    let text = text.to_lowercase();
+    let found = |name: &str| {
+        let name = name.to_lowercase();
+        text.match_indices(&name).any(|(at, _)| {
+            let word = |c: char| c.is_alphanumeric() || c == '_';
+            !text[..at].ends_with(word) && !text[at + name.len()..].starts_with(word)
+        })
+    };
+    let left = catalog.skipped.iter().filter(|skipped| skipped.kind == "table").map(|skipped| &skipped.name);
+    let left = left.map(|name| (name, "is not moved"));
+    let plain = catalog.tables.iter().filter(|table| table.virtual_module.is_some());
+    let plain = plain.map(|table| (&table.name, "is a plain table on the target"));
+    left.chain(plain).find(|(name, _)| found(name)).map(|(name, why)| format!("it names {name}, which {why}"))
+}
+
+fn settings(catalog: &Catalog, dialect: &dyn Dialect, draft: &mut Draft) {
+    if !draft.native {
+        return;
+    }
+    for name in dialect.settings_kept() {
+        match catalog.store.settings.get(*name) {
+            Some(value) if value != "0" => draft.outcome("setting", *name, Fate::Moved, value.clone()),
+            _ => {}
+        }
+    }
+}
+
+fn leftovers(catalog: &Catalog, draft: &mut Draft) {
     for skipped in &catalog.skipped {
         draft.outcome(&skipped.kind, &skipped.name, Fate::LeftOut, &skipped.why);
     }
 }
 
-fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft) {
+fn target_faults(target: &TargetState, dialect: &dyn Dialect, options: &PlanOptions, draft: &mut Draft) {
     if options.existing.is_some() {
         let why = match &target.run {
             _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
@@ -474,16 +606,9 @@ fn target_faults(target: &TargetState, options: &PlanOptions, draft: &mut Draft)
         let shown: Vec<&str> = target.objects.iter().take(5).map(String::as_str).collect();
         let more = target.objects.len().saturating_sub(shown.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        draft.refuse(
-            "",
-            "",
-            format!(
-                "the target's schema \"{}\" is not empty: it holds {}{more}",
-                options.schema,
-                shown.join(", ")
-            ),
-            "name an empty or new schema with --schema, or empty this one",
-        );
+        let (place, todo) = dialect.place(&options.schema);
+        let why = format!("{place} is not empty: it holds {}{more}", shown.join(", "));
+        draft.refuse("", "", why, todo);
     }
     for right in &target.missing_rights {
         draft.refuse("", "", right, "have the owner of the database change that, or name another target");

@@ -65,6 +65,7 @@ pub(super) fn choose(
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Jsonb => Codec::Json,
         LogicalType::TextArray => Codec::Native(Native::TextArray),
+        LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: column.affinity },
     };
     if !codec.is_exact() && !matches!(codec, Codec::Native(Native::Moment { .. })) {
         why.push_str("; compared by value");

@@ -74,6 +74,7 @@ impl Migration {
     /// When a store cannot be read to its end: the answer is then "unproven", never "same".
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
+        self.distinct()?;
         let (plan, snapshot) = self.plan_to_verify(given).await?;
         let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
         let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };

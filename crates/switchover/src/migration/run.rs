@@ -190,7 +190,7 @@ impl Migration {
         let checkpoints = async || self.target.checkpoints(plan, name).await;
         let mut done = if fresh { Vec::new() } else { self.again(checkpoints).await? };
         self.same_rows(run, &done).await?;
-        let streams = self.jobs();
+        let streams = self.streams();
         let copy = Arc::new(Copy {
             plan: Arc::clone(plan),
             run: name.clone(),
@@ -267,6 +267,7 @@ impl Migration {
 
     async fn steps(&self, run: &Run, stages: &[BuildStage], jobs: usize) -> Result<()> {
         let name = &run.journal.header().run;
+        let jobs = jobs.min(self.target.streams_max()).max(1);
         build::run(stages, &run.plan, name, &self.target, &self.progress, &self.shutdown, jobs).await
     }
 

@@ -17,6 +17,7 @@ impl Migration {
     /// As [`Migration::verify`].
     pub async fn verify_sample(&self, given: Option<Plan>, sample: Sample) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
+        self.distinct()?;
         let (plan, snapshot) = self.plan_to_verify(given).await?;
         let rows = plan.tables.iter().map(|table| table.rows.min(sample.rows)).sum();
         self.progress.event(Event::PhaseStarted { phase: Phase::Verify, rows, bytes: 0 });

@@ -1,0 +1,123 @@
+//! What SQLite itself says about the tables of a plan: an answer that shares nothing with the comparison of
+//! values.
+//!
+//! Rows are counted by SQLite; keys, constraints and indexes are looked for by its PRAGMAs; every foreign key
+//! is checked row by row, because none was enforced during the copy; and the file's pages and indexes are
+//! checked where that is soon done.
+
+use super::connect;
+use super::error::classify;
+use super::quote::{ident, literal, qualified};
+use rusqlite::Connection;
+use std::path::Path;
+use switchover_core::Result;
+use switchover_core::connector::Audit;
+use switchover_core::plan::{Plan, TablePlan};
+
+const OPERATION: &str = "audit the target";
+
+/// Up to this size every index entry is looked up in its table.
+const INTEGRITY_BYTES_MAX: i64 = 64 << 20;
+
+/// Up to this size every page is looked at; above, only the rows that the comparison reads.
+const PAGES_BYTES_MAX: i64 = 1 << 30;
+
+/// Faults that are listed; the rest is the same again.
+const LISTED_MAX: usize = 10;
+
+/// Counts, constraints, foreign keys, pages.
+pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
+    let fail = |error| classify(error, OPERATION, path);
+    // Not a mere reader: who closes the file last folds its log back, and leaves nothing beside it.
+    let connection = connect::bare(path)?;
+    connection.execute_batch("PRAGMA query_only = ON").map_err(fail)?;
+    let mut audit = Audit::default();
+    for table in &plan.tables {
+        let fail = |error| fail(error).table(table.source.clone());
+        let sql = format!("SELECT count(*) FROM {}", qualified("main", &table.target));
+        let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)?;
+        audit.rows.push(u64::try_from(rows).unwrap_or(0));
+        constraints(&connection, table, &mut audit).map_err(fail)?;
+        foreign_keys(&connection, table, &mut audit).map_err(fail)?;
+    }
+    pages(&connection, &mut audit).map_err(fail)?;
+    Ok(audit)
+}
+
+fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let found: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(u64::try_from(found).unwrap_or(0))
+}
+
+fn constraints(connection: &Connection, table: &TablePlan, audit: &mut Audit) -> rusqlite::Result<()> {
+    let name = literal(&table.target);
+    let of_index = |filter: &str| {
+        count(connection, &format!("SELECT count(*) FROM pragma_index_list({name}) WHERE {filter}"))
+    };
+    let key = format!("SELECT count(*) FROM pragma_table_xinfo({name}) WHERE pk > 0");
+    let keys = count(connection, &key)?;
+    let key_columns = table.primary_key.as_ref().map_or(0, |key| key.columns.len() as u64);
+    let mut expect = |what: &str, wanted: u64, found: u64, each: u64| {
+        if found == wanted {
+            audit.constraints_valid += each;
+        } else {
+            audit.faults.push(format!("\"{}\" should have {wanted} {what}, and has {found}", table.target));
+        }
+    };
+    expect("columns in its primary key", key_columns, keys, u64::from(key_columns > 0));
+    // A unique constraint on the columns of the primary key has no index of its own.
+    let uniques = of_index("origin IN ('u', 'pk')")?;
+    let wanted = table.uniques.len() as u64;
+    expect("unique constraints", wanted, uniques.min(wanted), wanted);
+    let sql = format!("SELECT count(DISTINCT id) FROM pragma_foreign_key_list({name})");
+    let wanted = table.foreign_keys.len() as u64;
+    expect("foreign keys", wanted, count(connection, &sql)?, wanted);
+    for index in &table.indexes {
+        let unique = if index.unique { 1 } else { 0 };
+        let filter = format!("name = {} AND \"unique\" = {unique}", literal(&index.name));
+        match of_index(&filter)? {
+            0 => audit
+                .faults
+                .push(format!("the index \"{}\" of \"{}\" is not there", index.name, table.target)),
+            _ => audit.constraints_valid += 1,
+        }
+    }
+    audit.constraints_valid += table.checks.len() as u64;
+    Ok(())
+}
+
+fn foreign_keys(connection: &Connection, table: &TablePlan, audit: &mut Audit) -> rusqlite::Result<()> {
+    if table.foreign_keys.is_empty() {
+        return Ok(());
+    }
+    let mut check =
+        connection.prepare(&format!("PRAGMA main.foreign_key_check({})", ident(&table.target)))?;
+    let mut rows = check.query([])?;
+    let mut listed = 0;
+    while let Some(row) = rows.next()? {
+        let (rowid, parent): (Option<i64>, String) = (row.get(1)?, row.get(2)?);
+        let at = rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("the row {rowid}"));
+        audit.faults.push(format!("{at} of \"{}\" has no parent in \"{parent}\"", table.target));
+        listed += 1;
+        if listed == LISTED_MAX {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn pages(connection: &Connection, audit: &mut Audit) -> rusqlite::Result<()> {
+    let number = |pragma: &str| -> rusqlite::Result<i64> {
+        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+    };
+    let bytes = number("page_count")?.saturating_mul(number("page_size")?);
+    let check = match bytes {
+        ..=INTEGRITY_BYTES_MAX => "integrity_check",
+        ..=PAGES_BYTES_MAX => "quick_check",
+        _ => return Ok(()),
+    };
+    let mut statement = connection.prepare(&format!("PRAGMA main.{check}({LISTED_MAX})"))?;
+    let found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    audit.faults.extend(found.into_iter().filter(|line| line != "ok").map(|line| format!("{check}: {line}")));
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Connections to a target's file, with the settings that a run depends on: set, and read back.
+//!
+//! Invariants: no trigger and no foreign key acts on what this tool writes; every setting that SQLite
+//! answers otherwise than asked is an error. Absent: the source's side, which is `open`, and only reads.
+
+use super::error::classify;
+use super::open::{BUSY_TIMEOUT, explain};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use switchover_core::{Error, Kind, Result};
+
+/// The page cache of a connection that writes: the inner pages of the trees of a wide table and its indexes.
+const CACHE_KIB: i64 = 16 << 10;
+
+/// Pages of write-ahead log after which it is folded back. Each time costs two waits for the disk, and the log
+/// takes so much disk: 32 MiB with pages of 4 KiB.
+const LOG_PAGES: i64 = 8192;
+
+const OPERATION: &str = "open the SQLite target";
+
+/// How long a commit waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commits {
+    /// Until its rows are safe from a crash of this process; the machine's may take back the newest.
+    Soon,
+    /// Until the disk has them, and with them all that were before.
+    Durable,
+}
+
+/// Opens an existing file to write it.
+pub(super) fn open(path: &Path, commits: Commits) -> Result<Connection> {
+    let connection = bare(path)?;
+    match text(&connection, path, "PRAGMA journal_mode = WAL")?.as_str() {
+        "wal" => {}
+        other => {
+            return Err(Error::new(Kind::Unsupported, OPERATION)
+                .store(path.display().to_string())
+                .detail(format!("its journal mode stays {other} where WAL was asked for"))
+                .hint("name a file on a local disk: WAL needs shared memory"));
+        }
+    }
+    let level = match commits {
+        Commits::Soon => 1,
+        Commits::Durable => 2,
+    };
+    set(&connection, path, "synchronous", level)?;
+    set(&connection, path, "wal_autocheckpoint", LOG_PAGES)?;
+    Ok(connection)
+}
+
+/// Opens a file, or makes it, with rows that act on nothing, and leaves its journal as it is.
+pub(super) fn bare(path: &Path) -> Result<Connection> {
+    opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+/// Makes a file.
+pub(super) fn make(path: &Path) -> Result<Connection> {
+    let connection = opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    set(&connection, path, "synchronous", 2)?;
+    Ok(connection)
+}
+
+fn opened(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+        Ok(connection)
+    };
+    let connection = open().map_err(|error| explain(error, path, OPERATION))?;
+    set(&connection, path, "foreign_keys", 0)?;
+    set(&connection, path, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// Sets a PRAGMA and reads it back.
+fn set(connection: &Connection, path: &Path, name: &str, value: i64) -> Result<()> {
+    let fail = |error| classify(error, OPERATION, path);
+    connection.execute_batch(&format!("PRAGMA {name} = {value}")).map_err(fail)?;
+    let found: i64 = connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).map_err(fail)?;
+    if found == value {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Unsupported, OPERATION)
+        .store(path.display().to_string())
+        .detail(format!("PRAGMA {name} stays {found} where {value} was asked for"))
+        .hint("this is a defect of this program or of its SQLite: please report it"))
+}
+
+/// The one text that a PRAGMA answers.
+pub(super) fn text(connection: &Connection, path: &Path, pragma: &str) -> Result<String> {
+    connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| classify(error, OPERATION, path))
+}
+
+/// Does blocking work where the runtime allows it, so that other tasks go on.
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

@@ -1,0 +1,289 @@
+//! Statements that make a target's schema: tables before the copy, everything else after it.
+//!
+//! Primary keys, unique constraints and foreign keys belong to SQLite's CREATE TABLE and cannot be added
+//! later; foreign keys are not enforced while rows are copied, and checked by `audit`. Indexes come after
+//! the rows, triggers last, so that they do not fire. A step and its record commit together.
+
+use super::connect::{self, Commits};
+use super::ddl;
+use super::dialect::SETTINGS_KEPT;
+use super::error::classify;
+use super::ledger;
+use super::quote::{ident, literal, qualified};
+use std::path::Path;
+use switchover_core::Result;
+use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::failpoint;
+use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, KeyPlan, LogicalType, Plan, TablePlan, ViewPlan};
+
+/// A declared type as a statement takes it: as it is where the grammar reads it so, else as one quoted name,
+/// which means the same.
+fn declared(text: &str) -> String {
+    let reads = |parsed: &ddl::TableDdl| {
+        let plain = |column: &ddl::ColumnDdl| {
+            column.declared_type.split_whitespace().eq(text.split_whitespace())
+                && column.collation.is_none()
+                && column.not_null.is_none()
+                && column.default.is_none()
+                && column.generated.is_none()
+        };
+        parsed.columns.len() == 1
+            && parsed.columns.iter().all(plain)
+            && parsed.primary_key.is_none()
+            && parsed.uniques.is_empty()
+            && parsed.checks.is_empty()
+            && parsed.foreign_keys.is_empty()
+    };
+    if text.is_empty() {
+        return String::new();
+    }
+    match ddl::parse_table(&format!("CREATE TABLE t(c {text})")) {
+        Ok(parsed) if reads(&parsed) => text.to_owned(),
+        _ => ident(text),
+    }
+}
+
+fn type_name(column: &ColumnPlan) -> String {
+    match column.r#type {
+        LogicalType::Declared => declared(&column.declared),
+        LogicalType::Int8 => "INTEGER".into(),
+        LogicalType::Float8 => "REAL".into(),
+        LogicalType::Text => "TEXT".into(),
+        LogicalType::Varchar(chars) => format!("VARCHAR({chars})"),
+        LogicalType::Bytea => "BLOB".into(),
+        // The dialect takes no other, so this is `Any`: a column without a type holds everything as it is.
+        _ => String::new(),
+    }
+}
+
+/// Whether the column, the table's key, is a name of the row's own number.
+fn is_rowid(table: &TablePlan, key: &KeyPlan, column: &ColumnPlan) -> bool {
+    let integer = match column.r#type {
+        LogicalType::Declared => column.declared.eq_ignore_ascii_case("INTEGER"),
+        ty => ty == LogicalType::Int8,
+    };
+    integer && !key.descending && table.clauses.iter().all(|clause| clause != "WITHOUT ROWID")
+}
+
+fn column(table: &TablePlan, column: &ColumnPlan) -> String {
+    let mut sql = ident(&column.target);
+    let ty = type_name(column);
+    if !ty.is_empty() {
+        sql.push_str(&format!(" {ty}"));
+    }
+    if let Some(key) = inline_key(table).filter(|key| key.columns[0] == column.target) {
+        sql.push_str(&format!("{} PRIMARY KEY", constraint(&key.name)));
+        if key.descending {
+            // SQLite's own quirk: so written, it is no name of the row's number, as it was none on the source.
+            sql.push_str(" DESC");
+        }
+        if column.identity_next.is_some() && is_rowid(table, key, column) {
+            sql.push_str(" AUTOINCREMENT");
+        }
+    }
+    if column.not_null {
+        sql.push_str(" NOT NULL");
+    }
+    if let Some(expression) = &column.generated {
+        let kept = if column.generated_virtual { "VIRTUAL" } else { "STORED" };
+        sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) {kept}"));
+    } else if let Some(default) = &column.default {
+        sql.push_str(&format!(" DEFAULT {default}"));
+    }
+    if matches!(column.collation.as_str(), "NOCASE" | "RTRIM") {
+        sql.push_str(&format!(" COLLATE {}", column.collation));
+    }
+    sql
+}
+
+/// A key of one column is written at the column.
+fn inline_key(table: &TablePlan) -> Option<&KeyPlan> {
+    table.primary_key.as_ref().filter(|key| key.columns.len() == 1)
+}
+
+fn constraint(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" CONSTRAINT {}", ident(name)) }
+}
+
+fn list(columns: &[String]) -> String {
+    columns.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// The whole table.
+pub(super) fn create_table(table: &TablePlan) -> String {
+    let mut parts: Vec<String> = table.columns.iter().map(|plan| column(table, plan)).collect();
+    let mut add = |name: &str, rest: String| {
+        parts.push(format!("{} {rest}", constraint(name)).trim_start().to_owned());
+    };
+    if inline_key(table).is_none()
+        && let Some(key) = &table.primary_key
+    {
+        add(&key.name, format!("PRIMARY KEY ({})", list(&key.columns)));
+    }
+    for unique in &table.uniques {
+        add(&unique.name, format!("UNIQUE ({})", list(&unique.columns)));
+    }
+    for check in &table.checks {
+        add(&check.name, format!("CHECK ({})", check.sql));
+    }
+    for key in &table.foreign_keys {
+        add(&key.name, foreign_key(key));
+    }
+    let clauses =
+        if table.clauses.is_empty() { String::new() } else { format!(" {}", table.clauses.join(", ")) };
+    format!("CREATE TABLE {} (\n  {}\n){clauses}", qualified("main", &table.target), parts.join(",\n  "))
+}
+
+fn foreign_key(key: &ForeignKeyPlan) -> String {
+    let mut sql = format!(
+        "FOREIGN KEY ({}) REFERENCES {} ({})",
+        list(&key.columns),
+        ident(&key.parent),
+        list(&key.parent_columns)
+    );
+    for (event, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {
+        if let "RESTRICT" | "SET NULL" | "SET DEFAULT" | "CASCADE" = action.as_str() {
+            sql.push_str(&format!(" ON {event} {action}"));
+        }
+    }
+    if key.deferrable {
+        sql.push_str(" DEFERRABLE");
+        if key.initially_deferred {
+            sql.push_str(" INITIALLY DEFERRED");
+        }
+    }
+    sql
+}
+
+fn view(view: &ViewPlan) -> String {
+    // A view that names its columns has them before the AS: see `SqliteDialect::translate_view`.
+    let first = view.sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_query = ["SELECT", "WITH", "VALUES"].iter().any(|word| first.eq_ignore_ascii_case(word));
+    let word = if is_query { "AS " } else { "" };
+    format!("CREATE VIEW {} {word}{}", qualified("main", &view.name), view.sql)
+}
+
+/// All steps after the copy.
+pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
+    let mut steps = Vec::new();
+    for (at, table) in plan.tables.iter().enumerate() {
+        for index in &table.indexes {
+            let unique = if index.unique { "UNIQUE " } else { "" };
+            let predicate = index.predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
+            steps.push(BuildStep {
+                id: format!("{at}:index {}", index.name),
+                table: Some(at),
+                stage: BuildStage::Indexes,
+                what: format!("index {}", index.name),
+                sql: format!(
+                    "CREATE {unique}INDEX {} ON {} ({}){predicate}",
+                    qualified("main", &index.name),
+                    ident(&table.target),
+                    index.parts.join(", ")
+                ),
+            });
+        }
+        if let Some(next) = table.columns.iter().find_map(|column| column.identity_next) {
+            let name = literal(&table.target);
+            let last = next - 1;
+            steps.push(BuildStep {
+                id: format!("{at}:sequence"),
+                table: Some(at),
+                stage: BuildStage::Finish,
+                what: format!("sequence of {}", table.source),
+                sql: format!(
+                    "DELETE FROM sqlite_sequence WHERE name = {name};
+                     INSERT INTO sqlite_sequence (name, seq) SELECT {name}, {last} WHERE {last} > 0"
+                ),
+            });
+        }
+    }
+    // Views depend on no rows, and triggers may be on views: so views come a stage before.
+    steps.extend(plan.views.iter().map(|plan| BuildStep {
+        id: format!("view {}", plan.name),
+        table: None,
+        stage: BuildStage::Indexes,
+        what: format!("view {}", plan.name),
+        sql: view(plan),
+    }));
+    steps.extend(plan.triggers.iter().map(|trigger| BuildStep {
+        id: format!("trigger {}", trigger.name),
+        table: None,
+        stage: BuildStage::Finish,
+        what: format!("trigger {}", trigger.name),
+        sql: trigger.sql.clone(),
+    }));
+    // Another kind of store has settings of these names by chance only.
+    let kept = SETTINGS_KEPT.iter().filter(|_| plan.source.store.kind == "sqlite");
+    steps.extend(kept.filter_map(|name| {
+        let value: i64 = plan.source.store.settings.get(*name)?.parse().ok()?;
+        (value != 0).then(|| BuildStep {
+            id: format!("setting {name}"),
+            table: None,
+            stage: BuildStage::Finish,
+            what: format!("setting {name}"),
+            sql: format!("PRAGMA main.{} = {value}", ident(name)),
+        })
+    }));
+    steps
+}
+
+/// Carries one step out, with its record, unless it was before.
+pub(super) fn build(path: &Path, plan: &Plan, run: &str, step: &BuildStep) -> Result<()> {
+    let operation = format!("make the {}", step.what);
+    let fail = |error| {
+        let failed = classify(error, &operation, path);
+        match step.table.and_then(|at| plan.tables.get(at)) {
+            Some(table) => failed.table(table.source.clone()),
+            None => failed,
+        }
+    };
+    let mut connection = connect::open(path, Commits::Durable)?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
+    let sql = format!("INSERT INTO {} (run, step) VALUES (?1, ?2) ON CONFLICT DO NOTHING", ledger::STEP);
+    if transaction.execute(&sql, (run, &step.id)).map_err(fail)? == 1 {
+        transaction.execute_batch(&step.sql).map_err(fail)?;
+        for kind in ["view", "trigger"] {
+            if let Some(name) = step.id.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) {
+                ledger::record_object(&transaction, run, kind, name).map_err(fail)?;
+            }
+        }
+    }
+    failpoint::hit("build-before-commit");
+    transaction.commit().map_err(fail)?;
+    failpoint::hit("build-after-commit");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_types_are_quoted_and_mean_the_same() {
+        for (text, sql) in [
+            ("", ""),
+            ("INTEGER", "INTEGER"),
+            ("VARCHAR(10)", "VARCHAR(10)"),
+            ("UNSIGNED BIG INT", "UNSIGNED BIG INT"),
+            ("DECIMAL(10, 5)", "\"DECIMAL(10, 5)\""),
+            ("x; DROP TABLE t", "\"x; DROP TABLE t\""),
+            ("INT NOT NULL", "\"INT NOT NULL\""),
+            ("INT PRIMARY KEY", "\"INT PRIMARY KEY\""),
+            ("a\"b", "\"a\"\"b\""),
+        ] {
+            // With or without quotes: what counts is what SQLite makes of it.
+            let written = declared(text);
+            if !text.contains(", ") {
+                assert_eq!(written, sql, "{text}");
+            }
+            let db = rusqlite::Connection::open_in_memory().expect("memory");
+            db.execute_batch(&format!("CREATE TABLE t(c {written})")).expect(text);
+            let found: String = db
+                .query_row("SELECT type FROM pragma_table_xinfo('t')", [], |row| row.get(0))
+                .expect("its type");
+            assert_eq!(found, text);
+        }
+    }
+}
