@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Case, Running, files, run};
+use common::{Case, GOALS, Running, files, run};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -186,50 +186,56 @@ fn a_right_that_is_taken_away_stops_the_run_until_it_is_given_back() {
 
 #[test]
 fn two_at_once_are_one_too_many() {
-    let case = Case::new();
-    let mut first = Running::start(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "after-copy=pause"));
-    first.await_line(|line| line.contains(r#""event":"phase_started","phase":"copy""#));
-    run(&mut case.migrate(&[])).exits(2).says("another run is at work in the schema");
-    for verb in ["resume", "rollback", "cleanup"] {
-        run(case.verb(verb).args(if verb == "cleanup" { &["--yes"][..] } else { &[] }))
-            .exits(2)
-            .says("another process works on it");
+    for goal in GOALS {
+        let case = Case::to(goal);
+        let mut first = Running::start(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "after-copy=pause"));
+        first.await_line(|line| line.contains(r#""event":"phase_started","phase":"copy""#));
+        run(&mut case.migrate(&[])).exits(2).says("another run is at work");
+        for verb in ["resume", "rollback", "cleanup"] {
+            run(case.verb(verb).args(if verb == "cleanup" { &["--yes"][..] } else { &[] }))
+                .exits(2)
+                .says("another process works on it");
+        }
+        assert_eq!(case.state_of_run(), "running");
+        first.signal("KILL");
+        first.end().was_killed();
+        run(&mut case.verb("resume")).exits(0);
+        case.is_equal();
+        run(&mut case.migrate(&[])).exits(1).says("messages");
     }
-    assert_eq!(case.state_of_run(), "running");
-    first.signal("KILL");
-    first.end().was_killed();
-    run(&mut case.verb("resume")).exits(0);
-    case.is_equal();
-    run(&mut case.migrate(&[])).exits(1).says("messages");
 }
 
 #[test]
 fn ctrl_c_stops_the_run_and_says_how_to_go_on() {
-    for signal in ["INT", "TERM"] {
-        let case = Case::new();
-        let running = start_slowly(&case, &[]);
-        running.signal(signal);
-        let ran = running.end().exits(2);
-        ran.says("it was asked to stop").says("`switchover resume` goes on");
-        assert_eq!(case.state_of_run(), "stopped");
-        run(&mut case.verb("resume")).exits(0);
-        case.is_equal();
+    for goal in GOALS {
+        for signal in ["INT", "TERM"] {
+            let case = Case::to(goal);
+            let running = start_slowly(&case, &[]);
+            running.signal(signal);
+            let ran = running.end().exits(2);
+            ran.says("it was asked to stop").says("`switchover resume` goes on");
+            assert_eq!(case.state_of_run(), "stopped");
+            run(&mut case.verb("resume")).exits(0);
+            case.is_equal();
+        }
     }
 }
 
 #[test]
 fn ctrl_c_again_ends_it_at_once() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let case = Case::new();
-        let mut running =
-            Running::start(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "after-copy=pause"));
-        running.await_line(|line| line.contains(r#""event":"phase_finished","phase":"copy""#));
-        running.signal(signal);
-        running.await_line(|line| line.contains("stopping after the work in hand"));
-        running.signal(signal);
-        running.end().exits(code);
-        run(&mut case.verb("resume")).exits(0);
-        case.is_equal();
+    for goal in GOALS {
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            let case = Case::to(goal);
+            let mut running =
+                Running::start(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "after-copy=pause"));
+            running.await_line(|line| line.contains(r#""event":"phase_finished","phase":"copy""#));
+            running.signal(signal);
+            running.await_line(|line| line.contains("stopping after the work in hand"));
+            running.signal(signal);
+            running.end().exits(code);
+            run(&mut case.verb("resume")).exits(0);
+            case.is_equal();
+        }
     }
 }
 
@@ -277,21 +283,22 @@ fn a_row_that_the_target_rejects_is_named_and_the_run_taken_back() {
 
 #[test]
 fn a_source_that_changed_since_the_kill_is_refused_and_nothing_is_mixed() {
-    for change_sql in [
+    let changes = [
         "UPDATE log SET at = at + 1; UPDATE messages SET sent = 1; UPDATE tags SET note = 'x'; UPDATE users SET age = 1",
         "DELETE FROM log; DELETE FROM messages; DELETE FROM tags; DELETE FROM users",
         "ALTER TABLE users ADD COLUMN more TEXT",
-    ] {
-        let case = Case::new();
+    ];
+    for (goal, change_sql) in GOALS.iter().flat_map(|goal| changes.map(|change| (*goal, change))) {
+        let case = Case::to(goal);
         let before = case.dump();
         let mut command = case.migrate(&["--jobs", "2"]);
         run(command.env("FAILPOINTS", "copy-after-commit=9*off->return")).was_killed();
         change(&case, change_sql);
         let rows = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM messages),
             (SELECT count(*) FROM tags), (SELECT count(*) FROM log)";
-        let held = case.database.psql(rows).expect("counts");
+        let held = case.counts(rows);
         run(&mut case.verb("resume")).exits(1).says("changed").says("`switchover rollback`");
-        assert_eq!(case.database.psql(rows).expect("counts"), held, "{change_sql}");
+        assert_eq!(case.counts(rows), held, "{change_sql}");
         run(&mut case.verb("rollback")).exits(0);
         assert_eq!(case.dump(), before, "{change_sql}");
     }
@@ -299,25 +306,32 @@ fn a_source_that_changed_since_the_kill_is_refused_and_nothing_is_mixed() {
 
 #[test]
 fn rows_that_are_new_since_the_kill_arrive_too() {
-    let case = Case::new();
-    run(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "copy-after-commit=9*off->return")).was_killed();
-    change(&case, "INSERT INTO messages(user_id, body, sent) VALUES (1, 'late', 1)");
-    run(&mut case.verb("resume")).exits(0);
-    case.is_equal();
+    for goal in GOALS {
+        let case = Case::to(goal);
+        run(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "copy-after-commit=9*off->return")).was_killed();
+        change(&case, "INSERT INTO messages(user_id, body, sent) VALUES (1, 'late', 1)");
+        run(&mut case.verb("resume")).exits(0);
+        case.is_equal();
+    }
 }
 
 #[test]
 fn a_plan_is_refused_once_the_source_is_another() {
-    for change_sql in ["UPDATE users SET age = 33 WHERE id = 1", "ALTER TABLE users ADD COLUMN more TEXT"] {
-        let case = Case::new();
-        let before = case.dump();
-        let to = case.database.conninfo();
-        let stores = ["--from", "sqlite:app.db", "--to", &to, "--progress", "json"];
-        let mut plan = case.program(&["plan", "-o", "plan.json", "--policy", "quarantine"]);
-        run(plan.args(stores)).exits(0);
-        change(&case, change_sql);
-        run(case.program(&["migrate", "--plan", "plan.json"]).args(stores)).exits(1).says("changed since");
-        assert_eq!(case.dump(), before);
-        assert!(files(&case.state()).is_empty(), "a refused run leaves no journal");
+    for goal in GOALS {
+        for change_sql in ["UPDATE users SET age = 33 WHERE id = 1", "ALTER TABLE users ADD COLUMN more TEXT"]
+        {
+            let case = Case::to(goal);
+            let before = case.dump();
+            let to = case.url();
+            let stores = ["--from", "sqlite:app.db", "--to", &to, "--progress", "json"];
+            let mut plan = case.program(&["plan", "-o", "plan.json", "--policy", "quarantine"]);
+            run(plan.args(stores)).exits(0);
+            change(&case, change_sql);
+            run(case.program(&["migrate", "--plan", "plan.json"]).args(stores))
+                .exits(1)
+                .says("changed since");
+            assert_eq!(case.dump(), before);
+            assert!(files(&case.state()).is_empty(), "a refused run leaves no journal");
+        }
     }
 }

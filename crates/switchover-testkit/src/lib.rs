@@ -28,6 +28,7 @@ pub mod chaos;
 mod cluster;
 mod conninfo;
 mod error;
+pub mod lite;
 mod options;
 pub mod sample;
 mod server;

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use switchover_testkit::{Cluster, Database, Server, sample};
+use switchover_testkit::{Cluster, Database, Server, lite, sample};
 use tempfile::TempDir;
 
 /// The password of every role and server that has one. No output and no file may show it.
@@ -157,8 +157,21 @@ impl Running {
     }
 }
 
+/// Where a case goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// To the database.
+    Postgres,
+    /// To a file of the folder.
+    Sqlite,
+}
+
+/// Every target.
+pub(crate) const GOALS: [Goal; 2] = [Goal::Postgres, Goal::Sqlite];
+
 /// A source, a target and a folder in which the program runs.
 pub(crate) struct Case {
+    pub(crate) goal: Goal,
     pub(crate) folder: TempDir,
     pub(crate) server: Server,
     pub(crate) database: Database,
@@ -187,7 +200,41 @@ impl Case {
             "CREATE SCHEMA other; CREATE TABLE other.t(a int PRIMARY KEY); INSERT INTO other.t VALUES (1)";
         database.psql(before).expect("something that is there before");
         let vars = vec![("SWITCHOVER_TEST_CHUNK_BYTES".to_owned(), CHUNK_BYTES.to_owned())];
-        Case { folder, server: server.clone(), database, vars }
+        Case { goal: Goal::Postgres, folder, server: server.clone(), database, vars }
+    }
+
+    /// To one of the targets.
+    pub(crate) fn to(goal: Goal) -> Case {
+        Case { goal, ..Case::new() }
+    }
+
+    /// The file that a case with that goal makes.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("new.db")
+    }
+
+    /// The target as the program is told.
+    pub(crate) fn url(&self) -> String {
+        match self.goal {
+            Goal::Postgres => self.database.conninfo(),
+            Goal::Sqlite => "sqlite:new.db".to_owned(),
+        }
+    }
+
+    /// What one row of numbers, asked of the target without the product, says.
+    pub(crate) fn counts(&self, query: &str) -> String {
+        match self.goal {
+            Goal::Postgres => self.database.psql(query).expect("counts"),
+            Goal::Sqlite => {
+                let connection = rusqlite::Connection::open(self.file()).expect("the file");
+                let mut statement = connection.prepare(query).expect("a query");
+                let width = statement.column_count();
+                let row = statement.query_row([], |row| {
+                    (0..width).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<i64>>>()
+                });
+                format!("{:?}", row.expect("a row"))
+            }
+        }
     }
 
     /// The source file.
@@ -212,7 +259,7 @@ impl Case {
         let mut command = self.program(&["migrate", "--from", "sqlite:app.db", "--policy", "quarantine"]);
         command.env("SWITCHOVER_PROGRESS", "json").args(arguments);
         if !arguments.contains(&"--to") {
-            command.args(["--to", &self.database.conninfo()]);
+            command.args(["--to", &self.url()]);
         }
         command
     }
@@ -234,15 +281,47 @@ impl Case {
     /// That the target equals the source, by a comparison that knows nothing of the product.
     #[track_caller]
     pub(crate) fn is_equal(&self) {
-        let found = sample::differences(&self.source(), &self.server, self.database.name(), "public");
+        if self.goal == Goal::Sqlite {
+            assert_eq!(self.kept(), [self.file()], "a run that is done leaves nothing beside the file");
+        }
+        let found = match self.goal {
+            Goal::Postgres => {
+                sample::differences(&self.source(), &self.server, self.database.name(), "public")
+            }
+            Goal::Sqlite => {
+                let found = lite::differences_by_name(&self.source(), &self.file());
+                // This look at it was the last: what SQLite made for it goes, as with any other writer.
+                let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+                let connection = rusqlite::Connection::open(self.file()).expect("the file");
+                connection.query_row(fold, [], |_| Ok(())).expect("folded");
+                found
+            }
+        };
         let found = found.expect("a comparison");
         assert!(found.is_empty(), "{found:#?}");
         self.hides_the_password();
     }
 
-    /// All that the database holds.
+    /// The files of the target: the database, and what is beside it.
+    pub(crate) fn beside(&self) -> Vec<PathBuf> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_owned();
+        let own = |path: &PathBuf| name(path).to_string_lossy().starts_with("new.db");
+        files(self.folder.path()).into_iter().filter(own).collect()
+    }
+
+    /// The same without the lock of a process that was killed, an empty file that locks nothing.
+    fn kept(&self) -> Vec<PathBuf> {
+        self.beside().into_iter().filter(|path| !path.ends_with("new.db.switchover-lock")).collect()
+    }
+
+    /// All that the target holds: the database, or the files of its name.
     pub(crate) fn dump(&self) -> String {
-        sample::dump(&self.server, self.database.name()).expect("a dump")
+        match self.goal {
+            Goal::Postgres => sample::dump(&self.server, self.database.name()).expect("a dump"),
+            Goal::Sqlite => {
+                self.kept().into_iter().map(|path| format!("{path:?}: {:?}\n", fs::read(&path))).collect()
+            }
+        }
     }
 
     /// That no file of the state folder holds the password.

@@ -89,12 +89,13 @@ pub(super) fn taken_over(path: &Path, operation: &str) -> Error {
         .hint("let the other process end; `switchover status` shows the run")
 }
 
-/// The tables and views of a file, other than what SQLite keeps for itself, as `kind name`.
+/// The tables and views of a file, other than SQLite's own and a run's records, as `kind name`.
 pub(super) fn objects(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare(
             "SELECT type || ' ' || name FROM sqlite_schema
-             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name",
+             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+               AND name NOT LIKE '\\_switchover\\_%' ESCAPE '\\' ORDER BY type, name",
         )?
         .query_map([], |row| row.get(0))?
         .collect()
