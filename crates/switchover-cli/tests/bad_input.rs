@@ -155,7 +155,6 @@ fn bad_urls() {
         ("another store's scheme", from("mysql://h/d")),
         ("an unknown parameter of SQLite", from("sqlite:app.db?mod=ro")),
         ("PostgreSQL as the source", from("postgres:///d")),
-        ("SQLite as the target", to("sqlite:other.db")),
         ("a port that is none", to("postgres://h:port/d")),
         ("an @ in the password", to(&format!("postgres://u:x@{SECRET}@h/d"))),
         ("an unknown parameter", to("postgres:///d?sslmod=require")),
@@ -215,6 +214,41 @@ fn bad_targets() {
         found.push(check(&case, name, &mut command, &hide).replace(&socket.replace('/', "%2F"), "[SOCKET]"));
     }
     case.hides_the_password();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+/// A file in the journal mode that leaves nothing beside it when it is read.
+fn file(path: &Path, sql: &str) {
+    Connection::open(path).expect("a file").execute_batch(sql).expect("its content");
+}
+
+#[test]
+fn bad_target_files() {
+    let case = quiet(Cluster::shared().expect("a server"));
+    let folder = case.folder.path();
+    let at = |name: &str| folder.join(name);
+    fs::create_dir(at("folder.db")).expect("a folder");
+    fs::write(at("notes.db"), "no database").expect("a file");
+    fs::hard_link(case.source(), at("linked.db")).expect("a link");
+    std::os::unix::fs::symlink("app.db", at("symbolic.db")).expect("a link");
+    std::os::unix::fs::symlink("nowhere.db", at("dangling.db")).expect("a link");
+    file(&at("taken.db"), "CREATE TABLE users(id); CREATE VIEW v AS SELECT 1; CREATE INDEX i ON users(id)");
+    file(&at("wide.db"), "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(a); DROP TABLE t");
+    let to = |name: &str, more: &[&str]| case.migrate(&[&["--to", &format!("sqlite:{name}")], more].concat());
+    let cases = [
+        ("the source itself", to("app.db", &[])),
+        ("the source by a hard link", to("linked.db", &[])),
+        ("the source by a symbolic link", to("symbolic.db", &[])),
+        ("a link that leads nowhere", to("dangling.db", &[])),
+        ("a directory", to("folder.db", &[])),
+        ("no database", to("notes.db", &[])),
+        ("tables of others", to("taken.db", &[])),
+        ("another encoding", to("wide.db", &[])),
+        ("a folder that is not there", to("no/such/folder/new.db", &[])),
+        ("a schema", to("new.db", &["--schema", "mine"])),
+        ("a file that nothing changes", to("taken.db?immutable=1", &[])),
+    ];
+    let found = cases.map(|(name, mut command)| check(&case, name, &mut command, &[]));
     insta::assert_snapshot!(found.join("\n"));
 }
 

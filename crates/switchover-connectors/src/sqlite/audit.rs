@@ -111,10 +111,12 @@ fn pages(connection: &Connection, audit: &mut Audit) -> rusqlite::Result<()> {
         connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
     };
     let bytes = number("page_count")?.saturating_mul(number("page_size")?);
-    let check = match bytes {
-        ..=INTEGRITY_BYTES_MAX => "integrity_check",
-        ..=PAGES_BYTES_MAX => "quick_check",
-        _ => return Ok(()),
+    let check = if bytes <= INTEGRITY_BYTES_MAX {
+        "integrity_check"
+    } else if bytes <= PAGES_BYTES_MAX {
+        "quick_check"
+    } else {
+        return Ok(());
     };
     let mut statement = connection.prepare(&format!("PRAGMA main.{check}({LISTED_MAX})"))?;
     let found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

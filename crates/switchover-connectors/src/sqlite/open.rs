@@ -54,9 +54,15 @@ pub fn open_read_only(config: &SqliteConfig) -> Result<Connection> {
     open_with(config, BUSY_TIMEOUT)
 }
 
+/// As [`open_read_only`], for something else than a source.
+pub(crate) fn open_for(config: &SqliteConfig, operation: &str) -> Result<Connection> {
+    check_is_file(config, operation)?;
+    try_open(config, BUSY_TIMEOUT).map_err(|error| explain(error, config.path(), operation))
+}
+
 /// As [`open_read_only`], with another patience.
 pub(crate) fn open_with(config: &SqliteConfig, busy: Duration) -> Result<Connection> {
-    check_is_file(config)?;
+    check_is_file(config, OPERATION)?;
     match try_open(config, busy) {
         Ok(connection) => Ok(connection),
         Err(error) => Err(explain(error, config.path(), OPERATION)),
@@ -64,15 +70,15 @@ pub(crate) fn open_with(config: &SqliteConfig, busy: Duration) -> Result<Connect
 }
 
 /// What the file system says before SQLite is asked; no descriptor is opened.
-fn check_is_file(config: &SqliteConfig) -> Result<()> {
+fn check_is_file(config: &SqliteConfig, operation: &str) -> Result<()> {
     let path = config.path();
-    let error = |kind| Error::new(kind, OPERATION).store(path.display().to_string());
+    let error = |kind| Error::new(kind, operation).store(path.display().to_string());
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            return Err(no_such_file(config).because(cause));
+            return Err(no_such_file(config, operation).because(cause));
         }
-        Err(cause) => return Err(io_error(OPERATION, path, cause)),
+        Err(cause) => return Err(io_error(operation, path, cause)),
     };
     if meta.is_dir() {
         return Err(error(Kind::Config).detail("it is a directory").hint("name the database file in it"));
@@ -90,8 +96,8 @@ fn check_is_file(config: &SqliteConfig) -> Result<()> {
     Ok(())
 }
 
-fn no_such_file(config: &SqliteConfig) -> Error {
-    let error = Error::new(Kind::NotFound, OPERATION)
+fn no_such_file(config: &SqliteConfig, operation: &str) -> Error {
+    let error = Error::new(Kind::NotFound, operation)
         .store(config.path().display().to_string())
         .detail("there is no such file");
     match config.alternatives().iter().find(|other| other.is_file()) {

@@ -57,7 +57,7 @@ pub(super) fn read_table(table: &TablePlan) -> ReadTable {
 
 /// A connection that only reads, with the encoding of its text.
 pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Encoding)> {
-    let connection = open::open_read_only(&SqliteConfig::from_path(path))?;
+    let connection = open::open_for(&SqliteConfig::from_path(path), "open the SQLite target")?;
     let encoding = connect::text(&connection, path, "PRAGMA encoding")?;
     Ok((connection, Encoding::of_name(&encoding)))
 }

@@ -5,7 +5,7 @@ use super::connect::{self, Commits};
 use super::error::classify;
 use super::ledger;
 use super::quote::{ident, qualified};
-use super::writer::{Bound, Insert, rowid_name};
+use super::writer::{Bound, Except, Insert, rowid_name};
 use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 use std::path::Path;
 use switchover_core::Result;
@@ -24,7 +24,7 @@ pub(super) fn repair(path: &Path, plan: &Plan, mends: &[Mend]) -> Result<()> {
         let table = &plan.tables[mend.table];
         remove(&transaction, path, table, mend)?;
         let insert = Insert::of(table, false);
-        insert.run(&transaction, path, table, &mend.missing, OPERATION, |_| false, |_, _| false)?;
+        insert.run(&transaction, path, table, &mend.missing, OPERATION, &Except::default())?;
         if let Some(entries) = &mend.quarantine {
             let sql = format!("DELETE FROM {} WHERE table_name = ?1", ledger::QUARANTINE);
             transaction.execute(&sql, [&table.source]).map_err(fail)?;

@@ -15,6 +15,7 @@ use super::quote::{ident, qualified};
 use async_trait::async_trait;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchover_core::codec::Codec;
@@ -85,6 +86,22 @@ fn has_hidden_rowid(table: &TablePlan) -> bool {
     typed && matches!(&table.locator, Locator::RowId(name) if matches!(&**name, "rowid" | "_rowid_" | "oid"))
 }
 
+/// What of a batch is in quarantine: rows that are not written, and cells that are NULL.
+#[derive(Default)]
+pub(super) struct Except<'a> {
+    pub(super) left_out: Option<&'a BTreeSet<usize>>,
+    pub(super) as_null: Option<&'a BTreeSet<(usize, usize)>>,
+}
+
+impl<'a> Except<'a> {
+    fn of(chunk: &ChunkWrite<'a>) -> Except<'a> {
+        Except {
+            left_out: (!chunk.left_out.is_empty()).then_some(chunk.left_out),
+            as_null: (!chunk.as_null.is_empty()).then_some(chunk.as_null),
+        }
+    }
+}
+
 impl Insert {
     /// `proven` trusts the census, where it proved that every value fits.
     pub(super) fn of(table: &TablePlan, proven: bool) -> Insert {
@@ -109,7 +126,7 @@ impl Insert {
         Insert { sql, rowid: rowid.is_some(), fields }
     }
 
-    /// Inserts the rows that are not to be skipped; cells for which `as_null` holds as NULL.
+    /// Inserts the rows, but for what is in quarantine.
     pub(super) fn run(
         &self,
         connection: &Connection,
@@ -117,14 +134,13 @@ impl Insert {
         table: &TablePlan,
         rows: &Rows,
         operation: &str,
-        skip: impl Fn(usize) -> bool,
-        as_null: impl Fn(usize, usize) -> bool,
+        except: &Except<'_>,
     ) -> Result<()> {
         let fail = |error| classify(error, operation, path).table(table.source.clone());
         let mut statement = connection.prepare_cached(&self.sql).map_err(fail)?;
         let mut scratch = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            if skip(at) {
+            if except.left_out.is_some_and(|rows| rows.contains(&at)) {
                 continue;
             }
             let mut parameter = 1;
@@ -138,7 +154,8 @@ impl Insert {
                 parameter += 1;
             }
             for field in &self.fields {
-                let value = if as_null(at, field.index) { Value::Null } else { row.value(field.index) };
+                let is_null = except.as_null.is_some_and(|cells| cells.contains(&(at, field.index)));
+                let value = if is_null { Value::Null } else { row.value(field.index) };
                 let encoded = match field.proven {
                     true => field.codec.encode_proven(value, &mut scratch),
                     false => field.codec.encode(value, &mut scratch),
@@ -237,16 +254,7 @@ impl SqliteWriter {
         failpoint::hit("copy-before-rows");
         let table = &self.plan.tables[checkpoint.table];
         let insert = self.inserts[checkpoint.table].get_or_insert_with(|| Insert::of(table, true));
-        let exceptions = !chunk.as_null.is_empty();
-        insert.run(
-            connection,
-            &self.path,
-            table,
-            chunk.rows,
-            OPERATION,
-            |at| !chunk.left_out.is_empty() && chunk.left_out.contains(&at),
-            |at, field| exceptions && chunk.as_null.contains(&(at, field)),
-        )?;
+        insert.run(connection, &self.path, table, chunk.rows, OPERATION, &Except::of(chunk))?;
         if !chunk.quarantine.is_empty() {
             ledger::quarantine(connection, &self.path, &self.run, &table.source, chunk.quarantine)?;
             failpoint::hit("quarantine-before-commit");
