@@ -15,9 +15,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rusqlite::types::Value;
 use std::collections::HashMap;
-use support::check_with;
+use support::{Case, check_with};
 use switchover_core::mapping::{ColumnMap, Mapping, TableMap};
 use switchover_core::value::OwnedValue;
+use switchover_testkit::lite;
 
 const CASES_DEFAULT: u32 = 64;
 
@@ -370,7 +371,8 @@ fn mapped(made: &(String, Vec<String>), choices: &[u8], mapping: &mut Mapping) -
     vec![found]
 }
 
-fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
+/// Makes the source, and says what must come of it.
+fn source(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> (Case, Vec<Expected>, Mapping) {
     let mut made = Vec::new();
     let case = check_with(|source| {
         source.execute_batch(&format!("PRAGMA encoding = '{encoding}'")).unwrap();
@@ -387,6 +389,28 @@ fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
             .flat_map(|(made, choices)| mapped(made, choices, &mut mapping))
             .collect(),
     };
+    (case, all, mapping)
+}
+
+/// In another file everything is as it was, or as the mapping makes it, and nothing is in quarantine.
+fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
+    let (case, all, mapping) = source(encoding, shapes, choices);
+    let moved = case.options(|options| options.mapping = mapping).to_file().moves();
+    let (from, to) = (moved.case.path(), moved.case.file());
+    for Expected { table: (_, table), columns, select } in &all {
+        let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
+        let there = format!("SELECT {} FROM {}", list.join(", "), quoted(table));
+        let found = lite::differing_rows(from, select, &to, &there).unwrap();
+        assert!(found.is_empty(), "{table}: {found:#?}");
+    }
+    if choices.is_empty() {
+        let found = lite::differences_by_name(from, &to).unwrap();
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
+    let (case, all, mapping) = source(encoding, shapes, choices);
     let moved = case.options(|options| options.mapping = mapping).quarantine().quarantines();
     let source = moved.case.source();
     let entries = moved.entries();
@@ -494,6 +518,23 @@ fn each_case(check: impl Fn(&mut TestRunner)) {
 fn input() -> impl Strategy<Value = (&'static str, Vec<Shape>)> {
     let encodings = prop::sample::select(vec!["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"]);
     (encodings, prop::collection::vec(table(), 1..4))
+}
+
+#[test]
+fn whatever_the_source_holds_is_in_another_file_as_it_was() {
+    each_case(|runner| {
+        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
+        holds_in_a_file(encoding, &shapes, &[]);
+    });
+}
+
+#[test]
+fn whatever_a_mapping_makes_of_it_is_in_another_file() {
+    each_case(|runner| {
+        let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
+        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
+        holds_in_a_file(encoding, &shapes, &choices);
+    });
 }
 
 #[test]

@@ -21,7 +21,8 @@ use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
-use switchover_core::connector::Source;
+use switchover_connectors::sqlite::target::SqliteTarget;
+use switchover_core::connector::{Source, Target};
 use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
@@ -38,6 +39,8 @@ pub struct Case {
     pub options: PlanOptions,
     /// Keys that a JSON source is told of; `None` for a SQLite source.
     json: Option<Keys>,
+    /// Whether it goes to another file, and not to the database.
+    to_file: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -79,6 +82,7 @@ fn case(name: &str, json: Option<Keys>) -> Case {
         runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
         path: folder.path().join(name),
         folder,
+        to_file: false,
         json,
     }
 }
@@ -105,6 +109,24 @@ impl Case {
         self
     }
 
+    /// Goes to another file.
+    #[must_use]
+    pub fn to_file(mut self) -> Case {
+        self.to_file = true;
+        self.options.schema = "main".into();
+        self
+    }
+
+    /// The other file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("target.db")
+    }
+
+    /// A connection of the test's own to the other file.
+    pub fn target(&self) -> Connection {
+        Connection::open(self.file()).unwrap()
+    }
+
     /// Changes the options.
     #[must_use]
     pub fn options(mut self, change: impl FnOnce(&mut PlanOptions)) -> Case {
@@ -125,8 +147,14 @@ impl Case {
                 SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap(),
             )),
         };
-        let target = PostgresTarget::new(PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap());
-        Migration::new(source, Arc::new(target)).settings(self.settings())
+        let target: Arc<dyn Target> = match self.to_file {
+            true => Arc::new(SqliteTarget::new(SqliteConfig::from_path(self.file()))),
+            false => {
+                let config = PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap();
+                Arc::new(PostgresTarget::new(config))
+            }
+        };
+        Migration::new(source, target).settings(self.settings())
     }
 
     fn settings(&self) -> Settings {
@@ -260,9 +288,30 @@ impl Moved {
         self
     }
 
+    /// What a query gives on the other file, each cell as text.
+    fn file_rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
+        let target = self.case.target();
+        let mut statement = target.prepare(query).unwrap_or_else(|error| panic!("{error}"));
+        let width = statement.column_count();
+        let cell = |value: rusqlite::types::ValueRef<'_>| match value {
+            rusqlite::types::ValueRef::Null => None,
+            rusqlite::types::ValueRef::Integer(i) => Some(i.to_string()),
+            rusqlite::types::ValueRef::Real(f) => Some(format!("{f:?}")),
+            rusqlite::types::ValueRef::Text(t) => Some(String::from_utf8_lossy(t).into_owned()),
+            rusqlite::types::ValueRef::Blob(b) => Some(format!("{b:02x?}")),
+        };
+        let rows = statement
+            .query_map([], |row| (0..width).map(|at| Ok(cell(row.get_ref(at)?))).collect())
+            .unwrap_or_else(|error| panic!("{error}"));
+        rows.collect::<rusqlite::Result<_>>().unwrap_or_else(|error| panic!("{error}"))
+    }
+
     #[track_caller]
     fn text(&self, query: &str) -> String {
-        let rows = self.case.database.rows(query).unwrap_or_else(|error| panic!("{error}"));
+        let rows = match self.case.to_file {
+            true => self.file_rows(query),
+            false => self.case.database.rows(query).unwrap_or_else(|error| panic!("{error}")),
+        };
         let line = |row: &Vec<Option<String>>| {
             let cells: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect();
             cells.join("|")
@@ -281,6 +330,10 @@ impl Moved {
     /// Runs statements on the target.
     #[track_caller]
     pub fn runs(&self, script: &str) -> &Moved {
+        if self.case.to_file {
+            self.case.target().execute_batch(script).unwrap_or_else(|error| panic!("{error}"));
+            return self;
+        }
         self.case.database.psql(script).unwrap_or_else(|error| panic!("{error}"));
         self
     }
@@ -288,8 +341,11 @@ impl Moved {
     /// The quarantine, read and parsed without the tool.
     pub fn entries(&self) -> Vec<Entry> {
         let query = "SELECT table_name, locator, column_name, value, whole_row FROM _switchover_quarantine
-            ORDER BY table_name, locator, column_name COLLATE \"C\"";
-        let rows = self.case.database.rows(query).unwrap();
+            ORDER BY table_name, locator, column_name";
+        let rows = match self.case.to_file {
+            true => self.file_rows(&query.replace("whole_row", "iif(whole_row, 't', 'f')")),
+            false => self.case.database.rows(&format!("{query} COLLATE \"C\"")).unwrap(),
+        };
         let parse = |row: Vec<Option<String>>| {
             let mut cells = row.into_iter().map(Option::unwrap);
             let mut next = || cells.next().unwrap();
