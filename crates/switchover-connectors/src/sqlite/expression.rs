@@ -25,8 +25,6 @@ pub(super) fn render(expr: &Expr, scope: &Scope<'_>) -> Result<String, String> {
     let not = |not: bool| if not { "NOT " } else { "" };
     Ok(match expr {
         Expr::Null => "NULL".into(),
-        // The one integer whose magnitude is no literal.
-        Expr::Int(i64::MIN) => "(-9223372036854775807 - 1)".into(),
         Expr::Int(i) => i.to_string(),
         Expr::Float(f) => float(*f),
         Expr::Text(text) if text.contains('\0') => return Err("a text with a NUL is no literal".into()),
