@@ -24,6 +24,19 @@ pub fn differences_by_name(source: &Path, target: &Path) -> Result<Vec<String>> 
     differences(source, target, &str::to_owned)
 }
 
+/// Rows that a query gives on one file, and another query on the other does not, or the other way round.
+pub fn differing_rows(source: &Path, query: &str, target: &Path, other: &str) -> Result<Vec<String>> {
+    let compared = || -> rusqlite::Result<Vec<String>> {
+        let mut found = asked(&open(source)?, query)?;
+        for (row, count) in asked(&open(target)?, other)? {
+            *found.entry(row).or_default() -= count;
+        }
+        let differing = found.iter().filter(|(_, count)| **count != 0);
+        Ok(differing.take(DESCRIBED_MAX).map(|(row, count)| format!("{count}: {row:?}")).collect())
+    };
+    compared().map_err(|error| Error::new(format!("cannot compare {query} with {other}"), error))
+}
+
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
@@ -97,11 +110,16 @@ type Rows = BTreeMap<Vec<(u8, Vec<u8>)>, i64>;
 
 fn rows(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<Rows> {
     let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
-    let mut statement = connection.prepare(&format!("SELECT {} FROM {}", list.join(", "), quoted(table)))?;
+    asked(connection, &format!("SELECT {} FROM {}", list.join(", "), quoted(table)))
+}
+
+fn asked(connection: &Connection, query: &str) -> rusqlite::Result<Rows> {
+    let mut statement = connection.prepare(query)?;
+    let width = statement.column_count();
     let mut found = statement.query([])?;
     let mut rows = Rows::new();
     while let Some(row) = found.next()? {
-        let cells: rusqlite::Result<Vec<(u8, Vec<u8>)>> = (0..columns.len())
+        let cells: rusqlite::Result<Vec<(u8, Vec<u8>)>> = (0..width)
             .map(|at| {
                 Ok(match row.get_ref(at)? {
                     ValueRef::Null => (0, Vec::new()),
