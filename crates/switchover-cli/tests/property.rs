@@ -395,7 +395,7 @@ fn source(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> (Case, Vec<E
 /// In another file everything is as it was, or as the mapping makes it, and nothing is in quarantine.
 fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
     let (case, all, mapping) = source(encoding, shapes, choices);
-    let moved = case.options(|options| options.mapping = mapping).to_file().moves();
+    let moved = case.options(|options| options.mapping = mapping).into_file().moves();
     let (from, to) = (moved.case.path(), moved.case.file());
     for Expected { table: (_, table), columns, select } in &all {
         let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();

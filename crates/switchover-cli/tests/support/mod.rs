@@ -111,7 +111,7 @@ impl Case {
 
     /// Goes to another file.
     #[must_use]
-    pub fn to_file(mut self) -> Case {
+    pub fn into_file(mut self) -> Case {
         self.to_file = true;
         self.options.schema = "main".into();
         self

@@ -6,9 +6,9 @@
 //! checked where that is soon done.
 
 use super::connect;
-use super::error::classify;
+use super::error::{classify, primary_code};
 use super::quote::{ident, literal, qualified};
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use std::path::Path;
 use switchover_core::Result;
 use switchover_core::connector::Audit;
@@ -38,7 +38,13 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)?;
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
         constraints(&connection, table, &mut audit).map_err(fail)?;
-        foreign_keys(&connection, table, &mut audit).map_err(fail)?;
+        if let Err(error) = foreign_keys(&connection, table, &mut audit) {
+            // A key whose parent has no such key any more cannot be checked: that is the fault.
+            if primary_code(&error) != Some(ffi::SQLITE_ERROR) {
+                return Err(fail(error));
+            }
+            audit.faults.push(format!("the foreign keys of \"{}\" cannot be checked: {error}", table.target));
+        }
     }
     pages(&connection, &mut audit).map_err(fail)?;
     Ok(audit)
