@@ -1,7 +1,7 @@
 //! The plan as a person reads it before agreeing to it.
 
 use super::layout::{WIDTH, bytes, columns, count, fit, pad, plural, seconds, shown, width, wrap};
-use switchover_core::plan::{Fate, Outcome, Plan, Policy, Refusal, TablePlan};
+use switchover_core::plan::{Fate, LogicalType, Outcome, Plan, Policy, Refusal, TablePlan};
 
 /// Outcomes and refusals of one kind that are listed; the rest is counted, and in the JSON.
 const LISTED_MAX: usize = 40;
@@ -84,7 +84,12 @@ fn table(table: &TablePlan) -> String {
             }
             _ => add(format!("{} to quarantine", plural(column.exceptions, "value"))),
         }
-        rows.push([name, format!("{}{null}", column.r#type), why]);
+        let ty = match column.r#type {
+            LogicalType::Declared if column.declared.is_empty() => "(no type)".to_owned(),
+            LogicalType::Declared => shown(&column.declared),
+            ty => ty.to_string(),
+        };
+        rows.push([name, format!("{ty}{null}"), why]);
     }
     out.push_str(&columns(2, [24, 20, 0], &rows));
     let keys = keys(table);

@@ -89,7 +89,8 @@ pub(super) fn render(expr: &Expr, scope: &Scope<'_>) -> Result<String, String> {
 fn operand(expr: &Expr, scope: &Scope<'_>) -> Result<String, String> {
     let sql = render(expr, scope)?;
     Ok(match expr {
-        Expr::Null
+        Expr::Int(0..)
+        | Expr::Null
         | Expr::Text(_)
         | Expr::Blob(_)
         | Expr::Bool(_)

@@ -391,7 +391,7 @@ fn as_declared(column: &Column) -> Choice {
     Choice {
         r#type: LogicalType::Declared,
         codec: Codec::Any { affinity: column.affinity },
-        why: "as declared: the target is of the same kind".into(),
+        why: "as declared".into(),
     }
 }
 
