@@ -164,7 +164,8 @@ fn every_change_is_found_and_mended() {
     let moved = check(
         "CREATE TABLE k(id INTEGER PRIMARY KEY, v); CREATE TABLE r(v); CREATE TABLE w(a TEXT COLLATE NOCASE, b, PRIMARY KEY (a)) WITHOUT ROWID;
          INSERT INTO k VALUES (1, 1), (2, '1'), (3, x'31'), (4, 1.5), (5, NULL), (6, '');
-         INSERT INTO r SELECT v FROM k; INSERT INTO r SELECT v FROM k; INSERT INTO w VALUES ('A', 1), ('b', 2);
+         INSERT INTO r SELECT v FROM k; INSERT INTO r SELECT v FROM k;
+         INSERT INTO k VALUES (-9223372036854775808, 'first'), (0, 'middle'), (9223372036854775807, 'last'); INSERT INTO w VALUES ('A', 1), ('b', 2);
          CREATE TRIGGER never BEFORE DELETE ON k BEGIN SELECT RAISE(ABORT, 'the mending must not fire it'); END;",
     )
     .into_file()
@@ -179,6 +180,8 @@ fn every_change_is_found_and_mended() {
         ("UPDATE k SET v = iif(id = 1, '1', 1) WHERE id < 3", "k", DifferenceKind::Changed),
         ("DROP TRIGGER never; DELETE FROM k WHERE id = 2", "k", DifferenceKind::Missing),
         ("INSERT INTO k VALUES (9, 9)", "k", DifferenceKind::Extra),
+        // Rows in different parts of what is read side by side.
+        ("UPDATE k SET v = 'other' WHERE abs(id / 2) > 9", "k", DifferenceKind::Changed),
         ("DELETE FROM r WHERE rowid = 1", "r", DifferenceKind::Missing),
         ("INSERT INTO r SELECT v FROM r WHERE rowid = 4", "r", DifferenceKind::Extra),
         (

@@ -125,3 +125,31 @@ fn a_backup_that_cannot_fit_is_refused_before_anything_is_written() {
     let direct = run(at, &["backup", "create", "sqlite:app.db"]);
     assert!(direct.code == 2 && flat(&direct.err).contains("are free there"), "{}", direct.err);
 }
+
+#[test]
+fn a_file_to_move_to_is_looked_at_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    database(folder.path(), "CREATE TABLE a(id INTEGER PRIMARY KEY)");
+    let out = done(folder.path(), &["doctor", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    says(
+        &out,
+        &[
+            "ok target: file sqlite:new.db will be made",
+            "ok target: content no tables yet",
+            "ok target: room",
+        ],
+    );
+    assert!(!folder.path().join("new.db").exists());
+    done(
+        folder.path(),
+        &["migrate", "--from", "sqlite:app.db", "--to", "sqlite:new.db", "--progress", "none"],
+    );
+    says(
+        &done(folder.path(), &["doctor", "--to", "sqlite:new.db"]),
+        &["warning target: content the file holds the run"],
+    );
+    done(folder.path(), &["cleanup", "--yes", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    let ran = run(folder.path(), &["doctor", "--to", "sqlite:new.db"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    says(&ran.out, &["FAULT target: content the file holds 1 objects already, such as table a"]);
+}

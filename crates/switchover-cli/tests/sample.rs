@@ -134,3 +134,24 @@ fn repair_mends_a_row_that_others_refer_to() {
     assert_eq!(mended.code, 0, "{}{}", mended.out, mended.err);
     assert_eq!(run(folder.path(), &arguments).code, 0);
 }
+
+#[test]
+fn a_sample_of_another_file_finds_the_row_that_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    db.execute_batch(
+        "CREATE TABLE n(a TEXT COLLATE NOCASE, b, v, PRIMARY KEY (a, b)) WITHOUT ROWID;
+         INSERT INTO n VALUES ('K', 1, 1), ('k', 2, 2), ('x', 1.5, x'00'), ('y', 'text', NULL)",
+    )
+    .unwrap();
+    let stores = ["--from", "sqlite:app.db", "--to", "sqlite:new.db", "--progress", "none"];
+    done(folder.path(), &[&["migrate"], &stores[..]].concat());
+    let sample = [&["verify", "--sample", "4", "--seed", "3"], &stores[..]].concat();
+    assert_eq!(run(folder.path(), &sample).code, 0);
+    let target = rusqlite::Connection::open(folder.path().join("new.db")).unwrap();
+    for change in ["UPDATE n SET v = 2.0 WHERE b = 2", "UPDATE n SET v = 2, a = 'K' WHERE b = 2"] {
+        target.execute_batch(change).unwrap();
+        let ran = run(folder.path(), &sample);
+        assert_eq!(ran.code, 1, "{change}: {}{}", ran.out, ran.err);
+    }
+}

@@ -17,6 +17,10 @@ pub(crate) fn render(plan: &Plan) -> String {
         let rows: Vec<_> = plan.views.iter().map(|view| [shown(&view.source), shown(&view.name)]).collect();
         out.push_str(&format!("\nViews\n{}", columns(2, [36, 0], &rows)));
     }
+    if !plan.triggers.is_empty() {
+        let rows: Vec<_> = plan.triggers.iter().map(|trigger| [shown(&trigger.name)]).collect();
+        out.push_str(&format!("\nTriggers\n{}", columns(2, [0], &rows)));
+    }
     out.push_str(&outcomes("Changed on the way", plan, Fate::Changed));
     out.push_str(&outcomes("Left out", plan, Fate::LeftOut));
     out.push_str(&refusals(&plan.refusals));

@@ -5,13 +5,13 @@
 
 use super::config::SqliteConfig;
 use super::connect::{self, blocking};
-use super::error::classify;
+use super::error::{classify, is_busy, primary_code};
 use super::open;
 use super::quote::qualified;
 use super::read::{self, Encoding};
 use super::writer::rowid_name;
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchover_core::chunk::{KeyRange, LocatorValue};
@@ -78,11 +78,19 @@ pub(super) fn readers(path: &Path, plan: &Plan, index: usize, parts: usize) -> R
     let table = Arc::new(read_table(planned));
     let fail = |error| classify(error, OPERATION, path).table(planned.source.clone());
     let (first, encoding) = begin(path)?;
-    let ranges = match &table.locator {
+    let mut ranges = match &table.locator {
         Locator::RowId(name) if parts > 1 => ranges(span(&first, &table.name, name).map_err(fail)?, parts),
         _ => vec![KeyRange::default()],
     };
-    let connections = if ranges.len() == 1 { vec![first] } else { together(path, first, ranges.len())? };
+    let mut connections = match ranges.len() {
+        1 => None,
+        several => together(path, several)?,
+    }
+    .unwrap_or_default();
+    if connections.is_empty() {
+        ranges = vec![KeyRange::default()];
+        connections.push(first);
+    }
     let reader = |(connection, range): (Connection, KeyRange)| -> Box<dyn Reader> {
         Box::new(SqliteReader {
             connection: Some(connection),
@@ -97,16 +105,22 @@ pub(super) fn readers(path: &Path, plan: &Plan, index: usize, parts: usize) -> R
     Ok(connections.into_iter().zip(ranges).map(reader).collect())
 }
 
-/// So many read transactions at one point in time: begun while this process holds the writers' lock.
-fn together(path: &Path, first: Connection, count: usize) -> Result<Vec<Connection>> {
-    drop(first);
+/// So many read transactions at one point in time: begun while this process holds the writers' lock. `None`
+/// where it cannot be had, as in a file that may only be read.
+fn together(path: &Path, count: usize) -> Result<Option<Vec<Connection>>> {
     let fail = |error| classify(error, OPERATION, path);
     let holder = connect::bare(path)?;
-    holder.execute_batch("BEGIN IMMEDIATE").map_err(fail)?;
+    match holder.execute_batch("BEGIN IMMEDIATE") {
+        Ok(()) => {}
+        Err(error) if is_busy(&error) || primary_code(&error) == Some(ffi::SQLITE_READONLY) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(fail(error)),
+    }
     let connections: Result<Vec<Connection>> =
         (0..count).map(|_| begin(path).map(|(connection, _)| connection)).collect();
     holder.execute_batch("ROLLBACK").map_err(fail)?;
-    connections
+    connections.map(Some)
 }
 
 fn span(connection: &Connection, table: &str, rowid: &str) -> rusqlite::Result<Option<(i64, i64)>> {
