@@ -7,19 +7,20 @@
 mod constraints;
 pub mod existing;
 pub mod given;
+mod kept;
 pub mod layout;
 mod mapped;
 mod native;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
-use crate::connector::{Choice, Dialect, ScopeColumn, TargetState};
+use crate::connector::{Dialect, ScopeColumn, TargetState};
 use crate::existing::TargetSchema;
 use crate::expr::Expr;
 use crate::names::{self, Naming};
 use crate::plan::{
     ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy,
-    Refusal, TablePlan, TriggerPlan, ViewPlan,
+    Refusal, TablePlan, ViewPlan,
 };
 use crate::schema::{Catalog, Column, Index, Locator, PrimaryKey, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,9 +98,9 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
     }
-    let triggers = triggers(evidence.catalog, &tables, dialect, options, &mut draft);
+    let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
-    settings(evidence.catalog, dialect, &mut draft);
+    kept::settings(evidence.catalog, dialect, &mut draft);
     target_faults(evidence.target, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
@@ -274,8 +275,8 @@ fn table_plan(
         let asked = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
         let mut choice = match asked {
             Some(ty) if ty != LogicalType::Declared => mapped::choice(ty, &census),
-            Some(_) => as_declared(column),
-            None if draft.native => as_declared(column),
+            Some(_) => kept::as_declared(column),
+            None if draft.native => kept::as_declared(column),
             None => dialect.choose(column, &census),
         };
         if choice.r#type == LogicalType::Jsonb && is_unique(table, column) {
@@ -384,15 +385,6 @@ fn table_plan(
 fn parts(table: &Table, options: &PlanOptions) -> Vec<String> {
     let from = options.mapping.table(&table.name).map(|map| map.from.clone());
     from.filter(|from| from.len() > 1).unwrap_or_default()
-}
-
-/// A column between two stores of one kind.
-fn as_declared(column: &Column) -> Choice {
-    Choice {
-        r#type: LogicalType::Declared,
-        codec: Codec::Any { affinity: column.affinity },
-        why: "as declared".into(),
-    }
 }
 
 /// Whether equal values of the column can make two rows equal for a constraint of the table.
@@ -507,7 +499,7 @@ fn views(
     for view in &catalog.views {
         let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
         if draft.native
-            && let Some(why) = names_what_stays(&view.text, catalog)
+            && let Some(why) = kept::names_what_stays(&view.text, catalog)
         {
             draft.outcome("view", &view.name, Fate::LeftOut, why);
             continue;
@@ -524,64 +516,6 @@ fn views(
         }
     }
     views
-}
-
-fn triggers(
-    catalog: &Catalog,
-    tables: &[TablePlan],
-    dialect: &dyn Dialect,
-    options: &PlanOptions,
-    draft: &mut Draft,
-) -> Vec<TriggerPlan> {
-    let mut triggers = Vec::new();
-    for trigger in &catalog.triggers {
-        let name = format!("{} on {}", trigger.name, trigger.table);
-        let translated = if options.existing.is_some() {
-            Err("the tables are the target's own, and so are their triggers".into())
-        } else if let Some(why) = names_what_stays(&trigger.text, catalog).filter(|_| draft.native) {
-            Err(why)
-        } else {
-            dialect.translate_trigger(trigger, tables)
-        };
-        match translated {
-            Ok(sql) => {
-                draft.outcome("trigger", name, Fate::Moved, "made after the rows, so that it did not fire");
-                triggers.push(TriggerPlan { name: trigger.name.clone(), sql });
-            }
-            Err(why) => draft.outcome("trigger", name, Fate::LeftOut, why),
-        }
-    }
-    triggers
-}
-
-/// Why an object whose text is kept would not work on the target: it names a table that is not there, or
-/// is another thing there. A name in a comment or a literal counts too: rather a line too many.
-fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> {
-    let text = text.to_lowercase();
-    let found = |name: &str| {
-        let name = name.to_lowercase();
-        text.match_indices(&name).any(|(at, _)| {
-            let word = |c: char| c.is_alphanumeric() || c == '_';
-            !text[..at].ends_with(word) && !text[at + name.len()..].starts_with(word)
-        })
-    };
-    let left = catalog.skipped.iter().filter(|skipped| skipped.kind == "table").map(|skipped| &skipped.name);
-    let left = left.map(|name| (name, "is not moved"));
-    let plain = catalog.tables.iter().filter(|table| table.virtual_module.is_some());
-    let plain = plain.map(|table| (&table.name, "is a plain table on the target"));
-    left.chain(plain).find(|(name, _)| found(name)).map(|(name, why)| format!("it names {name}, which {why}"))
-}
-
-fn settings(catalog: &Catalog, dialect: &dyn Dialect, draft: &mut Draft) {
-    if !draft.native {
-        return;
-    }
-    for name in dialect.settings_kept() {
-        match catalog.store.settings.get(*name) {
-            Some(value) if value != "0" => draft.outcome("setting", *name, Fate::Moved, value.clone()),
-            _ => {}
-        }
-    }
 }
 
 fn leftovers(catalog: &Catalog, draft: &mut Draft) {

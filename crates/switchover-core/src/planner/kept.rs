@@ -1,0 +1,79 @@
+//! What is kept as it is where source and target are of one kind: declared types, triggers, settings.
+//!
+//! An object whose text is kept must find on the target what it names; one that would not is left out
+//! with a line. Absent: expressions, indexes and views, which the dialect renders.
+
+use super::Draft;
+use crate::codec::Codec;
+use crate::connector::{Choice, Dialect};
+use crate::plan::{Fate, LogicalType, PlanOptions, TablePlan, TriggerPlan};
+use crate::schema::{Catalog, Column};
+
+/// A column between two stores of one kind.
+pub(super) fn as_declared(column: &Column) -> Choice {
+    Choice {
+        r#type: LogicalType::Declared,
+        codec: Codec::Any { affinity: column.affinity },
+        why: "as declared".into(),
+    }
+}
+
+/// Triggers that are kept; every other has a line.
+pub(super) fn triggers(
+    catalog: &Catalog,
+    tables: &[TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) -> Vec<TriggerPlan> {
+    let mut triggers = Vec::new();
+    for trigger in &catalog.triggers {
+        let name = format!("{} on {}", trigger.name, trigger.table);
+        let translated = if options.existing.is_some() {
+            Err("the tables are the target's own, and so are their triggers".into())
+        } else if let Some(why) = names_what_stays(&trigger.text, catalog).filter(|_| draft.native) {
+            Err(why)
+        } else {
+            dialect.translate_trigger(trigger, tables)
+        };
+        match translated {
+            Ok(sql) => {
+                draft.outcome("trigger", name, Fate::Moved, "made after the rows, so that it did not fire");
+                triggers.push(TriggerPlan { name: trigger.name.clone(), sql });
+            }
+            Err(why) => draft.outcome("trigger", name, Fate::LeftOut, why),
+        }
+    }
+    triggers
+}
+
+/// Why an object whose text is kept would not work on the target: it names a table that is not there, or
+/// is another thing there. A name in a comment or a literal counts too: rather a line too many.
+pub(super) fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> {
+    let text = text.to_lowercase();
+    let found = |name: &str| {
+        let name = name.to_lowercase();
+        text.match_indices(&name).any(|(at, _)| {
+            let word = |c: char| c.is_alphanumeric() || c == '_';
+            !text[..at].ends_with(word) && !text[at + name.len()..].starts_with(word)
+        })
+    };
+    let left = catalog.skipped.iter().filter(|skipped| skipped.kind == "table").map(|skipped| &skipped.name);
+    let left = left.map(|name| (name, "is not moved"));
+    let plain = catalog.tables.iter().filter(|table| table.virtual_module.is_some());
+    let plain = plain.map(|table| (&table.name, "is a plain table on the target"));
+    left.chain(plain).find(|(name, _)| found(name)).map(|(name, why)| format!("it names {name}, which {why}"))
+}
+
+/// Settings of the source that are carried over, each with a line.
+pub(super) fn settings(catalog: &Catalog, dialect: &dyn Dialect, draft: &mut Draft) {
+    if !draft.native {
+        return;
+    }
+    for name in dialect.settings_kept() {
+        match catalog.store.settings.get(*name) {
+            Some(value) if value != "0" => draft.outcome("setting", *name, Fate::Moved, value.clone()),
+            _ => {}
+        }
+    }
+}
