@@ -226,3 +226,35 @@ fn an_index_a_key_or_a_parent_that_is_gone_is_named() {
     let reasons = moved.case.verify(false).unwrap().reasons.join("; ");
     assert!(reasons.contains("the row 1 of \"c\" has no parent in \"p\""), "{reasons}");
 }
+
+#[test]
+fn the_records_of_an_earlier_run_are_not_moved_on() {
+    let first =
+        check("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'x')").into_file().moves();
+    let second = support::check_with(|source| {
+        let file = first.case.file();
+        source.execute("ATTACH ?1 AS first", [file.to_str()]).unwrap();
+        let tables: Vec<String> = source
+            .prepare("SELECT sql FROM first.sqlite_schema WHERE type = 'table' AND sql NOT NULL")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        tables.iter().for_each(|sql| source.execute_batch(sql).unwrap());
+        source.execute_batch("INSERT INTO t SELECT * FROM first.t").unwrap();
+        source
+            .execute_batch("INSERT INTO _switchover_step SELECT * FROM first._switchover_step; DETACH first")
+            .unwrap();
+    });
+    second
+        .snake()
+        .into_file()
+        .moves()
+        .fate("record table", "_switchover_step", Fate::LeftOut, "earlier run")
+        .shows(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%switchover%step'",
+            "_switchover_step",
+        )
+        .shows("SELECT id, v FROM t", "1|x");
+}

@@ -70,6 +70,11 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
                 },
                 name: listed.name,
             }),
+            "table" if super::ledger::is_record(&listed.name) => catalog.skipped.push(Skipped {
+                kind: "record table".into(),
+                name: listed.name,
+                why: "an earlier run into this file keeps its records there".into(),
+            }),
             "table" | "virtual" => {
                 let table = table(connection, &listed, &mut catalog.skipped).map_err(fail)?;
                 catalog.tables.extend(table);

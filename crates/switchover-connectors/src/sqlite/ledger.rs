@@ -37,6 +37,11 @@ pub(super) const QUARANTINE: &str = "\"main\".\"_switchover_quarantine\"";
 /// The record tables, in the order in which they are made.
 const TABLES: [&str; 5] = [RUN, OBJECT, CHECKPOINT, STEP, QUARANTINE];
 
+/// Whether a table of that name is one of the record tables.
+pub(super) fn is_record(name: &str) -> bool {
+    TABLES.contains(&super::quote::qualified("main", name).as_str())
+}
+
 /// What `before` says of a file that was not there.
 const ABSENT: &str = "absent";
 
