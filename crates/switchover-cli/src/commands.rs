@@ -68,7 +68,9 @@ impl Context {
     }
 
     fn between(&self, from: &StoreRef, to: &StoreRef) -> Result<Migration> {
-        let source = registry::source(from)?;
+        let resolved = &self.resolved;
+        registry::is_pair(from, to)?;
+        let source = registry::source(from, resolved.from_schema.as_deref(), &resolved.environment)?;
         Ok(Migration::new(source, registry::target(to, &self.resolved.environment)?)
             .settings(self.resolved.settings.clone())
             .progress(Arc::new(self.screen.clone()))

@@ -28,6 +28,7 @@ use switchover_core::{Error, Kind};
 pub(crate) enum Key {
     From,
     FromEnv,
+    FromSchema,
     To,
     ToEnv,
     Schema,
@@ -91,6 +92,13 @@ pub(crate) const KEYS: &[Spelling] = &[
         &["from_env", "source.url_env"],
         "SWITCHOVER_FROM_ENV",
         "--from env:",
+        Shape::Text,
+    ),
+    spelling(
+        Key::FromSchema,
+        &["from_schema", "source.schema"],
+        "SWITCHOVER_FROM_SCHEMA",
+        "--from-schema",
         Shape::Text,
     ),
     spelling(Key::To, &["to", "target.url"], "SWITCHOVER_TO", "--to", Shape::Text),

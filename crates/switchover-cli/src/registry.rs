@@ -10,6 +10,7 @@ use std::sync::Arc;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::postgres::source::PostgresSource;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
@@ -60,20 +61,48 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
 }
 
 /// Opens the side that data comes from.
-pub(crate) fn source(reference: &StoreRef) -> Result<Arc<dyn Source>> {
-    match store(reference)? {
-        Store::Sqlite => Ok(Arc::new(SqliteSource::new(SqliteConfig::parse(reference.expose())?))),
-        Store::Json => Ok(Arc::new(JsonSource::new(JsonConfig::parse(reference.expose())?))),
-        Store::Postgres => Err(Error::new(Kind::Unsupported, "read from PostgreSQL")
+pub(crate) fn source(
+    reference: &StoreRef,
+    schema: Option<&str>,
+    environment: &Environment,
+) -> Result<Arc<dyn Source>> {
+    match (store(reference)?, schema) {
+        (Store::Sqlite, None) => Ok(Arc::new(SqliteSource::new(SqliteConfig::parse(reference.expose())?))),
+        (Store::Json, None) => Ok(Arc::new(JsonSource::new(JsonConfig::parse(reference.expose())?))),
+        (Store::Postgres, schema) => {
+            let config = postgres(reference, environment)?;
+            Ok(Arc::new(PostgresSource::new(config, schema.map(str::to_owned))))
+        }
+        (_, Some(schema)) => Err(Error::new(Kind::Config, "read the source's schema")
             .store(reference.label())
-            .detail("this version moves data from SQLite and JSON only")),
+            .detail(format!("the schema \"{schema}\" is asked for, and only PostgreSQL has schemas"))
+            .hint("leave --from-schema out")),
+    }
+}
+
+/// That the two are a pair that data is moved between.
+pub(crate) fn is_pair(from: &StoreRef, to: &StoreRef) -> Result<()> {
+    match (store(from)?, store(to)?) {
+        (Store::Postgres, Store::Postgres) => Err(Error::new(Kind::Unsupported, "move the data")
+            .detail("both stores are PostgreSQL")
+            .hint("its own pg_dump and pg_restore move everything, with all types and programs")),
+        _ => Ok(()),
     }
 }
 
 /// Opens the side that data goes to.
 pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<Arc<dyn Target>> {
     match store(reference)? {
-        Store::Postgres => Ok(Arc::new(PostgresTarget::new(postgres(reference, environment)?))),
+        Store::Postgres => {
+            let config = postgres(reference, environment)?;
+            if let Some(schema) = &config.schema {
+                return Err(Error::new(Kind::Config, "read the target's URL")
+                    .store(reference.label())
+                    .detail(format!("it names the schema \"{schema}\""))
+                    .hint(format!("leave that out, and write --schema {schema}")));
+            }
+            Ok(Arc::new(PostgresTarget::new(config)))
+        }
         Store::Sqlite => Ok(Arc::new(SqliteTarget::new(SqliteConfig::parse(reference.expose())?))),
         Store::Json => Err(Error::new(Kind::Unsupported, "write to JSON")
             .store(reference.label())

@@ -17,6 +17,7 @@ impl Affinity {
     #[must_use]
     pub fn changes(self, value: Value<'_>) -> Option<&'static str> {
         match (self, value) {
+            (_, Value::Float(f)) if f.is_nan() => Some("no number (NaN), which SQLite keeps as NULL"),
             (Affinity::Text, Value::Int(_) | Value::Float(_)) => {
                 Some("a number, which a column of text affinity turns into text")
             }

@@ -7,6 +7,8 @@
 use crate::affinity;
 use crate::datetime::{TimeEvidence, parse_date, parse_timestamp};
 use crate::decimal;
+use crate::plan::LogicalType;
+use crate::reverse;
 use crate::uuid_text::{self, UuidForm};
 use crate::value::{Rows, Value};
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,15 @@ pub struct ColumnCensus {
     /// Negative zeros among them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reals_negative_zero: u64,
+    /// Reals that are no number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reals_nan: u64,
+    /// Values of a type that the store sees to (booleans, decimals, UUIDs, times).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub typed: u64,
+    /// Decimals among them that neither an integer nor a double holds exactly.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decimals_long: u64,
     /// Texts.
     pub texts: u64,
     /// Bytes of the longest text.
@@ -142,7 +153,7 @@ pub const FLOAT_EXACT_MAX: u64 = 1 << 53;
 impl ColumnCensus {
     /// Cells that are not NULL.
     pub fn present(&self) -> u64 {
-        self.integers + self.reals + self.texts + self.blobs
+        self.integers + self.reals + self.texts + self.blobs + self.typed
     }
 
     /// The storage classes that occur, with their counts.
@@ -180,6 +191,11 @@ impl ColumnCensus {
         }
     }
 
+    /// The codec that the values of a column that the store types most likely get.
+    pub fn predicted_of_kind(kind: LogicalType) -> crate::codec::Codec {
+        reverse::of_kind(kind).unwrap_or_else(|| ColumnCensus::predicted(Interest::Plain))
+    }
+
     #[inline]
     fn observe(&mut self, value: Value<'_>, interest: Interest, scratch: &mut Vec<u8>) {
         match value {
@@ -198,7 +214,8 @@ impl ColumnCensus {
             }
             Value::Float(f) => {
                 self.reals += 1;
-                self.reals_infinite += u64::from(!f.is_finite());
+                self.reals_infinite += u64::from(f.is_infinite());
+                self.reals_nan += u64::from(f.is_nan());
                 self.reals_integral += u64::from(affinity::is_integral(f));
                 self.reals_negative_zero += u64::from(affinity::is_negative_zero(f));
                 if interest == Interest::Decimal {
@@ -215,15 +232,18 @@ impl ColumnCensus {
                 self.blob_bytes_max = self.blob_bytes_max.max(length);
                 self.blob_bytes_min = Some(self.blob_bytes_min.map_or(length, |least| least.min(length)));
             }
-            // Stores with types of their own need no census for these: the type is the evidence.
+            Value::Decimal(digits) => {
+                self.typed += 1;
+                self.decimals_long += u64::from(!reverse::is_number(digits));
+            }
+            // Stores with types of their own need no more evidence for these than the type.
             Value::Bool(_)
-            | Value::Decimal(_)
             | Value::Uuid(_)
             | Value::Date(_)
             | Value::Time(_)
             | Value::Timestamp(_)
             | Value::TimestampTz(_)
-            | Value::Json(_) => {}
+            | Value::Json(_) => self.typed += 1,
         }
     }
 

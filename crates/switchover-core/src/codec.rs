@@ -15,6 +15,7 @@ use crate::digest;
 use crate::escape;
 use crate::expr::Affinity;
 use crate::native::Native;
+use crate::reverse;
 use crate::uuid_text::{self, UuidForm};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,11 @@ pub enum Codec {
         /// What the target's column prefers.
         affinity: Affinity,
     },
+    /// Values of a typed column as numbers and texts, which this codec would carry back.
+    Reverse {
+        /// The codec of the way back.
+        of: Box<Codec>,
+    },
 }
 
 /// Tags of canonical cells. They are part of the ledger's format: never renumber.
@@ -114,6 +120,7 @@ impl Codec {
         match self {
             Codec::Float | Codec::Decimal { .. } | Codec::Json => false,
             Codec::Native(native) => native.is_exact(),
+            Codec::Reverse { of } => of.is_exact(),
             Codec::Int
             | Codec::Text { .. }
             | Codec::TextEscaped { .. }
@@ -210,6 +217,7 @@ impl Codec {
                     Some(why) => unfit(why),
                 }
             }
+            (Codec::Reverse { of }, value) => reverse::encode(of, value, scratch),
             (codec, value) => unfit(format!("{} in a column of {}", value.class(), codec.expects())),
         }
     }
@@ -234,6 +242,7 @@ impl Codec {
         let kind = |codec: &Codec| match codec {
             Codec::Json => 1,
             Codec::Decimal { .. } => 2,
+            Codec::Reverse { of } => reverse::kind(of),
             // Reals alone are the same bytes by value as they are.
             Codec::Float if census.integers > 0 => 3,
             Codec::Native(native) => native.kind(census),
@@ -257,6 +266,7 @@ impl Codec {
             Codec::Json => "JSON",
             Codec::Native(native) => native.expects(),
             Codec::Any { .. } => "integers, reals, texts and blobs",
+            Codec::Reverse { of } => of.expects(),
         }
     }
 
@@ -274,6 +284,11 @@ impl Codec {
             (_, Value::Float(f)) => float(f, out),
             (_, Value::Text(text)) => bytes(tag::TEXT, text, out),
             (_, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
+            (Codec::Reverse { of }, other) => {
+                if !reverse::canonical_source(of, other, out) {
+                    foreign(other, out);
+                }
+            }
             (_, other) => foreign(other, out),
         }
         Ok(())
@@ -314,6 +329,11 @@ impl Codec {
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
             (Codec::Json, Value::Json(text)) => drop(json_cell(text, out)),
             (Codec::Native(native), value) if native.canonical_target(value, out) => {}
+            (Codec::Reverse { of }, other) => {
+                if !reverse::canonical_target(of, other, out) {
+                    foreign(other, out);
+                }
+            }
             (_, other) => foreign(other, out),
         }
     }
@@ -375,7 +395,7 @@ pub(crate) fn bytes(tag: u8, payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
+pub(crate) fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
     let mut digits = Vec::with_capacity(24);
     if number(value, &mut digits) {
         bytes(tag::DECIMAL, &digits, out);

@@ -237,6 +237,8 @@ pub struct ScopeColumn {
     pub collation: String,
     /// What its declared type prefers on the source.
     pub affinity: crate::expr::Affinity,
+    /// What every value is on the source, where its store sees to it: then its language is another one too.
+    pub kind: Option<LogicalType>,
     /// Whether the target's cells are the source's own values (not booleans from text, for example).
     pub exact: bool,
 }

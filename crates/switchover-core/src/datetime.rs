@@ -101,7 +101,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
     (era * 146_097 + day_of_era - 719_468) as i32
 }
 
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

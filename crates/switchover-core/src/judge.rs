@@ -154,11 +154,19 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
         }
         Codec::Json => only(census.texts) && census.json_fit == census.texts,
         Codec::Native(native) => native.surely_fits(census),
+        Codec::Reverse { of } => {
+            only(census.typed) && (!matches!(**of, Codec::Decimal { .. }) || census.decimals_long == 0)
+        }
+        Codec::Any { .. } if census.reals_nan > 0 => false,
         Codec::Any { affinity } => match affinity {
-            Affinity::Blob => true,
-            Affinity::Text => census.integers + census.reals == 0,
-            Affinity::Real => census.integers + census.reals_negative_zero + census.texts_numeric == 0,
-            Affinity::Integer | Affinity::Numeric => census.reals_integral + census.texts_numeric == 0,
+            Affinity::Blob => census.typed == 0,
+            Affinity::Text => census.integers + census.reals + census.typed == 0,
+            Affinity::Real => {
+                census.integers + census.reals_negative_zero + census.texts_numeric + census.typed == 0
+            }
+            Affinity::Integer | Affinity::Numeric => {
+                census.reals_integral + census.texts_numeric + census.typed == 0
+            }
         },
     }
 }
@@ -177,7 +185,8 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         | (Codec::Json, LogicalType::Jsonb)
         | (Codec::Any { .. }, LogicalType::Declared)
         | (Codec::Any { affinity: Affinity::Blob }, LogicalType::Any | LogicalType::Bytea)
-        | (Codec::Any { affinity: Affinity::Text }, LogicalType::Text)
+        | (Codec::Any { affinity: Affinity::Text }, LogicalType::Text | LogicalType::Varchar(_))
+        | (Codec::Any { affinity: Affinity::Numeric }, LogicalType::Jsonb)
         | (Codec::Any { affinity: Affinity::Integer }, LogicalType::Int8)
         | (Codec::Any { affinity: Affinity::Real }, LogicalType::Float8)
         | (Codec::Text { chars_max: None }, LogicalType::Text) => true,
@@ -189,6 +198,10 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         (Codec::Decimal { limits }, LogicalType::Numeric(own)) => *limits == own,
         (Codec::Timestamp { format }, LogicalType::Timestamp) => format.zone == Zone::None,
         (Codec::Timestamp { format }, LogicalType::TimestampTz) => format.zone != Zone::None,
+        (Codec::Reverse { of }, ty) => match (&**of, ty) {
+            (Codec::Text { .. }, LogicalType::Text) => true,
+            (of, ty) => makes(of, ty),
+        },
         _ => false,
     }
 }

@@ -27,6 +27,7 @@ pub mod native;
 pub mod plan;
 pub mod planner;
 pub mod relation;
+pub mod reverse;
 pub mod schema;
 pub mod uuid_text;
 pub mod value;

@@ -5,6 +5,7 @@
 
 pub use crate::expr::Affinity;
 use crate::expr::Expr;
+use crate::plan::LogicalType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -118,6 +119,9 @@ pub struct Column {
     pub declared: String,
     /// What the declared type prefers.
     pub affinity: Affinity,
+    /// What every value is, where the store itself sees to it; `None` where each cell has a type of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<LogicalType>,
     /// Whether it refuses NULL.
     pub not_null: bool,
     /// Its default.

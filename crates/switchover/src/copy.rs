@@ -135,7 +135,8 @@ impl Copy {
             }
             let read = planned_table(table);
             // Chunks of a table without integer locators form one chain: see `chunk::gaps`.
-            let ordered = !matches!(table.locator, Locator::RowId(_));
+            // One stream writes in the order in which it is given them anyway.
+            let ordered = self.streams > 1 && !matches!(table.locator, Locator::RowId(_));
             for gap in gaps(&own) {
                 let mut after: Option<LocatorValue> = gap.after.clone();
                 loop {

@@ -369,16 +369,20 @@ impl Look<'_> {
                     let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;
                     let interest = |column: &Column| match asked(column) {
                         Some(ty) => Interest::from(ty),
-                        // Between stores of one kind no declaration is interpreted.
-                        None if native => Interest::Plain,
+                        // Between stores of one kind, and where the store says what its values are, no
+                        // declaration is interpreted.
+                        None if native || column.kind.is_some() => Interest::Plain,
                         None => Interest::of_declared(&column.declared),
                     };
                     table.columns.iter().map(interest).collect()
                 }
             };
             let mut census = TableCensus::new(table.columns.len());
-            let codecs: Vec<Codec> =
-                interests.iter().map(|interest| ColumnCensus::predicted(*interest)).collect();
+            let predicted = |(column, interest): (&Column, &Interest)| match column.kind {
+                Some(kind) => ColumnCensus::predicted_of_kind(kind),
+                None => ColumnCensus::predicted(*interest),
+            };
+            let codecs: Vec<Codec> = table.columns.iter().zip(&interests).map(predicted).collect();
             let mut digester = RowDigester::new(codecs.clone(), key_fields(table), Side::Source);
             let mut sum = TableDigest::default();
             let mut watch = keys.watch(table);

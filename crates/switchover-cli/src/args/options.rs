@@ -37,9 +37,12 @@ impl Global {
 #[derive(Args)]
 #[command(next_help_heading = "Stores")]
 pub(crate) struct Stores {
-    /// The source: sqlite:app.db, or env:NAME for a URL in a variable or in .env.
+    /// The source: sqlite:app.db, postgres://…, or env:NAME for a URL in a variable or in .env.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+    /// The schema of a PostgreSQL source [default: public].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_schema: Option<String>,
     /// The target: postgres://…, "host=… dbname=…", or env:NAME. Keep passwords in PGPASSWORD,
     /// ~/.pgpass or env:NAME: what stands on a command line is visible to other users.
     #[arg(long, value_name = "URL")]
@@ -50,6 +53,7 @@ impl Stores {
     /// These flags as configuration.
     pub(crate) fn add_to(&self, layer: &mut Layer) {
         layer.flag(Key::From, &self.from);
+        layer.flag(Key::FromSchema, &self.from_schema);
         layer.flag(Key::To, &self.to);
     }
 }

@@ -28,7 +28,10 @@ pub(crate) async fn run(context: &Context, json: bool) -> Result<u8> {
 
 async fn engine(context: &Context) -> Result<Vec<Finding>> {
     let resolved = &context.resolved;
-    let source = resolved.from.as_ref().map(registry::source).transpose()?;
+    let source = {
+        let open = |from| registry::source(from, resolved.from_schema.as_deref(), &resolved.environment);
+        resolved.from.as_ref().map(open).transpose()?
+    };
     let target = resolved.to.as_ref().map(|to| registry::target(to, &resolved.environment)).transpose()?;
     Ok(doctor::examine(source.as_deref(), target.as_deref(), &resolved.settings).await)
 }

@@ -47,6 +47,8 @@ pub(crate) struct Request {
 pub(crate) struct Resolved {
     /// The source, when one is named.
     pub(crate) from: Option<StoreRef>,
+    /// The schema of the source, when one is named.
+    pub(crate) from_schema: Option<String>,
     /// The target, when one is named.
     pub(crate) to: Option<StoreRef>,
     /// What the engine is given.
@@ -92,6 +94,10 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     let mut warnings = Vec::new();
     let from = layers.store(Key::From, Key::FromEnv, &environment, &mut warnings)?;
     let to = layers.store(Key::To, Key::ToEnv, &environment, &mut warnings)?;
+    let from_schema = match layers.text(Key::FromSchema) {
+        Some(("", origin)) => return Err(invalid(origin).detail("the schema's name is empty")),
+        given => given.map(|(schema, _)| schema.to_owned()),
+    };
     let mut settings = Settings::default();
     if let Some((schema, origin)) = layers.text(Key::Schema) {
         if schema.is_empty() {
@@ -135,7 +141,7 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     let choices = [("auto", ProgressMode::Auto), ("json", ProgressMode::Json), ("none", ProgressMode::None)];
     let progress = layers.choice(Key::Progress, &choices)?.unwrap_or(ProgressMode::Auto);
     let report = layers.text(Key::Report).map(|(path, _)| PathBuf::from(path));
-    Ok(Resolved { from, to, settings, report, progress, verbosity, plan, environment, warnings })
+    Ok(Resolved { from, from_schema, to, settings, report, progress, verbosity, plan, environment, warnings })
 }
 
 /// The policies by their names.

@@ -79,6 +79,7 @@ fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table 
                     name: column.name.clone(),
                     declared: declared.into(),
                     affinity: Affinity::of_declared(declared),
+                    kind: None,
                     not_null: false,
                     default: None,
                     generated: None,

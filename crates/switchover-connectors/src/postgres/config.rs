@@ -121,6 +121,8 @@ pub struct PgConfig {
     pub application_name: String,
     /// Command-line options for the server process.
     pub options: String,
+    /// The schema that is read, where the text names one (`?schema=`, as Prisma writes it).
+    pub schema: Option<String>,
     /// What was ignored, and why; for the user, free of secrets.
     pub warnings: Vec<String>,
 }
@@ -210,6 +212,7 @@ impl PgConfig {
                 .or_else(|| given("fallback_application_name"))
                 .unwrap_or_else(|| "switchover".to_owned()),
             options: value("options", "PGOPTIONS").unwrap_or_default(),
+            schema: given("schema"),
             warnings,
         })
     }
@@ -233,6 +236,14 @@ impl PgConfig {
             hosts.join(","),
             uri::percent_encode(&self.database)
         )
+    }
+
+    /// The same, with the schema that is read where it is not the default: what a journal keeps of a source.
+    pub(super) fn redacted_with(&self, schema: &str) -> String {
+        match schema {
+            super::source::SCHEMA => self.redacted(),
+            _ => format!("{}?schema={}", self.redacted(), uri::percent_encode(schema)),
+        }
     }
 
     /// The password to use at `host`, if there is one.

@@ -18,11 +18,25 @@ pub(super) struct Decoder {
     finished: bool,
     partial: BytesMut,
     digits: Vec<u8>,
+    /// The number of the last row, where rows are numbered.
+    number: Option<i64>,
 }
 
 impl Decoder {
     pub(super) fn new(types: Vec<LogicalType>) -> Decoder {
-        Decoder { types, started: false, finished: false, partial: BytesMut::new(), digits: Vec::new() }
+        Decoder {
+            types,
+            started: false,
+            finished: false,
+            partial: BytesMut::new(),
+            digits: Vec::new(),
+            number: None,
+        }
+    }
+
+    /// Before each row its number, from the one after this on.
+    pub(super) fn numbered(self, after: i64) -> Decoder {
+        Decoder { number: Some(after), ..self }
     }
 
     /// Whether the stream ended as it should.
@@ -72,6 +86,10 @@ impl Decoder {
                 count if usize::try_from(count) == Ok(self.types.len()) => {
                     let Some(length) = tuple_length(&input[2..], self.types.len()) else { break };
                     let mut tuple = &input[2..2 + length];
+                    if let Some(number) = &mut self.number {
+                        *number += 1;
+                        rows.push(Value::Int(*number));
+                    }
                     for index in 0..self.types.len() {
                         let ty = self.types[index];
                         self.field(&mut tuple, ty, rows)?;
@@ -132,8 +150,12 @@ impl Decoder {
                 Value::Date(days.saturating_add(EPOCH_DAYS))
             }
             LogicalType::Timestamp | LogicalType::TimestampTz => {
-                let micros =
-                    i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?).saturating_add(EPOCH_MICROS);
+                let raw = i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?);
+                // The type's extremes are the infinities: they saturate and so stay unlike any other.
+                let micros = raw.saturating_add(EPOCH_MICROS);
+                if micros == i64::MAX && raw != i64::MAX {
+                    return Err(malformed("a timestamp behind the year 294246, which is not held exactly"));
+                }
                 if ty == LogicalType::Timestamp {
                     Value::Timestamp(micros)
                 } else {

@@ -109,7 +109,8 @@ impl Dialect for PostgresDialect {
     }
 
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
-        !matches!(logical, LogicalType::Declared | LogicalType::Any) && !matches!(codec, Codec::Any { .. })
+        !matches!(logical, LogicalType::Declared | LogicalType::Any)
+            && !matches!(codec, Codec::Any { .. } | Codec::Reverse { .. })
     }
 
     fn is_system_column(&self, name: &str) -> bool {

@@ -5,6 +5,7 @@ use super::connect::{Connection, connect};
 use super::{inspect, steps};
 use switchover_core::connector::TargetState;
 use switchover_core::finding::{Finding, Needs, shown_bytes};
+use switchover_core::schema::StoreInfo;
 
 /// The newest major version that the project was tested on.
 const TESTED_MAX: u32 = 18;
@@ -32,7 +33,7 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
             return found;
         }
     };
-    found.push(version(&connection, &state));
+    found.push(version_of(&state.store));
     found.extend(rights(&state, schema));
     found.push(content(&state, schema));
     match settings(&connection, needs).await {
@@ -46,7 +47,7 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
     found
 }
 
-fn transport(connection: &Connection, config: &PgConfig) -> Finding {
+pub(super) fn transport(connection: &Connection, config: &PgConfig) -> Finding {
     let local = |host: &super::config::Host| {
         let loopback = host.name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         host.socket_directory().is_some() || loopback || host.name == "localhost"
@@ -64,10 +65,11 @@ fn transport(connection: &Connection, config: &PgConfig) -> Finding {
     )
 }
 
-fn version(connection: &Connection, state: &TargetState) -> Finding {
-    let major = connection.server_version_num() / 10_000;
-    let found = format!("PostgreSQL {}", state.store.version);
-    if major > TESTED_MAX {
+/// What the version is to this program.
+pub(super) fn version_of(store: &StoreInfo) -> Finding {
+    let major = store.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let found = format!("PostgreSQL {}", store.version);
+    if major.is_none_or(|major| major > TESTED_MAX) {
         let todo = format!("rehearse with a copy first: this release was tested on 13 to {TESTED_MAX}");
         return Finding::warning("version", found, todo);
     }

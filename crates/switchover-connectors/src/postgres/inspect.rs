@@ -26,15 +26,20 @@ const VERSION_MIN: u32 = 130_000;
 
 const OPERATION: &str = "inspect the target";
 
-/// The state of a schema.
-pub(super) async fn state(connection: &Connection, schema: &str) -> Result<TargetState> {
-    let fail = |error| connection.classify(error, OPERATION);
+/// That the server is one that this program knows.
+pub(super) fn supported(connection: &Connection, operation: &str) -> Result<()> {
     if connection.server_version_num() < VERSION_MIN {
-        return Err(Error::new(Kind::Unsupported, OPERATION)
+        return Err(Error::new(Kind::Unsupported, operation)
             .store(connection.label())
             .detail(format!("the server is version {}", connection.server_version_num() / 10_000))
             .hint("PostgreSQL 13 or newer is needed"));
     }
+    Ok(())
+}
+
+/// What the server is and how it is set.
+pub(super) async fn store(connection: &Connection) -> Result<StoreInfo> {
+    let fail = |error| connection.classify(error, "read the server's settings");
     let client = connection.client();
     let mut store =
         StoreInfo { kind: "postgres".into(), label: connection.label().to_owned(), ..StoreInfo::default() };
@@ -53,6 +58,15 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
     let sql = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
     let size: i64 = client.query_one(sql, &[]).await.map_err(fail)?.get(0);
     store.size_bytes = u64::try_from(size).unwrap_or(0);
+    Ok(store)
+}
+
+/// The state of a schema.
+pub(super) async fn state(connection: &Connection, schema: &str) -> Result<TargetState> {
+    let fail = |error| connection.classify(error, OPERATION);
+    supported(connection, OPERATION)?;
+    let store = store(connection).await?;
+    let client = connection.client();
     let sql = "SELECT n.oid IS NOT NULL,
             coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false),
             pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')

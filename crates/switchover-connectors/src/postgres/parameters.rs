@@ -9,7 +9,7 @@ use switchover_core::{Error, Kind, Result};
 use crate::uri;
 
 /// Parameters with a meaning here, by libpq's names.
-pub(super) const KNOWN: [&str; 17] = [
+pub(super) const KNOWN: [&str; 18] = [
     "host",
     "hostaddr",
     "port",
@@ -27,6 +27,8 @@ pub(super) const KNOWN: [&str; 17] = [
     "channel_binding",
     "target_session_attrs",
     "fallback_application_name",
+    // Not libpq's: Prisma's and other libraries' name for the schema that is meant.
+    "schema",
 ];
 
 /// Parameters of libpq and of Python's drivers that change neither which data is read nor who may see it.

@@ -343,6 +343,7 @@ mod tests {
             name: "c".into(),
             declared: declared.into(),
             affinity: Affinity::of_declared(declared),
+            kind: None,
             not_null: false,
             default: None,
             generated: None,

@@ -13,6 +13,7 @@ use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
 use switchover_core::expr::{Affinity, Expr};
 use switchover_core::plan::{LogicalType, TablePlan};
+use switchover_core::reverse;
 use switchover_core::schema::{Column, Generated, Index, StoreInfo, Trigger, View};
 
 /// Columns of a table, as SQLite is built by default (`SQLITE_MAX_COLUMN`).
@@ -51,9 +52,10 @@ impl SqliteDialect {
     ) -> Result<T, String> {
         let column = |table: Option<&str>, name: &str| {
             let found = scope.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
-            table.is_none().then(|| ident(&found.target))
+            (table.is_none() && found.exact).then(|| ident(&found.target))
         };
-        let kept = scope.iter().all(|column| column.source == column.target);
+        // What another store's language says, SQLite's may say otherwise, or not at all.
+        let kept = scope.iter().all(|column| column.source == column.target && column.kind.is_none());
         work(&Scope { column: &column, kept, functions: &self.functions })
     }
 }
@@ -101,6 +103,45 @@ fn choice(r#type: LogicalType, codec: Codec, why: impl Into<String>) -> Choice {
 
 fn any(r#type: LogicalType, affinity: Affinity, why: impl Into<String>) -> Choice {
     choice(r#type, Codec::Any { affinity }, why)
+}
+
+/// A column whose store sees to it what every value is.
+fn choose_typed(kind: LogicalType, column: &Column, census: &ColumnCensus) -> Choice {
+    match kind {
+        LogicalType::Numeric(_) if census.decimals_long > 0 => choice(
+            LogicalType::Text,
+            reverse::decimal_text(),
+            format!(
+                "{} values have more digits than a number of SQLite holds, or are none (NaN, infinity): all are text",
+                census.decimals_long
+            ),
+        ),
+        LogicalType::Jsonb if census.texts_numeric > 0 => any(
+            LogicalType::Text,
+            Affinity::Text,
+            "JSON, of which some values are numbers: a column of text keeps them as they are written",
+        ),
+        LogicalType::Jsonb => any(kind, Affinity::Numeric, format!("the text of {}", column.declared)),
+        LogicalType::Varchar(_) => any(kind, Affinity::Text, format!("declared {}", column.declared)),
+        _ => match reverse::of_kind(kind) {
+            None if matches!(kind, LogicalType::Text) && !column.declared.starts_with("text") => {
+                any(kind, Affinity::Text, format!("the text of {}", column.declared))
+            }
+            None => choose(column, census),
+            Some(codec) => {
+                let why = match kind {
+                    LogicalType::Bool => "0 and 1",
+                    LogicalType::Numeric(_) => {
+                        "integers and doubles hold all values exactly; compared by value"
+                    }
+                    LogicalType::Uuid => "the UUIDs as text",
+                    LogicalType::TimestampTz => "the instants as text in UTC",
+                    _ => "the times as text",
+                };
+                choice(kind, codec, format!("declared {}: {why}", column.declared))
+            }
+        },
+    }
 }
 
 /// A column of a source of another kind.
@@ -157,18 +198,19 @@ impl Dialect for SqliteDialect {
     }
 
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
-        use LogicalType::{Any, Bytea, Declared, Float8, Int8, Text, Varchar};
-        matches!(logical, Declared | Any | Int8 | Float8 | Text | Varchar(_) | Bytea)
-            && matches!(
-                codec,
-                Codec::Any { .. }
-                    | Codec::Int
-                    | Codec::Float
-                    | Codec::Text { .. }
-                    | Codec::TextEscaped { .. }
-                    | Codec::TextBytes
-                    | Codec::Bytes
-            )
+        use LogicalType::{Any, Bytea, Declared, Float8, Int8, Jsonb, Text, Varchar};
+        match codec {
+            Codec::Reverse { .. } => true,
+            Codec::Any { .. } if logical == Jsonb => true,
+            Codec::Any { .. }
+            | Codec::Int
+            | Codec::Float
+            | Codec::Text { .. }
+            | Codec::TextEscaped { .. }
+            | Codec::TextBytes
+            | Codec::Bytes => matches!(logical, Declared | Any | Int8 | Float8 | Text | Varchar(_) | Bytea),
+            _ => false,
+        }
     }
 
     fn place(&self, _: &str) -> (String, &'static str) {
@@ -192,13 +234,17 @@ impl Dialect for SqliteDialect {
     }
 
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice {
-        choose(column, census)
+        match column.kind {
+            Some(kind) => choose_typed(kind, column, census),
+            None => choose(column, census),
+        }
     }
 
     fn translate_default(&self, column: &Column, _: LogicalType) -> Result<String, String> {
         let default = column.default.as_ref().ok_or("there is none")?;
         // No column is in scope, so no name in it can have changed.
-        let scope = Scope { column: &|_, _| None, kept: true, functions: &self.functions };
+        let kept = column.kind.is_none();
+        let scope = Scope { column: &|_, _| None, kept, functions: &self.functions };
         let sql = render(&default.expr, &scope)?;
         Ok(match &default.expr {
             Expr::Null | Expr::Int(_) | Expr::Float(_) | Expr::Text(_) | Expr::Blob(_) | Expr::Now(_) => sql,

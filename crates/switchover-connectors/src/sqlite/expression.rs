@@ -81,7 +81,9 @@ pub(super) fn render(expr: &Expr, scope: &Scope<'_>) -> Result<String, String> {
         Expr::Call(name, arguments) => call(name, arguments, scope)?,
         Expr::Collate(inner, name) => format!("{} COLLATE {}", go(inner)?, collation(name)?),
         Expr::Opaque(text, _) if scope.kept => format!("({text})"),
-        Expr::Opaque(text, why) => return Err(format!("names change, and in {text}, {why}")),
+        Expr::Opaque(text, why) => {
+            return Err(format!("in {text}, {why}"));
+        }
     })
 }
 

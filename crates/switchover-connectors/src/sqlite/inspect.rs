@@ -280,6 +280,7 @@ fn column(info: &Info, parsed: Option<&ddl::TableDdl>, strict: bool) -> Column {
     Column {
         name: info.name.clone(),
         affinity,
+        kind: None,
         declared,
         not_null: info.not_null,
         default: info

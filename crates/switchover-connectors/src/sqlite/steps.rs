@@ -51,8 +51,24 @@ fn type_name(column: &ColumnPlan) -> String {
         LogicalType::Text => "TEXT".into(),
         LogicalType::Varchar(chars) => format!("VARCHAR({chars})"),
         LogicalType::Bytea => "BLOB".into(),
-        // The dialect takes no other, so this is `Any`: a column without a type holds everything as it is.
-        _ => String::new(),
+        // Names by which a later run the other way finds the same types; see `SqliteDialect::choose`.
+        LogicalType::Bool => "BOOLEAN".into(),
+        LogicalType::Numeric(None) => "NUMERIC".into(),
+        LogicalType::Numeric(Some((precision, scale))) => format!("NUMERIC({precision},{scale})"),
+        LogicalType::Uuid => "UUID".into(),
+        LogicalType::Date => "DATE".into(),
+        LogicalType::Timestamp => "TIMESTAMP".into(),
+        LogicalType::TimestampTz => "TIMESTAMPTZ".into(),
+        LogicalType::Jsonb => "JSON".into(),
+        // A column without a type holds everything as it is; the dialect takes none of the others.
+        LogicalType::Any
+        | LogicalType::Int2
+        | LogicalType::Int4
+        | LogicalType::Float4
+        | LogicalType::Char(_)
+        | LogicalType::Json
+        | LogicalType::Time
+        | LogicalType::TextArray => String::new(),
     }
 }
 

@@ -260,6 +260,7 @@ impl Work<'_> {
                 name: found.map_or_else(|| name.to_owned(), |column| column.name.clone()),
                 declared: String::new(),
                 affinity: Affinity::Blob,
+                kind: None,
                 not_null,
                 default: None,
                 generated: None,

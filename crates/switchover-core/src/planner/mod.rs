@@ -480,10 +480,11 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             r#type: plan.r#type,
             collation: column.collation.clone(),
             affinity: column.affinity,
+            kind: column.kind,
             exact: !matches!(
                 plan.codec,
                 Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes
-            ),
+            ) && plan.codec != crate::reverse::decimal_text(),
         })
         .collect()
 }

@@ -141,6 +141,7 @@ mod tests {
             name: "c".into(),
             declared: String::new(),
             affinity: Affinity::Blob,
+            kind: None,
             not_null: false,
             default: None,
             generated: None,

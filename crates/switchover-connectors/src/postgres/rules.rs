@@ -1,0 +1,117 @@
+//! What the source says of its own rows: how many there are, and which break a rule.
+
+use super::connect::Connection;
+use super::pull::Pulls;
+use super::quote;
+use super::shape::Shape;
+use switchover_core::connector::{Extent, Offenders};
+use switchover_core::plan::LogicalType;
+use switchover_core::schema::{ForeignKey, Locator};
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+
+/// The server's own count.
+pub(super) async fn count(connection: &Connection, shape: &Shape) -> Result<u64> {
+    let sql = format!("SELECT pg_catalog.count(*) FROM {}", shape.from);
+    let row = connection.client().query_one(&sql, &[]).await;
+    let counted: i64 =
+        row.map_err(|error| connection.classify(error, "count the rows of the source"))?.get(0);
+    // A count is never negative.
+    Ok(u64::try_from(counted).unwrap_or(0))
+}
+
+/// Rows, and the smallest and the largest number of a key.
+pub(super) async fn extent(connection: &Connection, shape: &Shape, name: &str) -> Result<Extent> {
+    let column = quote::ident(name);
+    let sql = format!(
+        "SELECT pg_catalog.count(*), pg_catalog.min({column})::pg_catalog.int8, pg_catalog.max({column})::pg_catalog.int8
+         FROM {}",
+        shape.from
+    );
+    let row = connection.client().query_one(&sql, &[]).await;
+    let row = row.map_err(|error| connection.classify(error, "count the rows of the source"))?;
+    let (rows, low, high): (i64, Option<i64>, Option<i64>) = (row.get(0), row.get(1), row.get(2));
+    Ok(Extent { rows: u64::try_from(rows).unwrap_or(0), span: low.zip(high) })
+}
+
+/// The rows for which a condition on `c` holds.
+async fn offenders(pulls: &Pulls, shape: &Shape, condition: &str, limit: usize) -> Result<Offenders> {
+    let key = shape.key()?;
+    let (sql, types) = if key.is_empty() {
+        // The order of reading numbers them, as it does where all of them are read.
+        let numbered = format!("SELECT pg_catalog.row_number() OVER () AS \"n\", t.* FROM {} t", shape.from);
+        let names: Vec<String> = shape.columns.iter().map(|form| quote::ident(&form.name)).collect();
+        let alias = format!("c(\"row's number\", {})", names.join(", "));
+        let sql = format!("SELECT c.\"row's number\" FROM ({numbered}) {alias} WHERE {condition}");
+        (sql, vec![LogicalType::Int8])
+    } else {
+        let items: Vec<String> = key.iter().map(|form| form.select("c")).collect();
+        let order: Vec<String> = key.iter().map(|form| form.order("c")).collect();
+        let (items, order) = (items.join(", "), order.join(", "));
+        let sql = format!("SELECT {items} FROM {} c WHERE {condition} ORDER BY {order}", shape.from);
+        (sql, key.iter().map(|form| form.wire).collect())
+    };
+    let mut found = Offenders::default();
+    let observe = |rows: &Rows| {
+        for row in rows.iter() {
+            found.count += 1;
+            if found.first.len() < limit {
+                found.first.push(row.locator());
+            }
+        }
+    };
+    pulls.each(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), types, observe).await?;
+    Ok(found)
+}
+
+/// Rows whose foreign key names no row of the parent: a constraint may not be valid, or not be there.
+pub(super) async fn orphans(
+    pulls: &Pulls,
+    child: &Shape,
+    parent: &Shape,
+    key: &ForeignKey,
+    limit: usize,
+) -> Result<Offenders> {
+    if key.columns.len() != key.parent_columns.len() || key.columns.is_empty() {
+        return Err(Error::new(Kind::Refused, "check a foreign key of the source")
+            .column(key.columns.join(", "))
+            .detail(format!("it names {} columns of {}", key.parent_columns.len(), key.parent)));
+    }
+    let present: Vec<String> =
+        key.columns.iter().map(|name| format!("c.{} IS NOT NULL", quote::ident(name))).collect();
+    let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
+        .map(|(parent, child)| format!("p.{} = c.{}", quote::ident(parent), quote::ident(child)))
+        .collect();
+    let condition = format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+        present.join(" AND "),
+        parent.from,
+        equal.join(" AND ")
+    );
+    offenders(pulls, child, &condition, limit).await
+}
+
+/// Rows that equal an earlier row in the given columns. The server compares; the collations that are
+/// asked for are SQLite's, of which this store has only the bytes.
+pub(super) async fn duplicates(
+    pulls: &Pulls,
+    shape: &Shape,
+    columns: &[(String, String)],
+    limit: usize,
+) -> Result<Offenders> {
+    let earlier: Vec<String> =
+        shape.key()?.iter().map(|form| format!("{} < {}", form.order("d"), form.order("c"))).collect();
+    if shape.locator == Locator::Ordinal || earlier.len() != 1 {
+        return Err(Error::new(Kind::Unsupported, "look for equal rows of the source")
+            .detail("the table has no key of one column to tell them apart"));
+    }
+    let equal: Vec<String> =
+        (columns.iter()).map(|(name, _)| format!("d.{0} = c.{0}", quote::ident(name))).collect();
+    let condition = format!(
+        "EXISTS (SELECT 1 FROM {} d WHERE {} AND {})",
+        shape.from,
+        equal.join(" AND "),
+        earlier.join(" AND ")
+    );
+    offenders(pulls, shape, &condition, limit).await
+}
