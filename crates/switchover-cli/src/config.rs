@@ -5,6 +5,7 @@
 //! file) and gives it its meaning, so an error can say where the value stands. One table, [`KEYS`],
 //! says how a key is spelt in each layer. Absent on purpose: opening anything that is named here.
 
+mod declared;
 mod environment;
 mod file;
 mod mapping;

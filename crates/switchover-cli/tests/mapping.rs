@@ -299,3 +299,118 @@ fn a_given_plan_keeps_its_mapping_and_shows_what_it_does() {
     assert_eq!(report.tables.iter().map(|table| table.target_rows).sum::<u64>(), 5);
     assert_eq!(case.verify(false).unwrap().verdict, switchover::report::Verdict::Same);
 }
+
+const LOOSE: &str = "CREATE TABLE people(id TEXT, mail TEXT, tags TEXT, bio TEXT);
+    CREATE TABLE notes(nr INTEGER, person TEXT, body TEXT);
+    INSERT INTO people VALUES ('a', 'a@x', '{\"k\": [1]}', 'Ada likes engines'), ('b', NULL, '{}', NULL);
+    INSERT INTO notes VALUES (1, 'a', 'one'), (2, 'a', 'two'), (3, NULL, 'three');";
+
+const DECLARED: &str = "
+    [table.people]
+    primary_key = ['id']
+    [table.people.column]
+    id.to = 'person_id'
+    tags = { type = 'jsonb', not_null = true }
+    [[table.people.index]]
+    name = 'people_mail'
+    columns = ['mail']
+    unique = true
+    [[table.people.index]]
+    columns = ['tags']
+    method = 'gin'
+    [[table.people.index]]
+    name = 'words'
+    columns = ['bio']
+    method = 'gin'
+    full_text = 'english'
+    [table.notes]
+    primary_key = ['nr']
+    [[table.notes.foreign_key]]
+    columns = ['person']
+    parent = 'people'
+    on_delete = 'set_null'
+    [[table.notes.index]]
+    columns = ['person', 'nr']";
+
+#[test]
+fn keys_and_indexes_that_the_mapping_declares() {
+    let moved = check(LOOSE).mapped(DECLARED).moves();
+    moved
+        .shows(
+            "SELECT indexname, split_part(indexdef, ' USING ', 2) FROM pg_indexes
+                WHERE schemaname = 'public' AND indexname !~ '^_switchover' ORDER BY 1",
+            "notes_person_nr_idx|btree (person, nr)\nnotes_pkey|btree (nr)\npeople_mail|btree (mail)\n\
+             people_pkey|btree (person_id)\npeople_tags_idx|gin (tags)\n\
+             words|gin (to_tsvector('english'::regconfig, bio))",
+        )
+        .shows(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'",
+            "FOREIGN KEY (person) REFERENCES people(person_id) ON DELETE SET NULL",
+        )
+        .shows("SELECT is_nullable FROM information_schema.columns WHERE column_name = 'tags'", "NO")
+        .shows("SELECT person_id FROM people WHERE to_tsvector('english', bio) @@ to_tsquery('english', 'engine')", "a")
+        .rejects("INSERT INTO people VALUES ('c', 'a@x', '{}')", "people_mail");
+    // What is there already is no second time there.
+    let twice = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); CREATE INDEX t_v ON t(v);
+        CREATE TABLE c(t INTEGER REFERENCES t(id)); INSERT INTO t VALUES (1, 'a'); INSERT INTO c VALUES (1);";
+    check(twice)
+        .mapped(
+            "[table.t]\nprimary_key = ['id']\n[[table.t.index]]\ncolumns = ['v']
+             [[table.c.foreign_key]]\ncolumns = ['t']\nparent = 't'",
+        )
+        .moves()
+        .shows("SELECT count(*) FROM pg_indexes WHERE tablename = 't'", "2")
+        .shows("SELECT count(*) FROM pg_constraint WHERE contype = 'f'", "1");
+    // A source's own key that is another one stays unique.
+    check("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a');")
+        .mapped("[table.t]\nprimary_key = ['v']")
+        .moves()
+        .shows(
+            "SELECT contype, conkey FROM pg_constraint WHERE contype IN ('p', 'u') ORDER BY 1",
+            "p|{2}\nu|{1}",
+        )
+        .fate("primary key", "t(id)", Fate::LeftOut, "kept as a unique constraint");
+}
+
+#[test]
+fn rows_that_do_not_keep_a_declared_key() {
+    let with = |sql: &str| check(&format!("{LOOSE}{sql}")).mapped(DECLARED);
+    with("INSERT INTO people VALUES ('a', 'z@x', '{}', NULL)").refuses(&[(
+        "people",
+        "rowid=3",
+        "id",
+        "another row has the same key (id); 1 rows do",
+    )]);
+    with("INSERT INTO people VALUES ('c', 'a@x', '{}', NULL)").refuses(&[(
+        "people",
+        "id='c'",
+        "mail",
+        "another row has the same key (mail); 1 rows do",
+    )]);
+    with("INSERT INTO people VALUES (NULL, 'c@x', '{}', NULL)")
+        .refuses(&[("people", "rowid=3", "id", "NULL")]);
+    with("INSERT INTO people VALUES ('c', 'c@x', NULL, NULL)")
+        .refuses(&[("people", "id='c'", "tags", "NULL")]);
+    let orphan = "INSERT INTO notes VALUES (4, 'x', 'four')";
+    with(orphan).refuses(&[("notes", "nr=4", "person", "no parent in people; 1 rows are such orphans")]);
+    with(orphan).quarantine().quarantines().shows("SELECT person FROM notes ORDER BY nr", "a\na\nNULL\nNULL");
+}
+
+#[test]
+fn indexes_that_the_target_cannot_make_are_left_out_with_a_reason() {
+    let long = "INSERT INTO people VALUES ('c', 'c@x', '{}', replace(hex(zeroblob(200000)), '00', 'a b '))";
+    check(&format!("{LOOSE}{long}")).mapped(DECLARED).moves().fate(
+        "index",
+        "words on people",
+        Fate::LeftOut,
+        "texts of up to 800000 bytes",
+    );
+    for (lines, why) in [
+        ("columns = ['mail']\nmethod = 'gin'", "mail is text: a GIN index is over jsonb"),
+        ("columns = ['nr']\nmethod = 'gin'\nfull_text = 'english'", "nr is bigint, and words are in texts"),
+    ] {
+        let table = if lines.contains("nr") { "notes" } else { "people" };
+        let toml = format!("[[table.{table}.index]]\nname = 'special'\n{lines}");
+        check(LOOSE).mapped(&toml).moves().fate("index", "special on ", Fate::LeftOut, why);
+    }
+}

@@ -28,7 +28,7 @@ use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
 use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
-use crate::plan::{LogicalType, Plan, TablePlan};
+use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use crate::relation::Relations;
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, Trigger, View};
 use crate::value::{OwnedValue, Rows};
@@ -315,6 +315,15 @@ pub trait Dialect: Send + Sync {
         index: &Index,
         scope: &[ScopeColumn],
     ) -> Result<(Vec<String>, Option<String>), String>;
+    /// The parts of an index that finds what is within values, which a mapping asks for.
+    fn special_index(
+        &self,
+        index: &crate::mapping::IndexMap,
+        columns: &[&ColumnPlan],
+    ) -> Result<Vec<String>, String> {
+        let _ = (index, columns);
+        Err("this kind of target has no indexes of what is within values".into())
+    }
     /// A view's query, given all tables that are moved.
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String>;
     /// A trigger's statement, given all tables that are moved.

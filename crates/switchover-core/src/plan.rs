@@ -8,7 +8,7 @@ use crate::census::ColumnCensus;
 use crate::chunk::LocatorValue;
 use crate::codec::Codec;
 use crate::existing::{ExistingOptions, Standing};
-use crate::mapping::Mapping;
+use crate::mapping::{IndexMethod, Mapping};
 use crate::names::Naming;
 use crate::schema::{Locator, StoreInfo};
 use serde::{Deserialize, Serialize};
@@ -410,6 +410,9 @@ pub struct IndexPlan {
     pub name: String,
     /// Whether it is unique.
     pub unique: bool,
+    /// What it finds.
+    #[serde(default, skip_serializing_if = "IndexMethod::is_btree")]
+    pub method: IndexMethod,
     /// Its parts, as the target's SQL.
     pub parts: Vec<String>,
     /// Its predicate, as the target's SQL.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{ReadRequest, ReadTable};
+use switchover_core::expr::Expr;
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Fate, Outcome, Plan, PreviewCell, PreviewRow, Refusal, TablePlan};
 use switchover_core::planner::layout::shown_locator;
-use switchover_core::schema::{Catalog, Locator, Table};
+use switchover_core::schema::{Catalog, Index, IndexPart, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows, Value};
 
 /// Rows of each table that a plan shows before and after.
@@ -60,18 +61,14 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Keys that the source does not keep: those over several tables, and those that are computed.
+    /// Keys that the source does not keep: those over several tables, those that are computed, and those
+    /// that the mapping alone declares.
     async fn keys(&self, plan: &TablePlan, table: &Table, parts: &[&Table]) -> Result<Vec<Refusal>> {
         let changed = |name: &str| parts.iter().any(|part| part.column(name) != table.column(name));
-        let key = table.primary_key.iter().map(|key| {
-            let collation = |name: &String| {
-                table.column(name).map_or_else(|| "BINARY".into(), |column| column.collation.clone())
-            };
-            key.columns.iter().map(|name| (name.clone(), collation(name))).collect::<Vec<_>>()
-        });
         let mut refusals = Vec::new();
-        for columns in key.chain(table.uniques.iter().map(|unique| unique.columns.clone())) {
-            if parts.len() < 2 && !columns.iter().any(|(name, _)| changed(name)) {
+        for columns in keys_of(table) {
+            let kept = |part: &&Table| keys_of(part).any(|own| own == columns);
+            if parts.len() < 2 && parts.iter().all(kept) && !columns.iter().any(|(name, _)| changed(name)) {
                 continue;
             }
             let found = self.snapshot.duplicates(table, &columns, LISTED_MAX).await?;
@@ -82,7 +79,8 @@ impl Look<'_> {
                 column: names.join(", "),
                 value: String::new(),
                 why: format!("another row has the same key ({}); {} rows do", names.join(", "), found.count),
-                hint: "compute keys that differ (`value`), or leave rows out (`where`)".into(),
+                hint: "mend the rows on the source, compute keys that differ (`value`), or leave rows out (`where`)"
+                    .into(),
             }));
         }
         Ok(refusals)
@@ -137,6 +135,26 @@ impl Look<'_> {
 fn by_name<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Table> {
     let found = catalog.table(name);
     found.or_else(|| catalog.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name)))
+}
+
+/// What no two rows of a table may be equal in: columns, each with the collation that compares it.
+fn keys_of(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> + '_ {
+    let collation = |name: &String| {
+        let own = table.column(name).map(|column| column.collation.clone());
+        (name.clone(), own.unwrap_or_else(|| "BINARY".into()))
+    };
+    let primary = table.primary_key.iter().map(move |key| key.columns.iter().map(collation).collect());
+    let uniques = table.uniques.iter().map(|unique| unique.columns.clone());
+    let whole = |index: &&Index| index.unique && index.predicate.is_none();
+    // An expression's equality is not that of columns: such an index is the target's to prove.
+    let plain = |index: &Index| {
+        let part = |part: &IndexPart| match &part.expr {
+            Expr::Column(name) => Some((name.clone(), part.collation.clone())),
+            _ => None,
+        };
+        index.parts.iter().map(part).collect::<Option<Vec<_>>>()
+    };
+    primary.chain(uniques).chain(table.indexes.iter().filter(whole).filter_map(plain))
 }
 
 /// What becomes of the values of one row in the columns that the mapping is about.

@@ -14,8 +14,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys of a section, in the order in which the reference has them.
-const TABLE_KEYS: [&str; 5] = ["from", "to", "where", "column", "part"];
-const COLUMN_KEYS: [&str; 5] = ["to", "drop", "type", "policy", "value"];
+const TABLE_KEYS: [&str; 8] =
+    ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index"];
+const COLUMN_KEYS: [&str; 6] = ["to", "drop", "type", "policy", "not_null", "value"];
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
@@ -32,25 +33,25 @@ pub(super) fn read(reader: &Reader<'_>, tables: &DeTable<'_>, mapping: &mut Mapp
 }
 
 /// A section while it is read.
-struct Section<'a, 'm> {
-    reader: &'a Reader<'a>,
+pub(super) struct Section<'a, 'm> {
+    pub(super) reader: &'a Reader<'a>,
     mapping: &'m mut Mapping,
     path: Vec<String>,
 }
 
-type Value<'a, 'i> = &'a Spanned<DeValue<'i>>;
+pub(super) type Value<'a, 'i> = &'a Spanned<DeValue<'i>>;
 
 impl Section<'_, '_> {
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         key_of(&self.path.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn wrong(&self, offset: usize, detail: impl AsRef<str>) -> switchover_core::Error {
+    pub(super) fn wrong(&self, offset: usize, detail: impl AsRef<str>) -> switchover_core::Error {
         invalid(self.reader.at(offset)).detail(format!("{}: {}", self.key(), detail.as_ref()))
     }
 
     /// Something in a table of keys: notes where it stands, and reads it.
-    fn inside<T>(
+    pub(super) fn inside<T>(
         &mut self,
         key: &str,
         offset: usize,
@@ -64,21 +65,31 @@ impl Section<'_, '_> {
         found
     }
 
-    fn keys<'a, 'i>(&self, offset: usize, value: Value<'a, 'i>) -> Result<&'a DeTable<'i>> {
+    pub(super) fn keys<'a, 'i>(&self, offset: usize, value: Value<'a, 'i>) -> Result<&'a DeTable<'i>> {
         value.get_ref().as_table().ok_or_else(|| {
             self.wrong(offset, format!("it is {}; it must be a section of keys", kind(value.get_ref())))
                 .hint(format!("write [{}] with its keys below", self.key()))
         })
     }
 
-    fn text(&self, offset: usize, value: Value<'_, '_>) -> Result<String> {
+    pub(super) fn text(&self, offset: usize, value: Value<'_, '_>) -> Result<String> {
         let text = value.get_ref().as_str().map(str::to_owned);
         text.ok_or_else(|| {
             self.wrong(offset, format!("it is {}; it must be text in quotes", kind(value.get_ref())))
         })
     }
 
-    fn unknown(&self, offset: usize, what: &str, word: &str, known: &[&str]) -> switchover_core::Error {
+    pub(super) fn boolean(&self, offset: usize, value: Value<'_, '_>) -> Result<bool> {
+        value.get_ref().as_bool().ok_or_else(|| self.wrong(offset, "it must be true or false"))
+    }
+
+    pub(super) fn unknown(
+        &self,
+        offset: usize,
+        what: &str,
+        word: &str,
+        known: &[&str],
+    ) -> switchover_core::Error {
         self.wrong(offset, format!("{what} has no such key")).hint(near::hint(word, known))
     }
 
@@ -95,6 +106,9 @@ impl Section<'_, '_> {
                     "where" => map.filter = Some(this.text(at, value)?),
                     "column" => map.columns = this.each(at, value, Self::column)?,
                     "part" => map.parts = this.each(at, value, Self::part)?,
+                    "primary_key" => map.primary_key = this.names(at, value)?,
+                    "foreign_key" => map.foreign_keys = Some(this.list(at, value, Self::foreign_key)?),
+                    "index" => map.indexes = Some(this.list(at, value, Self::index)?),
                     _ => return Err(this.unknown(at, "a table", word, &TABLE_KEYS)),
                 }
                 Ok(())
@@ -119,7 +133,7 @@ impl Section<'_, '_> {
     }
 
     /// A name, or a list of names.
-    fn names(&self, offset: usize, value: Value<'_, '_>) -> Result<Vec<String>> {
+    pub(super) fn names(&self, offset: usize, value: Value<'_, '_>) -> Result<Vec<String>> {
         let names = match value.get_ref() {
             DeValue::String(name) => Some(vec![name.to_string()]),
             DeValue::Array(names) => {
@@ -129,7 +143,7 @@ impl Section<'_, '_> {
         };
         match names {
             Some(names) if !names.is_empty() => Ok(names),
-            _ => Err(self.wrong(offset, "it must be a table's name, or a list of names")),
+            _ => Err(self.wrong(offset, "it must be a name, or a list of names")),
         }
     }
 
@@ -140,12 +154,8 @@ impl Section<'_, '_> {
             self.inside(word, at, |this| {
                 match word {
                     "to" => map.to = Some(this.text(at, value)?),
-                    "drop" => {
-                        map.drop = value
-                            .get_ref()
-                            .as_bool()
-                            .ok_or_else(|| this.wrong(at, "it must be true or false"))?;
-                    }
+                    "drop" => map.drop = this.boolean(at, value)?,
+                    "not_null" => map.not_null = Some(this.boolean(at, value)?),
                     "type" => map.r#type = Some(this.logical_type(at, value)?),
                     "policy" => {
                         let given =

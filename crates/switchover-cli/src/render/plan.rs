@@ -150,11 +150,12 @@ fn keys(table: &TablePlan) -> Vec<[String; 2]> {
     }
     for index in &table.indexes {
         let unique = if index.unique { "unique " } else { "" };
+        let method = if index.method.is_btree() { "" } else { "gin " };
         let predicate =
             index.predicate.as_ref().map(|sql| format!(" where {}", shown(sql))).unwrap_or_default();
         rows.push([
             "index".into(),
-            format!("{unique}{} ({}){predicate}", shown(&index.name), list(&index.parts)),
+            format!("{unique}{} {method}({}){predicate}", shown(&index.name), list(&index.parts)),
         ]);
     }
     for key in &table.foreign_keys {

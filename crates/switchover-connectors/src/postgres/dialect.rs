@@ -1,13 +1,14 @@
 //! What PostgreSQL can say of a source's schema: the planner's view of this connector. Pure.
 
 use super::expression::{self, ColumnRef, Ty};
-use super::{quote, types};
+use super::{inside, quote, types};
 use switchover_core::census::ColumnCensus;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
 use switchover_core::expr::Expr;
 use switchover_core::limits::POSTGRES_COLUMNS_MAX;
-use switchover_core::plan::{LogicalType, TablePlan};
+use switchover_core::mapping::IndexMap;
+use switchover_core::plan::{ColumnPlan, LogicalType, TablePlan};
 use switchover_core::schema::{Column, Generated, Index, View};
 
 /// PostgreSQL's dialect.
@@ -163,6 +164,10 @@ impl Dialect for PostgresDialect {
         let predicate =
             index.predicate.as_ref().map(|expr| expression::render_predicate(expr, &scope)).transpose()?;
         Ok((parts?, predicate))
+    }
+
+    fn special_index(&self, index: &IndexMap, columns: &[&ColumnPlan]) -> Result<Vec<String>, String> {
+        inside::parts(index, columns)
     }
 
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String> {

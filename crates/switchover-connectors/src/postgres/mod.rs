@@ -13,6 +13,7 @@ pub mod error;
 mod examine;
 pub mod expression;
 mod fetch;
+mod inside;
 mod inspect;
 mod keys;
 mod ledger;

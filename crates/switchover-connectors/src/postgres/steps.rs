@@ -9,6 +9,7 @@ use super::{ledger, quote};
 use switchover_core::Result;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::failpoint;
+use switchover_core::mapping::IndexMethod;
 use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, KeyPlan, LogicalType, Plan, TablePlan};
 
 /// Memory for one index's sort, per session: a million text keys fit, and it is a user's own setting.
@@ -143,12 +144,16 @@ fn indexes(of_table: &mut TableSteps<'_>, name: &str) {
     for index in &table.indexes {
         let unique = if index.unique { "UNIQUE " } else { "" };
         let predicate = index.predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
+        let method = match index.method {
+            IndexMethod::Btree => "",
+            IndexMethod::Gin => " USING gin",
+        };
         of_table.add(
             BuildStage::Indexes,
             &format!("index {}", index.name),
             format!("index {}", index.name),
             format!(
-                "CREATE {unique}INDEX {} ON {name} ({}){predicate}",
+                "CREATE {unique}INDEX {} ON {name}{method} ({}){predicate}",
                 ident(&index.name),
                 index.parts.join(", ")
             ),

@@ -3,13 +3,14 @@
 //! A key column cannot be dropped, because rows are found by it on both sides. Everything else that
 //! names a column that is dropped, or that the source computes anew, goes with it, each with a line:
 //! what it said about the old values is not known of the new ones. A generated column that is
-//! computed from such a column stays as a plain one with the source's values.
+//! computed from such a column stays as a plain one with the source's values. How its rows are read is
+//! in [`super::parts`].
 
 use super::resolve::listed;
 use super::{ColumnMap, Mapping, TableMap, key_of};
 use crate::Result;
-use crate::relation::{Cell, CellFrom, PART_COLUMN, Part, ROW_COLUMN, Relation};
-use crate::schema::{Affinity, Column, Locator, Skipped, Table};
+use crate::relation::Relation;
+use crate::schema::{Affinity, Column, Skipped, Table};
 use std::collections::BTreeSet;
 
 /// A table of the mapped catalog.
@@ -19,12 +20,13 @@ pub(super) struct Derived {
     pub(super) lines: Vec<Skipped>,
 }
 
-struct Work<'a> {
-    mapping: &'a Mapping,
-    name: &'a str,
-    map: &'a TableMap,
-    parts: &'a [&'a Table],
-    lines: Vec<Skipped>,
+/// One table while it is derived.
+pub(super) struct Work<'a> {
+    pub(super) mapping: &'a Mapping,
+    pub(super) name: &'a str,
+    pub(super) map: &'a TableMap,
+    pub(super) parts: &'a [&'a Table],
+    pub(super) lines: Vec<Skipped>,
 }
 
 /// Derives a table from its parts.
@@ -34,7 +36,7 @@ pub(super) fn table(mapping: &Mapping, name: &str, map: &TableMap, parts: &[&Tab
     let names = work.names()?;
     let computed: BTreeSet<String> = names.iter().filter(|n| work.is_computed(n)).cloned().collect();
     let mut table = work.base(&names, &computed)?;
-    let relation = work.relation(&names, &computed, &table)?;
+    let relation = work.relation(&names, &computed)?;
     if let Some(relation) = &relation {
         table.locator = relation.locator();
     }
@@ -42,12 +44,12 @@ pub(super) fn table(mapping: &Mapping, name: &str, map: &TableMap, parts: &[&Tab
     Ok(Derived { table, relation, lines: work.lines })
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
 impl Work<'_> {
-    fn key(&self, rest: &[&str]) -> String {
+    pub(super) fn key(&self, rest: &[&str]) -> String {
         key_of(&[&["table", self.name], rest].concat())
     }
 
@@ -59,7 +61,7 @@ impl Work<'_> {
         self.lines.push(Skipped { kind: kind.into(), name, why });
     }
 
-    fn value_in(&self, part: &Table, column: &str) -> Option<(String, &str)> {
+    pub(super) fn value_in(&self, part: &Table, column: &str) -> Option<(String, &str)> {
         let own =
             super::by_name(&self.map.parts, &part.name).and_then(|map| super::by_name(&map.values, column));
         if let Some(text) = own {
@@ -71,6 +73,10 @@ impl Work<'_> {
 
     fn is_computed(&self, column: &str) -> bool {
         self.parts.iter().any(|part| self.value_in(part, column).is_some())
+    }
+
+    fn not_null(&self, column: &str) -> Option<bool> {
+        self.column_map(column).and_then(|map| map.not_null)
     }
 
     fn is_dropped(&self, column: &str) -> bool {
@@ -90,10 +96,9 @@ impl Work<'_> {
                     .error(&self.key(&["column", column]), why)
                     .hint(format!("it has {}; a new column needs a `value`", listed(columns()))));
             }
-            if map.drop
-                && (map.to.is_some() || map.r#type.is_some() || map.value.is_some() || map.policy.is_some())
-            {
-                let why = "a column that is dropped has no name, type, policy or value";
+            let alone = ColumnMap { drop: true, ..ColumnMap::default() };
+            if map.drop && *map != alone {
+                let why = "a column that is dropped has no other keys";
                 return Err(self
                     .mapping
                     .error(&self.key(&["column", column, "drop"]), why)
@@ -255,13 +260,12 @@ impl Work<'_> {
             if found.is_some_and(|column| column.default.is_some()) {
                 self.line("default", label, "the mapping gives the column other values".into());
             }
-            let not_null = false;
             return Ok(Column {
                 name: found.map_or_else(|| name.to_owned(), |column| column.name.clone()),
                 declared: String::new(),
                 affinity: Affinity::Blob,
                 kind: None,
-                not_null,
+                not_null: self.not_null(name).unwrap_or(false),
                 default: None,
                 generated: None,
                 collation: "BINARY".into(),
@@ -299,142 +303,8 @@ impl Work<'_> {
                 column.generated = None;
             }
         }
+        column.not_null = self.not_null(name).unwrap_or(column.not_null);
         Ok(column)
-    }
-
-    /// What all parts of several have alike.
-    fn shared(&mut self, table: &mut Table) -> Result<()> {
-        let others = &self.parts[1..];
-        let key = |table: &Table| table.primary_key.as_ref().map(|key| key.columns.clone());
-        if others.iter().any(|other| key(other) != key(table)) {
-            let why = "its parts have different primary keys";
-            return Err(self
-                .mapping
-                .error(&self.key(&["from"]), why)
-                .hint("one table of several needs one key; keep them apart"));
-        }
-        let own = self.name;
-        let mut lines = Vec::new();
-        let mut line = |kind: &str, name: String| {
-            let why = "not all tables that it is read from have it".to_owned();
-            lines.push(Skipped { kind: kind.into(), name, why });
-        };
-        for unique in std::mem::take(&mut table.uniques) {
-            let names: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
-            if others.iter().all(|other| other.uniques.iter().any(|o| o.columns == unique.columns)) {
-                table.uniques.push(unique);
-            } else {
-                line("unique", format!("{own}({})", names.join(", ")));
-            }
-        }
-        for index in std::mem::take(&mut table.indexes) {
-            let like = |other: &crate::schema::Index| {
-                (&other.parts, &other.predicate, other.unique) == (&index.parts, &index.predicate, true)
-            };
-            if !index.unique || others.iter().all(|other| other.indexes.iter().any(like)) {
-                table.indexes.push(index);
-            } else {
-                line("unique index", format!("{} on {own}", index.name));
-            }
-        }
-        for check in std::mem::take(&mut table.checks) {
-            if others.iter().all(|other| other.checks.iter().any(|o| o.expr == check.expr)) {
-                table.checks.push(check);
-            } else {
-                line("check", format!("{own}: {}", check.text));
-            }
-        }
-        for foreign in std::mem::take(&mut table.foreign_keys) {
-            let like = |other: &crate::schema::ForeignKey| {
-                (&other.columns, &other.parent, &other.parent_columns)
-                    == (&foreign.columns, &foreign.parent, &foreign.parent_columns)
-            };
-            if others.iter().all(|other| other.foreign_keys.iter().any(like)) {
-                table.foreign_keys.push(foreign);
-            } else {
-                line("foreign key", format!("{own}({}) → {}", foreign.columns.join(", "), foreign.parent));
-            }
-        }
-        table.strict &= others.iter().all(|other| other.strict);
-        table.sequence = self.parts.iter().filter_map(|part| part.sequence).max();
-        if let Some(key) = &mut table.primary_key {
-            key.assigned &= others.iter().all(|o| o.primary_key.as_ref().is_some_and(|key| key.assigned));
-        }
-        self.lines.extend(lines);
-        Ok(())
-    }
-
-    /// How the rows are read, where not as they are.
-    fn relation(
-        &self,
-        names: &[String],
-        computed: &BTreeSet<String>,
-        table: &Table,
-    ) -> Result<Option<Relation>> {
-        let filtered = self.map.filter.is_some() || self.map.parts.values().any(|part| part.filter.is_some());
-        let renamed = self.parts.len() > 1 || self.parts[0].name != self.name;
-        if !filtered && !renamed && computed.is_empty() {
-            return Ok(None);
-        }
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for part in self.parts {
-            parts.push(self.part(part, names, table)?);
-        }
-        Ok(Some(Relation { parts }))
-    }
-
-    fn part(&self, part: &Table, names: &[String], _table: &Table) -> Result<Part> {
-        let own = super::by_name(&self.map.parts, &part.name).and_then(|map| map.filter.as_deref());
-        let filter = match (own, &self.map.filter) {
-            (Some(text), _) => Some(self.mapping.fragment(self.key(&["part", &part.name, "where"]), text)),
-            (None, Some(text)) => Some(self.mapping.fragment(self.key(&["where"]), text)),
-            (None, None) => None,
-        };
-        let cell = |name: &String| Cell {
-            name: name.clone(),
-            from: match (self.value_in(part, name), part.column(name)) {
-                (Some((key, text)), _) => CellFrom::Computed(self.mapping.fragment(key, text)),
-                (None, Some(column)) => CellFrom::Column(column.name.clone()),
-                // `names` refused a column that neither is there nor is computed.
-                (None, None) => CellFrom::Column(name.clone()),
-            },
-        };
-        let mut cells: Vec<Cell> = names.iter().map(cell).collect();
-        let locator = self.locator(part, &mut cells)?;
-        Ok(Part { table: part.name.clone(), locator, filter, cells })
-    }
-
-    /// How a part's rows are found: by the table's own locator, whatever the mapping does to columns.
-    fn locator(&self, part: &Table, cells: &mut [Cell]) -> Result<Locator> {
-        let reserved =
-            cells.iter().find(|cell| same(&cell.name, PART_COLUMN) || same(&cell.name, ROW_COLUMN));
-        if let Some(cell) = reserved {
-            return Err(self
-                .mapping
-                .error(&self.key(&["from"]), format!("the name '{}' is the tool's own", cell.name))
-                .hint("rename the column on the source"));
-        }
-        match &part.locator {
-            Locator::RowId(_) => Ok(part.locator.clone()),
-            _ if self.parts.len() > 1 => Err(self
-                .mapping
-                .error(&self.key(&["from"]), format!("the rows of '{}' have no rowid", part.name))
-                .hint("tables without rowids are moved one by one")),
-            Locator::Ordinal => Ok(Locator::Ordinal),
-            Locator::Key(names) => {
-                let changed = names.iter().find(|name| self.value_in(part, name).is_some());
-                match changed {
-                    None => Ok(part.locator.clone()),
-                    Some(name) => Err(self
-                        .mapping
-                        .error(
-                            &self.key(&["column", name, "value"]),
-                            format!("'{name}' is part of the key by which rows of '{}' are found", part.name),
-                        )
-                        .hint("keep the key as it is, and compute a column of another name")),
-                }
-            }
-        }
     }
 
     /// No two columns that the mapping gives one name.

@@ -7,9 +7,13 @@
 //! Names on the target, types and policies are taken up by the planner.
 //! Absent on purpose: the syntax of the file, which is the command line's.
 
+mod declared;
 mod derive;
+mod layer;
+mod parts;
 mod resolve;
 
+pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
 pub use resolve::{Mapped, resolve};
 
 use crate::plan::{LogicalType, Policy};
@@ -48,6 +52,15 @@ pub struct TableMap {
     /// What differs by the table that it is read from.
     #[serde(default, rename = "part", skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, PartMap>,
+    /// Columns that identify a row, where the source does not say so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub primary_key: Vec<String>,
+    /// Foreign keys that the source does not declare.
+    #[serde(default, rename = "foreign_key", skip_serializing_if = "Option::is_none")]
+    pub foreign_keys: Option<Vec<ForeignKeyMap>>,
+    /// Indexes that the target is to have beside the source's.
+    #[serde(default, rename = "index", skip_serializing_if = "Option::is_none")]
+    pub indexes: Option<Vec<IndexMap>>,
 }
 
 /// What becomes of a column.
@@ -66,6 +79,9 @@ pub struct ColumnMap {
     /// What to do with values that the target cannot hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// Whether every row has a value; the source's own word where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_null: Option<bool>,
     /// An expression of the source's that gives its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,

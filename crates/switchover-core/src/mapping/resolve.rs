@@ -4,6 +4,7 @@
 //! and no two tables of it have one name on the target without an error here. What tables and
 //! columns become is in [`super::derive`].
 
+use super::declared;
 use super::derive::{self, Derived};
 use super::{Mapping, TableMap, key_of};
 use crate::Result;
@@ -60,6 +61,7 @@ pub fn resolve(catalog: Catalog, options: &PlanOptions) -> Result<Mapped> {
     for table in &mut made {
         redirect(table, &heirs, &mut mapped.catalog.skipped);
     }
+    declared::add(mapping, &mut made, &mut mapped.catalog.skipped)?;
     one_name_each(&made, options)?;
     let skipped = std::mem::take(&mut mapped.catalog.skipped);
     mapped.catalog = Catalog { tables: made, ..catalog };

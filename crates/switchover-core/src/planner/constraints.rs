@@ -8,6 +8,7 @@ use super::{Draft, Evidence, scope};
 use crate::codec::Codec;
 use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
+use crate::mapping::IndexMethod;
 use crate::names;
 use crate::plan::{CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, TablePlan};
 use crate::schema::{ForeignKey, Index, IndexPart, Table};
@@ -30,6 +31,7 @@ pub(super) fn add(
         for index in &table.indexes {
             add_index(table, plan, index, dialect, options, &scope, draft);
         }
+        special_indexes(plan, dialect, options, draft);
         checks(table, plan, dialect, &scope, draft);
     }
     for at in 0..plans.len() {
@@ -235,6 +237,7 @@ fn add_index(
                 source: index.name.clone(),
                 name,
                 unique: index.unique,
+                method: IndexMethod::Btree,
                 parts,
                 predicate,
             });
@@ -257,6 +260,32 @@ fn constraint_name(
             names::unique(&own.cloned().unwrap_or_else(made), taken, dialect.identifier_bytes_max())
         }
         (own, false) => own.cloned().unwrap_or_default(),
+    }
+}
+
+/// Indexes of what is within values, which no source has: the mapping declares them.
+fn special_indexes(plan: &mut TablePlan, dialect: &dyn Dialect, options: &PlanOptions, draft: &mut Draft) {
+    let map = options.mapping.table(&plan.source);
+    let special = map.iter().flat_map(|map| map.indexes.iter().flatten()).filter(|index| index.is_special());
+    for index in special {
+        let label = format!("{} on {}", index.name_on(&plan.source), plan.source);
+        let found: Vec<&ColumnPlan> = index
+            .columns
+            .iter()
+            .filter_map(|name| plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name)))
+            .collect();
+        match dialect.special_index(index, &found) {
+            Ok(parts) => {
+                let wanted = index.name_on(&plan.target);
+                let name = draft.relation(&wanted, dialect);
+                draft.outcome("index", label, Fate::Moved, format!("\"{name}\" (gin: {})", parts.join(", ")));
+                let method = IndexMethod::Gin;
+                let (unique, predicate) = (false, None);
+                let source = index.name_on(&plan.source);
+                plan.indexes.push(IndexPlan { source, name, unique, method, parts, predicate });
+            }
+            Err(why) => draft.outcome("index", label, Fate::LeftOut, why),
+        }
     }
 }
 
