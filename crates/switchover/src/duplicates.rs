@@ -1,18 +1,21 @@
-//! Rows whose key an earlier row has, on a source that does not keep its own keys.
+//! Rows whose key an earlier row has, where the source does not keep that key.
 //!
-//! A database enforces its primary keys; a file does not. The target would reject such rows one by one during the
-//! load, so they are named before anything is written: refused, or kept whole in quarantine, the first of them
-//! staying. Invariant: by policy `quarantine`, what is written of a table has each key once.
+//! A database enforces its keys; a file does not, and no source knows the keys that a mapping declares, computes,
+//! or has over several tables. The target would reject such rows one by one during the load, so they are named
+//! before anything is written: refused, or kept whole in quarantine, the first of them staying. Invariant: by
+//! policy `quarantine`, what is written of a table has each key once.
 
 use crate::evidence::Look;
 use crate::exceptions::{Link, Loss, whole_table};
+use crate::mapped::by_name;
 use std::collections::{BTreeSet, HashSet};
 use switchover_core::Result;
 use switchover_core::chunk::LocatorValue;
+use switchover_core::expr::Expr;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::plan::{OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
-use switchover_core::schema::Catalog;
+use switchover_core::schema::{Catalog, Index, IndexPart, Table};
 
 const HINT: &str = "give each row a key of its own on the source, or use --policy quarantine";
 
@@ -46,18 +49,23 @@ impl Look<'_> {
         links: &[Link],
     ) -> Result<Repeated> {
         let mut found = Repeated::default();
-        if self.snapshot.enforces_keys() {
+        let enforced = self.snapshot.enforces_keys();
+        if enforced && plan.options.mapping.is_empty() {
             return Ok(found);
         }
+        let plain = self.plain.catalog().await?;
         for index in 0..plan.tables.len() {
             let table = &plan.tables[index];
             let Some(source) = catalog.table(&table.source) else { continue };
             let mut refusals = Vec::new();
             let mut rows: Vec<OrphanPlan> = Vec::new();
-            for fields in keys(table) {
-                let columns: Vec<(String, String)> = (fields.iter())
-                    .map(|field| (table.columns[*field].source.clone(), "BINARY".to_owned()))
-                    .collect();
+            let unproven = if enforced { unkept(plan, source, &plain) } else { unenforced(table, source) };
+            for columns in unproven {
+                let field =
+                    |(name, _): &(String, String)| table.columns.iter().position(|c| c.source == *name);
+                let Some(fields) = columns.iter().map(field).collect::<Option<Vec<usize>>>() else {
+                    continue;
+                };
                 let shown: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
                 let shown = shown.join(", ");
                 let quarantined = fields.iter().all(|field| table.columns[*field].policy.quarantines());
@@ -152,9 +160,57 @@ impl Look<'_> {
     }
 }
 
-/// The fields of each key of a table that the target will enforce.
-fn keys(table: &TablePlan) -> Vec<Vec<usize>> {
-    let find = |name: &String| table.columns.iter().position(|column| column.target == *name);
-    let all = table.primary_key.iter().chain(&table.uniques);
-    all.filter_map(|key| key.columns.iter().map(find).collect::<Option<Vec<usize>>>()).collect()
+/// Columns that no two rows may be equal in, each with the collation that compares it.
+type Key = Vec<(String, String)>;
+
+/// All keys of a table that the target will enforce.
+fn unenforced(table: &TablePlan, source: &Table) -> Vec<Key> {
+    let binary = |name: &String| {
+        let column = table.columns.iter().find(|column| column.target == *name)?;
+        Some((column.source.clone(), "BINARY".to_owned()))
+    };
+    let keys = table.primary_key.iter().chain(&table.uniques);
+    let mut all: Vec<Key> =
+        keys.filter_map(|key| key.columns.iter().map(binary).collect::<Option<Key>>()).collect();
+    for key in keys_of(source) {
+        if !all.contains(&key) {
+            all.push(key);
+        }
+    }
+    all
+}
+
+/// The keys of a mapped table that its tables on the source do not keep: those over several, those of columns
+/// that are computed, and those that the mapping alone declares.
+fn unkept(plan: &Plan, table: &Table, plain: &Catalog) -> Vec<Key> {
+    let Some(map) = plan.options.mapping.table(&table.name) else { return Vec::new() };
+    let own = vec![table.name.clone()];
+    let from = if map.from.is_empty() { &own } else { &map.from };
+    let parts: Vec<&Table> = from.iter().filter_map(|part| by_name(plain, part)).collect();
+    let changed = |name: &str| parts.iter().any(|part| part.column(name) != table.column(name));
+    let kept = |key: &Key| {
+        let in_part = |part: &&Table| keys_of(part).any(|own| own == *key);
+        parts.len() == 1 && parts.iter().all(in_part) && !key.iter().any(|(name, _)| changed(name))
+    };
+    keys_of(table).filter(|key| !kept(key)).collect()
+}
+
+/// What the catalog says of a table: its primary key, its unique constraints and indexes.
+fn keys_of(table: &Table) -> impl Iterator<Item = Key> + '_ {
+    let collation = |name: &String| {
+        let own = table.column(name).map(|column| column.collation.clone());
+        (name.clone(), own.unwrap_or_else(|| "BINARY".into()))
+    };
+    let primary = table.primary_key.iter().map(move |key| key.columns.iter().map(collation).collect());
+    let uniques = table.uniques.iter().map(|unique| unique.columns.clone());
+    let whole = |index: &&Index| index.unique && index.predicate.is_none();
+    // An expression's equality is not that of columns: such an index is the target's to prove.
+    let plain = |index: &Index| {
+        let part = |part: &IndexPart| match &part.expr {
+            Expr::Column(name) => Some((name.clone(), part.collation.clone())),
+            _ => None,
+        };
+        index.parts.iter().map(part).collect::<Option<Vec<_>>>()
+    };
+    primary.chain(uniques).chain(table.indexes.iter().filter(whole).filter_map(plain))
 }

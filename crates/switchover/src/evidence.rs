@@ -237,7 +237,7 @@ impl Look<'_> {
             made_at: clock::now(),
         };
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
-        self.mapping(&mut plan, &catalog).await?;
+        self.mapping(&mut plan).await?;
         plan.refusals.extend(standing.into_iter().flat_map(|(_, refusals)| refusals));
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
@@ -340,7 +340,7 @@ impl Look<'_> {
             plan.refusals.extend(faults);
         }
         left_out_lines(&mut plan, &catalog);
-        self.mapping(&mut plan, &catalog).await?;
+        self.mapping(&mut plan).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))

@@ -1,5 +1,4 @@
-//! What a mapping does to rows: how many it takes, whether keys that it makes are keys, and how the
-//! first rows look before and after.
+//! What a mapping does to rows: how many it takes, and how the first rows look before and after.
 //!
 //! The source answers, through the mapping and without it, at one read point. Absent: what values
 //! become, which is the planner's.
@@ -9,11 +8,9 @@ use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{ReadRequest, ReadTable};
-use switchover_core::expr::Expr;
-use switchover_core::limits::LISTED_MAX;
-use switchover_core::plan::{Fate, Outcome, Plan, PreviewCell, PreviewRow, Refusal, TablePlan};
+use switchover_core::plan::{Fate, Outcome, Plan, PreviewCell, PreviewRow, TablePlan};
 use switchover_core::planner::layout::shown_locator;
-use switchover_core::schema::{Catalog, Index, IndexPart, Locator, Table};
+use switchover_core::schema::{Catalog, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows, Value};
 
 /// Rows of each table that a plan shows before and after.
@@ -24,7 +21,7 @@ const ROWS: &str = "rows";
 
 impl Look<'_> {
     /// Adds to the plan what its mapping does to rows.
-    pub(crate) async fn mapping(&self, plan: &mut Plan, catalog: &Catalog) -> Result<()> {
+    pub(crate) async fn mapping(&self, plan: &mut Plan) -> Result<()> {
         plan.outcomes.retain(|outcome| outcome.kind != ROWS);
         if plan.options.mapping.is_empty() {
             return Ok(());
@@ -52,38 +49,9 @@ impl Look<'_> {
                     ),
                 });
             }
-            if let Some(table) = catalog.table(&name) {
-                let refusals = self.keys(&plan.tables[index], table, &parts).await?;
-                plan.refusals.extend(refusals);
-            }
             plan.tables[index].preview = self.preview(plan, index, &parts).await?;
         }
         Ok(())
-    }
-
-    /// Keys that the source does not keep: those over several tables, those that are computed, and those
-    /// that the mapping alone declares.
-    async fn keys(&self, plan: &TablePlan, table: &Table, parts: &[&Table]) -> Result<Vec<Refusal>> {
-        let changed = |name: &str| parts.iter().any(|part| part.column(name) != table.column(name));
-        let mut refusals = Vec::new();
-        for columns in keys_of(table) {
-            let kept = |part: &&Table| keys_of(part).any(|own| own == columns);
-            if parts.len() < 2 && parts.iter().all(kept) && !columns.iter().any(|(name, _)| changed(name)) {
-                continue;
-            }
-            let found = self.snapshot.duplicates(table, &columns, LISTED_MAX).await?;
-            let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-            refusals.extend(found.first.iter().map(|locator| Refusal {
-                table: plan.source.clone(),
-                key: shown_locator(plan, locator),
-                column: names.join(", "),
-                value: String::new(),
-                why: format!("another row has the same key ({}); {} rows do", names.join(", "), found.count),
-                hint: "mend the rows on the source, compute keys that differ (`value`), or leave rows out (`where`)"
-                    .into(),
-            }));
-        }
-        Ok(refusals)
     }
 
     async fn preview(&self, plan: &Plan, index: usize, parts: &[&Table]) -> Result<Vec<PreviewRow>> {
@@ -132,29 +100,9 @@ impl Look<'_> {
     }
 }
 
-fn by_name<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Table> {
+pub(crate) fn by_name<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Table> {
     let found = catalog.table(name);
     found.or_else(|| catalog.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name)))
-}
-
-/// What no two rows of a table may be equal in: columns, each with the collation that compares it.
-fn keys_of(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> + '_ {
-    let collation = |name: &String| {
-        let own = table.column(name).map(|column| column.collation.clone());
-        (name.clone(), own.unwrap_or_else(|| "BINARY".into()))
-    };
-    let primary = table.primary_key.iter().map(move |key| key.columns.iter().map(collation).collect());
-    let uniques = table.uniques.iter().map(|unique| unique.columns.clone());
-    let whole = |index: &&Index| index.unique && index.predicate.is_none();
-    // An expression's equality is not that of columns: such an index is the target's to prove.
-    let plain = |index: &Index| {
-        let part = |part: &IndexPart| match &part.expr {
-            Expr::Column(name) => Some((name.clone(), part.collation.clone())),
-            _ => None,
-        };
-        index.parts.iter().map(part).collect::<Option<Vec<_>>>()
-    };
-    primary.chain(uniques).chain(table.indexes.iter().filter(whole).filter_map(plain))
 }
 
 /// What becomes of the values of one row in the columns that the mapping is about.

@@ -11,6 +11,7 @@ use crate::existing::{
     self, ExistingOptions, Holds, OnConflict, Rebuilt, RebuiltKind, SequencePlan, Standing, TargetColumn,
     TargetForeignKey, TargetSchema, TargetTable,
 };
+use crate::mapping::IndexMethod;
 use crate::names::Naming;
 use crate::plan::{
     CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, LogicalType, PlanOptions, TablePlan,
@@ -348,6 +349,8 @@ fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
         source: index.name.clone(),
         name: index.name.clone(),
         unique,
+        // Its own definition makes it again, whatever its method.
+        method: IndexMethod::Btree,
         parts: vec![part.to_owned()],
         predicate: None,
     }
