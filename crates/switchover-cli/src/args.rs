@@ -119,6 +119,16 @@ Examples:
   switchover doctor --from sqlite:app.db --to env:DATABASE_URL
   switchover doctor --from sqlite:app.db  # the source alone")]
     Doctor(DoctorArgs),
+    /// List the mappings for known applications, or print one.
+    #[command(after_help = "\
+Examples:
+  switchover presets
+  switchover presets show cortex-core     # a switchover.toml to begin with")]
+    Presets {
+        /// What to do; without it they are listed.
+        #[command(subcommand)]
+        verb: Option<PresetsVerb>,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "\
 Examples:
@@ -267,6 +277,17 @@ pub(crate) struct DoctorArgs {
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+/// The verbs of `presets`.
+#[derive(Subcommand)]
+pub(crate) enum PresetsVerb {
+    /// Print the TOML of one.
+    Show {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 /// The verbs of `backup`.

@@ -10,12 +10,13 @@ mod doctor;
 mod man;
 mod migrate;
 mod plan;
+mod presets;
 mod resume;
 mod rollback;
 mod status;
 mod verify;
 
-use crate::args::{BackupVerb, Cli, Global, Verb};
+use crate::args::{BackupVerb, Cli, Global, PresetsVerb, Verb};
 use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, resolve};
 use crate::render::progress::Screen;
 use crate::render::{output, report};
@@ -101,6 +102,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
     let (global, mut flags) = (cli.global, Layer::default());
     match cli.verb {
         Verb::Completions { shell } => completions::run(shell),
+        Verb::Presets { verb } => presets::run(verb.as_ref().map(|PresetsVerb::Show { name }| name.as_str())),
         Verb::Man { dir } => man::run(dir.as_deref()),
         Verb::Plan(args) => {
             args.stores.add_to(&mut flags);

@@ -10,6 +10,7 @@ mod environment;
 mod file;
 mod mapping;
 mod near;
+pub(crate) mod preset;
 mod resolve;
 mod size;
 mod store_ref;
@@ -37,6 +38,7 @@ pub(crate) enum Key {
     Tables,
     Exclude,
     Policy,
+    Preset,
     Into,
     OnConflict,
     Rebuild,
@@ -114,6 +116,7 @@ pub(crate) const KEYS: &[Spelling] = &[
     spelling(Key::Rebuild, &["rebuild"], "SWITCHOVER_REBUILD", "--rebuild", Shape::Boolean),
     spelling(Key::NaiveTimes, &["naive_times"], "SWITCHOVER_NAIVE_TIMES", "--naive-times", Shape::Text),
     spelling(Key::Epoch, &["epoch"], "SWITCHOVER_EPOCH", "--epoch", Shape::Text),
+    spelling(Key::Preset, &["preset"], "SWITCHOVER_PRESET", "--preset", Shape::Text),
     spelling(Key::Backup, &["backup"], "SWITCHOVER_BACKUP", "--no-backup", Shape::Boolean),
     spelling(Key::StateDir, &["state_dir"], "SWITCHOVER_STATE_DIR", "--state-dir", Shape::Text),
     spelling(Key::OnFailure, &["on_failure"], "SWITCHOVER_ON_FAILURE", "--on-failure", Shape::Text),

@@ -46,7 +46,8 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        Err(mut error) => {
+        Err(error) => {
+            let mut error = config::preset::advise(error);
             if error.kind() == Kind::Interrupted && error.what_to_do().is_empty() {
                 error = error.hint("`switchover resume` goes on from there");
             }

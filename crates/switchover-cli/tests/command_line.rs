@@ -49,6 +49,7 @@ const VERBS: &[&[&str]] = &[
     &["cleanup"],
     &["backup"],
     &["doctor"],
+    &["presets"],
     &["completions"],
     &["man"],
 ];

@@ -8,14 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use support::{check_json, text};
 use switchover::report::Verdict;
-use switchover_connectors::json::catalog::Keys;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
 use switchover_core::Kind;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{ReadRequest, ReadTable, Source};
 use switchover_core::plan::Fate;
-use switchover_core::schema::{ForeignKey, Locator};
+use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Rows};
 
 fn dump(json: &str) -> support::Case {
@@ -139,30 +138,20 @@ fn values_that_the_target_cannot_hold_are_named_with_their_place() {
     ]);
 }
 
-fn messages_of_users() -> Keys {
-    let key = ForeignKey {
-        name: None,
-        columns: vec!["user".into()],
-        parent: "users".into(),
-        parent_columns: vec!["id".into()],
-        on_delete: "NO ACTION".into(),
-        on_update: "NO ACTION".into(),
-        deferrable: false,
-        initially_deferred: false,
-    };
-    Keys { foreign: [("messages".to_owned(), vec![key])].into(), ..Keys::default() }
-}
+const MESSAGES_OF_USERS: &str = "[[table.messages.foreign_key]]
+    columns = ['user']
+    parent = 'users'";
 
 #[test]
 fn orphans_of_a_key_that_was_given_are_found() {
     let json = r#"{"messages":[{"id":1,"user":"b"},{"id":2,"user":"c"},{"id":3,"user":null}],"users":[{"id":"a"},{"id":"b"}]}"#;
-    dump(json).keys(messages_of_users()).refuses(&[(
+    dump(json).mapped(MESSAGES_OF_USERS).refuses(&[(
         "messages",
         "row=2 (line 1, column 34, $.messages[1])",
         "user",
         "it has no parent in users; 1 rows are such orphans",
     )]);
-    let moved = dump(json).keys(messages_of_users()).quarantine().quarantines();
+    let moved = dump(json).mapped(MESSAGES_OF_USERS).quarantine().quarantines();
     moved
         .shows("SELECT * FROM messages ORDER BY id", "1|b\n2|NULL\n3|NULL")
         .rejects("INSERT INTO messages VALUES (4, 'z')", "foreign key")

@@ -26,6 +26,15 @@ pub enum EpochUnit {
 }
 
 impl EpochUnit {
+    /// Its name, as plans and messages have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            EpochUnit::Seconds => "seconds",
+            EpochUnit::Millis => "millis",
+            EpochUnit::Micros => "micros",
+        }
+    }
+
     fn micros(self) -> i64 {
         match self {
             EpochUnit::Seconds => MICROS_PER_SECOND,

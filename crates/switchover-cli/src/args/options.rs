@@ -62,6 +62,10 @@ impl Stores {
 #[derive(Args)]
 #[command(next_help_heading = "What is moved")]
 pub(crate) struct Mapping {
+    /// The mapping for a known application (`switchover presets` lists them); switchover.toml
+    /// wins over it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
     /// The schema on the target [default: public].
     #[arg(long, value_name = "NAME")]
     pub(crate) schema: Option<String>,
@@ -101,6 +105,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// These flags as configuration.
     pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::Preset, &self.preset);
         layer.flag(Key::Schema, &self.schema);
         layer.flag(Key::Names, &self.names);
         layer.flag_list(Key::Tables, &self.tables);

@@ -4,8 +4,7 @@
 
 use super::file::kind;
 use super::mapping::{Section, Value};
-use super::resolve::choose;
-use super::{Given, Raw, near};
+use super::near;
 use switchover_core::Result;
 use switchover_core::mapping::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
 
@@ -42,11 +41,6 @@ impl Section<'_, '_> {
             all.push(self.inside(&(number + 1).to_string(), at, |this| read(this, at, value))?);
         }
         Ok(all)
-    }
-
-    fn word<T: Copy>(&self, offset: usize, value: Value<'_, '_>, choices: &[(&str, T)]) -> Result<T> {
-        let given = Given { raw: Raw::Text(self.text(offset, value)?), origin: self.reader.at(offset) };
-        choose(&given, &self.key(), choices)
     }
 
     fn language(&self, offset: usize, value: Value<'_, '_>) -> Result<String> {

@@ -4,11 +4,11 @@
 //! there could be. Absent: whether the tables and columns are there, which needs the source.
 
 use super::file::{Reader, kind};
-use super::resolve::{POLICIES, choose};
+use super::resolve::{EPOCHS, POLICIES, choose};
 use super::{Given, Raw, invalid, near};
 use std::collections::BTreeMap;
 use switchover_core::Result;
-use switchover_core::mapping::{ColumnMap, Mapping, PartMap, TableMap, key_of};
+use switchover_core::mapping::{ColumnMap, Mapping, NaiveTimes, PartMap, TableMap, key_of};
 use switchover_core::plan::LogicalType;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,11 +16,13 @@ use toml::de::{DeTable, DeValue};
 /// Keys of a section, in the order in which the reference has them.
 const TABLE_KEYS: [&str; 8] =
     ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index"];
-const COLUMN_KEYS: [&str; 6] = ["to", "drop", "type", "policy", "not_null", "value"];
+const COLUMN_KEYS: [&str; 8] = ["to", "drop", "type", "policy", "not_null", "naive_times", "epoch", "value"];
+
+const NAIVE_TIMES: &[(&str, NaiveTimes)] = &[("refuse", NaiveTimes::Refuse), ("utc", NaiveTimes::Utc)];
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
-const TYPES: &str = "boolean, bigint, double precision, numeric, numeric(10,2), text, varchar(320), bytea, uuid, date, timestamp, timestamptz, jsonb";
+const TYPES: &str = "boolean, bigint, double precision, numeric, numeric(10,2), text, varchar(320), bytea, uuid, date, timestamp, timestamptz, jsonb, text[]";
 
 /// Reads all sections.
 pub(super) fn read(reader: &Reader<'_>, tables: &DeTable<'_>, mapping: &mut Mapping) -> Result<()> {
@@ -81,6 +83,16 @@ impl Section<'_, '_> {
 
     pub(super) fn boolean(&self, offset: usize, value: Value<'_, '_>) -> Result<bool> {
         value.get_ref().as_bool().ok_or_else(|| self.wrong(offset, "it must be true or false"))
+    }
+
+    pub(super) fn word<T: Copy>(
+        &self,
+        offset: usize,
+        value: Value<'_, '_>,
+        choices: &[(&str, T)],
+    ) -> Result<T> {
+        let given = Given { raw: Raw::Text(self.text(offset, value)?), origin: self.reader.at(offset) };
+        choose(&given, &self.key(), choices)
     }
 
     pub(super) fn unknown(
@@ -157,11 +169,9 @@ impl Section<'_, '_> {
                     "drop" => map.drop = this.boolean(at, value)?,
                     "not_null" => map.not_null = Some(this.boolean(at, value)?),
                     "type" => map.r#type = Some(this.logical_type(at, value)?),
-                    "policy" => {
-                        let given =
-                            Given { raw: Raw::Text(this.text(at, value)?), origin: this.reader.at(at) };
-                        map.policy = Some(choose(&given, &this.key(), POLICIES)?);
-                    }
+                    "policy" => map.policy = Some(this.word(at, value, POLICIES)?),
+                    "naive_times" => map.naive_times = Some(this.word(at, value, NAIVE_TIMES)?),
+                    "epoch" => map.epoch = Some(this.word(at, value, EPOCHS)?),
                     "value" => map.value = Some(this.text(at, value)?),
                     _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
                 }

@@ -1,13 +1,14 @@
 //! From layers to one value a key.
 //!
-//! Invariants: flag wins over environment, that over the file, that over the default, key by key
+//! Invariants: flag wins over environment, that over the file, that over the preset, that over the default, key by key
 //! (lists replace each other, they are never joined); every error names where the value stands.
 //! Nothing is opened but the configuration file itself.
 
-use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, size};
+use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, preset, size};
 use std::path::{Path, PathBuf};
 use switchover::settings::{OnFailure, Settings};
 use switchover_core::existing::{ExistingOptions, OnConflict};
+use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::native::EpochUnit;
 use switchover_core::plan::Policy;
@@ -89,8 +90,11 @@ fn missing(side: &str, key: &str) -> Error {
 /// Decides every key.
 pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Resolved> {
     let Request { flags, config, plan, verbosity } = request;
-    let layers =
-        Layers { layers: [flags, environment.layer()?, read_file(config.as_deref(), &environment)?] };
+    let above = [flags, environment.layer()?, read_file(config.as_deref(), &environment)?];
+    let asked = above.iter().find_map(|layer| layer.given.get(&Key::Preset));
+    let preset = preset::layer(asked.map(|given| (text_of(given), given)))?;
+    let [flags, variables, file] = above;
+    let layers = Layers { layers: [flags, variables, file, preset] };
     let mut warnings = Vec::new();
     let from = layers.store(Key::From, Key::FromEnv, &environment, &mut warnings)?;
     let to = layers.store(Key::To, Key::ToEnv, &environment, &mut warnings)?;
@@ -113,14 +117,9 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     if let Some(policy) = layers.choice(Key::Policy, POLICIES)? {
         settings.plan.policy = policy;
     }
-    // Only the file has sections for tables.
-    settings.plan.mapping = layers
-        .layers
-        .iter()
-        .map(|layer| &layer.mapping)
-        .find(|mapping| !mapping.is_empty())
-        .cloned()
-        .unwrap_or_default();
+    // Only the file and the preset have sections for tables.
+    let mappings = layers.layers.iter().map(|layer| layer.mapping.clone());
+    settings.plan.mapping = mappings.reduce(Mapping::over).unwrap_or_default();
     settings.plan.tables = layers.list(Key::Tables);
     settings.plan.exclude = layers.list(Key::Exclude);
     settings.plan.existing = layers.existing()?;
@@ -152,6 +151,10 @@ pub(super) const POLICIES: &[(&str, Policy)] = &[
     ("escape", Policy::Escape),
 ];
 
+/// What numbers count, by their names.
+pub(super) const EPOCHS: &[(&str, EpochUnit)] =
+    &[("seconds", EpochUnit::Seconds), ("millis", EpochUnit::Millis), ("micros", EpochUnit::Micros)];
+
 /// The file's layer; empty when none is named and none is there.
 fn read_file(named: Option<&Path>, environment: &Environment) -> Result<Layer> {
     let (path, must_exist) = match (named, environment.get("SWITCHOVER_CONFIG")?) {
@@ -167,9 +170,9 @@ fn read_file(named: Option<&Path>, environment: &Environment) -> Result<Layer> {
     }
 }
 
-/// Flags, environment, file: in the order in which they win.
+/// Flags, environment, file, preset: in the order in which they win.
 struct Layers {
-    layers: [Layer; 3],
+    layers: [Layer; 4],
 }
 
 impl Layers {
@@ -244,9 +247,7 @@ impl Layers {
         )?;
         let rebuild = self.choice(Key::Rebuild, &[("true", true), ("false", false)])?;
         let utc = self.choice(Key::NaiveTimes, &[("refuse", false), ("utc", true)])?;
-        let units =
-            [("seconds", EpochUnit::Seconds), ("millis", EpochUnit::Millis), ("micros", EpochUnit::Micros)];
-        let epoch = self.choice(Key::Epoch, &units)?;
+        let epoch = self.choice(Key::Epoch, EPOCHS)?;
         if into {
             return Ok(Some(ExistingOptions {
                 on_conflict: on_conflict.unwrap_or_default(),

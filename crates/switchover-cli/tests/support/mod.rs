@@ -14,7 +14,6 @@ use switchover::progress::{Event, Phase, Progress};
 use switchover::report::{Report, Verdict};
 use switchover::settings::Settings;
 use switchover::shutdown::Shutdown;
-use switchover_connectors::json::catalog::Keys;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::postgres::config::PgConfig;
@@ -37,8 +36,8 @@ pub struct Case {
     path: PathBuf,
     pub database: Database,
     pub options: PlanOptions,
-    /// Keys that a JSON source is told of; `None` for a SQLite source.
-    json: Option<Keys>,
+    /// Whether the source is a JSON dump, not a SQLite file.
+    json: bool,
     /// Whether it goes to another file, and not to the database.
     to_file: bool,
     runtime: tokio::runtime::Runtime,
@@ -54,7 +53,7 @@ pub fn check(sql: &str) -> Case {
 
 /// A source made by a closure, for values that SQL cannot write.
 pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
-    let case = case("source.db", None);
+    let case = case("source.db", false);
     let source = Connection::open(&case.path).unwrap();
     source.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").unwrap();
     fill(&source);
@@ -65,7 +64,7 @@ pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
 /// A JSON source: a file of that name, or several of a folder (`folder/a.jsonl`, each named by its path).
 pub fn check_json(files: &[(&str, &[u8])]) -> Case {
     let name = files[0].0.split('/').next().unwrap();
-    let case = case(name, Some(Keys::default()));
+    let case = case(name, true);
     for (name, content) in files {
         let path = case.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -74,7 +73,7 @@ pub fn check_json(files: &[(&str, &[u8])]) -> Case {
     case
 }
 
-fn case(name: &str, json: Option<Keys>) -> Case {
+fn case(name: &str, json: bool) -> Case {
     let folder = tempfile::tempdir().unwrap();
     Case {
         database: Cluster::shared().unwrap().fresh_database("hazard").unwrap(),
@@ -88,13 +87,6 @@ fn case(name: &str, json: Option<Keys>) -> Case {
 }
 
 impl Case {
-    /// Keys that the dump cannot declare.
-    #[must_use]
-    pub fn keys(mut self, keys: Keys) -> Case {
-        self.json = Some(keys);
-        self
-    }
-
     /// Values that do not fit go to quarantine.
     #[must_use]
     pub fn quarantine(mut self) -> Case {
@@ -141,9 +133,9 @@ impl Case {
     }
 
     fn migration(&self) -> Migration {
-        let source: Arc<dyn Source> = match &self.json {
-            Some(keys) => Arc::new(JsonSource::new(JsonConfig::from_path(&self.path)).keys(keys.clone())),
-            None => Arc::new(SqliteSource::new(
+        let source: Arc<dyn Source> = match self.json {
+            true => Arc::new(JsonSource::new(JsonConfig::from_path(&self.path))),
+            false => Arc::new(SqliteSource::new(
                 SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap(),
             )),
         };

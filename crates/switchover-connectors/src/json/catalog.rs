@@ -1,14 +1,12 @@
 //! The catalog of a dump: what the survey found, in the words that every store uses.
 //!
-//! Keys are not guessed from names, with one exception: `id`, when every row has one. Others are handed in
-//! ([`Keys`]), because a foreign key that only looks like one would refuse good rows.
+//! Keys are not guessed from names, with one exception: `id`, when every row has one. Others are for
+//! the mapping to declare, because a foreign key that only looks like one would refuse good rows.
 
 use super::survey::{Dump, ID, Surveyed};
 use std::collections::BTreeMap;
 use switchover_core::digest::{self, Hex};
-use switchover_core::schema::{
-    Affinity, Catalog, Column, ForeignKey, Locator, PrimaryKey, Skipped, StoreInfo, Table,
-};
+use switchover_core::schema::{Affinity, Catalog, Column, Locator, PrimaryKey, Skipped, StoreInfo, Table};
 use switchover_core::{Error, Kind, Result};
 
 /// What the store is called.
@@ -17,23 +15,13 @@ pub const STORE: &str = "json";
 /// The name of a row's number, by which it is found again.
 const ROW: &str = "row";
 
-/// Keys that the dump itself cannot declare.
-#[derive(Debug, Clone, Default)]
-pub struct Keys {
-    /// Primary keys by table, in place of `id`.
-    pub primary: BTreeMap<String, Vec<String>>,
-    /// Foreign keys by table.
-    pub foreign: BTreeMap<String, Vec<ForeignKey>>,
-}
-
 /// The catalog.
-pub(super) fn catalog(dump: &Dump, label: &str, keys: &Keys) -> Result<Catalog> {
+pub(super) fn catalog(dump: &Dump, label: &str) -> Result<Catalog> {
     let mut skipped = dump.skipped.clone();
     let mut tables = Vec::with_capacity(dump.tables.len());
     for surveyed in &dump.tables {
-        tables.push(table(surveyed, keys, &mut skipped));
+        tables.push(table(surveyed, &mut skipped));
     }
-    check(keys, &tables)?;
     let text = serde_json::to_vec(&tables)
         .map_err(|error| Error::new(Kind::Internal, "read the JSON source's catalog").because(error))?;
     Ok(Catalog {
@@ -53,7 +41,7 @@ pub(super) fn catalog(dump: &Dump, label: &str, keys: &Keys) -> Result<Catalog> 
     })
 }
 
-fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table {
+fn table(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Table {
     let name = &surveyed.begins.name;
     for column in &surveyed.columns {
         let absent = surveyed.absent(column);
@@ -87,11 +75,11 @@ fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table 
                 }
             })
             .collect(),
-        primary_key: primary_key(surveyed, keys, skipped),
+        primary_key: primary_key(surveyed, skipped),
         locator: Locator::RowId(ROW.into()),
         uniques: Vec::new(),
         indexes: Vec::new(),
-        foreign_keys: keys.foreign.get(name).cloned().unwrap_or_default(),
+        foreign_keys: Vec::new(),
         checks: Vec::new(),
         strict: false,
         sequence: None,
@@ -99,13 +87,10 @@ fn table(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Table 
     }
 }
 
-fn primary_key(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> Option<PrimaryKey> {
+fn primary_key(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Option<PrimaryKey> {
     let key = |columns: Vec<String>| {
         Some(PrimaryKey { name: None, columns, assigned: false, autoincrement: false })
     };
-    if let Some(columns) = keys.primary.get(&surveyed.begins.name) {
-        return key(columns.clone());
-    }
     let id = surveyed.columns.iter().find(|column| column.name == ID)?;
     let absent = surveyed.absent(id);
     if absent == 0 && id.evidence.identifies() && surveyed.repeated.is_some() {
@@ -121,40 +106,4 @@ fn primary_key(surveyed: &Surveyed, keys: &Keys, skipped: &mut Vec<Skipped>) -> 
         why: format!("{why}, so it does not identify rows"),
     });
     None
-}
-
-/// Keys that were handed in name what is there.
-fn check(keys: &Keys, tables: &[Table]) -> Result<()> {
-    let error = |table: &str, columns: &[String], why: String| {
-        Error::new(Kind::Config, "use the keys that were given for the JSON source")
-            .table(table)
-            .column(columns.join(", "))
-            .detail(why)
-    };
-    let has = |table: &str, columns: &[String]| {
-        let found = tables.iter().find(|candidate| candidate.name == table);
-        found.is_some_and(|found| {
-            !columns.is_empty()
-                && columns.iter().all(|name| found.columns.iter().any(|own| own.name == *name))
-        })
-    };
-    for (table, columns) in &keys.primary {
-        if !has(table, columns) {
-            return Err(error(table, columns, "the dump has no such table or column".into()));
-        }
-    }
-    for (table, foreign) in
-        keys.foreign.iter().flat_map(|(table, all)| all.iter().map(move |key| (table, key)))
-    {
-        if !has(table, &foreign.columns) {
-            return Err(error(table, &foreign.columns, "the dump has no such table or column".into()));
-        }
-        if !has(&foreign.parent, &foreign.parent_columns)
-            || foreign.columns.len() != foreign.parent_columns.len()
-        {
-            let why = format!("it refers to {}({})", foreign.parent, foreign.parent_columns.join(", "));
-            return Err(error(table, &foreign.columns, format!("{why}, which the dump does not have so")));
-        }
-    }
-    Ok(())
 }

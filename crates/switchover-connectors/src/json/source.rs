@@ -3,7 +3,7 @@
 //! Invariant: a snapshot is of the files as they were when it was taken. They are surveyed whole before anything
 //! is given out, and every read sees whether one was written to since.
 
-use super::catalog::{Keys, catalog};
+use super::catalog::catalog;
 use super::config::JsonConfig;
 use super::place::OPERATION;
 use super::read::{Cursor, batch, columns, number};
@@ -31,20 +31,12 @@ const CURSORS_MAX: usize = 3;
 #[derive(Debug, Clone)]
 pub struct JsonSource {
     config: JsonConfig,
-    keys: Arc<Keys>,
 }
 
 impl JsonSource {
     /// The dump of that configuration; nothing is opened yet.
     pub fn new(config: JsonConfig) -> JsonSource {
-        JsonSource { config, keys: Arc::default() }
-    }
-
-    /// With keys that the dump itself cannot declare.
-    #[must_use]
-    pub fn keys(mut self, keys: Keys) -> JsonSource {
-        self.keys = Arc::new(keys);
-        self
+        JsonSource { config }
     }
 }
 
@@ -75,7 +67,6 @@ impl Source for JsonSource {
         drop(asked);
         Ok(Arc::new(JsonSnapshot {
             label: self.config.label(),
-            keys: Arc::clone(&self.keys),
             dump: Arc::new(dump),
             cursors: Arc::default(),
             counts: Arc::default(),
@@ -103,7 +94,6 @@ impl Source for JsonSource {
 /// One state of a dump.
 struct JsonSnapshot {
     label: String,
-    keys: Arc<Keys>,
     dump: Arc<Dump>,
     /// Cursors behind what was read last.
     cursors: Arc<Mutex<Vec<Cursor>>>,
@@ -143,7 +133,7 @@ impl Snapshot for JsonSnapshot {
 
     async fn catalog(&self) -> Result<Catalog> {
         self.dump.parts.iter().try_for_each(|part| part.unchanged())?;
-        catalog(&self.dump, &self.label, &self.keys)
+        catalog(&self.dump, &self.label)
     }
 
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {

@@ -12,6 +12,9 @@ use switchover_core::plan::{ColumnPlan, LogicalType};
 /// position, padded: less than three times what it takes in the text.
 const TEXT_BYTES_MAX: u64 = (1 << 20) / 3;
 
+/// An element of an array in a GIN index ends here (`GinMaxItemSize` with 8 KiB pages, less its own header).
+const ELEMENT_BYTES_MAX: u64 = 2_680;
+
 /// The parts of the index as SQL, or why it is left out.
 pub(super) fn parts(index: &IndexMap, columns: &[&ColumnPlan]) -> Result<Vec<String>, String> {
     match &index.full_text {
@@ -23,8 +26,13 @@ pub(super) fn parts(index: &IndexMap, columns: &[&ColumnPlan]) -> Result<Vec<Str
 fn within(column: &ColumnPlan) -> Result<String, String> {
     match column.r#type {
         LogicalType::Jsonb => Ok(ident(&column.target)),
+        LogicalType::TextArray if column.census.text_bytes_max > ELEMENT_BYTES_MAX => Err(format!(
+            "arrays of up to {} bytes: an element of a GIN index ends at {ELEMENT_BYTES_MAX}, and one may be longer",
+            column.census.text_bytes_max
+        )),
+        LogicalType::TextArray => Ok(ident(&column.target)),
         other => Err(format!(
-            "{} is {other}: a GIN index is over jsonb, or with `full_text` over texts",
+            "{} is {other}: a GIN index is over jsonb or text[], or with `full_text` over texts",
             column.target
         )),
     }

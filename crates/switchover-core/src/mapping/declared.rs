@@ -221,7 +221,7 @@ impl Work<'_> {
             }
             None => {}
         }
-        table.primary_key = Some(PrimaryKey { name: None, columns, assigned: false });
+        table.primary_key = Some(PrimaryKey { name: None, columns, assigned: false, autoincrement: false });
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 use super::resolve::listed;
 use super::{ColumnMap, Mapping, TableMap, key_of};
 use crate::Result;
+use crate::plan::LogicalType;
 use crate::relation::Relation;
 use crate::schema::{Affinity, Column, Skipped, Table};
 use std::collections::BTreeSet;
@@ -103,6 +104,16 @@ impl Work<'_> {
                     .mapping
                     .error(&self.key(&["column", column, "drop"]), why)
                     .hint("keep one of the two"));
+            }
+            let times = matches!(map.r#type, Some(LogicalType::Timestamp | LogicalType::TimestampTz));
+            for (key, given) in [("naive_times", map.naive_times.is_some()), ("epoch", map.epoch.is_some())] {
+                if given && !times {
+                    let why = "it is about a column of times, and the column has no such `type`";
+                    return Err(self
+                        .mapping
+                        .error(&self.key(&["column", column, key]), why)
+                        .hint("add type = \"timestamptz\" (instants) or type = \"timestamp\""));
+                }
             }
             if map.to.as_deref() == Some("") {
                 let why = "the name is empty";

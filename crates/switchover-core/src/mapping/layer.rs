@@ -79,6 +79,8 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         r#type: upper.r#type.or(lower.r#type),
         policy: upper.policy.or(lower.policy),
         not_null: upper.not_null.or(lower.not_null),
+        naive_times: upper.naive_times.or(lower.naive_times),
+        epoch: upper.epoch.or(lower.epoch),
         value: upper.value.or(lower.value),
     }
 }

@@ -16,6 +16,7 @@ mod resolve;
 pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
 pub use resolve::{Mapped, resolve};
 
+use crate::native::EpochUnit;
 use crate::plan::{LogicalType, Policy};
 use crate::relation::Fragment;
 use serde::{Deserialize, Serialize};
@@ -82,9 +83,32 @@ pub struct ColumnMap {
     /// Whether every row has a value; the source's own word where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_null: Option<bool>,
+    /// What a time without a zone means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naive_times: Option<NaiveTimes>,
+    /// What numbers count since 1970-01-01T00:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<EpochUnit>,
     /// An expression of the source's that gives its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+}
+
+/// What a time without a zone means in a column of instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NaiveTimes {
+    /// It does not fit.
+    Refuse,
+    /// It is one of UTC: no other zone has each time once.
+    Utc,
+}
+
+impl NaiveTimes {
+    /// Whether it is one of UTC.
+    pub fn is_utc(self) -> bool {
+        self == NaiveTimes::Utc
+    }
 }
 
 /// What differs in one of several tables that become one.

@@ -10,13 +10,28 @@ use crate::codec::Codec;
 use crate::connector::Choice;
 use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::expr::Affinity;
+use crate::mapping::{ColumnMap, NaiveTimes};
 use crate::native::Native;
 use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
 use crate::schema::Catalog;
 use crate::uuid_text::UuidForm;
 
+/// Digits of a second's fraction that the target's times keep.
+const FRACTION_DIGITS: u8 = 6;
+
 /// The codec for a type that was asked for.
-pub(super) fn choice(ty: LogicalType, census: &ColumnCensus) -> Choice {
+pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) -> Choice {
+    let asked = "the mapping asks for this type".to_owned();
+    if matches!(ty, LogicalType::Timestamp | LogicalType::TimestampTz)
+        && (map.naive_times.is_some() || map.epoch.is_some())
+    {
+        let (zoned, utc) = (ty == LogicalType::TimestampTz, map.naive_times.is_some_and(NaiveTimes::is_utc));
+        let codec = Codec::Native(Native::Moment { zoned, digits: FRACTION_DIGITS, utc, epoch: map.epoch });
+        let utc = if utc { "; without a zone they are UTC" } else { "" };
+        let unit = map.epoch.map(|unit| format!("; numbers count {} since 1970", unit.word()));
+        let why = format!("{asked}; times compare by value{utc}{}", unit.unwrap_or_default());
+        return Choice { r#type: ty, codec, why };
+    }
     let codec = match ty {
         LogicalType::Bool => boolean(census),
         LogicalType::Int8 => Codec::Int,
@@ -40,7 +55,7 @@ pub(super) fn choice(ty: LogicalType, census: &ColumnCensus) -> Choice {
         LogicalType::TextArray => Codec::Native(Native::TextArray),
         LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };
-    Choice { r#type: ty, codec, why: "the mapping asks for this type".into() }
+    Choice { r#type: ty, codec, why: asked }
 }
 
 fn boolean(census: &ColumnCensus) -> Codec {

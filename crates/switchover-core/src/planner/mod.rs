@@ -272,9 +272,9 @@ fn table_plan(
     let mut columns = Vec::with_capacity(table.columns.len());
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {
         let census = census.columns.get(at).cloned().unwrap_or_default();
-        let asked = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
-        let mut choice = match asked {
-            Some(ty) if ty != LogicalType::Declared => mapped::choice(ty, &census),
+        let map = options.mapping.column(&table.name, &column.name);
+        let mut choice = match map.and_then(|map| Some((map.r#type?, map))) {
+            Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
             None if draft.native => kept::as_declared(column),
             None => dialect.choose(column, &census),

@@ -114,7 +114,7 @@ fn moment(
         why.push_str("; without a zone they are UTC");
     }
     if let Some(epoch) = asked.epoch {
-        why.push_str(&format!("; numbers count {epoch:?} since 1970").to_lowercase());
+        why.push_str(&format!("; numbers count {} since 1970", epoch.word()));
     }
     Codec::Native(Native::Moment { zoned, digits, utc: asked.utc, epoch: asked.epoch })
 }
