@@ -255,6 +255,7 @@ fn a_mapping_that_does_not_fit_says_where_and_what() {
         "[table.people]\nfrom = ['users', 'posts']",
         "[table.people]\nfrom = ['users', 'users']",
         "[table.people]\nfrom = ['users']\npart.posts.where = '1'",
+        "[table.users.column.deleted_at]\nnaive_times = 'utc'",
         "[table.users]\nprimary_key = ['mail']",
         "[table.users]\nprimary_key = ['id', 'ID']",
         "[[table.users.index]]\ncolumns = ['age', 'mail']",
@@ -419,5 +420,38 @@ fn indexes_that_the_target_cannot_make_are_left_out_with_a_reason() {
         let table = if lines.contains("nr") { "notes" } else { "people" };
         let toml = format!("[[table.{table}.index]]\nname = 'special'\n{lines}");
         check(LOOSE).mapped(&toml).moves().fate("index", "special on ", Fate::LeftOut, why);
+    }
+}
+
+#[test]
+fn times_without_a_zone_and_numbers_that_count() {
+    let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, at, made INTEGER, names TEXT);
+        INSERT INTO t VALUES (1, '2024-02-29T10:00:00', 0, '[]'), (2, '2024-02-29 12:00:00.5+02:00', -1, '[\"a\", null]'),
+        (3, NULL, 253402300799, NULL)";
+    let toml = "[table.t.column]
+        at = { type = 'timestamptz', naive_times = 'utc' }
+        made = { type = 'timestamptz', epoch = 'seconds' }
+        names = { type = 'text[]' }";
+    let moved = check(sql).mapped(toml).moves();
+    moved.shows(
+        "SELECT at AT TIME ZONE 'UTC', made AT TIME ZONE 'UTC', names FROM t ORDER BY id",
+        "2024-02-29 10:00:00|1970-01-01 00:00:00|{}\n2024-02-29 10:00:00.5|1969-12-31 23:59:59|{a,NULL}\n\
+         NULL|9999-12-31 23:59:59|NULL",
+    );
+    // Another instant, and another unit, are differences.
+    moved.runs("UPDATE t SET at = at + interval '1 microsecond' WHERE id = 1; UPDATE t SET made = made + interval '1 ms' WHERE id = 2");
+    let report = moved.case.verify(false).unwrap();
+    assert_eq!(report.tables[0].differences_total, 2);
+    for (from, to, column) in [
+        ("naive_times = 'utc'", "naive_times = 'refuse'", ("id=1", "at", "without a zone")),
+        (", epoch = 'seconds'", "", ("id=1", "made", "integer in a column of timestamps")),
+        ("253402300799", "253402300800", ("id=3", "made", "outside of the years 1 to 9999")),
+        ("text[]", "bigint", ("id=1", "names", "text in a column of integers")),
+    ] {
+        let (row, name, why) = column;
+        let toml = toml.replace(from, to);
+        let plan = check(&sql.replace(from, to)).mapped(&toml).plan();
+        let found = plan.refusals.iter().any(|r| r.key == row && r.column == name && r.why.contains(why));
+        assert!(found, "{toml}: {:#?}", plan.refusals);
     }
 }

@@ -91,24 +91,20 @@ fn migrate(folder: &TempDir, database: &Database, arguments: &[&str]) -> common:
     run(&mut program(folder.path(), &[&["migrate", "--no-backup", "--to", &to], arguments].concat()))
 }
 
-const TO_POSTGRES: &[&str] = &["--from", "sqlite:app.db", "--preset", "cortex-core-postgres"];
-
-#[test]
-fn from_sqlite_to_the_application_on_postgres() {
-    let (folder, database) = (tempfile::tempdir().expect("a folder"), database());
-    let source = sqlite(&folder);
-    migrate(&folder, &database, TO_POSTGRES).exits(0);
+/// The types, keys and indexes of the application's own schema.
+#[track_caller]
+fn is_the_application(database: &Database) {
     shows(
-        &database,
-        "SELECT string_agg(format('%s.%s %s', table_name, column_name, udt_name), E'\\n' ORDER BY table_name, ordinal_position)
+        database,
+        "SELECT string_agg(format('%s.%s %s', table_name, column_name, udt_name), E'\\n' ORDER BY table_name, column_name)
             FROM information_schema.columns WHERE table_schema = 'public' AND table_name !~ '^_' AND udt_name NOT IN ('text', 'varchar')",
-        "conversations.id uuid\nconversations.workspace_id uuid\nconversations.participant_ids _text\n\
-         conversations.metadata jsonb\nmessages.id uuid\nmessages.conversation_id uuid\n\
-         messages.timestamp timestamptz\nmessages.metadata jsonb\nusers.metadata jsonb\nworkspaces.id uuid\n\
+        "conversations.id uuid\nconversations.metadata jsonb\nconversations.participant_ids _text\n\
+         conversations.workspace_id uuid\nmessages.conversation_id uuid\nmessages.id uuid\n\
+         messages.metadata jsonb\nmessages.timestamp timestamptz\nusers.metadata jsonb\nworkspaces.id uuid\n\
          workspaces.metadata jsonb",
     );
     shows(
-        &database,
+        database,
         "SELECT string_agg(format('%s %s', indexname, split_part(indexdef, ' USING ', 2)), E'\\n' ORDER BY indexname)
             FROM pg_indexes WHERE schemaname = 'public' AND indexname !~ '(^_|_pkey$)'",
         "ix_conversations_participant_ids gin (participant_ids)\nix_conversations_workspace_id btree (workspace_id)\n\
@@ -119,11 +115,21 @@ fn from_sqlite_to_the_application_on_postgres() {
          ix_users_email btree (email)\nix_workspaces_owner_id btree (owner_id)",
     );
     shows(
-        &database,
+        database,
         "SELECT count(*) FILTER (WHERE contype = 'p'), count(*) FILTER (WHERE contype = 'f' AND convalidated)
             FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text !~ '^_'",
         "4|4",
     );
+}
+
+const TO_POSTGRES: &[&str] = &["--from", "sqlite:app.db", "--preset", "cortex-core-postgres"];
+
+#[test]
+fn from_sqlite_to_the_application_on_postgres() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), database());
+    let source = sqlite(&folder);
+    migrate(&folder, &database, TO_POSTGRES).exits(0);
+    is_the_application(&database);
     shows(
         &database,
         "SELECT count(*) FROM messages WHERE to_tsvector('english', content) @@ to_tsquery('english', 'engines')",
@@ -171,41 +177,67 @@ fn the_file_wins_over_the_preset_key_by_key() {
     );
 }
 
+/// What SQLite has, by a query of the test's own.
+fn in_file(folder: &TempDir, query: &str) -> String {
+    let file = Connection::open(folder.path().join("new.db")).expect("a file");
+    let mut rows = file.prepare(query).expect(query);
+    let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect(query);
+    rows.map(|row| row.expect("text")).collect::<Vec<_>>().join("\n")
+}
+
+const FROM_DUMP: &[&str] = &["--from", "json:dump.json", "--to", "sqlite:new.db", "--preset", "cortex-core"];
+
+fn from_dump(folder: &TempDir, arguments: &[&str]) -> common::Ran {
+    run(&mut program(folder.path(), &[&["migrate", "--no-backup"], FROM_DUMP, arguments].concat()))
+}
+
 #[test]
-fn a_dump_gets_keys_and_owners() {
+fn from_a_dump_to_sqlite_and_on_to_postgres() {
     let (folder, database) = (tempfile::tempdir().expect("a folder"), database());
     fs::write(folder.path().join("dump.json"), dump().to_string()).expect("a dump");
-    let arguments = ["--from", "json:dump.json", "--preset", "cortex-core"];
-    migrate(&folder, &database, &arguments).exits(0);
-    shows(
-        &database,
-        "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM workspaces), (SELECT count(*) FROM conversations),
-            (SELECT count(*) FROM messages)",
-        "20|30|200|3000",
-    );
-    shows(
-        &database,
-        "SELECT string_agg(pg_get_constraintdef(oid), E'\\n' ORDER BY conrelid::regclass::text, conname) FROM pg_constraint
-            WHERE contype = 'f'",
-        "FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE\n\
-         FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE\n\
-         FOREIGN KEY (sender_id) REFERENCES users(user_id)\n\
-         FOREIGN KEY (owner_id) REFERENCES users(user_id)",
-    );
-    shows(
-        &database,
-        "SELECT participant_ids_json FROM conversations WHERE topic = 'on proof' LIMIT 1",
-        "[\"user-0\", \"user-1\"]",
-    );
-    // A workspace whose owner is not in the dump.
+    from_dump(&folder, &[]).exits(0);
+    let counts = "SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM workspaces) || ' ' ||
+        (SELECT count(*) FROM conversations) || ' ' || (SELECT count(*) FROM messages)";
+    assert_eq!(in_file(&folder, counts), "20 30 200 3000");
+    let schema = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY rowid";
+    insta::assert_snapshot!("cortex_core_in_sqlite", in_file(&folder, schema));
+    let participants = "SELECT participant_ids_json FROM conversations WHERE topic = 'on proof' LIMIT 1";
+    assert_eq!(in_file(&folder, participants), "[\"user-0\",\"user-1\"]");
+    assert_eq!(in_file(&folder, "PRAGMA foreign_key_check"), "");
+    // What it makes is what the next preset expects, once its own records are gone.
+    run(&mut program(folder.path(), &["cleanup", "--yes", "--to", "sqlite:new.db"])).exits(0);
+    migrate(&folder, &database, &["--from", "sqlite:new.db", "--preset", "cortex-core-postgres"]).exits(0);
+    is_the_application(&database);
+    let dump = dump();
+    let dumped =
+        |row: &Value| format!("{}|{}|{}", row["id"], row["sender_id"], row["content"]).replace('"', "");
+    let mut expected: Vec<String> = dump["messages"].as_array().expect("rows").iter().map(dumped).collect();
+    expected.sort();
+    let query = "SELECT id, sender_id, content FROM messages";
+    let found = database.psql(query).expect(query);
+    let mut found: Vec<String> = found.lines().map(|line| line.replace('\t', "|")).collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_dump_that_breaks_its_own_keys_is_refused_with_places() {
+    let folder = tempfile::tempdir().expect("a folder");
     let mut lost = dump();
     lost["workspaces"][3]["owner_id"] = json!("nobody");
-    lost["users"][5]["user_id"] = json!("user-4");
+    let twin = lost["users"][4].clone();
+    lost["users"].as_array_mut().expect("rows").push(twin);
+    lost["messages"][7]["content"] = Value::Null;
     fs::write(folder.path().join("dump.json"), lost.to_string()).expect("a dump");
-    let refused = migrate(&folder, &self::database(), &arguments).exits(1);
-    for part in ["nobody", "$.workspaces[3]", "$.users[5]", "owner_id", "user_id"] {
-        assert!(format!("{}{}", refused.out, refused.err).contains(part), "{part}: {refused}");
+    let refused = from_dump(&folder, &["--dry-run"]).exits(1);
+    for part in ["$.workspaces[3]", "owner_id", "$.users[20]", "user_id", "row=8", "content"] {
+        assert!(refused.out.contains(part), "{part}: {refused}");
     }
+    from_dump(&folder, &[]).exits(1);
+    assert!(!folder.path().join("new.db").exists(), "nothing is written");
+    from_dump(&folder, &["--policy", "quarantine"]).exits(0);
+    assert_eq!(in_file(&folder, "SELECT count(*) || '' FROM users"), "20");
+    assert_eq!(in_file(&folder, "PRAGMA foreign_key_check"), "");
 }
 
 #[test]
