@@ -90,7 +90,7 @@ pub enum Native {
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// PostgreSQL's timestamps end in the year 294276; what an application writes ends here (year 9999).
+/// PostgreSQL's timestamps end in the year 294276; what an application writes ends before this, with the year 9999.
 const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND;
 
 /// And begin in 4713 BC; texts begin with the year 1.
@@ -284,7 +284,7 @@ impl Native {
                 "a time with a zone in a column that keeps none"
             });
         }
-        if !(MICROS_MIN..=MICROS_MAX).contains(&micros) {
+        if !(MICROS_MIN..MICROS_MAX).contains(&micros) {
             return unfit("a time outside of the years 1 to 9999");
         }
         if !within(micros, *digits) {
