@@ -158,6 +158,42 @@ fn from_sqlite_to_the_application_on_postgres() {
     shows(&database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", "0");
 }
 
+/// What the application's migrations make, as far as the server fills what the source has not.
+const MIGRATED: &str = "
+    CREATE TABLE users(id uuid PRIMARY KEY DEFAULT gen_random_uuid(), created_at timestamptz NOT NULL DEFAULT now(),
+        user_id varchar NOT NULL UNIQUE, name varchar(100) NOT NULL, email varchar(255) NOT NULL UNIQUE,
+        is_active boolean NOT NULL DEFAULT true, metadata jsonb NOT NULL);
+    CREATE TABLE workspaces(id uuid PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT now(), name varchar(100) NOT NULL,
+        description text NOT NULL, owner_id varchar NOT NULL REFERENCES users(user_id), metadata jsonb NOT NULL);
+    CREATE TABLE conversations(id uuid PRIMARY KEY, workspace_id uuid NOT NULL REFERENCES workspaces(id),
+        topic varchar(200) NOT NULL, participant_ids text[] NOT NULL, metadata jsonb NOT NULL);
+    CREATE TABLE messages(id uuid PRIMARY KEY, conversation_id uuid NOT NULL REFERENCES conversations(id),
+        sender_id varchar NOT NULL REFERENCES users(user_id), content text NOT NULL, timestamp timestamptz NOT NULL,
+        metadata jsonb NOT NULL, tsv tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED);
+    CREATE INDEX messages_tsv ON messages USING gin (tsv);";
+
+#[test]
+fn into_the_tables_of_the_applications_own_migrations() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), database());
+    sqlite(&folder);
+    database.psql(MIGRATED).expect("tables");
+    migrate(&folder, &database, &[TO_POSTGRES, &["--into", "existing"]].concat()).exits(0);
+    let words = "SELECT count(*) FROM messages WHERE tsv @@ to_tsquery('english', 'engines')";
+    shows(&database, words, "600");
+    shows(
+        &database,
+        "SELECT count(*) FROM users WHERE is_active AND id IS NOT NULL AND metadata ? 'tags'",
+        "20",
+    );
+    shows(
+        &database,
+        "SELECT min(timestamp) AT TIME ZONE 'UTC', cardinality(max(participant_ids)) FROM messages, conversations",
+        "2024-02-01 00:00:00|3",
+    );
+    // It keeps its own indexes.
+    shows(&database, "SELECT count(*) FROM pg_indexes WHERE tablename = 'messages'", "2");
+}
+
 #[test]
 fn the_file_wins_over_the_preset_key_by_key() {
     let (folder, database) = (tempfile::tempdir().expect("a folder"), database());

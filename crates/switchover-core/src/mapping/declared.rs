@@ -245,9 +245,12 @@ impl Work<'_> {
                 descending: false,
             };
             let parts: Vec<IndexPart> = columns.iter().map(part).collect();
-            let like =
-                |own: &Index| own.parts == parts && own.predicate.is_none() && own.unique >= index.unique;
-            if !table.indexes.iter().any(like) {
+            let like = |own: &&mut Index| own.parts == parts && own.predicate.is_none();
+            if let Some(own) = table.indexes.iter_mut().find(like) {
+                // One index does for both: with the stricter rule, under the name that was asked for.
+                own.unique |= index.unique;
+                own.name = index.name.clone().unwrap_or_else(|| own.name.clone());
+            } else {
                 let name = index.name_on(&table.name);
                 let text = format!("the mapping's index on {}({})", table.name, columns.join(", "));
                 table.indexes.push(Index { name, unique: index.unique, parts, predicate: None, text });

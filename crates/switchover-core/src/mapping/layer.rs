@@ -84,3 +84,63 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         value: upper.value.or(lower.value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::IndexMap;
+    use crate::plan::LogicalType;
+
+    fn mapping(place: &str, table: TableMap) -> Mapping {
+        let keys = ["table.t", "table.t.index", "table.t.index.1.columns"];
+        let places = keys.map(|key| (key.to_owned(), place.to_owned())).into();
+        Mapping { tables: [("t".to_owned(), table)].into(), places }
+    }
+
+    #[test]
+    fn each_key_alone_and_lists_as_wholes() {
+        let index = IndexMap { columns: vec!["a".into()], ..IndexMap::default() };
+        let typed = |ty| ColumnMap { r#type: Some(ty), not_null: Some(true), ..ColumnMap::default() };
+        let lower = mapping(
+            "preset",
+            TableMap {
+                to: Some("low".into()),
+                filter: Some("1".into()),
+                primary_key: vec!["id".into()],
+                indexes: Some(vec![index]),
+                columns: [("a".into(), typed(LogicalType::Uuid)), ("b".into(), typed(LogicalType::Uuid))]
+                    .into(),
+                ..TableMap::default()
+            },
+        );
+        let drop = ColumnMap { drop: true, ..ColumnMap::default() };
+        let upper = Mapping {
+            tables: [(
+                "T".to_owned(),
+                TableMap {
+                    to: Some("up".into()),
+                    indexes: Some(Vec::new()),
+                    columns: [
+                        ("A".into(), ColumnMap { r#type: Some(LogicalType::Text), ..ColumnMap::default() }),
+                        ("b".into(), drop.clone()),
+                    ]
+                    .into(),
+                    ..TableMap::default()
+                },
+            )]
+            .into(),
+            places: [("table.t.index".to_owned(), "file".to_owned())].into(),
+        };
+        let both = upper.over(lower.clone());
+        let table = &both.tables["T"];
+        assert_eq!((table.to.as_deref(), table.filter.as_deref()), (Some("up"), Some("1")));
+        assert_eq!((table.primary_key.len(), table.indexes.as_ref().map(Vec::len)), (1, Some(0)));
+        assert_eq!(table.columns["A"], typed(LogicalType::Text));
+        assert_eq!(table.columns["b"], drop);
+        assert_eq!(both.place("table.t"), "preset");
+        assert_eq!(both.place("table.t.index"), "file");
+        assert_eq!(both.place("table.t.index.1.columns"), "");
+        assert_eq!(Mapping::default().over(lower.clone()), lower);
+        assert_eq!(lower.clone().over(Mapping::default()), lower);
+    }
+}

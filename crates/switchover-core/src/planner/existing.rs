@@ -11,7 +11,7 @@ use crate::existing::{
     self, ExistingOptions, Holds, OnConflict, Rebuilt, RebuiltKind, SequencePlan, Standing, TargetColumn,
     TargetForeignKey, TargetSchema, TargetTable,
 };
-use crate::mapping::IndexMethod;
+use crate::mapping::{IndexMethod, NaiveTimes};
 use crate::names::Naming;
 use crate::plan::{
     CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, LogicalType, PlanOptions, TablePlan,
@@ -254,7 +254,13 @@ fn table_plan(
             continue;
         }
         let census = census.columns.get(at).cloned().unwrap_or_default();
-        let choice = match native::choose(target, column, &census, asked) {
+        let map = options.mapping.column(&table.name, &column.name).cloned().unwrap_or_default();
+        let asked = ExistingOptions {
+            utc: map.naive_times.map_or(asked.utc, NaiveTimes::is_utc),
+            epoch: map.epoch.or(asked.epoch),
+            ..asked.clone()
+        };
+        let choice = match native::choose(target, column, &census, &asked) {
             Ok(choice) => choice,
             Err(why) => {
                 draft.refuse(
@@ -266,8 +272,7 @@ fn table_plan(
                 continue;
             }
         };
-        let asked_type = options.mapping.column(&table.name, &column.name).and_then(|map| map.r#type);
-        if let Some(ty) = asked_type.filter(|ty| !is_type_of(target, *ty)) {
+        if let Some(ty) = map.r#type.filter(|ty| !is_type_of(target, *ty)) {
             let why = format!("the mapping asks for {ty}, and the target's column is {}", target.type_name);
             draft.refuse(
                 &table.name,
@@ -283,7 +288,7 @@ fn table_plan(
             collation: column.collation.clone(),
             r#type: choice.r#type,
             codec: choice.codec,
-            not_null: target.not_null,
+            not_null: target.not_null || map.not_null == Some(true),
             default: None,
             generated: target.generated.clone(),
             generated_virtual: false,
@@ -296,6 +301,7 @@ fn table_plan(
         });
     }
     extra_columns(table, own, &taken, draft);
+    declared_indexes(table, options, draft);
     let sequences = sequences(table, own, &columns, draft);
     let mapped = |names: &[String]| names.iter().all(|name| taken.contains(name.as_str()));
     let (fate, why) = match own.name == table.name {
@@ -353,6 +359,20 @@ fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
         method: IndexMethod::Btree,
         parts: vec![part.to_owned()],
         predicate: None,
+    }
+}
+
+/// Indexes that the mapping declares: tables that are there keep their own.
+fn declared_indexes(table: &Table, options: &PlanOptions, draft: &mut Draft) {
+    let map = options.mapping.table(&table.name);
+    for index in map.iter().flat_map(|map| map.indexes.iter().flatten()) {
+        let name = format!("{} on {}", index.name_on(&table.name), table.name);
+        draft.outcome(
+            "index",
+            name,
+            Fate::LeftOut,
+            "a table that is there has the indexes of its own migrations",
+        );
     }
 }
 
