@@ -11,6 +11,7 @@ mod chaos;
 mod chat;
 mod check;
 mod demo;
+mod dump;
 mod majors;
 mod paths;
 mod pg;

@@ -70,7 +70,7 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
                 },
                 name: listed.name,
             }),
-            "table" if super::ledger::is_record(&listed.name) => catalog.skipped.push(Skipped {
+            "table" if super::ledger::is_record(&listed.name, &listed.sql) => catalog.skipped.push(Skipped {
                 kind: "record table".into(),
                 name: listed.name,
                 why: "an earlier run into this file keeps its records there".into(),

@@ -37,9 +37,10 @@ pub(super) const QUARANTINE: &str = "\"main\".\"_switchover_quarantine\"";
 /// The record tables, in the order in which they are made.
 const TABLES: [&str; 5] = [RUN, OBJECT, CHECKPOINT, STEP, QUARANTINE];
 
-/// Whether a table of that name is one of the record tables.
-pub(super) fn is_record(name: &str) -> bool {
-    TABLES.contains(&super::quote::qualified("main", name).as_str())
+/// Whether a table is one of the record tables: by its name, and by how all of them begin. Another table of such a
+/// name is an application's own, and is refused as any reserved name.
+pub(super) fn is_record(name: &str, sql: &str) -> bool {
+    TABLES.contains(&super::quote::qualified("main", name).as_str()) && sql.contains("(run TEXT")
 }
 
 /// What `before` says of a file that was not there.
