@@ -82,7 +82,7 @@ pub(super) fn render(expr: &Expr, scope: &Scope<'_>) -> Result<String, String> {
         Expr::Collate(inner, name) => format!("{} COLLATE {}", go(inner)?, collation(name)?),
         Expr::Opaque(text, _) if scope.kept => format!("({text})"),
         Expr::Opaque(text, why) => {
-            return Err(format!("in {text}, {why}"));
+            return Err(format!("names change, or the language does, and in {text}, {why}"));
         }
     })
 }
