@@ -110,8 +110,13 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                     RebuiltKind::Constraint => BuildStage::Keys,
                     RebuiltKind::Index => BuildStage::Indexes,
                 };
+                // An index may bear the name of its table's foreign key.
+                let kind = match rebuilt.kind {
+                    RebuiltKind::Index => "index",
+                    RebuiltKind::ForeignKey | RebuiltKind::Constraint => "constraint",
+                };
                 steps.push(BuildStep {
-                    id: format!("{at}:again {}.{}", rebuilt.table, rebuilt.name),
+                    id: format!("{at}:again {kind} {}.{}", rebuilt.table, rebuilt.name),
                     table: Some(at),
                     stage,
                     what: format!("{} of {}", rebuilt.name, rebuilt.table),
@@ -189,7 +194,10 @@ pub(super) async fn prepare(
         }
     }
     records(transaction, plan, run).await.map_err(fail)?;
-    for rebuilt in plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt) {
+    // A foreign key rests on the index of another table: the keys go first.
+    let rebuilt = || plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt);
+    let is_foreign = |rebuilt: &&Rebuilt| rebuilt.kind == RebuiltKind::ForeignKey;
+    for rebuilt in rebuilt().filter(is_foreign).chain(rebuilt().filter(|rebuilt| !is_foreign(rebuilt))) {
         transaction.batch_execute(&rebuilt.down(schema)).await.map_err(fail)?;
     }
     for index in 0..plan.tables.len() {

@@ -14,7 +14,7 @@ use crate::existing::{
 use crate::mapping::{IndexMethod, NaiveTimes};
 use crate::names::Naming;
 use crate::plan::{
-    CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, LogicalType, PlanOptions, TablePlan,
+    CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, LogicalType, PlanOptions, TablePlan,
 };
 use crate::schema::{Catalog, Skipped, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -336,6 +336,12 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
+            uniques: own
+                .indexes
+                .iter()
+                .filter(|index| !index.unique.is_empty() && mapped(&index.unique))
+                .map(|index| KeyPlan { name: index.name.clone(), columns: index.unique.clone() })
+                .collect(),
             stored_columns: own
                 .columns
                 .iter()
@@ -603,21 +609,17 @@ fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked: &Existing
         let Some(own) = schema.table(&plan.target).filter(|own| own.owned) else { continue };
         // Rows that are there are found by their keys while the others come.
         let referred = |index: &existing::TargetIndex| {
-            let unique = own.uniques.iter().find(|key| key.name == index.name);
-            unique.is_some_and(|unique| {
-                let names = |key: &TargetForeignKey| {
-                    key.parent.as_ref() == Some(&own.name)
-                        && key.parent_columns.iter().collect::<BTreeSet<_>>()
-                            == unique.columns.iter().collect()
-                };
-                let by = |table: &TargetTable| {
-                    table
-                        .foreign_keys
-                        .iter()
-                        .any(|key| names(key) && !dropped.contains(&(table.name.clone(), key.name.clone())))
-                };
-                schema.tables.iter().any(by)
-            })
+            let names = |key: &TargetForeignKey| {
+                key.parent.as_ref() == Some(&own.name)
+                    && key.parent_columns.iter().collect::<BTreeSet<_>>() == index.unique.iter().collect()
+            };
+            let by = |table: &TargetTable| {
+                table
+                    .foreign_keys
+                    .iter()
+                    .any(|key| names(key) && !dropped.contains(&(table.name.clone(), key.name.clone())))
+            };
+            !index.unique.is_empty() && schema.tables.iter().any(by)
         };
         let standing = plan.standing.get_or_insert_default();
         for index in own.indexes.iter().filter(|index| index.rebuildable && !referred(index)) {
