@@ -94,6 +94,8 @@ pub struct TargetTable {
     pub obstacles: Vec<String>,
     /// Whether the role may change its definition.
     pub owned: bool,
+    /// Whether it is divided into partitions.
+    pub partitioned: bool,
     /// Rows in it.
     pub rows: u64,
     /// Its columns, in order.
@@ -259,6 +261,9 @@ pub struct Rebuilt {
     /// What is said about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whether it must be proven as it is declared: a foreign key of a partitioned table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
 }
 
 /// What is dropped and made again.

@@ -192,3 +192,24 @@ fn the_doctor_looks_at_the_tables_that_are_there() {
     says(0, "\"t\": its trigger bell would run for each row");
     run(&mut app.verb("doctor", &["--to", &app.to])).exits(1);
 }
+
+#[test]
+fn a_partitioned_tables_keys_are_dropped_and_made_again() {
+    let app = App::new(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
+         CREATE TABLE log (id INTEGER PRIMARY KEY, parent_id INT, text TEXT); INSERT INTO log VALUES (1, 1, 'a'), (11, 2, 'b');",
+        "CREATE TABLE parent (id int PRIMARY KEY);
+         CREATE TABLE log (id int, parent_id int REFERENCES parent, text text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+         CREATE TABLE log_0 PARTITION OF log FOR VALUES FROM (0) TO (10); CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (10) TO (20);
+         CREATE INDEX log_text ON log (text);
+         CREATE TABLE unproven (id int); ALTER TABLE unproven ADD CONSTRAINT later FOREIGN KEY (id) REFERENCES parent NOT VALID;",
+    );
+    let before = app.dump();
+    for rebuild in [&[][..], &["--rebuild"]] {
+        run(&mut app.migrate(rebuild)).exits(0);
+        app.shows("SELECT (SELECT count(*) FROM log_0), (SELECT count(*) FROM log_1)", "1|1");
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+}

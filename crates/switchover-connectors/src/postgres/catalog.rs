@@ -54,6 +54,7 @@ pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> A
                 let obstacles: Vec<Option<String>> = row.get(4);
                 let table = TargetTable {
                     name,
+                    partitioned: kind == "p",
                     owned: row.get(3),
                     obstacles: obstacles.into_iter().flatten().collect(),
                     ..TargetTable::default()

@@ -340,7 +340,11 @@ fn table_plan(
                 .indexes
                 .iter()
                 .filter(|index| !index.unique.is_empty() && mapped(&index.unique))
-                .map(|index| KeyPlan { name: index.name.clone(), columns: index.unique.clone() })
+                .map(|index| KeyPlan {
+                    name: index.name.clone(),
+                    columns: index.unique.clone(),
+                    descending: false,
+                })
                 .collect(),
             stored_columns: own
                 .columns
@@ -530,6 +534,7 @@ fn rebuilt_key(own: &TargetTable, key: &TargetForeignKey) -> Rebuilt {
         name: key.name.clone(),
         definition: key.definition.clone(),
         comment: key.comment.clone(),
+        at_once: own.partitioned,
     }
 }
 
@@ -629,6 +634,7 @@ fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked: &Existing
                 name: index.name.clone(),
                 definition: index.definition.clone(),
                 comment: index.comment.clone(),
+                at_once: false,
             });
         }
     }
