@@ -153,6 +153,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Doctor(args) => {
             args.stores.add_to(&mut flags);
             flags.flag(crate::config::Key::Schema, &args.schema);
+            flags.flag(crate::config::Key::Into, &args.into);
             let context = Context::new(&global, flags, None, screen)?;
             doctor::run(&context, args.json).await
         }

@@ -6,7 +6,7 @@
 //! words, never rendered again by us, so that what is dropped around a load comes back as it was.
 //! Deliberately absent: statements. Only a connector writes its target's language.
 
-use crate::native::EpochUnit;
+use crate::moment::EpochUnit;
 use crate::plan::{KeyPlan, LogicalType};
 use crate::value::OwnedValue;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub struct ExistingOptions {
     /// What numbers in columns of times count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<EpochUnit>,
+    /// Whether digits of a second's fraction that a column does not keep are cut off.
+    #[serde(default)]
+    pub cut_fractions: bool,
 }
 
 /// A target's schema as it was found.
@@ -91,6 +94,8 @@ pub struct TargetTable {
     pub obstacles: Vec<String>,
     /// Whether the role may change its definition.
     pub owned: bool,
+    /// Whether it is divided into partitions.
+    pub partitioned: bool,
     /// Rows in it.
     pub rows: u64,
     /// Its columns, in order.
@@ -196,6 +201,8 @@ pub struct TargetIndex {
     pub comment: Option<String>,
     /// Whether it comes back as it was when it is dropped and made again.
     pub rebuildable: bool,
+    /// The columns that it keeps unique for all rows; empty when it does not, or does by an expression.
+    pub unique: Vec<String>,
 }
 
 /// A trigger of the target.
@@ -229,6 +236,9 @@ pub struct Standing {
     /// Sequences, by column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<SequencePlan>,
+    /// Columns besides the primary key that the target keeps unique, by the name of their index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uniques: Vec<KeyPlan>,
     /// Columns of the target, in order, that are not computed by it: what a row is restored from.
     #[serde(default)]
     pub stored_columns: Vec<String>,
@@ -251,6 +261,9 @@ pub struct Rebuilt {
     /// What is said about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whether it must be proven as it is declared: a foreign key of a partitioned table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
 }
 
 /// What is dropped and made again.

@@ -64,6 +64,8 @@ pub struct Needs {
     pub backup_folder: Option<PathBuf>,
     /// Bytes that the target would take; `None` when the source is not known.
     pub target_bytes: Option<u64>,
+    /// Whether the target's own tables are to be filled.
+    pub existing: bool,
 }
 
 /// Bytes as people read them, in powers of ten.

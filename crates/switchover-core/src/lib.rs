@@ -22,6 +22,7 @@ pub mod json;
 pub mod judge;
 pub mod limits;
 pub mod mapping;
+pub mod moment;
 pub mod names;
 pub mod native;
 pub mod plan;

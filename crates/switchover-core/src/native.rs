@@ -8,41 +8,10 @@
 
 use crate::census::ColumnCensus;
 use crate::codec::{self, Unfit};
-use crate::datetime;
+use crate::moment::{self, EpochUnit};
 use crate::plan::LogicalType;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
-
-/// What a number in a column of times counts since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EpochUnit {
-    /// Seconds.
-    Seconds,
-    /// Milliseconds.
-    Millis,
-    /// Microseconds.
-    Micros,
-}
-
-impl EpochUnit {
-    /// Its name, as plans and messages have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            EpochUnit::Seconds => "seconds",
-            EpochUnit::Millis => "millis",
-            EpochUnit::Micros => "micros",
-        }
-    }
-
-    fn micros(self) -> i64 {
-        match self {
-            EpochUnit::Seconds => MICROS_PER_SECOND,
-            EpochUnit::Millis => 1000,
-            EpochUnit::Micros => 1,
-        }
-    }
-}
 
 /// How a column of a type that exists already is filled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +47,9 @@ pub enum Native {
         /// What numbers count; without it a number does not fit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         epoch: Option<EpochUnit>,
+        /// Whether digits of a fraction that the column does not keep are cut off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut: bool,
     },
     /// Times of day `HH:MM:SS`, with or without a fraction, by value.
     TimeOfDay {
@@ -87,14 +59,6 @@ pub enum Native {
     /// A JSON array of texts and nulls, as an array of texts.
     TextArray,
 }
-
-const MICROS_PER_SECOND: i64 = 1_000_000;
-
-/// PostgreSQL's timestamps end in the year 294276; what an application writes ends before this, with the year 9999.
-const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND;
-
-/// And begin in 4713 BC; texts begin with the year 1.
-const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND - 86_400 * MICROS_PER_SECOND;
 
 fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
     Err(Unfit(reason.into()))
@@ -170,7 +134,7 @@ impl Native {
                 let micros = self.moment(value)?;
                 Ok(if *zoned { Value::TimestampTz(micros) } else { Value::Timestamp(micros) })
             }
-            (Native::TimeOfDay { digits }, Value::Text(text)) => match time_of_day(text, *digits) {
+            (Native::TimeOfDay { digits }, Value::Text(text)) => match moment::time_of_day(text, *digits) {
                 Some(micros) => Ok(Value::Time(micros)),
                 None => unfit("a text that is no time of day HH:MM:SS within the column's precision"),
             },
@@ -193,16 +157,12 @@ impl Native {
                 Ok(micros) => number(codec::tag::MOMENT, micros, out),
                 Err(_) => return false,
             },
-            (Native::TimeOfDay { digits }, Value::Text(text)) => match time_of_day(text, *digits) {
+            (Native::TimeOfDay { digits }, Value::Text(text)) => match moment::time_of_day(text, *digits) {
                 Some(micros) => number(codec::tag::TIME, micros, out),
                 None => return false,
             },
-            (Native::TextArray, Value::Text(text)) => {
-                return codec::json_cell(text, out).is_ok() || {
-                    // The text was appended as it is.
-                    true
-                };
-            }
+            // What is no JSON is appended as the text that it is.
+            (Native::TextArray, Value::Text(text)) => drop(codec::json_cell(text, out)),
             _ => return false,
         }
         true
@@ -262,7 +222,9 @@ impl Native {
 
     /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.
     fn moment(&self, value: Value<'_>) -> Result<i64, Unfit> {
-        let Native::Moment { zoned, digits, utc, epoch } = self else { return unfit("no column of times") };
+        let Native::Moment { zoned, digits, utc, epoch, cut } = self else {
+            return unfit("no column of times");
+        };
         let (micros, has_zone) = match value {
             Value::Int(count) => match epoch {
                 None => return unfit("a number in a column of times, and nothing says what it counts"),
@@ -271,9 +233,10 @@ impl Native {
                     None => return unfit("a number that counts beyond the year 9999"),
                 },
             },
-            Value::Text(text) => match parse_moment(text) {
-                Some(parsed) => parsed,
-                None => return unfit("a text that is no time, or one with more than microseconds"),
+            Value::Text(text) => match moment::parse(text) {
+                Some(read) if !read.finer || *cut => (read.micros, read.has_zone),
+                Some(_) => return unfit("a time with more than 6 digits of a second's fraction"),
+                None => return unfit("a text that is no time"),
             },
             other => return unfit(format!("{} in a column of timestamps", other.class())),
         };
@@ -284,10 +247,13 @@ impl Native {
                 "a time with a zone in a column that keeps none"
             });
         }
-        if !(MICROS_MIN..MICROS_MAX).contains(&micros) {
+        if !(moment::MICROS_MIN..moment::MICROS_MAX).contains(&micros) {
             return unfit("a time outside of the years 1 to 9999");
         }
-        if !within(micros, *digits) {
+        if *cut {
+            return Ok(moment::cut(micros, *digits));
+        }
+        if !moment::within(micros, *digits) {
             return unfit(format!("a time with more than {digits} digits of a second's fraction"));
         }
         Ok(micros)
@@ -321,75 +287,6 @@ fn single(value: Value<'_>) -> Option<f64> {
     (f64::from(wide as f32).to_bits() == wide.to_bits()).then_some(wide)
 }
 
-fn within(micros: i64, digits: u8) -> bool {
-    micros % 10i64.pow(6 - u32::from(digits.min(6))) == 0
-}
-
-/// A timestamp in any of the ways in which applications write one; whether it names its zone.
-/// A fraction may have more than six digits where those behind are zeros.
-pub fn parse_moment(text: &[u8]) -> Option<(i64, bool)> {
-    let head = datetime::parse_timestamp(text.get(..19)?)?.micros;
-    let mut rest = &text[19..];
-    let mut fraction = 0;
-    if let Some((b'.', tail)) = rest.split_first() {
-        let count = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 || tail[..count].iter().skip(6).any(|byte| *byte != b'0') {
-            return None;
-        }
-        for at in 0..6 {
-            fraction = fraction * 10 + i64::from(tail[..count].get(at).map_or(0, |byte| byte - b'0'));
-        }
-        rest = &tail[count..];
-    }
-    let offset = match rest {
-        b"" => return Some((head + fraction, false)),
-        b"Z" | b"z" => 0,
-        // Go's `Time.String`: an offset, and the zone's name.
-        [b' ', offset @ ..] => {
-            let end = offset.iter().position(|byte| *byte == b' ')?;
-            let name = &offset[end + 1..];
-            let named =
-                !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"+-".contains(b));
-            offset_seconds(&offset[..end]).filter(|_| named)?
-        }
-        offset => offset_seconds(offset)?,
-    };
-    Some((head + fraction - offset * MICROS_PER_SECOND, true))
-}
-
-/// `+HH`, `+HHMM` or `+HH:MM` in seconds.
-fn offset_seconds(text: &[u8]) -> Option<i64> {
-    let (sign, digits) = match text.split_first()? {
-        (b'+', rest) => (1, rest),
-        (b'-', rest) => (-1, rest),
-        _ => return None,
-    };
-    let two = |at: usize| -> Option<i64> {
-        let pair = digits.get(at..at + 2)?;
-        pair.iter()
-            .all(u8::is_ascii_digit)
-            .then(|| i64::from(pair[0] - b'0') * 10 + i64::from(pair[1] - b'0'))
-    };
-    let (hours, minutes) = match digits.len() {
-        2 => (two(0)?, 0),
-        4 => (two(0)?, two(2)?),
-        5 if digits[2] == b':' => (two(0)?, two(3)?),
-        _ => return None,
-    };
-    // No zone is further from UTC than this; PostgreSQL's own limit is the same.
-    (hours < 16 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
-}
-
-fn time_of_day(text: &[u8], digits: u8) -> Option<i64> {
-    // The same clock on the first day there is.
-    let mut whole = b"1970-01-01 ".to_vec();
-    whole.extend_from_slice(text);
-    match parse_moment(&whole)? {
-        (micros, false) => within(micros, digits).then_some(micros),
-        _ => None,
-    }
-}
-
 /// The elements of a JSON array of texts and nulls.
 pub fn texts(json: &[u8]) -> Result<Vec<Option<String>>, Unfit> {
     let elements: Vec<Option<String>> = match serde_json::from_slice(json) {
@@ -419,7 +316,7 @@ mod tests {
     }
 
     fn moment(zoned: bool, utc: bool, epoch: Option<EpochUnit>) -> Native {
-        Native::Moment { zoned, digits: 6, utc, epoch }
+        Native::Moment { zoned, digits: 6, utc, epoch, cut: false }
     }
 
     #[test]
@@ -448,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_column_does_not_keep_of_a_second_is_cut_only_when_that_is_said() {
+        for (digits, text, kept) in [
+            (6, "2024-01-02 03:04:05.123456789+02:00", "2024-01-02 03:04:05.123456+02:00"),
+            (0, "2024-01-02 03:04:05.9+02:00", "2024-01-02 03:04:05+02:00"),
+            (3, "1969-12-31 23:59:59.9999Z", "1969-12-31 23:59:59.999Z"),
+        ] {
+            let of = |cut| Native::Moment { zoned: true, digits, utc: false, epoch: None, cut };
+            assert!(!comes_back(&of(false), Value::Text(text.as_bytes())), "{text}");
+            assert!(comes_back(&of(true), Value::Text(text.as_bytes())), "{text}");
+            assert_eq!(
+                of(true).encode(Value::Text(text.as_bytes())),
+                of(false).encode(Value::Text(kept.as_bytes()))
+            );
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         for (native, value) in [
             (Native::Int { bytes: 2 }, Value::Int(32_768)),
@@ -464,7 +378,7 @@ mod tests {
             (moment(true, true, None), Value::Int(1)),
             (moment(true, true, Some(EpochUnit::Seconds)), Value::Int(1_700_000_000_000)),
             (
-                Native::Moment { zoned: false, digits: 3, utc: false, epoch: None },
+                Native::Moment { zoned: false, digits: 3, utc: false, epoch: None, cut: false },
                 Value::Text(b"2024-01-02 03:04:05.0001"),
             ),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"24:00:00")),
@@ -472,20 +386,6 @@ mod tests {
             (Native::TextArray, Value::Text(b"[\"\\u0000\"]")),
         ] {
             assert!(!comes_back(&native, value), "{native:?} {value:?}");
-        }
-    }
-
-    #[test]
-    fn zones_move_the_instant() {
-        let at = |text: &str| parse_moment(text.as_bytes());
-        assert_eq!(at("1970-01-01T02:00:00+02:00"), Some((0, true)));
-        assert_eq!(at("1969-12-31 18:30:00-0530"), Some((0, true)));
-        assert_eq!(at("1970-01-01 01:00:00 +0100 CET"), Some((0, true)));
-        assert_eq!(at("1970-01-01 00:00:00.5"), Some((500_000, false)));
-        for bad in
-            ["1970-01-01 00:00:00+", "1970-01-01 00:00:00+2", "1970-01-01 00:00:00 +0100", "1970-01-01"]
-        {
-            assert_eq!(at(bad), None, "{bad}");
         }
     }
 }

@@ -16,6 +16,7 @@ pub async fn examine(
         jobs: settings.streams(),
         backup_folder: settings.backup.then(|| settings.backups()),
         target_bytes: None,
+        existing: settings.plan.existing.is_some(),
     };
     let mut found = Vec::new();
     if let Some(source) = source {

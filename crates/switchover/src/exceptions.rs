@@ -20,7 +20,7 @@ use switchover_core::value::{OwnedValue, Row, Rows, Value};
 const HINT: &str =
     "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
 const STANDING_HINT: &str = "mend the values on the source, or use --policy quarantine";
-const MOMENT_HINT: &str = "mend the values on the source, or use --policy quarantine; --naive-times utc takes times without a zone for UTC, --epoch UNIT says what numbers count";
+const MOMENT_HINT: &str = "mend the values on the source, or use --policy quarantine; --naive-times utc takes times without a zone for UTC, --epoch UNIT says what numbers count, --fractions cut leaves out what the column does not keep of a second";
 const ORPHAN_HINT: &str = "delete or mend the rows on the source, or use --policy quarantine";
 
 /// A foreign key of the plan, by position, with its fields on both sides.

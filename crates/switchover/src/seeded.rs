@@ -8,11 +8,16 @@ use crate::evidence::{Look, planned_table, read_table, scan};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::existing::{HISTORY_ROWS_MAX, OnConflict, ROWS_BEFORE_MAX, TargetSchema, TextRow};
+use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Fate, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
 use switchover_core::planner::existing;
+use switchover_core::planner::layout::shown_locator;
 use switchover_core::schema::{Catalog, Table};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
+
+const CLASH_HINT: &str =
+    "give one of the two rows another value, or both one key, or take the row out of the target";
 
 /// Keys that a message shows.
 const KEYS_SHOWN: usize = 5;
@@ -23,6 +28,8 @@ struct Seeds {
     rows: Vec<Seed>,
     /// Places by the canonical bytes of the key.
     places: HashMap<Vec<u8>, usize>,
+    /// The same for each of the table's other unique columns.
+    others: Vec<HashMap<Vec<u8>, usize>>,
 }
 
 /// A row of the target, by its key.
@@ -105,8 +112,12 @@ impl Look<'_> {
                 continue;
             }
             let conflicts = self.conflicts(table, &seeds).await?;
-            let lines = decided(&mut plan.tables[index], asked.on_conflict, &seeds, conflicts);
+            let lines = decided(&mut plan.tables[index], asked.on_conflict, &seeds, &conflicts);
             plan.outcomes.extend(lines);
+            let met: HashSet<usize> = conflicts.iter().map(|conflict| conflict.seed).collect();
+            let stays = |seed: &usize| asked.on_conflict == OnConflict::Keep || !met.contains(seed);
+            let clashes = self.clashes(&plan.tables[index], &seeds, &stays).await?;
+            plan.refusals.extend(clashes);
         }
         Ok(())
     }
@@ -115,21 +126,13 @@ impl Look<'_> {
     async fn seeds(&self, plan: &Plan, index: usize) -> Result<Seeds> {
         let table = &plan.tables[index];
         let fields = table.key_fields();
-        let mut seeds = Seeds::default();
-        let mut scratch = Vec::new();
+        let others = unique_fields(table);
+        let mut seeds = Seeds { others: vec![HashMap::new(); others.len()], ..Seeds::default() };
         for mut reader in self.target.read(plan, index, 1).await? {
             let mut spare = Rows::default();
             while let Some(rows) = reader.next(spare).await? {
                 self.shutdown.check("plan")?;
                 for row in rows.iter() {
-                    let mut bytes = Vec::new();
-                    for field in &fields {
-                        table.columns[*field].codec.canonical_target(
-                            row.value(*field),
-                            &mut scratch,
-                            &mut bytes,
-                        );
-                    }
                     let key: Vec<OwnedValue> =
                         fields.iter().map(|field| row.value(*field).to_owned_value()).collect();
                     let shown: Vec<String> = fields
@@ -138,7 +141,12 @@ impl Look<'_> {
                             format!("{}={}", table.columns[*field].target, row.value(*field).shown())
                         })
                         .collect();
-                    seeds.places.insert(bytes, seeds.rows.len());
+                    seeds.places.insert(target_key(table, &fields, row), seeds.rows.len());
+                    for (places, (_, fields)) in seeds.others.iter_mut().zip(&others) {
+                        if fields.iter().all(|field| row.value(*field) != Value::Null) {
+                            places.insert(target_key(table, fields, row), seeds.rows.len());
+                        }
+                    }
                     seeds.rows.push(Seed { key, shown: shown.join(", ") });
                 }
                 spare = rows;
@@ -164,6 +172,78 @@ impl Look<'_> {
         .await?;
         Ok(found)
     }
+
+    /// Refusals of the source's rows that have something unique in common with a row that stays, but not its
+    /// key: the server would take only one of the two, and neither is the other.
+    async fn clashes(
+        &self,
+        table: &TablePlan,
+        seeds: &Seeds,
+        stays: &(dyn Fn(&usize) -> bool + Sync),
+    ) -> Result<Vec<Refusal>> {
+        let others = unique_fields(table);
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let out: HashSet<&LocatorValue> =
+            table.orphans.iter().filter(|row| row.columns.is_empty()).map(|row| &row.locator).collect();
+        let (mut found, mut total) = (Vec::new(), 0_u64);
+        let mut bytes = Vec::new();
+        scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
+            for row in rows.iter().filter(|row| !out.contains(&row.locator())) {
+                for (places, (name, fields)) in seeds.others.iter().zip(&others) {
+                    let there = fields.iter().all(|field| row.value(*field) != Value::Null)
+                        && source_key(table, fields, row, &mut bytes);
+                    let Some(seed) = places.get(&bytes).filter(|seed| there && stays(seed)) else { continue };
+                    total += 1;
+                    if found.len() < LISTED_MAX {
+                        found.push(clash(table, row, (name, fields), &seeds.rows[*seed].shown));
+                    }
+                }
+            }
+        })
+        .await?;
+        if total > found.len() as u64 {
+            let why = format!("{total} rows in all meet another row of the target in something unique");
+            found.push(refusal(table, "", why, CLASH_HINT));
+        }
+        Ok(found)
+    }
+}
+
+/// The refusal of one such row.
+fn clash(table: &TablePlan, row: Row<'_>, unique: (&str, &[usize]), seed: &str) -> Refusal {
+    let (name, fields) = unique;
+    let columns: Vec<&str> = fields.iter().map(|field| &*table.columns[*field].source).collect();
+    let values: Vec<String> = fields.iter().map(|field| row.value(*field).shown()).collect();
+    Refusal {
+        table: table.source.clone(),
+        key: shown_locator(table, &row.locator()),
+        column: columns.join(", "),
+        value: values.join(", "),
+        why: format!("the target's own row {seed} has the same, and \"{name}\" lets only one row have it"),
+        hint: CLASH_HINT.into(),
+    }
+}
+
+/// The target's other unique columns: their index's name, and their fields.
+fn unique_fields(table: &TablePlan) -> Vec<(String, Vec<usize>)> {
+    let uniques = table.standing.iter().flat_map(|standing| &standing.uniques);
+    let field = |name: &String| table.columns.iter().position(|column| column.target == *name);
+    uniques
+        .filter_map(|key| {
+            Some((key.name.clone(), key.columns.iter().map(field).collect::<Option<Vec<usize>>>()?))
+        })
+        .collect()
+}
+
+/// The canonical bytes of some fields of a target's row.
+fn target_key(table: &TablePlan, fields: &[usize], row: Row<'_>) -> Vec<u8> {
+    let (mut scratch, mut bytes) = (Vec::new(), Vec::new());
+    for field in fields {
+        table.columns[*field].codec.canonical_target(row.value(*field), &mut scratch, &mut bytes);
+    }
+    bytes
 }
 
 /// The canonical bytes of a source row's key; false when a part of it has none.
@@ -191,7 +271,7 @@ fn decided(
     table: &mut TablePlan,
     on_conflict: OnConflict,
     seeds: &Seeds,
-    conflicts: Vec<Conflict>,
+    conflicts: &[Conflict],
 ) -> Vec<Outcome> {
     let Some(standing) = &mut table.standing else { return Vec::new() };
     let met: BTreeSet<usize> = conflicts.iter().map(|conflict| conflict.seed).collect();
@@ -228,8 +308,8 @@ fn decided(
     let out: HashSet<LocatorValue> = conflicts.iter().map(|conflict| conflict.locator.clone()).collect();
     // A row that would lose a cell goes as a whole.
     table.orphans.retain(|orphan| !out.contains(&orphan.locator));
-    table.orphans.extend(conflicts.into_iter().map(|conflict| OrphanPlan {
-        locator: conflict.locator,
+    table.orphans.extend(conflicts.iter().map(|conflict| OrphanPlan {
+        locator: conflict.locator.clone(),
         columns: Vec::new(),
         why: format!("the target keeps its own row {}", seeds.rows[conflict.seed].shown),
     }));

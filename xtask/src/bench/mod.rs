@@ -54,6 +54,8 @@ pub(crate) enum Contestant {
     Limit,
     /// Switchover without the backup: its schema, copy and build phases are the load alone.
     SwitchoverLoad,
+    /// The same into tables that are there, with all their keys and indexes (`--into existing --rebuild`).
+    SwitchoverExisting,
     /// Switchover's whole `migrate`: backup, census, copy, keys and full verification; then `verify` alone.
     Switchover,
     /// Arrow ADBC, typed, then the same keys.
@@ -70,6 +72,7 @@ impl Contestant {
         match self {
             Self::Limit => "limit",
             Self::SwitchoverLoad => "switchover-load",
+            Self::SwitchoverExisting => "switchover-existing",
             Self::Switchover => "switchover",
             Self::Adbc => "adbc",
             Self::Pgloader => "pgloader",
@@ -125,11 +128,10 @@ fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
         println!("making {}: {} rows", source.display(), size.rows());
         chat::create(&source, size)?;
     }
-    let switchover =
-        match chosen.iter().any(|who| matches!(who, Contestant::Switchover | Contestant::SwitchoverLoad)) {
-            true => paths::build_switchover()?,
-            false => None,
-        };
+    let switchover = match chosen.iter().any(|who| who.name().starts_with("switchover")) {
+        true => paths::build_switchover()?,
+        false => None,
+    };
     let builder =
         SETTINGS.iter().fold(Cluster::builder().fsync(true), |b, (name, value)| b.setting(name, value));
     let cluster = builder.start()?;
@@ -152,6 +154,7 @@ fn race(field: &Field, who: Contestant, round: usize) -> Result<Run> {
     let run = match who {
         Contestant::Limit => limit::run(field, &database),
         Contestant::SwitchoverLoad => switchover::load(field, &database),
+        Contestant::SwitchoverExisting => switchover::load_existing(field, &database),
         Contestant::Switchover => switchover::run(field, &database),
         Contestant::Adbc => adbc::run(field, &database),
         Contestant::Pgloader => pgloader::run(field, &database, true),

@@ -46,7 +46,8 @@ pub(crate) fn text(field: &Field, results: &Results) -> String {
         let seconds = total(results, *who);
         let load = seconds.and_then(|_| median(runs.iter().filter_map(|run| run.load_seconds)));
         // Without its backup it is no match for a whole migration.
-        let whole = seconds.filter(|_| *who != Contestant::SwitchoverLoad);
+        let whole =
+            seconds.filter(|_| !matches!(who, Contestant::SwitchoverLoad | Contestant::SwitchoverExisting));
         let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
         let peak = median(runs.iter().filter_map(|run| run.peak_kb).map(|kb| kb as f64 / 1000.0));
         out += &line(&[

@@ -100,6 +100,10 @@ pub(crate) struct Mapping {
     /// Into existing tables: what numbers in columns of times count since 1970 [default: none is taken].
     #[arg(long, value_name = "UNIT", value_parser = ["seconds", "millis", "micros"])]
     pub(crate) epoch: Option<String>,
+    /// Into existing tables: refuse times with more digits of a second than their column keeps, or
+    /// cut those off [default: refuse].
+    #[arg(long, value_name = "WHAT", value_parser = ["refuse", "cut"])]
+    pub(crate) fractions: Option<String>,
 }
 
 impl Mapping {
@@ -118,6 +122,7 @@ impl Mapping {
         }
         layer.flag(Key::NaiveTimes, &self.naive_times);
         layer.flag(Key::Epoch, &self.epoch);
+        layer.flag(Key::Fractions, &self.fractions);
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use switchover::settings::{OnFailure, Settings};
 use switchover_core::existing::{ExistingOptions, OnConflict};
 use switchover_core::mapping::Mapping;
+use switchover_core::moment::EpochUnit;
 use switchover_core::names::Naming;
-use switchover_core::native::EpochUnit;
 use switchover_core::plan::Policy;
 use switchover_core::{Error, Kind, Result};
 
@@ -248,15 +248,17 @@ impl Layers {
         let rebuild = self.choice(Key::Rebuild, &[("true", true), ("false", false)])?;
         let utc = self.choice(Key::NaiveTimes, &[("refuse", false), ("utc", true)])?;
         let epoch = self.choice(Key::Epoch, EPOCHS)?;
+        let cut_fractions = self.choice(Key::Fractions, &[("refuse", false), ("cut", true)])?;
         if into {
             return Ok(Some(ExistingOptions {
                 on_conflict: on_conflict.unwrap_or_default(),
                 rebuild: rebuild.unwrap_or_default(),
                 utc: utc.unwrap_or_default(),
                 epoch,
+                cut_fractions: cut_fractions.unwrap_or_default(),
             }));
         }
-        let alone = [Key::OnConflict, Key::Rebuild, Key::NaiveTimes, Key::Epoch];
+        let alone = [Key::OnConflict, Key::Rebuild, Key::NaiveTimes, Key::Epoch, Key::Fractions];
         match alone.into_iter().find_map(|key| self.pick(key)) {
             None => Ok(None),
             Some(given) => Err(invalid(&given.origin)

@@ -54,6 +54,7 @@ pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> A
                 let obstacles: Vec<Option<String>> = row.get(4);
                 let table = TargetTable {
                     name,
+                    partitioned: kind == "p",
                     owned: row.get(3),
                     obstacles: obstacles.into_iter().flatten().collect(),
                     ..TargetTable::default()
@@ -266,7 +267,11 @@ const INDEXES: &str = "SELECT i.indrelid, x.relname::text, r.oid IS NOT NULL,
             AND x.relkind = 'i' AND NOT x.relispartition AND coalesce(r.contype, 'u') = 'u'
             AND (r.oid IS NULL OR (pg_catalog.obj_description(x.oid, 'pg_class') IS NULL AND x.reloptions IS NULL))
             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a
-                WHERE a.attrelid = x.oid AND coalesce(a.attstattarget, -1) >= 0)
+                WHERE a.attrelid = x.oid AND coalesce(a.attstattarget, -1) >= 0),
+        CASE WHEN i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL THEN
+            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
+                WHERE k.o <= i.indnkeyatts ORDER BY k.o) ELSE ARRAY[]::text[] END
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.contype IN ('u', 'x')
@@ -285,6 +290,7 @@ async fn indexes<C: GenericClient + Sync>(
                 definition: row.get(3),
                 comment: row.get(4),
                 rebuildable: row.get(5),
+                unique: row.get(6),
             });
         }
     }

@@ -329,7 +329,7 @@ mod tests {
             native(Native::Float4, LogicalType::Float4, Value::Float(f64::from(i as f32)));
             native(Native::JsonText, LogicalType::Json, Value::Text(format!("[ {i} ]").as_bytes()));
             native(Native::TimeOfDay { digits: 6 }, LogicalType::Time, Value::Text(&stamp[11..26]));
-            let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None };
+            let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None, cut: false };
             native(moment, LogicalType::TimestampTz, Value::Text(&stamp));
             if !text.contains('\0') {
                 let array = serde_json::to_string(&[Some(&*text), None, Some("")]).expect("JSON");

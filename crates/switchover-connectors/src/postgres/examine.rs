@@ -2,8 +2,9 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::{inspect, steps};
+use super::{catalog, inspect, steps};
 use switchover_core::connector::TargetState;
+use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs, shown_bytes};
 use switchover_core::schema::StoreInfo;
 
@@ -18,7 +19,7 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
     let mut found: Vec<Finding> = (config.warnings.iter())
         .map(|warning| Finding::warning("connection string", warning, "leave it out, or mend it"))
         .collect();
-    let connection = match connect(config).await {
+    let mut connection = match connect(config).await {
         Ok(connection) => connection,
         Err(error) => {
             found.push(Finding::of_error("connection", &error));
@@ -35,7 +36,14 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
     };
     found.push(version_of(&state.store));
     found.extend(rights(&state, schema));
-    found.push(content(&state, schema));
+    if needs.existing && state.run.is_none() {
+        found.extend(match catalog::tables(&mut connection, schema).await {
+            Ok(own) => standing(&own, schema),
+            Err(error) => vec![Finding::of_error("schema", &error)],
+        });
+    } else {
+        found.push(content(&state, schema));
+    }
     match settings(&connection, needs).await {
         Ok(more) => found.extend(more),
         Err(error) => {
@@ -87,6 +95,32 @@ fn rights(state: &TargetState, schema: &str) -> Vec<Finding> {
             "encoding",
             format!("{}, and text columns sort as COLLATE \"C\"", state.store.encoding),
         ));
+    }
+    found
+}
+
+/// What an application's migrations made, where its tables are to be filled.
+fn standing(own: &TargetSchema, schema: &str) -> Vec<Finding> {
+    if own.tables.is_empty() {
+        return vec![Finding::fault(
+            "schema",
+            format!("\"{schema}\" holds no table"),
+            "run the application's migrations on the target first, or leave out --into existing",
+        )];
+    }
+    let (tables, seeded) = (own.tables.len(), own.tables.iter().filter(|table| table.rows > 0).count());
+    let mut found = vec![Finding::ok(
+        "schema",
+        format!("\"{schema}\" holds {tables} tables of the application's own, {seeded} of them with rows"),
+    )];
+    for table in &own.tables {
+        let triggers = table.triggers.iter().filter(|trigger| !trigger.harmless);
+        let triggers = triggers.map(|trigger| format!("its trigger {} would run for each row", trigger.name));
+        let others = (!table.owned).then(|| "the role does not own it: its keys and indexes stay".to_owned());
+        for why in table.obstacles.iter().cloned().chain(triggers).chain(others) {
+            let todo = "have the tables' owner change that, or leave the table with --exclude";
+            found.push(Finding::warning("table", format!("\"{}\": {why}", table.name), todo));
+        }
     }
     found
 }

@@ -329,9 +329,22 @@ pub(super) async fn quarantined(
     plan: &Plan,
     index: usize,
 ) -> Result<Vec<Quarantined>> {
+    let relation = table(&plan.options.schema, TABLES[4]);
+    if !is_there(connection, &relation).await? {
+        // A run that was cleaned up: what had no exceptions needs no list of them.
+        if !plan.tables[index].has_exceptions() {
+            return Ok(Vec::new());
+        }
+        return Err(Error::new(Kind::NotFound, "read the quarantine")
+            .store(connection.label())
+            .table(plan.tables[index].source.clone())
+            .detail("what did not fit is no longer on record: the run was cleaned up or rolled back")
+            .hint(
+                "`switchover verify` proves a run with exceptions before `switchover cleanup`, not after it",
+            ));
+    }
     let sql = format!(
-        "SELECT locator, column_name, value, whole_row, why FROM {} WHERE table_name = $1 ORDER BY locator, column_name",
-        table(&plan.options.schema, TABLES[4])
+        "SELECT locator, column_name, value, whole_row, why FROM {relation} WHERE table_name = $1 ORDER BY locator, column_name"
     );
     let rows = connection
         .client()
@@ -345,6 +358,13 @@ pub(super) async fn quarantined(
             Ok(Quarantined { locator, column: row.get(1), value, whole_row: row.get(3), why: row.get(4) })
         })
         .collect()
+}
+
+/// Whether one of the run's relations is there, given quoted.
+pub(super) async fn is_there(connection: &Connection, relation: &str) -> Result<bool> {
+    let row =
+        connection.client().query_one("SELECT pg_catalog.to_regclass($1) IS NOT NULL", &[&relation]).await;
+    Ok(row.map_err(|error| connection.classify(error, "look for the run's records"))?.get(0))
 }
 
 /// Drops exactly what the run made, in one transaction.

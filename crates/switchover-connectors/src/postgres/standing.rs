@@ -11,7 +11,9 @@
 //! the server's own words. Nothing here needs more than the ownership of the tables.
 
 use super::quote::{ident, literal, qualified};
+use super::steps::TableSteps;
 use super::{catalog, keys, ledger};
+use std::collections::BTreeSet;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::existing::{Rebuilt, RebuiltKind, SequencePlan, Standing};
 use switchover_core::plan::{Plan, TablePlan};
@@ -70,19 +72,31 @@ impl Sql for Rebuilt {
 
     fn up(&self, schema: &str) -> String {
         let table = qualified(schema, &self.table);
-        let (make, what) = match self.kind {
-            RebuiltKind::ForeignKey | RebuiltKind::Constraint => (
-                format!("ALTER TABLE {table} ADD CONSTRAINT {} {}", ident(&self.name), self.definition),
-                format!("CONSTRAINT {} ON {table}", ident(&self.name)),
-            ),
-            RebuiltKind::Index => {
-                (self.definition.clone(), format!("INDEX {}", qualified(schema, &self.name)))
+        let make = match self.kind {
+            RebuiltKind::ForeignKey | RebuiltKind::Constraint => {
+                format!("ALTER TABLE {table} ADD CONSTRAINT {} {}", ident(&self.name), self.definition)
             }
+            RebuiltKind::Index => self.definition.clone(),
         };
-        match &self.comment {
-            Some(comment) => format!("{make}; COMMENT ON {what} IS {}", literal(comment)),
+        match self.remark(schema) {
+            Some(remark) => format!("{make}; {remark}"),
             None => make,
         }
+    }
+
+    fn remark(&self, schema: &str) -> Option<String> {
+        let what = match self.kind {
+            RebuiltKind::ForeignKey | RebuiltKind::Constraint => {
+                format!("CONSTRAINT {} ON {}", ident(&self.name), qualified(schema, &self.table))
+            }
+            RebuiltKind::Index => format!("INDEX {}", qualified(schema, &self.name)),
+        };
+        self.comment.as_ref().map(|comment| format!("COMMENT ON {what} IS {}", literal(comment)))
+    }
+
+    fn proven_apart(&self) -> bool {
+        let unproven = ["NOT VALID", "NOT ENFORCED"].iter().any(|end| self.definition.ends_with(end));
+        !unproven && !self.at_once
     }
 }
 
@@ -91,55 +105,74 @@ trait Sql {
     fn down(&self, schema: &str) -> String;
     /// Makes it as it was.
     fn up(&self, schema: &str) -> String;
+    /// Says about it what was said.
+    fn remark(&self, schema: &str) -> Option<String>;
+    /// Whether it can be declared first and proven afterwards.
+    fn proven_apart(&self) -> bool;
 }
 
 fn standing(table: &TablePlan) -> impl Iterator<Item = &Standing> {
     table.standing.iter()
 }
 
-/// The steps after the copy into tables that were there.
+/// The steps after the copy into tables that were there. As for tables of our own, a foreign key is declared first
+/// and proven afterwards, side by side: the proof locks no parent.
 pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
     let schema = &plan.options.schema;
     let mut steps = Vec::new();
     for (at, table) in plan.tables.iter().enumerate() {
+        let mut of_table = TableSteps { at, table, steps: &mut steps };
         for standing in standing(table) {
-            for rebuilt in &standing.rebuilt {
-                let stage = match rebuilt.kind {
-                    RebuiltKind::ForeignKey => BuildStage::ForeignKeys,
-                    // A constraint locks its table as no index does.
-                    RebuiltKind::Constraint => BuildStage::Keys,
-                    RebuiltKind::Index => BuildStage::Indexes,
-                };
-                steps.push(BuildStep {
-                    id: format!("{at}:again {}.{}", rebuilt.table, rebuilt.name),
-                    table: Some(at),
+            let (keys, others): (Vec<&Rebuilt>, Vec<&Rebuilt>) =
+                standing.rebuilt.iter().partition(|rebuilt| rebuilt.kind == RebuiltKind::ForeignKey);
+            for rebuilt in others {
+                // A constraint locks its table as no index does.
+                let is_index = rebuilt.kind == RebuiltKind::Index;
+                let stage = if is_index { BuildStage::Indexes } else { BuildStage::Keys };
+                let id = format!("again {}.{}", rebuilt.table, rebuilt.name);
+                of_table.add(
                     stage,
-                    what: format!("{} of {}", rebuilt.name, rebuilt.table),
-                    sql: rebuilt.up(schema),
-                });
+                    &id,
+                    format!("{} of {}", rebuilt.name, rebuilt.table),
+                    rebuilt.up(schema),
+                );
+            }
+            let children: BTreeSet<&str> = keys.iter().map(|key| &*key.table).collect();
+            for child in children {
+                let keys: Vec<&Rebuilt> = keys.iter().copied().filter(|key| key.table == child).collect();
+                foreign_keys(&mut of_table, schema, child, &keys);
             }
             for sequence in &standing.sequences {
                 let Some(next) = sequence.next else { continue };
-                steps.push(BuildStep {
-                    id: format!("{at}:sequence {}", sequence.column),
-                    table: Some(at),
-                    stage: BuildStage::Finish,
-                    what: format!("sequence of {}", table.source),
-                    sql: forward(sequence, next),
-                });
+                let id = format!("sequence {}", sequence.column);
+                let what = format!("sequence of {}", table.source);
+                of_table.add(BuildStage::Finish, &id, what, forward(sequence, next));
             }
             if standing.owned {
-                steps.push(BuildStep {
-                    id: format!("{at}:analyze"),
-                    table: Some(at),
-                    stage: BuildStage::Statistics,
-                    what: format!("statistics of {}", table.source),
-                    sql: format!("ANALYZE {}", qualified(schema, &table.target)),
-                });
+                let what = format!("statistics of {}", table.source);
+                let sql = format!("ANALYZE {}", qualified(schema, &table.target));
+                of_table.add(BuildStage::Statistics, "analyze", what, sql);
             }
         }
     }
     steps
+}
+
+/// Declares one table's foreign keys in one statement, and proves them in another.
+fn foreign_keys(of_table: &mut TableSteps<'_>, schema: &str, child: &str, keys: &[&Rebuilt]) {
+    let name = qualified(schema, child);
+    let mut declared = Vec::new();
+    let mut proven: Vec<String> = Vec::new();
+    for key in keys {
+        let unproven = if key.proven_apart() { " NOT VALID" } else { "" };
+        declared.push(format!("ADD CONSTRAINT {} {}{unproven}", ident(&key.name), key.definition));
+        proven.extend(key.proven_apart().then(|| format!("VALIDATE CONSTRAINT {}", ident(&key.name))));
+    }
+    let mut sql = vec![format!("ALTER TABLE {name} {}", declared.join(", "))];
+    sql.extend(keys.iter().filter_map(|key| key.remark(schema)));
+    let what = format!("foreign keys of {child}");
+    of_table.add(BuildStage::ForeignKeys, &format!("foreign keys of {child}"), what, sql.join("; "));
+    of_table.alter(BuildStage::Validation, &format!("proof of the foreign keys of {child}"), &name, &proven);
 }
 
 /// Moves a sequence on, never back: rows that stay may have larger keys than those that came. At its end it
@@ -189,7 +222,10 @@ pub(super) async fn prepare(
         }
     }
     records(transaction, plan, run).await.map_err(fail)?;
-    for rebuilt in plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt) {
+    // A foreign key rests on the index of another table: the keys go first.
+    let rebuilt = || plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt);
+    let is_foreign = |rebuilt: &&Rebuilt| rebuilt.kind == RebuiltKind::ForeignKey;
+    for rebuilt in rebuilt().filter(is_foreign).chain(rebuilt().filter(|rebuilt| !is_foreign(rebuilt))) {
         transaction.batch_execute(&rebuilt.down(schema)).await.map_err(fail)?;
     }
     for index in 0..plan.tables.len() {

@@ -52,20 +52,20 @@ fn list(columns: &[String]) -> String {
 }
 
 /// The steps of one table, as they are gathered.
-struct TableSteps<'a> {
-    at: usize,
-    table: &'a TablePlan,
-    steps: &'a mut Vec<BuildStep>,
+pub(super) struct TableSteps<'a> {
+    pub(super) at: usize,
+    pub(super) table: &'a TablePlan,
+    pub(super) steps: &'a mut Vec<BuildStep>,
 }
 
 impl TableSteps<'_> {
-    fn add(&mut self, stage: BuildStage, id: &str, what: String, sql: String) {
+    pub(super) fn add(&mut self, stage: BuildStage, id: &str, what: String, sql: String) {
         let id = format!("{}:{id}", self.at);
         self.steps.push(BuildStep { id, table: Some(self.at), stage, what, sql });
     }
 
     /// One statement of several clauses, unless there is none.
-    fn alter(&mut self, stage: BuildStage, id: &str, name: &str, clauses: &[String]) {
+    pub(super) fn alter(&mut self, stage: BuildStage, id: &str, name: &str, clauses: &[String]) {
         if !clauses.is_empty() {
             let what = format!("{id} of {}", self.table.source);
             self.add(stage, id, what, format!("ALTER TABLE {name} {}", clauses.join(", ")));

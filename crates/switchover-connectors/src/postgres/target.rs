@@ -12,7 +12,6 @@ use super::{
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use switchover_core::Result;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
@@ -21,6 +20,7 @@ use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
 use tokio::sync::Mutex;
 
 /// A PostgreSQL database to move data to.
@@ -82,6 +82,13 @@ impl Target for PostgresTarget {
             return Ok(Vec::new());
         }
         let name = quote::qualified(&plan.options.schema, &standing::before(table));
+        if !ledger::is_there(&self.open().await?, &name).await? {
+            return Err(Error::new(Kind::NotFound, "compare the rows that were there before the run")
+                .store(self.label())
+                .table(planned.source.clone())
+                .detail("what they were is no longer on record: the run was cleaned up or rolled back")
+                .hint("whether the others are equal cannot be told from them; `switchover verify` proves that before `switchover cleanup`, not after it"));
+        }
         reader::of_relation(&self.config, planned, &name, &standing::stays(), 1).await
     }
 

@@ -16,7 +16,7 @@ mod resolve;
 pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
 pub use resolve::{Mapped, resolve};
 
-use crate::native::EpochUnit;
+use crate::moment::EpochUnit;
 use crate::plan::{LogicalType, Policy};
 use crate::relation::Fragment;
 use serde::{Deserialize, Serialize};

@@ -26,7 +26,13 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         && (map.naive_times.is_some() || map.epoch.is_some())
     {
         let (zoned, utc) = (ty == LogicalType::TimestampTz, map.naive_times.is_some_and(NaiveTimes::is_utc));
-        let codec = Codec::Native(Native::Moment { zoned, digits: FRACTION_DIGITS, utc, epoch: map.epoch });
+        let codec = Codec::Native(Native::Moment {
+            zoned,
+            digits: FRACTION_DIGITS,
+            utc,
+            epoch: map.epoch,
+            cut: false,
+        });
         let utc = if utc { "; without a zone they are UTC" } else { "" };
         let unit = map.epoch.map(|unit| format!("; numbers count {} since 1970", unit.word()));
         let why = format!("{asked}; times compare by value{utc}{}", unit.unwrap_or_default());

@@ -55,6 +55,10 @@ pub(super) fn choose(
         LogicalType::Text => Codec::Text { chars_max: None },
         LogicalType::Varchar(chars) => Codec::Text { chars_max: Some(chars) },
         LogicalType::Char(chars) => Codec::Native(Native::Padded { chars }),
+        LogicalType::Bytea if census.texts > census.blobs => {
+            why.push_str(", which takes the bytes of the texts");
+            Codec::TextBytes
+        }
         LogicalType::Bytea => Codec::Bytes,
         LogicalType::Uuid => uuid(census),
         LogicalType::Date => Codec::Date,
@@ -116,7 +120,11 @@ fn moment(
     if let Some(epoch) = asked.epoch {
         why.push_str(&format!("; numbers count {} since 1970", epoch.word()));
     }
-    Codec::Native(Native::Moment { zoned, digits, utc: asked.utc, epoch: asked.epoch })
+    if asked.cut_fractions {
+        why.push_str(&format!("; cut to {digits} digits of a second's fraction"));
+    }
+    let (utc, epoch, cut) = (asked.utc, asked.epoch, asked.cut_fractions);
+    Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut })
 }
 
 #[cfg(test)]

@@ -5,120 +5,15 @@
 //! dump taken before, schema and rows.
 #![cfg(feature = "failpoints")]
 
+mod app;
+mod applications;
+#[path = "../common/mod.rs"]
 mod common;
+mod limits;
 
-use common::{program, run};
+use app::App;
+use common::run;
 use std::path::PathBuf;
-use std::process::Command;
-use switchover_testkit::{Cluster, Database, Server, sample};
-use tempfile::TempDir;
-
-/// Bytes of a chunk: little data is many chunks.
-const CHUNK_BYTES: &str = "2048";
-
-/// A source and a target whose tables are there.
-struct App {
-    folder: TempDir,
-    server: Server,
-    database: Database,
-    to: String,
-}
-
-impl App {
-    /// A source and a target by SQL each.
-    fn new(source: &str, target: &str) -> App {
-        let server = Cluster::shared().expect("a server").clone();
-        let database = server.fresh_database("existing").expect("a database");
-        let folder = tempfile::tempdir().expect("a folder");
-        let app = App { to: database.conninfo(), folder, server, database };
-        app.source(source);
-        app.psql(target);
-        app
-    }
-
-    /// Runs SQL on the source.
-    fn source(&self, sql: &str) {
-        let source = rusqlite::Connection::open(self.file()).expect("a source");
-        source.execute_batch("PRAGMA foreign_keys = OFF").expect("a setting");
-        source.execute_batch(sql).expect("the source's SQL");
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("app.db")
-    }
-
-    /// Runs SQL on the target.
-    fn psql(&self, sql: &str) -> String {
-        self.database.psql(sql).expect("the SQL runs")
-    }
-
-    fn verb(&self, verb: &str, arguments: &[&str]) -> Command {
-        let mut command = program(self.folder.path(), &[verb]);
-        command.env("SWITCHOVER_TEST_CHUNK_BYTES", CHUNK_BYTES).env("SWITCHOVER_PROGRESS", "none");
-        command.args(arguments);
-        command
-    }
-
-    /// A verb that plans, with both stores.
-    fn on_both(&self, verb: &str, arguments: &[&str]) -> Command {
-        let mut command =
-            self.verb(verb, &["--from", "sqlite:app.db", "--to", &self.to, "--into", "existing"]);
-        if verb == "migrate" {
-            command.args(["--no-backup", "--jobs", "2"]);
-        }
-        command.args(arguments);
-        command
-    }
-
-    fn migrate(&self, arguments: &[&str]) -> Command {
-        self.on_both("migrate", arguments)
-    }
-
-    /// What the target holds; rows of a table in any order.
-    fn dump(&self) -> String {
-        let text = sample::dump(&self.server, self.database.name()).expect("a dump");
-        let (mut out, mut rows) = (Vec::new(), Vec::new());
-        let mut inside = false;
-        for line in text.lines() {
-            match (inside, line) {
-                (true, "\\.") => {
-                    rows.sort_unstable();
-                    out.append(&mut rows);
-                    out.push(line);
-                    inside = false;
-                }
-                (true, row) => rows.push(row),
-                (false, line) => {
-                    inside = line.starts_with("COPY ") && line.ends_with("FROM stdin;");
-                    out.push(line);
-                }
-            }
-        }
-        out.join("\n")
-    }
-
-    /// The refusals of a plan, a line each.
-    fn refusals(&self, arguments: &[&str]) -> String {
-        let before = self.dump();
-        let ran = run(self.on_both("plan", &["-o", "-"]).args(arguments)).exits(1);
-        let plan: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
-        let text =
-            |refusal: &serde_json::Value, key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
-        let line = |refusal: &serde_json::Value| {
-            ["table", "key", "column", "value", "why", "hint"].map(|key| text(refusal, key)).join(" | ")
-        };
-        let lines: Vec<String> = plan["refusals"].as_array().expect("refusals").iter().map(line).collect();
-        run(&mut self.migrate(arguments)).exits(1);
-        assert_eq!(self.dump(), before, "nothing is written");
-        lines.join("\n").replace(self.database.name(), "[DATABASE]")
-    }
-
-    /// What the target says to a question, a line a row.
-    #[track_caller]
-    fn shows(&self, query: &str, expected: &str) {
-        assert_eq!(self.psql(query).replace('\t', "|"), expected, "{query}");
-    }
-}
 
 fn report(app: &App) -> serde_json::Value {
     let runs = app.folder.path().join(".switchover/runs");

@@ -5,132 +5,24 @@
 //! a conversion. Deliberately absent: any DDL of our own. What is dropped for the load is named with
 //! the target's own definition.
 
+mod around;
+mod history;
+mod names;
+
+use self::around::{parents_first, relations, surroundings};
+pub use self::history::{drift, set_aside};
+use self::names::{Match, find_column, find_table};
 use super::{Draft, Evidence, native, policy};
 use crate::census::{Interest, TableCensus};
+use crate::codec::Codec;
 use crate::existing::{
-    self, ExistingOptions, Holds, OnConflict, Rebuilt, RebuiltKind, SequencePlan, Standing, TargetColumn,
-    TargetForeignKey, TargetSchema, TargetTable,
+    self, ExistingOptions, Holds, SequencePlan, Standing, TargetColumn, TargetSchema, TargetTable,
 };
 use crate::mapping::{IndexMethod, NaiveTimes};
-use crate::names::Naming;
-use crate::plan::{
-    CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, LogicalType, PlanOptions, TablePlan,
-};
-use crate::schema::{Catalog, Skipped, Table};
+use crate::native::Native;
+use crate::plan::{CheckPlan, ColumnPlan, Fate, IndexPlan, KeyPlan, LogicalType, PlanOptions, TablePlan};
+use crate::schema::Table;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What a name of the source leads to.
-enum Match<'a, T> {
-    One(&'a T),
-    None,
-    Several(Vec<String>),
-}
-
-/// The target's table for one of the source: the one that the mapping names, or the one that bears its name.
-fn find_table<'a>(schema: &'a TargetSchema, table: &str, options: &PlanOptions) -> Match<'a, TargetTable> {
-    match options.mapping.table(table).and_then(|map| map.to.as_deref()) {
-        Some(named) => schema.table(named).map_or(Match::None, Match::One),
-        None => find(&schema.tables, |own| &own.name, table, options.names),
-    }
-}
-
-/// The same for a column.
-fn find_column<'a>(
-    own: &'a TargetTable,
-    table: &str,
-    column: &str,
-    options: &PlanOptions,
-) -> Match<'a, TargetColumn> {
-    match options.mapping.column(table, column).and_then(|map| map.to.as_deref()) {
-        Some(named) => own.columns.iter().find(|c| c.name == named).map_or(Match::None, Match::One),
-        None => find(&own.columns, |c| &c.name, column, options.names),
-    }
-}
-
-/// Finds a name: as written, by the naming rule, then without regard to case.
-fn find<'a, T>(all: &'a [T], name: impl Fn(&T) -> &str, wanted: &str, naming: Naming) -> Match<'a, T> {
-    // The target cuts no name of its own, so a cut one can only be met as it is.
-    let ruled = naming.apply(wanted, usize::MAX);
-    for exact in [wanted, &*ruled] {
-        if let Some(one) = all.iter().find(|candidate| name(candidate) == exact) {
-            return Match::One(one);
-        }
-    }
-    let lower = |text: &str| text.to_lowercase();
-    let near: Vec<&T> = all
-        .iter()
-        .filter(|candidate| {
-            let own = lower(name(candidate));
-            own == lower(wanted) || own == lower(&ruled)
-        })
-        .collect();
-    match near.as_slice() {
-        [] => Match::None,
-        [one] => Match::One(one),
-        several => Match::Several(several.iter().map(|one| name(one).to_owned()).collect()),
-    }
-}
-
-/// Takes migration-history tables out of what is moved, unless `--tables` names them, and gives them.
-pub fn set_aside(catalog: &mut Catalog, options: &PlanOptions) -> Vec<Table> {
-    let (histories, rest): (Vec<Table>, Vec<Table>) =
-        std::mem::take(&mut catalog.tables).into_iter().partition(|table| {
-            existing::history_of(&table.name).is_some() && !options.tables.contains(&table.name)
-        });
-    catalog.tables = rest;
-    for table in &histories {
-        let tool = existing::history_of(&table.name).unwrap_or_default();
-        catalog.skipped.push(Skipped {
-            kind: "table".into(),
-            name: table.name.clone(),
-            why: format!("the migration history of {tool}: the target keeps its own"),
-        });
-    }
-    histories
-}
-
-/// The refusal of two stores whose migrations stand at different versions.
-pub fn drift(
-    table: &Table,
-    source: &[existing::TextRow],
-    target: &TargetSchema,
-) -> Option<crate::plan::Refusal> {
-    let Match::One(own) = find(&target.tables, |t| &t.name, &table.name, Naming::Keep) else { return None };
-    let (here, there) = (
-        existing::versions(&table.name, source)?,
-        existing::versions(&table.name, own.history.as_deref().unwrap_or_default())?,
-    );
-    if here == there {
-        return None;
-    }
-    let only = |a: &[String], b: &[String]| {
-        let found: Vec<&str> = a.iter().filter(|v| !b.contains(v)).map(String::as_str).collect();
-        let shown: Vec<&str> = found.iter().rev().take(VERSIONS_SHOWN).rev().copied().collect();
-        match found.len() {
-            0 => "nothing more".to_owned(),
-            many if many > VERSIONS_SHOWN => format!("{many} more, the last {}", shown.join(", ")),
-            _ => shown.join(", "),
-        }
-    };
-    Some(crate::plan::Refusal {
-        table: table.name.clone(),
-        key: String::new(),
-        column: String::new(),
-        value: String::new(),
-        why: format!(
-            "the stores stand at different migrations: only the source has {}; only the target has {}",
-            only(&here, &there),
-            only(&there, &here)
-        ),
-        hint: format!(
-            "bring both to one version of the application, or say --exclude {} when the difference means nothing",
-            table.name
-        ),
-    })
-}
-
-/// Versions that a refusal names.
-const VERSIONS_SHOWN: usize = 5;
 
 /// What the columns of a table are worth looking at for, given the target's types.
 pub fn interests(table: &Table, schema: &TargetSchema, options: &PlanOptions) -> Vec<Interest> {
@@ -272,6 +164,11 @@ fn table_plan(
                 continue;
             }
         };
+        if matches!(&choice.codec, Codec::Native(Native::Moment { cut: true, .. })) {
+            let name = format!("{}.{}", table.name, column.name);
+            let why = "times are cut to the digits of a second's fraction that the target's column keeps";
+            draft.outcome("column", name, Fate::Changed, why);
+        }
         if let Some(ty) = map.r#type.filter(|ty| !is_type_of(target, *ty)) {
             let why = format!("the mapping asks for {ty}, and the target's column is {}", target.type_name);
             draft.refuse(
@@ -336,6 +233,16 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
+            uniques: own
+                .indexes
+                .iter()
+                .filter(|index| !index.unique.is_empty() && mapped(&index.unique))
+                .map(|index| KeyPlan {
+                    name: index.name.clone(),
+                    columns: index.unique.clone(),
+                    descending: false,
+                })
+                .collect(),
             stored_columns: own
                 .columns
                 .iter()
@@ -453,183 +360,6 @@ fn sequences(
         });
     }
     plans
-}
-
-/// Foreign keys whose two tables are loaded, in the plan's words.
-fn relations(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions, draft: &mut Draft) {
-    let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
-    let edges: Vec<(String, String)> = schema
-        .tables
-        .iter()
-        .filter(|table| loaded.contains(&table.name))
-        .flat_map(|table| {
-            table.foreign_keys.iter().filter_map(|key| Some((table.name.clone(), key.parent.clone()?)))
-        })
-        .filter(|(_, parent)| loaded.contains(parent))
-        .collect();
-    for at in 0..plans.len() {
-        let Some(own) = schema.table(&plans[at].target) else { continue };
-        let mut keys = Vec::new();
-        for key in &own.foreign_keys {
-            let Some(parent) = key.parent.as_ref().filter(|parent| loaded.contains(*parent)) else {
-                continue;
-            };
-            let cyclic = reaches(&edges, parent, &own.name);
-            if cyclic && !own.owned {
-                let why = format!(
-                    "its foreign key {} leads back to the table itself, so that no order of loading satisfies it, and the role may not drop it for the load",
-                    key.name
-                );
-                draft.refuse(&plans[at].source, "", why, "connect as the tables' owner");
-            }
-            if (cyclic || asked.rebuild) && own.owned {
-                draft.outcome(
-                    "foreign key",
-                    format!("{} of {}", key.name, own.name),
-                    Fate::Moved,
-                    "dropped for the load and made again after it, as it was",
-                );
-                let rebuilt = rebuilt_key(own, key);
-                plans[at].standing.get_or_insert_default().rebuilt.push(rebuilt);
-            }
-            let has = |plan: &TablePlan, names: &[String]| {
-                names.iter().all(|name| plan.columns.iter().any(|column| column.target == *name))
-            };
-            let parent_plan = plans.iter().find(|plan| plan.target == *parent);
-            let mapped = has(&plans[at], &key.columns)
-                && parent_plan.is_some_and(|plan| has(plan, &key.parent_columns));
-            if mapped && !key.definition.ends_with("NOT VALID") {
-                keys.push(ForeignKeyPlan {
-                    name: key.name.clone(),
-                    columns: key.columns.clone(),
-                    parent: parent.clone(),
-                    parent_columns: key.parent_columns.clone(),
-                    on_delete: "NO ACTION".into(),
-                    on_update: "NO ACTION".into(),
-                    deferrable: false,
-                    initially_deferred: false,
-                    // Counted by the engine, which looks at the rows.
-                    orphans: 0,
-                });
-            }
-        }
-        plans[at].foreign_keys = keys;
-    }
-}
-
-fn rebuilt_key(own: &TargetTable, key: &TargetForeignKey) -> Rebuilt {
-    Rebuilt {
-        table: own.name.clone(),
-        kind: RebuiltKind::ForeignKey,
-        name: key.name.clone(),
-        definition: key.definition.clone(),
-        comment: key.comment.clone(),
-    }
-}
-
-/// Whether one table's foreign keys lead to another, over any number of steps.
-fn reaches(edges: &[(String, String)], from: &str, to: &str) -> bool {
-    let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
-    while let Some(table) = next.pop() {
-        if table == to {
-            return true;
-        }
-        for (_, parent) in edges.iter().filter(|(child, _)| child == table) {
-            if seen.insert(parent) {
-                next.push(parent);
-            }
-        }
-    }
-    false
-}
-
-/// Parents before children; within a cycle, whose keys are dropped, as the source lists them.
-fn parents_first(mut plans: Vec<TablePlan>) -> Vec<TablePlan> {
-    let mut sorted: Vec<TablePlan> = Vec::with_capacity(plans.len());
-    while !plans.is_empty() {
-        let waits = |plan: &TablePlan| {
-            plan.foreign_keys.iter().any(|key| {
-                let dropped = plan
-                    .standing
-                    .iter()
-                    .flat_map(|standing| &standing.rebuilt)
-                    .any(|rebuilt| rebuilt.name == key.name);
-                !dropped && key.parent != plan.target && plans.iter().any(|other| other.target == key.parent)
-            })
-        };
-        let at = plans.iter().position(|plan| !waits(plan)).unwrap_or(0);
-        sorted.push(plans.remove(at));
-    }
-    sorted
-}
-
-/// What else is dropped for the load, and what only a rollback may have to drop for a moment.
-fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions) {
-    let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
-    let seeded: BTreeSet<String> = plans
-        .iter()
-        .filter(|plan| plan.standing.as_ref().is_some_and(|standing| standing.rows_before > 0))
-        .map(|plan| plan.target.clone())
-        .collect();
-    let mut dropped: BTreeSet<(String, String)> = plans
-        .iter()
-        .flat_map(|plan| plan.standing.iter().flat_map(|standing| &standing.rebuilt))
-        .map(|rebuilt| (rebuilt.table.clone(), rebuilt.name.clone()))
-        .collect();
-    for child in schema.tables.iter().filter(|table| table.owned) {
-        for key in &child.foreign_keys {
-            let Some(parent) = &key.parent else { continue };
-            // A replaced row goes before the other comes: no action of a key may fire between.
-            let replaced = asked.on_conflict == OnConflict::Replace && seeded.contains(parent);
-            let touches = loaded.contains(parent) || loaded.contains(&child.name);
-            if !touches || dropped.contains(&(child.name.clone(), key.name.clone())) {
-                continue;
-            }
-            let home = if loaded.contains(&child.name) { &child.name } else { parent };
-            let Some(plan) = plans.iter_mut().find(|plan| plan.target == *home) else { continue };
-            let standing = plan.standing.get_or_insert_default();
-            if replaced {
-                standing.rebuilt.push(rebuilt_key(child, key));
-                dropped.insert((child.name.clone(), key.name.clone()));
-            } else {
-                standing.held.push(rebuilt_key(child, key));
-            }
-        }
-    }
-    if !asked.rebuild {
-        return;
-    }
-    for plan in plans.iter_mut() {
-        let Some(own) = schema.table(&plan.target).filter(|own| own.owned) else { continue };
-        // Rows that are there are found by their keys while the others come.
-        let referred = |index: &existing::TargetIndex| {
-            let unique = own.uniques.iter().find(|key| key.name == index.name);
-            unique.is_some_and(|unique| {
-                let names = |key: &TargetForeignKey| {
-                    key.parent.as_ref() == Some(&own.name)
-                        && key.parent_columns.iter().collect::<BTreeSet<_>>()
-                            == unique.columns.iter().collect()
-                };
-                let by = |table: &TargetTable| {
-                    table
-                        .foreign_keys
-                        .iter()
-                        .any(|key| names(key) && !dropped.contains(&(table.name.clone(), key.name.clone())))
-                };
-                schema.tables.iter().any(by)
-            })
-        };
-        let standing = plan.standing.get_or_insert_default();
-        for index in own.indexes.iter().filter(|index| index.rebuildable && !referred(index)) {
-            standing.rebuilt.push(Rebuilt {
-                table: own.name.clone(),
-                kind: if index.constraint { RebuiltKind::Constraint } else { RebuiltKind::Index },
-                name: index.name.clone(),
-                definition: index.definition.clone(),
-                comment: index.comment.clone(),
-            });
-        }
-    }
 }
 
 /// Looks again at a plan that was made earlier, and perhaps edited: what it no longer moves must be something

@@ -1,0 +1,215 @@
+//! Where the target's own schema sets limits: what is decided before anything is written, and what only its
+//! server can say, by which a run ends and is taken back.
+
+use crate::app::App;
+use crate::common::run;
+
+#[test]
+fn a_row_that_meets_another_one_in_something_unique_is_named_before_anything_is_written() {
+    let app = App::new(
+        "CREATE TABLE role (id INTEGER PRIMARY KEY, name TEXT, code TEXT, rank INT);
+         INSERT INTO role VALUES (1, 'admin', 'a', 1), (2, 'guest', 'g', 9), (3, 'system', NULL, NULL), (4, 'other', 'o', 4);",
+        "CREATE TABLE role (id int PRIMARY KEY, name varchar(20) NOT NULL UNIQUE, code char(3), rank int);
+         CREATE UNIQUE INDEX role_code_rank ON role (code, rank);
+         INSERT INTO role VALUES (1, 'admin', 'a', 1), (7, 'system', NULL, NULL), (8, 'eight', 'g', 9), (9, 'nine', NULL, NULL);",
+    );
+    insta::assert_snapshot!(app.refusals(&["--on-conflict", "keep"]));
+    // What gives way meets nobody; what stays does.
+    let replaced = app.refusals(&["--on-conflict", "replace"]);
+    assert_eq!(replaced.lines().count(), 2, "{replaced}");
+    app.psql("DELETE FROM role WHERE id IN (7, 8)");
+    run(&mut app.migrate(&["--on-conflict", "replace"])).exits(0);
+    app.shows("SELECT count(*) FROM role", "5");
+    run(&mut app.verb("rollback", &[])).exits(0);
+    app.shows("SELECT id FROM role ORDER BY id", "1\n9");
+}
+
+/// Runs, is taken back, and says these words; nothing is left of it.
+fn taken_back(source: &str, target: &str, words: &[&str]) {
+    let app = App::new(source, target);
+    let before = app.dump();
+    for arguments in [&[][..], &["--rebuild"]] {
+        let ran = run(&mut app.migrate(arguments));
+        assert_ne!(ran.code, Some(0), "{ran}");
+        words.iter().fold(ran, |ran, words| ran.says(words));
+        assert_eq!(app.dump(), before, "the run is taken back");
+    }
+}
+
+#[test]
+fn a_check_that_a_row_breaks_ends_the_run_which_is_taken_back() {
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, i FROM n;";
+    taken_back(
+        &format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, age INT); {many} UPDATE t SET age = -3 WHERE id = 432;"
+        ),
+        "CREATE TABLE t (id int PRIMARY KEY, age int CONSTRAINT grown CHECK (age > 0));",
+        &["id=432", "grown"],
+    );
+    taken_back(
+        &format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, mail TEXT); {many} UPDATE t SET mail = 'x@'; UPDATE t SET mail = 'none' WHERE id = 77;"
+        ),
+        "CREATE DOMAIN mail AS text CONSTRAINT has_at CHECK (VALUE LIKE '%@%'); CREATE TABLE t (id int PRIMARY KEY, mail mail);",
+        &["id=77", "has_at", "column mail"],
+    );
+    taken_back(
+        &format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, parent_id INT); {many} UPDATE t SET parent_id = 1; UPDATE t SET parent_id = 5 WHERE id = 9;"
+        ),
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
+         CREATE TABLE t (id int PRIMARY KEY, parent_id int CONSTRAINT of_parent REFERENCES parent);",
+        &["id=9", "of_parent"],
+    );
+    taken_back(
+        &format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); {many} UPDATE t SET name = 'N' || id; UPDATE t SET name = 'n5' WHERE id = 400;"
+        ),
+        "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE UNIQUE INDEX one_name ON t (lower(name));",
+        &["one_name"],
+    );
+}
+
+#[test]
+fn types_that_no_value_is_written_into_are_refused_by_name() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT); INSERT INTO t VALUES (1, '[1]', '[\"a\"]', '10.0.0.1', '1 day', 'x', 'MiXed');",
+        "CREATE EXTENSION citext; CREATE TYPE pair AS (x int, y int);
+         CREATE TABLE t (id int PRIMARY KEY, a int[], b varchar(9)[], c inet, d interval, e pair, f citext UNIQUE);",
+    );
+    insta::assert_snapshot!(app.refusals(&[]));
+    // A text without regard to case keeps the case that it has.
+    app.psql("ALTER TABLE t DROP a, DROP b, DROP c, DROP d, DROP e");
+    app.source("ALTER TABLE t DROP a; ALTER TABLE t DROP b; ALTER TABLE t DROP c; ALTER TABLE t DROP d; ALTER TABLE t DROP e;");
+    run(&mut app.migrate(&[])).exits(0);
+    app.shows("SELECT f FROM t WHERE f = 'mixed'", "MiXed");
+    app.psql("UPDATE t SET f = 'mixed'");
+    run(&mut app.on_both("verify", &[])).exits(1);
+}
+
+#[test]
+fn keys_of_several_columns_are_kept_and_their_orphans_named() {
+    let app = App::new(
+        "CREATE TABLE b (x INT, y TEXT, PRIMARY KEY (x, y)); CREATE TABLE a (id INTEGER PRIMARY KEY, y TEXT, x INT);
+         INSERT INTO b VALUES (1, 'p'), (1, 'q'); INSERT INTO a VALUES (1, 'p', 1), (2, 'q', NULL), (3, 'r', 1);",
+        "CREATE TABLE b (y varchar(3), x smallint, PRIMARY KEY (y, x));
+         CREATE TABLE a (id int PRIMARY KEY, x smallint, y varchar(3), FOREIGN KEY (x, y) REFERENCES b (x, y) MATCH SIMPLE ON DELETE SET NULL (x));",
+    );
+    let refused = app.refusals(&[]);
+    assert!(refused.contains("a | id=3") && refused.contains("no parent in b"), "{refused}");
+    let before = app.dump();
+    for rebuild in [&["--policy", "quarantine"][..], &["--policy", "quarantine", "--rebuild"]] {
+        run(&mut app.migrate(rebuild)).exits(0);
+        app.shows("SELECT id, x, y FROM a ORDER BY id", "1|1|p\n2||q\n3||");
+        app.shows(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'",
+            "FOREIGN KEY (x, y) REFERENCES b(x, y) ON DELETE SET NULL (x)",
+        );
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+}
+
+#[test]
+fn a_mapping_leads_into_tables_that_are_there() {
+    let app = App::new(
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, first TEXT, last TEXT, born TEXT, gone INT); CREATE TABLE note (id INTEGER PRIMARY KEY, person INT REFERENCES people, text TEXT);
+         INSERT INTO people VALUES (1, 'Ada', 'L', '1815-12-10', 0), (2, 'Bo', 'M', NULL, 0), (3, 'Cy', 'N', NULL, 1); INSERT INTO note VALUES (1, 1, 'a'), (2, 2, 'b');",
+        "CREATE TABLE users (id int PRIMARY KEY, name varchar(20) NOT NULL, born date, note text DEFAULT 'none');
+         CREATE TABLE note (id serial PRIMARY KEY, author_id int NOT NULL REFERENCES users, text text);
+         INSERT INTO users VALUES (2, 'seeded', NULL), (9, 'stays', NULL);",
+    );
+    let mapping = "into = \"existing\"\n[table.people]\nto = \"users\"\nwhere = \"gone = 0\"\n[table.people.column.name]\nvalue = \"first || ' ' || last\"
+        [table.people.column.first]\ndrop = true\n[table.people.column.last]\ndrop = true\n[table.people.column.gone]\ndrop = true\n[table.note.column.person]\nto = \"author_id\"\n";
+    std::fs::write(app.folder.path().join("switchover.toml"), mapping).expect("a mapping");
+    let before = app.dump();
+    for (who, kept) in [
+        ("replace", "1|Ada L|1815-12-10|none\n2|Bo M||none\n9|stays||none"),
+        ("keep", "1|Ada L|1815-12-10|none\n2|seeded||none\n9|stays||none"),
+    ] {
+        let said = ["--on-conflict", who];
+        run(&mut app.migrate(&said)).exits(0);
+        app.shows("SELECT * FROM users ORDER BY id", kept);
+        app.shows("SELECT id, author_id, text FROM note ORDER BY id", "1|1|a\n2|2|b");
+        run(&mut app.on_both("verify", &said)).exits(0);
+        app.psql("UPDATE users SET name = 'x' WHERE id = 1");
+        run(&mut app.on_both("verify", &said)).exits(1);
+        run(&mut app.verb("rollback", &["--discard-target-changes"])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+    // A type is the target's, and a column that is not there is no place for a value.
+    std::fs::write(
+        app.folder.path().join("switchover.toml"),
+        format!(
+            "{mapping}[table.people.column.born]\ntype = \"text\"\n[table.note.column.text]\nto = \"body\"\n"
+        ),
+    )
+    .expect("a mapping");
+    let refused = app.refusals(&["--on-conflict", "keep"]);
+    assert!(refused.contains("the mapping asks for text, and the target's column is date"), "{refused}");
+    assert!(refused.contains("note |  | text") && refused.contains("has no such column"), "{refused}");
+}
+
+#[test]
+fn a_verification_after_a_cleanup_says_what_it_can_no_longer_prove() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'one'), (2, 'two');",
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (2, 'seeded'), (9, 'nine');",
+    );
+    let said = ["--on-conflict", "replace"];
+    run(&mut app.migrate(&said)).exits(0);
+    run(&mut app.verb("cleanup", &["--yes"])).exits(0);
+    run(&mut app.on_both("verify", &said)).exits(2).says("no longer on record").says("cleaned up");
+    // Without rows that stay there is nothing to remember.
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'one');",
+        "CREATE TABLE t (id int PRIMARY KEY, v text);",
+    );
+    run(&mut app.migrate(&[])).exits(0);
+    run(&mut app.verb("cleanup", &["--yes"])).exits(0);
+    run(&mut app.on_both("verify", &[])).exits(0);
+    app.psql("UPDATE t SET v = 'two'");
+    run(&mut app.on_both("verify", &[])).exits(1);
+}
+
+#[test]
+fn the_doctor_looks_at_the_tables_that_are_there() {
+    let source = "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1);";
+    let app = App::new(source, "SELECT 1");
+    let says = |code: i32, words: &str| {
+        let ran = run(&mut app.on_both("doctor", &[])).exits(code);
+        let out = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains(words), "{ran}");
+    };
+    says(1, "holds no table -- run the application's migrations on the target first");
+    app.psql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE role (id int); INSERT INTO role VALUES (1)");
+    says(0, "holds 2 tables of the application's own, 1 of them with rows");
+    app.psql(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER bell BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    says(0, "\"t\": its trigger bell would run for each row");
+    run(&mut app.verb("doctor", &["--to", &app.to])).exits(1);
+}
+
+#[test]
+fn a_partitioned_tables_keys_are_dropped_and_made_again() {
+    let app = App::new(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
+         CREATE TABLE log (id INTEGER PRIMARY KEY, parent_id INT, text TEXT); INSERT INTO log VALUES (1, 1, 'a'), (11, 2, 'b');",
+        "CREATE TABLE parent (id int PRIMARY KEY);
+         CREATE TABLE log (id int, parent_id int REFERENCES parent, text text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+         CREATE TABLE log_0 PARTITION OF log FOR VALUES FROM (0) TO (10); CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (10) TO (20);
+         CREATE INDEX log_text ON log (text);
+         CREATE TABLE unproven (id int); ALTER TABLE unproven ADD CONSTRAINT later FOREIGN KEY (id) REFERENCES parent NOT VALID;",
+    );
+    let before = app.dump();
+    for rebuild in [&[][..], &["--rebuild"]] {
+        run(&mut app.migrate(rebuild)).exits(0);
+        app.shows("SELECT (SELECT count(*) FROM log_0), (SELECT count(*) FROM log_1)", "1|1");
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+}
