@@ -4,8 +4,10 @@
 //! no store: `uri`, which reads connection texts, and [`sidecar`], the note beside a backup; and `disk`, which
 //! tells how much room there is.
 
+mod blocking;
 mod disk;
 pub mod json;
+mod place;
 pub mod postgres;
 pub mod sidecar;
 pub mod sqlite;
