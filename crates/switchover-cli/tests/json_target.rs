@@ -87,6 +87,19 @@ impl Place {
         report
     }
 
+    /// Removes a run's own records, so that its target is a store like any other.
+    fn accepts(&self, from: &str, to: &str) {
+        self.runtime.block_on(self.migration(from, to).unwrap().cleanup(None)).unwrap();
+    }
+
+    fn rolls_back(&self, from: &str, to: &str, discard_changes: bool) -> Result<bool> {
+        self.runtime.block_on(self.migration(from, to)?.rollback(None, discard_changes))
+    }
+
+    fn verifies(&self, from: &str, to: &str) -> Result<Report> {
+        self.runtime.block_on(self.migration(from, to)?.verify(None, false))
+    }
+
     #[track_caller]
     fn refuses(&self, from: &str, to: &str) -> Error {
         let error = self.try_move(from, to).expect_err("it must refuse");
@@ -146,7 +159,12 @@ fn same(a: &BTreeMap<String, Vec<String>>, b: &BTreeMap<String, Vec<String>>) {
         assert_eq!(rows.len(), b[table].len(), "{table}");
         for (one, other) in rows.iter().zip(&b[table]) {
             let at = one.bytes().zip(other.bytes()).position(|(x, y)| x != y);
-            let shown = |row: &str| String::from_utf8_lossy(&row.as_bytes()[at.unwrap_or(0)..]).chars().take(200).collect::<String>();
+            let shown = |row: &str| {
+                String::from_utf8_lossy(&row.as_bytes()[at.unwrap_or(0)..])
+                    .chars()
+                    .take(200)
+                    .collect::<String>()
+            };
             assert!(one == other, "{table}: {} is not {}", shown(one), shown(other));
         }
     }
@@ -261,7 +279,9 @@ fn a_dump_of_every_form_reads_back_as_the_same_store() {
         let sql = EXTREMES.replace("name/", "name");
         let place = Place::with_sqlite(&sql);
         place.moves("a.db", to);
+        place.accepts("a.db", to);
         place.moves(to, "c.db");
+        place.accepts(to, "c.db");
         same(&place.cells("a.db"), &place.cells("c.db"));
         place.moves("c.db", "d.json");
         place.moves(to, "e.json");
@@ -272,4 +292,178 @@ fn a_dump_of_every_form_reads_back_as_the_same_store() {
             assert_eq!(fs::read(place.path("b.json")).unwrap(), e, "a dump of a dump is the dump");
         }
     }
+}
+
+/// What a dump of an application may hold, and every kind of column that one can have.
+const APP: &str = r#"{
+  "users": [
+    {"id": "u1", "admin": true, "n": 9223372036854775807, "r": 0.30000000000000004, "at": "2024-02-29T12:00:00Z",
+     "day": "1815-12-10", "uuid": "0188d9c2-af00-7fff-0102-030405060708", "big": 12345678901234567890123,
+     "nested": {"b": [1.50, {"a": null}], "a": "\u0000\ud800"}, "mixed": 1, "text": "\u0000 \ud83d\ude00"},
+    {"id": "u2", "admin": false, "n": -9223372036854775808, "r": -0.0, "at": "2024-02-29T12:00:00.5Z",
+     "day": null, "uuid": null, "big": 1, "nested": [], "mixed": "1", "text": ""},
+    {"id": "u3", "n": 0, "r": 5e-324, "big": 0.1000000000000000055511151231257827, "nested": "x", "mixed": true}
+  ],
+  "w\"1": {"k1": {"title": "one"}, "k2": {"title": null}},
+  "log": [{"n": 1}, {"n": 1}]
+}"#;
+
+/// A dump goes there and back, and says the same.
+#[track_caller]
+fn goes_round(place: &Place, stores: &[&str]) {
+    for pair in stores.windows(2) {
+        place.moves(pair[0], pair[1]);
+        place.accepts(pair[0], pair[1]);
+    }
+    let (first, last) = (all_said(&place.path(stores[0])), all_said(&place.path(stores[stores.len() - 1])));
+    assert_eq!(first, last);
+}
+
+#[test]
+fn a_dump_through_sqlite_is_the_same_dump() {
+    let place = Place::new();
+    // The keyed table as a list, as it comes back.
+    let app = APP.replace(
+        r#"{"k1": {"title": "one"}, "k2": {"title": null}}"#,
+        r#"[{"id": "k1", "title": "one"}, {"id": "k2", "title": null}]"#,
+    );
+    fs::write(place.path("a.json"), app).unwrap();
+    goes_round(&place, &["a.json", "b.db", "c.json.gz", "d.db", "e/", "f.json"]);
+    let report = place.moves("a.json", "g.json");
+    let absent =
+        |line: &&switchover_core::plan::Outcome| line.kind == "absent key" && line.name == "users.admin";
+    assert!(
+        report.outcomes.iter().any(|line| absent(&line)),
+        "it says what is null now: {:#?}",
+        report.outcomes
+    );
+    fs::write(place.path("keyed.json"), APP).unwrap();
+    place.moves("keyed.json", "h.json");
+    assert_eq!(all_said(&place.path("h.json")), all_said(&place.path("g.json")));
+}
+
+#[test]
+fn what_a_dump_cannot_hold_is_named_or_goes_to_quarantine() {
+    let mut place = Place::with_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT NOT NULL, j JSON);
+         INSERT INTO t VALUES (1, 'fine', '{}'), (2, CAST(x'61ff' AS TEXT), '[1]'), (3, 'x', 'null'),
+            (4, 'x', '{\"$switchover.blob\" : \"00\"}')",
+    );
+    let error = place.refuses("a.db", "b.json");
+    assert_eq!((error.kind(), &*error.subject().key, &*error.subject().column), (Kind::Refused, "id=2", "a"));
+    assert!(error.why().contains("not valid UTF-8"), "{error}");
+    assert_eq!(place.names(), ["a.db"]);
+    place.policy = Policy::Quarantine;
+    let report = place.moves("a.db", "b.json");
+    assert_eq!(report.tables[0].quarantined, 3);
+    let dump = tables(&place.path("b.json"));
+    let cells: Vec<[&str; 2]> = dump["t"].iter().map(|row| [row["a"].get(), row["j"].get()]).collect();
+    assert_eq!(cells, [["\"fine\"", "{}"], ["null", "[1]"], ["\"x\"", "null"], ["\"x\"", "null"]]);
+    assert_eq!(place.verifies("a.db", "b.json").unwrap().verdict, Verdict::Same);
+}
+
+#[test]
+fn names_that_say_no_form_and_places_that_are_taken_are_refused() {
+    let place = Place::with_sqlite("CREATE TABLE \"a/b\" (n); INSERT INTO \"a/b\" VALUES (1)");
+    for (to, kind, why) in [
+        ("b.jsonl", Kind::Config, "holds one table"),
+        ("b.txt", Kind::Config, "neither a document nor a folder"),
+        ("none/b.json", Kind::NotFound, "does not exist"),
+        ("b/", Kind::Refused, "keeps names like \"a/b\" for itself"),
+    ] {
+        let error = place.refuses("a.db", to);
+        assert!(error.kind() == kind && error.why().contains(why), "{to}: {error:?}");
+        assert!(!error.what_to_do().is_empty(), "{to}");
+    }
+    fs::write(place.path("there.json"), "{}").unwrap();
+    let error = place.try_move("a.db", "there.json").expect_err("it is taken");
+    assert!(error.kind() == Kind::Refused && error.why().contains("is not empty"), "{error:?}");
+    assert_eq!(fs::read_to_string(place.path("there.json")).unwrap(), "{}");
+    assert_eq!(place.names(), ["a.db", "there.json"], "nothing was written");
+    place.moves("a.db", "b.json");
+    let error = place.try_move("a.db", "b.json").expect_err("a run has it");
+    assert!(error.kind() == Kind::Refused && error.why().contains("run "), "{error:?}");
+}
+
+#[test]
+fn a_rollback_takes_back_the_run_s_own_dump_and_nothing_else() {
+    for to in ["b.json", "b.json.gz", "b/"] {
+        let place = Place::with_sqlite("CREATE TABLE t (n); INSERT INTO t VALUES (1), (2)");
+        place.moves("a.db", to);
+        assert_eq!(place.names().len(), 3, "the dump and the run's records");
+        assert!(place.rolls_back("a.db", to, false).unwrap());
+        assert_eq!(place.names(), ["a.db"]);
+        place.moves("a.db", to);
+        place.accepts("a.db", to);
+        assert_eq!(place.names().len(), 2, "only the dump");
+        assert_eq!(place.rolls_back("a.db", to, true).expect_err("accepted").kind(), Kind::Refused);
+    }
+    let place = Place::with_sqlite("CREATE TABLE t (n); INSERT INTO t VALUES (1), (2)");
+    place.moves("a.db", "b.json");
+    let text = fs::read_to_string(place.path("b.json")).unwrap();
+    fs::write(place.path("b.json"), text.replace("{\"n\":2}", "{\"n\":3}")).unwrap();
+    assert_eq!(place.rolls_back("a.db", "b.json", false).expect_err("it changed").kind(), Kind::Different);
+    // Another file of that name is somebody else's, whatever is asked for.
+    fs::write(place.path("other"), "{}").unwrap();
+    fs::rename(place.path("other"), place.path("b.json")).unwrap();
+    assert_eq!(place.rolls_back("a.db", "b.json", true).expect_err("another").kind(), Kind::Refused);
+    assert_eq!(fs::read_to_string(place.path("b.json")).unwrap(), "{}");
+    fs::remove_file(place.path("b.json")).unwrap();
+    assert!(place.rolls_back("a.db", "b.json", true).unwrap());
+    assert_eq!(place.names(), ["a.db"]);
+}
+
+#[test]
+fn whatever_is_changed_in_a_dump_is_found() {
+    let place = Place::with_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, b BOOLEAN, n INTEGER, r REAL, s TEXT, x BLOB, j JSON);
+         INSERT INTO t VALUES (1, 1, 5, 0.5, 'a', x'00ff', '[1.0]'), (2, 0, 6, 1e999, '', NULL, NULL);
+         CREATE TABLE r (v); INSERT INTO r VALUES (1), (1), ('1'), (NULL)",
+    );
+    place.moves("a.db", "b.json");
+    let whole = fs::read_to_string(place.path("b.json")).unwrap();
+    let changes = [
+        ("\"b\":true", "\"b\":false"),
+        ("\"b\":true", "\"b\":1"),
+        ("\"n\":5", "\"n\":6"),
+        ("\"n\":5", "\"n\":5.0"),
+        ("\"n\":5", "\"n\":\"5\""),
+        ("0.5", "0.5000000000000001"),
+        ("\"Infinity\"", "\"-Infinity\""),
+        ("\"s\":\"a\"", "\"s\":\"b\""),
+        ("\"s\":\"\"", "\"s\":null"),
+        ("\"s\":\"\",", ""),
+        ("00ff", "00fe"),
+        ("\"x\":null", "\"x\":{\"$switchover.blob\":\"\"}"),
+        ("[1.0]", "[1]"),
+        ("{\"v\":1},\n{\"v\":1}", "{\"v\":1}"),
+        ("{\"v\":\"1\"}", "{\"v\":1}"),
+        ("{\"v\":null}", "{\"v\":null},{\"v\":null}"),
+    ];
+    for (from, to) in changes {
+        assert_eq!(whole.matches(from).count(), 1, "{from}");
+        fs::write(place.path("b.json"), whole.replace(from, to)).unwrap();
+        let report = place.verifies("a.db", "b.json").unwrap();
+        assert_eq!(report.verdict, Verdict::Different, "{from} -> {to}");
+        assert!(report.tables.iter().any(|table| !table.differences.is_empty()), "{from} -> {to}");
+    }
+    // What is no cell of the plan's: an error with its place, or a line of the audit.
+    for (from, to, why) in [
+        ("\"n\":5", "\"n\":5,\"m\":1", "$.t[0].m"),
+        ("\"n\":5", "\"n\":5,\"n\":5", "$.t[0].n"),
+        ("\"n\":5", "\"n\":", "line 2"),
+    ] {
+        fs::write(place.path("b.json"), whole.replace(from, to)).unwrap();
+        let error = place.verifies("a.db", "b.json").expect_err(to);
+        assert!(error.why().contains(why), "{to}: {error}");
+    }
+    fs::write(place.path("b.json"), whole.replace("\"r\":[", "\"z\":[],\"r\":[")).unwrap();
+    let report = place.verifies("a.db", "b.json").unwrap();
+    assert!(
+        report.verdict == Verdict::Different && report.reasons.join(" ").contains("\"z\""),
+        "{:?}",
+        report.reasons
+    );
+    fs::write(place.path("b.json"), &whole).unwrap();
+    assert_eq!(place.verifies("a.db", "b.json").unwrap().verdict, Verdict::Same);
 }
