@@ -87,6 +87,7 @@ impl JsonTarget {
         if work.run()?.as_deref() != Some(run) {
             return Ok(false);
         }
+        failpoint::hit("discard-before-commit");
         let there = fs::symlink_metadata(&dump).is_ok();
         if let Some(published) = work.published()?.filter(|_| there) {
             if !is_ours(&dump, &published)? {
@@ -95,7 +96,6 @@ impl JsonTarget {
                     .detail("it is no longer what the run made: another has its name")
                     .hint("move it away, and roll back again"));
             }
-            failpoint::hit("discard-before-commit");
             let removed = if dump.is_dir() { fs::remove_dir_all(&dump) } else { fs::remove_file(&dump) };
             removed.map_err(|cause| io_error(operation, &dump, cause))?;
             sync_directory(&dump)?;

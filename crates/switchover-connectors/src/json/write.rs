@@ -28,6 +28,11 @@ pub(super) struct JsonWriter {
 impl JsonWriter {
     fn chunk(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written> {
         let checkpoint = chunk.checkpoint;
+        // A gap whose last row filled its chunk ends with a range of nothing, which begins where the next chunk does.
+        let nothing = checkpoint.rows == 0 && checkpoint.range.after == checkpoint.range.upto;
+        if nothing && checkpoint.range.upto.is_some() {
+            return Ok(Written::Already);
+        }
         if let Some(head) = self.work.chunk(checkpoint)? {
             if head.run == self.run && head.checkpoint == *checkpoint {
                 return Ok(Written::Already);
