@@ -15,7 +15,8 @@ fn hex(bytes: &[u8]) -> String {
 
 fn of_source(path: &Path) -> BTreeMap<String, (Vec<String>, Rows)> {
     let db = rusqlite::Connection::open(path).expect("the source");
-    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
+        AND name NOT LIKE '\\_switchover%' ESCAPE '\\'";
     let mut statement = db.prepare(names).expect("tables");
     let names: Vec<String> =
         statement.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("tables");

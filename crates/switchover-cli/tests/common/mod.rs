@@ -5,7 +5,7 @@
 //! Absent on purpose: any look at a store through the product's own code.
 #![allow(dead_code, clippy::panic, clippy::allow_attributes, reason = "tests; each file uses a part of it")]
 
-mod dump;
+pub(crate) mod dump;
 
 use std::fmt::Write as _;
 use std::fs;
