@@ -224,6 +224,8 @@ fn a_killed_run_with_a_mapping_resumes_and_ends_equal() {
 fn a_killed_run_from_a_dump_resumes_and_ends_equal() {
     let places = [
         "after-planned=return",
+        "backup-before-publish=return",
+        "backup-before-note=return",
         "backup-after-note=return",
         "copy-before-commit=3*off->return",
         "copy-after-commit=9*off->return",

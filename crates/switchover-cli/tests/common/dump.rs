@@ -22,7 +22,7 @@ fn of_source(path: &Path) -> BTreeMap<String, (Vec<String>, Rows)> {
         statement.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("tables");
     let table = |name: String| {
         let mut statement = db.prepare(&format!("SELECT * FROM \"{name}\"")).expect("a query");
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut found = statement.query([]).expect("rows");
         let mut rows = Rows::new();
         while let Some(row) = found.next().expect("a row") {
