@@ -59,7 +59,7 @@ fn what_the_program_cannot_do_with_a_dump_is_said_before_anything_is_written() {
         (&["--from", "json:.", "--to", "json:b.json", "--archive", "kept"], "a folder is many files"),
         (&["--from", "sqlite:app.db", "--to", "json:b.json", "--schema", "public"], "a dump has no schemas"),
         (&["--from", "sqlite:app.db", "--to", "json:b.txt"], "neither a document nor a folder"),
-        (&["--from", "json:dump.json", "--to", "json:dump.json"], "one and the same"),
+        (&["--from", "json:dump.json", "--to", "json:dump.json"], "it is the source itself"),
         (
             &["--from", "sqlite:app.db", "--to", "json:b.json", "--into", "existing"],
             "tables that are there already",

@@ -14,12 +14,16 @@ use switchover::settings::Settings;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::json::target::{self, JsonTarget};
+use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::postgres::source::PostgresSource;
+use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_connectors::sqlite::target::SqliteTarget;
 use switchover_core::connector::{Source, Target};
 use switchover_core::plan::{Fate, PlanOptions, Policy};
 use switchover_core::{Error, Kind, Result};
+use switchover_testkit::{Cluster, Database};
 use tempfile::TempDir;
 
 /// A folder with stores in it, named by their file names.
@@ -27,6 +31,8 @@ struct Place {
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
     policy: Policy,
+    /// What the name `pg` means.
+    database: Option<Database>,
 }
 
 impl Place {
@@ -39,6 +45,7 @@ impl Place {
                 .build()
                 .unwrap(),
             policy: Policy::Refuse,
+            database: None,
         }
     }
 
@@ -61,11 +68,14 @@ impl Place {
     fn migration(&self, from: &str, to: &str) -> Result<Migration> {
         let (from, place) = (self.path(from), self.path(to));
         let is_file = |path: &Path| path.extension().is_some_and(|ending| ending == "db");
+        let config = || PgConfig::parse(&self.database.as_ref().unwrap().conninfo(), &|_| None).unwrap();
         let source: Arc<dyn Source> = match is_file(&from) {
+            _ if from.ends_with("pg") => Arc::new(PostgresSource::new(config(), None)),
             true => Arc::new(SqliteSource::new(SqliteConfig::from_path(from))),
             false => Arc::new(JsonSource::new(JsonConfig::from_path(from))),
         };
         let (target, schema): (Arc<dyn Target>, _) = match is_file(&place) {
+            _ if place.ends_with("pg") => (Arc::new(PostgresTarget::new(config())), "public"),
             true => (Arc::new(SqliteTarget::new(SqliteConfig::from_path(place))), "main"),
             false => (Arc::new(JsonTarget::new(JsonConfig::from_path(place))?), target::SCHEMA),
         };
@@ -466,4 +476,43 @@ fn whatever_is_changed_in_a_dump_is_found() {
     );
     fs::write(place.path("b.json"), &whole).unwrap();
     assert_eq!(place.verifies("a.db", "b.json").unwrap().verdict, Verdict::Same);
+}
+
+#[test]
+fn a_dump_through_sqlite_and_postgresql_is_the_same_dump() {
+    let mut place = Place::new();
+    place.database = Some(Cluster::shared().unwrap().fresh_database("round").unwrap());
+    // Of what PostgreSQL has another form for, only the form that it writes: see the reference.
+    let app = r#"{
+      "users": [
+        {"id": "u1", "admin": true, "n": 9223372036854775807, "r": 0.30000000000000004, "at": "2024-02-29 12:00:00+00:00",
+         "day": "1815-12-10", "uuid": "0188d9c2-af00-7fff-0102-030405060708", "big": 12345678901234567890123,
+         "nested": {"a":1.50,"b":[{"c":null}]}, "mixed": 1, "text": "é😀\u0001\"\\"},
+        {"id": "u2", "admin": false, "n": -9223372036854775808, "r": -0.0, "at": "2024-02-29 12:00:00.500000+00:00",
+         "big": 1, "nested": [], "mixed": "1", "text": "", "photo": {"$switchover.blob":"00ff"}},
+        {"id": "u3", "n": 0, "r": {"$switchover.real":"-Infinity"}, "big": 0.1000000000000000055511151231257827, "nested": "x", "mixed": true}
+      ],
+      "log": [{"n": 1, "r": 5e-324}, {"n": 1, "r": 5e-324}]
+    }"#;
+    // jsonb writes its parts with spaces, and keys by length: `said` takes the spaces away, and there are no others.
+    fs::write(place.path("a.json"), app).unwrap();
+    goes_round(&place, &["a.json", "b.db", "pg", "c.db", "d.json"]);
+    place.moves("pg", "e.json");
+    assert_eq!(all_said(&place.path("e.json")), all_said(&place.path("a.json")));
+}
+
+#[test]
+fn every_type_of_postgresql_has_a_form_in_a_dump() {
+    let mut place = Place::new();
+    let database = Cluster::shared().unwrap().fresh_database("types").unwrap();
+    let sql = "CREATE TABLE t (id int PRIMARY KEY, b boolean, n numeric, f double precision, j jsonb, u uuid, d date,
+            s timestamp, z timestamptz, x bytea, v varchar(5));
+        INSERT INTO t VALUES (1, true, 12345678901234567890.123, 'NaN', '{\"a\": 1.50}', '0188d9c2-af00-7fff-0102-030405060708',
+            '2024-02-29', '2024-02-29 12:00:00.5', '2024-02-29 12:00:00+02', '\\x00ff', 'ab'),
+            (2, false, 'NaN', 'Infinity', '17', NULL, 'infinity', NULL, NULL, '', NULL), (3, NULL, 1.0, 1, NULL, NULL, NULL, NULL, NULL, NULL, '')";
+    database.psql(sql).unwrap();
+    place.database = Some(database);
+    place.moves("pg", "a.json");
+    let dump = fs::read_to_string(place.path("a.json")).unwrap();
+    insta::assert_snapshot!(dump);
 }

@@ -216,7 +216,7 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         (Codec::Timestamp { format }, LogicalType::Timestamp) => format.zone == Zone::None,
         (Codec::Timestamp { format }, LogicalType::TimestampTz) => format.zone != Zone::None,
         (Codec::Reverse { of }, ty) => match (&**of, ty) {
-            (Codec::Text { .. }, LogicalType::Text) => true,
+            (Codec::Text { .. }, LogicalType::Text | LogicalType::Numeric(_)) => true,
             (of, ty) => makes(of, ty),
         },
         _ => false,

@@ -10,6 +10,7 @@ use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
 use switchover_core::expr::Expr;
 use switchover_core::plan::{LogicalType, TablePlan};
+use switchover_core::reverse;
 use switchover_core::schema::{Column, Generated, Index, View};
 
 /// Columns of one table: what the source side reads (`survey::COLUMNS_MAX`).
@@ -28,6 +29,24 @@ pub(super) struct JsonDialect {
 
 fn choice(r#type: LogicalType, codec: Codec, why: impl Into<String>) -> Choice {
     Choice { r#type, codec, why: why.into() }
+}
+
+/// A column whose store sees to it what every value is.
+fn choose_typed(kind: LogicalType, column: &Column, census: &ColumnCensus) -> Choice {
+    let declared = |how: &str| format!("declared {}: {how}", column.declared);
+    match kind {
+        LogicalType::Numeric(_) => {
+            choice(kind, reverse::decimal_text(), declared("numbers with all their digits"))
+        }
+        LogicalType::Json | LogicalType::Jsonb => {
+            choice(LogicalType::Jsonb, Codec::JsonText, declared("as JSON"))
+        }
+        _ => match reverse::of_kind(kind) {
+            Some(codec) if kind == LogicalType::Bool => choice(kind, codec, declared("true and false")),
+            Some(codec) => choice(kind, codec, declared("as text")),
+            None => choose(column, census),
+        },
+    }
 }
 
 /// A column whose cells each have a type of their own.
@@ -73,6 +92,9 @@ impl Dialect for JsonDialect {
 
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
         use LogicalType::{Any, Bool, Bytea, Float8, Int8, Jsonb, Text, Varchar};
+        if matches!(codec, Codec::Reverse { .. }) {
+            return true;
+        }
         matches!(logical, Any | Bool | Bytea | Float8 | Int8 | Jsonb | Text | Varchar(_))
             && matches!(
                 codec,
@@ -111,7 +133,10 @@ impl Dialect for JsonDialect {
     }
 
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice {
-        choose(column, census)
+        match column.kind {
+            Some(kind) => choose_typed(kind, column, census),
+            None => choose(column, census),
+        }
     }
 
     fn translate_default(&self, _: &Column, _: LogicalType) -> Result<String, String> {

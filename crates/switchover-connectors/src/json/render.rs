@@ -85,6 +85,7 @@ fn cell(value: Value<'_>, ty: LogicalType, codec: &Codec, out: &mut Vec<u8>) -> 
         // What the codec made has no white space; what it let through as it was may.
         Value::Json(json) if *codec == Codec::JsonText => out.extend_from_slice(json),
         Value::Json(json) => drop(without_space(json, out)),
+        Value::Text(digits) if matches!(ty, LogicalType::Numeric(_)) => number(digits, out),
         Value::Text(bytes) => match std::str::from_utf8(bytes) {
             Ok(valid) => text(valid, out),
             Err(_) => return false,
@@ -97,6 +98,16 @@ fn cell(value: Value<'_>, ty: LogicalType, codec: &Codec, out: &mut Vec<u8>) -> 
         | Value::TimestampTz(_) => return false,
     }
     true
+}
+
+/// Appends the digits of a number, or what is none: `NaN`, an infinity.
+fn number(digits: &[u8], out: &mut Vec<u8>) {
+    match digits {
+        b"NaN" => tagged::write_real(f64::NAN, out),
+        b"Infinity" => tagged::write_real(f64::INFINITY, out),
+        b"-Infinity" => tagged::write_real(f64::NEG_INFINITY, out),
+        _ => out.extend_from_slice(digits),
+    }
 }
 
 fn truth(value: bool, out: &mut Vec<u8>) {
@@ -122,6 +133,14 @@ pub(super) fn read<'a>(raw: &'a str, ty: LogicalType, codec: &Codec, scratch: &'
     };
     match (ty, raw) {
         (LogicalType::Jsonb, _) => foreign,
+        (LogicalType::Numeric(_), _) => match super::row::tagged(raw, scratch) {
+            Some(Value::Float(f)) if f.is_nan() => Value::Text(b"NaN"),
+            Some(Value::Float(f)) if f > 0.0 => Value::Text(b"Infinity"),
+            Some(Value::Float(_)) => Value::Text(b"-Infinity"),
+            Some(_) => foreign,
+            None if matches!(raw.as_bytes().first(), Some(b'-' | b'0'..=b'9')) => Value::Text(raw.as_bytes()),
+            None => foreign,
+        },
         (LogicalType::Bool, "true") => truth(true),
         (LogicalType::Bool, "false") => truth(false),
         (LogicalType::Bool, _) | (_, "true" | "false") => foreign,
