@@ -8,7 +8,7 @@
 mod options;
 
 use clap::{Parser, Subcommand};
-pub(crate) use options::{Global, Limits, Mapping, Run, Safety, Stores};
+pub(crate) use options::{Archive, Global, Limits, Mapping, Run, Safety, Stores};
 use std::path::PathBuf;
 
 /// What `--help` of the program says last.
@@ -175,6 +175,8 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) safety: Safety,
     #[command(flatten)]
+    pub(crate) archive: Archive,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     /// Carry out this plan; refused when the source changed since.
     #[arg(long, value_name = "FILE", help_heading = "What is moved",
@@ -222,6 +224,8 @@ pub(crate) struct ResumeArgs {
     pub(crate) stores: Stores,
     #[command(flatten)]
     pub(crate) run: Run,
+    #[command(flatten)]
+    pub(crate) archive: Archive,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// What to do when the run fails after it began to write.

@@ -7,6 +7,7 @@ mod backup;
 mod cleanup;
 mod completions;
 mod doctor;
+mod keep;
 mod man;
 mod migrate;
 mod plan;
@@ -61,11 +62,17 @@ impl Context {
     /// The engine on the stores of a run of the journal, unless others are named. The journal holds no
     /// passwords: they come from the environment or a password file again.
     fn migration_of(&self, run: Option<&str>) -> Result<Migration> {
+        let (from, to) = self.stores_of(run)?;
+        self.between(&from, &to)
+    }
+
+    /// The stores of a run of the journal, unless others are named.
+    fn stores_of(&self, run: Option<&str>) -> Result<(StoreRef, StoreRef)> {
         let header = Journal::header_of(&self.resolved.settings.state_dir, run)?;
         let named = |given: &Option<StoreRef>, kept: &str| {
             given.clone().unwrap_or_else(|| StoreRef::new(kept, Origin::Journal))
         };
-        self.between(&named(&self.resolved.from, &header.source), &named(&self.resolved.to, &header.target))
+        Ok((named(&self.resolved.from, &header.source), named(&self.resolved.to, &header.target)))
     }
 
     fn between(&self, from: &StoreRef, to: &StoreRef) -> Result<Migration> {
@@ -118,7 +125,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, args.plan, screen)?;
-            migrate::run(&context, args.dry_run).await
+            migrate::run(&context, args.dry_run, args.archive.dir.as_deref()).await
         }
         Verb::Verify(args) => {
             args.stores.add_to(&mut flags);
@@ -134,7 +141,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, None, screen)?;
-            resume::run(&context, args.run.id.as_deref()).await
+            resume::run(&context, args.run.id.as_deref(), args.archive.dir.as_deref()).await
         }
         Verb::Status(args) => {
             let context = Context::new(&global, flags, None, screen)?;

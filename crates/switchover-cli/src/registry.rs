@@ -9,6 +9,7 @@ use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
+use switchover_connectors::json::{self, target::JsonTarget};
 use switchover_connectors::postgres::config::PgConfig;
 use switchover_connectors::postgres::source::PostgresSource;
 use switchover_connectors::postgres::target::PostgresTarget;
@@ -104,9 +105,7 @@ pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<
             Ok(Arc::new(PostgresTarget::new(config)))
         }
         Store::Sqlite => Ok(Arc::new(SqliteTarget::new(SqliteConfig::parse(reference.expose())?))),
-        Store::Json => Err(Error::new(Kind::Unsupported, "write to JSON")
-            .store(reference.label())
-            .detail("this version reads JSON, and writes to SQLite and PostgreSQL")),
+        Store::Json => Ok(Arc::new(JsonTarget::new(JsonConfig::parse(reference.expose())?)?)),
     }
 }
 
@@ -114,7 +113,8 @@ pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<
 pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
     match store(reference).ok()? {
         Store::Sqlite => Some(target::SCHEMA),
-        Store::Postgres | Store::Json => None,
+        Store::Json => Some(json::target::SCHEMA),
+        Store::Postgres => None,
     }
 }
 

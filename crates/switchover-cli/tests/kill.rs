@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Case, GOALS, Goal, run};
+use common::{Case, GOALS, Goal, dump, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::Mutex;
@@ -150,7 +150,10 @@ fn a_run_killed_again_while_it_resumes_ends_equal() {
     // What is not in this target is not in play: nothing goes to quarantine, and two steps are to be made.
     let there = |(first, second): &(&str, &str)| !first.contains("quarantine") && !second.contains("build");
     let sqlite = pairs.into_iter().filter(there).map(|pair| (Goal::Sqlite, pair));
-    let cases: Vec<_> = postgres.into_iter().chain(sqlite).collect();
+    // And of one only one step is to be made, and nothing is prepared twice.
+    let once = |(first, second): &(&str, &str)| !first.starts_with("build") && !second.starts_with("prepare");
+    let json = pairs.into_iter().filter(there).filter(once).map(|pair| (Goal::Json, pair));
+    let cases: Vec<_> = postgres.into_iter().chain(sqlite).chain(json).collect();
     every(&cases, |(goal, (first, second))| {
         let case = Case::to(goal);
         run(at(&mut case.migrate(&["--jobs", "2"]), first)).was_killed();
@@ -214,6 +217,34 @@ fn a_killed_run_with_a_mapping_resumes_and_ends_equal() {
         assert_eq!(found, words(&case), "{place}");
         let stores = ["--from", "sqlite:app.db", "--to", &case.database.conninfo()];
         run(case.verb("verify").args(stores)).exits(0);
+    });
+}
+
+#[test]
+fn a_killed_run_from_a_dump_resumes_and_ends_equal() {
+    let places = [
+        "after-planned=return",
+        "backup-before-publish=return",
+        "backup-before-note=return",
+        "backup-after-note=return",
+        "copy-before-commit=3*off->return",
+        "copy-after-commit=9*off->return",
+        "after-copy=return",
+        "after-build=return",
+    ];
+    every(&places, |place| {
+        let case = Case::to(Goal::Json);
+        run(&mut case.migrate(&["--no-backup"])).exits(0);
+        run(case.verb("cleanup").arg("--yes")).exits(0);
+        let stores = ["--from", "json:new.json", "--to", "sqlite:back.db"];
+        let migrate = ["migrate", "--progress", "json", "--jobs", "2"];
+        run(at(case.program(&migrate).args(stores), place)).was_killed();
+        run(&mut case.verb("resume")).exits(0);
+        run(case.verb("verify").args(stores)).exits(0);
+        let back = case.folder.path().join("back.db");
+        assert_eq!(dump::differences(&back, &case.file()), [""; 0], "{place}");
+        // And the same as what the dump was made from.
+        assert_eq!(dump::differences(&case.source(), &case.file()), [""; 0], "{place}");
     });
 }
 

@@ -227,7 +227,7 @@ fn json_arrays_and_everything_else() {
     column("json", &["'{\"a\" : 1,\"a\":2}'"], "JSON", &["'{\"a\" : 1,\"a\":2}'"]);
     column("jsonb", &["'{\"b\":[1, null]}'", "'\"x\"'"], "JSON", &["'{\"b\": [1, null]}'", "'\"x\"'"]);
     // A JSON number in a column declared JSON would become a number of SQLite.
-    column("jsonb", &["'1.50'", "'[]'"], "TEXT", &["'1.50'", "'[]'"]);
+    column("jsonb", &["'1.50'", "'[]'"], "JSON TEXT", &["'1.50'", "'[]'"]);
     column(
         "text[]",
         &["'{}'", "ARRAY['a','b,\"c',NULL,'{}']", "'{{a,b},{c,d}}'", "'[0:1]={a,b}'"],

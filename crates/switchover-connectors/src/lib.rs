@@ -1,11 +1,13 @@
 //! The stores that Switchover moves data between: a module each, and none knows another.
 //!
-//! Beside them stand the three things that they share because they are about text and files and about
-//! no store: `uri`, which reads connection texts, and [`sidecar`], the note beside a backup; and `disk`, which
-//! tells how much room there is.
+//! Beside them stand the things that they share because they are about text and files and about no store:
+//! `uri`, which reads connection texts; [`sidecar`], the note beside a backup; `disk`, which tells how much room
+//! there is; `place`, which locks and names a file that is made; and `blocking`, for work that waits for a disk.
 
+mod blocking;
 mod disk;
 pub mod json;
+mod place;
 pub mod postgres;
 pub mod sidecar;
 pub mod sqlite;

@@ -48,7 +48,7 @@ impl Interest {
             | "DATETIME2"
             | "DATETIMEOFFSET" => Interest::Temporal,
             "UUID" | "GUID" | "UNIQUEIDENTIFIER" => Interest::Uuid,
-            "JSON" | "JSONB" => Interest::Json,
+            "JSON" | "JSONB" | "JSON TEXT" => Interest::Json,
             "DECIMAL" | "NUMERIC" | "DEC" | "NUMBER" | "MONEY" => Interest::Decimal,
             _ => Interest::Plain,
         }
@@ -136,6 +136,9 @@ pub struct ColumnCensus {
     pub time: TimeEvidence,
     /// Texts that `jsonb` holds by value.
     pub json_fit: u64,
+    /// Others that are JSON all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub json_lossy: u64,
     /// The first reason why it does not hold another.
     pub json_unfit: Option<String>,
     /// Digits before the point, and behind it, at most.
@@ -177,6 +180,7 @@ impl ColumnCensus {
     /// Takes over what a digester met in this column.
     pub fn note_json(&mut self, tally: &crate::digest::JsonTally) {
         self.json_fit = tally.fit;
+        self.json_lossy = tally.lossy;
         self.json_unfit.clone_from(&tally.unfit);
     }
 

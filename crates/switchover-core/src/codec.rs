@@ -81,6 +81,10 @@ pub enum Codec {
     Json,
     /// A type that the planner chooses only where a column of it exists already.
     Native(Native),
+    /// Values of every storage class as they are, where text must be UTF-8 and may hold NUL.
+    Plain,
+    /// JSON texts as they are, but for the white space between their parts.
+    JsonText,
     /// Values of every storage class as they are, in a column of this affinity, which must not change them.
     Any {
         /// What the target's column prefers.
@@ -108,6 +112,8 @@ pub(crate) mod tag {
     pub(crate) const MOMENT: u8 = 8;
     /// Microseconds since midnight.
     pub(crate) const TIME: u8 = 9;
+    /// JSON as the text that it is.
+    pub(crate) const JSON_TEXT: u8 = 10;
 }
 
 fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
@@ -118,10 +124,11 @@ impl Codec {
     /// Whether the source's own value, and not only an equal one, comes back.
     pub fn is_exact(&self) -> bool {
         match self {
-            Codec::Float | Codec::Decimal { .. } | Codec::Json => false,
+            Codec::Float | Codec::Decimal { .. } | Codec::Json | Codec::JsonText => false,
             Codec::Native(native) => native.is_exact(),
             Codec::Reverse { of } => of.is_exact(),
             Codec::Int
+            | Codec::Plain
             | Codec::Text { .. }
             | Codec::TextEscaped { .. }
             | Codec::TextBytes
@@ -211,6 +218,18 @@ impl Codec {
                 Ok(Value::Json(text))
             }
             (Codec::Native(native), value) => native.encode(value),
+            (Codec::Plain, Value::Text(text)) if std::str::from_utf8(text).is_err() => {
+                unfit("a text that is not valid UTF-8")
+            }
+            (Codec::Plain, Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => Ok(value),
+            (Codec::JsonText, Value::Text(text)) => {
+                scratch.clear();
+                crate::json::compact(text, scratch).map_err(|reason| Unfit(reason.0))?;
+                match scratch.as_slice() {
+                    b"null" => unfit("the JSON value null, which nothing tells from no value there"),
+                    _ => Ok(Value::Json(scratch)),
+                }
+            }
             (Codec::Any { affinity }, Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => {
                 match affinity.changes(value) {
                     None => Ok(value),
@@ -243,6 +262,7 @@ impl Codec {
             Codec::Json => 1,
             Codec::Decimal { .. } => 2,
             Codec::Reverse { of } => reverse::kind(of),
+            Codec::JsonText => 20,
             // Reals alone are the same bytes by value as they are.
             Codec::Float if census.integers > 0 => 3,
             Codec::Native(native) => native.kind(census),
@@ -263,10 +283,10 @@ impl Codec {
             Codec::UuidText { .. } | Codec::UuidBytes => "UUIDs",
             Codec::Date => "dates",
             Codec::Timestamp { .. } => "timestamps",
-            Codec::Json => "JSON",
             Codec::Native(native) => native.expects(),
-            Codec::Any { .. } => "integers, reals, texts and blobs",
             Codec::Reverse { of } => of.expects(),
+            Codec::Json | Codec::JsonText => "JSON",
+            Codec::Plain | Codec::Any { .. } => "integers, reals, texts and blobs",
         }
     }
 
@@ -276,6 +296,7 @@ impl Codec {
     pub fn canonical_source(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
         match (self, value) {
             (Codec::Json, Value::Text(text)) => return json_cell(text, out),
+            (Codec::JsonText, Value::Text(text)) => return json_text_cell(text, out),
             (_, Value::Null) => out.push(tag::NULL),
             (Codec::Native(native), value) if native.canonical_source(value, out) => {}
             (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => float(i as f64, out),
@@ -299,16 +320,20 @@ impl Codec {
     pub fn canonical_target(&self, value: Value<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         match (self, value) {
             (_, Value::Null) => out.push(tag::NULL),
-            (Codec::Text { .. } | Codec::Any { .. }, Value::Text(text)) => bytes(tag::TEXT, text, out),
+            (Codec::Text { .. } | Codec::Plain | Codec::Any { .. }, Value::Text(text)) => {
+                bytes(tag::TEXT, text, out)
+            }
             (Codec::TextEscaped { .. }, Value::Text(text)) => match escape::decode(text, scratch) {
                 Some(true) => bytes(tag::TEXT, scratch, out),
                 Some(false) => bytes(tag::TEXT, text, out),
                 None => foreign(value, out),
             },
             (Codec::TextBytes, Value::Bytes(text)) => bytes(tag::TEXT, text, out),
-            (Codec::Int | Codec::Any { .. }, Value::Int(i)) => int(i, out),
-            (Codec::Float | Codec::Any { .. }, Value::Float(f)) => float(f, out),
-            (Codec::Bytes | Codec::Any { .. }, Value::Bytes(blob)) => bytes(tag::BYTES, blob, out),
+            (Codec::Int | Codec::Plain | Codec::Any { .. }, Value::Int(i)) => int(i, out),
+            (Codec::Float | Codec::Plain | Codec::Any { .. }, Value::Float(f)) => float(f, out),
+            (Codec::Bytes | Codec::Plain | Codec::Any { .. }, Value::Bytes(blob)) => {
+                bytes(tag::BYTES, blob, out)
+            }
             (Codec::BoolInt, Value::Bool(b)) => int(i64::from(b), out),
             (Codec::BoolText { no, yes }, Value::Bool(b)) => {
                 bytes(tag::TEXT, if b { yes.as_bytes() } else { no.as_bytes() }, out);
@@ -334,6 +359,7 @@ impl Codec {
                     foreign(other, out);
                 }
             }
+            (Codec::JsonText, Value::Json(text)) => drop(json_text_cell(text, out)),
             (_, other) => foreign(other, out),
         }
     }
@@ -418,6 +444,20 @@ pub(crate) fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     }
 }
 
+fn json_text_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+    let mut compact = Vec::with_capacity(text.len());
+    match crate::json::compact(text, &mut compact) {
+        Ok(()) => {
+            bytes(tag::JSON_TEXT, &compact, out);
+            Ok(())
+        }
+        Err(unfit) => {
+            bytes(tag::TEXT, text, out);
+            Err(Unfit(unfit.0))
+        }
+    }
+}
+
 fn foreign(value: Value<'_>, out: &mut Vec<u8>) {
     bytes(tag::FOREIGN, format!("{}:{}", value.class(), value.shown()).as_bytes(), out);
 }
@@ -461,6 +501,10 @@ mod tests {
             (Codec::Date, Value::Text(b"2024-02-29")),
             (Codec::Timestamp { format: stamp }, Value::Text(b"2024-02-29T12:00:00.120Z")),
             (Codec::Json, Value::Text(b"{\"a\": [1, 2.0]}")),
+            (Codec::JsonText, Value::Text(b" {\"a\": [1.0, \"\\ud800 \"], \"a\":1} ")),
+            (Codec::Plain, Value::Text(b"a\0")),
+            (Codec::Plain, Value::Float(f64::NEG_INFINITY)),
+            (Codec::Plain, Value::Bytes(b"\xff")),
             (Codec::Text { chars_max: Some(2) }, Value::Text("éé".as_bytes())),
             (Codec::TextEscaped { chars_max: Some(4) }, Value::Text(b"a\0")),
             (Codec::TextEscaped { chars_max: None }, Value::Text("\u{241b}00\u{fffd}".as_bytes())),
@@ -499,6 +543,12 @@ mod tests {
             (Codec::UuidBytes, Value::Bytes(&[1; 15])),
             (Codec::Date, Value::Text(b"0000-00-00")),
             (Codec::Json, Value::Text(b"{")),
+            (Codec::JsonText, Value::Text(b"{")),
+            (Codec::JsonText, Value::Text(b" null")),
+            (Codec::JsonText, Value::Text(b"{\"$switchover.blob\":\"\"}")),
+            (Codec::JsonText, Value::Int(1)),
+            (Codec::Plain, Value::Text(b"\xff")),
+            (Codec::Plain, Value::Bool(true)),
             (Codec::Any { affinity: Affinity::Text }, Value::Int(1)),
             (Codec::Any { affinity: Affinity::Numeric }, Value::Text(b"1")),
             (Codec::Any { affinity: Affinity::Blob }, Value::Bool(true)),

@@ -292,6 +292,11 @@ pub trait Dialect: Send + Sync {
     fn row_bytes_max(&self) -> Option<u64> {
         None
     }
+    /// Why no rule is kept there (keys, constraints, NOT NULL, numbering), where the store knows none: rows
+    /// are told apart by the source's primary key all the same.
+    fn keeps_no_rules(&self) -> Option<&'static str> {
+        None
+    }
     /// Settings of a source of its own kind that are carried over with the data.
     fn settings_kept(&self) -> &'static [&'static str] {
         &[]

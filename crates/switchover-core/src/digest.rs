@@ -59,6 +59,8 @@ pub struct RowDigester {
 pub struct JsonTally {
     /// Texts that survive by value.
     pub fit: u64,
+    /// Others that are JSON.
+    pub lossy: u64,
     /// Why the first other one does not.
     pub unfit: Option<String>,
 }
@@ -84,6 +86,11 @@ impl RowDigester {
                         self.json[index].fit += u64::from(text && *codec == Codec::Json);
                     }
                     Err(unfit) => {
+                        if let crate::value::Value::Text(text) = value {
+                            self.scratch.clear();
+                            let is_json = crate::json::compact(text, &mut self.scratch).is_ok();
+                            self.json[index].lossy += u64::from(is_json);
+                        }
                         self.json[index].unfit.get_or_insert(unfit.0);
                     }
                 },

@@ -5,6 +5,7 @@
 //! duplicate keys (it keeps the last), numbers outside `numeric`, nesting beyond the reader's limit.
 //! The canonical form sorts keys by bytes and writes numbers as [`crate::decimal`] does.
 
+use crate::tagged;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -31,6 +32,65 @@ pub fn canonical(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     let raw: &RawValue =
         serde_json::from_slice(text).map_err(|error| Unfit(format!("not valid JSON: {error}")))?;
     node(raw, 0, out)
+}
+
+/// Appends a JSON text without the white space between its parts ([`without_space`]), after a look at it. What a
+/// dump could not hold so is refused.
+pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+    let raw: &RawValue =
+        serde_json::from_slice(text).map_err(|error| Unfit(format!("not valid JSON: {error}")))?;
+    let start = out.len();
+    let unfit = match without_space(raw.get().as_bytes(), out) {
+        depth if depth > DEPTH_MAX => format!("nested deeper than {DEPTH_MAX} levels"),
+        _ if tagged::is_tagged(&out[start..]) => {
+            "an object that a dump would read as a blob or a number".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    out.truncate(start);
+    Err(Unfit(unfit))
+}
+
+/// Appends what is known to be JSON without the white space between its parts. All else stays, byte for byte:
+/// digits, escapes, the order of keys, keys that occur twice. Gives how deep it is nested.
+pub fn without_space(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let (mut at, mut depth, mut deepest) = (0, 0usize, 0);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let special =
+            |byte: &u8| matches!(byte, b'"' | b' ' | b'\t' | b'\r' | b'\n' | b'{' | b'[' | b']' | b'}');
+        let run = rest.iter().position(special).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..run]);
+        at += run;
+        match bytes.get(at) {
+            Some(b'"') => {
+                let end = string_end(&bytes[at..]);
+                out.extend_from_slice(&bytes[at..at + end]);
+                at += end;
+            }
+            Some(bracket @ (b'{' | b'[' | b'}' | b']')) => {
+                depth = if matches!(bracket, b'{' | b'[') { depth + 1 } else { depth.saturating_sub(1) };
+                deepest = deepest.max(depth);
+                out.push(*bracket);
+                at += 1;
+            }
+            // White space, or the end.
+            _ => at += 1,
+        }
+    }
+    deepest
+}
+
+fn string_end(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if text[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
 }
 
 fn node(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
@@ -194,6 +254,23 @@ mod tests {
         ] {
             assert_ne!(form(a), form(b), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn white_space_between_parts_goes_and_nothing_else() {
+        for (raw, want) in [
+            ("{ \"a b\" : [1.0, 2e5,\n\t\"x \\\" y\" ] }", r#"{"a b":[1.0,2e5,"x \" y"]}"#),
+            ("\" x \"", "\" x \""),
+            (" 12.50 ", "12.50"),
+            ("[ [ ] , { } ]", "[[],{}]"),
+        ] {
+            let mut out = Vec::new();
+            compact(raw.as_bytes(), &mut out).expect("JSON");
+            assert_eq!(String::from_utf8_lossy(&out), want);
+        }
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(compact(nested(DEPTH_MAX).as_bytes(), &mut Vec::new()).is_ok());
+        assert!(compact(nested(DEPTH_MAX + 1).as_bytes(), &mut Vec::new()).is_err());
     }
 
     #[test]

@@ -158,16 +158,24 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
             only(census.typed) && (!matches!(**of, Codec::Decimal { .. }) || census.decimals_long == 0)
         }
         Codec::Any { .. } if census.reals_nan > 0 => false,
-        Codec::Any { affinity } => match affinity {
-            Affinity::Blob => census.typed == 0,
-            Affinity::Text => census.integers + census.reals + census.typed == 0,
-            Affinity::Real => {
-                census.integers + census.reals_negative_zero + census.texts_numeric + census.typed == 0
-            }
-            Affinity::Integer | Affinity::Numeric => {
-                census.reals_integral + census.texts_numeric + census.typed == 0
-            }
-        },
+        Codec::Plain => census.texts_invalid + census.typed == 0,
+        // Which texts a dump cannot hold, only the texts themselves say.
+        Codec::JsonText => census.present() == 0,
+        Codec::Any { affinity } => keeps(*affinity, census),
+    }
+}
+
+/// Whether a column of that affinity would keep all values as they are.
+pub fn keeps(affinity: Affinity, census: &ColumnCensus) -> bool {
+    match affinity {
+        Affinity::Blob => census.typed == 0,
+        Affinity::Text => census.integers + census.reals + census.typed == 0,
+        Affinity::Real => {
+            census.integers + census.reals_negative_zero + census.texts_numeric + census.typed == 0
+        }
+        Affinity::Integer | Affinity::Numeric => {
+            census.reals_integral + census.texts_numeric + census.typed == 0
+        }
     }
 }
 
@@ -184,9 +192,18 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         | (Codec::Date, LogicalType::Date)
         | (Codec::Json, LogicalType::Jsonb)
         | (Codec::Any { .. }, LogicalType::Declared)
+        | (Codec::Any { affinity: Affinity::Text | Affinity::Numeric }, LogicalType::Jsonb)
+        | (
+            Codec::Plain,
+            LogicalType::Any
+            | LogicalType::Int8
+            | LogicalType::Float8
+            | LogicalType::Text
+            | LogicalType::Bytea,
+        )
+        | (Codec::JsonText, LogicalType::Jsonb)
         | (Codec::Any { affinity: Affinity::Blob }, LogicalType::Any | LogicalType::Bytea)
         | (Codec::Any { affinity: Affinity::Text }, LogicalType::Text | LogicalType::Varchar(_))
-        | (Codec::Any { affinity: Affinity::Numeric }, LogicalType::Jsonb)
         | (Codec::Any { affinity: Affinity::Integer }, LogicalType::Int8)
         | (Codec::Any { affinity: Affinity::Real }, LogicalType::Float8)
         | (Codec::Text { chars_max: None }, LogicalType::Text) => true,
@@ -199,7 +216,7 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         (Codec::Timestamp { format }, LogicalType::Timestamp) => format.zone == Zone::None,
         (Codec::Timestamp { format }, LogicalType::TimestampTz) => format.zone != Zone::None,
         (Codec::Reverse { of }, ty) => match (&**of, ty) {
-            (Codec::Text { .. }, LogicalType::Text) => true,
+            (Codec::Text { .. }, LogicalType::Text | LogicalType::Numeric(_)) => true,
             (of, ty) => makes(of, ty),
         },
         _ => false,

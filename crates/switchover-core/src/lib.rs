@@ -30,6 +30,7 @@ pub mod planner;
 pub mod relation;
 pub mod reverse;
 pub mod schema;
+pub mod tagged;
 pub mod uuid_text;
 pub mod value;
 pub mod view;

@@ -153,6 +153,15 @@ impl Safety {
     }
 }
 
+/// What becomes of a dump that was moved.
+#[derive(Args)]
+#[command(next_help_heading = "Safety")]
+pub(crate) struct Archive {
+    /// When the run is verified, keep a copy of the JSON dump there, with its date in the name.
+    #[arg(long = "archive", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
 /// What a run may use.
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]

@@ -1,13 +1,14 @@
 //! `migrate`: the whole way, or with `--dry-run` the plan alone.
 
-use super::{Context, plan};
+use super::{Context, keep, plan};
 use crate::render::{output, plan as render};
+use std::path::Path;
 use switchover::report::Report;
 use switchover_core::plan::{PLAN_FORMAT, Plan};
 use switchover_core::{Error, Kind, Result};
 
 /// Carries out the given plan, or one made now.
-pub(crate) async fn run(context: &Context, dry_run: bool) -> Result<u8> {
+pub(crate) async fn run(context: &Context, dry_run: bool, archive: Option<&Path>) -> Result<u8> {
     let given = context.resolved.plan.as_deref().map(read_plan).transpose()?;
     if dry_run {
         let plan = match given {
@@ -18,7 +19,14 @@ pub(crate) async fn run(context: &Context, dry_run: bool) -> Result<u8> {
         output::data(&render::render(&plan))?;
         return Ok(plan::exit_code(&plan));
     }
-    context.finish(&engine(context, given).await?)
+    let kept =
+        archive.map(|folder| keep::prepare(context, context.resolved.source()?, folder)).transpose()?;
+    let report = engine(context, given).await?;
+    let code = context.finish(&report)?;
+    if let (Some(kept), Some(folder)) = (&kept, archive) {
+        keep::dump(context, kept, folder, &report).await?;
+    }
+    Ok(code)
 }
 
 async fn engine(context: &Context, given: Option<Plan>) -> Result<Report> {
@@ -26,7 +34,7 @@ async fn engine(context: &Context, given: Option<Plan>) -> Result<Report> {
 }
 
 /// A plan that was written by `plan`, perhaps edited since.
-pub(crate) fn read_plan(path: &std::path::Path) -> Result<Plan> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan> {
     let error = |kind| Error::new(kind, "read the plan").store(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|cause| error(Kind::Io).because(cause))?;
     let value: serde_json::Value = serde_json::from_str(&text)

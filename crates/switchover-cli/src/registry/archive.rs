@@ -101,17 +101,18 @@ impl Archive {
     pub(crate) fn dated_name(&self, now: jiff::Timestamp) -> String {
         let (stem, ending) = match self {
             Archive::Sqlite(config) => {
-                (config.path().file_stem().map(|stem| stem.to_string_lossy()), "sqlite")
+                (config.path().file_stem().map(|stem| stem.to_string_lossy()), "sqlite".to_owned())
             }
-            Archive::Postgres(config) => (Some(config.database.as_str().into()), "dump"),
+            Archive::Postgres(config) => (Some(config.database.as_str().into()), "dump".to_owned()),
             Archive::Json(config) => {
-                let packed = config.path().extension().is_some_and(|ending| ending == "gz");
                 let name = config.path().file_name().map(|name| name.to_string_lossy());
-                let stem = name.map(|name| match name.split_once('.') {
-                    Some((stem, _)) => stem.to_owned().into(),
-                    None => name,
+                // The ending says what the file holds, and whether it is packed: the copy keeps it.
+                let parts = name.map(|name| match name.split_once('.') {
+                    Some((stem, ending)) => (stem.to_owned(), ending.to_owned()),
+                    None => (name.into_owned(), "json".to_owned()),
                 });
-                (stem, if packed { "json.gz" } else { "json" })
+                let (stem, ending) = parts.unwrap_or_default();
+                (Some(stem.into()), ending)
             }
         };
         let plain = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };

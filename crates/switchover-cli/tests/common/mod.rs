@@ -5,6 +5,8 @@
 //! Absent on purpose: any look at a store through the product's own code.
 #![allow(dead_code, clippy::panic, clippy::allow_attributes, reason = "tests; each file uses a part of it")]
 
+pub(crate) mod dump;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -164,10 +166,12 @@ pub(crate) enum Goal {
     Postgres,
     /// To a file of the folder.
     Sqlite,
+    /// To a dump in the folder.
+    Json,
 }
 
 /// Every target.
-pub(crate) const GOALS: [Goal; 2] = [Goal::Postgres, Goal::Sqlite];
+pub(crate) const GOALS: [Goal; 3] = [Goal::Postgres, Goal::Sqlite, Goal::Json];
 
 /// A source, a target and a folder in which the program runs.
 pub(crate) struct Case {
@@ -210,7 +214,10 @@ impl Case {
 
     /// The file that a case with that goal makes.
     pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join("new.db")
+        self.folder.path().join(match self.goal {
+            Goal::Json => "new.json",
+            Goal::Postgres | Goal::Sqlite => "new.db",
+        })
     }
 
     /// The target as the program is told.
@@ -218,12 +225,15 @@ impl Case {
         match self.goal {
             Goal::Postgres => self.database.conninfo(),
             Goal::Sqlite => "sqlite:new.db".to_owned(),
+            Goal::Json => "json:new.json".to_owned(),
         }
     }
 
     /// What one row of numbers, asked of the target without the product, says.
     pub(crate) fn counts(&self, query: &str) -> String {
         match self.goal {
+            // A dump that is not finished answers no query: what is there is all of it.
+            Goal::Json => self.dump(),
             Goal::Postgres => self.database.psql(query).expect("counts"),
             Goal::Sqlite => {
                 let connection = rusqlite::Connection::open(self.file()).expect("the file");
@@ -281,8 +291,12 @@ impl Case {
     /// That the target equals the source, by a comparison that knows nothing of the product.
     #[track_caller]
     pub(crate) fn is_equal(&self) {
-        if self.goal == Goal::Sqlite {
-            assert_eq!(self.kept(), [self.file()], "a run that is done leaves nothing beside the file");
+        match self.goal {
+            Goal::Postgres => {}
+            Goal::Sqlite => {
+                assert_eq!(self.kept(), [self.file()], "a run that is done leaves nothing beside the file");
+            }
+            Goal::Json => assert_eq!(self.kept().len(), 3, "the dump and two records: {:?}", self.kept()),
         }
         let found = match self.goal {
             Goal::Postgres => {
@@ -296,6 +310,7 @@ impl Case {
                 connection.query_row(fold, [], |_| Ok(())).expect("folded");
                 found
             }
+            Goal::Json => Ok(dump::differences(&self.source(), &self.file())),
         };
         let found = found.expect("a comparison");
         assert!(found.is_empty(), "{found:#?}");
@@ -304,21 +319,22 @@ impl Case {
 
     /// The files of the target: the database, and what is beside it.
     pub(crate) fn beside(&self) -> Vec<PathBuf> {
-        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_owned();
-        let own = |path: &PathBuf| name(path).to_string_lossy().starts_with("new.db");
+        let below = |path: &PathBuf| path.strip_prefix(self.folder.path()).map(Path::to_owned);
+        let own = |path: &PathBuf| below(path).is_ok_and(|path| path.to_string_lossy().starts_with("new."));
         files(self.folder.path()).into_iter().filter(own).collect()
     }
 
     /// The same without the lock of a process that was killed, an empty file that locks nothing.
     fn kept(&self) -> Vec<PathBuf> {
-        self.beside().into_iter().filter(|path| !path.ends_with("new.db.switchover-lock")).collect()
+        let is_lock = |path: &PathBuf| path.to_string_lossy().ends_with(".switchover-lock");
+        self.beside().into_iter().filter(|path| !is_lock(path)).collect()
     }
 
     /// All that the target holds: the database, or the files of its name.
     pub(crate) fn dump(&self) -> String {
         match self.goal {
             Goal::Postgres => sample::dump(&self.server, self.database.name()).expect("a dump"),
-            Goal::Sqlite => {
+            Goal::Sqlite | Goal::Json => {
                 self.kept().into_iter().map(|path| format!("{path:?}: {:?}\n", fs::read(&path))).collect()
             }
         }

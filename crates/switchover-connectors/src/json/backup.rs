@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use switchover_core::connector::BackupRecord;
+use switchover_core::failpoint;
 use switchover_core::{Error, Kind, Result};
 
 const OPERATION: &str = "back the JSON source up";
@@ -104,8 +105,11 @@ fn make(part: &Part, path: &Path, stop: &AtomicBool) -> Result<Sidecar> {
         // What was written is read again: the copy is proven, not only its writing.
         note.check_file(&partial)?;
         note.integrity = "ok".into();
+        failpoint::hit("backup-before-publish");
         sidecar::publish(&partial, path)?;
+        failpoint::hit("backup-before-note");
         note.write(path)?;
+        failpoint::hit("backup-after-note");
         Ok(note)
     });
     if made.is_err() {

@@ -28,7 +28,8 @@ pub(super) fn count(dump: &Dump) -> Result<BTreeMap<String, u64>> {
     Ok(counts)
 }
 
-fn file(data: &Arc<Data>, holds: &Holds, counts: &mut BTreeMap<String, u64>) -> Result<()> {
+/// Adds the rows of a file's tables. Blocking.
+pub(super) fn file(data: &Arc<Data>, holds: &Holds, counts: &mut BTreeMap<String, u64>) -> Result<()> {
     let mut counter = Counter::new(holds, counts);
     let mut input = data.reader(0);
     let mut buffer = vec![0; READ_BYTES];

@@ -133,14 +133,14 @@ pub(super) fn open(config: &JsonConfig) -> Result<(Vec<Part>, Vec<Skipped>)> {
     Ok((vec![part(path, holds)?], Vec::new()))
 }
 
-enum Ending {
+pub(super) enum Ending {
     Json,
     Lines,
 }
 
 impl Ending {
     /// What the name of a file says that it holds, and the name without it.
-    fn of(name: &str) -> Option<(String, Ending)> {
+    pub(super) fn of(name: &str) -> Option<(String, Ending)> {
         let plain = name.strip_suffix(".gz").unwrap_or(name);
         let (stem, ending) = plain.rsplit_once('.')?;
         let ending = match ending {

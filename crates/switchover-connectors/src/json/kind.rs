@@ -4,11 +4,12 @@
 //! column of numbers that a double does not hold, of nested values or of several kinds is JSON: each value
 //! stands as its own JSON text, exactly. Nothing here looks at a column's name.
 
-use super::row::string;
+use super::row::{string, tagged};
 use switchover_core::census::FLOAT_EXACT_MAX;
 use switchover_core::datetime::{TimeEvidence, Zone, parse_date, parse_timestamp};
 use switchover_core::decimal;
 use switchover_core::uuid_text::{self, UuidForm};
+use switchover_core::value::Value;
 
 /// Digits that every double keeps (IEEE 754; `DBL_DIG`).
 const DOUBLE_DIGITS: usize = 15;
@@ -25,6 +26,10 @@ pub(super) enum Kind {
     Timestamp,
     TimestampTz,
     Json,
+    /// Tagged blobs.
+    Blob,
+    /// Numbers, texts and tagged values.
+    Any,
 }
 
 impl Kind {
@@ -40,6 +45,8 @@ impl Kind {
             Kind::Timestamp => "TIMESTAMP",
             Kind::TimestampTz => "TIMESTAMPTZ",
             Kind::Json => "JSON",
+            Kind::Blob => "BLOB",
+            Kind::Any => "",
         }
     }
 }
@@ -56,6 +63,9 @@ pub(super) struct Evidence {
     reals: u64,
     /// Numbers that neither holds.
     numbers_exact: u64,
+    /// Tagged blobs, and tagged reals, which count among the reals too.
+    blobs: u64,
+    reals_tagged: u64,
     nested: u64,
     pub(super) texts: u64,
     uuids: u64,
@@ -71,7 +81,15 @@ impl Evidence {
         match raw.as_bytes().first() {
             Some(b'n') => self.nulls += 1,
             Some(b't' | b'f') => self.booleans += 1,
-            Some(b'{' | b'[') => self.nested += 1,
+            Some(b'{') => match tagged(raw, scratch) {
+                Some(Value::Bytes(_)) => self.blobs += 1,
+                Some(_) => {
+                    self.reals += 1;
+                    self.reals_tagged += 1;
+                }
+                None => self.nested += 1,
+            },
+            Some(b'[') => self.nested += 1,
             Some(b'"') => match string(raw, scratch) {
                 Some(text) => self.observe_text(text),
                 None => self.nested += 1,
@@ -115,7 +133,13 @@ impl Evidence {
 
     /// Values other than null.
     pub(super) fn present(&self) -> u64 {
-        self.booleans + self.integers + self.reals + self.numbers_exact + self.nested + self.texts
+        self.booleans
+            + self.integers
+            + self.reals
+            + self.numbers_exact
+            + self.blobs
+            + self.nested
+            + self.texts
     }
 
     /// The kind, when all values are of one.
@@ -127,6 +151,10 @@ impl Evidence {
             _ if self.booleans == present => Kind::Boolean,
             _ if self.integers == present => Kind::Integer,
             _ if numbers == present && self.integers_wide == 0 => Kind::Real,
+            _ if self.blobs == present => Kind::Blob,
+            _ if self.blobs + self.reals_tagged > 0 && numbers + self.texts + self.blobs == present => {
+                Kind::Any
+            }
             _ if self.texts != present => Kind::Json,
             _ if self.uuids == present => Kind::Uuid,
             _ if self.dates == present => Kind::Date,
@@ -178,6 +206,11 @@ mod tests {
         check(&["1", "2.5", "1e3", "0.1", "5e-324", "1.7976931348623157e308"], Kind::Real);
         check(&["-0"], Kind::Real);
         check(&["2.5", "9007199254740993"], Kind::Json);
+        check(&["2.5", r#"{ "$switchover.real" : "-Infinity" }"#, "1"], Kind::Real);
+        check(&[r#"{"$switchover.blob":"00ff"}"#, "null"], Kind::Blob);
+        check(&[r#"{"$switchover.blob":"00ff"}"#, "\"a\"", "1", "1.5"], Kind::Any);
+        check(&[r#"{"$switchover.blob":"00ff"}"#, "true"], Kind::Json);
+        check(&[r#"{"$switchover.blob":"00f"}"#], Kind::Json);
         check(&["0.1000000000000000055511151231257827"], Kind::Json);
         check(&["1e400"], Kind::Json);
         check(&["1e-400"], Kind::Json);

@@ -13,8 +13,13 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use switchover_core::json::without_space;
+use switchover_core::tagged;
 use switchover_core::value::{Rows, Value};
 use switchover_core::{Error, Result};
+
+/// How the key of a tagged object begins.
+const TAG: &[u8] = b"\"$switchover.";
 
 /// Where a row stands, for messages.
 pub(super) struct At<'a> {
@@ -141,39 +146,14 @@ pub(super) fn string<'a>(raw: &'a str, scratch: &'a mut Vec<u8>) -> Option<&'a [
     Some(scratch)
 }
 
-/// Appends a value's text without the white space between its parts. All else stays, byte for byte.
-pub(super) fn compact(raw: &str, out: &mut Vec<u8>) {
-    let bytes = raw.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        let plain = rest
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b' ' | b'\t' | b'\r' | b'\n'))
-            .unwrap_or(rest.len());
-        out.extend_from_slice(&rest[..plain]);
-        at += plain;
-        match bytes.get(at) {
-            Some(b'"') => {
-                let end = string_end(&bytes[at..]);
-                out.extend_from_slice(&bytes[at..at + end]);
-                at += end;
-            }
-            _ => at += 1,
-        }
+/// The blob or the real that a tagged object is (`switchover_core::tagged`), however it is spaced.
+pub(super) fn tagged<'a>(raw: &str, scratch: &'a mut Vec<u8>) -> Option<Value<'a>> {
+    if !raw.as_bytes().get(1..)?.trim_ascii_start().starts_with(TAG) {
+        return None;
     }
-}
-
-fn string_end(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
+    let mut compact = Vec::with_capacity(raw.len());
+    without_space(raw.as_bytes(), &mut compact);
+    tagged::read(&compact, scratch)
 }
 
 /// Appends the cell that a value's text becomes in a column of `kind`; false when the text is of another kind.
@@ -199,13 +179,16 @@ pub(super) fn with_cell<T>(
         (Kind::Boolean, "true") => Value::Int(1),
         (Kind::Boolean, "false") => Value::Int(0),
         (Kind::Integer, _) => Value::Int(raw.parse().ok()?),
-        (Kind::Real, _) if !raw.starts_with('"') => Value::Float(raw.parse().ok()?),
-        (Kind::Text | Kind::Uuid | Kind::Date | Kind::Timestamp | Kind::TimestampTz, _) => {
+        (Kind::Real | Kind::Any, _) if raw.starts_with('{') => tagged(raw, scratch)?,
+        (Kind::Any, _) if raw != "-0" && raw.parse::<i64>().is_ok() => Value::Int(raw.parse().ok()?),
+        (Kind::Real | Kind::Any, _) if !raw.starts_with('"') => Value::Float(raw.parse().ok()?),
+        (Kind::Blob, _) => tagged(raw, scratch)?,
+        (Kind::Text | Kind::Any | Kind::Uuid | Kind::Date | Kind::Timestamp | Kind::TimestampTz, _) => {
             Value::Text(string(raw, scratch)?)
         }
         (Kind::Json, _) => {
             scratch.clear();
-            compact(raw, scratch);
+            without_space(raw.as_bytes(), scratch);
             Value::Text(scratch)
         }
         _ => return None,
@@ -216,19 +199,6 @@ pub(super) fn with_cell<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn white_space_between_parts_goes_and_nothing_else() {
-        for (raw, want) in [
-            ("{ \"a b\" : [1.0, 2e5,\n\t\"x \\\" y\" ] }", r#"{"a b":[1.0,2e5,"x \" y"]}"#),
-            ("\" x \"", "\" x \""),
-            ("12.50", "12.50"),
-        ] {
-            let mut out = Vec::new();
-            compact(raw, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), want);
-        }
-    }
 
     #[test]
     fn lone_surrogates_become_bytes_that_are_no_utf8() {

@@ -9,7 +9,7 @@ use super::place::OPERATION;
 use super::read::{Cursor, batch, columns, number};
 use super::survey::{Dump, Surveyed, survey};
 use super::{backup, count, examine, rules};
-use crate::disk;
+use crate::{disk, place};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +58,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 impl Source for JsonSource {
     fn label(&self) -> String {
         self.config.label()
+    }
+
+    fn identity(&self) -> Option<String> {
+        place::identity(self.config.path())
     }
 
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {

@@ -24,7 +24,7 @@ use switchover_core::{Error, Kind, Result, digest};
 const MARK_BYTES: u64 = 64 << 10;
 
 /// Columns of one table: far more than any target has. An object of values by key, taken for a row, ends here.
-const COLUMNS_MAX: usize = 10_000;
+pub(super) const COLUMNS_MAX: usize = 10_000;
 
 /// The name of the key that rows in an object have.
 pub(super) const ID: &str = "id";

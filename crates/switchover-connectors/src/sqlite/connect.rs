@@ -5,6 +5,7 @@
 
 use super::error::classify;
 use super::open::{BUSY_TIMEOUT, explain};
+pub(super) use crate::blocking::blocking;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -96,13 +97,4 @@ fn set(connection: &Connection, path: &Path, name: &str, value: i64) -> Result<(
 /// The one text that a PRAGMA answers.
 pub(super) fn text(connection: &Connection, path: &Path, pragma: &str) -> Result<String> {
     connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| classify(error, OPERATION, path))
-}
-
-/// Does blocking work where the runtime allows it, so that other tasks go on.
-pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
-    match flavor {
-        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        _ => work(),
-    }
 }

@@ -8,10 +8,11 @@
 use super::expression::{self, Scope, render};
 use super::quote::{ident, qualified};
 use std::collections::BTreeSet;
-use switchover_core::census::ColumnCensus;
+use switchover_core::census::{ColumnCensus, Interest};
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
 use switchover_core::expr::{Affinity, Expr};
+use switchover_core::judge;
 use switchover_core::plan::{LogicalType, TablePlan};
 use switchover_core::reverse;
 use switchover_core::schema::{Column, Generated, Index, StoreInfo, Trigger, View};
@@ -117,9 +118,9 @@ fn choose_typed(kind: LogicalType, column: &Column, census: &ColumnCensus) -> Ch
             ),
         ),
         LogicalType::Jsonb if census.texts_numeric > 0 => any(
-            LogicalType::Text,
+            kind,
             Affinity::Text,
-            "JSON, of which some values are numbers: a column of text keeps them as they are written",
+            "JSON, of which some values are numbers: text keeps them as they are written",
         ),
         LogicalType::Jsonb => any(kind, Affinity::Numeric, format!("the text of {}", column.declared)),
         LogicalType::Varchar(_) => any(kind, Affinity::Text, format!("declared {}", column.declared)),
@@ -144,8 +145,25 @@ fn choose_typed(kind: LogicalType, column: &Column, census: &ColumnCensus) -> Ch
     }
 }
 
+/// The type as it is declared, where its affinity keeps all values: a later run from here finds the same type.
+fn kept(column: &Column, census: &ColumnCensus) -> Option<Choice> {
+    if Interest::of_declared(&column.declared) == Interest::Json && census.texts == census.present() {
+        // A JSON text that is a number would become one, unless the column's type speaks of text too.
+        let affinity = if census.texts_numeric > 0 { Affinity::Text } else { Affinity::Numeric };
+        return Some(any(LogicalType::Jsonb, affinity, "declared JSON, and kept as the text that it is"));
+    }
+    let declared = !column.declared.trim().is_empty();
+    (declared && judge::keeps(column.affinity, census))
+        .then(|| any(LogicalType::Declared, column.affinity, "as declared, which changes none of the values"))
+}
+
 /// A column of a source of another kind.
 fn choose(column: &Column, census: &ColumnCensus) -> Choice {
+    if column.kind.is_none()
+        && let Some(kept) = kept(column, census)
+    {
+        return kept;
+    }
     let untyped = |why: &str| any(LogicalType::Any, Affinity::Blob, why);
     match census.classes().as_slice() {
         [] => {

@@ -12,7 +12,9 @@ use super::ledger;
 use super::quote::{ident, literal, qualified};
 use std::path::Path;
 use switchover_core::Result;
+use switchover_core::codec::Codec;
 use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::expr::Affinity;
 use switchover_core::failpoint;
 use switchover_core::plan::{ColumnPlan, ForeignKeyPlan, KeyPlan, LogicalType, Plan, TablePlan, ViewPlan};
 
@@ -59,7 +61,11 @@ fn type_name(column: &ColumnPlan) -> String {
         LogicalType::Date => "DATE".into(),
         LogicalType::Timestamp => "TIMESTAMP".into(),
         LogicalType::TimestampTz => "TIMESTAMPTZ".into(),
-        LogicalType::Jsonb => "JSON".into(),
+        LogicalType::Jsonb => match column.codec {
+            // Its affinity is that of text, so that a number's digits stay what they are.
+            Codec::Any { affinity: Affinity::Text } => "JSON TEXT".into(),
+            _ => "JSON".into(),
+        },
         // A column without a type holds everything as it is; the dialect takes none of the others.
         LogicalType::Any
         | LogicalType::Int2

@@ -23,6 +23,12 @@ pub(super) fn add(
     draft: &mut Draft,
 ) {
     let tables = &evidence.catalog.tables;
+    if let Some(why) = dialect.keeps_no_rules() {
+        for (table, plan) in tables.iter().zip(plans.iter_mut()) {
+            without_rules(table, plan, why, draft);
+        }
+        return;
+    }
     for (table, plan) in tables.iter().zip(plans.iter_mut()) {
         primary_key(table, plan, dialect, draft);
         let scope = scope(table, &plan.columns);
@@ -37,6 +43,41 @@ pub(super) fn add(
     for at in 0..plans.len() {
         let keys = foreign_keys(&tables[at], &plans[at], plans, dialect, draft);
         plans[at].foreign_keys = keys;
+    }
+}
+
+/// A table whose target knows no rules: its primary key tells rows apart when both sides are compared, and
+/// everything else is listed.
+fn without_rules(table: &Table, plan: &mut TablePlan, why: &str, draft: &mut Draft) {
+    let name = &table.name;
+    if let Some(key) = &table.primary_key {
+        match target_columns(plan, &key.columns) {
+            Some(columns) => {
+                plan.primary_key = Some(KeyPlan { name: String::new(), columns, descending: false });
+            }
+            None => {
+                draft.refuse(name, "", "the primary key names an unknown column", "check the source's schema")
+            }
+        }
+        draft.outcome("primary key", name, Fate::LeftOut, why);
+    }
+    for unique in &table.uniques {
+        let columns: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
+        draft.outcome("unique", format!("{name}({})", columns.join(", ")), Fate::LeftOut, why);
+    }
+    for index in &table.indexes {
+        let kind = if index.unique { "unique index" } else { "index" };
+        draft.outcome(kind, format!("{} on {name}", index.name), Fate::LeftOut, why);
+    }
+    for key in &table.foreign_keys {
+        let label = format!("{name}({}) → {}", key.columns.join(", "), key.parent);
+        draft.outcome("foreign key", label, Fate::LeftOut, why);
+    }
+    for check in &table.checks {
+        draft.outcome("check", format!("{name}: {}", check.text), Fate::LeftOut, why);
+    }
+    for column in table.columns.iter().filter(|column| column.not_null) {
+        draft.outcome("not null", format!("{name}.{}", column.name), Fate::LeftOut, why);
     }
 }
 

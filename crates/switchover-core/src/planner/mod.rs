@@ -279,7 +279,7 @@ fn table_plan(
             None if draft.native => kept::as_declared(column),
             None => dialect.choose(column, &census),
         };
-        if choice.r#type == LogicalType::Jsonb && is_unique(table, column) {
+        if choice.codec == Codec::Json && is_unique(table, column) {
             // Two texts of one value are two keys, and JSON by value holds them for one.
             choice.r#type = LogicalType::Text;
             choice.codec = Codec::Text { chars_max: None };
@@ -301,7 +301,7 @@ fn table_plan(
                 "rename the column on the source, or give it another target name in the plan",
             );
         }
-        if column.collation != "BINARY" && !draft.native {
+        if column.collation != "BINARY" && !draft.native && dialect.keeps_no_rules().is_none() {
             let name = format!("{}.{}", table.name, column.name);
             let why = format!(
                 "the column compares by bytes on the target, not by {}; indexes keep the source's equality",
@@ -326,7 +326,7 @@ fn table_plan(
             r#type: choice.r#type,
             codec: choice.codec,
             // A key of a SQLite table may hold NULL, and another SQLite table holds it too.
-            not_null: column.not_null || in_key && !draft.native,
+            not_null: dialect.keeps_no_rules().is_none() && (column.not_null || in_key && !draft.native),
             default: None,
             generated: None,
             generated_virtual: draft.native && column.generated.as_ref().is_some_and(|g| !g.stored),
@@ -353,7 +353,7 @@ fn table_plan(
     let mut clauses = Vec::new();
     if table.strict && draft.native {
         clauses.push("STRICT".to_owned());
-    } else if table.strict {
+    } else if table.strict && dialect.keeps_no_rules().is_none() {
         draft.outcome("strict", &table.name, Fate::Moved, "the target enforces column types always");
     }
     // Rows that are found by their key, and not by their place among several tables' rows.
@@ -408,6 +408,9 @@ fn identity(
 ) {
     // A store of the same kind numbers an assigned key by itself; only what it has given out is to be told.
     let numbered = |key: &&PrimaryKey| key.assigned && (key.autoincrement || !draft.native);
+    if dialect.keeps_no_rules().is_some() {
+        return;
+    }
     let Some(key) = table.primary_key.as_ref().filter(numbered) else { return };
     let Some(column) = columns.iter_mut().find(|column| key.columns.first() == Some(&column.source)) else {
         return;
