@@ -17,6 +17,7 @@ Examples:
   switchover plan    --from sqlite:app.db --to env:DATABASE_URL
   switchover migrate --from sqlite:app.db --to env:DATABASE_URL
   switchover verify  --from sqlite:app.db --to env:DATABASE_URL
+  switchover migrate --from json:dump.json --to sqlite:app.db
   switchover resume                       # after a crash or Ctrl-C
   switchover rollback                     # takes back what the run made
 
@@ -29,7 +30,7 @@ differ); 2 failed, or unproven.";
 /// Rows of a sample: their keys are held in memory, and whoever wants more should compare all.
 const SAMPLE_ROWS_MAX: u64 = 1_000_000;
 
-/// Moves a live application's data from SQLite to PostgreSQL, and proves it.
+/// Moves an application's data between JSON, SQLite and PostgreSQL, and proves it.
 ///
 /// Every field of every row is compared before a run counts as done, a run that was interrupted
 /// resumes, and what a run made can be taken back. The source is only read.
@@ -60,6 +61,8 @@ Examples:
 Examples:
   switchover migrate --from sqlite:app.db --to env:DATABASE_URL
   switchover migrate --from sqlite:app.db --to postgresql://db/app --dry-run
+  switchover migrate --from sqlite:app.db --to postgres:///app --into existing
+  switchover migrate --from json:dump.json --to sqlite:app.db --preset cortex-core
   switchover migrate --tables 'chat_*' users --exclude '*_old' --names snake
   switchover migrate --plan migration-plan-2026-01-31.json --report run.md
 

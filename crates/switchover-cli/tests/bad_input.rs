@@ -234,8 +234,10 @@ fn bad_target_files() {
     std::os::unix::fs::symlink("nowhere.db", at("dangling.db")).expect("a link");
     file(&at("taken.db"), "CREATE TABLE users(id); CREATE VIEW v AS SELECT 1; CREATE INDEX i ON users(id)");
     file(&at("wide.db"), "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(a); DROP TABLE t");
+    fs::write(at("gone.db-wal"), "the log of a database that was here").expect("a file");
     let to = |name: &str, more: &[&str]| case.migrate(&[&["--to", &format!("sqlite:{name}")], more].concat());
     let cases = [
+        ("another database's log", to("gone.db", &[])),
         ("the source itself", to("app.db", &[])),
         ("the source by a hard link", to("linked.db", &[])),
         ("the source by a symbolic link", to("symbolic.db", &[])),

@@ -172,6 +172,12 @@ fn fault(name: &str, file: &str, content: &[u8]) -> String {
 }
 
 #[test]
+fn a_key_that_can_name_no_column_is_refused() {
+    dump(r#"{"a":[{"id":1,"x\u0000":1,"":2}]}"#)
+        .refuses(&[("a", "", "x\0", "empty or holds a NUL"), ("a", "", "", "empty or holds a NUL")]);
+}
+
+#[test]
 fn bad_dumps() {
     let deep = format!("{{\"t\":[{{\"id\":1,\"a\":{}1{}}}]}}", "[".repeat(200), "]".repeat(200));
     let long = format!("{{\"t\":[{{\"id\":1}},\n{{\"id\":2,\"a\":\"{}\"}}]}}", "x".repeat(29 << 20));
@@ -183,6 +189,7 @@ fn bad_dumps() {
         ("an empty file", "dump.json", b""),
         ("only white space", "dump.json", b" \n "),
         ("no rows at all", "dump.json", br#"{"users":[],"messages":{}}"#),
+        ("rows without any key", "dump.json", br#"{"users":[{},{}],"log":[{"id":1}]}"#),
         ("a list at the top", "dump.json", br#"[{"id":1}]"#),
         ("a number at the top", "dump.json", b"17"),
         ("another format", "dump.json", b"BEGIN TRANSACTION;\nCREATE TABLE t(a);\n"),

@@ -143,7 +143,7 @@ impl FromStr for LogicalType {
             ("numeric", []) => LogicalType::Numeric(None),
             ("numeric", [precision, scale]) => LogicalType::Numeric(Some((*precision, *scale))),
             ("text", []) => LogicalType::Text,
-            ("varchar", [chars]) => LogicalType::Varchar(*chars),
+            ("varchar", [chars]) if *chars > 0 => LogicalType::Varchar(*chars),
             ("bytea", []) => LogicalType::Bytea,
             ("uuid", []) => LogicalType::Uuid,
             ("date", []) => LogicalType::Date,
@@ -153,7 +153,7 @@ impl FromStr for LogicalType {
             ("smallint", []) => LogicalType::Int2,
             ("integer", []) => LogicalType::Int4,
             ("real", []) => LogicalType::Float4,
-            ("char", [chars]) => LogicalType::Char(*chars),
+            ("char", [chars]) if *chars > 0 => LogicalType::Char(*chars),
             ("json", []) => LogicalType::Json,
             ("time", []) => LogicalType::Time,
             ("text[]", []) => LogicalType::TextArray,
@@ -548,7 +548,7 @@ mod tests {
         ] {
             assert_eq!(ty.to_string().parse(), Ok(ty));
         }
-        for bad in ["int", "varchar", "numeric(1", "numeric(x,1)", ""] {
+        for bad in ["int", "varchar", "varchar(0)", "numeric(1", "numeric(x,1)", ""] {
             assert!(bad.parse::<LogicalType>().is_err(), "{bad}");
         }
     }

@@ -288,7 +288,9 @@ fn decided(
         })
     };
     let what = match on_conflict {
-        OnConflict::Replace => "rows give way to the source's",
+        OnConflict::Replace => {
+            "rows give way to the source's, with the values that they have in columns of the target's own"
+        }
         OnConflict::Keep | OnConflict::Refuse => {
             "rows stand in place of the source's, which go to quarantine"
         }

@@ -37,13 +37,13 @@ impl Global {
 #[derive(Args)]
 #[command(next_help_heading = "Stores")]
 pub(crate) struct Stores {
-    /// The source: sqlite:app.db, postgres://…, or env:NAME for a URL in a variable or in .env.
+    /// The source: sqlite:app.db, json:dump.json, postgres://…, or env:NAME for a URL in a variable or .env.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
     /// The schema of a PostgreSQL source [default: public].
     #[arg(long, value_name = "NAME")]
     pub(crate) from_schema: Option<String>,
-    /// The target: postgres://…, "host=… dbname=…", or env:NAME. Keep passwords in PGPASSWORD,
+    /// The target: postgres://…, "host=… dbname=…", sqlite:new.db, json:new.json, or env:NAME. Keep passwords in PGPASSWORD,
     /// ~/.pgpass or env:NAME: what stands on a command line is visible to other users.
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct Mapping {
     /// wins over it.
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Option<String>,
-    /// The schema on the target [default: public].
+    /// The schema on a PostgreSQL target [default: public].
     #[arg(long, value_name = "NAME")]
     pub(crate) schema: Option<String>,
     /// What becomes of names: keep them, or CustomerId to customer_id [default: keep].

@@ -208,6 +208,7 @@ fn rows_that_are_there_refuse_the_run_unless_it_is_said_who_wins() {
     // A row that stays is as much a part of the proof as one that came.
     app.psql("UPDATE role SET note = 'else' WHERE id = 9");
     run(&mut app.on_both("verify", &["--on-conflict", "replace"])).exits(1);
+    run(&mut app.verb("rollback", &[])).exits(1).says("what was changed since the migration would be lost");
     app.psql("UPDATE role SET note = 'seeded', name = 'System' WHERE id = 9");
     run(&mut app.on_both("verify", &["--on-conflict", "replace"])).exits(1);
     run(&mut app.verb("rollback", &[])).exits(1).says("the stores differ now");
@@ -226,6 +227,15 @@ fn rows_that_are_there_refuse_the_run_unless_it_is_said_who_wins() {
     );
     run(&mut app.verb("rollback", &[])).exits(0);
     assert_eq!(app.dump(), before);
+}
+
+#[test]
+fn nothing_is_the_same_of_what_no_run_put_there() {
+    let app = App::new(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY, v TEXT, w TEXT); CREATE TABLE q(id INTEGER PRIMARY KEY);",
+        "CREATE TABLE p(id int PRIMARY KEY, v text)",
+    );
+    run(&mut app.on_both("verify", &[])).exits(1).says("no run is on record");
 }
 
 #[test]

@@ -114,6 +114,12 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
     };
     let empty = |table: &Surveyed| table.rows == 0 || table.columns.is_empty();
     for table in tables.iter().filter(|table| empty(table)) {
+        if table.rows > 0 {
+            return Err(Error::new(Kind::Refused, "read the dump")
+                .table(table.begins.name.clone())
+                .detail(format!("its {} rows hold no key, so nothing tells its columns", table.rows))
+                .hint("give its rows their keys, or take the table out of the dump"));
+        }
         let why = "it holds no row with a key, so nothing tells its columns";
         skipped.push(Skipped { kind: "table".into(), name: table.begins.name.clone(), why: why.into() });
     }

@@ -42,6 +42,17 @@ pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
         Err(error) => return Err(io_error(OPERATION, path, error)),
     };
     state.missing_rights.extend(unwritable(path, meta.is_some()));
+    if meta.as_ref().is_none_or(|meta| meta.is_file() && meta.len() == 0)
+        && let Some(stray) = file::stray(path)
+    {
+        return Err(Error::new(Kind::Refused, OPERATION)
+            .store(config.label())
+            .detail(format!(
+                "{} is there without its database: SQLite would take it for the new file's",
+                stray.display()
+            ))
+            .hint("put its database back, or move it away; it may hold rows that are nowhere else"));
+    }
     // A file without a byte is a database without a table.
     if meta.as_ref().is_some_and(|meta| !meta.is_file() || meta.len() > 0) {
         let (connection, _) = open_to_read(path)?;

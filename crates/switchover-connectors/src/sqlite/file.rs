@@ -16,6 +16,11 @@ const NEW_SUFFIX: &str = ".switchover-new";
 /// Files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+/// A file of another database that was here: SQLite would replay its log into any new file of that name.
+pub(super) fn stray(path: &Path) -> Option<PathBuf> {
+    BESIDE.iter().map(|suffix| with_suffix(path, suffix)).find(|beside| beside.exists())
+}
+
 /// The place where a new file is made; what a killed run left there is removed.
 pub(super) fn new_place(target: &Path, operation: &str) -> Result<PathBuf> {
     let place = with_suffix(target, NEW_SUFFIX);

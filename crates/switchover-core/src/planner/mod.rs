@@ -268,6 +268,25 @@ fn table_plan(
         pairs.push((column.name.clone(), name));
     }
     collision_refusals("column", &table.name, &pairs, dialect, draft);
+    for (source, target) in &pairs {
+        // SQLite itself takes an empty name, and between two of its files it stays one.
+        if target.contains('\0') || (target.is_empty() && !draft.native) {
+            draft.refuse(
+                &table.name,
+                source,
+                "the column's name is empty or holds a NUL character",
+                "give it another name in the mapping (`to`), or on the source",
+            );
+        }
+    }
+    if pairs.is_empty() {
+        draft.refuse(
+            &table.name,
+            "",
+            "the table has no column",
+            "leave it with --exclude: there is nothing to verify in it",
+        );
+    }
     let key: &[String] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
     let mut columns = Vec::with_capacity(table.columns.len());
     for (at, (column, (_, target))) in table.columns.iter().zip(&pairs).enumerate() {

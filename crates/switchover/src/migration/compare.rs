@@ -8,12 +8,13 @@ use crate::evidence::Content;
 use crate::journal::{self, Journal, State, Summary};
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, TableReport};
+use crate::sight::Sight;
 use crate::verify::Verify;
 use std::sync::Arc;
 use std::time::Instant;
-use switchover_core::Result;
 use switchover_core::connector::Snapshot;
 use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
 
 impl Migration {
     pub(super) async fn compare(
@@ -104,9 +105,24 @@ impl Migration {
         let sight = self.sight(found.as_ref().map_or(&self.settings.plan, |plan| &plan.options)).await?;
         let plan = match found {
             Some(plan) => plan,
-            None => self.look(&sight).plan(&self.settings.plan).await?.0,
+            None => self.plan_of_now(&sight).await?,
         };
         Ok((Arc::new(plan), sight.snapshot))
+    }
+
+    /// A plan for stores of which no run is on record. Into tables that are there it leaves out what does not
+    /// match: the comparison would then say "same" of what it never looked at.
+    async fn plan_of_now(&self, sight: &Sight) -> Result<Plan> {
+        let plan = self.look(sight).plan(&self.settings.plan).await?.0;
+        match plan.refusals.first().filter(|_| plan.options.existing.is_some()) {
+            None => Ok(plan),
+            Some(refusal) => Err(Error::new(Kind::Refused, "verify")
+                .store(self.target.label())
+                .table(refusal.table.clone())
+                .column(refusal.column.clone())
+                .detail(format!("no run is on record, and a plan of now would be refused: {}", refusal.why))
+                .hint("name the run's plan with --plan, or the folder of its journal with --state-dir")),
+        }
     }
 
     pub(super) fn newest_plan(&self) -> Result<Option<Plan>> {

@@ -51,6 +51,7 @@ impl Migration {
         let snapshot = self.sight(&plan.options).await?.snapshot;
         let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
+            None if plan.options.existing.is_some() => self.standing_unchanged(plan).await,
             None => Ok(()),
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")
                 .store(self.target.label())
@@ -59,6 +60,19 @@ impl Migration {
                     "the stores differ now in {} rows: what was written since the migration would be lost",
                     table.differences_total
                 ))
+                .hint("--discard-target-changes takes the run back all the same")),
+        }
+    }
+
+    /// Rows and definitions that were there before the run are the application's: what it did to them since
+    /// would be undone in silence.
+    async fn standing_unchanged(&self, plan: &Plan) -> Result<()> {
+        let audit = self.target.audit(plan).await?;
+        match audit.faults.first() {
+            None => Ok(()),
+            Some(fault) => Err(Error::new(Kind::Different, "roll the run back")
+                .store(self.target.label())
+                .detail(format!("{fault}: what was changed since the migration would be lost"))
                 .hint("--discard-target-changes takes the run back all the same")),
         }
     }
