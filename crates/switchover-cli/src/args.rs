@@ -62,7 +62,7 @@ Examples:
   switchover migrate --from sqlite:app.db --to env:DATABASE_URL
   switchover migrate --from sqlite:app.db --to postgresql://db/app --dry-run
   switchover migrate --from sqlite:app.db --to postgres:///app --into existing
-  switchover migrate --from json:dump.json --to sqlite:app.db --preset cortex-core
+  switchover migrate --from json:a.json --to sqlite:app.db --preset cortex-core
   switchover migrate --tables 'chat_*' users --exclude '*_old' --names snake
   switchover migrate --plan migration-plan-2026-01-31.json --report run.md
 
