@@ -125,7 +125,7 @@ impl Target for PostgresTarget {
         let mut idle = self.idle.lock().await;
         match &built {
             Ok(()) => idle.push(connection),
-            // What ended this session may have ended the others.
+            // What ended this connection may have ended the others.
             Err(_) => idle.clear(),
         }
         built
