@@ -9,6 +9,7 @@ mod disk;
 pub mod json;
 mod place;
 pub mod postgres;
+mod records;
 pub mod sidecar;
 pub mod sqlite;
 mod uri;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use switchover_core::Result;
 use switchover_core::connector::TargetState;
-use switchover_core::finding::{Finding, Needs, shown_bytes};
+use switchover_core::finding::{Finding, Needs};
 use switchover_core::schema::StoreInfo;
 
 const OPERATION: &str = "inspect the target";
@@ -77,17 +77,6 @@ pub(super) fn examine(config: &JsonConfig, needs: &Needs) -> Vec<Finding> {
     }];
     let todo = "have its owner grant it, or name another folder";
     found.extend(state.missing_rights.iter().map(|lack| Finding::fault("rights", lack, todo)));
-    found.push(match (state.free_bytes, needs.target_bytes) {
-        (Some(free), Some(needed)) if free < needed => Finding::fault(
-            "room",
-            format!("about {} needed, {} free", shown_bytes(needed), shown_bytes(free)),
-            "free space there, or name a file on another disk",
-        ),
-        (Some(free), Some(needed)) => {
-            Finding::ok("room", format!("about {} needed, {} free", shown_bytes(needed), shown_bytes(free)))
-        }
-        (Some(free), None) => Finding::ok("room", format!("{} free", shown_bytes(free))),
-        (None, _) => Finding::warning("room", "how much is free cannot be told", "look at it yourself"),
-    });
+    found.push(disk::room(state.free_bytes, needs.target_bytes));
     found
 }

@@ -16,6 +16,8 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::{quote, standing, steps};
+pub(super) use crate::records::key_text;
+use crate::records::{parse_key, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -259,29 +261,6 @@ async fn record(
 /// Has the transaction's commit wait for the disk, where the server or the role says otherwise.
 const SYNCHRONOUS: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
     WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
-
-/// A key range's end as the ledger writes it.
-pub(super) fn key_text(key: &Option<LocatorValue>) -> Result<String> {
-    match key {
-        None => Ok(String::new()),
-        Some(cells) => serde_json::to_string(cells)
-            .map_err(|error| Error::new(Kind::Internal, "write a checkpoint's key").because(error)),
-    }
-}
-
-fn parse_key(text: &str) -> Result<Option<LocatorValue>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_str(text).map(Some).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Corrupt, "read the run's records on the target")
-        .detail("a record was not written by this version")
-        .hint("roll the run back and begin again")
-        .because(error)
-}
 
 /// Everything that was copied, and will still be after a crash of the server.
 ///

@@ -17,6 +17,8 @@ use super::connect::{self, Commits};
 use super::error::classify;
 use super::quote::{ident, qualified};
 use super::{file, steps};
+pub(super) use crate::records::key_text;
+use crate::records::{parse_key, unreadable};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -199,29 +201,6 @@ pub(super) fn record_object(
          SELECT ?1, coalesce(max(ordinal), 0) + 1, ?2, ?3 FROM {OBJECT} WHERE run = ?1"
     );
     connection.execute(&sql, (run, kind, name)).map(drop)
-}
-
-/// A key range's end as the ledger writes it.
-pub(super) fn key_text(key: &Option<LocatorValue>) -> Result<String> {
-    match key {
-        None => Ok(String::new()),
-        Some(cells) => serde_json::to_string(cells)
-            .map_err(|error| Error::new(Kind::Internal, "write a checkpoint's key").because(error)),
-    }
-}
-
-fn parse_key(text: &str) -> Result<Option<LocatorValue>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_str(text).map(Some).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Corrupt, "read the run's records on the target")
-        .detail("a record was not written by this version")
-        .hint("roll the run back and begin again")
-        .because(error)
 }
 
 /// Everything that was copied, and will still be after a crash of the machine.

@@ -1,0 +1,31 @@
+//! What the records of a run look like on every target: the forms of a ledger's texts.
+//!
+//! Absent: the tables themselves, which each connector makes in its own language.
+
+use switchover_core::chunk::LocatorValue;
+use switchover_core::{Error, Kind, Result};
+
+/// A key range's end as the ledger writes it.
+pub(crate) fn key_text(key: &Option<LocatorValue>) -> Result<String> {
+    match key {
+        None => Ok(String::new()),
+        Some(cells) => serde_json::to_string(cells)
+            .map_err(|error| Error::new(Kind::Internal, "write a checkpoint's key").because(error)),
+    }
+}
+
+/// The way back of [`key_text`].
+pub(crate) fn parse_key(text: &str) -> Result<Option<LocatorValue>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(text).map(Some).map_err(unreadable)
+}
+
+/// A record that makes no sense.
+pub(crate) fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Corrupt, "read the run's records on the target")
+        .detail("a record was not written by this version")
+        .hint("take the run back with --discard-target-changes, and begin again")
+        .because(error)
+}
