@@ -120,7 +120,19 @@ pub struct Journal {
     folder: PathBuf,
     header: Header,
     lines: File,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The hold of this process on a run's folder.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would leave the lock to a program that is being started just now: until it runs, it has
+        // a copy of every handle. What cannot be unlocked ends with the process.
+        let _ = self.0.unlock();
+    }
 }
 
 const OPERATION: &str = "keep the journal";
@@ -259,11 +271,11 @@ fn lines(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn lock(folder: &Path) -> Result<File> {
+fn lock(folder: &Path) -> Result<Lock> {
     let path = folder.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs::TryLockError::WouldBlock) => Err(Error::new(Kind::Busy, "take the run up")
             .store(folder.display().to_string())
             .detail("another process works on it")
@@ -366,4 +378,21 @@ pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
             Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_holder_though_a_starting_program_has_the_handle() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        let _inherited = held.0.try_clone().unwrap();
+        assert_eq!(lock(folder.path()).unwrap_err().kind(), Kind::Busy);
+        drop(held);
+        lock(folder.path()).unwrap();
+    }
 }

@@ -10,6 +10,7 @@ use super::open;
 use super::quote::qualified;
 use super::read::{self, Encoding};
 use super::writer::rowid_name;
+use crate::sidecar::with_suffix;
 use async_trait::async_trait;
 use rusqlite::{Connection, ffi};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,15 @@ pub(super) fn read_table(table: &TablePlan) -> ReadTable {
 
 /// A connection that only reads, with the encoding of its text.
 pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Encoding)> {
-    let connection = open::open_for(&SqliteConfig::from_path(path), "open the SQLite target")?;
+    let open = || open::open_for(&SqliteConfig::from_path(path), "open the SQLite target");
+    let connection = match open() {
+        // A run that was killed left a transaction half done: what every writer does on opening the file.
+        Err(error) if error.kind() == Kind::Busy && with_suffix(path, "-journal").exists() => {
+            drop(connect::bare(path)?);
+            open()?
+        }
+        opened => opened?,
+    };
     let encoding = connect::text(&connection, path, "PRAGMA encoding")?;
     Ok((connection, Encoding::of_name(&encoding)))
 }
@@ -175,7 +184,10 @@ impl Reader for SqliteReader {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use std::fs;
 
     #[test]
     fn ranges_meet_and_leave_nothing_out() {
@@ -191,5 +203,21 @@ mod tests {
             assert!(ranges.windows(2).all(|pair| pair[0].upto == pair[1].after && pair[0].upto.is_some()));
         }
         assert_eq!(ranges(Some((i64::MIN, i64::MAX)), 4).len(), 4);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_done_is_undone_when_its_target_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, path) = (folder.path().join("live.db"), folder.path().join("killed.db"));
+        let writer = Connection::open(&live).unwrap();
+        writer.execute_batch("PRAGMA journal_mode = DELETE; CREATE TABLE t (a)").unwrap();
+        writer.execute_batch("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO t SELECT randomblob(4000) FROM n").unwrap();
+        writer.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE t SET a = 1").unwrap();
+        fs::copy(&live, &path).unwrap();
+        fs::copy(with_suffix(&live, "-journal"), with_suffix(&path, "-journal")).unwrap();
+        let (connection, _) = open_to_read(&path).unwrap();
+        let undone = "SELECT count(*) FROM t WHERE length(a) = 4000";
+        assert_eq!(connection.query_row(undone, [], |row| row.get::<_, i64>(0)).unwrap(), 50);
+        assert!(!with_suffix(&path, "-journal").exists());
     }
 }
