@@ -18,9 +18,8 @@
 //!
 //! **Order.** `claim` → `prepare` → `write`* → `build`* → reads; `discard` at any time.
 //!
-//! **Other stores.** A change feed is [`Source::capture`]; a store without transactions keeps its
-//! checkpoints in a side collection and says so by [`Target::transactional`]; the reverse direction
-//! is the same traits with the sides swapped, since a database implements both.
+//! **Other stores.** What live migration needs is [`crate::live`]; a store without transactions keeps its
+//! checkpoints in a side collection and says so by [`Target::transactional`].
 
 use crate::census::ColumnCensus;
 use crate::chunk::{Checkpoint, KeyRange, LocatorValue};
@@ -28,6 +27,7 @@ use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
 use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
+use crate::live::{LiveRun, LiveStore, LiveTarget};
 use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use crate::relation::Relations;
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, Trigger, View};
@@ -118,18 +118,15 @@ pub trait Source: Send + Sync {
         let _ = needs;
         Vec::new()
     }
-    /// The changes after a position.
-    async fn capture(&self, from: &Position) -> Result<Box<dyn ChangeFeed>> {
-        let _ = from;
-        Err(Error::new(Kind::Unsupported, "capture changes").store(self.label()))
+    /// As [`Source::snapshot`], but every call reads at a point of its own, and none is held between calls: for
+    /// live runs, whose application writes meanwhile.
+    async fn passing(&self) -> Result<Arc<dyn Snapshot>> {
+        Err(not_live(self.label()))
     }
-    /// The newest position.
-    async fn head(&self) -> Result<Position> {
-        Err(Error::new(Kind::Unsupported, "read the newest position").store(self.label()))
-    }
-    /// Makes the store refuse writes, and gives the position behind the last one.
-    async fn fence(&self) -> Result<Position> {
-        Err(Error::new(Kind::Unsupported, "fence the store").store(self.label()))
+    /// The store as one side of a live run.
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveStore>> {
+        let _ = run;
+        Err(not_live(self.label()))
     }
 }
 
@@ -197,20 +194,12 @@ pub trait Snapshot: Send + Sync {
     async fn fetch(&self, table: &ReadTable, locator: &LocatorValue) -> Result<Option<Vec<OwnedValue>>>;
 }
 
-/// A store's changes in order.
-#[async_trait]
-pub trait ChangeFeed: Send {
-    /// The next changes, with the position behind them; waits when there is none.
-    async fn next(&mut self) -> Result<ChangeBatch>;
-}
-
-/// Changes of one read, made durable together.
-#[derive(Debug)]
-pub struct ChangeBatch {
-    /// The position behind the last change.
-    pub upto: Position,
-    /// By table of the plan: rows as they are now, and keys that are gone.
-    pub tables: Vec<(usize, Rows, Vec<LocatorValue>)>,
+/// The refusal of a store that takes no part in live runs.
+fn not_live(label: String) -> Error {
+    Error::new(Kind::Unsupported, "move the data while the application writes")
+        .store(label)
+        .detail("this kind of store takes no part in a live migration")
+        .hint("stop the application and use `switchover migrate`")
 }
 
 /// How a column should be carried over.
@@ -495,6 +484,15 @@ pub trait Target: Send + Sync {
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
     /// Removes the runs' own records and leaves what was moved.
     async fn forget(&self, schema: &str) -> Result<()>;
+    /// The attempt that [`Target::prepare`] gave this process; 0 before it.
+    fn attempt(&self) -> i64 {
+        0
+    }
+    /// The store as the target of a live run.
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
+        let _ = run;
+        Err(not_live(self.label()))
+    }
 }
 
 /// Holds a target for a run. Dropping it releases.
@@ -511,11 +509,6 @@ pub trait Writer: Send {
     /// codecs turn them into the target's. Rows named in `left_out` (by index) are not written,
     /// and cells in `as_null` are written as NULL; both are in `quarantine`.
     async fn write(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written>;
-    /// Applies changes and moves the durable position, in one transaction.
-    async fn apply(&mut self, changes: &ChangeBatch) -> Result<Position> {
-        let _ = changes;
-        Err(Error::new(Kind::Unsupported, "apply changes"))
-    }
 }
 
 /// What [`Writer::write`] writes.

@@ -21,6 +21,7 @@ pub mod finding;
 pub mod json;
 pub mod judge;
 pub mod limits;
+pub mod live;
 pub mod mapping;
 pub mod moment;
 pub mod names;

@@ -68,7 +68,7 @@ pub fn is_number(canonical: &[u8]) -> bool {
 }
 
 /// The integer, or else the double, that says the decimal number exactly.
-fn number(canonical: &[u8]) -> Option<Value<'static>> {
+pub(crate) fn number(canonical: &[u8]) -> Option<Value<'static>> {
     let parts = decimal::parts(canonical)?;
     if (0..=18).contains(&parts.exponent) {
         let digits: i128 =

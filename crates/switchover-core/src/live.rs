@@ -1,0 +1,277 @@
+//! Live migration: what a store must be able to do so that its data can move while the application writes.
+//!
+//! **Direction.** Changes go from the store that owns the data to the other one. Before the cutover the source
+//! owns it; in the reverse window after the cutover the target does. Both sides are therefore [`LiveStore`]s, and
+//! one engine drives them; the target is a [`LiveTarget`] as well, because it keeps the decision who owns the data.
+//!
+//! **State, not history.** A store logs only the keys of the rows that change, in the application's own
+//! transaction. [`LiveStore::changes`] reads, in one read point, which keys were logged behind a position and what
+//! these rows are now; [`LiveStore::apply`] makes the other store's rows of those keys exactly that, in one transaction with the
+//! position. Applying twice, or a newer state first and an older position later, gives the same; so an
+//! acknowledgement that is lost costs a repetition, never a row.
+//!
+//! **Values.** `changes` and `fetch` speak the store's own values. `apply` always takes the source's values: the
+//! target encodes them by the plan's codecs, as it does in the copy. [`decode`] is the way back.
+//!
+//! **Attempts.** [`LiveStore::enter`] makes this engine the only one that may write for the run: every later write
+//! of an engine that entered before is refused with [`crate::Kind::Busy`], inside the transaction that would have written.
+//!
+//! **What is never captured.** The engine's own writes: they would come back as changes.
+
+mod decode;
+
+pub use self::decode::{decode, decode_keys, encode_keys};
+use crate::connector::{Batch, BuildStep, Position, ReadRequest};
+use crate::error::Result;
+use crate::plan::{Plan, Refusal};
+use crate::value::{OwnedValue, Rows};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One of the two stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The store that owned the data before the run.
+    Source,
+    /// The store that it moves to.
+    Target,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Side {
+        match self {
+            Side::Source => Side::Target,
+            Side::Target => Side::Source,
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        })
+    }
+}
+
+/// Who owns the data: the one decision row (I4). It changes by compare-and-set only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ownership {
+    /// The store whose writes count.
+    pub owner: Side,
+    /// Whether the other store is about to become the owner: the owner may be fenced.
+    pub pending: bool,
+    /// Grows with every change of this row.
+    pub epoch: u64,
+}
+
+impl Ownership {
+    /// Before anything was decided.
+    pub const FIRST: Ownership = Ownership { owner: Side::Source, pending: false, epoch: 1 };
+
+    /// The other store is about to become the owner.
+    #[must_use]
+    pub fn proposed(self) -> Ownership {
+        Ownership { pending: true, epoch: self.epoch + 1, ..self }
+    }
+
+    /// The proposal is taken back: the owner stays.
+    #[must_use]
+    pub fn withdrawn(self) -> Ownership {
+        Ownership { pending: false, epoch: self.epoch + 1, ..self }
+    }
+
+    /// The proposal is carried out.
+    #[must_use]
+    pub fn decided(self) -> Ownership {
+        Ownership { owner: self.owner.other(), pending: false, epoch: self.epoch + 1 }
+    }
+}
+
+/// A live run as one engine drives it.
+#[derive(Debug, Clone)]
+pub struct LiveRun {
+    /// The run.
+    pub run: String,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// This engine's number; the target gives it when it is prepared, and it grows with every engine.
+    pub attempt: i64,
+}
+
+/// What [`LiveStore::capture`] found and made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// Everything that changed after this position is in the log.
+    pub from: Position,
+    /// Tables, by index in the plan, whose capture was not as this run had left it: what happened to them
+    /// meanwhile is unknown, so they go back to copy (I6). Empty when the capture is new.
+    pub lost: Vec<usize>,
+    /// Whether the capture was made now.
+    pub new: bool,
+}
+
+/// How much [`LiveStore::changes`] reads at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Entries of the log.
+    pub entries: u64,
+}
+
+/// What is read beside changes, at the same read point.
+#[derive(Debug, Clone)]
+pub enum Beside {
+    /// The next rows of a range.
+    Rows(ReadRequest),
+    /// How many rows a table has, by index in the plan.
+    Count(usize),
+}
+
+/// The answer to [`Beside`].
+#[derive(Debug)]
+pub enum Seen {
+    /// The rows.
+    Rows(Batch),
+    /// The number of rows.
+    Count(u64),
+}
+
+/// The rows that changed behind a position, as one read point shows them.
+#[derive(Debug)]
+pub struct Changes {
+    /// The position that is reached by taking them.
+    pub upto: Position,
+    /// Whether nothing is logged behind `upto` at this read point: who has taken them is equal to it.
+    pub complete: bool,
+    /// Entries of the log that they stand for; an entry is one row changed once.
+    pub entries: u64,
+    /// Entries that are left in the log behind them.
+    pub behind: u64,
+    /// By table, each once.
+    pub tables: Vec<TableChanges>,
+    /// What was read beside them.
+    pub beside: Option<Seen>,
+}
+
+impl Changes {
+    /// No change, up to a position.
+    pub fn none(upto: Position) -> Changes {
+        Changes { upto, complete: true, entries: 0, behind: 0, tables: Vec::new(), beside: None }
+    }
+}
+
+/// The changed rows of one table. Who takes them removes the rows of all keys, and then puts the rows in:
+/// unique values may have been swapped between them.
+#[derive(Debug, Default)]
+pub struct TableChanges {
+    /// The table, by index in the plan.
+    pub table: usize,
+    /// The keys of the changed rows, in the order of the key's fields, each once. No value is NULL.
+    pub keys: Vec<Vec<OwnedValue>>,
+    /// Those of them that are there, with every column of the plan in its order, without locators.
+    pub rows: Rows,
+    /// Whether the table as a whole is meant: it has no key, `keys` is empty, and `rows` are all of its rows.
+    pub whole: bool,
+}
+
+/// What a fence found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fenced {
+    /// The position behind the last write that was let through.
+    pub position: Position,
+    /// The largest number that the store ever gave, by table of the plan, where it numbers rows by itself.
+    pub numbering: Vec<(usize, i64)>,
+}
+
+/// What a store bears because of the run, for throttling and for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Bytes of write-ahead log, where the store has one that readers keep from being folded back.
+    pub wal_bytes: u64,
+    /// Entries in the change log, taken or not.
+    pub log_entries: u64,
+}
+
+/// One of the two stores of a live run.
+#[async_trait]
+pub trait LiveStore: Send + Sync {
+    /// The store without secrets.
+    fn label(&self) -> String;
+    /// All that keeps this store from live work with the plan. Reads only.
+    async fn obstacles(&self) -> Result<Vec<Refusal>>;
+    /// Makes the run's own records in this store, where they are not there, and takes the run over: an engine
+    /// with a smaller attempt writes nothing from now on. May be called again at any time.
+    ///
+    /// On a target the application's writes are refused from here on, until it becomes the owner.
+    async fn enter(&self) -> Result<()>;
+    /// Makes the capture of all tables of the plan, where it is not there, all or nothing; says which tables
+    /// have lost theirs since this run made it. May be called again at any time.
+    async fn capture(&self) -> Result<Captured>;
+    /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
+    /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
+    async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes>;
+    /// Forgets what is logged up to a position that the other store has durably. `Busy` costs nothing: later
+    /// calls forget it too.
+    async fn settle(&self, upto: &Position) -> Result<()>;
+    /// The position of the other store's log up to which this store has taken its changes; `None` before the first.
+    async fn applied(&self) -> Result<Option<Position>>;
+    /// Takes changes, in the source's values, and moves the position from `after` to theirs, in one
+    /// transaction. Fails with [`crate::Kind::Changed`] when the position is not `after`, and changes nothing.
+    ///
+    /// A row that a constraint refuses is [`crate::Kind::Rejected`]: it may need changes that come later.
+    async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()>;
+    /// The rows of these keys (own values), with every column of the plan, in any order.
+    async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows>;
+    /// How many rows a table has.
+    async fn count(&self, table: usize) -> Result<u64>;
+    /// Makes the store refuse every write of the application, from one instant on, and says where its log ends.
+    /// Waits for writers that are under way no longer than `patience` (`Busy` then). May be called again.
+    async fn fence(&self, patience: Duration) -> Result<Fenced>;
+    /// Lets the application write again. May be called again.
+    async fn unfence(&self) -> Result<()>;
+    /// What it bears.
+    async fn pressure(&self) -> Result<Pressure>;
+    /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.
+    async fn leave(&self) -> Result<()>;
+}
+
+/// When a step is carried out in a live run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LiveStage {
+    /// When all rows are copied, before changes are taken: the keys by which rows are found.
+    Keys,
+    /// When the changes since have been taken once, so that no value is there twice: the rest of indexes and
+    /// unique constraints.
+    Uniques,
+    /// When the stores are equal: foreign keys, in a form that waits for the end of a transaction and acts on nothing.
+    References,
+    /// Views and statistics.
+    Last,
+}
+
+/// The target of a live run.
+#[async_trait]
+pub trait LiveTarget: LiveStore {
+    /// Who owns the data.
+    async fn ownership(&self) -> Result<Ownership>;
+    /// Changes the owner by compare-and-set: `false` when it was not `from`, and nothing changed. In the same
+    /// transaction, when `to` makes the target the owner: foreign keys get their own form, numbering goes on
+    /// behind the largest number given so far, and the application's writes are let in (I4).
+    ///
+    /// An error of a kind that may be retried leaves open whether it was decided: ask [`LiveTarget::ownership`].
+    async fn decide(&self, from: &Ownership, to: &Ownership, numbering: &[(usize, i64)]) -> Result<bool>;
+    /// Brings the target from owner back to follower, when the source has become the owner again: foreign keys get the
+    /// form that waits, and the fence becomes the gate again. May be called again.
+    async fn follow(&self) -> Result<()>;
+    /// The steps after the copy, for [`crate::connector::Target::build`].
+    fn steps(&self) -> Vec<(LiveStage, BuildStep)>;
+    /// Sends tables back to copy: empties them, and forgets their checkpoints and steps. May be called again.
+    async fn restart(&self, tables: &[usize]) -> Result<()>;
+}
