@@ -63,6 +63,7 @@ mod duplicates;
 mod evidence;
 mod exceptions;
 pub mod journal;
+pub mod live;
 mod mapped;
 pub mod migration;
 mod orphans;

@@ -63,6 +63,7 @@ impl<'a> Tries<'a> {
         self.progress
             .event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.requested() => Err(error),
         }
