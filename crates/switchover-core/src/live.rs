@@ -109,7 +109,8 @@ pub struct LiveRun {
 /// What [`LiveStore::capture`] made or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
-    /// Everything that changed after this position is in the log.
+    /// Everything that changes from now on is in the log behind this position. A follower begins there before
+    /// it is given anything, so of a capture that was there before only the present counts.
     pub from: Position,
     /// Whether the capture was made now.
     pub new: bool,
@@ -235,6 +236,9 @@ pub trait LiveStore: Send + Sync {
     async fn count(&self, table: usize) -> Result<u64>;
     /// Makes the store refuse every write of the application, from one instant on, and says where its log ends.
     /// Waits for writers that are under way no longer than `patience` (`Busy` then). May be called again.
+    ///
+    /// A fence whose caller has gone must not go up later: a target's looks, in the transaction that puts it up, whether the
+    /// decision row still proposes a change (or names the other store as the owner).
     async fn fence(&self, patience: Duration) -> Result<Fenced>;
     /// Lets the application write again. May be called again.
     async fn unfence(&self) -> Result<()>;

@@ -74,6 +74,8 @@ mod seeded;
 pub mod settings;
 pub mod shutdown;
 mod sight;
+#[cfg(test)]
+mod simulation;
 mod verify;
 
 pub use migration::Migration;

@@ -267,6 +267,7 @@ impl Engine {
         failpoint::hit("live-captured");
         let mut link = self.link(Side::Source);
         link.begin(&captured.from).await?;
+        link.resume().await?;
         if let Some(turn) = self.copy().await? {
             return Ok(turn);
         }
@@ -290,14 +291,12 @@ impl Engine {
     /// The target owns the data: bring the source up to it, so that there is a way back.
     async fn reverse(&mut self) -> Result<Turn> {
         let mut link = self.link(Side::Target);
+        // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
+        // reading changes fails, and the run holds with that error.
         if self.again(async || self.parts.target.doubts().await).await?.is_empty() {
-            let captured = self.again(async || self.parts.target.capture(&[]).await).await?;
-            link.begin(&captured.from).await?;
-        } else {
-            // What was missed cannot be copied under the application's feet: reading changes fails, and the
-            // run holds with that error.
-            link.locate().await?;
+            self.again(async || self.parts.target.capture(&[]).await).await?;
         }
+        link.resume().await?;
         self.tell(|status| status.phase = LivePhase::Reverse);
         self.follow(link).await
     }
@@ -689,8 +688,10 @@ impl Engine {
     }
 
     async fn observe(&mut self, seen: switchover_core::live::Seen) -> Result<()> {
-        let Some(pass) = &mut self.pass else { return Ok(()) };
-        let observed = pass.observe(&self.parts.plan, &*self.parts.store, &*self.parts.target, seen).await;
+        let Some(mut pass) = self.pass.take() else { return Ok(()) };
+        let parts = &self.parts;
+        let observed =
+            self.again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen).await).await;
         let (rows, table) = (pass.rows, pass.at(&self.parts.plan).map(|table| table.source.clone()));
         self.verified = match (observed, table) {
             (Ok(()), Some(table)) => Verification::Running { rows, table },
@@ -700,8 +701,8 @@ impl Engine {
             }
             (Err(error), _) => return Err(error),
         };
-        if !matches!(self.verified, Verification::Running { .. }) {
-            self.pass = None;
+        if matches!(self.verified, Verification::Running { .. }) {
+            self.pass = Some(pass);
         }
         let verified = self.verified.clone();
         self.tell(|status| status.verification = verified);

@@ -86,6 +86,24 @@ impl Link {
         Ok(())
     }
 
+    /// Goes on where the follower is; what it has is forgotten by the feed.
+    pub(super) async fn resume(&mut self) -> Result<()> {
+        self.locate().await?;
+        match self.position.clone() {
+            Some(position) => self.settle(&position).await,
+            None => Err(Error::new(Kind::Internal, "take changes").detail("the follower never began")),
+        }
+    }
+
+    /// Has the feed forget what the follower has.
+    async fn settle(&self, upto: &Position) -> Result<()> {
+        match self.again(async || self.feed.settle(upto).await).await {
+            // A writer was quicker: the next batch forgets these entries too.
+            Err(error) if error.kind() == Kind::Busy => Ok(()),
+            settled => settled,
+        }
+    }
+
     /// Takes the next batch. With `beside`, something is read at the batch's own read point.
     pub(super) async fn step(&mut self, beside: Option<&Beside>, read_back: bool) -> Result<Step> {
         let Some(mut after) = self.position.clone() else {
@@ -127,12 +145,7 @@ impl Link {
                 self.read_back(mine.as_ref().unwrap_or(&changes)).await?;
             }
             let begun = Instant::now();
-            match self.again(async || self.feed.settle(&changes.upto).await).await {
-                Ok(()) => {}
-                // A writer was quicker: the next batch forgets these entries too.
-                Err(error) if error.kind() == Kind::Busy => {}
-                Err(error) => return Err(error),
-            }
+            self.settle(&changes.upto).await?;
             failpoint::hit("live-settled");
             return Ok(Step { changes, rows, commit: begun.elapsed() });
         }
@@ -182,10 +195,13 @@ impl Link {
     async fn read_back(&self, changes: &Changes) -> Result<()> {
         for changed in changes.tables.iter().filter(|changed| !changed.whole) {
             let index = changed.table;
-            let found = match self.from {
-                Side::Source => check::of_target(&self.plan, index, &*self.into, &changed.keys).await?,
-                Side::Target => check::of_source(&self.plan, index, &*self.into, &changed.keys).await?,
-            };
+            let (plan, into, keys) = (&self.plan, &*self.into, &changed.keys);
+            let found = self
+                .again(async || match self.from {
+                    Side::Source => check::of_target(plan, index, into, keys).await,
+                    Side::Target => check::of_source(plan, index, into, keys).await,
+                })
+                .await?;
             let expected = check::digests(&self.plan.tables[index], Side::Source, &changed.rows);
             if let Some(difference) = check::first_difference(&expected, &found) {
                 return Err(check::different(

@@ -52,23 +52,23 @@ impl Pass {
         }))
     }
 
-    /// Compares what was seen with the target, which equals the read point now.
+    /// Compares what was seen with the target, which equals the read point now. May be called again after an error.
     pub(super) async fn observe(
         &mut self,
         plan: &Plan,
         store: &dyn Target,
         target: &dyn LiveStore,
-        seen: Seen,
+        seen: &Seen,
     ) -> Result<()> {
         let Some(table) = plan.tables.get(self.table) else { return Ok(()) };
         match seen {
             Seen::Rows(batch) if table.key_fields().is_empty() => {
-                self.whole(plan, table, store, &batch).await?;
+                self.whole(plan, table, store, batch).await?;
             }
             Seen::Rows(batch) => self.chunk(plan, table, target, batch).await?,
             Seen::Count(rows) => {
                 let found = target.count(self.table).await?;
-                if found != rows {
+                if found != *rows {
                     return Err(differs(target.label(), table)
                         .detail(format!("it holds {found} rows where the source holds {rows}")));
                 }
@@ -83,7 +83,7 @@ impl Pass {
         plan: &Plan,
         table: &TablePlan,
         target: &dyn LiveStore,
-        batch: Batch,
+        batch: &Batch,
     ) -> Result<()> {
         let keys = keys(table, &batch.rows);
         let found = check::of_target(plan, self.table, target, &keys).await?;
@@ -93,7 +93,9 @@ impl Pass {
         }
         self.rows += batch.rows.len() as u64;
         self.counting = batch.done;
-        self.after = batch.last.or(self.after.take());
+        if let Some(last) = &batch.last {
+            self.after = Some(last.clone());
+        }
         Ok(())
     }
 

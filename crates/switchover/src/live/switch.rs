@@ -62,15 +62,14 @@ impl Engine {
         if to == Side::Target {
             // Whatever became of an earlier capture on a follower, nobody but this run wrote there.
             let lost = self.again(async || self.parts.target.doubts().await).await?;
-            self.again(async || self.parts.target.capture(&lost).await).await?;
+            let captured = self.again(async || self.parts.target.capture(&lost).await).await?;
+            // The way back begins here, before anybody can write to the target.
+            self.link(Side::Target).begin(&captured.from).await?;
         }
         failpoint::hit("switch-captured");
-        let was = self.ownership().await?;
-        if was.pending || was.owner != link.from {
-            return Err(Error::new(Kind::Busy, "change the owner")
-                .store(self.parts.target.label())
-                .detail("another process is changing the owner")
-                .hint("let it end; `switchover status` shows the run"));
+        let was = self.unproposed().await?;
+        if was.owner != link.from {
+            return Err(self.contested(was, was));
         }
         let proposed = was.proposed();
         self.tell(|status| status.phase = LivePhase::Switching);
@@ -92,6 +91,18 @@ impl Engine {
                 let _ = link.locate().await;
                 Err(error)
             }
+        }
+    }
+
+    /// The decision row without a proposal. One that is there is an earlier one of this process, withdrawn in vain
+    /// or arrived late: nobody will decide it.
+    async fn unproposed(&mut self) -> Result<Ownership> {
+        loop {
+            let was = self.ownership().await?;
+            if !was.pending {
+                return Ok(was);
+            }
+            self.again(async || self.parts.target.decide(&was, &was.withdrawn(), &[]).await).await?;
         }
     }
 
@@ -254,29 +265,46 @@ impl Engine {
 
     /// Gives a switch up whose decision was never asked for; gives the reason back.
     async fn give_up(&mut self, link: &Link, proposed: Ownership, error: Error) -> Error {
-        let mut error = error;
-        // This process alone may decide, and it did not ask for it: the owner may write again even while
-        // the row cannot be reached. Whoever takes the run up withdraws the proposal first.
-        let opened = self.again(async || link.feed.unfence().await).await;
-        failpoint::hit("switch-unfenced");
-        if let Err(closed) = opened {
-            let detail = format!("{}; nor could the owner be opened again: {closed}", error.why());
-            error = error.detail(detail).hint("`switchover resume` opens it as soon as it can be reached");
-        }
         let withdrawn = proposed.withdrawn();
-        let row = self
-            .again(async || match self.parts.target.decide(&proposed, &withdrawn, &[]).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            })
-            .await;
-        if let Err(unknown) = row {
-            self.note(format!("the proposal could not be withdrawn yet: {unknown}"));
-        }
-        failpoint::hit("switch-withdrawn");
+        let error = match link.from {
+            // This process alone may decide, and it did not ask for it: the source may be written again even
+            // while the row cannot be reached. Whoever takes the run up withdraws the proposal first.
+            Side::Source => {
+                let error = self.reopen(link, error).await;
+                self.withdraw(proposed, withdrawn).await;
+                error
+            }
+            // A fence that was given up may still be on its way to the server: it looks at the row, and finds no
+            // proposal any more.
+            Side::Target => {
+                self.withdraw(proposed, withdrawn).await;
+                self.reopen(link, error).await
+            }
+        };
         if let Err(lost) = self.parts.routing.withdrawn(&withdrawn).await {
             self.note(format!("{lost}"));
         }
         error
+    }
+
+    /// Lets the owner's writers in again; gives the reason back, and says so when that failed.
+    async fn reopen(&mut self, link: &Link, error: Error) -> Error {
+        let opened = self.again(async || link.feed.unfence().await).await;
+        failpoint::hit("switch-unfenced");
+        match opened {
+            Ok(()) => error,
+            Err(closed) => {
+                let detail = format!("{}; nor could the owner be opened again: {closed}", error.why());
+                error.detail(detail).hint("`switchover resume` opens it as soon as it can be reached")
+            }
+        }
+    }
+
+    async fn withdraw(&mut self, proposed: Ownership, withdrawn: Ownership) {
+        let row = self.again(async || self.parts.target.decide(&proposed, &withdrawn, &[]).await).await;
+        failpoint::hit("switch-withdrawn");
+        if let Err(unknown) = row {
+            self.note(format!("the proposal could not be withdrawn yet: {unknown}"));
+        }
     }
 }
