@@ -144,6 +144,10 @@ pub(super) fn set(text: &[u8], name: &str, value: Option<&[u8]>) -> Vec<u8> {
             out.extend(old);
         } else {
             out.extend(written(value, old.first().copied(), found.exported));
+            // Behind an empty value a comment may follow at once, and would become a part of it.
+            if text.get(found.value.end) == Some(&b'#') {
+                out.push(b' ');
+            }
         }
         kept = found.value.end;
     }
@@ -222,6 +226,7 @@ mod tests {
             ("KEY=\"first\nA=inside\nlast\"\nA=1\n", "2", "KEY=\"first\nA=inside\nlast\"\nA=2\n"),
             ("A=\"first\nlast\" # c\nB=1\n", "2", "A=\"2\" # c\nB=1\n"),
             ("\u{feff}A=1\n", "2", "\u{feff}A=2\n"),
+            ("A= # c\n", "2", "A= 2 # c\n"),
             ("A='1' # same\n", "1", "A='1' # same\n"),
             ("", "2", "A=2\n"),
             ("A='open\nB=1\n", "2", "A='2'\nB=1\n"),
