@@ -69,6 +69,7 @@ mod orphans;
 pub mod progress;
 pub mod report;
 mod retry;
+pub mod router;
 pub mod routing;
 mod seeded;
 pub mod settings;
