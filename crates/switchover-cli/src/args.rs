@@ -89,6 +89,20 @@ Examples:
   switchover status
   switchover status --json | jq '.[0].state'")]
     Status(StatusArgs),
+    /// Print the route: which store owns the data, and where reads go.
+    #[command(after_help = "\
+Examples:
+  switchover route
+  switchover route --json | jq -r .owner")]
+    Route(RouteArgs),
+    /// Move a share of the reads to the target, or back.
+    #[command(after_help = "\
+Examples:
+  switchover reads 10%
+  switchover reads 0%                     # all reads at the source again
+
+Programs that use the route follow within moments; writes stay where they are.")]
+    Reads(ReadsArgs),
     /// Take back exactly what a run made on the target.
     #[command(after_help = "\
 Examples:
@@ -244,6 +258,31 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) run: Run,
+    /// Print JSON.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// `route`.
+#[derive(clap::Args)]
+pub(crate) struct RouteArgs {
+    /// The route's file [default: route.json in the state folder].
+    #[arg(long, value_name = "FILE", help_heading = "Stores")]
+    pub(crate) route: Option<String>,
+    /// Print JSON.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// `reads`.
+#[derive(clap::Args)]
+pub(crate) struct ReadsArgs {
+    /// Reads that go to the target, from 0% to 100% of keys.
+    #[arg(value_name = "SHARE")]
+    pub(crate) share: String,
+    /// The route's file [default: route.json in the state folder].
+    #[arg(long, value_name = "FILE", help_heading = "Stores")]
+    pub(crate) route: Option<String>,
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,

@@ -14,6 +14,7 @@ mod plan;
 mod presets;
 mod resume;
 mod rollback;
+mod route;
 mod status;
 mod verify;
 
@@ -146,6 +147,16 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Status(args) => {
             let context = Context::new(&global, flags, None, screen)?;
             status::run(&context, args.run.id.as_deref(), args.json).await
+        }
+        Verb::Route(args) => {
+            flags.flag(crate::config::Key::Route, &args.route);
+            let context = Context::new(&global, flags, None, screen)?;
+            route::show(&context, args.json).await
+        }
+        Verb::Reads(args) => {
+            flags.flag(crate::config::Key::Route, &args.route);
+            let context = Context::new(&global, flags, None, screen)?;
+            route::move_reads(&context, &args.share, args.json).await
         }
         Verb::Rollback(args) => {
             args.stores.add_to(&mut flags);

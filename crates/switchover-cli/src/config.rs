@@ -5,6 +5,7 @@
 //! file) and gives it its meaning, so an error can say where the value stands. One table, [`KEYS`],
 //! says how a key is spelt in each layer. Absent on purpose: opening anything that is named here.
 
+mod cutover;
 mod declared;
 mod environment;
 mod file;
@@ -12,7 +13,9 @@ mod mapping;
 mod near;
 pub(crate) mod preset;
 mod resolve;
+mod section;
 mod size;
+pub(crate) mod span;
 mod store_ref;
 
 pub(crate) use environment::Environment;
@@ -52,6 +55,7 @@ pub(crate) enum Key {
     MemoryLimit,
     Report,
     Progress,
+    Route,
 }
 
 /// How a key's value is written in the file.
@@ -125,6 +129,7 @@ pub(crate) const KEYS: &[Spelling] = &[
     spelling(Key::Jobs, &["jobs"], "SWITCHOVER_JOBS", "--jobs", Shape::Integer),
     spelling(Key::MemoryLimit, &["memory_limit"], "SWITCHOVER_MEMORY_LIMIT", "--memory-limit", Shape::Size),
     spelling(Key::Report, &["report"], "SWITCHOVER_REPORT", "--report", Shape::Text),
+    spelling(Key::Route, &["cutover.route"], "SWITCHOVER_ROUTE", "--route", Shape::Text),
     spelling(Key::Progress, &["progress"], "SWITCHOVER_PROGRESS", "--progress", Shape::Text),
 ];
 
@@ -172,6 +177,8 @@ pub(crate) struct Layer {
     pub(crate) given: BTreeMap<Key, Given>,
     /// What becomes of single tables and columns.
     pub(crate) mapping: Mapping,
+    /// How the application is told where its data is.
+    pub(crate) cutover: cutover::Cutover,
 }
 
 impl Layer {

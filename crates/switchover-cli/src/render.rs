@@ -9,4 +9,5 @@ pub(crate) mod output;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod route;
 pub(crate) mod status;

@@ -45,6 +45,8 @@ const VERBS: &[&[&str]] = &[
     &["verify"],
     &["resume"],
     &["status"],
+    &["route"],
+    &["reads"],
     &["rollback"],
     &["cleanup"],
     &["backup"],

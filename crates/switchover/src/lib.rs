@@ -70,6 +70,8 @@ mod orphans;
 pub mod progress;
 pub mod report;
 mod retry;
+pub mod router;
+pub mod routing;
 mod seeded;
 pub mod settings;
 pub mod shutdown;

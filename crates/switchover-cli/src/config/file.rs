@@ -27,6 +27,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Layer> {
             DeValue::Table(tables) if word == "table" => {
                 super::mapping::read(&reader, tables, &mut layer.mapping)?
             }
+            DeValue::Table(table) if word == "cutover" => super::cutover::read(&reader, table, &mut layer)?,
             DeValue::Table(_) if word == "tables" => {
                 let detail =
                     "'tables' is the list of tables to take; what becomes of one stands in [table.NAME]";
@@ -102,7 +103,7 @@ fn unknown(path: &str, origin: &Origin) -> switchover_core::Error {
     };
     if group.is_none() {
         known.extend(GROUPS);
-        known.push("table");
+        known.extend(["table", "cutover"]);
     }
     let word = path.split_once('.').map_or(path, |(_, word)| word);
     let place = group.map(|group| format!(" in [{group}]")).unwrap_or_default();

@@ -6,6 +6,7 @@
 
 use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, preset, size};
 use std::path::{Path, PathBuf};
+use switchover::routing::Routing;
 use switchover::settings::{OnFailure, Settings};
 use switchover_core::existing::{ExistingOptions, OnConflict};
 use switchover_core::mapping::Mapping;
@@ -58,6 +59,8 @@ pub(crate) struct Resolved {
     pub(crate) report: Option<PathBuf>,
     /// How progress looks.
     pub(crate) progress: ProgressMode,
+    /// How the application is told where its data is.
+    pub(crate) routing: Routing,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
     /// The plan to carry out.
@@ -140,7 +143,22 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     let choices = [("auto", ProgressMode::Auto), ("json", ProgressMode::Json), ("none", ProgressMode::None)];
     let progress = layers.choice(Key::Progress, &choices)?.unwrap_or(ProgressMode::Auto);
     let report = layers.text(Key::Report).map(|(path, _)| PathBuf::from(path));
-    Ok(Resolved { from, from_schema, to, settings, report, progress, verbosity, plan, environment, warnings })
+    let route = layers.text(Key::Route).map(|(path, _)| environment.folder().join(path));
+    // Only the file has such a section.
+    let routing = layers.layers[2].cutover.resolve(route, &environment)?;
+    Ok(Resolved {
+        from,
+        from_schema,
+        to,
+        settings,
+        report,
+        progress,
+        routing,
+        verbosity,
+        plan,
+        environment,
+        warnings,
+    })
 }
 
 /// The policies by their names.

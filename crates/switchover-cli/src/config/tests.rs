@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use secrecy::ExposeSecret;
 use std::fs;
 use switchover::settings::OnFailure;
 use switchover_core::names::Naming;
@@ -224,5 +225,61 @@ fn every_key_is_documented() {
     for spelling in KEYS {
         assert!(page.contains(&format!("`{}`", spelling.variable)), "{}", spelling.variable);
         assert!(page.contains(&format!("`{}`", spelling.file[0])), "{}", spelling.file[0]);
+    }
+}
+
+const CUTOVER: &str = "[cutover]\nroute = 'r.json'\nenv_file = 'app.env'\nhook_timeout = '5s'\n\
+    set = { DATABASE_URL = 'env:NEW_URL', MODE = 'pg' }\n\
+    hooks = { before = ['true'], at = [['systemctl', 'reload', 'app'], 'echo $X'] }\n";
+
+#[test]
+fn how_the_application_is_told() {
+    use switchover::routing::Command;
+    let resolved = run(&[], &[("NEW_URL", "postgres://a:s3cret@h/d")], CUTOVER, "").unwrap();
+    let routing = &resolved.routing;
+    assert!(routing.route.as_ref().unwrap().ends_with("r.json"));
+    let file = routing.env_file.as_ref().unwrap();
+    let set: Vec<_> = file.set.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    assert_eq!(set, [("DATABASE_URL", "postgres://a:s3cret@h/d"), ("MODE", "pg")]);
+    assert!(file.path.ends_with("app.env") && !format!("{routing:?}").contains("s3cret"));
+    assert_eq!(routing.hooks.timeout.as_secs(), 5);
+    assert_eq!(routing.hooks.before, [Command::Shell("true".into())]);
+    let words = ["systemctl", "reload", "app"].map(str::to_owned).into();
+    assert_eq!(routing.hooks.at, [Command::Program(words), Command::Shell("echo $X".into())]);
+    // The place of the route alone can also be said elsewhere.
+    let flagged =
+        run(&[(Key::Route, "f.json")], &[("NEW_URL", "x"), ("SWITCHOVER_ROUTE", "v.json")], CUTOVER, "");
+    assert!(flagged.unwrap().routing.route.unwrap().ends_with("f.json"));
+    assert!(run(&[], &[], "", "").unwrap().routing.env_file.is_none());
+}
+
+#[test]
+fn mistakes_about_cutover_have_their_place() {
+    for (file, said) in [
+        (
+            "[cutover]\nenv_fiel = 'x'",
+            "line 2): unknown key 'env_fiel' in [cutover] [did you mean 'env_file'?]",
+        ),
+        (
+            "[cutover]\nhooks = { befor = ['x'] }",
+            "unknown key 'befor' in [cutover.hooks] [did you mean 'before'?]",
+        ),
+        ("[cutover]\nhooks = { at = 'x' }", "cutover.hooks.at: it is text; it must be a list of commands"),
+        (
+            "[cutover]\nhooks = { at = ['x', 3] }",
+            "cutover.hooks.at.2: it is a number; it must be text in quotes",
+        ),
+        ("[cutover]\nhooks = { at = [[]] }", "cutover.hooks.at.1: the command is empty"),
+        ("[cutover]\nhook_timeout = 30", "it must be a length of time"),
+        ("[cutover]\nhook_timeout = '2h'", "at most an hour"),
+        ("[cutover]\nset = { A = 's3cret' }", "line 2): cutover.set: there is no file to set it in"),
+        ("[cutover]\nenv_file = 'x'", "there is nothing to set in it"),
+        ("[cutover]\nenv_file = 'x'\nset = { A = 3 }", "cutover.set.A: it is a number"),
+        ("[cutover]\nenv_file = 'x'\nset = { A = 'env:NONE' }", "line 3): it names the variable NONE"),
+        ("cutover = 3", "'cutover' must be a table"),
+        ("[cutove]\nroute = 'x'", "did you mean 'cutover'?"),
+    ] {
+        let found = error(&[], &[], file, "");
+        assert!(found.contains(said) && !found.contains("s3cret"), "{file}: {found}");
     }
 }

@@ -1,0 +1,58 @@
+//! `route` and `reads`: the file that tells programs where the data is. Opens no store.
+
+use super::Context;
+use crate::render::{output, route::render};
+use std::path::PathBuf;
+use switchover::routing::route::{self, ALL, Route};
+use switchover_core::{Error, Kind, Result};
+
+/// Prints the route.
+pub(crate) async fn show(context: &Context, json: bool) -> Result<u8> {
+    let (path, route) = engine(context, None).await?;
+    print(&path, &route, json)
+}
+
+/// Moves reads.
+pub(crate) async fn move_reads(context: &Context, share: &str, json: bool) -> Result<u8> {
+    let (path, route) = engine(context, Some(percent(share)?)).await?;
+    print(&path, &route, json)
+}
+
+async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)> {
+    let default = || route::default_path(&context.resolved.settings.state_dir);
+    let path = context.resolved.routing.route.clone().unwrap_or_else(default);
+    let none = || {
+        Error::new(Kind::NotFound, "find the route")
+            .store(path.display().to_string())
+            .detail("no live run has written one")
+            .hint("`switchover start` does; --route or --state-dir names another place")
+    };
+    let route = match reads {
+        None => route::read(&path)?.ok_or_else(none)?,
+        // Asked first, so that a folder that is only named wrongly is not made.
+        Some(_) if route::read(&path)?.is_none() => return Err(none()),
+        Some(percent) => route::change(&path, |route| route.ok_or_else(none)?.with_reads(percent))?,
+    };
+    Ok((path, route))
+}
+
+/// `10%`, or `10`.
+fn percent(text: &str) -> Result<u8> {
+    let number = text.trim().strip_suffix('%').unwrap_or(text.trim()).trim_end();
+    number.parse().ok().filter(|percent| *percent <= ALL).ok_or_else(|| {
+        Error::new(Kind::Config, "move reads")
+            .detail(format!("'{text}' is no share of reads"))
+            .hint("give a whole number from 0% to 100%")
+    })
+}
+
+fn print(path: &std::path::Path, route: &Route, json: bool) -> Result<u8> {
+    if json {
+        let text = serde_json::to_string_pretty(route);
+        let text = text.map_err(|error| Error::new(Kind::Internal, "write the route").because(error))?;
+        output::data(&(text + "\n"))?;
+    } else {
+        output::data(&render(route, &path.display().to_string()))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,105 @@
+//! Commands as they are really run.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn shell(text: &str) -> Command {
+    Command::Shell(text.into())
+}
+
+fn told<'a>(folder: &'a Path, secrets: &'a [SecretString]) -> Told<'a> {
+    Told { run: "r1", owner: Side::Target, epoch: 3, folder, secrets }
+}
+
+fn log(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join("hooks").join(name)).unwrap()
+}
+
+#[tokio::test]
+async fn a_command_is_told_what_happens_and_its_output_is_kept_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = ["postgres://app:hunter2@db/app".into()];
+    let print = "echo $SWITCHOVER_RUN $SWITCHOVER_OWNER $SWITCHOVER_EPOCH $SWITCHOVER_PHASE; \
+                 echo to postgres://app:hunter2@db/app >&2; echo with hunter2.";
+    let hooks = Hooks {
+        at: vec![
+            shell(print),
+            Command::Program(vec!["printf".into(), "%s|".into(), "$HOME".into(), "a b".into()]),
+        ],
+        ..Hooks::default()
+    };
+    hooks.run(Moment::At, &told(folder.path(), &secrets)).await.unwrap();
+    assert_eq!(log(folder.path(), "0003-at-1.log"), "r1 target 3 at\nwith ***.\nto ***\n");
+    assert_eq!(log(folder.path(), "0003-at-2.log"), "$HOME|a b|");
+}
+
+#[tokio::test]
+async fn a_command_that_failed_is_run_again_and_those_before_it_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count");
+    let line = |word: &str| shell(&format!("echo {word} >> {}", count.display()));
+    let fails = format!("echo tried >> {0}; echo no luck; test -e {0}.ok", count.display());
+    let hooks = Hooks { after: vec![line("first"), shell(&fails), line("last")], ..Hooks::default() };
+    let told = told(folder.path(), &[]);
+    let error = hooks.run(Moment::After, &told).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert!(
+        error.why().contains("exit status: 1") && error.what_to_do().contains("0003-after-2.log"),
+        "{error}"
+    );
+    fs::write(folder.path().join("count.ok"), "").unwrap();
+    hooks.run(Moment::After, &told).await.unwrap();
+    hooks.run(Moment::After, &told).await.unwrap();
+    assert_eq!(fs::read_to_string(&count).unwrap(), "first\ntried\ntried\nlast\n");
+    // Another decision is another occasion.
+    hooks.run(Moment::After, &Told { epoch: 5, ..told }).await.unwrap();
+    assert!(fs::read_to_string(&count).unwrap().ends_with("first\ntried\nlast\n"));
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_ended_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    // The inner one does not listen to being asked.
+    let text =
+        format!("(trap '' TERM; echo $$; sh -c 'echo $PPID > {}; exec sleep 100') & wait", file.display());
+    let hooks = Hooks { before: vec![shell(&text)], timeout: Duration::from_millis(300), ..Hooks::default() };
+    let error = hooks.run(Moment::Before, &told(folder.path(), &[])).await.unwrap_err();
+    assert!(error.why().contains("longer than 0.3 s"), "{error}");
+    let pid: u32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    assert!(stat.as_ref().is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")), "it runs on");
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_does_not_hold_us_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = Hooks { at: vec![shell("sleep 20 & echo $!")], ..Hooks::default() };
+    let begun = std::time::Instant::now();
+    hooks.run(Moment::At, &told(folder.path(), &[])).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_flood_of_output_is_cut_and_a_missing_program_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let flood = shell("head -c 3000000 /dev/zero | tr '\\0' x");
+    let hooks = Hooks {
+        before: vec![flood, Command::Program(vec!["no-such-program-here".into()])],
+        ..Hooks::default()
+    };
+    let error = hooks.run(Moment::Before, &told(folder.path(), &[])).await.unwrap_err();
+    assert!(error.to_string().contains("no-such-program-here"), "{error}");
+    let kept = log(folder.path(), "0003-before-1.log");
+    assert!(kept.len() < OUTPUT_BYTES_MAX + 100 && kept.ends_with("left out)\n"));
+}
+
+#[test]
+fn a_secret_is_not_cut_in_two() {
+    let secret: SecretString = "s3cr3t-s3cr3t".into();
+    let mut bytes = vec![b'x'; OUTPUT_BYTES_MAX - 5];
+    bytes.extend(b"s3cr3t-s3cr3t");
+    let text = String::from_utf8(scrubbed(bytes, &[secret])).unwrap();
+    assert!(!text.contains("s3cr"), "{}", &text[OUTPUT_BYTES_MAX - 10..]);
+}

@@ -1,0 +1,393 @@
+//! The route: which store owns the data, where reads go, and by which epoch. One small JSON file that is replaced whole;
+//! docs/reference/route.md describes it for programs in other languages.
+//!
+//! Invariants: of one run, the epoch never goes back, so an engine that is late changes nothing; every change has a larger
+//! revision; two who change it wait for each other. The file is derived from the decision row: it may be older, never newer.
+
+use super::replace::{Durable, replace};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use switchover_core::failpoint;
+use switchover_core::live::{Ownership, Side};
+use switchover_core::{Error, Kind, Result};
+
+/// The format of the file; a larger one is not read.
+pub const FORMAT: u32 = 1;
+
+/// All reads, in percent.
+pub const ALL: u8 = 100;
+
+/// Whether the owner takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Writes {
+    /// It does.
+    Open,
+    /// The owner is about to change: who wants to write waits a little, and looks again.
+    Held,
+}
+
+/// What the store that does not own the data is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follower {
+    /// Rows are missing: nobody may read there.
+    Filling,
+    /// It has every row, and follows the owner at some distance.
+    Ready,
+    /// It no longer follows.
+    Lost,
+}
+
+/// The route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The format of the file.
+    pub format: u32,
+    /// The run; later ones sort later.
+    pub run: String,
+    /// The store whose writes count.
+    pub owner: Side,
+    /// Whether it takes them.
+    pub writes: Writes,
+    /// What the other store is good for.
+    pub follower: Follower,
+    /// Reads that go to the target, in percent of keys. The rest goes to the source.
+    pub reads_at_target: u8,
+    /// Of the decision row.
+    pub epoch: u64,
+    /// Grows with every change of the file.
+    pub revision: u64,
+    /// The source, without secrets.
+    pub source: String,
+    /// The target, likewise.
+    pub target: String,
+    /// When the file was changed.
+    pub changed_at: String,
+}
+
+const OPERATION: &str = "keep the route";
+
+impl Route {
+    /// The route of a run that begins: all at the source.
+    pub fn first(run: &str, source: &str, target: &str, ownership: Ownership) -> Route {
+        let route = Route {
+            format: FORMAT,
+            run: run.to_owned(),
+            owner: Side::Source,
+            writes: Writes::Open,
+            follower: Follower::Filling,
+            reads_at_target: 0,
+            epoch: 0,
+            revision: 0,
+            source: source.to_owned(),
+            target: target.to_owned(),
+            changed_at: String::new(),
+        };
+        route.with(ownership)
+    }
+
+    /// The same route by this decision row. When the owner changes, all reads go with it.
+    #[must_use]
+    pub fn with(mut self, ownership: Ownership) -> Route {
+        if self.owner != ownership.owner {
+            self.reads_at_target = if ownership.owner == Side::Target { ALL } else { 0 };
+        }
+        self.owner = ownership.owner;
+        self.writes = if ownership.pending { Writes::Held } else { Writes::Open };
+        self.epoch = ownership.epoch;
+        self
+    }
+
+    /// The same route with another share of reads at the target, or why that cannot be.
+    pub fn with_reads(mut self, percent: u8) -> Result<Route> {
+        let refused = |detail: String, hint: &str| {
+            Err(Error::new(Kind::Config, "move reads").store(&self.run).detail(detail).hint(hint))
+        };
+        if percent > ALL {
+            return refused(format!("{percent}% is more than all"), "give a share from 0% to 100%");
+        }
+        let at_owner = if self.owner == Side::Target { ALL } else { 0 };
+        if percent != at_owner && self.follower != Follower::Ready {
+            let why = if self.follower == Follower::Filling {
+                "has not got every row yet"
+            } else {
+                "no longer follows"
+            };
+            let other = self.owner.other();
+            return refused(format!("the {other} {why}"), "`switchover status` shows how far it is");
+        }
+        self.reads_at_target = percent;
+        Ok(self)
+    }
+
+    /// The store of which label it is.
+    pub fn label(&self, side: Side) -> &str {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// Whether this one comes after the other: a later run, or a larger epoch or revision of the same.
+    pub fn is_after(&self, other: &Route) -> bool {
+        (&self.run, self.epoch, self.revision) > (&other.run, other.epoch, other.revision)
+    }
+}
+
+/// How far the other store has come, for programs that read their own writes: a file beside the route, replaced at every
+/// batch, without waiting for the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The run.
+    pub run: String,
+    /// The epoch in which it was so.
+    pub epoch: u64,
+    /// What the owner acknowledged before this moment, in microseconds since 1970 by this machine's clock, is on the
+    /// other store.
+    pub upto: u64,
+}
+
+/// Where the route is, when nothing else is said.
+pub fn default_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("route.json")
+}
+
+fn progress_path(route: &Path) -> PathBuf {
+    route.with_extension("progress.json")
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+            std::io::ErrorKind::PermissionDenied => Kind::Permission,
+            _ => Kind::Io,
+        };
+        Error::new(kind, OPERATION)
+            .store(path.display().to_string())
+            .detail(error.to_string())
+            .hint("name another file with `route` in [cutover], or --route")
+    }
+}
+
+/// The route, when there is one.
+pub fn read(path: &Path) -> Result<Option<Route>> {
+    /// What every format has.
+    #[derive(Deserialize)]
+    struct Any {
+        format: u32,
+    }
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(path)(error)),
+    };
+    let fail = |kind, detail: String| {
+        Error::new(kind, "read the route").store(path.display().to_string()).detail(detail)
+    };
+    if let Ok(Any { format }) = serde_json::from_slice(&bytes)
+        && format > FORMAT
+    {
+        let detail = format!("its format is {format}, and this program knows {FORMAT}");
+        return Err(fail(Kind::Unsupported, detail).hint("use the newer program"));
+    }
+    let route: Route = serde_json::from_slice(&bytes)
+        .map_err(|error| fail(Kind::Corrupt, "the file is no route".into()).because(error))?;
+    if route.reads_at_target > ALL {
+        return Err(fail(Kind::Corrupt, format!("{}% of reads", route.reads_at_target)));
+    }
+    Ok(Some(route))
+}
+
+/// Changes the route, one at a time; the revision and the time are set here.
+pub fn change(path: &Path, change: impl FnOnce(Option<Route>) -> Result<Route>) -> Result<Route> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    let _lock = lock(path)?;
+    let before = read(path)?;
+    let (revision, same) = before.as_ref().map_or((0, None), |route| (route.revision, Some(route.clone())));
+    let mut route = change(before)?;
+    (route.revision, route.format) = (revision, FORMAT);
+    if let Some(mut same) = same {
+        same.format = FORMAT;
+        if same == route {
+            return Ok(route);
+        }
+    }
+    route.revision += 1;
+    route.changed_at = crate::clock::now();
+    let mut bytes = to_json(&route)?;
+    bytes.push(b'\n');
+    failpoint::hit("live-route-before");
+    replace(path, &bytes, Durable::Yes).map_err(io(path))?;
+    failpoint::hit("live-route-after");
+    Ok(route)
+}
+
+/// Makes the route say what the decision row says. Fails with [`Kind::Changed`] when the file belongs to a later run or epoch:
+/// then this engine is the one that is late.
+pub fn publish(
+    path: &Path,
+    run: &str,
+    stores: (&str, &str),
+    ownership: Ownership,
+    follower: Follower,
+) -> Result<Route> {
+    change(path, |before| {
+        let route = match before {
+            Some(before) if before.run == run => before,
+            Some(before) if before.run.as_str() > run => return Err(late(path, &before)),
+            _ => Route::first(run, stores.0, stores.1, ownership),
+        };
+        if route.epoch > ownership.epoch {
+            return Err(late(path, &route));
+        }
+        let mut route = route.with(ownership);
+        if follower != Follower::Ready {
+            // Nobody is sent where rows are missing.
+            route.reads_at_target = if route.owner == Side::Target { ALL } else { 0 };
+        }
+        Ok(Route { follower, ..route })
+    })
+}
+
+fn late(path: &Path, route: &Route) -> Error {
+    Error::new(Kind::Changed, OPERATION)
+        .store(path.display().to_string())
+        .detail(format!("run {} has written epoch {} into it", route.run, route.epoch))
+        .hint("another engine is at work; `switchover status` shows it")
+}
+
+/// Says how far the other store has come. It is replaced often and need not outlive a power cut.
+pub fn note_progress(route: &Path, progress: &Progress) -> Result<()> {
+    let path = progress_path(route);
+    replace(&path, &to_json(progress)?, Durable::No).map_err(io(&path))
+}
+
+/// How far it has come, when that is known.
+pub fn progress(route: &Path) -> Result<Option<Progress>> {
+    let path = progress_path(route);
+    match std::fs::read(&path) {
+        // A file that cannot be read says nothing, and then nobody reads at the follower what was just written.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(&path)(error)),
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| Error::new(Kind::Internal, OPERATION).because(error))
+}
+
+/// The hold on the route's file among those who change it.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would leave it to a program that is being started just now. What cannot be unlocked ends with the process.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock> {
+    let path = path.with_extension("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    file.lock().map_err(io(&path))?;
+    Ok(Lock(file))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const FIRST: Ownership = Ownership::FIRST;
+
+    fn publish_at(path: &Path, run: &str, ownership: Ownership) -> Result<Route> {
+        publish(path, run, ("sqlite:a.db", "postgres:///b"), ownership, Follower::Ready)
+    }
+
+    #[test]
+    fn a_route_follows_the_decision_row_and_reads_go_with_the_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        assert_eq!(read(&path).unwrap(), None);
+        let route = publish_at(&path, "r1", FIRST).unwrap();
+        assert_eq!(
+            (route.owner, route.writes, route.reads_at_target, route.revision),
+            (Side::Source, Writes::Open, 0, 1)
+        );
+        change(&path, |route| route.unwrap().with_reads(10)).unwrap();
+        let route = publish_at(&path, "r1", FIRST.proposed()).unwrap();
+        assert_eq!((route.owner, route.writes, route.reads_at_target), (Side::Source, Writes::Held, 10));
+        let route = publish_at(&path, "r1", FIRST.proposed().decided()).unwrap();
+        assert_eq!((route.owner, route.writes, route.reads_at_target), (Side::Target, Writes::Open, 100));
+        assert_eq!(read(&path).unwrap().unwrap(), route);
+        // Said again, it stays the same file.
+        assert_eq!(publish_at(&path, "r1", FIRST.proposed().decided()).unwrap().revision, route.revision);
+        let back = FIRST.proposed().decided().proposed().decided();
+        assert_eq!(publish_at(&path, "r1", back).unwrap().reads_at_target, 0);
+    }
+
+    #[test]
+    fn a_late_engine_and_an_earlier_run_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        publish_at(&path, "r2", FIRST.proposed()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for (run, ownership) in [("r2", FIRST), ("r1", FIRST.proposed().decided())] {
+            assert_eq!(publish_at(&path, run, ownership).unwrap_err().kind(), Kind::Changed);
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert_eq!(publish_at(&path, "r3", FIRST).unwrap().epoch, FIRST.epoch);
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_store_that_lacks_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        publish_at(&path, "r", FIRST).unwrap();
+        change(&path, |route| route.unwrap().with_reads(50)).unwrap();
+        let lost = publish(&path, "r", ("s", "t"), FIRST, Follower::Lost).unwrap();
+        assert_eq!(lost.reads_at_target, 0);
+        assert_eq!(lost.clone().with_reads(1).unwrap_err().kind(), Kind::Config);
+        assert_eq!(lost.with_reads(0).unwrap().reads_at_target, 0);
+    }
+
+    #[test]
+    fn two_who_change_it_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        publish_at(&path, "r", FIRST).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        change(&path, |route| {
+                            let route = route.unwrap();
+                            Ok(Route { epoch: route.epoch + 1, ..route })
+                        })
+                        .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read(&path).unwrap().unwrap().epoch, FIRST.epoch + 80);
+    }
+
+    #[test]
+    fn damage_and_newer_formats_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("route.json");
+        for (text, kind) in
+            [("", Kind::Corrupt), ("{\"format\":1}", Kind::Corrupt), ("{\"format\":2}", Kind::Unsupported)]
+        {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(&path).unwrap_err().kind(), kind, "{text}");
+        }
+    }
+}
