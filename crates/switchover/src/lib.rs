@@ -76,6 +76,7 @@ pub mod settings;
 pub mod shutdown;
 mod sight;
 mod verify;
+pub mod watch;
 
 pub use migration::Migration;
 pub use verify::sample::Sample;
