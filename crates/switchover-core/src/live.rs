@@ -106,14 +106,12 @@ pub struct LiveRun {
     pub attempt: i64,
 }
 
-/// What [`LiveStore::capture`] found and made.
+/// What [`LiveStore::capture`] made or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
-    /// Everything that changed after this position is in the log.
+    /// Everything that changes from now on is in the log behind this position. A follower begins there before
+    /// it is given anything, so of a capture that was there before only the present counts.
     pub from: Position,
-    /// Tables, by index in the plan, whose capture was not as this run had left it: what happened to them
-    /// meanwhile is unknown, so they go back to copy (I6). Empty when the capture is new.
-    pub lost: Vec<usize>,
     /// Whether the capture was made now.
     pub new: bool,
 }
@@ -211,9 +209,14 @@ pub trait LiveStore: Send + Sync {
     ///
     /// On a target the application's writes are refused from here on, until it becomes the owner.
     async fn enter(&self) -> Result<()>;
-    /// Makes the capture of all tables of the plan, where it is not there, all or nothing; says which tables
-    /// have lost theirs since this run made it. May be called again at any time.
-    async fn capture(&self) -> Result<Captured>;
+    /// Tables, by index in the plan, whose capture is not as this run left it: what happened to them meanwhile is
+    /// unknown (I6). All of them when the log itself is in doubt; none where no capture was made yet. Changes nothing,
+    /// so that the answer stays the same until the tables were dealt with.
+    async fn doubts(&self) -> Result<Vec<usize>>;
+    /// Makes the capture of all tables of the plan, where it is not there, all or nothing. May be called again at
+    /// any time. `dealt` are doubtful tables for which nothing that happened before this call is needed, because they
+    /// are copied again behind it; fails with [`crate::Kind::Changed`] when others are in doubt.
+    async fn capture(&self, dealt: &[usize]) -> Result<Captured>;
     /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
     /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes>;
@@ -233,6 +236,9 @@ pub trait LiveStore: Send + Sync {
     async fn count(&self, table: usize) -> Result<u64>;
     /// Makes the store refuse every write of the application, from one instant on, and says where its log ends.
     /// Waits for writers that are under way no longer than `patience` (`Busy` then). May be called again.
+    ///
+    /// A fence whose caller has gone must not go up later: a target's looks, in the transaction that puts it up, whether the
+    /// decision row still proposes a change (or names the other store as the owner).
     async fn fence(&self, patience: Duration) -> Result<Fenced>;
     /// Lets the application write again. May be called again.
     async fn unfence(&self) -> Result<()>;

@@ -22,45 +22,63 @@ pub(crate) const STRUCTURE: &[BuildStage] = &[
 /// What may be done while rows are only read.
 pub(crate) const STATISTICS: &[BuildStage] = &[BuildStage::Statistics];
 
-/// Carries out all steps of the stages. The largest tables come first within a stage, so that the last to
-/// end is small.
-pub(crate) async fn run(
-    stages: &[BuildStage],
-    plan: &Arc<Plan>,
-    run: &str,
-    target: &Arc<dyn Target>,
-    progress: &Arc<dyn Progress>,
-    shutdown: &Shutdown,
-    jobs: usize,
-) -> Result<()> {
-    let mut steps = target.build_steps(plan);
-    steps.retain(|step| stages.contains(&step.stage));
-    let rows = |step: &BuildStep| step.table.map_or(0, |table| plan.tables[table].rows);
-    steps.sort_by_key(|step| (step.stage, std::cmp::Reverse(rows(step))));
-    let started = Instant::now();
-    // Statistics are taken within another phase.
-    let shown = stages != STATISTICS;
-    if shown {
-        progress.event(Event::PhaseStarted { phase: Phase::Build, rows: steps.len() as u64, bytes: 0 });
+/// What steps are carried out with.
+pub(crate) struct Work<'a> {
+    pub(crate) plan: &'a Arc<Plan>,
+    pub(crate) run: &'a str,
+    pub(crate) target: &'a Arc<dyn Target>,
+    pub(crate) progress: &'a Arc<dyn Progress>,
+    pub(crate) shutdown: &'a Shutdown,
+    pub(crate) jobs: usize,
+}
+
+impl Work<'_> {
+    /// Carries out all steps of the target's that belong to these stages.
+    pub(crate) async fn run(&self, stages: &[BuildStage]) -> Result<()> {
+        let mut steps = self.target.build_steps(self.plan);
+        steps.retain(|step| stages.contains(&step.stage));
+        // Statistics are taken within another phase.
+        self.carry_out(steps, stages != STATISTICS).await
     }
-    for stage in stages {
-        let mut queue: Vec<BuildStep> = steps.iter().filter(|step| step.stage == *stage).cloned().collect();
-        queue.reverse();
+
+    /// Carries out steps, stage by stage. The largest tables come first within a stage, so that the last to
+    /// end is small.
+    pub(crate) async fn carry_out(&self, mut steps: Vec<BuildStep>, shown: bool) -> Result<()> {
+        let rows = |step: &BuildStep| step.table.map_or(0, |table| self.plan.tables[table].rows);
+        steps.sort_by_key(|step| (step.stage, std::cmp::Reverse(rows(step))));
+        let started = Instant::now();
+        if shown {
+            let (phase, rows) = (Phase::Build, steps.len() as u64);
+            self.progress.event(Event::PhaseStarted { phase, rows, bytes: 0 });
+        }
+        for stage in steps.chunk_by(|one, next| one.stage == next.stage) {
+            self.stage(stage, shown).await?;
+        }
+        if shown {
+            let seconds = started.elapsed().as_secs_f64();
+            self.progress.event(Event::PhaseFinished { phase: Phase::Build, seconds });
+        }
+        Ok(())
+    }
+
+    /// Carries out steps that may run side by side.
+    async fn stage(&self, steps: &[BuildStep], shown: bool) -> Result<()> {
+        let mut queue: Vec<BuildStep> = steps.iter().rev().cloned().collect();
         let mut running: JoinSet<Result<()>> = JoinSet::new();
         let mut failed = None;
         loop {
-            while failed.is_none() && running.len() < jobs {
+            while failed.is_none() && running.len() < self.jobs {
                 let Some(step) = queue.pop() else { break };
-                if let Err(error) = shutdown.check("make indexes and keys") {
+                if let Err(error) = self.shutdown.check("make indexes and keys") {
                     failed = Some(error);
                     break;
                 }
                 let (plan, run, target, progress, shutdown) = (
-                    Arc::clone(plan),
-                    run.to_owned(),
-                    Arc::clone(target),
-                    Arc::clone(progress),
-                    shutdown.clone(),
+                    Arc::clone(self.plan),
+                    self.run.to_owned(),
+                    Arc::clone(self.target),
+                    Arc::clone(self.progress),
+                    self.shutdown.clone(),
                 );
                 running.spawn(async move {
                     let mut tries = Tries::new(&*progress, &shutdown);
@@ -85,13 +103,9 @@ pub(crate) async fn run(
                 }
             }
         }
-        if let Some(error) = failed {
-            return Err(error);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
     }
-    if shown {
-        progress
-            .event(Event::PhaseFinished { phase: Phase::Build, seconds: started.elapsed().as_secs_f64() });
-    }
-    Ok(())
 }

@@ -90,6 +90,7 @@ impl Copy {
         // The reader ends when the streams are gone, and the streams when the reader is.
         while read_result.is_none() || !streams.is_empty() {
             tokio::select! {
+                biased;
                 result = &mut reader, if read_result.is_none() => read_result = Some(result),
                 Some(ended) = streams.join_next() => {
                     let ended = ended.map_err(|e| Error::new(Kind::Internal, "copy rows").because(e)).and_then(|r| r);

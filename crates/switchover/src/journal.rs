@@ -100,6 +100,9 @@ pub struct Header {
     pub on_failure: crate::settings::OnFailure,
     /// Whether the source is backed up.
     pub backup: bool,
+    /// Whether the application writes meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// One line of the journal.
@@ -149,6 +152,14 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
             .detail(error.to_string())
             .hint("name another folder with --state-dir")
     }
+}
+
+/// The folder of a run: the one named, or the newest.
+///
+/// # Errors
+/// `NotFound` without such a run.
+pub fn folder_of(state_dir: &Path, run: Option<&str>) -> Result<PathBuf> {
+    find(state_dir, run)
 }
 
 fn runs(state_dir: &Path) -> PathBuf {

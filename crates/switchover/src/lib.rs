@@ -63,6 +63,7 @@ mod duplicates;
 mod evidence;
 mod exceptions;
 pub mod journal;
+pub mod live;
 mod mapped;
 pub mod migration;
 mod orphans;
@@ -75,6 +76,8 @@ mod seeded;
 pub mod settings;
 pub mod shutdown;
 mod sight;
+#[cfg(test)]
+mod simulation;
 mod verify;
 pub mod watch;
 

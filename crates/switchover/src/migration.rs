@@ -32,11 +32,11 @@ use switchover_core::{Error, Kind, Result};
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
 #[derive(Clone)]
 pub struct Migration {
-    source: Arc<dyn Source>,
-    target: Arc<dyn Target>,
-    settings: Settings,
-    progress: Arc<dyn Progress>,
-    shutdown: Shutdown,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) settings: Settings,
+    pub(crate) progress: Arc<dyn Progress>,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Migration {
@@ -78,12 +78,12 @@ impl Migration {
     }
 
     /// Streams into the target, and steps after the copy, side by side.
-    fn streams(&self) -> usize {
+    pub(crate) fn streams(&self) -> usize {
         self.jobs().min(self.target.streams_max()).max(1)
     }
 
     /// That the two stores are two. A store compared with itself would be the same, and moved into itself lost.
-    fn distinct(&self) -> Result<()> {
+    pub(crate) fn distinct(&self) -> Result<()> {
         match (self.source.identity(), self.target.identity()) {
             (Some(source), Some(target)) if source == target => {
                 Err(Error::new(Kind::Config, "tell the stores apart")
@@ -96,7 +96,7 @@ impl Migration {
     }
 
     /// Does again what failed for a while only.
-    async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    pub(crate) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(&*self.progress, &self.shutdown, work).await
     }
 
@@ -127,7 +127,7 @@ impl Migration {
     }
 
     /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
-    async fn planned(&self, sight: &Sight, given: Option<Plan>) -> Result<(Plan, Content)> {
+    pub(crate) async fn planned(&self, sight: &Sight, given: Option<Plan>) -> Result<(Plan, Content)> {
         let (mut plan, content) = match given {
             Some(plan) => self.look(sight).recheck(plan).await?,
             None => self.look(sight).plan(&self.settings.plan).await?,
@@ -179,6 +179,7 @@ impl Migration {
             target: self.target.label(),
             on_failure: self.settings.on_failure,
             backup: self.settings.backup,
+            live: false,
         };
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
@@ -200,7 +201,7 @@ impl Migration {
 
     /// Before anything is written: a backup that fills the disk would hurt the application, whose file
     /// may lie on the same one. What the target needs is an estimate, so it only warns.
-    fn check_room(&self, plan: &Plan) -> Result<()> {
+    pub(crate) fn check_room(&self, plan: &Plan) -> Result<()> {
         let disk = &plan.disk;
         self.check_backup_room(disk.backup_needed_bytes, disk.backup_free_bytes)?;
         match disk.target_free_bytes {
@@ -238,6 +239,7 @@ impl Migration {
         let (started, started_at) = (Instant::now(), clock::now());
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
+        at_rest(&journal, "go on with the run")?;
         if !state.can_resume() {
             return Err(Error::new(Kind::NotFound, "go on with the run")
                 .store(journal.header().run.clone())
@@ -273,7 +275,7 @@ impl Migration {
         .await
     }
 
-    fn same_stores(&self, journal: &Journal) -> Result<()> {
+    pub(crate) fn same_stores(&self, journal: &Journal) -> Result<()> {
         let header = journal.header();
         for (then, now, side) in
             [(&header.source, self.source.label(), "source"), (&header.target, self.target.label(), "target")]
@@ -289,6 +291,17 @@ impl Migration {
     }
 }
 
+/// That a run is none of those that the live engine drives.
+pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {
+    match journal.header().live {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Config, operation)
+            .store(journal.header().run.clone())
+            .detail("it is a live run, which another engine drives")
+            .hint("drive it by the verbs of live runs")),
+    }
+}
+
 /// All runs of a journal, oldest first.
 ///
 /// # Errors
@@ -297,7 +310,7 @@ pub fn status(state_dir: &Path) -> Result<Vec<Summary>> {
     journal::list(state_dir)
 }
 
-fn refused(first: &Refusal, count: usize) -> Error {
+pub(crate) fn refused(first: &Refusal, count: usize) -> Error {
     let mut error = Error::new(Kind::Refused, "migrate")
         .table(first.table.clone())
         .key(first.key.clone())
@@ -315,7 +328,7 @@ fn refused(first: &Refusal, count: usize) -> Error {
 
 /// A run's identity: its time, so that runs sort (two may begin within a second, as a killed one and the next),
 /// and a few random digits, so that two never meet.
-fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{}-{}", clock::stamp(), &random[..6])
 }

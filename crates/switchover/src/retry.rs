@@ -48,8 +48,9 @@ impl<'a> Tries<'a> {
             .with_min_delay(WAIT_MIN)
             .with_max_delay(WAIT_MAX)
             .with_max_times(if few { RETRIES_FEW } else { RETRIES_MAX })
-            .with_jitter()
-            .build();
+            .with_jitter();
+        // A simulation must be able to tell the same story twice.
+        let waits = if cfg!(test) { waits.with_jitter_seed(1) } else { waits }.build();
         Tries { waits, progress, shutdown }
     }
 
@@ -63,6 +64,7 @@ impl<'a> Tries<'a> {
         self.progress
             .event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.requested() => Err(error),
         }

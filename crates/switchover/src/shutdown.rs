@@ -11,11 +11,13 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     asked: watch::Sender<bool>,
+    /// A request there is one here.
+    parent: Option<Box<Shutdown>>,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Shutdown { asked: watch::Sender::new(false) }
+        Shutdown { asked: watch::Sender::new(false), parent: None }
     }
 }
 
@@ -25,16 +27,32 @@ impl Shutdown {
         !self.asked.send_replace(true)
     }
 
+    /// A request of a part's own: asked there, only the part stops; asked here, the part stops too.
+    #[must_use]
+    pub fn child(&self) -> Shutdown {
+        Shutdown { asked: watch::Sender::new(false), parent: Some(Box::new(self.clone())) }
+    }
+
     /// Whether somebody asked.
     pub fn is_requested(&self) -> bool {
-        *self.asked.borrow()
+        *self.asked.borrow() || self.parent.as_ref().is_some_and(|parent| parent.is_requested())
     }
 
     /// Returns when somebody asks; at once when that was earlier. Safe to drop in a `select!`.
     pub async fn requested(&self) {
         let mut asked = self.asked.subscribe();
+        let above = async {
+            match &self.parent {
+                Some(parent) => Box::pin(parent.requested()).await,
+                None => std::future::pending().await,
+            }
+        };
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = asked.wait_for(|asked| *asked).await;
+        tokio::select! {
+            biased;
+            _ = asked.wait_for(|asked| *asked) => {}
+            () = above => {}
+        }
     }
 
     /// An error of kind `Interrupted` once somebody asked: for the `?` between two chunks.

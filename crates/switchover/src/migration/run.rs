@@ -266,9 +266,15 @@ impl Migration {
     }
 
     async fn steps(&self, run: &Run, stages: &[BuildStage], jobs: usize) -> Result<()> {
-        let name = &run.journal.header().run;
-        let jobs = jobs.min(self.target.streams_max()).max(1);
-        build::run(stages, &run.plan, name, &self.target, &self.progress, &self.shutdown, jobs).await
+        let work = build::Work {
+            plan: &run.plan,
+            run: &run.journal.header().run,
+            target: &self.target,
+            progress: &self.progress,
+            shutdown: &self.shutdown,
+            jobs: jobs.min(self.target.streams_max()).max(1),
+        };
+        work.run(stages).await
     }
 
     pub(super) async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {

@@ -1,6 +1,6 @@
 //! Taking a run back, and accepting it for good.
 
-use super::Migration;
+use super::{Migration, at_rest};
 use crate::journal::{Journal, State};
 use crate::progress::{Event, Phase};
 use crate::report::Verdict;
@@ -20,6 +20,7 @@ impl Migration {
         let begun = Instant::now();
         let journal = Journal::open(&self.settings.state_dir, run)?;
         self.same_stores(&journal)?;
+        at_rest(&journal, "roll the run back")?;
         if journal.state()? == State::CleanedUp {
             return Err(Error::new(Kind::Refused, "roll the run back")
                 .store(journal.header().run.clone())
@@ -84,6 +85,7 @@ impl Migration {
     pub async fn cleanup(&self, run: Option<&str>) -> Result<String> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         self.same_stores(&journal)?;
+        at_rest(&journal, "clean up after the run")?;
         let plan = journal.plan()?;
         let run = journal.header().run.clone();
         // Cleaned up already: what a killed cleanup left is removed.

@@ -1,0 +1,102 @@
+//! Whether rows of the two stores are equal, by the digests of their canonical cells.
+//!
+//! Absent: reading whole tables, which is the verification of stores at rest.
+
+use crate::verify::digester;
+use std::collections::HashMap;
+use switchover_core::digest;
+use switchover_core::live::{LiveStore, Side, encode_keys};
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
+
+/// Rows by the hash of their key: how many there are of each content.
+pub(super) type Digests = HashMap<u64, Vec<u128>>;
+
+/// The digests of rows.
+pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows) -> Digests {
+    let side = match side {
+        Side::Source => digest::Side::Source,
+        Side::Target => digest::Side::Target,
+    };
+    let mut digester = digester(table, side);
+    let mut found = Digests::with_capacity(rows.len());
+    for row in rows.iter() {
+        let digest = digester.digest(row, |_| false);
+        found.entry(digest.key).or_default().push(digest.row);
+    }
+    found.values_mut().for_each(|rows| rows.sort_unstable());
+    found
+}
+
+/// What the target holds of rows with these keys, given in the source's values.
+pub(super) async fn of_target(
+    plan: &Plan,
+    table: usize,
+    store: &dyn LiveStore,
+    keys: &[Vec<OwnedValue>],
+) -> Result<Digests> {
+    let planned = &plan.tables[table];
+    let rows = store.fetch(table, &encode_keys(planned, keys)?).await?;
+    Ok(digests(planned, Side::Target, &rows))
+}
+
+/// What the source holds of rows with these keys.
+pub(super) async fn of_source(
+    plan: &Plan,
+    table: usize,
+    store: &dyn LiveStore,
+    keys: &[Vec<OwnedValue>],
+) -> Result<Digests> {
+    let rows = store.fetch(table, keys).await?;
+    Ok(digests(&plan.tables[table], Side::Source, &rows))
+}
+
+/// How two sets of rows differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Difference {
+    /// A row is not there.
+    Missing(u64),
+    /// A row is there that should not be.
+    Extra(u64),
+    /// A row's content differs.
+    Other(u64),
+}
+
+/// The first difference, by the key's hash; `None` when they are equal.
+pub(super) fn first_difference(expected: &Digests, found: &Digests) -> Option<Difference> {
+    for (key, rows) in expected {
+        match found.get(key) {
+            Some(there) if there == rows => {}
+            Some(there) if there.len() < rows.len() => return Some(Difference::Missing(*key)),
+            Some(there) if there.len() > rows.len() => return Some(Difference::Extra(*key)),
+            Some(_) => return Some(Difference::Other(*key)),
+            None => return Some(Difference::Missing(*key)),
+        }
+    }
+    found.keys().find(|key| !expected.contains_key(key)).map(|key| Difference::Extra(*key))
+}
+
+/// The error of a row that was taken and is not there, or is another. `rows` are those that were given.
+pub(super) fn different(table: &TablePlan, store: &str, difference: Difference, rows: &Rows) -> Error {
+    let (what, hash) = match difference {
+        Difference::Missing(hash) => ("a row that was just written is not there", hash),
+        Difference::Extra(hash) => ("a row that was just removed is there", hash),
+        Difference::Other(hash) => ("a row that was just written reads back as another", hash),
+    };
+    Error::new(Kind::Different, "read changed rows back")
+        .store(store)
+        .table(table.source.clone())
+        .key(shown_key(table, rows, hash).unwrap_or_default())
+        .detail(what)
+        .hint("find out who else writes to this store; `switchover verify --live` compares all rows again")
+}
+
+/// The key of the row with that hash, as people read it.
+pub(super) fn shown_key(table: &TablePlan, rows: &Rows, hash: u64) -> Option<String> {
+    let mut digester = digester(table, digest::Side::Source);
+    let row = rows.iter().find(|row| digester.digest(*row, |_| false).key == hash)?;
+    let fields = table.key_fields();
+    let cells = fields.iter().map(|at| format!("{}={}", table.columns[*at].source, row.value(*at).shown()));
+    Some(cells.collect::<Vec<_>>().join(", "))
+}

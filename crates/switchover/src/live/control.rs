@@ -1,0 +1,181 @@
+//! How other processes reach a running engine: a socket in the run's folder, one JSON line each way.
+//!
+//! Invariants: only who may read the run's folder can ask; a socket without an engine behind it is never
+//! waited for. Absent: what requests do, which is the engine's.
+
+use super::status::{Answer, Command, Request};
+use crate::journal;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use switchover_core::error::Subject;
+use switchover_core::{Error, Kind, Result};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// The socket's name in the run's folder.
+const SOCKET: &str = "engine.sock";
+
+/// Bytes of the longest request: the verbs with their options are some hundred.
+const REQUEST_BYTES_MAX: u64 = 64 << 10;
+
+/// What goes back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Answer(Answer),
+    Error(Told),
+}
+
+/// An error on its way to another process. Its cause stays behind.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    kind: Kind,
+    operation: String,
+    subject: Subject,
+    why: String,
+    hint: String,
+}
+
+impl Told {
+    fn of(error: &Error) -> Told {
+        let causes = std::error::Error::source(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        Told {
+            kind: error.kind(),
+            operation: error.operation().to_owned(),
+            subject: error.subject().clone(),
+            why: format!("{}{causes}", error.why()),
+            hint: error.what_to_do().to_owned(),
+        }
+    }
+
+    fn error(self) -> Error {
+        Error::new(self.kind, self.operation)
+            .store(self.subject.store)
+            .table(self.subject.table)
+            .key(self.subject.key)
+            .column(self.subject.column)
+            .detail(self.why)
+            .hint(self.hint)
+    }
+}
+
+/// Serves requests until dropped.
+#[derive(Debug)]
+pub struct Server {
+    task: JoinHandle<()>,
+    path: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        // One that stays is not answered, and the next engine removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn io(path: &Path, operation: &str) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    let operation = operation.to_owned();
+    move |cause| {
+        Error::new(Kind::Io, operation)
+            .store(path)
+            .hint("a socket's whole path has at most 107 bytes: a shorter --state-dir helps")
+            .because(cause)
+    }
+}
+
+/// Serves the requests of other processes. The caller holds the run's journal, so that no other engine serves it.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn serve(folder: &Path, commands: mpsc::Sender<Command>) -> Result<Server> {
+    let path = folder.join(SOCKET);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io(&path, "listen for requests")(error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(io(&path, "listen for requests"))?;
+    let task = tokio::spawn(async move {
+        // An accept that fails (no handles are left) is tried again when the next one connects.
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, commands.clone()));
+            }
+        }
+    });
+    Ok(Server { task, path })
+}
+
+async fn answer(mut stream: UnixStream, commands: mpsc::Sender<Command>) {
+    let (reader, mut writer) = stream.split();
+    let mut line = String::new();
+    if BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await.is_err() {
+        return;
+    }
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => forward(request, &commands).await,
+        Err(error) => Err(Error::new(Kind::Config, "read the request")
+            .detail(error.to_string())
+            .hint("use the same release for the engine and for the command")),
+    };
+    let reply = match &reply {
+        Ok(answer) => Reply::Answer(answer.clone()),
+        Err(error) => Reply::Error(Told::of(error)),
+    };
+    if let Ok(mut text) = serde_json::to_vec(&reply) {
+        text.push(b'\n');
+        // Who asked may have gone; the run's status says what came of it.
+        let _ = writer.write_all(&text).await;
+    }
+}
+
+async fn forward(request: Request, commands: &mpsc::Sender<Command>) -> Result<Answer> {
+    let ended = || Error::new(Kind::Unavailable, "ask the engine").detail("it ended before it answered");
+    let (reply, answer) = oneshot::channel();
+    commands.send(Command { request, reply }).await.map_err(|_| ended())?;
+    answer.await.map_err(|_| ended())?
+}
+
+/// Asks the engine of a run; `None` when no engine is running.
+///
+/// # Errors
+/// What the engine answers, or why it could not be asked.
+pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
+    let folder = journal::folder_of(state_dir, run)?;
+    let path = folder.join(SOCKET);
+    let fail = || io(&path, "ask the engine");
+    let mut stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(fail()(error)),
+    };
+    let mut text = serde_json::to_vec(request)
+        .map_err(|error| Error::new(Kind::Internal, "ask the engine").because(error))?;
+    text.push(b'\n');
+    stream.write_all(&text).await.map_err(fail())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.map_err(fail())?;
+    if line.is_empty() {
+        return Err(Error::new(Kind::Unavailable, "ask the engine")
+            .detail("it ended before it answered")
+            .hint("`switchover status` shows what became of the run"));
+    }
+    match serde_json::from_str(&line) {
+        Ok(Reply::Answer(answer)) => Ok(Some(answer)),
+        Ok(Reply::Error(told)) => Err(told.error()),
+        Err(error) => Err(Error::new(Kind::Internal, "read the engine's answer").because(error)),
+    }
+}

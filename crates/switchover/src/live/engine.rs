@@ -1,0 +1,791 @@
+//! The driver of one live run, from wherever the stores are.
+//!
+//! Nothing that it must know is kept in the process: who owns the data, how far each side is, what was copied and
+//! which steps are done are asked of the stores (I8). A process that is killed anywhere is followed by another that
+//! runs the same code.
+//!
+//! | found | done |
+//! |---|---|
+//! | a proposal that was never decided | it is withdrawn, then the owner's fence is opened |
+//! | the source owns the data | capture, copy what no checkpoint covers, steps not yet done, follow |
+//! | the target owns the data | the source stays fenced, changes go back to it |
+//!
+//! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
+
+use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
+use super::pace::{Pace, Paced};
+use super::pass::Pass;
+use super::routing::{Routing, Watch};
+use super::status::{Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
+use crate::copy::{self, Copy};
+use crate::progress::{Event, Phase, Progress};
+use crate::shutdown::Shutdown;
+use crate::{build, clock, retry};
+use std::sync::Arc;
+use std::time::Duration;
+use switchover_core::connector::{Claim, Snapshot, Target};
+use switchover_core::judge::Judge;
+use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result, failpoint};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// How long a follower that is up to date waits before it looks again: a twelfth of the lag that is promised.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// How long a run that is held waits before it tries again.
+const HELD: Duration = Duration::from_secs(5);
+
+/// How often a table may lose its capture before the run gives up: what removes it does so for a reason.
+const LOSSES_MAX: u32 = 8;
+
+/// How often the bearing of the stores is looked at.
+const PRESSURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of write-ahead log on the source at which the engine lets the store fold it back before it reads on.
+const WAL_BYTES_MAX: u64 = 48 << 20;
+
+/// What an engine works with.
+pub struct Parts {
+    /// The run.
+    pub run: String,
+    /// The plan, made for live work.
+    pub plan: Arc<Plan>,
+    /// The source's side.
+    pub source: Arc<dyn LiveStore>,
+    /// The target's side.
+    pub target: Arc<dyn LiveTarget>,
+    /// The target as the copy writes it.
+    pub store: Arc<dyn Target>,
+    /// The source as the copy reads it.
+    pub snapshot: Arc<dyn Snapshot>,
+    /// The hold on the target.
+    pub claim: Box<dyn Claim>,
+    /// What the application is told.
+    pub routing: Arc<dyn Routing>,
+    /// What may ask for a rollback by itself.
+    pub watch: Arc<dyn Watch>,
+    /// Streams into the target.
+    pub streams: usize,
+    /// Bytes of a chunk.
+    pub chunk_bytes: usize,
+    /// Who is told what happens.
+    pub progress: Arc<dyn Progress>,
+    /// A request to stop.
+    pub shutdown: Shutdown,
+}
+
+/// How an engine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to stop: the run can be resumed.
+    Stopped,
+    /// The run was taken back.
+    TakenBack,
+    /// The run is finished: the target is the application's alone.
+    Finished,
+}
+
+/// What a stage of the run leads to.
+pub(super) enum Turn {
+    /// Ask the stores again who owns the data.
+    Again,
+    /// It is over.
+    Over(End),
+}
+
+/// The driver.
+pub struct Engine {
+    pub(super) parts: Parts,
+    pub(super) pace: Pace,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) status: watch::Sender<LiveStatus>,
+    pub(super) verified: Verification,
+    pub(super) pass: Option<Pass>,
+    /// A switch that waits until it can be done.
+    pub(super) waiting: Option<(SwitchOptions, Command)>,
+    losses: u32,
+    equal_at: Instant,
+    pressed_at: Option<Instant>,
+}
+
+impl Engine {
+    /// A driver, the place for requests to it, and what it tells.
+    pub fn new(parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
+        // One request is carried out at a time; a second waits in the channel, a third waits to send.
+        let (sender, commands) = mpsc::channel(1);
+        let status = LiveStatus {
+            run: parts.run.clone(),
+            at: clock::now(),
+            pid: std::process::id(),
+            phase: LivePhase::Entering,
+            ownership: Ownership::FIRST,
+            rows_planned: parts.plan.source.rows,
+            rows_copied: 0,
+            rows_taken: 0,
+            lag_entries: 0,
+            lag_s: 0.0,
+            verification: Verification::Unproven,
+            pressure: Default::default(),
+            paused: false,
+            held: String::new(),
+            recopied: 0,
+            switched: None,
+        };
+        let (status, told) = watch::channel(status);
+        let engine = Engine {
+            parts,
+            pace: Pace::default(),
+            commands,
+            status,
+            verified: Verification::Unproven,
+            pass: None,
+            waiting: None,
+            losses: 0,
+            equal_at: Instant::now(),
+            pressed_at: None,
+        };
+        (engine, sender, told)
+    }
+
+    /// Drives the run until it is over or asked to stop.
+    ///
+    /// # Errors
+    /// Whatever stops the run for good before it follows; afterwards it holds and tries again.
+    pub async fn run(&mut self) -> Result<End> {
+        let ended = self.drive().await;
+        self.tell(|status| {
+            status.phase = LivePhase::Ended;
+            if let Err(error) = &ended {
+                status.held = error.to_string();
+            }
+        });
+        ended
+    }
+
+    async fn drive(&mut self) -> Result<End> {
+        self.enter().await?;
+        loop {
+            let ownership = self.ownership().await?;
+            let turn = match ownership.owner {
+                Side::Source => self.forward().await,
+                Side::Target => self.reverse().await,
+            };
+            match turn {
+                Ok(Turn::Again) => {}
+                Ok(Turn::Over(end)) => return Ok(end),
+                Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
+                    return Ok(End::Stopped);
+                }
+                // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
+                Err(error) if error.kind() == Kind::Changed && self.losses < LOSSES_MAX => {
+                    self.losses += 1;
+                    self.note(format!("{error}; making the capture again"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes the run over, and finishes or withdraws what an earlier process left half done.
+    async fn enter(&mut self) -> Result<()> {
+        self.tell(|status| status.phase = LivePhase::Entering);
+        self.again(async || self.parts.target.enter().await).await?;
+        failpoint::hit("live-entered-target");
+        self.again(async || self.parts.source.enter().await).await?;
+        failpoint::hit("live-entered-source");
+        let mut ownership = self.ownership().await?;
+        if ownership.pending {
+            // First the decision row, so that nobody can decide any more, then the fence.
+            let withdrawn = ownership.withdrawn();
+            self.again(async || match self.parts.target.decide(&ownership, &withdrawn, &[]).await {
+                Ok(true) => Ok(()),
+                Ok(false) if self.parts.target.ownership().await? == withdrawn => Ok(()),
+                Ok(false) => Err(self.taken_over()),
+                Err(error) => Err(error),
+            })
+            .await?;
+            self.note("a change of the owner was under way and never decided: it is withdrawn".into());
+            ownership = withdrawn;
+        }
+        failpoint::hit("live-withdrawn");
+        self.settle_owner(ownership).await
+    }
+
+    /// Everything that follows from who owns the data, done again.
+    pub(super) async fn settle_owner(&mut self, ownership: Ownership) -> Result<()> {
+        match ownership.owner {
+            Side::Source => {
+                self.again(async || self.parts.source.unfence().await).await?;
+                failpoint::hit("live-source-open");
+                if ownership.epoch > Ownership::FIRST.epoch {
+                    self.again(async || self.parts.target.follow().await).await?;
+                }
+            }
+            Side::Target => {
+                self.again(async || self.parts.source.fence(FENCE_AGAIN).await).await?;
+                self.again(async || self.parts.target.unfence().await).await?;
+            }
+        }
+        failpoint::hit("live-owner-settled");
+        self.tell(|status| status.ownership = ownership);
+        // A route that cannot be told is told again later: the owner is decided all the same.
+        if let Err(error) = self.parts.routing.decided(&ownership).await {
+            self.note(format!("{error}; it will be tried again when the run is taken up"));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ownership(&self) -> Result<Ownership> {
+        self.again(async || self.parts.target.ownership().await).await
+    }
+
+    fn taken_over(&self) -> Error {
+        Error::new(Kind::Busy, "drive the run")
+            .store(self.parts.target.label())
+            .detail("another process has taken this run over")
+            .hint("let the other process end; `switchover status` shows the run")
+    }
+
+    /// The source owns the data: bring the target up to it, and follow.
+    async fn forward(&mut self) -> Result<Turn> {
+        self.verified = Verification::Unproven;
+        self.pass = None;
+        let lost = self.again(async || self.parts.source.doubts().await).await?;
+        if !lost.is_empty() {
+            self.tell(|status| status.recopied += lost.len() as u64);
+            self.note(format!(
+                "copying again, because changes may have been missed: {}",
+                names(&self.parts.plan, &lost)
+            ));
+            // Before the capture is made again: until then the doubt stands, whoever asks.
+            self.again(async || self.parts.target.restart(&lost).await).await?;
+            failpoint::hit("live-restarted");
+        }
+        let captured = self.again(async || self.parts.source.capture(&lost).await).await?;
+        failpoint::hit("live-captured");
+        let mut link = self.link(Side::Source);
+        link.begin(&captured.from).await?;
+        link.resume().await?;
+        if let Some(turn) = self.copy().await? {
+            return Ok(turn);
+        }
+        self.tell(|status| status.phase = LivePhase::CatchingUp);
+        link.entries = BATCH_ENTRIES_MAX / 8;
+        for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References, LiveStage::Last] {
+            self.steps(stage).await?;
+            if stage == LiveStage::Last {
+                break;
+            }
+            if let Some(turn) = self.catch_up(&mut link).await? {
+                return Ok(turn);
+            }
+        }
+        link.entries = BATCH_ENTRIES;
+        self.pass = Some(Pass::default());
+        self.tell(|status| status.phase = LivePhase::Following);
+        self.follow(link).await
+    }
+
+    /// The target owns the data: bring the source up to it, so that there is a way back.
+    async fn reverse(&mut self) -> Result<Turn> {
+        let mut link = self.link(Side::Target);
+        // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
+        // reading changes fails, and the run holds with that error.
+        if self.again(async || self.parts.target.doubts().await).await?.is_empty() {
+            self.again(async || self.parts.target.capture(&[]).await).await?;
+        }
+        link.resume().await?;
+        self.tell(|status| status.phase = LivePhase::Reverse);
+        self.follow(link).await
+    }
+
+    pub(super) fn link(&self, from: Side) -> Link {
+        let (source, target) =
+            (Arc::clone(&self.parts.source), Arc::clone(&self.parts.target) as Arc<dyn LiveStore>);
+        let (feed, into) = match from {
+            Side::Source => (source, target),
+            Side::Target => (target, source),
+        };
+        Link {
+            plan: Arc::clone(&self.parts.plan),
+            feed,
+            into,
+            from,
+            position: None,
+            entries: BATCH_ENTRIES,
+            progress: Arc::clone(&self.parts.progress),
+            shutdown: self.parts.shutdown.clone(),
+        }
+    }
+
+    /// Copies everything that no checkpoint covers.
+    async fn copy(&mut self) -> Result<Option<Turn>> {
+        let plan = Arc::clone(&self.parts.plan);
+        self.tell(|status| status.phase = LivePhase::Copying);
+        self.parts.progress.event(Event::PhaseStarted {
+            phase: Phase::Copy,
+            rows: plan.source.rows,
+            bytes: plan.source.bytes,
+        });
+        let begun = Instant::now();
+        let stop = self.parts.shutdown.child();
+        loop {
+            let done =
+                self.again(async || self.parts.store.checkpoints(&plan, &self.parts.run).await).await?;
+            self.tell(|status| status.rows_copied = done.iter().map(|checkpoint| checkpoint.rows).sum());
+            if copy::is_whole(&plan, &done) {
+                break;
+            }
+            let copy = Arc::new(Copy {
+                plan: Arc::clone(&plan),
+                run: self.parts.run.clone(),
+                snapshot: Arc::new(Paced {
+                    inner: Arc::clone(&self.parts.snapshot),
+                    pace: self.pace.clone(),
+                }),
+                target: Arc::clone(&self.parts.store),
+                progress: Arc::clone(&self.parts.progress),
+                shutdown: stop.clone(),
+                streams: self.parts.streams,
+                judges: plan.tables.iter().map(Judge::new).collect(),
+                chunk_bytes: self.parts.chunk_bytes,
+            });
+            let working = copy.run(&done);
+            if let Some(turn) = self.during(working, &stop).await? {
+                return Ok(Some(turn));
+            }
+        }
+        failpoint::hit("live-copied");
+        self.parts
+            .progress
+            .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
+        Ok(None)
+    }
+
+    /// Carries out work while requests are answered; one that ends the run ends the work first.
+    async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+        stop: &Shutdown,
+    ) -> Result<Option<Turn>> {
+        let mut work = std::pin::pin!(work);
+        let mut last = None;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => match (done, last) {
+                    (Err(error), Some(command)) if error.kind() == Kind::Interrupted => {
+                        return self.end_by(command).await.map(Some);
+                    }
+                    (_, Some(command)) => return self.end_by(command).await.map(Some),
+                    (done, None) => return done.map(|_| None),
+                },
+                Some(command) = self.commands.recv(), if last.is_none() => {
+                    if let Some(command) = self.simple(command) {
+                        match command.request {
+                            Request::Rollback(_) | Request::Stop => {
+                                self.pace.set(|limits| limits.paused = false);
+                                stop.request();
+                                last = Some(command);
+                            }
+                            Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
+                            _ => refuse(command, not_ready("all rows are not copied yet")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request that needs no particular stage; gives any other back.
+    pub(super) fn simple(&mut self, command: Command) -> Option<Command> {
+        match &command.request {
+            Request::Pause | Request::Resume => {
+                let paused = command.request == Request::Pause;
+                self.pace.set(|limits| limits.paused = paused);
+                self.tell(|status| status.paused = paused);
+            }
+            Request::Throttle { rows_per_s, commit_ms_max } => {
+                let (rows_per_s, commit_max) = (*rows_per_s, commit_ms_max.map(Duration::from_millis));
+                self.pace.set(|limits| {
+                    limits.rows_per_s = rows_per_s;
+                    limits.commit_max = commit_max;
+                });
+            }
+            _ => return Some(command),
+        }
+        answer(command, Ok(Answer::Done));
+        None
+    }
+
+    /// Ends the run as a request demands that needs nothing but the source as the owner.
+    async fn end_by(&mut self, command: Command) -> Result<Turn> {
+        let end = match command.request {
+            Request::Stop => Ok(End::Stopped),
+            _ => self.take_back().await,
+        };
+        match end {
+            Ok(end) => {
+                answer(command, Ok(Answer::Ended));
+                Ok(Turn::Over(end))
+            }
+            Err(error) => {
+                let shown = copy_of(&error);
+                answer(command, Err(error));
+                Err(shown)
+            }
+        }
+    }
+
+    /// Takes everything back that the run made; the source owns the data.
+    async fn take_back(&mut self) -> Result<End> {
+        self.again(async || self.parts.source.leave().await).await?;
+        failpoint::hit("live-source-left");
+        let schema = &self.parts.plan.options.schema;
+        self.again(async || self.parts.store.discard(schema, &self.parts.run).await).await?;
+        failpoint::hit("live-target-discarded");
+        Ok(End::TakenBack)
+    }
+
+    async fn steps(&mut self, stage: LiveStage) -> Result<()> {
+        let steps = self.parts.target.steps();
+        let steps: Vec<_> = steps.into_iter().filter(|(at, _)| *at == stage).map(|(_, step)| step).collect();
+        let parts = &self.parts;
+        let work = build::Work {
+            plan: &parts.plan,
+            run: &parts.run,
+            target: &parts.store,
+            progress: &parts.progress,
+            shutdown: &parts.shutdown,
+            jobs: parts.streams.min(parts.store.streams_max()).max(1),
+        };
+        work.carry_out(steps, stage != LiveStage::Last).await?;
+        failpoint::hit("live-steps");
+        Ok(())
+    }
+
+    /// Takes changes until the target was equal to the source once.
+    async fn catch_up(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        loop {
+            self.parts.shutdown.check("take changes")?;
+            while let Ok(command) = self.commands.try_recv() {
+                let Some(command) = self.simple(command) else { continue };
+                match command.request {
+                    Request::Rollback(_) | Request::Stop => return self.end_by(command).await.map(Some),
+                    Request::Cutover(options) if options.when_ready => {
+                        self.waiting = Some((options, command));
+                    }
+                    _ => refuse(command, not_ready("the target is not up to date yet")),
+                }
+            }
+            self.pace.wait().await?;
+            let step = link.step(None, false).await?;
+            self.took(&step).await;
+            if step.changes.complete {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Follows the owner until the owner changes or the run ends.
+    async fn follow(&mut self, mut link: Link) -> Result<Turn> {
+        loop {
+            match self.turn(&mut link).await {
+                Ok(None) => {}
+                Ok(Some(turn)) => return Ok(turn),
+                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
+                    return Err(error);
+                }
+                // Either somebody holds a lock, or another process has the run.
+                Err(error) if error.kind() == Kind::Busy => {
+                    self.parts.claim.check().await?;
+                    self.hold(&mut link, error).await?;
+                }
+                // In the reverse window nothing can be copied anew; forward, the capture is made again.
+                Err(error) if error.kind() == Kind::Changed && link.from == Side::Source => {
+                    return Err(error);
+                }
+                Err(error) => self.hold(&mut link, error).await?,
+            }
+        }
+    }
+
+    /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
+    async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
+        self.note(format!("held: {error}"));
+        self.tell(|status| status.held = format!("{error}"));
+        self.pass = None;
+        if error.kind() == Kind::Different {
+            self.verified = Verification::Different { why: error.to_string() };
+        }
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
+        let stop = self.parts.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(HELD) => {}
+            () = stop.requested() => {}
+        }
+        // Where it cannot be asked now, the next turn says so, and holds again.
+        let _ = link.locate().await;
+        Ok(())
+    }
+
+    /// One batch, one observation, and what was asked for.
+    async fn turn(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        self.parts.shutdown.check("follow the owner")?;
+        if let Some(turn) = self.obey(link).await? {
+            return Ok(Some(turn));
+        }
+        if self.pace.limits().paused {
+            return self.idle(link, HELD).await;
+        }
+        self.pace.wait().await?;
+        let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
+        let mut step = link.step(beside.as_ref(), true).await?;
+        self.took(&step).await;
+        let busy = step.changes.entries > 0;
+        if step.changes.complete
+            && let Some(seen) = step.changes.beside.take()
+        {
+            self.observe(seen).await?;
+        }
+        self.tell(|status| status.held.clear());
+        self.press(link).await?;
+        let status = self.status.borrow().clone();
+        if link.from == Side::Target
+            && let Some(why) = self.parts.watch.look(&status).await
+        {
+            self.note(format!("going back by itself: {why}"));
+            return self.switch(link, SwitchOptions::default()).await.map(|_| Some(Turn::Again));
+        }
+        if busy || self.pass.is_some() {
+            return Ok(None);
+        }
+        self.idle(link, IDLE).await
+    }
+
+    /// Waits for a request or the next look.
+    async fn idle(&mut self, link: &mut Link, wait: Duration) -> Result<Option<Turn>> {
+        let stop = self.parts.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wait) => Ok(None),
+            () = stop.requested() => Ok(None),
+            Some(command) = self.commands.recv() => self.carry_out(link, command).await,
+        }
+    }
+
+    /// Carries out what was asked for meanwhile.
+    async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        if self.waiting.is_some()
+            && self.ready(link).is_ok()
+            && let Some((options, command)) = self.waiting.take()
+        {
+            return self.switch_by(link, options, command).await;
+        }
+        match self.commands.try_recv() {
+            Ok(command) => self.carry_out(link, command).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn carry_out(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
+        let Some(command) = self.simple(command) else { return Ok(None) };
+        match (&command.request, link.from) {
+            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
+            (Request::Verify, Side::Source) => {
+                self.pass = Some(Pass::default());
+                self.verified = Verification::Unproven;
+                answer(command, Ok(Answer::Done));
+                Ok(None)
+            }
+            (Request::Cutover(options), Side::Source) | (Request::Rollback(options), Side::Target) => {
+                let options = *options;
+                match self.ready(link) {
+                    Err(_) if options.when_ready => {
+                        self.waiting = Some((options, command));
+                        Ok(None)
+                    }
+                    Err(error) => {
+                        refuse(command, error);
+                        Ok(None)
+                    }
+                    Ok(()) => self.switch_by(link, options, command).await,
+                }
+            }
+            (Request::Finish, Side::Target) => match self.finish(link).await {
+                Ok(()) => {
+                    answer(command, Ok(Answer::Ended));
+                    Ok(Some(Turn::Over(End::Finished)))
+                }
+                Err(error) => {
+                    refuse(command, error);
+                    Ok(None)
+                }
+            },
+            (Request::Finish, Side::Source) => {
+                refuse(
+                    command,
+                    not_ready("the source owns the data").hint("cut over first, or roll the run back"),
+                );
+                Ok(None)
+            }
+            _ => {
+                refuse(
+                    command,
+                    not_ready("the target owns the data already").hint("`switchover rollback` goes back"),
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    async fn switch_by(
+        &mut self,
+        link: &mut Link,
+        options: SwitchOptions,
+        command: Command,
+    ) -> Result<Option<Turn>> {
+        if options.dry_run {
+            answer(command, Ok(Answer::Ready));
+            return Ok(None);
+        }
+        match self.switch(link, options).await {
+            Ok(report) => {
+                answer(command, Ok(Answer::Switched(report)));
+                Ok(Some(Turn::Again))
+            }
+            // It is unclear who owns the data: nothing goes on before that is known.
+            Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {
+                let shown = copy_of(&error);
+                answer(command, Err(error));
+                if shown.kind() == Kind::Ambiguous { Err(shown) } else { Ok(None) }
+            }
+            Err(error) => {
+                answer(command, Err(error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Removes all that the run made, but the data: the target owns it.
+    async fn finish(&mut self, link: &mut Link) -> Result<()> {
+        loop {
+            let step = link.step(None, true).await?;
+            self.took(&step).await;
+            if step.changes.complete {
+                break;
+            }
+        }
+        self.again(async || self.parts.target.leave().await).await?;
+        failpoint::hit("live-target-left");
+        self.again(async || self.parts.source.leave().await).await?;
+        failpoint::hit("live-source-left");
+        self.again(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
+    }
+
+    async fn observe(&mut self, seen: switchover_core::live::Seen) -> Result<()> {
+        let Some(mut pass) = self.pass.take() else { return Ok(()) };
+        let parts = &self.parts;
+        let observed =
+            self.again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen).await).await;
+        let (rows, table) = (pass.rows, pass.at(&self.parts.plan).map(|table| table.source.clone()));
+        self.verified = match (observed, table) {
+            (Ok(()), Some(table)) => Verification::Running { rows, table },
+            (Ok(()), None) => Verification::Same { rows, at: clock::now() },
+            (Err(error), _) if error.kind() == Kind::Different => {
+                Verification::Different { why: error.to_string() }
+            }
+            (Err(error), _) => return Err(error),
+        };
+        if matches!(self.verified, Verification::Running { .. }) {
+            self.pass = Some(pass);
+        }
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
+        Ok(())
+    }
+
+    /// Counts what a step did.
+    pub(super) async fn took(&mut self, step: &super::link::Step) {
+        self.pace.took(step.rows).await;
+        self.pace.probed(step.commit).await;
+        if step.changes.complete {
+            self.equal_at = Instant::now();
+        }
+        let lag = self.equal_at.elapsed().as_secs_f64();
+        self.tell(|status| {
+            status.rows_taken += step.rows;
+            status.lag_entries = step.changes.behind;
+            status.lag_s = lag;
+        });
+    }
+
+    /// Looks at what the owner bears, now and then, and gives it time where it is too much.
+    async fn press(&mut self, link: &Link) -> Result<()> {
+        if self.pressed_at.is_some_and(|at| at.elapsed() < PRESSURE_EVERY) {
+            return Ok(());
+        }
+        self.pressed_at = Some(Instant::now());
+        let pressure = self.again(async || link.feed.pressure().await).await?;
+        self.tell(|status| status.pressure = pressure);
+        if pressure.wal_bytes > WAL_BYTES_MAX {
+            // No read is open now: a checkpoint of the application's can fold the whole log back.
+            tokio::time::sleep(IDLE * 5).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        retry::again(&*self.parts.progress, &self.parts.shutdown, work).await
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.parts.progress.event(Event::Note { text });
+    }
+
+    pub(super) fn tell(&self, change: impl FnOnce(&mut LiveStatus)) {
+        self.status.send_modify(|status| {
+            status.at = clock::now();
+            change(status);
+        });
+    }
+}
+
+/// How long the source's fence waits for writers when it is put up again: there are none.
+const FENCE_AGAIN: Duration = Duration::from_secs(10);
+
+fn names(plan: &Plan, tables: &[usize]) -> String {
+    let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();
+    names.join(", ")
+}
+
+pub(super) fn not_ready(why: &str) -> Error {
+    Error::new(Kind::Refused, "do this now")
+        .detail(why)
+        .hint("`switchover status --watch` shows how far it is")
+}
+
+pub(super) fn refuse(command: Command, error: Error) {
+    answer(command, Err(error));
+}
+
+pub(super) fn answer(command: Command, answer: Result<Answer>) {
+    // Who asked may have gone meanwhile; the run's state says what came of it.
+    let _ = command.reply.send(answer);
+}
+
+/// The same error for a second reader; the cause stays with the first.
+fn copy_of(error: &Error) -> Error {
+    let subject = error.subject().clone();
+    Error::new(error.kind(), error.operation())
+        .store(subject.store)
+        .table(subject.table)
+        .key(subject.key)
+        .column(subject.column)
+        .detail(error.why())
+        .hint(error.what_to_do())
+}

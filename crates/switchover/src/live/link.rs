@@ -1,0 +1,217 @@
+//! One direction of changes: read at one store, taken by the other, read back, forgotten.
+//!
+//! Invariants: the position moves only with the rows (the store that takes them sees to it); the log is forgotten
+//! only behind a durable position (I2); a batch that was taken is read back and compared before it counts.
+//! Every step may be repeated: a state is applied, not a history.
+
+use super::check;
+use crate::progress::Progress;
+use crate::retry;
+use crate::shutdown::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+use switchover_core::connector::Position;
+use switchover_core::live::{Beside, Changes, Limit, LiveStore, Side, TableChanges, decode, decode_keys};
+use switchover_core::plan::Plan;
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
+use tokio::time::Instant;
+
+/// Entries of the log in one batch, as long as nothing asks for more: a transaction of some ten milliseconds.
+pub(super) const BATCH_ENTRIES: u64 = 2_000;
+
+/// Entries of the log in the largest batch. A part of the log that only holds together as a whole is taken as
+/// a whole up to here: at some hundred bytes a row it is still within the default memory limit.
+pub(super) const BATCH_ENTRIES_MAX: u64 = 128_000;
+
+/// By how much a batch grows whose rows need changes that come later.
+const GROWTH: u64 = 4;
+
+/// One direction.
+pub(super) struct Link {
+    pub(super) plan: Arc<Plan>,
+    /// The store that owns the data.
+    pub(super) feed: Arc<dyn LiveStore>,
+    /// The store that follows.
+    pub(super) into: Arc<dyn LiveStore>,
+    /// Which side the feed is.
+    pub(super) from: Side,
+    /// How far the follower is; `None` before anything was taken.
+    pub(super) position: Option<Position>,
+    /// Entries read at a time.
+    pub(super) entries: u64,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) shutdown: Shutdown,
+}
+
+/// What became of a batch.
+enum Applied {
+    /// It is taken.
+    Done,
+    /// The follower is at another position: the changes behind that are wanted.
+    Elsewhere(Position),
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// The changes, in the feed's values.
+    pub(super) changes: Changes,
+    /// Rows written or removed.
+    pub(super) rows: u64,
+    /// How long the owner took to forget them: a commit of its own, like the application's.
+    pub(super) commit: Duration,
+}
+
+impl Link {
+    /// Asks the follower how far it is.
+    pub(super) async fn locate(&mut self) -> Result<()> {
+        self.position = self.again(async || self.into.applied().await).await?;
+        Ok(())
+    }
+
+    async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        retry::again(&*self.progress, &self.shutdown, work).await
+    }
+
+    /// Has the follower begin at a position, unless it has begun.
+    pub(super) async fn begin(&mut self, from: &Position) -> Result<()> {
+        self.locate().await?;
+        if self.position.is_none() {
+            self.position = match self.apply(&Changes::none(from.clone()), None).await? {
+                Applied::Done => Some(from.clone()),
+                Applied::Elsewhere(found) => Some(found),
+            };
+        }
+        Ok(())
+    }
+
+    /// Goes on where the follower is; what it has is forgotten by the feed.
+    pub(super) async fn resume(&mut self) -> Result<()> {
+        self.locate().await?;
+        match self.position.clone() {
+            Some(position) => self.settle(&position).await,
+            None => Err(Error::new(Kind::Internal, "take changes").detail("the follower never began")),
+        }
+    }
+
+    /// Has the feed forget what the follower has.
+    async fn settle(&self, upto: &Position) -> Result<()> {
+        match self.again(async || self.feed.settle(upto).await).await {
+            // A writer was quicker: the next batch forgets these entries too.
+            Err(error) if error.kind() == Kind::Busy => Ok(()),
+            settled => settled,
+        }
+    }
+
+    /// Takes the next batch. With `beside`, something is read at the batch's own read point.
+    pub(super) async fn step(&mut self, beside: Option<&Beside>, read_back: bool) -> Result<Step> {
+        let Some(mut after) = self.position.clone() else {
+            return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
+        };
+        let mut entries = self.entries;
+        loop {
+            let limit = Limit { entries };
+            let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
+            if changes.entries == 0 && changes.upto == after {
+                return Ok(Step { changes, rows: 0, commit: Duration::ZERO });
+            }
+            failpoint::hit("live-read");
+            let mine = match self.from {
+                Side::Source => None,
+                Side::Target => Some(self.in_source_values(&changes)?),
+            };
+            let rows = changes.tables.iter().map(|table| table.keys.len().max(table.rows.len()) as u64).sum();
+            match self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await {
+                Ok(Applied::Done) => {}
+                Ok(Applied::Elsewhere(found)) => {
+                    self.position = Some(found.clone());
+                    after = found;
+                    continue;
+                }
+                // Its other half may come later in the log.
+                Err(error) if error.kind() == Kind::Rejected && !changes.complete => {
+                    if entries >= BATCH_ENTRIES_MAX {
+                        return Err(error);
+                    }
+                    entries = (entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            failpoint::hit("live-applied");
+            self.position = Some(changes.upto.clone());
+            if read_back {
+                self.read_back(mine.as_ref().unwrap_or(&changes)).await?;
+            }
+            let begun = Instant::now();
+            self.settle(&changes.upto).await?;
+            failpoint::hit("live-settled");
+            return Ok(Step { changes, rows, commit: begun.elapsed() });
+        }
+    }
+
+    /// Applies a batch once, whatever becomes of the acknowledgement.
+    async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<Applied> {
+        self.again(async || {
+            let error = match self.into.apply(changes, after).await {
+                Ok(()) => return Ok(Applied::Done),
+                Err(error) => error,
+            };
+            if error.kind().remedy() != Remedy::Retry && error.kind() != Kind::Changed {
+                return Err(error);
+            }
+            // The answer may be lost and the work done: the position tells.
+            match self.into.applied().await {
+                Ok(Some(found)) if found == changes.upto => Ok(Applied::Done),
+                Ok(found) if found.as_ref() == after => Err(error),
+                // This process alone writes it: an earlier batch was taken whose answer nobody waited for.
+                Ok(Some(found)) => Ok(Applied::Elsewhere(found)),
+                Ok(None) | Err(_) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// The target's changes as the source would hold them.
+    fn in_source_values(&self, changes: &Changes) -> Result<Changes> {
+        let mut mine = Changes {
+            complete: changes.complete,
+            entries: changes.entries,
+            behind: changes.behind,
+            ..Changes::none(changes.upto.clone())
+        };
+        for changed in &changes.tables {
+            let table = &self.plan.tables[changed.table];
+            let mut rows = Rows::new(0, table.columns.len());
+            decode(table, &changed.rows, &mut rows)?;
+            let keys = decode_keys(table, &changed.keys)?;
+            mine.tables.push(TableChanges { table: changed.table, keys, rows, whole: changed.whole });
+        }
+        Ok(mine)
+    }
+
+    /// Compares what the follower holds now with what it was given, in the source's values.
+    async fn read_back(&self, changes: &Changes) -> Result<()> {
+        for changed in changes.tables.iter().filter(|changed| !changed.whole) {
+            let index = changed.table;
+            let (plan, into, keys) = (&self.plan, &*self.into, &changed.keys);
+            let found = self
+                .again(async || match self.from {
+                    Side::Source => check::of_target(plan, index, into, keys).await,
+                    Side::Target => check::of_source(plan, index, into, keys).await,
+                })
+                .await?;
+            let expected = check::digests(&self.plan.tables[index], Side::Source, &changed.rows);
+            if let Some(difference) = check::first_difference(&expected, &found) {
+                return Err(check::different(
+                    &self.plan.tables[index],
+                    &self.into.label(),
+                    difference,
+                    &changed.rows,
+                ));
+            }
+        }
+        Ok(())
+    }
+}

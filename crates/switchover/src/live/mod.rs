@@ -1,0 +1,25 @@
+//! Live migration: the target follows the source while the application writes, becomes the owner in one decision,
+//! and can give the data back without losing a write.
+//!
+//! `engine` drives a run over [`switchover_core::live`]; `link` carries changes in one direction; `pass` compares
+//! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in, and
+//! `control` lets other processes ask a running engine.
+
+mod check;
+pub mod control;
+mod engine;
+mod link;
+mod pace;
+mod pass;
+mod routing;
+mod run;
+mod status;
+mod switch;
+
+pub use engine::{End, Engine, Parts};
+pub use routing::{Nobody, Routing, Watch};
+pub use run::{Surroundings, status};
+pub use status::{
+    Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,
+    WRITE_BUDGET_DEFAULT,
+};

@@ -1,0 +1,145 @@
+//! Live verification: every row of every table, each at a read point of its own.
+//!
+//! A chunk of the source is read at the read point of a batch of changes; when that batch is taken, the target
+//! equals that point, so the same keys must read back equal: no row is excused. Counts are compared in the same way,
+//! so a row too many is found. Rows that change afterwards are read back when they are taken, so the proof stays
+//! good while the stores move on.
+//!
+//! Invariant: an observation counts only if the batch was complete.
+
+use super::check::{self, Digests};
+use crate::evidence::planned_table;
+use switchover_core::chunk::{KeyRange, LocatorValue};
+use switchover_core::connector::{Batch, ReadRequest, Target};
+use switchover_core::live::{Beside, LiveStore, Seen, Side};
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
+
+/// Bytes of rows compared at a time: read in some ten milliseconds.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes of a table without a key, which is compared as a whole.
+const WHOLE_BYTES: usize = 64 << 20;
+
+/// One pass over all tables.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    table: usize,
+    after: Option<LocatorValue>,
+    counting: bool,
+    /// Rows compared so far.
+    pub(super) rows: u64,
+}
+
+impl Pass {
+    /// The table that it is at; `None` when it is through.
+    pub(super) fn at<'a>(&self, plan: &'a Plan) -> Option<&'a TablePlan> {
+        plan.tables.get(self.table)
+    }
+
+    /// What to read beside the next batch; `None` when it is through.
+    pub(super) fn next(&self, plan: &Plan) -> Option<Beside> {
+        let table = self.at(plan)?;
+        if self.counting {
+            return Some(Beside::Count(self.table));
+        }
+        let whole = table.key_fields().is_empty();
+        Some(Beside::Rows(ReadRequest {
+            table: planned_table(table),
+            range: KeyRange { after: self.after.clone(), upto: None },
+            budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
+        }))
+    }
+
+    /// Compares what was seen with the target, which equals the read point now. May be called again after an error.
+    pub(super) async fn observe(
+        &mut self,
+        plan: &Plan,
+        store: &dyn Target,
+        target: &dyn LiveStore,
+        seen: &Seen,
+    ) -> Result<()> {
+        let Some(table) = plan.tables.get(self.table) else { return Ok(()) };
+        match seen {
+            Seen::Rows(batch) if table.key_fields().is_empty() => {
+                self.whole(plan, table, store, batch).await?;
+            }
+            Seen::Rows(batch) => self.chunk(plan, table, target, batch).await?,
+            Seen::Count(rows) => {
+                let found = target.count(self.table).await?;
+                if found != *rows {
+                    return Err(differs(target.label(), table)
+                        .detail(format!("it holds {found} rows where the source holds {rows}")));
+                }
+                *self = Pass { table: self.table + 1, rows: self.rows, ..Pass::default() };
+            }
+        }
+        Ok(())
+    }
+
+    async fn chunk(
+        &mut self,
+        plan: &Plan,
+        table: &TablePlan,
+        target: &dyn LiveStore,
+        batch: &Batch,
+    ) -> Result<()> {
+        let keys = keys(table, &batch.rows);
+        let found = check::of_target(plan, self.table, target, &keys).await?;
+        let expected = check::digests(table, Side::Source, &batch.rows);
+        if let Some(difference) = check::first_difference(&expected, &found) {
+            return Err(check::different(table, &target.label(), difference, &batch.rows));
+        }
+        self.rows += batch.rows.len() as u64;
+        self.counting = batch.done;
+        if let Some(last) = &batch.last {
+            self.after = Some(last.clone());
+        }
+        Ok(())
+    }
+
+    async fn whole(
+        &mut self,
+        plan: &Plan,
+        table: &TablePlan,
+        store: &dyn Target,
+        batch: &Batch,
+    ) -> Result<()> {
+        if !batch.done {
+            return Err(Error::new(Kind::Exhausted, "compare a table without a key")
+                .table(table.source.clone())
+                .detail("it is too large to be compared as a whole")
+                .hint("give it a primary key"));
+        }
+        let mut found = Digests::new();
+        for mut reader in store.read(plan, self.table, 1).await? {
+            let mut rows = Rows::default();
+            while let Some(next) = reader.next(rows).await? {
+                for (key, digests) in check::digests(table, Side::Target, &next) {
+                    found.entry(key).or_default().extend(digests);
+                }
+                rows = next;
+            }
+        }
+        if check::first_difference(&check::digests(table, Side::Source, &batch.rows), &found).is_some() {
+            return Err(differs(store.label(), table).detail("its rows are not those of the source"));
+        }
+        self.rows += batch.rows.len() as u64;
+        self.counting = true;
+        Ok(())
+    }
+}
+
+fn differs(store: String, table: &TablePlan) -> Error {
+    Error::new(Kind::Different, "compare the stores while they are written")
+        .store(store)
+        .table(table.source.clone())
+        .hint("find out who else writes to this store; `switchover verify --live` compares all rows again")
+}
+
+/// The keys of rows, in the order of the key's fields.
+fn keys(table: &TablePlan, rows: &Rows) -> Vec<Vec<OwnedValue>> {
+    let fields = table.key_fields();
+    rows.iter().map(|row| fields.iter().map(|at| row.value(*at).to_owned_value()).collect()).collect()
+}

@@ -1,0 +1,242 @@
+//! A live run from its plan to its end: what the engine needs is made, and what it tells is kept.
+//!
+//! plan → obstacles → backup → schema → engine. A run that is taken up again goes straight to the engine, which asks the
+//! stores where they are.
+
+use super::control;
+use super::engine::{End, Engine, Parts};
+use super::routing::{Routing, Watch};
+use super::status::LiveStatus;
+use crate::journal::{self, Header, Journal, State};
+use crate::migration::Migration;
+use crate::progress::{Event, Phase};
+use crate::settings::OnFailure;
+use crate::{clock, copy};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use switchover_core::connector::Claim;
+use switchover_core::live::LiveRun;
+use switchover_core::plan::{Plan, Refusal, TablePlan};
+use switchover_core::schema::Locator;
+use switchover_core::{Error, Kind, Result, failpoint};
+use tokio::sync::watch;
+
+/// The status as other processes read it, in the run's folder.
+const STATUS: &str = "live.json";
+
+/// How often the status is written at most: as often as a person looks.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+
+/// What a live run does outside the stores. Made when the run is known.
+pub trait Surroundings: Send + Sync {
+    /// Who tells the application which store is the owner.
+    fn routing(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Routing>>;
+    /// Who watches it in the reverse window.
+    fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>>;
+}
+
+impl Surroundings for super::routing::Nobody {
+    fn routing(&self, _: &Header, _: &Path) -> Result<Arc<dyn Routing>> {
+        Ok(Arc::new(*self))
+    }
+
+    fn watch(&self, _: &Header) -> Result<Arc<dyn Watch>> {
+        Ok(Arc::new(*self))
+    }
+}
+
+/// The plan as a live run needs it: rows are found by their key, which stays theirs, and not by where they lie.
+fn by_key(plan: &mut Plan) {
+    for table in &mut plan.tables {
+        if let Some(locator) = key_locator(table) {
+            table.locator = locator;
+        }
+    }
+}
+
+fn key_locator(table: &TablePlan) -> Option<Locator> {
+    let fields = table.key_fields();
+    let names: Vec<String> = fields.iter().map(|at| table.columns[*at].source.clone()).collect();
+    match (&table.locator, names.as_slice()) {
+        (_, []) => None,
+        // The key is the row's own number.
+        (Locator::RowId(name), [only]) if name.trim_matches('"') == only => None,
+        _ => Some(Locator::Key(names)),
+    }
+}
+
+impl Migration {
+    /// Begins a live run and drives it until it is over or asked to stop.
+    ///
+    /// # Errors
+    /// `Refused` with the first reason when the stores or the plan do not allow it; whatever stops the run.
+    pub async fn start(&self, surroundings: &dyn Surroundings) -> Result<End> {
+        let started = Instant::now();
+        self.distinct()?;
+        let run = crate::migration::run_id();
+        let claim = self.target.claim(&self.settings.plan.schema, &run).await?;
+        let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
+        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes: 0 });
+        let (mut plan, _) = self.planned(&sight, None).await?;
+        by_key(&mut plan);
+        plan.refusals.extend(self.obstacles(&plan, &run).await?);
+        if let Some(first) = plan.refusals.first() {
+            let error = crate::migration::refused(first, plan.refusals.len());
+            return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
+        }
+        self.check_room(&plan)?;
+        self.progress
+            .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
+        let header = Header {
+            run,
+            started_at: clock::now(),
+            source: self.source.label(),
+            target: self.target.label(),
+            on_failure: OnFailure::Keep,
+            backup: self.settings.backup,
+            live: true,
+        };
+        let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
+        failpoint::hit("after-planned");
+        self.live(journal, plan, claim, surroundings).await
+    }
+
+    /// Goes on with a live run: the one named, or the newest.
+    ///
+    /// # Errors
+    /// `NotFound` without such a run; whatever stops it.
+    pub async fn take_up(&self, run: Option<&str>, surroundings: &dyn Surroundings) -> Result<End> {
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        let state = journal.state()?;
+        if !journal.header().live || !state.can_resume() {
+            return Err(Error::new(Kind::NotFound, "go on with the run")
+                .store(journal.header().run.clone())
+                .detail(format!("it is no live run that can go on: {}", state.name()))
+                .hint("`switchover status` shows the runs"));
+        }
+        self.same_stores(&journal)?;
+        let plan = journal.plan()?;
+        let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
+        self.live(journal, plan, claim, surroundings).await
+    }
+
+    async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
+        let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
+        let mut found = self.source.live(&live)?.obstacles().await?;
+        found.extend(self.target.live(&live)?.obstacles().await?);
+        Ok(found)
+    }
+
+    /// Everything behind the plan; also when the run did some of it before.
+    async fn live(
+        &self,
+        journal: Journal,
+        plan: Plan,
+        claim: Box<dyn Claim>,
+        surroundings: &dyn Surroundings,
+    ) -> Result<End> {
+        let header = journal.header().clone();
+        if header.backup && !journal.has_been(State::Prepared)? {
+            // Before anything is written to the source, so that the backup is the source as it was.
+            let folder = self.settings.backups();
+            journal::make_folder(&folder)?;
+            let begun = Instant::now();
+            let bytes = plan.source.store.size_bytes;
+            self.progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
+            self.again(async || self.source.backup(&folder, &header.run).await).await?;
+            let seconds = begun.elapsed().as_secs_f64();
+            self.progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds });
+        }
+        self.again(async || self.target.prepare(&plan, &header.run).await).await?;
+        failpoint::hit("after-prepare");
+        journal.reach(State::Prepared, "")?;
+        let plan = Arc::new(plan);
+        let run =
+            LiveRun { run: header.run.clone(), plan: Arc::clone(&plan), attempt: self.target.attempt() };
+        let streams = self.streams();
+        let parts = Parts {
+            run: header.run.clone(),
+            plan,
+            source: self.source.live(&run)?,
+            target: self.target.live(&run)?,
+            store: Arc::clone(&self.target),
+            snapshot: self.source.passing().await?,
+            claim,
+            routing: surroundings.routing(&header, journal.folder())?,
+            watch: surroundings.watch(&header)?,
+            streams,
+            chunk_bytes: self
+                .settings
+                .chunk_bytes
+                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
+            progress: Arc::clone(&self.progress),
+            shutdown: self.shutdown.clone(),
+        };
+        let (mut engine, commands, told) = Engine::new(parts);
+        let server = control::serve(journal.folder(), commands)?;
+        let ended = {
+            let running = engine.run();
+            let writing = keep_status(journal.folder(), told.clone());
+            let mut running = std::pin::pin!(running);
+            tokio::select! {
+                ended = &mut running => ended,
+                failed = writing => {
+                    // The stores are what counts: a status that cannot be written stops nothing.
+                    if let Err(error) = failed {
+                        self.progress.event(Event::Note { text: error.to_string() });
+                    }
+                    running.await
+                }
+            }
+        };
+        drop(server);
+        let last = told.borrow().clone();
+        write_status(journal.folder(), &last)?;
+        let (state, why) = match &ended {
+            Ok(End::Finished) => (State::CleanedUp, String::new()),
+            Ok(End::TakenBack) => (State::RolledBack, String::new()),
+            Ok(End::Stopped) => (State::Interrupted, String::new()),
+            Err(error) => (State::Failed, error.to_string()),
+        };
+        journal.reach(state, &why)?;
+        ended
+    }
+}
+
+/// Writes what the engine tells, until it ends.
+async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Result<()> {
+    loop {
+        let status = told.borrow_and_update().clone();
+        write_status(folder, &status)?;
+        tokio::time::sleep(STATUS_EVERY).await;
+        if told.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Replaces the status, whole or not at all. It need not survive a power cut: the stores know better.
+fn write_status(folder: &Path, status: &LiveStatus) -> Result<()> {
+    let path = folder.join(STATUS);
+    let fail =
+        |cause| Error::new(Kind::Io, "write the status").store(path.display().to_string()).because(cause);
+    let json = serde_json::to_vec_pretty(status)
+        .map_err(|error| Error::new(Kind::Internal, "write the status").because(error))?;
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, json).and_then(|()| std::fs::rename(&partial, &path)).map_err(fail)
+}
+
+/// What a live run last told; `None` before it told anything.
+///
+/// # Errors
+/// `NotFound` without such a run; when the status cannot be read.
+pub fn status(state_dir: &Path, run: Option<&str>) -> Result<Option<LiveStatus>> {
+    let path = journal::folder_of(state_dir, run)?.join(STATUS);
+    let fail = || Error::new(Kind::Io, "read the status").store(path.display().to_string());
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail().because(error)),
+    }
+}

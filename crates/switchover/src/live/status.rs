@@ -1,0 +1,196 @@
+//! What a live run tells about itself, and what it can be asked for.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use switchover_core::Error;
+use switchover_core::live::{Ownership, Pressure, Side};
+use tokio::sync::oneshot;
+
+/// Where a live run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LivePhase {
+    /// Taking the run up: looking at both stores.
+    Entering,
+    /// Copying all rows.
+    Copying,
+    /// Taking the changes since, and making indexes and keys.
+    CatchingUp,
+    /// The target follows the source.
+    Following,
+    /// The owner is about to change.
+    Switching,
+    /// The target owns the data, the source follows: the reverse window.
+    Reverse,
+    /// The run is over.
+    Ended,
+}
+
+impl LivePhase {
+    /// The phase as people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LivePhase::Entering => "taking the run up",
+            LivePhase::Copying => "copying",
+            LivePhase::CatchingUp => "catching up",
+            LivePhase::Following => "following",
+            LivePhase::Switching => "changing the owner",
+            LivePhase::Reverse => "reverse window",
+            LivePhase::Ended => "ended",
+        }
+    }
+}
+
+/// What the live verification says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verification {
+    /// Not begun.
+    #[default]
+    Unproven,
+    /// Under way.
+    Running {
+        /// Rows compared so far.
+        rows: u64,
+        /// The table it is at.
+        table: String,
+    },
+    /// Every row was equal at a read point of its own, and every change since was read back.
+    Same {
+        /// Rows compared.
+        rows: u64,
+        /// When the last one was.
+        at: String,
+    },
+    /// Not equal.
+    Different {
+        /// Where, and how.
+        why: String,
+    },
+}
+
+/// A change of the owner that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SwitchReport {
+    /// The new owner.
+    pub to: Side,
+    /// The epoch that began.
+    pub epoch: u64,
+    /// When it was decided.
+    pub at: String,
+    /// From the beginning of the fence to the decision: how long no store took writes.
+    pub unavailable_ms: f64,
+    /// From the request to the decision.
+    pub total_ms: f64,
+    /// Entries of the log that were taken while the fence was up.
+    pub drained: u64,
+}
+
+/// What a live run tells about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveStatus {
+    /// The run.
+    pub run: String,
+    /// When this was so.
+    pub at: String,
+    /// The process that drives it.
+    pub pid: u32,
+    /// Where it is.
+    pub phase: LivePhase,
+    /// Who owns the data.
+    pub ownership: Ownership,
+    /// Rows that the plan counted.
+    pub rows_planned: u64,
+    /// Rows copied by this process.
+    pub rows_copied: u64,
+    /// Changed rows taken by this process, in either direction.
+    pub rows_taken: u64,
+    /// Entries of the log that wait, as last read.
+    pub lag_entries: u64,
+    /// How long ago the follower was equal to the owner, in seconds.
+    pub lag_s: f64,
+    /// What the verification says.
+    pub verification: Verification,
+    /// What the store that owns the data bears.
+    pub pressure: Pressure,
+    /// Whether it was asked to pause.
+    pub paused: bool,
+    /// Why it does not go on at the moment; empty when it does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held: String,
+    /// Tables that were sent back to copy because their capture was in doubt.
+    pub recopied: u64,
+    /// The last change of the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<SwitchReport>,
+}
+
+/// How a cutover is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchOptions {
+    /// How long no store may take writes; it is given up when that is over.
+    pub write_budget: Duration,
+    /// Look at everything that must hold, and change nothing.
+    pub dry_run: bool,
+    /// Wait until it can be done, instead of refusing.
+    pub when_ready: bool,
+}
+
+/// The write budget that nobody set: long enough for a busy log, shorter than a client's patience.
+pub const WRITE_BUDGET_DEFAULT: Duration = Duration::from_secs(3);
+
+impl Default for SwitchOptions {
+    fn default() -> Self {
+        SwitchOptions { write_budget: WRITE_BUDGET_DEFAULT, dry_run: false, when_ready: false }
+    }
+}
+
+/// What a live run can be asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Request {
+    /// Take no more rows; the log grows meanwhile.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Other limits.
+    Throttle {
+        /// Rows a second, copied or taken; none is no limit.
+        rows_per_s: Option<u64>,
+        /// How long a commit on the source may take before the engine slows down; none is no limit.
+        commit_ms_max: Option<u64>,
+    },
+    /// Compare all rows again.
+    Verify,
+    /// Make the target the owner.
+    Cutover(SwitchOptions),
+    /// Make the source the owner again; before a cutover, take the run back.
+    Rollback(SwitchOptions),
+    /// End the reverse window for good.
+    Finish,
+    /// End this process; the run can be resumed.
+    Stop,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is so now.
+    Done,
+    /// The owner changed.
+    Switched(SwitchReport),
+    /// It could be done now: what a dry run says.
+    Ready,
+    /// What the run made was taken back, or the run is finished: nothing is left to drive.
+    Ended,
+}
+
+/// A request on its way, with the place for its answer.
+#[derive(Debug)]
+pub struct Command {
+    /// What is asked.
+    pub request: Request,
+    /// Who waits for the answer.
+    pub reply: oneshot::Sender<Result<Answer, Error>>,
+}

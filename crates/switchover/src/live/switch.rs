@@ -1,0 +1,310 @@
+//! Changing the owner: cutover, and rollback as its mirror.
+//!
+//! | step | a crash before the next one leads to |
+//! |---|---|
+//! | the reverse log is made | nothing: it logs nothing yet |
+//! | the decision row says `pending` | it is withdrawn |
+//! | the owner is fenced | it is withdrawn, then the fence is opened |
+//! | the follower takes what is left of the log, and it is read back | the same |
+//! | the decision row names the new owner | the new owner stays the owner: what is left is done again |
+//! | the new owner is opened, the application is told | the same |
+//!
+//! Invariants: the fence is opened only when nobody can decide any more (I3): either the proposal is
+//! withdrawn, or this process, which alone may decide, never asked for the decision. A decision whose answer was
+//! lost is asked for until it is known, whatever the budget says: nothing is opened meanwhile.
+
+use super::engine::{Engine, not_ready};
+use super::link::Link;
+use super::status::{LivePhase, SwitchOptions, SwitchReport, Verification};
+use crate::clock;
+use std::time::Duration;
+use switchover_core::live::{Fenced, Ownership, Side};
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
+use tokio::time::Instant;
+
+/// Entries that may be left in the log when a switch begins: what is taken in a fraction of the write budget.
+const LAG_ENTRIES_MAX: u64 = 5_000;
+
+/// How long to wait before a decision is asked for again whose answer was lost.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+impl Engine {
+    /// Whether the owner could change now.
+    pub(super) fn ready(&self, link: &Link) -> Result<()> {
+        if link.from == Side::Source {
+            match &self.verified {
+                Verification::Same { .. } => {}
+                Verification::Different { why } => {
+                    return Err(not_ready("the stores are not equal").detail(why.clone()));
+                }
+                Verification::Unproven | Verification::Running { .. } => {
+                    return Err(not_ready("it is not proven yet that the stores are equal"));
+                }
+            }
+        }
+        let status = self.status.borrow();
+        if !status.held.is_empty() {
+            return Err(not_ready("the run is held").detail(status.held.clone()));
+        }
+        if status.lag_entries > LAG_ENTRIES_MAX {
+            return Err(not_ready("the follower is too far behind")
+                .detail(format!("{} changes are not taken yet", status.lag_entries)));
+        }
+        Ok(())
+    }
+
+    /// Makes the follower the owner.
+    pub(super) async fn switch(&mut self, link: &mut Link, options: SwitchOptions) -> Result<SwitchReport> {
+        let begun = Instant::now();
+        let phase = self.status.borrow().phase;
+        let to = link.from.other();
+        self.parts.routing.before(to).await?;
+        if to == Side::Target {
+            // Whatever became of an earlier capture on a follower, nobody but this run wrote there.
+            let lost = self.again(async || self.parts.target.doubts().await).await?;
+            let captured = self.again(async || self.parts.target.capture(&lost).await).await?;
+            // The way back begins here, before anybody can write to the target.
+            self.link(Side::Target).begin(&captured.from).await?;
+        }
+        failpoint::hit("switch-captured");
+        let was = self.unproposed().await?;
+        if was.owner != link.from {
+            return Err(self.contested(was, was));
+        }
+        let proposed = was.proposed();
+        self.tell(|status| status.phase = LivePhase::Switching);
+        let switched = self.propose_and_decide(link, was, proposed, options, begun).await;
+        match switched {
+            Ok(report) => {
+                self.note(format!(
+                    "the {} owns the data now: writes were unavailable for {:.0} ms",
+                    report.to, report.unavailable_ms
+                ));
+                let told = report.clone();
+                self.tell(|status| status.switched = Some(told));
+                self.settle_owner(proposed.decided()).await?;
+                Ok(report)
+            }
+            Err(error) => {
+                self.tell(|status| status.phase = phase);
+                // What was under way when the time was over may have been taken. Where it cannot be asked now, the next batch finds it out.
+                let _ = link.locate().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The decision row without a proposal. One that is there is an earlier one of this process, withdrawn in vain
+    /// or arrived late: nobody will decide it.
+    async fn unproposed(&mut self) -> Result<Ownership> {
+        loop {
+            let was = self.ownership().await?;
+            if !was.pending {
+                return Ok(was);
+            }
+            self.again(async || self.parts.target.decide(&was, &was.withdrawn(), &[]).await).await?;
+        }
+    }
+
+    async fn propose_and_decide(
+        &mut self,
+        link: &mut Link,
+        was: Ownership,
+        proposed: Ownership,
+        options: SwitchOptions,
+        begun: Instant,
+    ) -> Result<SwitchReport> {
+        // A proposal whose answer was lost is withdrawn like any other.
+        match self.parts.target.decide(&was, &proposed, &[]).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Error::new(Kind::Busy, "change the owner")
+                    .store(self.parts.target.label())
+                    .detail("another process is changing the owner")
+                    .hint("let it end; `switchover status` shows the run"));
+            }
+            Err(error) => return Err(self.give_up(link, proposed, error).await),
+        }
+        failpoint::hit("switch-proposed");
+        let fence_begun = Instant::now();
+        let deadline = fence_begun + options.write_budget;
+        let drained =
+            tokio::time::timeout_at(deadline, self.fence_and_drain(link, options.write_budget)).await;
+        let (fenced, drained) = match drained {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => return Err(self.give_up(link, proposed, error).await),
+            Err(_) => {
+                let error = Error::new(Kind::Exhausted, "change the owner")
+                    .store(link.feed.label())
+                    .detail(format!(
+                        "what was left to do took longer than the write budget of {} ms",
+                        options.write_budget.as_millis()
+                    ))
+                    .hint("wait until there are fewer changes, or allow more with --write-budget");
+                return Err(self.give_up(link, proposed, error).await);
+            }
+        };
+        failpoint::hit("switch-drained");
+        let decided = proposed.decided();
+        self.decide(link, proposed, decided, &fenced).await?;
+        let unavailable = fence_begun.elapsed();
+        failpoint::hit("switch-decided");
+        Ok(SwitchReport {
+            to: decided.owner,
+            epoch: decided.epoch,
+            at: clock::now(),
+            unavailable_ms: unavailable.as_secs_f64() * 1e3,
+            total_ms: begun.elapsed().as_secs_f64() * 1e3,
+            drained,
+        })
+    }
+
+    /// Stops the owner's writers, and takes all that they wrote.
+    async fn fence_and_drain(&mut self, link: &mut Link, patience: Duration) -> Result<(Fenced, u64)> {
+        let fenced = link.feed.fence(patience).await?;
+        failpoint::hit("switch-fenced");
+        let mut drained = 0;
+        loop {
+            let step = link.step(None, true).await?;
+            drained += step.changes.entries;
+            self.took(&step).await;
+            if step.changes.complete {
+                return Ok((fenced, drained));
+            }
+        }
+    }
+
+    /// The one compare-and-set. Only this process may try it, so what the row says is what came of it.
+    async fn decide(
+        &mut self,
+        link: &Link,
+        proposed: Ownership,
+        decided: Ownership,
+        fenced: &Fenced,
+    ) -> Result<()> {
+        loop {
+            let asked = self.parts.target.decide(&proposed, &decided, &fenced.numbering).await;
+            failpoint::hit("switch-asked");
+            let error = match asked {
+                Ok(true) => return Ok(()),
+                Ok(false) => None,
+                Err(error) => Some(error),
+            };
+            // From here on only the row itself says what happened.
+            let found = self.found().await?;
+            match error {
+                _ if found == decided => return Ok(()),
+                // It was never made, and can be tried again: the fence is still up.
+                Some(error) if found == proposed && error.kind().remedy() == Remedy::Retry => {}
+                Some(error) if found == proposed => {
+                    return self.take_back_proposal(link, proposed, error).await;
+                }
+                _ => return Err(self.contested(found, proposed)),
+            }
+        }
+    }
+
+    /// The decision row, however long it takes to be told.
+    async fn found(&mut self) -> Result<Ownership> {
+        loop {
+            match self.parts.target.ownership().await {
+                Ok(found) => {
+                    self.tell(|status| status.held.clear());
+                    return Ok(found);
+                }
+                Err(error) if error.kind().remedy() == Remedy::Retry => {
+                    self.tell(|status| {
+                        status.held = format!("it is not known yet whether the owner changed: {error}");
+                    });
+                    if self.parts.shutdown.is_requested() {
+                        return Err(Error::new(Kind::Ambiguous, "change the owner")
+                            .store(self.parts.target.label())
+                            .detail("it is not known whether the decision was made; nothing was opened")
+                            .hint("`switchover resume` asks again as soon as the store can be reached")
+                            .because(error));
+                    }
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn contested(&self, found: Ownership, expected: Ownership) -> Error {
+        Error::new(Kind::Ambiguous, "change the owner")
+            .store(self.parts.target.label())
+            .detail(format!(
+                "the decision row says epoch {} where {} was expected: another process changed it",
+                found.epoch, expected.epoch
+            ))
+            .hint("stop all engines of this run but one, and resume it")
+    }
+
+    /// Gives a switch up whose decision was asked for and refused: it may still be on its way, so the proposal goes
+    /// first, and the owner is opened only behind it.
+    async fn take_back_proposal(&mut self, link: &Link, proposed: Ownership, error: Error) -> Result<()> {
+        let withdrawn = proposed.withdrawn();
+        loop {
+            let asked = self.parts.target.decide(&proposed, &withdrawn, &[]).await;
+            let found = self.found().await?;
+            if found == withdrawn {
+                break;
+            }
+            if found == proposed.decided() {
+                return Ok(());
+            }
+            match asked {
+                Err(again) if found == proposed && again.kind().remedy() == Remedy::Retry => {}
+                Err(other) if found == proposed => return Err(other),
+                _ => return Err(self.contested(found, proposed)),
+            }
+        }
+        self.again(async || link.feed.unfence().await).await?;
+        Err(error)
+    }
+
+    /// Gives a switch up whose decision was never asked for; gives the reason back.
+    async fn give_up(&mut self, link: &Link, proposed: Ownership, error: Error) -> Error {
+        let withdrawn = proposed.withdrawn();
+        let error = match link.from {
+            // This process alone may decide, and it did not ask for it: the source may be written again even
+            // while the row cannot be reached. Whoever takes the run up withdraws the proposal first.
+            Side::Source => {
+                let error = self.reopen(link, error).await;
+                self.withdraw(proposed, withdrawn).await;
+                error
+            }
+            // A fence that was given up may still be on its way to the server: it looks at the row, and finds no
+            // proposal any more.
+            Side::Target => {
+                self.withdraw(proposed, withdrawn).await;
+                self.reopen(link, error).await
+            }
+        };
+        if let Err(lost) = self.parts.routing.withdrawn(&withdrawn).await {
+            self.note(format!("{lost}"));
+        }
+        error
+    }
+
+    /// Lets the owner's writers in again; gives the reason back, and says so when that failed.
+    async fn reopen(&mut self, link: &Link, error: Error) -> Error {
+        let opened = self.again(async || link.feed.unfence().await).await;
+        failpoint::hit("switch-unfenced");
+        match opened {
+            Ok(()) => error,
+            Err(closed) => {
+                let detail = format!("{}; nor could the owner be opened again: {closed}", error.why());
+                error.detail(detail).hint("`switchover resume` opens it as soon as it can be reached")
+            }
+        }
+    }
+
+    async fn withdraw(&mut self, proposed: Ownership, withdrawn: Ownership) {
+        let row = self.again(async || self.parts.target.decide(&proposed, &withdrawn, &[]).await).await;
+        failpoint::hit("switch-withdrawn");
+        if let Err(unknown) = row {
+            self.note(format!("the proposal could not be withdrawn yet: {unknown}"));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The plan of the model's tables: an integer key, a unique integer, another integer.
+
+use switchover_core::census::ColumnCensus;
+use switchover_core::codec::Codec;
+use switchover_core::plan::{
+    ColumnPlan, DiskPlan, Fingerprint, KeyPlan, LogicalType, PLAN_FORMAT, Plan, Policy, TablePlan,
+};
+use switchover_core::schema::{Locator, StoreInfo};
+
+fn column(name: &str) -> ColumnPlan {
+    ColumnPlan {
+        source: name.into(),
+        target: name.into(),
+        declared: "INTEGER".into(),
+        collation: "BINARY".into(),
+        r#type: LogicalType::Int8,
+        codec: Codec::Int,
+        not_null: true,
+        default: None,
+        generated: None,
+        generated_virtual: false,
+        identity_next: None,
+        identity_sequence: None,
+        policy: Policy::Refuse,
+        exceptions: 0,
+        why: String::new(),
+        census: ColumnCensus::default(),
+    }
+}
+
+fn table(name: &str) -> TablePlan {
+    TablePlan {
+        source: name.into(),
+        target: name.into(),
+        rows: 0,
+        bytes: 0,
+        locator: Locator::RowId("id".into()),
+        columns: vec![column("id"), column("u"), column("v")],
+        primary_key: Some(KeyPlan {
+            name: format!("{name}_pkey"),
+            columns: vec!["id".into()],
+            descending: false,
+        }),
+        uniques: vec![KeyPlan { name: format!("{name}_u"), columns: vec!["u".into()], descending: false }],
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+        clauses: Vec::new(),
+        orphans: Vec::new(),
+        parts: Vec::new(),
+        preview: Vec::new(),
+        standing: None,
+    }
+}
+
+/// The plan.
+pub(super) fn plan() -> Plan {
+    Plan {
+        format: PLAN_FORMAT,
+        made_by: "model".into(),
+        made_at: String::new(),
+        options: crate::settings::Settings::default().plan,
+        source: Fingerprint {
+            store: StoreInfo::default(),
+            schema_hash: String::new(),
+            content_hash: String::new(),
+            rows: 0,
+            bytes: 0,
+        },
+        target: StoreInfo::default(),
+        target_schema: None,
+        tables: vec![table("item"), table("part")],
+        views: Vec::new(),
+        triggers: Vec::new(),
+        outcomes: Vec::new(),
+        refusals: Vec::new(),
+        disk: DiskPlan::default(),
+        estimate_s: 0.0,
+    }
+}
