@@ -12,10 +12,10 @@
 //!
 //! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
 
+use super::announce::{Announce, Watch};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Paced};
 use super::pass::Pass;
-use super::routing::{Routing, Watch};
 use super::status::{Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
 use crate::copy::{self, Copy};
 use crate::progress::{Event, Phase, Progress};
@@ -63,7 +63,7 @@ pub struct Parts {
     /// The hold on the target.
     pub claim: Box<dyn Claim>,
     /// What the application is told.
-    pub routing: Arc<dyn Routing>,
+    pub announce: Arc<dyn Announce>,
     /// What may ask for a rollback by itself.
     pub watch: Arc<dyn Watch>,
     /// Streams into the target.
@@ -230,11 +230,19 @@ impl Engine {
         }
         failpoint::hit("live-owner-settled");
         self.tell(|status| status.ownership = ownership);
-        // A route that cannot be told is told again later: the owner is decided all the same.
-        if let Err(error) = self.parts.routing.decided(&ownership).await {
+        self.announce(ownership).await;
+        Ok(())
+    }
+
+    /// Tells the application. What cannot be told is told again later: the row stands all the same.
+    pub(super) async fn announce(&self, ownership: Ownership) {
+        let ready = match ownership.owner {
+            Side::Source => matches!(self.verified, Verification::Same { .. }),
+            Side::Target => true,
+        };
+        if let Err(error) = self.parts.announce.told(&ownership, ready).await {
             self.note(format!("{error}; it will be tried again when the run is taken up"));
         }
-        Ok(())
     }
 
     pub(super) async fn ownership(&self) -> Result<Ownership> {
@@ -705,7 +713,11 @@ impl Engine {
             self.pass = Some(pass);
         }
         let verified = self.verified.clone();
+        let ownership = self.status.borrow().ownership;
         self.tell(|status| status.verification = verified);
+        if matches!(self.verified, Verification::Same { .. }) {
+            self.announce(ownership).await;
+        }
         Ok(())
     }
 

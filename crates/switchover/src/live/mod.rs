@@ -5,19 +5,19 @@
 //! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in, and
 //! `control` lets other processes ask a running engine.
 
+mod announce;
 mod check;
 pub mod control;
 mod engine;
 mod link;
 mod pace;
 mod pass;
-mod routing;
 mod run;
 mod status;
 mod switch;
 
+pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};
-pub use routing::{Nobody, Routing, Watch};
 pub use run::{Surroundings, status};
 pub use status::{
     Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,

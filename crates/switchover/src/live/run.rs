@@ -3,9 +3,9 @@
 //! plan → obstacles → backup → schema → engine. A run that is taken up again goes straight to the engine, which asks the
 //! stores where they are.
 
+use super::announce::{Announce, Watch};
 use super::control;
 use super::engine::{End, Engine, Parts};
-use super::routing::{Routing, Watch};
 use super::status::LiveStatus;
 use crate::journal::{self, Header, Journal, State};
 use crate::migration::Migration;
@@ -31,13 +31,13 @@ const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// What a live run does outside the stores. Made when the run is known.
 pub trait Surroundings: Send + Sync {
     /// Who tells the application which store is the owner.
-    fn routing(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Routing>>;
+    fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>>;
     /// Who watches it in the reverse window.
     fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>>;
 }
 
-impl Surroundings for super::routing::Nobody {
-    fn routing(&self, _: &Header, _: &Path) -> Result<Arc<dyn Routing>> {
+impl Surroundings for super::announce::Nobody {
+    fn announce(&self, _: &Header, _: &Path) -> Result<Arc<dyn Announce>> {
         Ok(Arc::new(*self))
     }
 
@@ -163,7 +163,7 @@ impl Migration {
             store: Arc::clone(&self.target),
             snapshot: self.source.passing().await?,
             claim,
-            routing: surroundings.routing(&header, journal.folder())?,
+            announce: surroundings.announce(&header, journal.folder())?,
             watch: surroundings.watch(&header)?,
             streams,
             chunk_bytes: self

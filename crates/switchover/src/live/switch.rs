@@ -58,7 +58,6 @@ impl Engine {
         let begun = Instant::now();
         let phase = self.status.borrow().phase;
         let to = link.from.other();
-        self.parts.routing.before(to).await?;
         if to == Side::Target {
             // Whatever became of an earlier capture on a follower, nobody but this run wrote there.
             let lost = self.again(async || self.parts.target.doubts().await).await?;
@@ -72,6 +71,7 @@ impl Engine {
             return Err(self.contested(was, was));
         }
         let proposed = was.proposed();
+        self.parts.announce.before(&proposed.decided()).await?;
         self.tell(|status| status.phase = LivePhase::Switching);
         let switched = self.propose_and_decide(link, was, proposed, options, begun).await;
         match switched {
@@ -126,6 +126,8 @@ impl Engine {
             Err(error) => return Err(self.give_up(link, proposed, error).await),
         }
         failpoint::hit("switch-proposed");
+        // Writers that ask where to write wait from here on, and meet no fence.
+        self.announce(proposed).await;
         let fence_begun = Instant::now();
         let deadline = fence_begun + options.write_budget;
         let drained =
@@ -281,9 +283,7 @@ impl Engine {
                 self.reopen(link, error).await
             }
         };
-        if let Err(lost) = self.parts.routing.withdrawn(&withdrawn).await {
-            self.note(format!("{lost}"));
-        }
+        self.announce(withdrawn).await;
         error
     }
 

@@ -168,7 +168,7 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
         store: store(Side::Target),
         snapshot: Arc::new(Passing(world.clone())),
         claim: Box::new(Hold { world: world.clone() }),
-        routing: Arc::new(Nobody),
+        announce: Arc::new(Nobody),
         watch: Arc::new(Nobody),
         streams: 2,
         chunk_bytes: 1 << 10,

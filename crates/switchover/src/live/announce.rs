@@ -1,0 +1,128 @@
+//! What lies outside both stores: where the application is told to read and write, and who watches it.
+
+use super::status::LiveStatus;
+use crate::journal::{self, Header};
+use crate::routing::hooks::Told;
+use crate::routing::{Follower, Moment, Routing, route};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
+use switchover_core::live::{Ownership, Side};
+use switchover_core::{Error, Kind, Result};
+
+/// Says in the run's folder whom the application was told to be the owner.
+const TOLD: &str = "told.json";
+
+/// Tells the application which store is the owner.
+#[async_trait]
+pub trait Announce: Send + Sync {
+    /// Before anything is fenced: what the decision row will say once it is decided. An error gives the switch up,
+    /// and nothing has changed.
+    async fn before(&self, decided: &Ownership) -> Result<()> {
+        let _ = decided;
+        Ok(())
+    }
+    /// What the decision row says now, and whether the follower holds all rows. May be called again for the
+    /// same epoch, by another process. An error is told, and tried again when the run is taken up: the row stands.
+    async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
+        let _ = (ownership, ready);
+        Ok(())
+    }
+}
+
+/// Watches the application in the reverse window.
+#[async_trait]
+pub trait Watch: Send + Sync {
+    /// Why to go back now, if there is a reason. Called often: who measures keeps the time itself.
+    async fn look(&self, status: &LiveStatus) -> Option<String>;
+}
+
+/// Tells nobody, and watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+#[async_trait]
+impl Announce for Nobody {}
+
+#[async_trait]
+impl Watch for Nobody {
+    async fn look(&self, _status: &LiveStatus) -> Option<String> {
+        None
+    }
+}
+
+/// Tells by the route's file, an environment file and commands, as the configuration has it.
+#[derive(Debug)]
+pub struct Announcer {
+    routing: Routing,
+    route: PathBuf,
+    header: Header,
+    folder: PathBuf,
+}
+
+impl Announcer {
+    /// For a run, whose folder is given.
+    pub fn new(routing: Routing, state_dir: &Path, header: &Header, folder: &Path) -> Announcer {
+        let route = routing.route.clone().unwrap_or_else(|| route::default_path(state_dir));
+        Announcer { routing, route, header: header.clone(), folder: folder.to_owned() }
+    }
+
+    /// The owner that the application was told last: in the beginning the source.
+    fn told_owner(&self) -> Result<Side> {
+        let path = self.folder.join(TOLD);
+        let fail = || Error::new(Kind::Io, "tell the application").store(path.display().to_string());
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|cause| fail().because(cause)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Side::Source),
+            Err(error) => Err(fail().because(error)),
+        }
+    }
+
+    async fn hooks(&self, moment: Moment, ownership: &Ownership) -> Result<()> {
+        let secrets: Vec<SecretString> = self
+            .routing
+            .env_file
+            .iter()
+            .flat_map(|file| file.set.iter().map(|(_, value)| value.clone()))
+            .collect();
+        let told = Told {
+            run: &self.header.run,
+            owner: ownership.owner,
+            epoch: ownership.epoch,
+            folder: &self.folder,
+            secrets: &secrets,
+        };
+        self.routing.hooks.run(moment, &told).await
+    }
+}
+
+#[async_trait]
+impl Announce for Announcer {
+    async fn before(&self, decided: &Ownership) -> Result<()> {
+        if let Some(file) = &self.routing.env_file {
+            file.check()?;
+        }
+        self.hooks(Moment::Before, decided).await
+    }
+
+    async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
+        let follower = if ready { Follower::Ready } else { Follower::Filling };
+        let stores = (self.header.source.as_str(), self.header.target.as_str());
+        route::publish(&self.route, &self.header.run, stores, *ownership, follower)?;
+        if ownership.pending || self.told_owner()? == ownership.owner {
+            return Ok(());
+        }
+        if let Some(file) = &self.routing.env_file {
+            match ownership.owner {
+                Side::Target => file.apply(&self.header.run)?,
+                Side::Source => file.restore(&self.header.run)?,
+            };
+        }
+        self.hooks(Moment::At, ownership).await?;
+        self.hooks(Moment::After, ownership).await?;
+        // After all of it, so that whoever was killed before does it again.
+        let text = serde_json::to_vec(&ownership.owner)
+            .map_err(|error| Error::new(Kind::Internal, "tell the application").because(error))?;
+        journal::write_whole(&self.folder.join(TOLD), &text)
+    }
+}
