@@ -17,6 +17,7 @@ mod section;
 mod size;
 pub(crate) mod span;
 mod store_ref;
+mod watch;
 
 pub(crate) use environment::Environment;
 pub(crate) use near::nearest;
@@ -179,6 +180,8 @@ pub(crate) struct Layer {
     pub(crate) mapping: Mapping,
     /// How the application is told where its data is.
     pub(crate) cutover: cutover::Cutover,
+    /// What is watched after the cutover.
+    pub(crate) watch: switchover::watch::WatchOptions,
 }
 
 impl Layer {

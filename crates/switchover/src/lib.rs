@@ -79,6 +79,7 @@ mod sight;
 #[cfg(test)]
 mod simulation;
 mod verify;
+pub mod watch;
 
 pub use migration::Migration;
 pub use verify::sample::Sample;

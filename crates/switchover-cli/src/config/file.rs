@@ -28,6 +28,7 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Layer> {
                 super::mapping::read(&reader, tables, &mut layer.mapping)?
             }
             DeValue::Table(table) if word == "cutover" => super::cutover::read(&reader, table, &mut layer)?,
+            DeValue::Table(table) if word == "watch" => super::watch::read(&reader, table, &mut layer.watch)?,
             DeValue::Table(_) if word == "tables" => {
                 let detail =
                     "'tables' is the list of tables to take; what becomes of one stands in [table.NAME]";
@@ -51,6 +52,10 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
     fn line(&self, offset: usize) -> usize {
         1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
@@ -103,7 +108,7 @@ fn unknown(path: &str, origin: &Origin) -> switchover_core::Error {
     };
     if group.is_none() {
         known.extend(GROUPS);
-        known.extend(["table", "cutover"]);
+        known.extend(["table", "cutover", "watch"]);
     }
     let word = path.split_once('.').map_or(path, |(_, word)| word);
     let place = group.map(|group| format!(" in [{group}]")).unwrap_or_default();

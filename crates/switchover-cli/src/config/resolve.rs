@@ -8,6 +8,7 @@ use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid
 use std::path::{Path, PathBuf};
 use switchover::routing::Routing;
 use switchover::settings::{OnFailure, Settings};
+use switchover::watch::WatchOptions;
 use switchover_core::existing::{ExistingOptions, OnConflict};
 use switchover_core::mapping::Mapping;
 use switchover_core::moment::EpochUnit;
@@ -61,6 +62,8 @@ pub(crate) struct Resolved {
     pub(crate) progress: ProgressMode,
     /// How the application is told where its data is.
     pub(crate) routing: Routing,
+    /// What is watched after the cutover.
+    pub(crate) watch: WatchOptions,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
     /// The plan to carry out.
@@ -144,7 +147,8 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     let progress = layers.choice(Key::Progress, &choices)?.unwrap_or(ProgressMode::Auto);
     let report = layers.text(Key::Report).map(|(path, _)| PathBuf::from(path));
     let route = layers.text(Key::Route).map(|(path, _)| environment.folder().join(path));
-    // Only the file has such a section.
+    // Only the file has such sections.
+    let watch = layers.layers[2].watch.clone();
     let routing = layers.layers[2].cutover.resolve(route, &environment)?;
     Ok(Resolved {
         from,
@@ -154,6 +158,7 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
         report,
         progress,
         routing,
+        watch,
         verbosity,
         plan,
         environment,

@@ -283,3 +283,59 @@ fn mistakes_about_cutover_have_their_place() {
         assert!(found.contains(said) && !found.contains("s3cret"), "{file}: {found}");
     }
 }
+
+#[test]
+fn what_is_watched() {
+    use switchover::watch::{Guard, Measure};
+    let file = "[watch]\nwindow = '5s'\n\
+        [[watch.guard]]\nname = 'errors'\nhttp = 'http://h/m'\nerrors = 'e{code=\"500\"}'\ntotal = 'e'\nmax = 0.05\nmin_sample = 100\n\
+        [[watch.guard]]\nhttp = 'http://h/s'\nvalue = '/p99'\nsample = '/n'\nmax = 250\nwindows = 5\n\
+        [[watch.guard]]\nhttp = 'http://h/m'\np99 = 'seconds'\nmax = 0.25\n\
+        [[watch.guard]]\nsql = 'SELECT count(*) FROM failed'\nat = 'source'\nmax = 0\n\
+        [[watch.guard]]\nverification = true\n[[watch.guard]]\nreverse_lag = true\nmax = 30\n";
+    let watch = run(&[], &[], file, "").unwrap().watch;
+    assert_eq!(watch.window.as_secs(), 5);
+    let shown: Vec<_> =
+        watch.guards.iter().map(|g| (g.name.as_str(), g.max, g.windows, g.sample_min)).collect();
+    let expected = [
+        ("errors", 0.05, 3, 100),
+        ("/p99", 250.0, 5, 0),
+        ("seconds", 0.25, 3, 0),
+        ("sql", 0.0, 3, 0),
+        ("verification", 0.0, 1, 0),
+        ("reverse_lag", 30.0, 3, 0),
+    ];
+    assert_eq!(shown, expected);
+    assert!(
+        matches!(&watch.guards[1], Guard { measure: Measure::Value { sample: Some(sample), .. }, .. } if sample == "/n")
+    );
+    assert_eq!(run(&[], &[], "", "").unwrap().watch, switchover::watch::WatchOptions::default());
+}
+
+#[test]
+fn mistakes_about_watch_have_their_place() {
+    for (guard, said) in [
+        ("", "line 2): watch.guard.1: a guard measures one thing"),
+        ("reverse_lag = true", "`max` is missing"),
+        ("reverse_lag = true\nmax = 'x'", "line 4): watch.guard.1.max: it is text; it must be a number"),
+        ("reverse_lag = true\nmax = nan", "it must be a number"),
+        (
+            "reverse_lag = true\nmax = 1\nwindow = 3",
+            "unknown key 'window' in [watch.guard.1] [did you mean 'windows'?]",
+        ),
+        ("reverse_lag = true\nmax = 1\nwindows = 0", "windows must be at least 1"),
+        ("verification = true\nmax = 1", "needs no `max`"),
+        ("sql = 'x'\nhttp = 'http://h'\nmax = 1", "a guard measures one thing"),
+        ("http = 'http://h'\nerrors = 'e'\nmax = 1", "a guard measures one thing"),
+        ("http = 'ftp://h'\nvalue = '/x'\nmax = 1", "an endpoint begins with http"),
+        ("http = 'http://h'\nvalue = 'e{'\nmax = 1", "'e{' is not a JSON pointer"),
+        (
+            "verification = true\n[[watch.guard]]\nverification = true",
+            "watch.guard.2: another guard is called 'verification'",
+        ),
+    ] {
+        let found = error(&[], &[], &format!("# x\n[[watch.guard]]\n{guard}\n"), "");
+        assert!(found.contains(said), "{guard}: {found}");
+    }
+    assert!(error(&[], &[], "[watch]\nwindow = '10ms'", "").contains("at least 1s"));
+}
