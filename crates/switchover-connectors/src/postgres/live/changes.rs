@@ -108,7 +108,7 @@ impl PostgresLive {
         let mut behind = 0;
         if !complete {
             let sql = format!(
-                "SELECT count(*) FROM (SELECT FROM {} c WHERE c.id > $1 LIMIT {BEHIND_MAX}) some",
+                "SELECT count(*) FROM (SELECT FROM {} c WHERE c.id > $1 LIMIT {BEHIND_MAX}) AS counted",
                 quote::qualified(schema, CHANGES)
             );
             let statement = session.prepared(&sql).await?;
@@ -341,7 +341,7 @@ impl PostgresLive {
             return Ok(Pressure::default());
         }
         let sql = format!(
-            "SELECT count(*) FROM (SELECT FROM {} LIMIT {PRESSURE_MAX}) some",
+            "SELECT count(*) FROM (SELECT FROM {} LIMIT {PRESSURE_MAX}) AS counted",
             quote::qualified(schema, CHANGES)
         );
         let count: i64 = session.client().query_one(&sql, &[]).await?.get(0);
