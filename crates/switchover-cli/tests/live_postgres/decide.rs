@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_decide_one_does() {
     let stage = Stage::following().await;
-    stage.live.capture().await.unwrap();
+    stage.live.capture(&[]).await.unwrap();
     let from = stage.ownership().await;
     for _ in 0..5 {
         let from = stage.ownership().await;
@@ -42,7 +42,7 @@ async fn of_two_that_decide_one_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_decision_gives_keys_and_numbers_their_own_form() {
     let stage = Stage::following().await;
-    stage.live.capture().await.unwrap();
+    stage.live.capture(&[]).await.unwrap();
     let session = stage.session().await;
     let from = stage.ownership().await;
     stage.live.decide(&from, &from.proposed(), &[]).await.unwrap();
@@ -103,6 +103,7 @@ async fn a_fence_waits_for_writers_and_lets_none_in_after_it() {
     }
     assert_eq!(copy(&new, "app.loose", b"a\t1\n").await.as_deref(), Some(REFUSED));
     stage.live.fence(SHORT).await.unwrap();
+    let new = stage.session().await;
     let log = stage.log(&crate::reverse::start()).await.unwrap();
     assert!(log.complete);
     assert_eq!(log.entries, 3, "one each of the writer, the prepared one and the new one");
@@ -185,7 +186,7 @@ async fn a_decision_over_fifty_tables_takes_little_time() {
     }
     let stage = Stage::of(Cluster::shared().unwrap(), &sql).await;
     stage.filled().await;
-    stage.live.capture().await.unwrap();
+    stage.live.capture(&[]).await.unwrap();
     let mut times = Vec::new();
     for round in 0..7 {
         let from = stage.ownership().await;

@@ -20,6 +20,7 @@ use switchover_core::live::{Changes, TableChanges, encode_keys};
 use switchover_core::plan::TablePlan;
 use switchover_core::value::OwnedValue;
 use switchover_core::{Error, Kind, Result};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
@@ -80,41 +81,33 @@ impl PostgresLive {
                     "ask it again how far it is: the changes were applied already, or another process did it",
                 ));
         }
-        for (part, sent) in parts.iter().zip(sent) {
-            sent.map_err(|error| fail(error, session).table(self.planned(part.table).source.clone()))?;
-        }
+        sent.map_err(|(table, error)| fail(error, session).table(self.planned(table).source.clone()))?;
         failpoint::hit("live-apply-before-commit");
         self.commit(session, OPERATION).await?;
         failpoint::hit("live-apply-after-commit");
         Ok(())
     }
 
-    /// All deletes, then all rows; one answer for each part.
-    async fn send(&self, client: &Client, parts: &[Part]) -> Vec<Result<(), tokio_postgres::Error>> {
+    /// All deletes, then all rows. The first failure is the cause, with the table that it is about: what follows it
+    /// says only that the transaction is over, or cannot be told apart any more.
+    async fn send(&self, client: &Client, parts: &[Part]) -> Result<(), (usize, tokio_postgres::Error)> {
         let deletes = join_all(parts.iter().map(|part| async move {
             let Some((statement, keys)) = &part.delete else { return Ok(()) };
             let keys: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|key| key as _).collect();
-            client.execute(statement, &keys).await.map(drop)
+            client.execute(statement, &keys).await.map(drop).map_err(|error| (part.table, error))
         }));
         let copies = join_all(parts.iter().map(|part| async move {
             let Some((statement, rows)) = &part.copy else { return Ok(()) };
-            copy(client, statement, rows.clone()).await
+            copy(client, statement, rows.clone()).await.map_err(|error| (part.table, error))
         }));
         let (deleted, copied) = tokio::join!(biased; deletes, copies);
-        // The first failure is the cause: what follows it says only that the transaction is over.
-        let mut answers: Vec<_> =
-            deleted.into_iter().zip(copied).map(|(first, then)| first.and(then)).collect();
-        let over = |error: &tokio_postgres::Error| {
-            error.code() == Some(&tokio_postgres::error::SqlState::IN_FAILED_SQL_TRANSACTION)
-        };
-        if answers.iter().any(|answer| answer.as_ref().is_err_and(|error| !over(error))) {
-            for answer in &mut answers {
-                if answer.as_ref().is_err_and(over) {
-                    *answer = Ok(());
-                }
-            }
+        let over = Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+        let mut failures: Vec<_> = deleted.into_iter().chain(copied).filter_map(Result::err).collect();
+        let cause = failures.iter().position(|(_, error)| error.code().is_some() && error.code() != over);
+        match (cause, failures.is_empty()) {
+            (_, true) => Ok(()),
+            (cause, false) => Err(failures.swap_remove(cause.unwrap_or(0))),
         }
-        answers
     }
 
     /// Encodes one table's changes.

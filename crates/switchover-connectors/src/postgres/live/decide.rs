@@ -21,6 +21,10 @@ use switchover_core::live::{Fenced, Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::types::ToSql;
 
+/// How long the decision waits for other sessions, while nobody can write: longer than the default of
+/// `deadlock_timeout`, after which autovacuum gives way.
+const DECISION_WAIT: &str = "SET LOCAL lock_timeout = '1500ms'";
+
 /// Whether a fence is enabled; its parameters are the schema and the trigger.
 const FENCED: &str = "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     WHERE t.tgname = $2 AND t.tgenabled <> 'D'
@@ -65,7 +69,7 @@ impl PostgresLive {
             let place: [&(dyn ToSql + Sync); 2] = [&schema, &objects::FENCE];
             let (waits, changed, found, fenced) = tokio::join!(
                 biased;
-                client.batch_execute(LOCK_WAIT),
+                client.batch_execute(DECISION_WAIT),
                 client.execute(&change, &row),
                 client.query(&found, &place[..1]),
                 client.query_opt(&fenced, &place)

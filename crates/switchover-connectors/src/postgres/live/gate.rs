@@ -1,10 +1,10 @@
 //! Entering and leaving: the run's records, gates and capture in the target's schema.
 
 use super::PostgresLive;
-use super::objects::{self, CHANGES, FENCE, GATE, LIVE};
+use super::objects::{self, CHANGES, FENCE, GATE, LIVE, WATCH};
 use super::session::{Session, begin_ours, busy};
 use super::token::NOTHING;
-use super::watch::{self, Part, Watch};
+use super::watch::{self, Loss, Part, Watch};
 use crate::postgres::connect::Connection;
 use crate::postgres::{ledger, quote};
 use switchover_core::connector::Position;
@@ -98,11 +98,7 @@ impl PostgresLive {
             }
             session.client().batch_execute(&sql).await?;
             if again {
-                // Once the target has been the owner, older snapshots may say that it still is: see `decide`.
-                let sql = format!("SELECT 1 FROM {live} WHERE run = $1 AND owner = 'source' AND epoch > $2");
-                if session.client().query_opt(&sql, &[&self.run.run, &epoch]).await?.is_some() {
-                    session.client().batch_execute(&objects::fences(plan, true)).await?;
-                }
+                session.client().batch_execute(&self.closed(session).await?).await?;
             }
             // What was kept of a gate before stays: that it had to be made again is what `capture` tells.
             watch::keep(session, plan, &new, &[Part::Columns, Part::Gate]).await
@@ -114,36 +110,49 @@ impl PostgresLive {
         Ok(())
     }
 
-    pub(super) async fn capture_with(&self, session: &mut Session) -> Result<Captured> {
+    pub(super) async fn doubts_with(&self, session: &mut Session) -> Result<Vec<usize>> {
+        let operation = "look whether the target's capture is whole";
+        let (plan, schema) = (&*self.run.plan, self.schema());
+        let read = async {
+            // Before the run has entered there is nothing that could be in doubt.
+            match is_there(session.client(), schema, WATCH).await? {
+                true => Watch::read(session, plan).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let watch = read.await.map_err(|error| session.connection.classify(error, operation))?;
+        Ok(watch.map(|watch| tables(&watch.losses(plan))).unwrap_or_default())
+    }
+
+    pub(super) async fn capture_with(&self, session: &mut Session, dealt: &[usize]) -> Result<Captured> {
         let operation = "capture the target's changes";
         begin_ours(session, &self.run, operation).await?;
         let (plan, schema) = (&*self.run.plan, self.schema());
         let fail = |error, connection: &Connection| busy(error, connection, operation);
         let watch = async {
             session.client().batch_execute(LOCK_WAIT).await?;
+            let watch = Watch::read(session, plan).await?;
             let there = is_there(session.client(), schema, CHANGES).await?;
             if !there {
                 session.client().batch_execute(&objects::log(schema)).await?;
             }
-            Ok((there, Watch::read(session, plan).await?))
+            Ok((there, watch))
         };
         let (there, watch) = watch.await.map_err(|error| fail(error, &session.connection))?;
-        let mut lost: Vec<usize> = Vec::new();
-        if !there {
-            // The log was there once, and somebody has removed it.
-            lost.extend((0..plan.tables.len()).filter(|at| watch.is_kept(*at, Part::Log)));
-        }
-        for loss in watch.losses(plan) {
-            if !watch.has(plan, loss.table, Part::Columns) || loss.column.is_some() {
+        let losses = watch.losses(plan);
+        for loss in &losses {
+            // Columns that are not the plan's can be captured by nobody.
+            if !dealt.contains(&loss.table)
+                || loss.column.is_some()
+                || !watch.has(plan, loss.table, Part::Columns)
+            {
                 return Err(loss.error(plan, session.connection.label(), operation));
             }
-            lost.push(loss.table);
         }
-        lost.sort_unstable();
-        lost.dedup();
-        let mut sql = String::new();
+        let lost = tables(&losses);
         let made: Vec<usize> =
             (0..plan.tables.len()).filter(|at| lost.contains(at) || !watch.is_kept(*at, Part::Log)).collect();
+        let mut sql = String::new();
         for at in &made {
             sql.push_str(&objects::no_capture(schema, *at));
             sql.push_str(&objects::capture(schema, &self.run.run, *at, &plan.tables[*at]));
@@ -154,6 +163,9 @@ impl PostgresLive {
         }
         let made_now = async {
             session.client().batch_execute(&sql).await?;
+            if !lost.is_empty() {
+                session.client().batch_execute(&self.closed(session).await?).await?;
+            }
             watch::keep(session, plan, &lost, &[Part::Columns, Part::Gate]).await?;
             watch::keep(session, plan, &made, &[Part::Log]).await
         };
@@ -161,7 +173,19 @@ impl PostgresLive {
         failpoint::hit("live-capture-before-commit");
         self.commit(session, operation).await?;
         failpoint::hit("live-capture-after-commit");
-        Ok(Captured { from: Position(NOTHING.to_owned()), lost, new: !there })
+        Ok(Captured { from: Position(NOTHING.to_owned()), new: !there })
+    }
+
+    /// What enables the fences of gates that were made again: once the target has been the owner, older snapshots
+    /// may say that it still is, see `decide`.
+    async fn closed(&self, session: &Session) -> Result<String, tokio_postgres::Error> {
+        let sql = format!(
+            "SELECT 1 FROM {} WHERE run = $1 AND owner = 'source' AND epoch > $2",
+            quote::qualified(self.schema(), LIVE)
+        );
+        let first = Ownership::FIRST.epoch as i64;
+        let found = session.client().query_opt(&sql, &[&self.run.run, &first]).await?;
+        Ok(found.map(|_| objects::fences(&self.run.plan, true)).unwrap_or_default())
     }
 
     pub(super) async fn leave_with(&self, session: &mut Session) -> Result<()> {
@@ -214,6 +238,13 @@ impl PostgresLive {
         let row = row.map_err(|error| session.connection.classify(error, operation))?;
         row.as_ref().and_then(parse).ok_or_else(|| no_record(session, operation))
     }
+}
+
+/// The tables of losses, each once.
+fn tables(losses: &[Loss]) -> Vec<usize> {
+    let mut tables: Vec<usize> = losses.iter().map(|loss| loss.table).collect();
+    tables.dedup();
+    tables
 }
 
 fn no_record(session: &Session, operation: &str) -> Error {

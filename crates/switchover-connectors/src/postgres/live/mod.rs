@@ -100,8 +100,12 @@ impl LiveStore for PostgresLive {
         with!(self, session => self.enter_with(&mut session).await)
     }
 
-    async fn capture(&self) -> Result<Captured> {
-        with!(self, session => self.capture_with(&mut session).await)
+    async fn doubts(&self) -> Result<Vec<usize>> {
+        with!(self, session => self.doubts_with(&mut session).await)
+    }
+
+    async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
+        with!(self, session => self.capture_with(&mut session, dealt).await)
     }
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {

@@ -119,23 +119,24 @@ fn drop(name: &str) -> String {
     format!("DROP CONSTRAINT {}", ident(name))
 }
 
-/// The waiting forms, from whatever is there.
+/// The waiting forms of those that are there: a key that no step has made yet is the steps' to make.
 pub(super) fn to_follow(plan: &Plan, found: &Found) -> Forms {
     let schema = &plan.options.schema;
     forms(plan, |table, at, key, target, [first, proofs, last]| {
         let waiting = waiting(key, table, at);
         let there = |name: &str| found.get(&(target.to_owned(), name.to_owned())).copied();
-        match there(&waiting.name) {
-            None => first.push(add(schema, &waiting)),
-            Some(present) if !present.deferrable => {
+        match (there(&waiting.name), there(&key.name)) {
+            (None, None) => return,
+            (None, Some(_)) => first.push(add(schema, &waiting)),
+            (Some(present), _) if !present.deferrable => {
                 first.push(format!("ALTER CONSTRAINT {} DEFERRABLE", ident(&waiting.name)));
             }
-            Some(_) => {}
-        }
-        if there(&waiting.name).is_none_or(|present| !present.valid) {
-            proofs.push(prove(&waiting.name));
+            (Some(_), _) => {}
         }
         if acts(key) && there(&key.name).is_some() {
+            if there(&waiting.name).is_none_or(|present| !present.valid) {
+                proofs.push(prove(&waiting.name));
+            }
             last.push(drop(&key.name));
         }
     })
