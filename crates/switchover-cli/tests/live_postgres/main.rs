@@ -8,4 +8,5 @@ mod drift;
 mod gate;
 mod reverse;
 mod stage;
+mod storm;
 mod trouble;
