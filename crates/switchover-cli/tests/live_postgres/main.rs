@@ -7,6 +7,7 @@ mod decide;
 mod drift;
 mod gate;
 mod reverse;
+mod speed;
 mod stage;
 mod storm;
 mod trouble;

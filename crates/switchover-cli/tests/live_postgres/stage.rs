@@ -123,6 +123,19 @@ impl Stage {
         live
     }
 
+    /// Ends all sessions of the engine's, which then have told the server's statistics what they did, and takes the
+    /// run up in new ones.
+    pub(crate) async fn anew(&mut self) {
+        self.live = self.second().await;
+        self.target = PostgresTarget::new(self.target.config().clone());
+        let gone = format!(
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = '{}'
+            AND state_change < (SELECT max(backend_start) FROM pg_stat_activity WHERE usename = '{0}')",
+            self.owner
+        );
+        until(self, &gone).await;
+    }
+
     /// The number of a table.
     pub(crate) fn at(&self, name: &str) -> usize {
         self.plan.tables.iter().position(|table| table.source == name).unwrap()
