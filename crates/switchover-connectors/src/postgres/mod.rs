@@ -18,6 +18,7 @@ mod inspect;
 mod keys;
 mod ledger;
 mod leftovers;
+mod live;
 mod parameters;
 mod pgpass;
 mod pull;
