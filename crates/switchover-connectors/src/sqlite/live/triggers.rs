@@ -93,13 +93,11 @@ pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
 
 /// Statements that log the rows which the new row may remove.
 fn guards(shape: &Shape, update: bool) -> Vec<String> {
-    // An alias, should the table be called NEW or OLD; else none, because an index's own text may name the table.
-    let alias = ["new", "old"].iter().any(|word| shape.name.eq_ignore_ascii_case(word));
-    let from = format!("{}{}", ident(&shape.name), if alias { " AS \"_switchover\"" } else { "" });
     let select = |condition: String| {
         let other = if update { format!(" AND {}", other_row(shape)) } else { String::new() };
         let list = cells(shape, "");
-        insert(shape, &format!("SELECT {}{list} FROM {from} WHERE {condition}{other}", shape.number))
+        let (number, from) = (shape.number, from(shape));
+        insert(shape, &format!("SELECT {number}{list} FROM {from} WHERE {condition}{other}"))
     };
     let mut all: Vec<String> =
         shape.uniques.iter().map(|unique| select(meets(shape, unique, update))).collect();
@@ -109,6 +107,13 @@ fn guards(shape: &Shape, update: bool) -> Vec<String> {
         select(format!("{rowid} = NEW.{rowid}{moved}"))
     }));
     all
+}
+
+/// The table in a guard: with an alias, should it be called NEW or OLD; else without, because an index's own text
+/// may name the table.
+fn from(shape: &Shape) -> String {
+    let alias = ["new", "old"].iter().any(|word| shape.name.eq_ignore_ascii_case(word));
+    format!("{}{}", ident(&shape.name), if alias { " AS \"_switchover\"" } else { "" })
 }
 
 /// That a row is not the one that is updated.
@@ -169,11 +174,12 @@ pub(super) fn probes(shape: &Shape) -> Vec<String> {
         .uniques
         .iter()
         .map(|unique| {
+            // The table comes within, so that its columns are looked for first, as in a trigger.
             format!(
-                "SELECT 1 FROM (SELECT {}) AS NEW, {} WHERE {}",
-                row.join(", "),
-                ident(&shape.name),
-                meets(shape, unique, false)
+                "SELECT (SELECT 1 FROM {} WHERE {}) FROM (SELECT {}) AS NEW",
+                from(shape),
+                meets(shape, unique, false),
+                row.join(", ")
             )
         })
         .collect()
