@@ -23,36 +23,38 @@ use switchover_core::value::Rows;
 use switchover_core::{Error, Result};
 use switchover_testkit::lite;
 
-pub const PATIENCE: Duration = Duration::from_secs(5);
-pub const ALL: Limit = Limit { entries: 1 << 40 };
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const ALL: Limit = Limit { entries: 1 << 40 };
 
 /// A folder with the application's file in it.
-pub struct App {
-    pub folder: tempfile::TempDir,
+pub(crate) struct App {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl App {
-    pub fn new(schema: &str) -> App {
+    pub(crate) fn new(schema: &str) -> App {
         let app = App { folder: tempfile::tempdir().unwrap() };
         app.connect().execute_batch(&format!("PRAGMA journal_mode = WAL; {schema}")).unwrap();
         app
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("app.db")
     }
 
     /// As an application connects: nothing of this program.
-    pub fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         connect(&self.path())
     }
 
-    pub fn sql(&self, sql: &str) {
+    pub(crate) fn sql(&self, sql: &str) {
         self.connect().execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    pub async fn plan(&self) -> Plan {
-        let (source, target) = self.stores();
+    /// The plan to a file that is not there yet.
+    pub(crate) async fn plan(&self) -> Plan {
+        let (source, _) = self.stores();
+        let target = SqliteTarget::new(SqliteConfig::from_path(self.folder.path().join("planned.db")));
         let mut settings = Settings { state_dir: self.folder.path().join("state"), ..Settings::default() };
         settings.plan.schema = "main".into();
         let migration = Migration::new(Arc::new(source), Arc::new(target)).settings(settings);
@@ -71,7 +73,7 @@ impl App {
     }
 }
 
-pub fn connect(path: &Path) -> Connection {
+pub(crate) fn connect(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(PATIENCE).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
@@ -89,20 +91,20 @@ fn by_key(table: &mut TablePlan) {
 }
 
 /// Both sides of a run.
-pub struct Pair {
-    pub app: App,
-    pub plan: Arc<Plan>,
-    pub run: LiveRun,
-    pub source: Arc<dyn LiveStore>,
-    pub target: Arc<dyn LiveTarget>,
-    pub passing: Arc<dyn Snapshot>,
-    pub receiver: Arc<dyn Target>,
+pub(crate) struct Pair {
+    pub(crate) app: App,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) run: LiveRun,
+    pub(crate) source: Arc<dyn LiveStore>,
+    pub(crate) target: Arc<dyn LiveTarget>,
+    pub(crate) passing: Arc<dyn Snapshot>,
+    pub(crate) receiver: Arc<dyn Target>,
     _claim: Box<dyn Claim>,
 }
 
 impl Pair {
     /// Up to the capture, with nothing copied.
-    pub async fn start(app: App) -> Pair {
+    pub(crate) async fn start(app: App) -> Pair {
         let plan = Arc::new(app.plan().await);
         let (source, target) = app.stores();
         let claim = target.claim("main", "r").await.unwrap();
@@ -122,17 +124,17 @@ impl Pair {
     }
 
     /// Another engine's hands on the same stores.
-    pub fn again(&self, attempt: i64) -> (Arc<dyn LiveStore>, Arc<dyn LiveTarget>) {
+    pub(crate) fn again(&self, attempt: i64) -> (Arc<dyn LiveStore>, Arc<dyn LiveTarget>) {
         let run = LiveRun { attempt, ..self.run.clone() };
         let (source, target) = self.app.stores();
         (source.live(&run).unwrap(), target.live(&run).unwrap())
     }
 
-    pub fn new_path(&self) -> PathBuf {
+    pub(crate) fn new_path(&self) -> PathBuf {
         self.app.folder.path().join("new.db")
     }
 
-    pub fn read_table(&self, table: usize) -> Arc<ReadTable> {
+    pub(crate) fn read_table(&self, table: usize) -> Arc<ReadTable> {
         let table = &self.plan.tables[table];
         Arc::new(ReadTable {
             name: table.source.clone(),
@@ -142,7 +144,7 @@ impl Pair {
     }
 
     /// Copies every table, `between` after each chunk of about so many bytes.
-    pub async fn backfill(&self, budget_bytes: usize, between: &mut dyn FnMut()) -> Result<()> {
+    pub(crate) async fn backfill(&self, budget_bytes: usize, between: &mut dyn FnMut()) -> Result<()> {
         let mut writer = self.receiver.writer(Arc::clone(&self.plan), "r").await?;
         for table in 0..self.plan.tables.len() {
             let read = self.read_table(table);
@@ -180,7 +182,7 @@ impl Pair {
     }
 
     /// Takes the source's changes until none is left, so many entries at a time.
-    pub async fn forward(&self, limit: Limit) -> Result<u64> {
+    pub(crate) async fn forward(&self, limit: Limit) -> Result<u64> {
         let mut entries = 0;
         loop {
             let after = self.target.applied().await?.expect("a position");
@@ -195,7 +197,7 @@ impl Pair {
     }
 
     /// The same the other way.
-    pub async fn back(&self, limit: Limit) -> Result<u64> {
+    pub(crate) async fn back(&self, limit: Limit) -> Result<u64> {
         let mut entries = 0;
         loop {
             let after = self.source.applied().await?.expect("a position");
@@ -217,7 +219,7 @@ impl Pair {
     }
 
     /// The whole way to a target that owns the data.
-    pub async fn cut_over(&self) {
+    pub(crate) async fn cut_over(&self) {
         self.forward(ALL).await.unwrap();
         let captured = self.target.capture().await.unwrap();
         self.source.apply(&Changes::none(captured.from), None).await.unwrap();
@@ -231,7 +233,7 @@ impl Pair {
     }
 
     /// What differs between the two files, by value.
-    pub fn differences(&self) -> Vec<String> {
+    pub(crate) fn differences(&self) -> Vec<String> {
         let mut found = Vec::new();
         for table in &self.plan.tables {
             let list = |name: fn(&switchover_core::plan::ColumnPlan) -> &String| {
@@ -246,31 +248,31 @@ impl Pair {
     }
 
     #[track_caller]
-    pub fn assert_equal(&self) {
+    pub(crate) fn assert_equal(&self) {
         let found = self.differences();
         assert!(found.is_empty(), "{found:#?}");
     }
 
-    pub async fn position(&self) -> Position {
+    pub(crate) async fn position(&self) -> Position {
         self.target.applied().await.unwrap().expect("a position")
     }
 
-    pub fn table(&self, name: &str) -> usize {
+    pub(crate) fn table(&self, name: &str) -> usize {
         self.plan.tables.iter().position(|table| table.source == name).expect(name)
     }
 }
 
-pub fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The kind and the whole text of an error.
-pub fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     format!("{:?}: {error} {} {}", error.kind(), error.why(), error.what_to_do())
 }
 
 /// Objects of a file with their statements.
-pub fn schema_of(path: &Path) -> Vec<(String, Option<String>)> {
+pub(crate) fn schema_of(path: &Path) -> Vec<(String, Option<String>)> {
     let connection = Connection::open(path).unwrap();
     let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name, sql").unwrap();
     let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();

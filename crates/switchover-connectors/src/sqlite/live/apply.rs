@@ -9,13 +9,12 @@
 //! complete batch there are no such rows, and a conflict is a rejection.
 
 use super::super::error::classify;
-use super::super::open::BUSY_TIMEOUT;
 use super::super::quote::{ident, qualified};
 use super::super::read::value_of;
 use super::super::writer::{Bound, Except, Insert};
 use super::check::Seen;
 use super::records::{self, LIVE};
-use super::{SqliteLive, View, check, refused};
+use super::{SURE, SqliteLive, View, check, refused};
 use rusqlite::{Connection, params_from_iter};
 use std::sync::PoisonError;
 use switchover_core::connector::Position;
@@ -27,7 +26,7 @@ const OPERATION: &str = "apply changes";
 
 impl SqliteLive {
     pub(super) fn apply_changes(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
-        self.write(OPERATION, "apply", BUSY_TIMEOUT, |connection| {
+        self.write(OPERATION, "apply", SURE, |connection| {
             let fail = |error| classify(error, OPERATION, self.path());
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             self.look_around(connection)?;

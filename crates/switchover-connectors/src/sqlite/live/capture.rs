@@ -3,11 +3,10 @@
 //! The capture of all tables is made in one transaction: no change of any of them is between two of its triggers.
 
 use super::super::error::classify;
-use super::super::open::BUSY_TIMEOUT;
 use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
 use super::records::{self, OBJECT};
 use super::shape::{self, Shape};
-use super::{SqliteLive, refused, triggers};
+use super::{SURE, SqliteLive, refused, triggers};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use switchover_core::live::{Captured, Side};
@@ -17,7 +16,7 @@ const OPERATION: &str = "capture changes";
 
 impl SqliteLive {
     pub(super) fn enter_run(&self) -> Result<()> {
-        self.write("enter the live run", "enter", BUSY_TIMEOUT, |connection| {
+        self.write("enter the live run", "enter", SURE, |connection| {
             records::enter(connection, self.path(), &self.run, self.side)?;
             if self.side == Side::Target {
                 let record = records::own(connection, self.path(), &self.run, "enter the live run")?;
@@ -42,9 +41,7 @@ impl SqliteLive {
         })?;
         match whole {
             Some(captured) => Ok(captured),
-            None => {
-                self.write(OPERATION, "capture", BUSY_TIMEOUT, |connection| self.capture_within(connection))
-            }
+            None => self.write(OPERATION, "capture", SURE, |connection| self.capture_within(connection)),
         }
     }
 
@@ -151,7 +148,7 @@ impl SqliteLive {
         let fail = |error| classify(error, operation, self.path());
         let there = self.read(operation, |connection, _, _| records::run_of(connection).map_err(fail))?;
         match there {
-            Some(run) if run == self.run.run => self.write(operation, "leave", BUSY_TIMEOUT, |connection| {
+            Some(run) if run == self.run.run => self.write(operation, "leave", SURE, |connection| {
                 if records::present(connection).map_err(fail)? {
                     records::own(connection, self.path(), &self.run, operation)?;
                     records::remove(connection).map_err(fail)?;

@@ -5,12 +5,11 @@
 //! So the count of the entries between two positions says whether one is missing.
 
 use super::super::error::classify;
-use super::super::open::BUSY_TIMEOUT;
 use super::super::quote::qualified;
 use super::super::read::{self, Encoding, column, push};
 use super::super::rules;
 use super::records::{self, CHANGES};
-use super::{Known, SOON, SqliteLive, View, refused};
+use super::{Known, LATER, SqliteLive, View, refused};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashSet};
 use switchover_core::connector::Position;
@@ -263,7 +262,7 @@ impl SqliteLive {
     pub(super) fn settle_upto(&self, upto: &Position) -> Result<()> {
         let operation = "forget changes that were taken";
         loop {
-            let removed = self.write(operation, "settle", SOON.min(BUSY_TIMEOUT), |connection| {
+            let removed = self.write(operation, "settle", LATER, |connection| {
                 let record = records::own(connection, self.path(), &self.run, operation)?;
                 let token = record.token.unwrap_or_default();
                 let Some(upto) = records::seq_of(&token, upto) else {

@@ -3,11 +3,10 @@
 
 use super::super::error::classify;
 use super::super::ledger;
-use super::super::open::BUSY_TIMEOUT;
 use super::super::quote::qualified;
 use super::super::steps::build_steps;
 use super::records::{self, LIVE};
-use super::{SqliteLive, refused};
+use super::{SURE, SqliteLive, refused};
 use rusqlite::Connection;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::live::{LiveStage, Ownership, Side};
@@ -41,7 +40,7 @@ impl SqliteLive {
         to: &Ownership,
         numbering: &[(usize, i64)],
     ) -> Result<bool> {
-        self.write(OPERATION, "decide", BUSY_TIMEOUT, |connection| {
+        self.write(OPERATION, "decide", SURE, |connection| {
             let fail = |error| classify(error, OPERATION, self.path());
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             if record.ownership != *from {
@@ -85,7 +84,7 @@ impl SqliteLive {
 
     pub(super) fn follow_source(&self) -> Result<()> {
         let operation = "follow the source again";
-        self.write(operation, "follow", BUSY_TIMEOUT, |connection| {
+        self.write(operation, "follow", SURE, |connection| {
             let record = records::own(connection, self.path(), &self.run, operation)?;
             if record.ownership.owner == Side::Target {
                 let why = "the target owns the data, so it follows nobody";
@@ -99,7 +98,7 @@ impl SqliteLive {
     /// the copy lets a row that is in the way go, as a change that comes later does.
     pub(super) fn restart_tables(&self, tables: &[usize]) -> Result<()> {
         let operation = "send tables back to copy";
-        self.write(operation, "restart", BUSY_TIMEOUT, |connection| {
+        self.write(operation, "restart", SURE, |connection| {
             let record = records::own(connection, self.path(), &self.run, operation)?;
             if record.ownership.owner == Side::Target {
                 let why = "the target owns the data: its tables are not emptied";

@@ -5,13 +5,13 @@
 //! an old snapshot and is refused by SQLite itself. The position is read in the same transaction: nothing is
 //! behind it that the application was told was written.
 
+use super::super::connect::Commits;
 use super::super::error::classify;
-use super::super::open::BUSY_TIMEOUT;
 use super::super::quote::{ident, qualified};
 use super::capture::{forget_triggers, make_trigger};
 use super::check::FENCE;
 use super::shape::Shape;
-use super::{SqliteLive, records, refused, triggers};
+use super::{SURE, SqliteLive, records, refused, triggers};
 use rusqlite::{Connection, OptionalExtension};
 use std::time::Duration;
 use switchover_core::live::{Fenced, Side};
@@ -22,7 +22,7 @@ const OPERATION: &str = "fence the store";
 impl SqliteLive {
     pub(super) fn close(&self, patience: Duration) -> Result<Fenced> {
         let fail = |error| classify(error, OPERATION, self.path());
-        self.write(OPERATION, "fence", patience, |connection| {
+        self.write(OPERATION, "fence", (patience, Commits::Durable), |connection| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             let Some(token) = record.token else {
                 return Err(refused(Kind::Internal, OPERATION, self.path(), "nothing is captured yet"));
@@ -54,7 +54,7 @@ impl SqliteLive {
 
     pub(super) fn open(&self) -> Result<()> {
         let operation = "take the fence down";
-        self.write(operation, "unfence", BUSY_TIMEOUT, |connection| {
+        self.write(operation, "unfence", SURE, |connection| {
             let record = records::own(connection, self.path(), &self.run, operation)?;
             if self.side == Side::Target && record.ownership.owner == Side::Source {
                 return Err(refused(

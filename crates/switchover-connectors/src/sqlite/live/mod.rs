@@ -24,7 +24,7 @@ mod triggers;
 use self::check::{Doubts, Seen};
 use self::shape::Shape;
 use super::config::SqliteConfig;
-use super::connect::{self, blocking};
+use super::connect::{self, Commits, blocking};
 use super::error::{classify, is_busy};
 use super::open::BUSY_TIMEOUT;
 use super::read::Encoding;
@@ -45,12 +45,15 @@ use switchover_core::plan::{Refusal, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
-/// How long a write that costs nothing to leave for later waits for the file's one writer.
-const SOON: Duration = Duration::from_millis(50);
+/// A write that costs nothing to leave for later, or to lose with the machine.
+const LATER: (Duration, Commits) = (Duration::from_millis(50), Commits::Soon);
 
 /// How long a fence waits between two looks whether the writer is gone: SQLite's own waiting grows to 100 ms, in
 /// which a busy application takes the lock many times.
 const FENCE_PAUSE: Duration = Duration::from_micros(500);
+
+/// A write that waits no longer than a healthy application's transaction takes, and is on the disk when it is done.
+const SURE: (Duration, Commits) = (BUSY_TIMEOUT, Commits::Durable);
 
 /// Pages of write-ahead log after which the engine folds a target's back: 16 MiB with pages of 4 KiB. The whole
 /// bound is 64 MiB, and one application of changes comes on top.
@@ -199,7 +202,7 @@ impl SqliteLive {
         &self,
         operation: &str,
         name: &str,
-        patience: Duration,
+        (patience, commits): (Duration, Commits),
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
         let mut kept = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,7 +211,12 @@ impl SqliteLive {
             None => self.open_to_write()?,
         };
         let fail = |error| classify(error, operation, self.path());
-        let done = begin(&connection, patience).map_err(fail).and_then(|()| {
+        let level = match commits {
+            Commits::Soon => "PRAGMA synchronous = NORMAL",
+            Commits::Durable => "PRAGMA synchronous = FULL",
+        };
+        let begun = connection.execute_batch(level).and_then(|()| begin(&connection, patience));
+        let done = begun.map_err(fail).and_then(|()| {
             let done = work(&connection);
             match done {
                 Ok(done) => {
