@@ -31,7 +31,7 @@ pub(crate) const SCHEMA: &str = r#"
 "#;
 
 /// Ways to write: a name, what was there, what is done.
-pub(crate) const CASES: &[(&str, &str, &str)] = &[
+const CASES: &[(&str, &str, &str)] = &[
     ("insert", "", "INSERT INTO plain VALUES (1, 'a', NULL), (2, 'b', 0.5), (3, 'c', x'00')"),
     ("update", "INSERT INTO plain VALUES (1, 'a', 1)", "UPDATE plain SET v = 2"),
     ("a key that changes", "INSERT INTO plain VALUES (1, 'a', 1)", "UPDATE plain SET id = 9"),

@@ -70,7 +70,9 @@ async fn whoever_was_there_before_the_fence_writes_nothing_after_it() {
     reader.execute_batch("ROLLBACK; BEGIN; SELECT 1 FROM plain").unwrap();
     reader.execute_batch("INSERT INTO plain (id) VALUES (14)").unwrap_err();
     // A transaction in which a write was refused goes on, and keeps its lock until it ends.
-    [&reader, &deferred].map(|connection| connection.execute_batch("COMMIT").unwrap());
+    for connection in [&reader, &deferred] {
+        connection.execute_batch("COMMIT").unwrap();
+    }
     refuses_everything(&pair.app.path());
     pair.forward(ALL).await.unwrap();
     assert_eq!(pair.position().await, fenced.position);

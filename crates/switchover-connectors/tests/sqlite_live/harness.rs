@@ -181,6 +181,16 @@ impl Pair {
         Ok(())
     }
 
+    /// The steps after the copy, with the changes that come between their stages.
+    pub(crate) async fn build(&self) {
+        let mut steps = self.target.steps();
+        steps.sort_by_key(|(stage, _)| *stage);
+        for (_, step) in steps {
+            self.forward(ALL).await.unwrap();
+            self.receiver.build(&self.plan, "r", &step).await.unwrap();
+        }
+    }
+
     /// Takes the source's changes until none is left, so many entries at a time.
     pub(crate) async fn forward(&self, limit: Limit) -> Result<u64> {
         let mut entries = 0;
@@ -220,7 +230,7 @@ impl Pair {
 
     /// The whole way to a target that owns the data.
     pub(crate) async fn cut_over(&self) {
-        self.forward(ALL).await.unwrap();
+        self.build().await;
         let captured = self.target.capture().await.unwrap();
         self.source.apply(&Changes::none(captured.from), None).await.unwrap();
         let owner = self.target.ownership().await.unwrap();

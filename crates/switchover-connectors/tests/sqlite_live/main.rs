@@ -5,3 +5,5 @@ mod capture;
 mod fence;
 mod harness;
 mod mutation;
+mod property;
+mod workload;

@@ -1,13 +1,14 @@
 //! Each trigger and each of its statements is broken on purpose: the check of the capture must notice, and where
 //! that is made blind, the stores must differ.
 
-use crate::capture::{CASES, SCHEMA};
+use crate::capture::SCHEMA;
 use crate::harness::{ALL, App, PATIENCE, Pair, words};
+use crate::workload::{self, Dice};
 use rusqlite::Connection;
 use switchover_core::Kind;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::ReadRequest;
-use switchover_core::value::Rows;
+use switchover_core::value::{OwnedValue, Rows};
 
 /// The capture's triggers: name, table, statement.
 fn triggers(pair: &Pair) -> Vec<(String, String, String)> {
@@ -129,6 +130,15 @@ async fn a_fence_that_is_lost_is_noticed() {
     pair.source.changes(&position, ALL, None).await.unwrap();
 }
 
+/// Tries to meet what a broken statement would have logged.
+const SEEDS_MAX: u64 = 20;
+
+const ROUNDS: usize = 60;
+
+/// A guard that SQLite itself as the other store does not need, because 1 and 1.0 are one key there too. That it
+/// logs what another kind of store needs, `a_key_of_another_class_is_two_keys` shows.
+const OTHER_CLASS: &str = "WHERE \"k\" COLLATE \"BINARY\" = NEW.\"k\"";
+
 /// A trigger's statements.
 fn statements(sql: &str) -> (String, Vec<String>) {
     let (head, rest) = sql.split_once(" BEGIN ").unwrap();
@@ -154,20 +164,51 @@ fn blind(pair: &Pair, name: &str, sql: &str, without: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_class_is_two_keys() {
+    for change in [
+        "REPLACE INTO odd (k) VALUES (1.0)",
+        "UPDATE OR REPLACE odd SET k = 1.0 WHERE k = 'b'",
+        "UPDATE odd SET k = 1.0 WHERE k = 1",
+    ] {
+        let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO odd (k) VALUES (1), ('b')"))).await;
+        pair.app.sql(change);
+        let changes = pair.source.changes(&pair.position().await, ALL, None).await.unwrap();
+        let keys = &changes.tables[0].keys;
+        for key in [OwnedValue::Int(1), OwnedValue::FloatBits(1.0_f64.to_bits())] {
+            assert!(keys.contains(&vec![key]), "{change}: {keys:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_statement_of_every_trigger_is_needed() {
     let all = triggers(&Pair::start(App::new(SCHEMA)).await);
     let mut unneeded = Vec::new();
     let mut broken = 0;
     for (name, table, sql) in &all {
-        for without in 0..statements(sql).1.len() {
+        for (without, statement) in statements(sql).1.iter().enumerate() {
+            if table == "odd" && statement.contains(OTHER_CLASS) {
+                continue;
+            }
             broken += 1;
             let mut noticed = false;
-            for (_, before, after) in CASES.iter().filter(|(_, _, after)| mentions(after, table)) {
-                let pair = Pair::start(App::new(&format!("{SCHEMA}; {before}"))).await;
+            for seed in 0..SEEDS_MAX {
+                let mut dice = Dice(seed);
+                let pair = Pair::start(App::new(SCHEMA)).await;
+                workload::run(&pair.app.connect(), &mut dice, 40, Some(table));
                 pair.backfill(1 << 20, &mut || {}).await.unwrap();
+                pair.forward(ALL).await.unwrap();
+                pair.assert_equal();
                 blind(&pair, name, sql, without);
-                pair.app.sql(after);
-                noticed = pair.forward(ALL).await.is_err() || !pair.differences().is_empty();
+                let application = pair.app.connect();
+                // Few at a time: what another entry logs too is not missed.
+                for _ in 0..ROUNDS {
+                    workload::run(&application, &mut dice, 1, Some(table));
+                    noticed = pair.forward(ALL).await.is_err() || !pair.differences().is_empty();
+                    if noticed {
+                        break;
+                    }
+                }
                 if noticed {
                     break;
                 }
@@ -178,10 +219,5 @@ async fn every_statement_of_every_trigger_is_needed() {
         }
     }
     println!("{broken} statements broken, {} of them unnoticed", unneeded.len());
-    assert!(unneeded.is_empty(), "{unneeded:#?}");
-}
-
-fn mentions(statement: &str, table: &str) -> bool {
-    let quoted = table.replace('"', "\"\"");
-    statement.split(|c: char| c.is_whitespace() || c == ';').any(|word| word.trim_matches('"') == quoted)
+    assert_eq!(unneeded, [""; 0]);
 }
