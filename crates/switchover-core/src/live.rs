@@ -284,6 +284,7 @@ pub trait LiveTarget: LiveStore {
     }
     /// The steps after the copy, for [`crate::connector::Target::build`].
     fn steps(&self) -> Vec<(LiveStage, BuildStep)>;
-    /// Sends tables back to copy: empties them, and forgets their checkpoints and steps. May be called again.
+    /// Sends tables back to copy: empties them, and forgets their checkpoints and steps; when it is all of them,
+    /// the position too. May be called again.
     async fn restart(&self, tables: &[usize]) -> Result<()>;
 }

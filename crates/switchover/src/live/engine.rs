@@ -109,6 +109,8 @@ pub struct Engine {
     /// A switch that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     losses: u32,
+    /// Whether the log itself could not be read on.
+    torn: bool,
     equal_at: Instant,
     pressed_at: Option<Instant>,
 }
@@ -148,6 +150,7 @@ impl Engine {
             pass: None,
             waiting: None,
             losses: 0,
+            torn: false,
             equal_at: Instant::now(),
             pressed_at: None,
         };
@@ -186,6 +189,7 @@ impl Engine {
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
                 Err(error) if error.kind() == Kind::Changed && self.losses < LOSSES_MAX => {
                     self.losses += 1;
+                    self.torn = true;
                     self.note(format!("{error}; making the capture again"));
                 }
                 Err(error) => return Err(error),
@@ -265,7 +269,11 @@ impl Engine {
     async fn forward(&mut self) -> Result<Turn> {
         self.verified = Verification::Unproven;
         self.pass = None;
-        let lost = self.again(async || self.parts.source.doubts().await).await?;
+        let mut lost = self.again(async || self.parts.source.doubts().await).await?;
+        if lost.is_empty() && std::mem::take(&mut self.torn) {
+            // Triggers and tables are as they were, and yet the log cannot be read on: nothing of it counts.
+            lost = (0..self.parts.plan.tables.len()).collect();
+        }
         if !lost.is_empty() {
             self.tell(|status| status.recopied += lost.len() as u64);
             self.note(format!(

@@ -2,7 +2,7 @@
 
 use super::PostgresLive;
 use super::gate::LOCK_WAIT;
-use super::objects::{self, CHANGES, WATCH};
+use super::objects::{self, CHANGES, LIVE, WATCH};
 use super::references;
 use super::session::{Session, begin_ours, busy};
 use super::watch::{self, Part, Watch};
@@ -148,6 +148,10 @@ impl PostgresLive {
             if super::gate::is_there(client, schema, CHANGES).await? {
                 let unlog = format!("DELETE FROM {} WHERE t = ANY ($1)", qualified(schema, CHANGES));
                 client.execute(&unlog, &[&numbers]).await?;
+            }
+            if again.len() == plan.tables.len() {
+                let sql = format!("UPDATE {} SET applied = NULL WHERE run = $1", qualified(schema, LIVE));
+                client.execute(&sql, &[&self.run.run]).await?;
             }
             let again: Vec<usize> = again.into_iter().collect();
             watch::keep(session, plan, &again, &[Part::Columns, Part::Gate]).await

@@ -28,20 +28,47 @@ impl SqliteLive {
         })
     }
 
-    pub(super) fn make_capture(&self) -> Result<Captured> {
+    /// Tables whose capture is not as this run left it.
+    pub(super) fn find_doubts(&self) -> Result<Vec<usize>> {
+        let operation = "look at the capture";
+        let fail = |error| classify(error, operation, self.path());
+        self.read(operation, |connection, _, known| {
+            let record = records::own(connection, self.path(), &self.run, operation)?;
+            known.doubts.none_of_tables(self.path(), operation)?;
+            let log = self.has_log(connection).map_err(fail)?;
+            Ok(self.lost(&record, &known.doubts, log).into_iter().collect())
+        })
+    }
+
+    /// Tables whose changes may be in no log.
+    fn lost(&self, record: &records::Record, doubts: &check::Doubts, log: bool) -> BTreeSet<usize> {
+        // While the source owns the data, nobody but the engine writes to the target: nothing can be lost there.
+        let follows = self.side == Side::Target && record.ownership.owner == Side::Source;
+        if record.token.is_none() || follows {
+            return BTreeSet::new();
+        }
+        let names = self.views();
+        // A log that somebody dropped held changes of every table.
+        (0..names.len()).filter(|at| !log || doubts.lost.contains(names[*at].name)).collect()
+    }
+
+    pub(super) fn make_capture(&self, dealt: &[usize]) -> Result<Captured> {
         let fail = |error| classify(error, OPERATION, self.path());
         // What is whole already is only looked at, so that a restart takes no lock from the application.
         let whole = self.read(OPERATION, |connection, _, known| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
-            let (Some(token), Some(captured)) = (record.token, record.captured) else { return Ok(None) };
-            let log = self.has_log(connection).map_err(fail)?;
-            let whole = log && known.doubts == check::Doubts::default();
-            let from = records::position(&token, captured);
-            Ok(whole.then_some(Captured { from, lost: Vec::new(), new: false }))
+            let Some(token) = record.token else { return Ok(None) };
+            if !self.has_log(connection).map_err(fail)? || known.doubts != check::Doubts::default() {
+                return Ok(None);
+            }
+            let from = records::position(&token, records::newest(connection).map_err(fail)?);
+            Ok(Some(Captured { from, new: false }))
         })?;
         match whole {
             Some(captured) => Ok(captured),
-            None => self.write(OPERATION, "capture", SURE, |connection| self.capture_within(connection)),
+            None => {
+                self.write(OPERATION, "capture", SURE, |connection| self.capture_within(connection, dealt))
+            }
         }
     }
 
@@ -50,35 +77,32 @@ impl SqliteLive {
         connection.query_row(sql, [triggers::LOG], |row| row.get(0))
     }
 
-    fn capture_within(&self, connection: &Connection) -> Result<Captured> {
+    fn capture_within(&self, connection: &Connection, dealt: &[usize]) -> Result<Captured> {
         let fail = |error| classify(error, OPERATION, self.path());
         let record = records::own(connection, self.path(), &self.run, OPERATION)?;
         let doubts = check::doubts(connection).map_err(fail)?;
         doubts.beyond_capture(self.path(), OPERATION)?;
+        let log = self.has_log(connection).map_err(fail)?;
+        if self.lost(&record, &doubts, log).iter().any(|table| !dealt.contains(table)) {
+            // Whoever asks first is told which, and sends them back to copy.
+            return match doubts.none(self.path(), OPERATION) {
+                Err(error) => Err(error),
+                Ok(()) => Err(refused(Kind::Changed, OPERATION, self.path(), "the log of changes is gone")),
+            };
+        }
         let shapes = self.whole_shapes(connection)?;
-        let lost: BTreeSet<usize> = match (&record.token, self.has_log(connection).map_err(fail)?) {
-            // A log that somebody dropped held changes of every table.
-            (Some(_), false) => (0..shapes.len()).collect(),
-            (Some(_), true) => {
-                let names = self.views();
-                (0..shapes.len()).filter(|at| doubts.lost.contains(names[*at].name)).collect()
-            }
-            (None, _) => BTreeSet::new(),
+        let again = record.token.filter(|_| log);
+        let new = again.is_none();
+        let token = match again {
+            Some(token) => token,
+            None => self.make_log(connection, &shapes).map_err(fail)?,
         };
-        let again = record.token.is_some() && lost.len() < shapes.len().max(1);
-        let (token, captured) = match (&record.token, record.captured) {
-            (Some(token), Some(captured)) if again => (token.clone(), captured),
-            _ => self.make_log(connection, &shapes).map_err(fail)?,
-        };
-        for shape in shapes.iter().filter(|shape| !again || lost.contains(&shape.number)) {
+        for shape in shapes.iter().filter(|shape| new || doubts.lost.contains(&shape.name)) {
             self.make_triggers(connection, shape)?;
         }
         self.record_tables(connection, &shapes).map_err(fail)?;
-        // While the source owns the data, nobody but the engine writes to the target: nothing can be lost there.
-        let follows = self.side == Side::Target && record.ownership.owner == Side::Source;
-        let lost = if follows { Vec::new() } else { lost.into_iter().collect() };
-        let from = records::position(&token, captured);
-        Ok(Captured { from, lost, new: record.token.is_none() })
+        let from = records::position(&token, records::newest(connection).map_err(fail)?);
+        Ok(Captured { from, new })
     }
 
     /// The shapes of all tables, or why one cannot be captured.
@@ -103,16 +127,15 @@ impl SqliteLive {
         Ok(shapes)
     }
 
-    fn make_log(&self, connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<(String, i64)> {
+    fn make_log(&self, connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<String> {
         let cells = shapes.iter().map(|shape| shape.key.len()).max().unwrap_or(0);
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {}", records::CHANGES))?;
         connection.execute_batch(&records::log_sql(cells))?;
         let sql = format!(
-            "UPDATE {} SET token = lower(hex(randomblob(8))), captured = 0 WHERE run = ?1 RETURNING token",
+            "UPDATE {} SET token = lower(hex(randomblob(8))) WHERE run = ?1 RETURNING token",
             records::LIVE
         );
-        let token: String = connection.query_row(&sql, [&self.run.run], |row| row.get(0))?;
-        Ok((token, 0))
+        connection.query_row(&sql, [&self.run.run], |row| row.get(0))
     }
 
     fn make_triggers(&self, connection: &Connection, shape: &Shape) -> Result<()> {

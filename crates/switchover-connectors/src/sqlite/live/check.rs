@@ -144,7 +144,8 @@ impl Doubts {
         self.none_of_capture(path, operation)
     }
 
-    fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
+    /// The first of them as an error that no capture and no fence mends.
+    pub(super) fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
         if let Some(table) = self.changed.first() {
             return Err(error(path, operation, table)
                 .detail("the table was altered, renamed or dropped since the run began")

@@ -114,6 +114,11 @@ impl SqliteLive {
                 // A plan's tables are far fewer than 2^63.
                 connection.execute(&sql, (&self.run.run, *number as i64)).map_err(fail)?;
             }
+            if (0..self.run.plan.tables.len()).all(|at| tables.contains(&at)) {
+                let fail = |error| classify(error, operation, self.path());
+                let sql = format!("UPDATE {} SET applied = NULL WHERE run = ?1", records::LIVE);
+                connection.execute(&sql, [&self.run.run]).map_err(fail)?;
+            }
             Ok(())
         })
     }

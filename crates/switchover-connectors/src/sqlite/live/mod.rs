@@ -273,8 +273,12 @@ impl LiveStore for SqliteLive {
         blocking(|| self.enter_run())
     }
 
-    async fn capture(&self) -> Result<Captured> {
-        blocking(|| self.make_capture())
+    async fn doubts(&self) -> Result<Vec<usize>> {
+        blocking(|| self.find_doubts())
+    }
+
+    async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
+        blocking(|| self.make_capture(dealt))
     }
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {

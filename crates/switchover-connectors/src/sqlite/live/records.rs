@@ -27,7 +27,7 @@ pub(super) const OBJECT: &str = "\"main\".\"_switchover_live_object\"";
 pub(super) const CHANGES: &str = "\"main\".\"_switchover_changes\"";
 
 const LIVE_SQL: &str = "CREATE TABLE _switchover_live (run TEXT PRIMARY KEY, format INTEGER NOT NULL, attempt INTEGER NOT NULL, \
-     side TEXT NOT NULL, token TEXT, captured INTEGER, applied TEXT, owner TEXT NOT NULL, \
+     side TEXT NOT NULL, token TEXT, applied TEXT, owner TEXT NOT NULL, \
      pending INTEGER NOT NULL, epoch INTEGER NOT NULL)";
 const OBJECT_SQL: &str = "CREATE TABLE _switchover_live_object (role TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, \
      tbl TEXT NOT NULL, sql TEXT NOT NULL, PRIMARY KEY (kind, name))";
@@ -59,8 +59,6 @@ pub(super) fn log_sql(cells: usize) -> String {
 pub(super) struct Record {
     /// The log's token, once there was a capture.
     pub(super) token: Option<String>,
-    /// The last entry of the log before the capture was made.
-    pub(super) captured: Option<i64>,
     /// The position of the other store's log.
     pub(super) applied: Option<Position>,
     /// Who owns the data; kept on the target only.
@@ -158,17 +156,17 @@ pub(super) fn of_run(
         return Err(gone());
     }
     let sql = format!(
-        "SELECT token, captured, applied, owner = 'target', pending, epoch, attempt FROM {LIVE} WHERE run = ?1"
+        "SELECT token, applied, owner = 'target', pending, epoch, attempt FROM {LIVE} WHERE run = ?1"
     );
     let read = connection.prepare_cached(&sql).and_then(|mut statement| {
         statement
             .query_row([&run.run], |row| {
-                let owner = if row.get::<_, bool>(3)? { Side::Target } else { Side::Source };
+                let owner = if row.get::<_, bool>(2)? { Side::Target } else { Side::Source };
                 let ownership =
-                    Ownership { owner, pending: row.get(4)?, epoch: row.get::<_, i64>(5)? as u64 };
-                let applied = row.get::<_, Option<String>>(2)?.map(Position);
-                let record = Record { token: row.get(0)?, captured: row.get(1)?, applied, ownership };
-                Ok((record, row.get(6)?))
+                    Ownership { owner, pending: row.get(3)?, epoch: row.get::<_, i64>(4)? as u64 };
+                let applied = row.get::<_, Option<String>>(1)?.map(Position);
+                let record = Record { token: row.get(0)?, applied, ownership };
+                Ok((record, row.get(5)?))
             })
             .optional()
     });
