@@ -72,6 +72,18 @@ async fn every_kind_of_write_is_logged_by_its_keys() {
     }
     assert_eq!(copy(&session, "app.parent", b"30\tthirty\t1\n31\tthirty-one\t\\N\n").await, None);
     assert_eq!(keys_of(&taken(&stage).await, parent), keys(&["30", "31"]));
+    // Replication's role skips ordinary triggers, and these are none.
+    stage
+        .database
+        .psql("SET session_replication_role = replica; UPDATE app.parent SET n = 0 WHERE id = 30")
+        .unwrap();
+    assert_eq!(keys_of(&taken(&stage).await, parent), keys(&["30"]));
+    if stage.ask("SELECT current_setting('server_version_num')::int >= 150000") == "t" {
+        let merge = "MERGE INTO app.parent p USING (VALUES (30), (32)) v(id) ON p.id = v.id
+            WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (v.id, 'merged', 0)";
+        assert_eq!(run(&session, merge).await, None);
+        assert_eq!(keys_of(&taken(&stage).await, parent), keys(&["30", "32"]));
+    }
     assert_eq!(stage.live.pressure().await.unwrap().log_entries, 0);
 }
 

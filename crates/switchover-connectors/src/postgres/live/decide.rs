@@ -226,12 +226,6 @@ impl PostgresLive {
         let found = references::read(session.client(), self.schema()).await;
         let found = found.map_err(|error| fail(error, session))?;
         let forms = references::to_own(&self.run.plan, &found);
-        if !forms.first.is_empty() {
-            return Err(Error::new(Kind::Changed, operation)
-                .store(session.connection.label())
-                .detail("foreign keys of the plan are not there")
-                .hint("add them again, or leave them out by a plan of your own"));
-        }
         for sql in &forms.proofs {
             // As long as reading the table takes; neither a rollback nor another engine should wait for it.
             let proven = async {

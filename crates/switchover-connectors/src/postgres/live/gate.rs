@@ -86,8 +86,8 @@ impl PostgresLive {
             let mut new = Vec::new();
             for (at, table) in plan.tables.iter().enumerate() {
                 let whole = watch.has(plan, at, Part::Gate) && !missing(GATE) && !missing(FENCE);
-                // One that is there but was changed is left for `capture` to report.
-                if !whole {
+                // One that is there but was changed, and a table that is not there, are doubts.
+                if !whole && watch.has(plan, at, Part::Columns) {
                     sql.push_str(&objects::no_gate(schema, table));
                     sql.push_str(&objects::gate(schema, &self.run.run, table));
                     again |= watch.is_kept(at, Part::Gate);

@@ -142,7 +142,8 @@ pub(super) fn to_follow(plan: &Plan, found: &Found) -> Forms {
     })
 }
 
-/// The plan's own forms, from whatever is there: `first` is the decision's, the rest may follow it.
+/// The plan's own forms, from whatever is there: `first` is the decision's; the rest, asked for again behind it, may
+/// follow it. A key that the owner of the data has dropped since is not proven.
 pub(super) fn to_own(plan: &Plan, found: &Found) -> Forms {
     let schema = &plan.options.schema;
     forms(plan, |table, at, key, target, [first, proofs, last]| {
@@ -152,11 +153,11 @@ pub(super) fn to_own(plan: &Plan, found: &Found) -> Forms {
         if own.is_none() {
             first.push(add(schema, key));
         }
-        if own.is_none_or(|present| !present.valid) {
+        if own.is_some_and(|present| !present.valid) {
             proofs.push(prove(&key.name));
         }
         if acts(key) {
-            if there(&waiting.name).is_some() {
+            if own.is_some() && there(&waiting.name).is_some() {
                 last.push(drop(&waiting.name));
             }
         } else if own.is_some_and(|present| present.deferrable) && !key.deferrable {

@@ -28,9 +28,10 @@ const IDLE_MAX: usize = 4;
 
 /// What a session is set to. Rows are found by their keys, through the key's index: without statistics of the
 /// log and of parameters, the server might read a whole table instead. A commit waits for the disk, for what
-/// is applied is forgotten in the other store's log.
+/// is applied is forgotten in the other store's log. No transaction idles; one whose program is gone without a
+/// word must not hold the run's records for as long as the network takes to notice.
 const SET_UP: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
-    SET plan_cache_mode = force_generic_plan;
+    SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '60s';
     SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
         WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
 
@@ -86,10 +87,12 @@ impl Sessions {
 
     /// The session that was used last, whose statements are the likeliest to be asked for.
     pub(super) async fn take(&self) -> Result<Session> {
-        match self.idle(Vec::pop) {
-            Some(session) => Ok(session),
-            None => Session::open(&self.config).await,
+        while let Some(session) = self.idle(Vec::pop) {
+            if !session.client().is_closed() {
+                return Ok(session);
+            }
         }
+        Session::open(&self.config).await
     }
 
     /// Keeps a session whose call succeeded. After a failure the others may be as dead as this one.
