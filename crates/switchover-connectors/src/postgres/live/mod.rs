@@ -22,6 +22,7 @@ use self::session::{Session, Sessions};
 use self::shape::Shape;
 use super::config::PgConfig;
 use async_trait::async_trait;
+use std::sync::Mutex;
 use std::time::Duration;
 use switchover_core::connector::{BuildStep, Position};
 use switchover_core::live::{
@@ -42,6 +43,8 @@ pub(super) struct PostgresLive {
     run: LiveRun,
     shapes: Vec<Shape>,
     sessions: Sessions,
+    /// The digest of gates and capture with which they were last found whole.
+    whole: Mutex<Option<String>>,
 }
 
 impl PostgresLive {
@@ -51,6 +54,7 @@ impl PostgresLive {
             run: run.clone(),
             shapes: shape::shapes(&run.plan),
             sessions: Sessions::new(config.clone()),
+            whole: Mutex::default(),
         }
     }
 
@@ -68,6 +72,11 @@ impl PostgresLive {
     /// A table that has a shape.
     fn planned(&self, table: usize) -> &TablePlan {
         &self.run.plan.tables[table]
+    }
+
+    fn whole<T>(&self, work: impl FnOnce(&mut Option<String>) -> T) -> T {
+        // One assignment: a panic elsewhere leaves nothing half done.
+        work(&mut self.whole.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     async fn commit(&self, session: &Session, operation: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use super::objects::{self, WATCH};
 use super::session::Session;
 use crate::postgres::quote;
 use std::collections::HashMap;
-use switchover_core::plan::Plan;
+use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::{Error, Kind, Result};
 
 /// What is kept of a table.
@@ -56,19 +56,37 @@ pub(super) struct Loss {
     pub(super) what: String,
 }
 
+/// What is asked about: the plan's tables, and the columns of each.
+fn asked(plan: &Plan) -> (Vec<&str>, Vec<String>) {
+    let columns = |table: &TablePlan| {
+        table.columns.iter().map(|column| column.target.as_str()).collect::<Vec<_>>().join("\u{1}")
+    };
+    plan.tables.iter().map(|table| (table.target.as_str(), columns(table))).unzip()
+}
+
+/// The digest of what is there and of what was kept: two that are equal stand for the same. The log is read many
+/// times a second, and what did not change since it was compared need not be told again.
+pub(super) async fn digest(session: &mut Session, plan: &Plan) -> Result<String, tokio_postgres::Error> {
+    let schema = &plan.options.schema;
+    let sql = format!(
+        "SELECT pg_catalog.md5(pg_catalog.concat(
+            (SELECT pg_catalog.string_agg(p::text, E'\\n' ORDER BY p.relname)
+                FROM ({}) p(relname, relation, columns, gate, log)),
+            (SELECT pg_catalog.string_agg(w::text, E'\\n' ORDER BY w.t, w.part) FROM {} w)))",
+        objects::PRINTS,
+        quote::qualified(schema, WATCH)
+    );
+    let (names, columns) = asked(plan);
+    let statement = session.prepared(&sql).await?;
+    Ok(session.client().query_one(&statement, &[schema, &names, &columns]).await?.get(0))
+}
+
 impl Watch {
     /// Reads both, in the session's transaction.
     pub(super) async fn read(session: &mut Session, plan: &Plan) -> Result<Watch, tokio_postgres::Error> {
         let schema = &plan.options.schema;
         let kept = format!("SELECT t, part, print FROM {}", quote::qualified(schema, WATCH));
-        let names: Vec<&str> = plan.tables.iter().map(|table| table.target.as_str()).collect();
-        let columns: Vec<String> = plan
-            .tables
-            .iter()
-            .map(|table| {
-                table.columns.iter().map(|column| column.target.as_str()).collect::<Vec<_>>().join("\u{1}")
-            })
-            .collect();
+        let (names, columns) = asked(plan);
         let prints = session.prepared(objects::PRINTS).await?;
         let kept = session.prepared(&kept).await?;
         let client = session.client();
