@@ -5,6 +5,7 @@
 //! Every step may be repeated: a state is applied, not a history.
 
 use super::check;
+use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
 use crate::shutdown::Shutdown;
@@ -61,6 +62,8 @@ pub(super) struct Step {
     pub(super) rows: u64,
     /// How long the owner took to forget them: a commit of its own, like the application's.
     pub(super) commit: Duration,
+    /// Before the owner was read, in microseconds since 1970.
+    pub(super) read_at: u64,
 }
 
 impl Link {
@@ -112,9 +115,10 @@ impl Link {
         let mut entries = self.entries;
         loop {
             let limit = Limit { entries };
+            let read_at = clock::micros();
             let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
             if changes.entries == 0 && changes.upto == after {
-                return Ok(Step { changes, rows: 0, commit: Duration::ZERO });
+                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -147,7 +151,7 @@ impl Link {
             let begun = Instant::now();
             self.settle(&changes.upto).await?;
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, commit: begun.elapsed() });
+            return Ok(Step { changes, rows, commit: begun.elapsed(), read_at });
         }
     }
 
