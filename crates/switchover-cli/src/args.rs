@@ -83,11 +83,46 @@ Examples:
   switchover resume                       # the newest run, URLs from the file
   switchover resume --to env:DATABASE_URL --run 0197c0de")]
     Resume(ResumeArgs),
+    /// Move the data while the application writes: copy, then follow every change.
+    #[command(after_help = "\
+Examples:
+  switchover start --from sqlite:app.db --to env:DATABASE_URL
+  switchover start --detach
+  switchover status --watch               # in another terminal
+  switchover cutover                      # the target becomes the owner
+  switchover rollback                     # and back, without losing a write
+
+The source needs WAL mode (PRAGMA journal_mode = WAL). Ctrl-C stops the engine,
+not the capture: `switchover resume` goes on.")]
+    Start(Box<StartArgs>),
+    /// Let a live run rest: nothing is copied or taken, the source's log grows.
+    Pause(LiveArgs),
+    /// Set how fast a live run may go.
+    #[command(after_help = "\
+Examples:
+  switchover throttle rows_per_s=5000
+  switchover throttle commit_ms_max=20
+  switchover throttle                     # no limits")]
+    Throttle(ThrottleArgs),
+    /// Make the target the owner of the data, in one decision.
+    #[command(after_help = "\
+Examples:
+  switchover cutover --dry-run            # could it be done now?
+  switchover cutover --write-budget 1s
+  switchover cutover --when-ready         # waits until all is equal
+
+The source refuses writes from the fence on; what is left in its log is taken,
+read back, and then the target is opened. Given up, and the source opened
+again, when that takes longer than the budget.")]
+    Cutover(CutoverArgs),
+    /// End the reverse window: remove triggers, logs and fences; there is no way back after it.
+    Finish(LiveArgs),
     /// Show the runs in the journal and how far they are.
     #[command(after_help = "\
 Examples:
   switchover status
-  switchover status --json | jq '.[0].state'")]
+  switchover status --json | jq '.[0].state'
+  switchover status --watch               # a live run, every second")]
     Status(StatusArgs),
     /// Print the route: which store owns the data, and where reads go.
     #[command(after_help = "\
@@ -226,6 +261,12 @@ pub(crate) struct VerifyArgs {
     /// Choose the rows of --sample by this number, which an earlier report gave.
     #[arg(long, value_name = "N", help_heading = "Verification", requires = "sample")]
     pub(crate) seed: Option<u64>,
+    /// Have the engine of a live run compare all rows while the application writes.
+    #[arg(long, help_heading = "Verification", conflicts_with_all = ["sample", "repair", "plan"])]
+    pub(crate) live: bool,
+    /// With --live: again and again, until the stores differ or it is stopped.
+    #[arg(long, help_heading = "Verification", requires = "live")]
+    pub(crate) continuous: bool,
     /// Make the target's differing rows equal to the source's, then compare again.
     #[arg(long, help_heading = "Verification", conflicts_with = "sample")]
     pub(crate) repair: bool,
@@ -261,6 +302,9 @@ pub(crate) struct StatusArgs {
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+    /// Show the newest run, a live one, until its engine ends.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) watch: bool,
 }
 
 /// `route`.
@@ -288,6 +332,67 @@ pub(crate) struct ReadsArgs {
     pub(crate) json: bool,
 }
 
+/// `start`.
+#[derive(clap::Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) mapping: Mapping,
+    #[command(flatten)]
+    pub(crate) safety: Safety,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Run the engine in the background.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) detach: bool,
+}
+
+/// A verb of live runs without options of its own.
+#[derive(clap::Args)]
+pub(crate) struct LiveArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+/// `throttle`.
+#[derive(clap::Args)]
+pub(crate) struct ThrottleArgs {
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// `rows_per_s=N` and `commit_ms_max=N`; what is not named has no limit.
+    #[arg(value_name = "LIMIT=N")]
+    pub(crate) limits: Vec<String>,
+}
+
+/// `cutover`.
+#[derive(clap::Args)]
+pub(crate) struct CutoverArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+    #[command(flatten)]
+    pub(crate) switch: Switch,
+}
+
+/// How the owner changes.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Safety")]
+pub(crate) struct Switch {
+    /// Say whether it could be done now, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long no store may take writes: 3s, 500ms [default: 3s].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) write_budget: Option<String>,
+    /// Wait until it can be done, instead of refusing.
+    #[arg(long)]
+    pub(crate) when_ready: bool,
+}
+
 /// `rollback`.
 #[derive(clap::Args)]
 pub(crate) struct RollbackArgs {
@@ -298,6 +403,8 @@ pub(crate) struct RollbackArgs {
     /// Go on although rows on the target were changed by others since; their changes are lost.
     #[arg(long, help_heading = "Safety")]
     pub(crate) discard_target_changes: bool,
+    #[command(flatten)]
+    pub(crate) switch: Switch,
 }
 
 /// `cleanup`.

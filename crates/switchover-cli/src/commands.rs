@@ -8,6 +8,7 @@ mod cleanup;
 mod completions;
 mod doctor;
 mod keep;
+mod live;
 mod man;
 mod migrate;
 mod plan;
@@ -134,6 +135,9 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, args.plan, screen)?;
+            if args.live {
+                return live::verify(&context, args.continuous).await;
+            }
             verify::run(&context, args.sample, args.seed, args.repair).await
         }
         Verb::Resume(args) => {
@@ -142,10 +146,16 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, None, screen)?;
+            if live::is_live(&context, args.run.id.as_deref())? {
+                return live::resume(&context, args.run.id.as_deref()).await;
+            }
             resume::run(&context, args.run.id.as_deref(), args.archive.dir.as_deref()).await
         }
         Verb::Status(args) => {
             let context = Context::new(&global, flags, None, screen)?;
+            if args.watch {
+                return live::show(&context, args.run.id.as_deref(), args.json, true).await;
+            }
             status::run(&context, args.run.id.as_deref(), args.json).await
         }
         Verb::Route(args) => {
@@ -161,7 +171,42 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Rollback(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            rollback::run(&context, args.run.id.as_deref(), args.discard_target_changes).await
+            let run = args.run.id.as_deref();
+            if live::is_live(&context, run)? {
+                let options = live::options(&args.switch)?;
+                return live::decide(&context, run, switchover::live::Request::Rollback(options)).await;
+            }
+            rollback::run(&context, run, args.discard_target_changes).await
+        }
+        Verb::Start(args) => {
+            args.stores.add_to(&mut flags);
+            args.mapping.add_to(&mut flags);
+            args.safety.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            live::start(&context, args.detach).await
+        }
+        Verb::Pause(args) => {
+            args.stores.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            live::tell(&context, args.run.id.as_deref(), switchover::live::Request::Pause).await
+        }
+        Verb::Throttle(args) => {
+            let request = live::limits(&args.limits)?;
+            let context = Context::new(&global, flags, None, screen)?;
+            live::tell(&context, args.run.id.as_deref(), request).await
+        }
+        Verb::Cutover(args) => {
+            args.stores.add_to(&mut flags);
+            let options = live::options(&args.switch)?;
+            let context = Context::new(&global, flags, None, screen)?;
+            let request = switchover::live::Request::Cutover(options);
+            live::decide(&context, args.run.id.as_deref(), request).await
+        }
+        Verb::Finish(args) => {
+            args.stores.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            live::decide(&context, args.run.id.as_deref(), switchover::live::Request::Finish).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);

@@ -5,6 +5,7 @@
 
 pub(crate) mod error;
 pub(crate) mod layout;
+pub(crate) mod live;
 pub(crate) mod output;
 pub(crate) mod plan;
 pub(crate) mod progress;

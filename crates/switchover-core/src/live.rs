@@ -175,7 +175,8 @@ pub struct TableChanges {
     pub keys: Vec<Vec<OwnedValue>>,
     /// Those of them that are there, with every column of the plan in its order, without locators.
     pub rows: Rows,
-    /// Whether the table as a whole is meant: it has no key, `keys` is empty, and `rows` are all of its rows.
+    /// Whether the table as a whole is meant: it has no key, or it was emptied as a whole (TRUNCATE). Then `keys`
+    /// is empty, and `rows` are all of its rows.
     pub whole: bool,
 }
 
@@ -276,6 +277,11 @@ pub trait LiveTarget: LiveStore {
     /// Brings the target from owner back to follower, when the source has become the owner again: foreign keys get the
     /// form that waits, and the fence becomes the gate again. May be called again.
     async fn follow(&self) -> Result<()>;
+    /// Proves what a decision for the target has declared without proof, such as foreign keys. It may take as long
+    /// as reading the tables, while the application writes. May be called again at any time.
+    async fn prove(&self) -> Result<()> {
+        Ok(())
+    }
     /// The steps after the copy, for [`crate::connector::Target::build`].
     fn steps(&self) -> Vec<(LiveStage, BuildStep)>;
     /// Sends tables back to copy: empties them, and forgets their checkpoints and steps. May be called again.

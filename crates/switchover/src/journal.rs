@@ -231,6 +231,16 @@ impl Journal {
         header(&find(state_dir, run)?)
     }
 
+    /// Whether a process works on a run: the one named, or the newest.
+    pub fn is_active(state_dir: &Path, run: Option<&str>) -> Result<bool> {
+        let folder = find(state_dir, run)?;
+        match lock(&folder) {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == Kind::Busy => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The plan of a run that another process may be at work on.
     pub fn read_plan(state_dir: &Path, run: &str) -> Result<Plan> {
         read(&find(state_dir, Some(run))?.join("plan.json"))

@@ -116,7 +116,29 @@ impl Decoder {
         }
         let (bytes, rest) = tuple.split_at(length as usize);
         *tuple = rest;
-        let wrong = || malformed(format!("a field of {length} bytes is no {ty}"));
+        self.cell(bytes, ty, rows)
+    }
+
+    /// Takes a row of an ordinary query that was answered in binary form.
+    pub(super) fn row<'a>(
+        &mut self,
+        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        rows: &mut Rows,
+    ) -> Result<()> {
+        for (index, cell) in cells.enumerate() {
+            match cell {
+                None => rows.push(Value::Null),
+                Some(bytes) => {
+                    let ty = *self.types.get(index).ok_or_else(|| malformed("a row of too many fields"))?;
+                    self.cell(bytes, ty, rows)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(&mut self, bytes: &[u8], ty: LogicalType, rows: &mut Rows) -> Result<()> {
+        let wrong = || malformed(format!("a field of {} bytes is no {ty}", bytes.len()));
         let value = match ty {
             LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_) => Value::Text(bytes),
             LogicalType::Json => Value::Json(bytes),

@@ -50,6 +50,11 @@ pub(super) fn fields(table: &TablePlan) -> Vec<Field> {
         .collect()
 }
 
+/// The same for rows that were not there when the values were counted: no census proves anything of them.
+pub(super) fn unproven(table: &TablePlan) -> Vec<Field> {
+    fields(table).into_iter().map(|field| Field { proven: false, ..field }).collect()
+}
+
 /// Where a row did not fit: the field and the reason.
 #[derive(Debug)]
 pub(super) struct Misfit {

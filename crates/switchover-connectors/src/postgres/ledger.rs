@@ -15,7 +15,7 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::{quote, standing, steps};
+use super::{live, quote, standing, steps};
 pub(super) use crate::records::key_text;
 use crate::records::{parse_key, unreadable};
 use async_trait::async_trait;
@@ -375,6 +375,7 @@ async fn drop_all(
     let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
     let made_schema: bool = row.get(0);
     standing::restore(transaction, schema).await?;
+    live::remove(transaction, schema).await?;
     let sql =
         format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
     let objects = transaction.query(&sql, &[&run]).await?;
@@ -402,6 +403,8 @@ async fn drop_all(
 
 /// Removes the run's records and leaves what it moved: the end of a run that is accepted.
 pub(super) async fn forget(connection: &Connection, schema: &str) -> Result<()> {
+    let removed = live::remove(connection.client(), schema).await;
+    removed.map_err(|error| connection.classify(error, "remove the run's gates and log"))?;
     let mut records: Vec<String> = TABLES.iter().map(|name| table(schema, name)).collect();
     let own = "SELECT c.relname::text FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -7,17 +7,18 @@ use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
 use super::{
-    audit, catalog, examine, fetch, inspect, ledger, quote, reader, repair, standing, steps, writer,
+    audit, catalog, examine, fetch, inspect, ledger, live, quote, reader, repair, standing, steps, writer,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
 };
 use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::live::{LiveRun, LiveTarget};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -30,6 +31,8 @@ pub struct PostgresTarget {
     dialect: PostgresDialect,
     /// The attempt that this process holds; see [`ledger`].
     attempt: Arc<AtomicI64>,
+    /// Whether a live run goes here: then no census proves anything of the rows that come.
+    lives: AtomicBool,
     /// Sessions between two steps: a step may take less time than its session's beginning.
     idle: Mutex<Vec<Connection>>,
 }
@@ -37,7 +40,13 @@ pub struct PostgresTarget {
 impl PostgresTarget {
     /// The database of that configuration; nothing is opened yet.
     pub fn new(config: PgConfig) -> PostgresTarget {
-        PostgresTarget { config, dialect: PostgresDialect, attempt: Arc::default(), idle: Mutex::default() }
+        PostgresTarget {
+            config,
+            dialect: PostgresDialect,
+            attempt: Arc::default(),
+            lives: AtomicBool::new(false),
+            idle: Mutex::default(),
+        }
     }
 
     /// The configuration.
@@ -104,7 +113,8 @@ impl Target for PostgresTarget {
 
     async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
         let attempt = self.attempt.load(Ordering::SeqCst);
-        Ok(Box::new(writer::PostgresWriter::new(self.config.clone(), plan, run.to_owned(), attempt)))
+        let proven = !self.lives.load(Ordering::SeqCst);
+        Ok(Box::new(writer::PostgresWriter::new(self.config.clone(), plan, run.to_owned(), attempt, proven)))
     }
 
     async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
@@ -157,5 +167,14 @@ impl Target for PostgresTarget {
 
     async fn forget(&self, schema: &str) -> Result<()> {
         ledger::forget(&self.open().await?, schema).await
+    }
+
+    fn attempt(&self) -> i64 {
+        self.attempt.load(Ordering::SeqCst)
+    }
+
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
+        self.lives.store(true, Ordering::SeqCst);
+        Ok(Arc::new(live::PostgresLive::new(&self.config, run)))
     }
 }

@@ -12,7 +12,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::copy_encode::{self, Field, HEADER, Misfit, TRAILER};
-use super::{ledger, quote};
+use super::{ledger, live, quote};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -40,6 +40,8 @@ pub(super) struct PostgresWriter {
     plan: Arc<Plan>,
     run: String,
     attempt: i64,
+    /// Whether the plan's census is of the very rows that come.
+    proven: bool,
     session: Option<Session>,
     scratch: Vec<u8>,
 }
@@ -49,11 +51,20 @@ struct Session {
     connection: Connection,
     checkpoint: Statement,
     copies: HashMap<usize, (Statement, Vec<Field>)>,
+    proven: bool,
+    /// Begins a transaction of the engine's own, which the gate of a live run lets in.
+    begin: String,
 }
 
 impl PostgresWriter {
-    pub(super) fn new(config: PgConfig, plan: Arc<Plan>, run: String, attempt: i64) -> PostgresWriter {
-        PostgresWriter { config, plan, run, attempt, session: None, scratch: Vec::new() }
+    pub(super) fn new(
+        config: PgConfig,
+        plan: Arc<Plan>,
+        run: String,
+        attempt: i64,
+        proven: bool,
+    ) -> PostgresWriter {
+        PostgresWriter { config, plan, run, attempt, proven, session: None, scratch: Vec::new() }
     }
 
     async fn open(&self) -> Result<Session> {
@@ -71,7 +82,8 @@ impl PostgresWriter {
             connection.client().prepare(&sql).await
         };
         let checkpoint = prepared.await.map_err(|error| connection.classify(error, OPERATION))?;
-        Ok(Session { connection, checkpoint, copies: HashMap::new() })
+        let begin = format!("BEGIN; {}", live::mark(&self.run));
+        Ok(Session { connection, checkpoint, copies: HashMap::new(), proven: self.proven, begin })
     }
 
     /// Finds the first row of a rejected chunk that the server does not take, by halves, each tried in
@@ -94,7 +106,7 @@ impl PostgresWriter {
         chunk: &ChunkWrite<'_>,
         range: Range<usize>,
     ) -> Result<bool> {
-        let begin = session.connection.client().batch_execute("BEGIN").await;
+        let begin = session.connection.client().batch_execute(&session.begin).await;
         begin.map_err(|error| session.connection.classify(error, OPERATION))?;
         let taken = match copy(session, &self.plan, &mut self.scratch, chunk, range).await {
             Ok(()) => true,
@@ -155,7 +167,7 @@ async fn transaction(
         (ledger::key_text(&checkpoint.range.after)?, ledger::key_text(&checkpoint.range.upto)?);
     let digest = checkpoint.digest.to_string();
     let client = session.connection.client();
-    let begin = client.batch_execute("BEGIN");
+    let begin = client.batch_execute(&session.begin);
     let record: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
         [&run, &attempt, &table_no, &after, &upto, &rows, &bytes, &digest];
     let insert = client.execute(&session.checkpoint, &record);
@@ -200,7 +212,10 @@ async fn statement<'a>(
 ) -> Result<&'a (Statement, Vec<Field>)> {
     if !session.copies.contains_key(&table) {
         let plan_table = &plan.tables[table];
-        let fields = copy_encode::fields(plan_table);
+        let fields = match session.proven {
+            true => copy_encode::fields(plan_table),
+            false => copy_encode::unproven(plan_table),
+        };
         let columns: Vec<String> =
             fields.iter().map(|field| quote::ident(&plan_table.columns[field.index].target)).collect();
         let sql = format!(

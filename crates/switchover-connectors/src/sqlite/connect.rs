@@ -56,6 +56,17 @@ pub(super) fn bare(path: &Path) -> Result<Connection> {
     opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
+/// Opens an existing file for the engine of a live run: as [`bare`], with commits that the disk has. `log_pages`
+/// is the write-ahead log after which it is folded back; `None` leaves that to SQLite's own.
+pub(super) fn live(path: &Path, log_pages: Option<i64>) -> Result<Connection> {
+    let connection = bare(path)?;
+    set(&connection, path, "synchronous", 2)?;
+    if let Some(pages) = log_pages {
+        set(&connection, path, "wal_autocheckpoint", pages)?;
+    }
+    Ok(connection)
+}
+
 /// Makes a file.
 pub(super) fn make(path: &Path) -> Result<Connection> {
     let connection = opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;

@@ -6,6 +6,7 @@
 
 use super::ddl;
 use super::error::classify;
+use super::live::records;
 use super::quote::{ident, literal, qualified};
 use rusqlite::Connection;
 use std::path::Path;
@@ -42,7 +43,16 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
     let fail = |error| classify(error, "read the schema of the source", path);
     let mut catalog = Catalog { store: store(connection, path)?, ..Catalog::default() };
     let mut hash = blake3::Hasher::new();
-    for (kind, name, table, sql) in objects(connection).map_err(fail)? {
+    let objects = objects(connection).map_err(fail)?;
+    let live: Vec<String> = (objects.iter())
+        .filter(|(kind, name, _, sql)| kind == "table" && records::is_record(name, sql))
+        .map(|(_, name, ..)| name.clone())
+        .collect();
+    for (kind, name, table, sql) in objects {
+        // What a live run made in the file is no part of the application's schema.
+        if live.contains(&table) || (!live.is_empty() && kind == "trigger" && records::is_trigger(&name)) {
+            continue;
+        }
         for part in [&kind, &name, &sql] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
@@ -75,6 +85,7 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
                 name: listed.name,
                 why: "an earlier run into this file keeps its records there".into(),
             }),
+            "table" if live.contains(&listed.name) => {}
             "table" | "virtual" => {
                 let table = table(connection, &listed, &mut catalog.skipped).map_err(fail)?;
                 catalog.tables.extend(table);

@@ -369,6 +369,7 @@ fn drop_all(connection: &Connection, run: &str) -> rusqlite::Result<()> {
 
 /// Removes the run's records and leaves what it moved: the end of a run that is accepted.
 pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
+    super::live::records::remove(connection)?;
     for table in TABLES {
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }

@@ -16,6 +16,7 @@ mod fragment;
 mod inspect;
 mod integrity;
 mod ledger;
+mod live;
 mod lookup;
 pub mod open;
 pub mod quote;

@@ -3,14 +3,18 @@
 //! Invariant: every snapshot has a thread and a connection of its own, and all its reads happen in
 //! the one read transaction that was begun with it. In WAL mode writers go on beside it; in the other
 //! modes its shared lock keeps them waiting, which is the price of a consistent read there.
+//! A passing one begins and ends a transaction with each call, and looks in each whether the capture of a live
+//! run in the file is whole.
 
 use super::config::SqliteConfig;
 use super::error::classify;
+use super::live::{SqliteLive, check};
 use super::read::Encoding;
 use super::{backup, examine, fetch, file, fragment, inspect, open, read, rules};
 use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use switchover_core::chunk::LocatorValue;
@@ -18,6 +22,7 @@ use switchover_core::connector::{
     BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::live::{LiveRun, LiveStore, Side};
 use switchover_core::relation::Relations;
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
@@ -53,7 +58,15 @@ impl Source for SqliteSource {
     }
 
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
-        Ok(Arc::new(SqliteSnapshot::begin(&self.config).await?))
+        Ok(Arc::new(SqliteSnapshot::begin(&self.config, Holding::Point).await?))
+    }
+
+    async fn passing(&self) -> Result<Arc<dyn Snapshot>> {
+        Ok(Arc::new(SqliteSnapshot::begin(&self.config, Holding::Nothing).await?))
+    }
+
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveStore>> {
+        Ok(Arc::new(SqliteLive::new(self.config.clone(), run, Side::Source)))
     }
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
@@ -91,12 +104,28 @@ impl Drop for OnDrop {
     }
 }
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
+/// What a snapshot holds between its calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    /// Its read point.
+    Point,
+    /// Nothing: each call has a read point of its own.
+    Nothing,
+}
 
-/// One read transaction on a thread of its own.
+/// What a reading thread has: its connection, and which version of the schema it has looked at.
+struct Thread {
+    connection: Connection,
+    seen: RefCell<check::Seen>,
+}
+
+type Job = Box<dyn FnOnce(&Thread) + Send>;
+
+/// One read transaction, or one a call, on a thread of its own.
 struct SqliteSnapshot {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
+    holding: Holding,
     position: Position,
     encoding: Encoding,
     /// What names mean that are no tables, or not only.
@@ -104,7 +133,7 @@ struct SqliteSnapshot {
 }
 
 impl SqliteSnapshot {
-    async fn begin(config: &SqliteConfig) -> Result<SqliteSnapshot> {
+    async fn begin(config: &SqliteConfig, holding: Holding) -> Result<SqliteSnapshot> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, begun) = oneshot::channel();
         let config = config.clone();
@@ -114,12 +143,15 @@ impl SqliteSnapshot {
             .spawn(move || {
                 let opened = open::open_read_only(&config).and_then(|connection| {
                     let start = start(&connection, config.path())?;
-                    Ok((connection, start))
+                    if holding == Holding::Nothing {
+                        end(&connection, config.path())?;
+                    }
+                    Ok((Thread { connection, seen: RefCell::default() }, start))
                 });
                 match opened {
-                    Ok((connection, start)) => {
+                    Ok((thread, start)) => {
                         if ready.send(Ok(start)).is_ok() {
-                            queue.iter().for_each(|job| job(&connection));
+                            queue.iter().for_each(|job| job(&thread));
                         }
                     }
                     // Nobody waits any more: the caller was cancelled.
@@ -128,7 +160,7 @@ impl SqliteSnapshot {
             })
             .map_err(|error| Error::new(Kind::Exhausted, "start the reading thread").because(error))?;
         let (position, encoding) = begun.await.map_err(|_| gone(&path))??;
-        Ok(SqliteSnapshot { jobs, path, position, encoding, relations: Arc::default() })
+        Ok(SqliteSnapshot { jobs, path, holding, position, encoding, relations: Arc::default() })
     }
 
     async fn call<T: Send + 'static>(
@@ -136,9 +168,14 @@ impl SqliteSnapshot {
         job: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
+        let (holding, path) = (self.holding, self.path.clone());
+        let within = move |thread: &Thread| match holding {
+            Holding::Point => job(&thread.connection),
+            Holding::Nothing => in_passing(thread, &path, job),
+        };
         self.jobs
             // A reply that nobody waits for is dropped: the caller was cancelled.
-            .send(Box::new(move |connection| drop(reply.send(job(connection)))))
+            .send(Box::new(move |thread| drop(reply.send(within(thread)))))
             .map_err(|_| gone(&self.path))?;
         answer.await.map_err(|_| gone(&self.path))?
     }
@@ -160,6 +197,26 @@ fn start(connection: &Connection, path: &Path) -> Result<(Position, Encoding)> {
     let data: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(fail)?;
     let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).map_err(fail)?;
     Ok((Position(format!("{schema}:{data}")), Encoding::of_name(&encoding)))
+}
+
+fn end(connection: &Connection, path: &Path) -> Result<()> {
+    connection.execute_batch("ROLLBACK").map_err(|error| classify(error, "end a read of the source", path))
+}
+
+/// A job in a read transaction of its own.
+fn in_passing<T>(thread: &Thread, path: &Path, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let (connection, operation) = (&thread.connection, "read the source");
+    connection.execute_batch("BEGIN").map_err(|error| classify(error, operation, path))?;
+    let done = check::verify(connection, path, &mut thread.seen.borrow_mut(), operation)
+        .and_then(|()| job(connection));
+    match done {
+        Ok(done) => end(connection, path).map(|()| done),
+        Err(error) => {
+            // The error that there was is the one that counts; SQLite may have ended the transaction itself.
+            let _ = end(connection, path);
+            Err(error)
+        }
+    }
 }
 
 #[async_trait]
@@ -189,6 +246,7 @@ impl Snapshot for SqliteSnapshot {
         Ok(Arc::new(SqliteSnapshot {
             jobs: self.jobs.clone(),
             path: self.path.clone(),
+            holding: self.holding,
             position: self.position.clone(),
             encoding: self.encoding,
             relations,

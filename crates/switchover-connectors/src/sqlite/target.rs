@@ -7,17 +7,19 @@ use super::config::SqliteConfig;
 use super::connect::{self, Commits, blocking};
 use super::dialect::SqliteDialect;
 use super::error::classify;
+use super::live::SqliteLive;
 use super::reader::open_to_read;
 use super::{audit, destination, file, ledger, lookup, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
 };
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::live::{LiveRun, LiveTarget, Side};
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -29,6 +31,8 @@ pub struct SqliteTarget {
     dialect: SqliteDialect,
     /// The attempt that this process holds; see [`ledger`].
     attempt: AtomicI64,
+    /// Whether it is the target of a live run.
+    live: AtomicBool,
 }
 
 /// The one schema that a file has.
@@ -48,7 +52,12 @@ fn check_schema(schema: &str, label: &str) -> Result<()> {
 impl SqliteTarget {
     /// The file of that configuration; nothing is opened yet.
     pub fn new(config: SqliteConfig) -> SqliteTarget {
-        SqliteTarget { config, dialect: SqliteDialect::new(), attempt: AtomicI64::default() }
+        SqliteTarget {
+            config,
+            dialect: SqliteDialect::new(),
+            attempt: AtomicI64::default(),
+            live: AtomicBool::default(),
+        }
     }
 
     fn path(&self) -> &Path {
@@ -104,7 +113,9 @@ impl Target for SqliteTarget {
 
     async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
         let attempt = self.attempt.load(Ordering::SeqCst);
-        Ok(Box::new(writer::SqliteWriter::new(self.path().to_owned(), plan, run.to_owned(), attempt)))
+        let passing = self.live.load(Ordering::SeqCst);
+        let path = self.path().to_owned();
+        Ok(Box::new(writer::SqliteWriter::new(path, plan, run.to_owned(), attempt, passing)))
     }
 
     async fn checkpoints(&self, _: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
@@ -156,5 +167,14 @@ impl Target for SqliteTarget {
             ledger::forget(&transaction).map_err(fail)?;
             transaction.commit().map_err(fail)
         })
+    }
+
+    fn attempt(&self) -> i64 {
+        self.attempt.load(Ordering::SeqCst)
+    }
+
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
+        self.live.store(true, Ordering::SeqCst);
+        Ok(Arc::new(SqliteLive::new(self.config.clone(), run, Side::Target)))
     }
 }

@@ -126,6 +126,11 @@ impl Insert {
         Insert { sql, rowid: rowid.is_some(), fields }
     }
 
+    /// The same, where a row that has a value which the new one needs makes room for it.
+    pub(super) fn replacing(self) -> Insert {
+        Insert { sql: self.sql.replacen("INSERT", "INSERT OR REPLACE", 1), ..self }
+    }
+
     /// Inserts the rows, but for what is in quarantine.
     pub(super) fn run(
         &self,
@@ -192,13 +197,23 @@ pub(super) struct SqliteWriter {
     run: String,
     attempt: i64,
     inserts: Vec<Option<Insert>>,
+    /// Whether the rows come from a store whose application writes meanwhile. Each chunk then shows another
+    /// moment, and a row read before may still have a value that a row read later has got from it. The earlier
+    /// one has changed since, so its key is in the log: it makes room, and comes back with its change.
+    passing: bool,
     connection: Option<Connection>,
 }
 
 impl SqliteWriter {
-    pub(super) fn new(path: PathBuf, plan: Arc<Plan>, run: String, attempt: i64) -> SqliteWriter {
+    pub(super) fn new(
+        path: PathBuf,
+        plan: Arc<Plan>,
+        run: String,
+        attempt: i64,
+        passing: bool,
+    ) -> SqliteWriter {
         let inserts = plan.tables.iter().map(|_| None).collect();
-        SqliteWriter { path, plan, run, attempt, inserts, connection: None }
+        SqliteWriter { path, plan, run, attempt, inserts, passing, connection: None }
     }
 
     fn chunk(&mut self, connection: &Connection, chunk: &ChunkWrite<'_>) -> Result<Written> {
@@ -253,7 +268,11 @@ impl SqliteWriter {
         }
         failpoint::hit("copy-before-rows");
         let table = &self.plan.tables[checkpoint.table];
-        let insert = self.inserts[checkpoint.table].get_or_insert_with(|| Insert::of(table, true));
+        let passing = self.passing;
+        let insert = self.inserts[checkpoint.table].get_or_insert_with(|| {
+            // What the census proved was true when it was taken.
+            if passing { Insert::of(table, false).replacing() } else { Insert::of(table, true) }
+        });
         insert.run(connection, &self.path, table, chunk.rows, OPERATION, &Except::of(chunk))?;
         if !chunk.quarantine.is_empty() {
             ledger::quarantine(connection, &self.path, &self.run, &table.source, chunk.quarantine)?;

@@ -43,6 +43,9 @@ const LOSSES_MAX: u32 = 8;
 /// How often the bearing of the stores is looked at.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
+/// How much the newest batch counts in the rate that is shown: half of it after seven batches.
+const RATE_WEIGHT: f64 = 0.1;
+
 /// Bytes of write-ahead log on the source at which the engine lets the store fold it back before it reads on.
 const WAL_BYTES_MAX: u64 = 48 << 20;
 
@@ -126,6 +129,8 @@ impl Engine {
             rows_taken: 0,
             lag_entries: 0,
             lag_s: 0.0,
+            rows_per_s: 0.0,
+            switch_s: 0.0,
             verification: Verification::Unproven,
             pressure: Default::default(),
             paused: false,
@@ -735,6 +740,12 @@ impl Engine {
             status.rows_taken += step.rows;
             status.lag_entries = step.changes.behind;
             status.lag_s = lag;
+            if step.rows > 0 {
+                let now = step.rows as f64 / step.took.as_secs_f64().max(1e-6);
+                let before = if status.rows_per_s > 0.0 { status.rows_per_s } else { now };
+                status.rows_per_s = before + (now - before) * RATE_WEIGHT;
+            }
+            status.switch_s = status.lag_entries as f64 / status.rows_per_s.max(1.0);
         });
     }
 

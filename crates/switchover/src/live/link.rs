@@ -62,6 +62,8 @@ pub(super) struct Step {
     pub(super) rows: u64,
     /// How long the owner took to forget them: a commit of its own, like the application's.
     pub(super) commit: Duration,
+    /// How long all of it took.
+    pub(super) took: Duration,
     /// Before the owner was read, in microseconds since 1970.
     pub(super) read_at: u64,
 }
@@ -112,13 +114,14 @@ impl Link {
         let Some(mut after) = self.position.clone() else {
             return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
         };
+        let started = Instant::now();
         let mut entries = self.entries;
         loop {
             let limit = Limit { entries };
             let read_at = clock::micros();
             let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
             if changes.entries == 0 && changes.upto == after {
-                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, read_at });
+                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, took: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -151,7 +154,7 @@ impl Link {
             let begun = Instant::now();
             self.settle(&changes.upto).await?;
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, commit: begun.elapsed(), read_at });
+            return Ok(Step { changes, rows, commit: begun.elapsed(), took: started.elapsed(), read_at });
         }
     }
 

@@ -6,7 +6,7 @@
 use super::announce::{Announce, Watch};
 use super::control;
 use super::engine::{End, Engine, Parts};
-use super::status::LiveStatus;
+use super::status::{Answer, Command, LiveStatus, Request};
 use crate::journal::{self, Header, Journal, State};
 use crate::migration::Migration;
 use crate::progress::{Event, Phase};
@@ -20,7 +20,7 @@ use switchover_core::live::LiveRun;
 use switchover_core::plan::{Plan, Refusal, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The status as other processes read it, in the run's folder.
 const STATUS: &str = "live.json";
@@ -99,7 +99,7 @@ impl Migration {
         };
         let journal = Journal::create(&self.settings.state_dir, header, &plan)?;
         failpoint::hit("after-planned");
-        self.live(journal, plan, claim, surroundings).await
+        self.live(journal, plan, claim, surroundings, None).await.map(|(end, _)| end)
     }
 
     /// Goes on with a live run: the one named, or the newest.
@@ -107,6 +107,28 @@ impl Migration {
     /// # Errors
     /// `NotFound` without such a run; whatever stops it.
     pub async fn take_up(&self, run: Option<&str>, surroundings: &dyn Surroundings) -> Result<End> {
+        let (journal, plan, claim) = self.reopen(run).await?;
+        self.live(journal, plan, claim, surroundings, None).await.map(|(end, _)| end)
+    }
+
+    /// Takes a live run up for one request, and puts it down again.
+    ///
+    /// # Errors
+    /// As [`Migration::take_up`]; what came of the request.
+    pub async fn take_up_for(
+        &self,
+        run: Option<&str>,
+        surroundings: &dyn Surroundings,
+        request: Request,
+    ) -> Result<Answer> {
+        let (journal, plan, claim) = self.reopen(run).await?;
+        let (_, answer) = self.live(journal, plan, claim, surroundings, Some(request)).await?;
+        answer.unwrap_or_else(|| {
+            Err(Error::new(Kind::Interrupted, "carry the request out").detail("the run ended before"))
+        })
+    }
+
+    async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
@@ -118,7 +140,7 @@ impl Migration {
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
-        self.live(journal, plan, claim, surroundings).await
+        Ok((journal, plan, claim))
     }
 
     async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
@@ -135,7 +157,8 @@ impl Migration {
         plan: Plan,
         claim: Box<dyn Claim>,
         surroundings: &dyn Surroundings,
-    ) -> Result<End> {
+        request: Option<Request>,
+    ) -> Result<(End, Option<Result<Answer>>)> {
         let header = journal.header().clone();
         if header.backup && !journal.has_been(State::Prepared)? {
             // Before anything is written to the source, so that the backup is the source as it was.
@@ -174,7 +197,8 @@ impl Migration {
             shutdown: self.shutdown.clone(),
         };
         let (mut engine, commands, told) = Engine::new(parts);
-        let server = control::serve(journal.folder(), commands)?;
+        let server = control::serve(journal.folder(), commands.clone())?;
+        let asked = request.map(|request| tokio::spawn(ask_and_stop(commands, request)));
         let ended = {
             let running = engine.run();
             let writing = keep_status(journal.folder(), told.clone());
@@ -200,8 +224,25 @@ impl Migration {
             Err(error) => (State::Failed, error.to_string()),
         };
         journal.reach(state, &why)?;
-        ended
+        let answer = match asked {
+            Some(asked) => asked.await.ok().flatten(),
+            None => None,
+        };
+        Ok((ended?, answer))
     }
+}
+
+/// Asks for one thing, and then for the engine's end. `None` when the engine ended before it answered.
+async fn ask_and_stop(commands: mpsc::Sender<Command>, request: Request) -> Option<Result<Answer>> {
+    let ask = async |request| {
+        let (reply, answer) = oneshot::channel();
+        commands.send(Command { request, reply }).await.ok()?;
+        answer.await.ok()
+    };
+    let answer = ask(request).await;
+    // One that is over has stopped already.
+    let _ = ask(Request::Stop).await;
+    answer
 }
 
 /// Writes what the engine tells, until it ends.

@@ -109,6 +109,10 @@ pub struct LiveStatus {
     pub lag_entries: u64,
     /// How long ago the follower was equal to the owner, in seconds.
     pub lag_s: f64,
+    /// Changed rows that were taken a second, while there were any.
+    pub rows_per_s: f64,
+    /// How long it would take at that rate to take what waits: about the time of a change of the owner.
+    pub switch_s: f64,
     /// What the verification says.
     pub verification: Verification,
     /// What the store that owns the data bears.

@@ -67,3 +67,18 @@ pub fn parse_index(sql: &str, columns: &[String]) -> Result<IndexDdl, String> {
         _ => Err("it is no CREATE INDEX".to_owned()),
     })
 }
+
+/// The parts and the predicate of an index as they are written, without a collation and an order.
+///
+/// # Errors
+/// As [`parse_index`].
+pub fn index_texts(sql: &str) -> Result<(Vec<String>, Option<String>), String> {
+    super::with_statement(sql, |statement| match statement {
+        Stmt::CreateIndex { columns, where_clause, .. } => {
+            let parts = columns.iter().map(|part| uncollated(&part.expr).0.to_string().trim().to_owned());
+            let predicate = where_clause.as_ref().map(|clause| clause.to_string().trim().to_owned());
+            Ok((parts.collect(), predicate))
+        }
+        _ => Err("it is no CREATE INDEX".to_owned()),
+    })
+}

@@ -16,7 +16,7 @@ mod table;
 mod tests;
 mod view;
 
-pub use index::{IndexDdl, IndexPart, parse_index};
+pub use index::{IndexDdl, IndexPart, index_texts, parse_index};
 pub use table::{
     CheckDdl, ColumnDdl, FkDdl, GeneratedDdl, KeyColumn, KeyDdl, NotNullDdl, TableDdl, parse_table,
 };

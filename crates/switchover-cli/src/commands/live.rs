@@ -1,0 +1,235 @@
+//! The verbs of live runs: begin, go on, ask a running engine. Where none is running, the verbs that change the owner drive
+//! the run themselves for as long as that takes.
+
+use super::Context;
+use crate::render::{live as render, output};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use switchover::journal::{Header, Journal};
+use switchover::live::{
+    Announce, Announcer, Answer, End, LivePhase, LiveStatus, Nobody, Request, Surroundings, SwitchOptions,
+    Verification, Watch, control, status,
+};
+use switchover_core::{Error, Kind, Result};
+
+/// How often a running engine's status is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a detached engine may take until its run is known: it plans first, which reads every row.
+const DETACHED_LOG: &str = "engine.log";
+
+/// What the configuration says about the world outside the stores.
+struct Outside<'a>(&'a Context);
+
+impl Surroundings for Outside<'_> {
+    fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>> {
+        let resolved = &self.0.resolved;
+        Ok(Arc::new(Announcer::new(resolved.routing.clone(), &resolved.settings.state_dir, header, folder)))
+    }
+
+    fn watch(&self, _: &Header) -> Result<Arc<dyn Watch>> {
+        Ok(Arc::new(Nobody))
+    }
+}
+
+/// `start`.
+pub(crate) async fn start(context: &Context, detach: bool) -> Result<u8> {
+    if detach {
+        return detached(context);
+    }
+    let end = engine_start(context).await?;
+    ended(context, end)
+}
+
+async fn engine_start(context: &Context) -> Result<End> {
+    context.migration()?.start(&Outside(context)).await
+}
+
+/// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
+pub(crate) async fn resume(context: &Context, run: Option<&str>) -> Result<u8> {
+    if let Some(answer) = ask(context, run, &Request::Resume).await? {
+        return answered(context, &answer);
+    }
+    let end = engine_take_up(context, run).await?;
+    ended(context, end)
+}
+
+async fn engine_take_up(context: &Context, run: Option<&str>) -> Result<End> {
+    context.migration_of(run)?.take_up(run, &Outside(context)).await
+}
+
+/// A verb that a running engine carries out, and nobody else.
+pub(crate) async fn tell(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
+    match ask(context, run, &request).await? {
+        Some(answer) => answered(context, &answer),
+        None => Err(no_engine(context, run)?),
+    }
+}
+
+/// A verb that changes the owner or ends the run.
+pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
+    let answer = match ask(context, run, &request).await? {
+        Some(answer) => answer,
+        None => engine_decide(context, run, request).await?,
+    };
+    answered(context, &answer)
+}
+
+async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {
+    // Nobody drives the run: it is brought up to date first, however long that takes.
+    let request = match request {
+        Request::Cutover(options) => Request::Cutover(SwitchOptions { when_ready: true, ..options }),
+        Request::Rollback(options) => Request::Rollback(SwitchOptions { when_ready: true, ..options }),
+        other => other,
+    };
+    context.migration_of(run)?.take_up_for(run, &Outside(context), request).await
+}
+
+async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
+    control::ask(&context.resolved.settings.state_dir, run, request).await
+}
+
+fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
+    let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
+    let what = if header.live { "no engine is running" } else { "it is no live run" };
+    Ok(Error::new(Kind::NotFound, "ask the engine")
+        .store(header.run)
+        .detail(what)
+        .hint("`switchover resume` takes a live run up"))
+}
+
+/// Whether a run is a live one.
+pub(crate) fn is_live(context: &Context, run: Option<&str>) -> Result<bool> {
+    Ok(Journal::header_of(&context.resolved.settings.state_dir, run)?.live)
+}
+
+/// `verify --live`: has the engine compare all rows again, and says what it found; again and again if asked.
+pub(crate) async fn verify(context: &Context, continuous: bool) -> Result<u8> {
+    loop {
+        if ask(context, None, &Request::Verify).await?.is_none() {
+            return Err(no_engine(context, None)?);
+        }
+        let status = proven(context).await?;
+        context.screen.end();
+        output::data(&render::verification(&status))?;
+        let same = matches!(status.verification, Verification::Same { .. });
+        if !continuous || !same {
+            return Ok(u8::from(!same));
+        }
+        context.shutdown.check("compare the stores")?;
+    }
+}
+
+async fn proven(context: &Context) -> Result<LiveStatus> {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        context.shutdown.check("compare the stores")?;
+        let Some(status) = engine_status(context)? else { continue };
+        match status.verification {
+            Verification::Same { .. } | Verification::Different { .. } => return Ok(status),
+            _ if status.phase == LivePhase::Ended => {
+                return Err(Error::new(Kind::Unavailable, "compare the stores")
+                    .detail(format!("the engine ended: {}", status.held)));
+            }
+            Verification::Unproven | Verification::Running { .. } => {}
+        }
+    }
+}
+
+fn engine_status(context: &Context) -> Result<Option<LiveStatus>> {
+    status(&context.resolved.settings.state_dir, None)
+}
+
+/// `status` of a live run, once or until it ends.
+pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch: bool) -> Result<u8> {
+    loop {
+        let state_dir = &context.resolved.settings.state_dir;
+        let Some(found) = status(state_dir, run)? else {
+            output::data("the run has not told anything yet\n")?;
+            return Ok(0);
+        };
+        let alive = Journal::is_active(state_dir, run)?;
+        output::data(&match json {
+            true => render::json(&found, alive)?,
+            false => render::status(&found, alive),
+        })?;
+        if !watch || !alive {
+            return Ok(0);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY * 4) => {}
+            () = context.shutdown.requested() => return Ok(0),
+        }
+    }
+}
+
+fn answered(context: &Context, answer: &Answer) -> Result<u8> {
+    context.screen.end();
+    output::data(&render::answer(answer))?;
+    Ok(0)
+}
+
+fn ended(context: &Context, end: End) -> Result<u8> {
+    context.screen.end();
+    output::data(&render::end(end))?;
+    Ok(0)
+}
+
+/// Begins the same run in a process of its own, which ends with neither the terminal nor this one.
+fn detached(context: &Context) -> Result<u8> {
+    use std::os::unix::process::CommandExt;
+    let fail = |cause: std::io::Error| Error::new(Kind::Io, "start the engine").because(cause);
+    let folder = &context.resolved.settings.state_dir;
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let log_path = folder.join(DETACHED_LOG);
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
+    let errors = log.try_clone().map_err(fail)?;
+    let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
+    let mut command = std::process::Command::new(std::env::current_exe().map_err(fail)?);
+    // A group of its own: Ctrl-C in the terminal does not reach it.
+    command.args(words).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
+    let child = command.spawn().map_err(fail)?;
+    context.screen.end();
+    output::data(&format!(
+        "the engine runs as process {}; it writes to {}\n`switchover status --watch` shows how far it is\n",
+        child.id(),
+        log_path.display()
+    ))?;
+    Ok(0)
+}
+
+/// How the owner is to change, from the flags.
+pub(crate) fn options(switch: &crate::args::Switch) -> Result<SwitchOptions> {
+    let default = SwitchOptions::default();
+    let write_budget = match &switch.write_budget {
+        None => default.write_budget,
+        Some(text) => crate::config::span::parse(text).map_err(|why| {
+            Error::new(Kind::Config, "read --write-budget")
+                .detail(why)
+                .hint("give a time, such as 3s or 500ms")
+        })?,
+    };
+    Ok(SwitchOptions { write_budget, dry_run: switch.dry_run, when_ready: switch.when_ready })
+}
+
+/// `rows_per_s=N commit_ms_max=N`.
+pub(crate) fn limits(words: &[String]) -> Result<Request> {
+    let (mut rows_per_s, mut commit_ms_max) = (None, None);
+    for word in words {
+        let wrong = || {
+            Error::new(Kind::Config, "read the limits")
+                .detail(format!("'{word}' is no limit"))
+                .hint("write rows_per_s=N or commit_ms_max=N, with a whole number of at least 1")
+        };
+        let (name, value) = word.split_once('=').ok_or_else(wrong)?;
+        let number: u64 = value.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+        match name {
+            "rows_per_s" => rows_per_s = Some(number),
+            "commit_ms_max" => commit_ms_max = Some(number),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(Request::Throttle { rows_per_s, commit_ms_max })
+}

@@ -1,0 +1,95 @@
+//! Live runs as people read them.
+
+use super::layout::{columns, shown};
+use switchover::live::{Answer, End, LiveStatus, SwitchReport, Verification};
+use switchover_core::{Error, Kind, Result};
+
+/// What a run tells, as lines.
+pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
+    let mut rows = vec![
+        ["phase".into(), status.phase.name().to_owned()],
+        ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
+        ["copied".into(), format!("{} of {} rows", status.rows_copied, status.rows_planned)],
+        ["taken".into(), format!("{} changed rows", status.rows_taken)],
+        ["lag".into(), format!("{} changes, {:.2} s", status.lag_entries, status.lag_s)],
+        ["equal".into(), verdict(&status.verification)],
+        [
+            "bears".into(),
+            format!(
+                "{} bytes of log, {} changes logged",
+                status.pressure.wal_bytes, status.pressure.log_entries
+            ),
+        ],
+        ["switch".into(), format!("would take about {:.1} s", status.switch_s)],
+    ];
+    if status.paused {
+        rows.push(["paused".into(), "`switchover resume` goes on".into()]);
+    }
+    if status.recopied > 0 {
+        rows.push(["again".into(), format!("{} tables were copied again", status.recopied)]);
+    }
+    if let Some(report) = &status.switched {
+        rows.push(["changed".into(), switched(report)]);
+    }
+    if !status.held.is_empty() {
+        rows.push(["held".into(), shown(&status.held)]);
+    }
+    let engine = match alive {
+        true => format!("driven by process {}", status.pid),
+        false => "no engine is running: `switchover resume` takes it up".into(),
+    };
+    format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &rows))
+}
+
+/// What a run tells, for programs: one document a line.
+pub(crate) fn json(status: &LiveStatus, alive: bool) -> Result<String> {
+    let fail = |error: serde_json::Error| Error::new(Kind::Internal, "write the status").because(error);
+    let mut value = serde_json::to_value(status).map_err(fail)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("alive".into(), alive.into());
+    }
+    serde_json::to_string(&value).map(|text| text + "\n").map_err(fail)
+}
+
+fn verdict(verification: &Verification) -> String {
+    match verification {
+        Verification::Unproven => "not proven yet".into(),
+        Verification::Running { rows, table } => format!("{rows} rows compared so far, in {}", shown(table)),
+        Verification::Same { rows, at } => {
+            format!("yes: {rows} rows compared by {at}, changes read back since")
+        }
+        Verification::Different { why } => format!("no: {}", shown(why)),
+    }
+}
+
+/// What the live verification found.
+pub(crate) fn verification(status: &LiveStatus) -> String {
+    format!("{}\n", verdict(&status.verification))
+}
+
+fn switched(report: &SwitchReport) -> String {
+    format!(
+        "to the {} at {}; writes were unavailable for {:.0} ms",
+        report.to, report.at, report.unavailable_ms
+    )
+}
+
+/// The answer to a request.
+pub(crate) fn answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Done => "done\n".into(),
+        Answer::Ready => "it could be done now\n".into(),
+        Answer::Ended => "done: the run is over\n".into(),
+        Answer::Switched(report) => format!("the owner changed {}\n", switched(report)),
+    }
+}
+
+/// How an engine ended.
+pub(crate) fn end(end: End) -> String {
+    match end {
+        End::Stopped => "stopped; the source's log keeps all changes: `switchover resume` goes on\n",
+        End::TakenBack => "taken back: nothing of the run is left\n",
+        End::Finished => "finished: the target is the application's alone\n",
+    }
+    .into()
+}

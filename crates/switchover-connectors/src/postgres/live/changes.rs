@@ -1,0 +1,350 @@
+//! Reading the reverse log: which rows changed behind a position, and what they are now, at one read point.
+
+use super::PostgresLive;
+use super::objects::{self, CHANGES};
+use super::session::{Failure, Session, arrays, begin_ours, rows};
+use super::shape::{base, meet};
+use super::token::{self, Token};
+use super::watch::Watch;
+use crate::postgres::error::sqlstate;
+use crate::postgres::{ledger, quote};
+use switchover_core::chunk::LocatorValue;
+use switchover_core::connector::{Batch, Position, ReadRequest};
+use switchover_core::failpoint;
+use switchover_core::live::{Beside, Changes, Limit, Pressure, Seen, TableChanges};
+use switchover_core::plan::LogicalType;
+use switchover_core::schema::Locator;
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::types::ToSql;
+
+const OPERATION: &str = "read the target's changes";
+
+/// One read point. Rows that a policy hides are an error and not left out.
+const BEGIN: &str =
+    "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off";
+
+/// Entries behind a batch are counted so far and no further: to count all of a long log for each batch of it
+/// would cost more than the batches.
+const BEHIND_MAX: i64 = 100_000;
+
+/// Entries of the log are counted so far and no further, for the same reason.
+const PRESSURE_MAX: i64 = 1_000_000;
+
+/// Rows that are asked for at a time where a budget of bytes decides how many are taken: few at first, then as
+/// many as fit by what the first ones took.
+const PAGE_ROWS_MIN: i64 = 16;
+const PAGE_ROWS_MAX: i64 = 8_192;
+
+/// The entries that a batch takes.
+struct Taken {
+    table: usize,
+    entries: i64,
+    whole: bool,
+    last: i64,
+}
+
+impl PostgresLive {
+    pub(super) async fn changes_with(
+        &self,
+        session: &mut Session,
+        after: &Position,
+        limit: Limit,
+        beside: Option<&Beside>,
+    ) -> Result<Changes> {
+        let token = Token::parse(after)?;
+        let begun = session.client().batch_execute(BEGIN).await;
+        begun.map_err(|error| session.connection.classify(error, OPERATION))?;
+        let read = self.read(session, after, &token, limit, beside).await;
+        let changes = read.map_err(|failure| match failure {
+            Failure::Server(error) if sqlstate(&error) == Some("42P01") => {
+                Error::new(Kind::Changed, OPERATION)
+                    .store(session.connection.label())
+                    .detail("a table of the plan, or the log of its changes, is not there")
+                    .hint("the tables have to be copied again; leave them as they are while the run lasts")
+                    .because(error)
+            }
+            other => other.of(&session.connection, OPERATION),
+        })?;
+        let ended = session.end().await;
+        ended.map_err(|error| session.connection.classify(error, OPERATION))?;
+        Ok(changes)
+    }
+
+    async fn read(
+        &self,
+        session: &mut Session,
+        after: &Position,
+        token: &Token,
+        limit: Limit,
+        beside: Option<&Beside>,
+    ) -> Result<Changes, Failure> {
+        let (plan, schema) = (&*self.run.plan, self.schema());
+        let label = session.connection.label().to_owned();
+        let sql = format!(
+            "SELECT attempt, pg_catalog.pg_current_snapshot()::text FROM {} WHERE run = $1",
+            ledger::table(schema, ledger::TABLES[0])
+        );
+        let statement = session.prepared(&sql).await?;
+        let row = session.client().query_opt(&statement, &[&self.run.run]).await?;
+        super::session::ours(row.as_ref(), &self.run, &label, OPERATION)?;
+        let snapshot: String = row.map(|row| row.get(1)).unwrap_or_default();
+        Watch::read(session, plan).await?.check(plan, &label, OPERATION)?;
+        let limit = i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX);
+        let taken = self.taken(session, token, limit).await?;
+        let entries: i64 = taken.iter().map(|taken| taken.entries).sum();
+        let complete = entries < limit;
+        let last = taken.iter().map(|taken| taken.last).max().unwrap_or(0);
+        let upto = match (entries, complete) {
+            (0, _) => after.clone(),
+            // Everything that this snapshot sees.
+            (_, true) => Token { snapshot, last: i64::MAX }.position(),
+            (_, false) => Token { snapshot, last }.position(),
+        };
+        let mut tables = Vec::with_capacity(taken.len());
+        for taken in &taken {
+            tables.push(self.table(session, token, last, taken).await?);
+        }
+        let mut behind = 0;
+        if !complete {
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT FROM {} c WHERE c.id > $1 LIMIT {BEHIND_MAX}) AS counted",
+                quote::qualified(schema, CHANGES)
+            );
+            let statement = session.prepared(&sql).await?;
+            behind = session.client().query_one(&statement, &[&last]).await?.get(0);
+        }
+        let beside = match beside {
+            None => None,
+            Some(Beside::Count(table)) => Some(Seen::Count(self.count_of(session, *table).await?)),
+            Some(Beside::Rows(request)) => Some(Seen::Rows(self.range(session, request).await?)),
+        };
+        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        Ok(Changes {
+            upto,
+            // A batch of exactly the limit may have been the last: then nothing is behind it.
+            complete: complete || behind == 0,
+            entries: number(entries),
+            behind: number(behind),
+            tables,
+            beside,
+        })
+    }
+
+    /// Which entries the batch takes.
+    async fn taken(&self, session: &mut Session, token: &Token, limit: i64) -> Result<Vec<Taken>, Failure> {
+        let sql = format!(
+            "WITH taken AS MATERIALIZED (SELECT c.id, c.t, c.k IS NULL AS whole FROM {} c WHERE {}
+                ORDER BY c.id LIMIT $3)
+             SELECT t, count(*), pg_catalog.bool_or(whole), max(id) FROM taken GROUP BY t ORDER BY t",
+            quote::qualified(self.schema(), CHANGES),
+            token::behind(1, 2)
+        );
+        let statement = session.prepared(&sql).await?;
+        let found = session.client().query(&statement, &[&token.snapshot, &token.last, &limit]).await?;
+        let mut taken = Vec::with_capacity(found.len());
+        for row in found {
+            let table = usize::try_from(row.get::<_, i32>(0)).unwrap_or(usize::MAX);
+            self.shape(table)?;
+            taken.push(Taken { table, entries: row.get(1), whole: row.get(2), last: row.get(3) });
+        }
+        Ok(taken)
+    }
+
+    /// The rows of one table.
+    async fn table(
+        &self,
+        session: &mut Session,
+        token: &Token,
+        last: i64,
+        taken: &Taken,
+    ) -> Result<TableChanges, Failure> {
+        let shape = self.shape(taken.table)?;
+        let table = self.planned(taken.table);
+        let mut found = Rows::new(0, table.columns.len());
+        if taken.whole {
+            let statement = session.prepared(&shape.all).await?;
+            rows(session.client(), &statement, &[], &shape.types, &mut found).await?;
+            return Ok(TableChanges { table: taken.table, keys: Vec::new(), rows: found, whole: true });
+        }
+        let width = shape.key.len();
+        let sql = format!(
+            "SELECT k.*, t.{} IS NOT NULL, {} FROM (SELECT DISTINCT {} FROM {} c
+                WHERE c.t = $4 AND c.id <= $3 AND {}) AS k LEFT JOIN {} AS t ON {}",
+            quote::ident(&table.columns[shape.key[0]].target),
+            shape.columns,
+            objects::typed(&shape.key_types),
+            quote::qualified(self.schema(), CHANGES),
+            token::behind(1, 2),
+            shape.name,
+            meet(table, &shape.key)
+        );
+        let statement = session.prepared(&sql).await?;
+        let types: Vec<LogicalType> = shape
+            .key_types
+            .iter()
+            .copied()
+            .chain([LogicalType::Bool])
+            .chain(shape.types.iter().copied())
+            .collect();
+        // The plan's tables are few: their numbers fit.
+        let number = taken.table as i32;
+        let parameters: [&(dyn ToSql + Sync); 4] = [&token.snapshot, &token.last, &last, &number];
+        let mut joined = Rows::new(0, types.len());
+        rows(session.client(), &statement, &parameters, &types, &mut joined).await?;
+        let mut keys = Vec::with_capacity(joined.len());
+        for row in joined.iter() {
+            keys.push(row.values().take(width).map(|value| value.to_owned_value()).collect());
+            if row.value(width) == switchover_core::value::Value::Bool(true) {
+                row.values().skip(width + 1).for_each(|value| found.push(value));
+            }
+        }
+        Ok(TableChanges { table: taken.table, keys, rows: found, whole: false })
+    }
+
+    /// The next rows of a range, by the key's order on the target.
+    async fn range(&self, session: &mut Session, request: &ReadRequest) -> Result<Batch, Failure> {
+        let wanted = &*request.table;
+        let unknown = |what: &str| {
+            Error::new(Kind::Changed, OPERATION)
+                .table(wanted.name.clone())
+                .detail(format!("the plan has no {what} of that name on the target"))
+        };
+        let table = self.run.plan.tables.iter().find(|table| table.target == wanted.name);
+        let table = table.ok_or_else(|| unknown("table"))?;
+        let column = |name: &String| {
+            table
+                .columns
+                .iter()
+                .find(|column| column.target == *name)
+                .ok_or_else(|| unknown(&format!("column {name}")))
+        };
+        let key = match &wanted.locator {
+            Locator::Key(names) => names.iter().map(column).collect::<Result<Vec<_>>>()?,
+            Locator::RowId(name) => vec![column(name)?],
+            Locator::Ordinal => Vec::new(),
+        };
+        let fields = wanted.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let types: Vec<LogicalType> = key.iter().chain(&fields).map(|column| column.r#type).collect();
+        let items: Vec<String> =
+            key.iter().chain(&fields).map(|column| format!("t.{}", quote::ident(&column.target))).collect();
+        let order = items[..key.len()].join(", ");
+        let (width, key_types) = (key.len(), &types[..key.len()]);
+        let select = |after: bool, upto: bool| {
+            let mut sql = format!(
+                "SELECT {} FROM {} AS t",
+                items.join(", "),
+                quote::qualified(self.schema(), &table.target)
+            );
+            let bounds = [(after, ">"), (upto, "<=")].into_iter().filter(|(there, _)| *there);
+            for (number, (_, operator)) in bounds.enumerate() {
+                let one = |(at, ty): (usize, &LogicalType)| {
+                    format!("(${}::{}[])[1]", number * width + at + 1, base(*ty))
+                };
+                let values: Vec<String> = key_types.iter().enumerate().map(one).collect();
+                let word = if number == 0 { "WHERE" } else { "AND" };
+                sql.push_str(&format!(" {word} ({order}) {operator} ({})", values.join(", ")));
+            }
+            sql
+        };
+        let mut found = Rows::new(width, fields.len());
+        if key.is_empty() {
+            // Without a key there is no place to go on from.
+            let statement = session.prepared(&select(false, false)).await?;
+            rows(session.client(), &statement, &[], &types, &mut found).await?;
+            return Ok(Batch { rows: found, last: None, done: true });
+        }
+        let mut after = request.range.after.clone();
+        let mut page = PAGE_ROWS_MIN;
+        let done = loop {
+            let bounds: Vec<&LocatorValue> = after.iter().chain(&request.range.upto).collect();
+            let sql = select(after.is_some(), request.range.upto.is_some());
+            let sql = format!("{sql} ORDER BY {order} LIMIT ${}", bounds.len() * width + 1);
+            let statement = session.prepared(&sql).await?;
+            let mut keys = Vec::new();
+            for (number, cells) in bounds.iter().enumerate() {
+                let own = &statement.params()[number * width..];
+                keys.extend(arrays(std::slice::from_ref(*cells), key_types, own, OPERATION)?);
+            }
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|wire| wire as _).collect();
+            parameters.push(&page);
+            let before = found.len();
+            rows(session.client(), &statement, &parameters, &types, &mut found).await?;
+            let came = found.len() - before;
+            if i64::try_from(came).unwrap_or(0) < page {
+                break true;
+            }
+            if found.bytes() >= request.budget_bytes {
+                break false;
+            }
+            after = Some(found.row(found.len() - 1).locator());
+            let each = (found.bytes() / found.len()).max(1);
+            let wanted = (request.budget_bytes - found.bytes()) / each;
+            page = i64::try_from(wanted).unwrap_or(PAGE_ROWS_MAX).clamp(PAGE_ROWS_MIN, PAGE_ROWS_MAX);
+        };
+        let last = (!found.is_empty()).then(|| found.row(found.len() - 1).locator());
+        Ok(Batch { rows: found, last, done })
+    }
+
+    pub(super) async fn count_of(&self, session: &mut Session, table: usize) -> Result<u64, Failure> {
+        let sql = format!("SELECT count(*) FROM {}", self.shape(table)?.name);
+        let statement = session.prepared(&sql).await?;
+        let count: i64 = session.client().query_one(&statement, &[]).await?.get(0);
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    pub(super) async fn fetch_with(
+        &self,
+        session: &mut Session,
+        table: usize,
+        keys: &[Vec<OwnedValue>],
+    ) -> Result<Rows, Failure> {
+        let shape = self.shape(table)?;
+        let mut found = Rows::new(0, shape.types.len());
+        if shape.key.is_empty() {
+            return Err(Failure::from(
+                Error::new(Kind::Unsupported, "look up rows of the target")
+                    .table(self.planned(table).source.clone())
+                    .detail("the table has no primary key to find rows by"),
+            ));
+        }
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let statement = session.prepared(&shape.fetch).await?;
+        let keys = arrays(keys, &shape.key_types, statement.params(), "look up rows of the target")?;
+        let keys: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|key| key as _).collect();
+        rows(session.client(), &statement, &keys, &shape.types, &mut found).await?;
+        Ok(found)
+    }
+
+    pub(super) async fn settle_with(&self, session: &mut Session, upto: &Position) -> Result<()> {
+        let operation = "forget changes of the target that the source has";
+        let token = Token::parse(upto)?;
+        begin_ours(session, &self.run, operation).await?;
+        let sql =
+            format!("DELETE FROM {} c WHERE {}", quote::qualified(self.schema(), CHANGES), token::held(1, 2));
+        let settled = async {
+            let statement = session.prepared(&sql).await?;
+            session.client().execute(&statement, &[&token.snapshot, &token.last]).await
+        };
+        settled.await.map_err(|error| session.connection.classify(error, operation))?;
+        failpoint::hit("live-settle-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-settle-after-commit");
+        Ok(())
+    }
+
+    pub(super) async fn pressure_with(&self, session: &mut Session) -> Result<Pressure, Failure> {
+        let schema = self.schema();
+        if !super::gate::is_there(session.client(), schema, CHANGES).await? {
+            return Ok(Pressure::default());
+        }
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT FROM {} LIMIT {PRESSURE_MAX}) AS counted",
+            quote::qualified(schema, CHANGES)
+        );
+        let count: i64 = session.client().query_one(&sql, &[]).await?.get(0);
+        Ok(Pressure { wal_bytes: 0, log_entries: u64::try_from(count).unwrap_or(0) })
+    }
+}

@@ -1,0 +1,272 @@
+//! The decision, the fence, and the way back.
+//!
+//! The decision itself is one row (`_switchover_live`), changed by compare-and-set; the gates of all tables read it.
+//! So opening the target costs the same for one table and for a thousand. Closing it again is another matter:
+//! a transaction with an older snapshot still reads the older decision. A rollback's fence therefore waits for all
+//! writers under way, by locks, and then enables triggers that ask nobody; who writes after that sees them,
+//! whatever its snapshot is, for triggers are looked up as they are now. They stay enabled until the target is
+//! decided to be the owner again.
+
+use super::PostgresLive;
+use super::gate::LOCK_WAIT;
+use super::objects::{self, LIVE};
+use super::references;
+use super::session::{Session, begin_ours, busy};
+use super::token::Token;
+use crate::postgres::quote;
+use crate::postgres::quote::literal;
+use std::time::Duration;
+use switchover_core::failpoint;
+use switchover_core::live::{Fenced, Ownership, Side};
+use switchover_core::{Error, Kind, Result};
+use tokio_postgres::types::ToSql;
+
+/// How long the decision waits for other sessions, while nobody can write: longer than the default of
+/// `deadlock_timeout`, after which autovacuum gives way.
+const DECISION_WAIT: &str = "SET LOCAL lock_timeout = '1500ms'";
+
+/// Whether a fence is enabled; its parameters are the schema and the trigger.
+const FENCED: &str = "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgname = $2 AND t.tgenabled <> 'D'
+        AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1) LIMIT 1";
+
+fn word(side: Side) -> &'static str {
+    match side {
+        Side::Source => "source",
+        Side::Target => "target",
+    }
+}
+
+impl PostgresLive {
+    pub(super) async fn decide_with(
+        &self,
+        session: &mut Session,
+        from: &Ownership,
+        to: &Ownership,
+        numbering: &[(usize, i64)],
+    ) -> Result<bool> {
+        let operation = "decide who owns the data";
+        begin_ours(session, &self.run, operation).await?;
+        let schema = self.schema();
+        let sql = format!(
+            "UPDATE {} SET owner = $2, pending = $3, epoch = $4
+             WHERE run = $1 AND owner = $5 AND pending = $6 AND epoch = $7",
+            quote::qualified(schema, LIVE)
+        );
+        let number = |epoch: u64| {
+            i64::try_from(epoch).map_err(|error| Error::new(Kind::Internal, operation).because(error))
+        };
+        let (new, old) = (number(to.epoch)?, number(from.epoch)?);
+        let opens = to.owner == Side::Target && from.owner == Side::Source;
+        let work = async {
+            // Prepared when the decision is proposed, so that the decision itself does not wait for it.
+            let change = session.prepared(&sql).await?;
+            let found = session.prepared(references::FOUND).await?;
+            let fenced = session.prepared(FENCED).await?;
+            let client = session.client();
+            let row: [&(dyn ToSql + Sync); 7] =
+                [&self.run.run, &word(to.owner), &to.pending, &new, &word(from.owner), &from.pending, &old];
+            let place: [&(dyn ToSql + Sync); 2] = [&schema, &objects::FENCE];
+            let (waits, changed, found, fenced) = tokio::join!(
+                biased;
+                client.batch_execute(DECISION_WAIT),
+                client.execute(&change, &row),
+                client.query(&found, &place[..1]),
+                client.query_opt(&fenced, &place)
+            );
+            waits?;
+            if changed? != 1 {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(false);
+            }
+            if opens {
+                let mut sql = references::to_own(&self.run.plan, &references::found(&found?)).first;
+                if fenced?.is_some() {
+                    sql.push_str(&objects::fences(&self.run.plan, false));
+                }
+                sql.push_str(&self.numbered(numbering));
+                client.batch_execute(&sql).await?;
+            }
+            Ok(true)
+        };
+        let decided = work.await.map_err(|error| busy(error, &session.connection, operation))?;
+        if decided {
+            failpoint::hit("live-decide-before-commit");
+            self.commit(session, operation).await?;
+            failpoint::hit("live-decide-after-commit");
+        }
+        Ok(decided)
+    }
+
+    /// Has the target's numbering go on behind the largest number that either store ever gave or holds.
+    fn numbered(&self, numbering: &[(usize, i64)]) -> String {
+        let schema = self.schema();
+        let mut sql = String::new();
+        for (at, table) in self.run.plan.tables.iter().enumerate() {
+            for column in &table.columns {
+                let Some(next) = column.identity_next else { continue };
+                let given = numbering.iter().filter(|(table, _)| *table == at).map(|(_, number)| *number);
+                let least = given.max().unwrap_or(0).max(next.saturating_sub(1));
+                let name = quote::qualified(schema, &table.target);
+                sql.push_str(&format!(
+                    "SELECT pg_catalog.setval(s.seq, GREATEST(s.most, 1), s.most >= 1)
+                     FROM (SELECT q.seq, GREATEST({least}, (SELECT max({}) FROM {name}),
+                             pg_catalog.pg_sequence_last_value(q.seq)) AS most
+                         FROM (SELECT pg_catalog.pg_get_serial_sequence({}, {})::pg_catalog.regclass AS seq) q) s;",
+                    quote::ident(&column.target),
+                    literal(&name),
+                    literal(&column.target)
+                ));
+            }
+        }
+        sql
+    }
+
+    /// The largest numbers that the target gave.
+    async fn numbers(&self, session: &Session) -> Result<Vec<(usize, i64)>, tokio_postgres::Error> {
+        let mut numbers = Vec::new();
+        for (at, table) in self.run.plan.tables.iter().enumerate() {
+            for column in table.columns.iter().filter(|column| column.identity_next.is_some()) {
+                let name = quote::qualified(self.schema(), &table.target);
+                let sql = "SELECT pg_catalog.pg_sequence_last_value(
+                    pg_catalog.pg_get_serial_sequence($1, $2)::pg_catalog.regclass)";
+                let row = session.client().query_one(sql, &[&name, &column.target]).await?;
+                if let Some(number) = row.get(0) {
+                    numbers.push((at, number));
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    pub(super) async fn fence_with(&self, session: &mut Session, patience: Duration) -> Result<Fenced> {
+        let operation = "fence the target";
+        begin_ours(session, &self.run, operation).await?;
+        let names: Vec<String> =
+            self.run.plan.tables.iter().map(|table| quote::qualified(self.schema(), &table.target)).collect();
+        let work = async {
+            if !names.is_empty() {
+                // At least a millisecond: zero would be for ever.
+                let wait = patience.as_millis().clamp(1, 1 << 30);
+                let sql = format!("SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {wait}");
+                session.client().batch_execute(&sql).await?;
+                let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names.join(", "));
+                session.client().batch_execute(&sql).await?;
+                session.client().batch_execute("SET LOCAL statement_timeout = 0").await?;
+                session.client().batch_execute(&objects::fences(&self.run.plan, true)).await?;
+            }
+            self.numbers(session).await
+        };
+        let numbering = work.await.map_err(|error| busy(error, &session.connection, operation))?;
+        failpoint::hit("live-fence-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-fence-after-commit");
+        // Whoever was let through has committed: this snapshot sees all of them.
+        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
+        let row = session.client().query_one(sql, &[]).await;
+        let row = row.map_err(|error| session.connection.classify(error, operation))?;
+        Ok(Fenced { position: Token { snapshot: row.get(0), last: i64::MAX }.position(), numbering })
+    }
+
+    pub(super) async fn unfence_with(&self, session: &mut Session) -> Result<()> {
+        let operation = "take the target's fence away";
+        begin_ours(session, &self.run, operation).await?;
+        let sql = owner(self.schema());
+        let work = async {
+            let row = session.client().query_opt(&sql, &[&self.run.run]).await?;
+            // While the source owns the data, the fence is what keeps older snapshots out.
+            if row.is_some_and(|row| row.get::<_, &str>(0) == word(Side::Target)) {
+                session.client().batch_execute(LOCK_WAIT).await?;
+                session.client().batch_execute(&objects::fences(&self.run.plan, false)).await?;
+            }
+            Ok(())
+        };
+        work.await.map_err(|error| busy(error, &session.connection, operation))?;
+        failpoint::hit("live-unfence-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-unfence-after-commit");
+        Ok(())
+    }
+
+    pub(super) async fn follow_with(&self, session: &mut Session) -> Result<()> {
+        let operation = "bring the target back to following";
+        let owned = self.ownership_with(session).await?;
+        if owned.owner != Side::Source {
+            return Err(Error::new(Kind::Changed, operation)
+                .store(session.connection.label())
+                .detail("the target owns the data")
+                .hint("decide for the source first"));
+        }
+        begin_ours(session, &self.run, operation).await?;
+        let work = async {
+            let client = session.client();
+            client.batch_execute(LOCK_WAIT).await?;
+            let found = references::read(client, self.schema()).await?;
+            let forms = references::to_follow(&self.run.plan, &found);
+            let mut sql = forms.first;
+            sql.extend(forms.proofs);
+            sql.extend(forms.last);
+            client.batch_execute(&sql).await
+        };
+        work.await.map_err(|error| busy(error, &session.connection, operation))?;
+        failpoint::hit("live-follow-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-follow-after-commit");
+        Ok(())
+    }
+
+    /// Proves the foreign keys that the decision declared, and removes what they had been in the meantime.
+    pub(super) async fn prove_with(&self, session: &mut Session) -> Result<()> {
+        let operation = "prove the foreign keys of the target";
+        let fail = |error, session: &Session| busy(error, &session.connection, operation);
+        let owned = self.ownership_with(session).await?;
+        if owned.owner != Side::Target {
+            return Ok(());
+        }
+        let found = references::read(session.client(), self.schema()).await;
+        let found = found.map_err(|error| fail(error, session))?;
+        let forms = references::to_own(&self.run.plan, &found);
+        if !forms.first.is_empty() {
+            return Err(Error::new(Kind::Changed, operation)
+                .store(session.connection.label())
+                .detail("foreign keys of the plan are not there")
+                .hint("add them again, or leave them out by a plan of your own"));
+        }
+        for sql in &forms.proofs {
+            // As long as reading the table takes; neither a rollback nor another engine should wait for it.
+            let proven = async {
+                session.client().batch_execute("BEGIN").await?;
+                session.client().batch_execute(LOCK_WAIT).await?;
+                session.client().batch_execute(sql).await?;
+                session.client().batch_execute("COMMIT").await
+            };
+            proven.await.map_err(|error| fail(error, session))?;
+            failpoint::hit("live-prove-after-proof");
+        }
+        if forms.last.is_empty() {
+            return Ok(());
+        }
+        begin_ours(session, &self.run, operation).await?;
+        let sql = owner(self.schema());
+        let work = async {
+            let client = session.client();
+            client.batch_execute(LOCK_WAIT).await?;
+            let row = client.query_opt(&sql, &[&self.run.run]).await?;
+            // A rollback that was decided meanwhile needs the forms that wait.
+            if row.is_some_and(|row| row.get::<_, &str>(0) == word(Side::Target)) {
+                client.batch_execute(&forms.last.concat()).await?;
+            }
+            Ok(())
+        };
+        work.await.map_err(|error| fail(error, session))?;
+        failpoint::hit("live-prove-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-prove-after-commit");
+        Ok(())
+    }
+}
+
+/// Asks for the owner, held until the end of the transaction: a decision waits for it.
+fn owner(schema: &str) -> String {
+    format!("SELECT owner FROM {} WHERE run = $1 FOR SHARE", quote::qualified(schema, LIVE))
+}

@@ -1,0 +1,161 @@
+//! The steps after the copy in the order of a live run, and tables that go back to copy.
+
+use super::PostgresLive;
+use super::gate::LOCK_WAIT;
+use super::objects::{self, CHANGES, WATCH};
+use super::references;
+use super::session::{Session, begin_ours, busy};
+use super::watch::{self, Part, Watch};
+use crate::postgres::ledger;
+use crate::postgres::quote::{ident, qualified};
+use crate::postgres::steps::{self, TableSteps, create_table};
+use std::collections::BTreeSet;
+use switchover_core::Result;
+use switchover_core::connector::{BuildStage, BuildStep};
+use switchover_core::failpoint;
+use switchover_core::live::LiveStage;
+use switchover_core::plan::{KeyPlan, Plan, TablePlan};
+
+/// The steps of the foreign keys, by which `restart` forgets them.
+const WAITING: &str = "waiting keys";
+const PROOF: &str = "proof of the waiting keys";
+
+/// All steps after the copy. They are the ordinary ones, but for the keys, which come one kind at a time, the
+/// foreign keys, which have the waiting form, and the numbering, which the decision sets.
+pub(super) fn live_steps(plan: &Plan) -> Vec<(LiveStage, BuildStep)> {
+    let mut all: Vec<(LiveStage, BuildStep)> = Vec::new();
+    for step in steps::build_steps(plan) {
+        let primary = step.table.and_then(|at| {
+            let key = plan.tables[at].primary_key.as_ref()?;
+            Some(step.id == format!("{at}:index {}", key.name))
+        });
+        let stage = match step.stage {
+            BuildStage::Indexes if primary == Some(true) => LiveStage::Keys,
+            BuildStage::Indexes => LiveStage::Uniques,
+            BuildStage::Statistics => LiveStage::Last,
+            BuildStage::Finish if step.table.is_none() => LiveStage::Last,
+            BuildStage::Finish | BuildStage::Keys | BuildStage::ForeignKeys | BuildStage::Validation => {
+                continue;
+            }
+        };
+        all.push((stage, step));
+    }
+    for (at, table) in plan.tables.iter().enumerate() {
+        let name = qualified(&plan.options.schema, &table.target);
+        let mut add = |live: LiveStage, stage: BuildStage, id: &str, clauses: &[String]| {
+            let mut made = Vec::new();
+            TableSteps { at, table, steps: &mut made }.alter(stage, id, &name, clauses);
+            all.extend(made.into_iter().map(|step| (live, step)));
+        };
+        let over = |kind: &str, key: &KeyPlan| {
+            format!("ADD CONSTRAINT {0} {kind} USING INDEX {0}", ident(&key.name))
+        };
+        let primary: Vec<String> = table.primary_key.iter().map(|key| over("PRIMARY KEY", key)).collect();
+        add(LiveStage::Keys, BuildStage::Keys, "primary key", &primary);
+        let uniques: Vec<String> = table.uniques.iter().map(|key| over("UNIQUE", key)).collect();
+        add(LiveStage::Uniques, BuildStage::Keys, "unique constraints", &uniques);
+        let (declared, proven) = references::declared(plan, at);
+        add(LiveStage::References, BuildStage::ForeignKeys, WAITING, &declared);
+        add(LiveStage::References, BuildStage::Validation, PROOF, &proven);
+    }
+    all.sort_by_key(|(live, step)| (*live, step.stage));
+    all
+}
+
+/// Empties a table that is there, and takes its keys and indexes away: rows are loaded first, and sorted once.
+/// Its rights and what else was done to it stay.
+fn emptied(schema: &str, table: &TablePlan) -> String {
+    let name = qualified(schema, &table.target);
+    let keys: Vec<&KeyPlan> = table.primary_key.iter().chain(&table.uniques).collect();
+    let mut sql = String::new();
+    for key in &keys {
+        sql.push_str(&format!("ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {};", ident(&key.name)));
+    }
+    let indexes = keys.iter().map(|key| &key.name).chain(table.indexes.iter().map(|index| &index.name));
+    for index in indexes {
+        sql.push_str(&format!("DROP INDEX IF EXISTS {};", qualified(schema, index)));
+    }
+    sql.push_str(&format!("TRUNCATE ONLY {name};"));
+    sql
+}
+
+impl PostgresLive {
+    pub(super) async fn restart_with(&self, session: &mut Session, tables: &[usize]) -> Result<()> {
+        let operation = "send tables back to copy";
+        for table in tables {
+            self.shape(*table)?;
+        }
+        begin_ours(session, &self.run, operation).await?;
+        let (plan, schema) = (&*self.run.plan, self.schema());
+        let work = async {
+            session.client().batch_execute(LOCK_WAIT).await?;
+            let mut sql = String::new();
+            let mut steps: Vec<String> = Vec::new();
+            let again: BTreeSet<usize> = tables.iter().copied().collect();
+            // Every foreign key of a table and to it goes; a child's are made together, so all of its go.
+            let children: BTreeSet<usize> = plan
+                .tables
+                .iter()
+                .enumerate()
+                .filter(|(at, table)| {
+                    let restarts = |parent: &str| again.iter().any(|at| plan.tables[*at].target == parent);
+                    again.contains(at) || table.foreign_keys.iter().any(|key| restarts(&key.parent))
+                })
+                .map(|(at, _)| at)
+                .collect();
+            let found = references::read(session.client(), schema).await?;
+            for child in &children {
+                let target = &plan.tables[*child].target;
+                for (_, key) in found.keys().filter(|(table, _)| table == target) {
+                    sql.push_str(&format!(
+                        "ALTER TABLE {} DROP CONSTRAINT {};",
+                        qualified(schema, target),
+                        ident(key)
+                    ));
+                }
+                steps.extend([WAITING, PROOF].map(|step| format!("{child}:{step}")));
+            }
+            let watch = Watch::read(session, plan).await?;
+            for at in &again {
+                let table = &plan.tables[*at];
+                if watch.has(plan, *at, Part::Columns) {
+                    sql.push_str(&emptied(schema, table));
+                    sql.push_str(&objects::no_gate(schema, table));
+                } else {
+                    sql.push_str(&create_table(schema, table));
+                    sql.push(';');
+                }
+                sql.push_str(&objects::gate(schema, &self.run.run, table));
+            }
+            session.client().batch_execute(&sql).await?;
+            let numbers: Vec<i32> = again.iter().map(|at| *at as i32).collect();
+            let client = session.client();
+            let checkpoints = format!(
+                "DELETE FROM {} WHERE run = $1 AND table_no = ANY ($2)",
+                ledger::table(schema, ledger::TABLES[2])
+            );
+            client.execute(&checkpoints, &[&self.run.run, &numbers]).await?;
+            let forget = format!(
+                "DELETE FROM {} WHERE run = $1
+                    AND (step = ANY ($2) OR pg_catalog.split_part(step, ':', 1) = ANY ($3))",
+                ledger::table(schema, ledger::TABLES[3])
+            );
+            let own: Vec<String> = again.iter().map(usize::to_string).collect();
+            client.execute(&forget, &[&self.run.run, &steps, &own]).await?;
+            // Its capture is made anew with the next `capture`, and is then no loss.
+            let unwatch = format!("DELETE FROM {} WHERE t = ANY ($1)", qualified(schema, WATCH));
+            client.execute(&unwatch, &[&numbers]).await?;
+            if super::gate::is_there(client, schema, CHANGES).await? {
+                let unlog = format!("DELETE FROM {} WHERE t = ANY ($1)", qualified(schema, CHANGES));
+                client.execute(&unlog, &[&numbers]).await?;
+            }
+            let again: Vec<usize> = again.into_iter().collect();
+            watch::keep(session, plan, &again, &[Part::Columns, Part::Gate]).await
+        };
+        work.await.map_err(|error| busy(error, &session.connection, operation))?;
+        failpoint::hit("live-restart-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-restart-after-commit");
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Taking the other store's changes: rows of the keys go, rows come, and the position moves, in one transaction.
+//!
+//! **Values.** The source takes them as they are, and looks at what SQLite made of each: an affinity that would
+//! change a value is a refusal, never another value. The target encodes them by the plan's codecs, as the copy does.
+//!
+//! **Partial batches.** A batch that is not complete shows some rows as they are now beside others as they were.
+//! Where a new row needs a unique value that an old row still has, the old row is not the owner's any more: its key
+//! is in the log, in this batch or a later one. So it makes room, and comes back with its own key's change. In a
+//! complete batch there are no such rows, and a conflict is a rejection.
+
+use super::super::error::classify;
+use super::super::quote::{ident, qualified};
+use super::super::read::value_of;
+use super::super::writer::{Bound, Except, Insert};
+use super::check::Seen;
+use super::records::{self, LIVE};
+use super::{SURE, SqliteLive, View, check, refused};
+use rusqlite::{Connection, params_from_iter};
+use std::sync::PoisonError;
+use switchover_core::connector::Position;
+use switchover_core::live::{Changes, Side, TableChanges, encode_keys};
+use switchover_core::value::{Row, Value};
+use switchover_core::{Error, Kind, Result};
+
+const OPERATION: &str = "apply changes";
+
+impl SqliteLive {
+    pub(super) fn apply_changes(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
+        self.write(OPERATION, "apply", SURE, |connection| {
+            let fail = |error| classify(error, OPERATION, self.path());
+            let record = records::own(connection, self.path(), &self.run, OPERATION)?;
+            self.look_around(connection)?;
+            if record.applied.as_ref() != after {
+                let at = |position: Option<&Position>| position.map_or("nowhere".into(), |at| at.0.clone());
+                let why = format!(
+                    "changes behind {} are to be applied, and it stands at {}",
+                    at(after),
+                    at(record.applied.as_ref())
+                );
+                return Err(refused(Kind::Changed, OPERATION, self.path(), why)
+                    .hint("the position is read again; nothing was changed"));
+            }
+            let sql = format!("UPDATE {LIVE} SET applied = ?1 WHERE run = ?2 AND attempt = ?3");
+            let moved = connection
+                .prepare_cached(&sql)
+                .and_then(|mut sql| sql.execute((&changes.upto.0, &self.run.run, self.run.attempt)))
+                .map_err(fail)?;
+            if moved != 1 {
+                return Err(refused(Kind::Internal, OPERATION, self.path(), "the position does not move"));
+            }
+            // All keys of all tables first: a value may go from one row to another.
+            for table in &changes.tables {
+                self.remove(connection, table)?;
+            }
+            for table in &changes.tables {
+                self.put(connection, table, !changes.complete)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// That the fence is whole and the tables are what they were: looked at once for each version of the schema.
+    fn look_around(&self, connection: &Connection) -> Result<()> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        let mut looked: std::sync::MutexGuard<'_, Seen> =
+            self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = check::schema_version(connection).map_err(fail)?;
+        if !looked.is(version) {
+            check::doubts(connection).map_err(fail)?.beyond_capture(self.path(), OPERATION)?;
+            looked.remember(version);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, connection: &Connection, changes: &TableChanges) -> Result<()> {
+        let view = self.view(&self.run.plan.tables[changes.table]);
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        let name = qualified("main", view.name);
+        if changes.whole {
+            return connection.execute_batch(&format!("DELETE FROM {name}")).map_err(fail);
+        }
+        let encoded;
+        let keys = match self.side {
+            Side::Source => &changes.keys,
+            Side::Target => {
+                encoded = encode_keys(view.plan, &changes.keys)?;
+                &encoded
+            }
+        };
+        // The first condition finds the row by the key's index, the second leaves a row that the key's collation
+        // holds for the same, and that is another row in the other store.
+        let terms: Vec<String> = (view.key_names().into_iter().zip(1..))
+            .map(|(name, at)| format!("{0} IS ?{at} AND {0} COLLATE BINARY IS ?{at}", ident(name)))
+            .collect();
+        let sql = format!("DELETE FROM {name} WHERE {}", terms.join(" AND "));
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        for key in keys {
+            let cells = key.iter().map(|cell| Bound(cell.borrow()));
+            statement.execute(params_from_iter(cells)).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, connection: &Connection, changes: &TableChanges, replacing: bool) -> Result<()> {
+        let view = self.view(&self.run.plan.tables[changes.table]);
+        match self.side {
+            Side::Target => {
+                let insert = Insert::of(view.plan, false);
+                let insert = if replacing { insert.replacing() } else { insert };
+                insert.run(connection, self.path(), view.plan, &changes.rows, OPERATION, &Except::default())
+            }
+            Side::Source => self.put_back(connection, &view, changes, replacing),
+        }
+    }
+
+    /// Inserts rows of the source's own values, and looks at each as SQLite keeps it.
+    fn put_back(
+        &self,
+        connection: &Connection,
+        view: &View<'_>,
+        changes: &TableChanges,
+        replacing: bool,
+    ) -> Result<()> {
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        let columns = view.plan.columns.iter().enumerate();
+        let fields: Vec<usize> =
+            columns.filter(|(_, column)| column.generated.is_none()).map(|(at, _)| at).collect();
+        let names: Vec<String> = fields.iter().map(|at| ident(view.columns[*at])).collect();
+        let marks: Vec<String> = (1..=names.len()).map(|at| format!("?{at}")).collect();
+        let (names, marks) = (names.join(", "), marks.join(", "));
+        let or = if replacing { " OR REPLACE" } else { "" };
+        let name = qualified("main", view.name);
+        let sql = format!("INSERT{or} INTO {name} ({names}) VALUES ({marks}) RETURNING {names}");
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        for row in changes.rows.iter() {
+            let about = |error: rusqlite::Error| fail(error).key(shown_key(view, row));
+            let cells = fields.iter().map(|at| Bound(row.value(*at)));
+            let mut kept = statement.query(params_from_iter(cells)).map_err(about)?;
+            let Some(found) = kept.next().map_err(about)? else {
+                let why = "SQLite did not give the row back that it inserted";
+                return Err(refused(Kind::Internal, OPERATION, self.path(), why).table(view.name));
+            };
+            for (at, field) in fields.iter().enumerate() {
+                let (given, stored) = (row.value(*field), value_of(found.get_ref(at).map_err(about)?));
+                if !same(given, stored) {
+                    return Err(self.altered(view, row, *field, given, stored));
+                }
+            }
+            // A statement has done its work only when it was stepped to its end.
+            while kept.next().map_err(about)?.is_some() {}
+        }
+        Ok(())
+    }
+
+    fn altered(
+        &self,
+        view: &View<'_>,
+        row: Row<'_>,
+        field: usize,
+        given: Value<'_>,
+        stored: Value<'_>,
+    ) -> Error {
+        let why = format!(
+            "the column would make {} {} of {} {}",
+            stored.class(),
+            stored.shown(),
+            given.class(),
+            given.shown()
+        );
+        refused(Kind::Refused, OPERATION, self.path(), why)
+            .table(view.name)
+            .key(shown_key(view, row))
+            .column(view.columns[field])
+            .hint("change the value on the target; until then the target's changes wait in its log")
+    }
+}
+
+fn shown_key(view: &View<'_>, row: Row<'_>) -> String {
+    let cells = view.key.iter().map(|at| format!("{}={}", view.columns[*at], row.value(*at).shown()));
+    cells.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a cell is what was given: the same class, and the same bytes; reals by their bits.
+fn same(given: Value<'_>, stored: Value<'_>) -> bool {
+    match (given, stored) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::Bool(a), Value::Int(b)) => i64::from(a) == b,
+        (Value::Json(a), Value::Text(b)) => a == b,
+        (given, stored) => given == stored,
+    }
+}

@@ -1,0 +1,191 @@
+//! Entering a run, making its capture, and leaving.
+//!
+//! The capture of all tables is made in one transaction: no change of any of them is between two of its triggers.
+
+use super::super::error::classify;
+use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
+use super::records::{self, OBJECT};
+use super::shape::{self, Shape};
+use super::{SURE, SqliteLive, refused, triggers};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use switchover_core::live::{Captured, Side};
+use switchover_core::{Error, Kind, Result};
+
+const OPERATION: &str = "capture changes";
+
+impl SqliteLive {
+    pub(super) fn enter_run(&self) -> Result<()> {
+        self.write("enter the live run", "enter", SURE, |connection| {
+            records::enter(connection, self.path(), &self.run, self.side)?;
+            if self.side == Side::Target {
+                let record = records::own(connection, self.path(), &self.run, "enter the live run")?;
+                if record.ownership.owner == Side::Source {
+                    self.make_fence(connection)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn make_capture(&self) -> Result<Captured> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        // What is whole already is only looked at, so that a restart takes no lock from the application.
+        let whole = self.read(OPERATION, |connection, _, known| {
+            let record = records::own(connection, self.path(), &self.run, OPERATION)?;
+            let (Some(token), Some(captured)) = (record.token, record.captured) else { return Ok(None) };
+            let log = self.has_log(connection).map_err(fail)?;
+            let whole = log && known.doubts == check::Doubts::default();
+            let from = records::position(&token, captured);
+            Ok(whole.then_some(Captured { from, lost: Vec::new(), new: false }))
+        })?;
+        match whole {
+            Some(captured) => Ok(captured),
+            None => self.write(OPERATION, "capture", SURE, |connection| self.capture_within(connection)),
+        }
+    }
+
+    fn has_log(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        connection.query_row(sql, [triggers::LOG], |row| row.get(0))
+    }
+
+    fn capture_within(&self, connection: &Connection) -> Result<Captured> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        let record = records::own(connection, self.path(), &self.run, OPERATION)?;
+        let doubts = check::doubts(connection).map_err(fail)?;
+        doubts.beyond_capture(self.path(), OPERATION)?;
+        let shapes = self.whole_shapes(connection)?;
+        let lost: BTreeSet<usize> = match (&record.token, self.has_log(connection).map_err(fail)?) {
+            // A log that somebody dropped held changes of every table.
+            (Some(_), false) => (0..shapes.len()).collect(),
+            (Some(_), true) => {
+                let names = self.views();
+                (0..shapes.len()).filter(|at| doubts.lost.contains(names[*at].name)).collect()
+            }
+            (None, _) => BTreeSet::new(),
+        };
+        let again = record.token.is_some() && lost.len() < shapes.len().max(1);
+        let (token, captured) = match (&record.token, record.captured) {
+            (Some(token), Some(captured)) if again => (token.clone(), captured),
+            _ => self.make_log(connection, &shapes).map_err(fail)?,
+        };
+        for shape in shapes.iter().filter(|shape| !again || lost.contains(&shape.number)) {
+            self.make_triggers(connection, shape)?;
+        }
+        self.record_tables(connection, &shapes).map_err(fail)?;
+        // While the source owns the data, nobody but the engine writes to the target: nothing can be lost there.
+        let follows = self.side == Side::Target && record.ownership.owner == Side::Source;
+        let lost = if follows { Vec::new() } else { lost.into_iter().collect() };
+        let from = records::position(&token, captured);
+        Ok(Captured { from, lost, new: record.token.is_none() })
+    }
+
+    /// The shapes of all tables, or why one cannot be captured.
+    pub(super) fn whole_shapes(&self, connection: &Connection) -> Result<Vec<Shape>> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        let mut shapes = Vec::new();
+        for (number, view) in self.views().into_iter().enumerate() {
+            let about = |error: Error| error.table(view.name.to_owned());
+            let shape = shape::read(connection, number, view.name, &view.key_names()).map_err(fail)?;
+            shapes.push(match shape {
+                Some(Ok(shape)) => shape,
+                Some(Err(why)) => {
+                    let error = refused(Kind::Unsupported, OPERATION, self.path(), why);
+                    return Err(about(error).hint("drop the index, or leave the table out with --exclude"));
+                }
+                None => {
+                    let error = refused(Kind::Changed, OPERATION, self.path(), "the table is not there");
+                    return Err(about(error).hint("plan again"));
+                }
+            });
+        }
+        Ok(shapes)
+    }
+
+    fn make_log(&self, connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<(String, i64)> {
+        let cells = shapes.iter().map(|shape| shape.key.len()).max().unwrap_or(0);
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {}", records::CHANGES))?;
+        connection.execute_batch(&records::log_sql(cells))?;
+        let sql = format!(
+            "UPDATE {} SET token = lower(hex(randomblob(8))), captured = 0 WHERE run = ?1 RETURNING token",
+            records::LIVE
+        );
+        let token: String = connection.query_row(&sql, [&self.run.run], |row| row.get(0))?;
+        Ok((token, 0))
+    }
+
+    fn make_triggers(&self, connection: &Connection, shape: &Shape) -> Result<()> {
+        let fail = |error| classify(error, OPERATION, self.path()).table(shape.name.clone());
+        forget_triggers(connection, CAPTURE, &shape.name).map_err(fail)?;
+        for trigger in triggers::capture(shape) {
+            make_trigger(connection, CAPTURE, &trigger).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what the tables and their unique indexes are now.
+    fn record_tables(&self, connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<()> {
+        connection
+            .execute(&format!("DELETE FROM {OBJECT} WHERE role IN (?1, ?2, ?3)"), (TABLE, OTHER, UNIQUE))?;
+        let sql = format!("INSERT INTO {OBJECT} (role, kind, name, tbl, sql) VALUES (?1, ?2, ?3, ?4, ?5)");
+        let mut insert = connection.prepare(&sql)?;
+        let ours = |name: &str| shapes.iter().any(|shape| shape.name == name);
+        for (name, text) in check::tables(connection)? {
+            let role = if ours(&name) { TABLE } else { OTHER };
+            insert.execute((role, "table", &name, &name, &text))?;
+        }
+        for (table, name, text) in check::unique_indexes(connection)? {
+            if ours(&table) {
+                insert.execute((UNIQUE, "index", &name, &table, &text))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_run(&self) -> Result<()> {
+        let operation = "end the live run";
+        let fail = |error| classify(error, operation, self.path());
+        let there = self.read(operation, |connection, _, _| records::run_of(connection).map_err(fail))?;
+        match there {
+            Some(run) if run == self.run.run => self.write(operation, "leave", SURE, |connection| {
+                if records::present(connection).map_err(fail)? {
+                    records::own(connection, self.path(), &self.run, operation)?;
+                    records::remove(connection).map_err(fail)?;
+                }
+                Ok(())
+            }),
+            // It left before; another run's records are not this one's to remove.
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Makes a trigger and writes it down. One of the name that is there is another version's, and goes.
+pub(super) fn make_trigger(
+    connection: &Connection,
+    role: &str,
+    trigger: &triggers::TriggerText,
+) -> rusqlite::Result<()> {
+    let name = super::super::quote::qualified("main", &trigger.name);
+    connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}"))?;
+    connection.execute_batch(&trigger.sql)?;
+    let sql = format!(
+        "INSERT OR REPLACE INTO {OBJECT} (role, kind, name, tbl, sql) VALUES (?1, 'trigger', ?2, ?3, ?4)"
+    );
+    connection.execute(&sql, (role, &trigger.name, &trigger.table, &trigger.sql)).map(drop)
+}
+
+/// Drops a table's triggers of a role, with what is written of them.
+pub(super) fn forget_triggers(connection: &Connection, role: &str, table: &str) -> rusqlite::Result<()> {
+    let sql = format!("DELETE FROM {OBJECT} WHERE role = ?1 AND tbl = ?2 RETURNING name");
+    let names: Vec<String> = connection
+        .prepare(&sql)?
+        .query_map([role, table], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in names {
+        let name = super::super::quote::qualified("main", &name);
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}"))?;
+    }
+    Ok(())
+}

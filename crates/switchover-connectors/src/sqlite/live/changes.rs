@@ -1,0 +1,286 @@
+//! Reading what changed: the keys behind a position and their rows as they are, in one short read transaction.
+//!
+//! Entries have no gaps: SQLite numbers them in the order of commits, because it has one writer, and takes a
+//! number back with the change that is rolled back. The newest entry is never removed, so no number is given twice.
+//! So the count of the entries between two positions says whether one is missing.
+
+use super::super::error::classify;
+use super::super::quote::qualified;
+use super::super::read::{self, Encoding, column, push};
+use super::super::rules;
+use super::records::{self, CHANGES};
+use super::{Known, LATER, SqliteLive, View, refused};
+use rusqlite::Connection;
+use std::collections::{BTreeMap, HashSet};
+use switchover_core::connector::Position;
+use switchover_core::live::{Beside, Changes, Limit, Seen, TableChanges};
+use switchover_core::relation::Relations;
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Error, Kind, Result};
+
+const OPERATION: &str = "read changes";
+
+/// Bytes of rows after which a reading ends early: what one application of changes holds in memory, and a read
+/// transaction that stays short.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Bytes of a table without a key, which is carried as a whole with each batch that touches it.
+pub(super) const WHOLE_BYTES_MAX: usize = 4 << 20;
+
+/// Entries that one transaction removes from the log: a few milliseconds for which the application waits.
+const PRUNED_AT_ONCE: i64 = 10_000;
+
+/// The one number that an affinity leaves in two storage classes, -2^63: its integer and its real are one key.
+const TWINS: [OwnedValue; 2] =
+    [OwnedValue::Int(i64::MIN), OwnedValue::FloatBits((-9_223_372_036_854_775_808.0_f64).to_bits())];
+
+/// What is gathered of a table.
+#[derive(Default)]
+struct Gathered {
+    seen: HashSet<Vec<OwnedValue>>,
+    changes: TableChanges,
+}
+
+impl SqliteLive {
+    pub(super) fn read_changes(
+        &self,
+        after: &Position,
+        limit: Limit,
+        beside: Option<&Beside>,
+    ) -> Result<Changes> {
+        self.read(OPERATION, |connection, encoding, known| {
+            let (record, _) = records::of_run(connection, self.path(), &self.run, OPERATION)?;
+            known.doubts.none(self.path(), OPERATION)?;
+            let token = record.token.unwrap_or_default();
+            let Some(from) = records::seq_of(&token, after) else {
+                return Err(self.torn(format!("the position {} is of another log", after.0)));
+            };
+            let newest = records::newest(connection).map_err(|error| self.failed(error))?;
+            if newest < from {
+                return Err(self.torn(format!("it ends at {newest}, and {from} was read from it before")));
+            }
+            let upto =
+                from.saturating_add(i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX)).min(newest);
+            let (tables, upto) = self.gather(connection, encoding, known, from, upto)?;
+            let beside = match beside {
+                None => None,
+                Some(beside) => Some(self.beside(connection, encoding, beside)?),
+            };
+            // Differences of positions of one log are never negative here.
+            Ok(Changes {
+                upto: records::position(&token, upto),
+                complete: upto == newest,
+                entries: u64::try_from(upto - from).unwrap_or(0),
+                behind: u64::try_from(newest - upto).unwrap_or(0),
+                tables,
+                beside,
+            })
+        })
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        classify(error, OPERATION, self.path())
+    }
+
+    fn torn(&self, why: String) -> Error {
+        refused(Kind::Changed, OPERATION, self.path(), format!("the log of changes is not whole: {why}"))
+            .hint("the tables are copied again; find out what wrote to the log, or replaced the file")
+    }
+
+    /// The tables' changes of (from, upto], or of less when that is too much; and where it ended.
+    fn gather(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        known: &Known,
+        from: i64,
+        upto: i64,
+    ) -> Result<(Vec<TableChanges>, i64)> {
+        let views = self.views();
+        let cells = views.iter().map(|view| view.key.len()).max().unwrap_or(0);
+        let names: String =
+            (1..=cells).map(|at| format!(", {}", column(&format!("k{at}"), encoding))).collect();
+        let sql = format!("SELECT seq, t{names} FROM {CHANGES} WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
+        let mut statement = connection.prepare_cached(&sql).map_err(|error| self.failed(error))?;
+        let mut entries = statement.query([from, upto]).map_err(|error| self.failed(error))?;
+        let mut gathered: BTreeMap<usize, Gathered> = BTreeMap::new();
+        let (mut reached, mut bytes) = (from, 0);
+        while let Some(entry) = entries.next().map_err(|error| self.failed(error))? {
+            let seq: i64 = entry.get(0).map_err(|error| self.failed(error))?;
+            if seq != reached + 1 {
+                return Err(self.torn(format!("the entries {} to {} are missing", reached + 1, seq - 1)));
+            }
+            reached = seq;
+            let table: i64 = entry.get(1).map_err(|error| self.failed(error))?;
+            let number = usize::try_from(table).ok().filter(|number| *number < views.len());
+            let Some(number) = number else {
+                return Err(self.torn(format!("the entry {seq} names a table {table}")));
+            };
+            let view = &views[number];
+            let own = gathered.entry(number).or_insert_with(|| Gathered {
+                changes: TableChanges {
+                    table: number,
+                    rows: Rows::new(0, view.columns.len()),
+                    ..TableChanges::default()
+                },
+                ..Gathered::default()
+            });
+            if view.key.is_empty() {
+                if !own.changes.whole {
+                    own.changes.whole = true;
+                    own.changes.rows = self.whole(connection, encoding, view)?;
+                    bytes += own.changes.rows.bytes();
+                }
+            } else {
+                let key = self.key(entry, encoding, view, seq)?;
+                bytes += self.take(connection, encoding, known, view, own, key)?;
+            }
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        if reached < upto && bytes < BATCH_BYTES {
+            return Err(self.torn(format!("the entries {} to {upto} are missing", reached + 1)));
+        }
+        Ok((gathered.into_values().map(|gathered| gathered.changes).collect(), reached))
+    }
+
+    fn key(
+        &self,
+        entry: &rusqlite::Row<'_>,
+        encoding: Encoding,
+        view: &View<'_>,
+        seq: i64,
+    ) -> Result<Vec<OwnedValue>> {
+        let mut cells = Rows::new(0, view.key.len());
+        let marked = encoding.is_wide().then_some(encoding);
+        push(entry, 2, view.key.len(), marked, &mut cells).map_err(|error| self.failed(error))?;
+        let key: Vec<OwnedValue> = cells.row(0).values().map(|value| value.to_owned_value()).collect();
+        match key.iter().position(|cell| *cell == OwnedValue::Null) {
+            None => Ok(key),
+            Some(at) => {
+                let name = view.columns[view.key[at]];
+                let why = format!(
+                    "a row was written whose key is NULL (entry {seq} of the log): no row is found by it"
+                );
+                Err(refused(Kind::Refused, OPERATION, self.path(), why)
+                    .table(view.name)
+                    .column(name)
+                    .hint("give the row a key, delete the log's entry's row, then start again; or leave the table out"))
+            }
+        }
+    }
+
+    /// Takes a key and its row, unless they are there; gives the bytes of it.
+    fn take(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        known: &Known,
+        view: &View<'_>,
+        own: &mut Gathered,
+        key: Vec<OwnedValue>,
+    ) -> Result<usize> {
+        if own.seen.contains(&key) {
+            return Ok(0);
+        }
+        let shape = self.shape(known, own.changes.table, OPERATION)?;
+        let mut found = Rows::new(0, view.columns.len());
+        self.look_up(connection, encoding, view, shape, &key, &mut found)
+            .map_err(|error| self.failed(error).table(view.name))?;
+        let mut keys = vec![key];
+        for row in found.iter() {
+            // The key's index may hold another value for the same one: then both are meant, and the row once.
+            let present: Vec<OwnedValue> =
+                view.key.iter().map(|at| row.value(*at).to_owned_value()).collect();
+            if own.seen.contains(&present) {
+                break;
+            }
+            row.values().for_each(|value| own.changes.rows.push(value));
+            if !keys.contains(&present) {
+                keys.push(present);
+            }
+        }
+        let bytes = found.bytes() + size_of_val(keys[0].as_slice());
+        for at in 0..keys[0].len() {
+            if let Some(twin) = TWINS.iter().position(|twin| *twin == keys[0][at]) {
+                let mut other = keys[0].clone();
+                other[at] = TWINS[1 - twin].clone();
+                keys.push(other);
+            }
+        }
+        for key in keys {
+            if own.seen.insert(key.clone()) {
+                own.changes.keys.push(key);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// All rows of a table without a key.
+    fn whole(&self, connection: &Connection, encoding: Encoding, view: &View<'_>) -> Result<Rows> {
+        let fail = |error| self.failed(error).table(view.name);
+        let columns: Vec<String> = view.columns.iter().map(|name| column(name, encoding)).collect();
+        let sql = format!("SELECT {} FROM {} NOT INDEXED", columns.join(", "), qualified("main", view.name));
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        let mut found = statement.query([]).map_err(fail)?;
+        let mut rows = Rows::new(0, view.columns.len());
+        while let Some(row) = found.next().map_err(fail)? {
+            push(row, 0, view.columns.len(), encoding.is_wide().then_some(encoding), &mut rows)
+                .map_err(fail)?;
+            if rows.bytes() > WHOLE_BYTES_MAX {
+                let why = format!(
+                    "it has no primary key, so each change carries all of its rows, and they are more than {WHOLE_BYTES_MAX} bytes by now"
+                );
+                return Err(refused(Kind::Refused, OPERATION, self.path(), why)
+                    .table(view.name)
+                    .hint("give it a primary key, or leave it out with --exclude; then start again"));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn beside(&self, connection: &Connection, encoding: Encoding, beside: &Beside) -> Result<Seen> {
+        match beside {
+            Beside::Rows(request) => read::batch(
+                connection,
+                self.path(),
+                encoding,
+                &Relations::new(),
+                request,
+                OPERATION,
+                Rows::default(),
+            )
+            .map(Seen::Rows),
+            Beside::Count(table) => {
+                let view = self.view(&self.run.plan.tables[*table]);
+                rules::count(connection, self.path(), &Relations::new(), view.name).map(Seen::Count)
+            }
+        }
+    }
+
+    pub(super) fn settle_upto(&self, upto: &Position) -> Result<()> {
+        let operation = "forget changes that were taken";
+        loop {
+            let removed = self.write(operation, "settle", LATER, |connection| {
+                let record = records::own(connection, self.path(), &self.run, operation)?;
+                let token = record.token.unwrap_or_default();
+                let Some(upto) = records::seq_of(&token, upto) else {
+                    return Err(self.torn(format!("the position {} is of another log", upto.0)));
+                };
+                // The newest entry stays, so that its number is not given again.
+                let sql = format!(
+                    "DELETE FROM {CHANGES} WHERE seq <= min(?1, (SELECT max(seq) FROM {CHANGES}) - 1,
+                        (SELECT min(seq) FROM {CHANGES}) + {PRUNED_AT_ONCE} - 1)"
+                );
+                connection
+                    .prepare_cached(&sql)
+                    .and_then(|mut statement| statement.execute([upto]))
+                    .map_err(|error| classify(error, operation, self.path()))
+            })?;
+            if i64::try_from(removed).unwrap_or(i64::MAX) < PRUNED_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The fence: triggers that refuse every write, on both sides the same.
+//!
+//! It is made while this process holds the file's one write lock, so no writer is in the middle; who has a
+//! statement prepared before meets the new schema and prepares again; who read before and wants to write now has
+//! an old snapshot and is refused by SQLite itself. The position is read in the same transaction: nothing is
+//! behind it that the application was told was written.
+
+use super::super::connect::Commits;
+use super::super::error::classify;
+use super::super::quote::{ident, qualified};
+use super::capture::{forget_triggers, make_trigger};
+use super::check::FENCE;
+use super::shape::Shape;
+use super::{SURE, SqliteLive, records, refused, triggers};
+use rusqlite::{Connection, OptionalExtension};
+use std::time::Duration;
+use switchover_core::live::{Fenced, Side};
+use switchover_core::{Kind, Result};
+
+const OPERATION: &str = "fence the store";
+
+impl SqliteLive {
+    pub(super) fn close(&self, patience: Duration) -> Result<Fenced> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        self.write(OPERATION, "fence", (patience, Commits::Durable), |connection| {
+            let record = records::own(connection, self.path(), &self.run, OPERATION)?;
+            let Some(token) = record.token else {
+                return Err(refused(Kind::Internal, OPERATION, self.path(), "nothing is captured yet"));
+            };
+            super::check::doubts(connection).map_err(fail)?.none_but_fence(self.path(), OPERATION)?;
+            let shapes = self.make_fence(connection)?;
+            let seq = records::newest(connection).map_err(fail)?;
+            let numbering = numbering(connection, &shapes).map_err(fail)?;
+            Ok(Fenced { position: records::position(&token, seq), numbering })
+        })
+    }
+
+    /// Makes the fence of every table, where it is not there. In a transaction.
+    pub(super) fn make_fence(&self, connection: &Connection) -> Result<Vec<Shape>> {
+        let shapes = self.whole_shapes(connection)?;
+        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1";
+        for shape in &shapes {
+            let fail = |error| classify(error, OPERATION, self.path()).table(shape.name.clone());
+            for trigger in triggers::fence(shape) {
+                let there: Option<String> =
+                    connection.query_row(sql, [&trigger.name], |row| row.get(0)).optional().map_err(fail)?;
+                if there.as_ref() != Some(&trigger.sql) {
+                    make_trigger(connection, FENCE, &trigger).map_err(fail)?;
+                }
+            }
+        }
+        Ok(shapes)
+    }
+
+    pub(super) fn open(&self) -> Result<()> {
+        let operation = "take the fence down";
+        self.write(operation, "unfence", SURE, |connection| {
+            let record = records::own(connection, self.path(), &self.run, operation)?;
+            if self.side == Side::Target && record.ownership.owner == Side::Source {
+                return Err(refused(
+                    Kind::Internal,
+                    operation,
+                    self.path(),
+                    "the source owns the data, so the target's fence stays",
+                ));
+            }
+            self.drop_fence(connection)
+        })
+    }
+
+    /// Drops the fence of every table. In a transaction.
+    pub(super) fn drop_fence(&self, connection: &Connection) -> Result<()> {
+        for view in self.views() {
+            forget_triggers(connection, FENCE, view.name)
+                .map_err(|error| classify(error, "take the fence down", self.path()).table(view.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// The largest number that each table gave: what AUTOINCREMENT remembers, and the largest that is there.
+fn numbering(connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<Vec<(usize, i64)>> {
+    let kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_sequence'";
+    let kept: bool = connection.query_row(kept, [], |row| row.get(0))?;
+    let mut found = Vec::new();
+    for shape in shapes.iter().filter(|shape| shape.key_is_rowid) {
+        let name = qualified("main", &shape.name);
+        let sql = format!("SELECT max({}) FROM {name}", ident(&shape.own_key[0]));
+        let largest: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;
+        let remembered: Option<i64> = match kept {
+            true => {
+                let sql = "SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?1";
+                connection.query_row(sql, [&shape.name], |row| row.get(0))?
+            }
+            false => None,
+        };
+        found.extend(largest.max(remembered).map(|number| (shape.number, number)));
+    }
+    Ok(found)
+}

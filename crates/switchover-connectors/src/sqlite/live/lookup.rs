@@ -1,0 +1,76 @@
+//! Finding rows by their keys, in the store's own values.
+
+use super::super::error::classify;
+use super::super::quote::qualified;
+use super::super::read::{Bound, Encoding, column, placeholder, push};
+use super::super::rules;
+use super::shape::Shape;
+use super::{Known, SqliteLive, View, refused};
+use rusqlite::{Connection, params_from_iter};
+use switchover_core::relation::Relations;
+use switchover_core::value::{OwnedValue, Rows};
+use switchover_core::{Kind, Result};
+
+impl SqliteLive {
+    pub(super) fn shape<'a>(&self, known: &'a Known, table: usize, operation: &str) -> Result<&'a Shape> {
+        known.shapes.get(table).and_then(Option::as_ref).ok_or_else(|| {
+            let name = self.run.plan.tables.get(table).map(|table| self.view(table).name.to_owned());
+            refused(Kind::Changed, operation, self.path(), "the table is not there, or cannot be read")
+                .table(name.unwrap_or_default())
+                .hint("plan again")
+        })
+    }
+
+    /// Appends the row of a key, as the key's own index finds it: of two values that it holds for one, either.
+    pub(super) fn look_up(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        view: &View<'_>,
+        shape: &Shape,
+        key: &[OwnedValue],
+        rows: &mut Rows,
+    ) -> rusqlite::Result<bool> {
+        let columns: Vec<String> = view.columns.iter().map(|name| column(name, encoding)).collect();
+        let condition = shape.same_key(|at| placeholder(at + 1, &key[at], encoding));
+        let sql =
+            format!("SELECT {} FROM {} WHERE {condition}", columns.join(", "), qualified("main", view.name));
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut found = statement.query(params_from_iter(key.iter().map(|cell| Bound(cell, encoding))))?;
+        let Some(row) = found.next()? else { return Ok(false) };
+        push(row, 0, view.columns.len(), encoding.is_wide().then_some(encoding), rows)?;
+        Ok(true)
+    }
+
+    pub(super) fn fetch_rows(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        let operation = "fetch rows by their keys";
+        self.read(operation, |connection, encoding, known| {
+            let view = self.view(&self.run.plan.tables[table]);
+            let shape = self.shape(known, table, operation)?;
+            if view.key.is_empty() {
+                return Err(refused(Kind::Unsupported, operation, self.path(), "the table has no key")
+                    .table(view.name));
+            }
+            let mut rows = Rows::new(0, view.columns.len());
+            for key in keys {
+                let mut found = Rows::new(0, view.columns.len());
+                self.look_up(connection, encoding, &view, shape, key, &mut found)
+                    .map_err(|error| classify(error, operation, self.path()).table(view.name))?;
+                // The key as asked, not one that the index holds for the same.
+                for row in found.iter() {
+                    if view.key.iter().zip(key).all(|(at, cell)| row.value(*at) == cell.borrow()) {
+                        row.values().for_each(|value| rows.push(value));
+                    }
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    pub(super) fn count_rows(&self, table: usize) -> Result<u64> {
+        self.read("count rows", |connection, _, _| {
+            let view = self.view(&self.run.plan.tables[table]);
+            rules::count(connection, self.path(), &Relations::new(), view.name)
+        })
+    }
+}

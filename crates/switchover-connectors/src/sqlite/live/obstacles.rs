@@ -1,0 +1,230 @@
+//! What keeps a SQLite file from a live run, said before anything is written.
+
+use super::super::error::classify;
+use super::super::quote::{ident, qualified};
+use super::super::{connect, inspect};
+use super::changes::WHOLE_BYTES_MAX;
+use super::shape::{self, Shape};
+use super::{SqliteLive, View, records, triggers};
+use rusqlite::Connection;
+use switchover_core::Result;
+use switchover_core::live::Side;
+use switchover_core::plan::{ColumnPlan, Refusal};
+use switchover_core::schema::Catalog;
+
+const OPERATION: &str = "look for obstacles to a live run";
+
+fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Refusal {
+    Refusal {
+        table: table.to_owned(),
+        key: String::new(),
+        column: column.to_owned(),
+        value: String::new(),
+        why: why.into(),
+        hint: hint.to_owned(),
+    }
+}
+
+impl SqliteLive {
+    pub(super) fn find_obstacles(&self) -> Result<Vec<Refusal>> {
+        let mut found = self.of_the_plan();
+        found.extend(self.of_the_file());
+        // A target that is not there yet will be made by the run itself.
+        if self.side == Side::Target && !self.path().exists() {
+            return Ok(found);
+        }
+        let of_content = self.read(OPERATION, |connection, _, _| self.of_the_content(connection))?;
+        found.extend(of_content);
+        Ok(found)
+    }
+
+    /// What the plan asks for that cannot be fed back.
+    fn of_the_plan(&self) -> Vec<Refusal> {
+        let plan = &self.run.plan;
+        let mut found = Vec::new();
+        if plan.options.existing.is_some() {
+            let why = "the target's tables were there before: what they hold beside this run's rows would go and come with them";
+            found.push(refusal("", "", why, "let the run make its own tables, or use `switchover migrate`"));
+        }
+        for (name, map) in &plan.options.mapping.tables {
+            let mut asks: Vec<(&str, &str)> = Vec::new();
+            if !map.from.is_empty() {
+                asks.push(("", "from"));
+            }
+            if map.filter.is_some() || map.parts.values().any(|part| part.filter.is_some()) {
+                asks.push(("", "where"));
+            }
+            if !map.primary_key.is_empty() {
+                asks.push(("", "primary_key"));
+            }
+            for (column, map) in &map.columns {
+                if map.value.is_some() {
+                    asks.push((column, "value"));
+                }
+                if map.drop {
+                    asks.push((column, "drop"));
+                }
+            }
+            for (column, word) in asks {
+                let why = format!(
+                    "the mapping's `{word}` cannot be turned round: a change on the target would not find its way back"
+                );
+                found.push(refusal(
+                    name,
+                    column,
+                    why,
+                    "take it out of the mapping, or use `switchover migrate`",
+                ));
+            }
+        }
+        for table in &plan.tables {
+            let key = table.key_fields();
+            let exact = |column: &&ColumnPlan| !column.codec.is_exact();
+            for column in key.iter().map(|at| &table.columns[*at]).filter(exact) {
+                let why = "the key's values are another text or number on the target, so a row would not be found again by its key";
+                let hint =
+                    "give the column a type that keeps its values exactly, or use `switchover migrate`";
+                found.push(refusal(&table.source, &column.source, why, hint));
+            }
+            if table.has_exceptions() {
+                let why =
+                    "some of its values go to quarantine, and a change of such a row could not be fed back";
+                found.push(refusal(
+                    &table.source,
+                    "",
+                    why,
+                    "mend these values first, or use `switchover migrate`",
+                ));
+            }
+        }
+        found
+    }
+
+    fn of_the_file(&self) -> Vec<Refusal> {
+        let path = self.path();
+        let mut found = Vec::new();
+        if self.config.immutable() {
+            let why = "immutable=1 says that nothing changes the file, and a live run is about what changes";
+            found.push(refusal("", "", why, "leave the parameter out"));
+        }
+        let may = |path: &std::path::Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        if path.exists() && !may(path) {
+            let why = format!("the file {} cannot be written: capture makes triggers in it", path.display());
+            found.push(refusal("", "", why, "run as the user that owns the file"));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
+        if folder.exists() && !may(folder) {
+            let why =
+                format!("the folder {} cannot be written, which SQLite needs for its log", folder.display());
+            found.push(refusal("", "", why, "run as the user that owns the folder"));
+        }
+        found
+    }
+
+    fn of_the_content(&self, connection: &Connection) -> Result<Vec<Refusal>> {
+        let fail = |error| classify(error, OPERATION, self.path());
+        let mut found = Vec::new();
+        if let Some(run) = records::run_of(connection).map_err(fail)?
+            && run != self.run.run
+        {
+            let why = format!("the live run {run} has its records in {}", self.path().display());
+            found.push(refusal("", "", why, "go on with that run, or take it back or finish it first"));
+        }
+        if self.side == Side::Target {
+            return Ok(found);
+        }
+        let mode = connect::text(connection, self.path(), "PRAGMA journal_mode")?;
+        if !mode.eq_ignore_ascii_case("wal") {
+            let why = format!(
+                "its journal mode is {mode}: the engine's reads would keep the application from writing, and the other way round"
+            );
+            let hint = "while the application is stopped or idle, run `PRAGMA journal_mode = WAL` once: the file keeps it, and the application needs no change";
+            found.push(refusal("", "", why, hint));
+        }
+        let catalog = inspect::catalog(connection, self.path())?;
+        for (number, view) in self.views().into_iter().enumerate() {
+            found.extend(self.of_a_table(connection, &catalog, number, &view)?);
+        }
+        Ok(found)
+    }
+
+    fn of_a_table(
+        &self,
+        connection: &Connection,
+        catalog: &Catalog,
+        number: usize,
+        view: &View<'_>,
+    ) -> Result<Vec<Refusal>> {
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        let Some(table) = catalog.table(view.name) else {
+            return Ok(vec![refusal(view.name, "", "it is not there any more", "plan again")]);
+        };
+        if table.virtual_module.is_some() {
+            let why =
+                "it is a virtual table, on which SQLite has no triggers: its changes cannot be captured";
+            let hint =
+                "leave it out with --exclude, and fill it anew on the target; or use `switchover migrate`";
+            return Ok(vec![refusal(view.name, "", why, hint)]);
+        }
+        let mut found = Vec::new();
+        for column in &table.columns {
+            if !view.columns.contains(&column.name.as_str()) {
+                let why = "the column is not in the plan, and a row that comes back would lose its value";
+                found.push(refusal(view.name, &column.name, why, "plan again with all columns"));
+            }
+        }
+        let shape = match shape::read(connection, number, view.name, &view.key_names()).map_err(fail)? {
+            Some(Ok(shape)) => shape,
+            Some(Err(why)) => {
+                let hint = "drop the index, or leave the table out with --exclude";
+                return Ok(vec![refusal(view.name, "", why, hint)]);
+            }
+            None => return Ok(vec![refusal(view.name, "", "it is not there any more", "plan again")]),
+        };
+        let mut own: Vec<&str> = shape.own_key.iter().map(String::as_str).collect();
+        let mut planned = view.key_names();
+        own.sort_unstable();
+        planned.sort_unstable();
+        if !planned.is_empty() && own != planned {
+            let why = "the plan's key is not the table's own primary key, so nothing keeps it unique and no index finds rows by it";
+            let hint = "declare the key in the source, or leave the table out";
+            found.push(refusal(view.name, "", why, hint));
+        }
+        if let Err(why) = self.compiles(connection, &shape) {
+            let hint = "an index may use a function or collation that only the application has: drop the index, or leave the table out";
+            found.push(refusal(view.name, "", why, hint));
+        }
+        if view.key.is_empty() {
+            let sizes: Vec<String> = view
+                .columns
+                .iter()
+                .map(|name| format!("coalesce(octet_length({}), 0) + 16", ident(name)))
+                .collect();
+            let sql = format!(
+                "SELECT coalesce(sum({}), 0) FROM {}",
+                sizes.join(" + "),
+                qualified("main", view.name)
+            );
+            let bytes: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)?;
+            // The bound is a small number; half of it leaves the table room to grow.
+            if bytes > (WHOLE_BYTES_MAX / 2) as i64 {
+                let why = format!(
+                    "it has no primary key, so each change would carry all of its rows, and they are {bytes} bytes; the bound is {}",
+                    WHOLE_BYTES_MAX / 2
+                );
+                let hint = "give it a primary key, leave it out with --exclude, or use `switchover migrate`";
+                found.push(refusal(view.name, "", why, hint));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether this SQLite understands what the guards will ask: each as a query, with NULL for the row's cells.
+    fn compiles(&self, connection: &Connection, shape: &Shape) -> Result<(), String> {
+        for query in triggers::probes(shape) {
+            connection.prepare(&query).map_err(|error| format!("its triggers cannot be made: {error}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! A live run's own records in a SQLite file, on either side.
+//!
+//! | table | row | set by | a crash after it means |
+//! |---|---|---|---|
+//! | `_switchover_live` | the one live run, with its attempt, position and owner | `enter`, `apply`, `decide` | each is whole |
+//! | `_switchover_live_object` | a table, unique index or trigger as the run made or saw it | `capture`, `fence` | they are there |
+//! | `_switchover_changes` | a key that changed | the triggers, in the application's own transaction | it is logged |
+//!
+//! Invariant: `_switchover_live_object` says of every trigger of the run what its text is, so that anybody who
+//! reads the file can tell whether the capture is whole. Positions are `token:seq`: the token is the log's own, so
+//! that a position of another log is never taken for one of this.
+
+use super::super::error::classify;
+use super::super::ledger;
+use super::triggers::LOG;
+use rusqlite::{Connection, OptionalExtension};
+use std::path::Path;
+use switchover_core::connector::Position;
+use switchover_core::live::{LiveRun, Ownership, Side};
+use switchover_core::{Error, Kind, Result};
+
+/// The version of these tables.
+const FORMAT: i64 = 1;
+
+pub(super) const LIVE: &str = "\"main\".\"_switchover_live\"";
+pub(super) const OBJECT: &str = "\"main\".\"_switchover_live_object\"";
+pub(super) const CHANGES: &str = "\"main\".\"_switchover_changes\"";
+
+const LIVE_SQL: &str = "CREATE TABLE _switchover_live (run TEXT PRIMARY KEY, format INTEGER NOT NULL, attempt INTEGER NOT NULL, \
+     side TEXT NOT NULL, token TEXT, captured INTEGER, applied TEXT, owner TEXT NOT NULL, \
+     pending INTEGER NOT NULL, epoch INTEGER NOT NULL)";
+const OBJECT_SQL: &str = "CREATE TABLE _switchover_live_object (role TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, \
+     tbl TEXT NOT NULL, sql TEXT NOT NULL, PRIMARY KEY (kind, name))";
+const LOG_HEAD: &str = "CREATE TABLE _switchover_changes (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL";
+
+/// Whether a table of a file's schema is a live run's record.
+pub(in super::super) fn is_record(name: &str, sql: &str) -> bool {
+    match name {
+        "_switchover_live" => sql == LIVE_SQL,
+        "_switchover_live_object" => sql == OBJECT_SQL,
+        LOG => sql.starts_with(LOG_HEAD),
+        _ => false,
+    }
+}
+
+/// Whether a trigger is of a live run, in a file that holds a live run's records.
+pub(in super::super) fn is_trigger(name: &str) -> bool {
+    name.starts_with(super::triggers::PREFIX)
+}
+
+/// The log's statement, with so many cells for keys. They have no type, so that each cell keeps its own.
+pub(super) fn log_sql(cells: usize) -> String {
+    let cells: String = (1..=cells).map(|at| format!(", k{at}")).collect();
+    format!("{LOG_HEAD}{cells})")
+}
+
+/// The record of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The log's token, once there was a capture.
+    pub(super) token: Option<String>,
+    /// The last entry of the log before the capture was made.
+    pub(super) captured: Option<i64>,
+    /// The position of the other store's log.
+    pub(super) applied: Option<Position>,
+    /// Who owns the data; kept on the target only.
+    pub(super) ownership: Ownership,
+}
+
+/// Whether the file holds live records at all.
+pub(super) fn present(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_switchover_live'";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// The live run of a file.
+pub(super) fn run_of(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    if !present(connection)? {
+        return Ok(None);
+    }
+    connection.query_row(&format!("SELECT run FROM {LIVE} LIMIT 1"), [], |row| row.get(0)).optional()
+}
+
+/// Makes the records, or takes the run over. In a transaction.
+pub(super) fn enter(connection: &Connection, path: &Path, run: &LiveRun, side: Side) -> Result<()> {
+    let operation = "enter the live run";
+    let fail = |error| classify(error, operation, path);
+    if !present(connection).map_err(fail)? {
+        connection
+            .execute_batch(LIVE_SQL)
+            .and_then(|()| connection.execute_batch(OBJECT_SQL))
+            .map_err(fail)?;
+    }
+    let found: Option<(String, i64, i64)> = connection
+        .query_row(&format!("SELECT run, format, attempt FROM {LIVE} LIMIT 1"), [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()
+        .map_err(fail)?;
+    match found {
+        None => {
+            let first = Ownership::FIRST;
+            let sql = format!(
+                "INSERT INTO {LIVE} (run, format, attempt, side, owner, pending, epoch) VALUES (?1, {FORMAT}, ?2, ?3, ?4, ?5, ?6)"
+            );
+            let values = (
+                &run.run,
+                run.attempt,
+                side.to_string(),
+                first.owner.to_string(),
+                first.pending,
+                first.epoch as i64,
+            );
+            connection.execute(&sql, values).map(drop).map_err(fail)
+        }
+        Some((other, ..)) if other != run.run => Err(another_run(path, operation, &other)),
+        Some((_, format, _)) if format != FORMAT => Err(Error::new(Kind::Unsupported, operation)
+            .store(path.display().to_string())
+            .detail("the run's records were written by another version of this program")
+            .hint("go on with the version that began the run")),
+        Some((.., attempt)) if attempt > run.attempt => Err(ledger::taken_over(path, operation)),
+        Some(_) => connection
+            .execute(&format!("UPDATE {LIVE} SET attempt = ?1"), [run.attempt])
+            .map(drop)
+            .map_err(fail),
+    }
+}
+
+/// The refusal of a file that another run works on.
+pub(super) fn another_run(path: &Path, operation: &str, run: &str) -> Error {
+    Error::new(Kind::Refused, operation)
+        .store(path.display().to_string())
+        .detail(format!("the live run {run} has its records in this file"))
+        .hint("go on with that run, or take it back first (`switchover rollback`, `switchover finish`)")
+}
+
+/// The run's record, for this engine: `Busy` when another has taken the run over.
+pub(super) fn own(connection: &Connection, path: &Path, run: &LiveRun, operation: &str) -> Result<Record> {
+    let (record, attempt) = of_run(connection, path, run, operation)?;
+    if attempt == run.attempt { Ok(record) } else { Err(ledger::taken_over(path, operation)) }
+}
+
+/// The run's record, for whoever reads.
+pub(super) fn of_run(
+    connection: &Connection,
+    path: &Path,
+    run: &LiveRun,
+    operation: &str,
+) -> Result<(Record, i64)> {
+    let fail = |error| classify(error, operation, path);
+    let gone = || {
+        Error::new(Kind::Changed, operation)
+            .store(path.display().to_string())
+            .detail(format!("the records of the live run {} are not in this file", run.run))
+            .hint("the run was ended, or the file was replaced: find out which before anything else")
+    };
+    if !present(connection).map_err(fail)? {
+        return Err(gone());
+    }
+    let sql = format!(
+        "SELECT token, captured, applied, owner = 'target', pending, epoch, attempt FROM {LIVE} WHERE run = ?1"
+    );
+    let read = connection.prepare_cached(&sql).and_then(|mut statement| {
+        statement
+            .query_row([&run.run], |row| {
+                let owner = if row.get::<_, bool>(3)? { Side::Target } else { Side::Source };
+                let ownership =
+                    Ownership { owner, pending: row.get(4)?, epoch: row.get::<_, i64>(5)? as u64 };
+                let applied = row.get::<_, Option<String>>(2)?.map(Position);
+                let record = Record { token: row.get(0)?, captured: row.get(1)?, applied, ownership };
+                Ok((record, row.get(6)?))
+            })
+            .optional()
+    });
+    read.map_err(fail)?.ok_or_else(gone)
+}
+
+/// An entry of the log as a position.
+pub(super) fn position(token: &str, seq: i64) -> Position {
+    Position(format!("{token}:{seq}"))
+}
+
+/// The entry of a position of this log; `None` when it is another log's.
+pub(super) fn seq_of(token: &str, position: &Position) -> Option<i64> {
+    position.0.strip_prefix(token)?.strip_prefix(':')?.parse().ok()
+}
+
+/// The last entry of the log.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(&format!("SELECT coalesce(max(seq), 0) FROM {CHANGES}"))?
+        .query_row([], |row| row.get(0))
+}
+
+/// Removes everything that live runs make in a file: triggers, log, records.
+pub(in super::super) fn remove(connection: &Connection) -> rusqlite::Result<()> {
+    use super::super::quote::qualified;
+    let names: Vec<String> = connection
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND substr(name, 1, length(?1)) = ?1",
+        )?
+        .query_map([super::triggers::PREFIX], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in names {
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", qualified("main", &name)))?;
+    }
+    for table in [CHANGES, OBJECT, LIVE] {
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+    }
+    Ok(())
+}

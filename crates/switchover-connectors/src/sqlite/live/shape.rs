@@ -1,0 +1,231 @@
+//! What capture must know of a table: its key, and everything by which REPLACE may remove another row of it.
+//!
+//! Read from SQLite itself and never from the plan, so that a shape is what the file is now. Two shapes that are
+//! equal have the same triggers (`triggers`).
+
+use super::super::ddl;
+use super::super::quote::{ident, literal};
+use rusqlite::{Connection, OptionalExtension};
+
+/// A column of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyColumn {
+    /// Its name.
+    pub(super) name: String,
+    /// The collation by which the key tells values apart.
+    pub(super) collation: String,
+    /// Whether two values that the key holds for one are the same bytes of the same storage class.
+    pub(super) by_bytes: bool,
+}
+
+/// A part of a unique index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A column by its name.
+    Column(String),
+    /// An expression as it is written.
+    Expression(String),
+}
+
+/// A unique index other than the key's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unique {
+    /// Its parts, each with the collation that decides equality.
+    pub(super) parts: Vec<(Part, String)>,
+    /// Which rows it holds, as written, when not all.
+    pub(super) predicate: Option<String>,
+}
+
+/// A table as capture sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Its index in the plan.
+    pub(super) number: usize,
+    /// Its name in this file.
+    pub(super) name: String,
+    /// Its columns, hidden ones left out.
+    pub(super) columns: Vec<String>,
+    /// Its key, in the order of the plan's; empty where the plan has none.
+    pub(super) key: Vec<KeyColumn>,
+    /// Whether the key is the row's own number.
+    pub(super) key_is_rowid: bool,
+    /// The name of the row's own number, where it is not the key and a statement can reach it.
+    pub(super) rowid: Option<&'static str>,
+    /// Its unique indexes.
+    pub(super) uniques: Vec<Unique>,
+    /// Columns that refuse NULL and have a default: REPLACE puts the default in NULL's place, after the triggers
+    /// that fire before.
+    pub(super) defaults: Vec<(String, String)>,
+    /// The primary key of the table itself, as a set of names in its order.
+    pub(super) own_key: Vec<String>,
+}
+
+struct Column {
+    name: String,
+    declared: String,
+    not_null: bool,
+    default: Option<String>,
+    key: i64,
+    hidden: i64,
+}
+
+/// The shape of a table, `None` where it is not there. `key` are the plan's columns, by their names in this file.
+/// The inner error says which index cannot be read, and why.
+pub(super) fn read(
+    connection: &Connection,
+    number: usize,
+    name: &str,
+    key: &[&str],
+) -> rusqlite::Result<Option<Result<Shape, String>>> {
+    let sql =
+        "SELECT wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 AND type = 'table'";
+    let found: Option<(bool, bool)> =
+        connection.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((without_rowid, strict)) = found else { return Ok(None) };
+    let columns = columns(connection, name)?;
+    let mut own: Vec<&Column> = columns.iter().filter(|column| column.key > 0).collect();
+    own.sort_by_key(|column| column.key);
+    let own_key: Vec<String> = own.iter().map(|column| column.name.clone()).collect();
+    let indexes = match indexes(connection, name)? {
+        Ok(indexes) => indexes,
+        Err(why) => return Ok(Some(Err(why))),
+    };
+    let key_index = indexes.iter().find(|(origin, _)| origin == "pk").map(|(_, index)| index);
+    let key_is_rowid = !own_key.is_empty() && key_index.is_none() && !without_rowid;
+    let key: Vec<KeyColumn> = key
+        .iter()
+        .map(|name| {
+            let part = key_index.and_then(|index| {
+                index.parts.iter().find(|(part, _)| *part == Part::Column((*name).to_owned()))
+            });
+            let collation = part.map_or_else(|| "BINARY".to_owned(), |(_, collation)| collation.clone());
+            let column = columns.iter().find(|column| column.name == *name);
+            let kept = column.is_some_and(|column| keeps_one_class(&column.declared, strict));
+            KeyColumn {
+                name: (*name).to_owned(),
+                by_bytes: key_is_rowid || (collation == "BINARY" && kept),
+                collation,
+            }
+        })
+        .collect();
+    let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+    let guards_key = key.iter().any(|column| !column.by_bytes);
+    Ok(Some(Ok(Shape {
+        number,
+        name: name.to_owned(),
+        rowid: rowid.filter(|_| !key_is_rowid && !without_rowid),
+        key_is_rowid,
+        uniques: indexes
+            .into_iter()
+            .filter(|(origin, _)| origin != "pk" || guards_key)
+            .map(|(_, index)| index)
+            .collect(),
+        defaults: defaults(&columns),
+        columns: columns.into_iter().filter(|column| column.hidden != 1).map(|column| column.name).collect(),
+        key,
+        own_key,
+    })))
+}
+
+/// Whether a column's affinity makes equal values one storage class: 1 and 1.0 become one of the two, and text
+/// never equals a number. The one value that it does not, -2^63, is looked after where keys are read.
+fn keeps_one_class(declared: &str, strict: bool) -> bool {
+    use switchover_core::schema::Affinity;
+    let any = strict && declared.eq_ignore_ascii_case("ANY");
+    !any && Affinity::of_declared(declared) != Affinity::Blob
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    connection
+        .prepare(&format!("PRAGMA main.table_xinfo({})", literal(table)))?
+        .query_map([], |row| {
+            Ok(Column {
+                name: row.get(1)?,
+                declared: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+                not_null: row.get(3)?,
+                default: row.get(4)?,
+                key: row.get(5)?,
+                hidden: row.get(6)?,
+            })
+        })?
+        .collect()
+}
+
+fn defaults(columns: &[Column]) -> Vec<(String, String)> {
+    use switchover_core::expr::Expr;
+    let with_default = columns.iter().filter(|column| column.not_null);
+    with_default
+        .filter_map(|column| {
+            let text = column.default.as_ref()?;
+            let sql = match ddl::parse_default(text) {
+                // A word, or one in double quotes, is a text there, and would be a column's name in a trigger.
+                Expr::Text(text) => literal(&text),
+                _ => format!("({text}\n)"),
+            };
+            Some((column.name.clone(), sql))
+        })
+        .collect()
+}
+
+type Indexes = Vec<(String, Unique)>;
+
+/// The unique indexes with their origins: `pk`, `u` or `c`.
+fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Result<Indexes, String>> {
+    let listed: Vec<(String, String)> = connection
+        .prepare(&format!("PRAGMA main.index_list({})", literal(table)))?
+        .query_map([], |row| Ok((row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .filter_map(|found: rusqlite::Result<(String, bool, String)>| match found {
+            Ok((name, unique, origin)) => unique.then_some(Ok((name, origin))),
+            Err(error) => Some(Err(error)),
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    let mut found = Vec::new();
+    for (index, origin) in listed {
+        let parts: Vec<(i64, Option<String>, String)> = connection
+            .prepare(&format!("PRAGMA main.index_xinfo({})", literal(&index)))?
+            .query_map([], |row| Ok((row.get(1)?, row.get(2)?, row.get(4)?, row.get(5)?)))?
+            .filter_map(|found: rusqlite::Result<(i64, Option<String>, String, bool)>| match found {
+                Ok((column, name, collation, key)) => key.then_some(Ok((column, name, collation))),
+                Err(error) => Some(Err(error)),
+            })
+            .collect::<rusqlite::Result<_>>()?;
+        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?1";
+        let text: Option<String> =
+            connection.query_row(sql, [&index], |row| row.get(0)).optional()?.flatten();
+        let (texts, predicate) = match text.as_deref().map(ddl::index_texts) {
+            None => (Vec::new(), None),
+            Some(Ok(texts)) => texts,
+            Some(Err(why)) => return Ok(Err(format!("the index {index} cannot be read: {why}"))),
+        };
+        let parts = parts.into_iter().enumerate().map(|(at, (_, name, collation))| {
+            let part = match (name, texts.get(at)) {
+                (Some(name), _) => Ok(Part::Column(name)),
+                (None, Some(text)) => Ok(Part::Expression(text.clone())),
+                (None, None) => Err(format!("the index {index} has a part without a text")),
+            };
+            part.map(|part| (part, collation.to_ascii_uppercase()))
+        });
+        match parts.collect::<Result<Vec<_>, String>>() {
+            Ok(parts) => found.push((origin, Unique { parts, predicate })),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(found))
+}
+
+impl Shape {
+    /// The condition that finds a row by the key's cells, by the key's own index: the cells are what `cell`
+    /// gives for each column, from 0.
+    pub(super) fn same_key(&self, cell: impl Fn(usize) -> String) -> String {
+        let terms = self.key.iter().enumerate().map(|(at, column)| {
+            let name = ident(&column.name);
+            if self.key_is_rowid {
+                format!("{name} = {}", cell(at))
+            } else {
+                format!("{name} COLLATE {} = {}", ident(&column.collation), cell(at))
+            }
+        });
+        terms.collect::<Vec<_>>().join(" AND ")
+    }
+}

@@ -1,0 +1,195 @@
+//! The triggers of capture and of the fence, as text. Pure: the same shape gives the same text, which is how a
+//! changed trigger is noticed.
+//!
+//! A change logs the key of each row that it leaves other than it was: the new key, the old one where it is
+//! another, and the keys of rows that REPLACE removes, for which SQLite fires nothing. A key too many costs a
+//! look at one row; a key too few would cost a row. So the guards, which run before the statement's own conflict
+//! clause is known, log whoever may be removed.
+//!
+//! Names in a trigger's program are not qualified: SQLite finds them in the trigger's own file, also where an
+//! application has attached it under another name.
+
+use super::super::quote::ident;
+use super::shape::{Part, Shape, Unique};
+
+/// How the names of all triggers begin.
+pub(super) const PREFIX: &str = "_switchover_live_";
+
+/// The log's name.
+pub(super) const LOG: &str = "_switchover_changes";
+
+/// What the application reads when it writes to a fenced store.
+pub(super) const FENCE_MESSAGE: &str = "switchover: this store does not take writes now, because its data is moving to another store; ask `switchover route` which";
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TriggerText {
+    /// Its name.
+    pub(super) name: String,
+    /// Its table.
+    pub(super) table: String,
+    /// Its statement, as the file keeps it.
+    pub(super) sql: String,
+}
+
+fn trigger(shape: &Shape, what: &str, event: &str, body: &[String]) -> TriggerText {
+    let name = format!("{PREFIX}{what}_{}", shape.number);
+    let sql = format!(
+        "CREATE TRIGGER {} {event} ON {} BEGIN {}; END",
+        ident(&name),
+        ident(&shape.name),
+        body.join("; ")
+    );
+    TriggerText { name, table: shape.name.clone(), sql }
+}
+
+fn insert(shape: &Shape, rest: &str) -> String {
+    let keys = (1..=shape.key.len()).map(|at| format!(", k{at}")).collect::<String>();
+    format!("INSERT INTO {} (t{keys}) {rest}", ident(LOG))
+}
+
+fn cells(shape: &Shape, row: &str) -> String {
+    shape.key.iter().map(|column| format!(", {row}{}", ident(&column.name))).collect()
+}
+
+/// The triggers that capture a table.
+pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
+    let number = shape.number;
+    let of = |row: &str| insert(shape, &format!("VALUES ({number}{})", cells(shape, row)));
+    let mut updated = vec![of("NEW.")];
+    if !shape.key.is_empty() {
+        let moved: Vec<String> = shape
+            .key
+            .iter()
+            .map(|column| {
+                let name = ident(&column.name);
+                // What the key holds for one may be two values to the other store.
+                match shape.key_is_rowid {
+                    true => format!("OLD.{name} IS NOT NEW.{name}"),
+                    false => format!(
+                        "OLD.{name} IS NOT NEW.{name} COLLATE BINARY OR typeof(OLD.{name}) <> typeof(NEW.{name})"
+                    ),
+                }
+            })
+            .collect();
+        let rest = format!("SELECT {number}{} WHERE {}", cells(shape, "OLD."), moved.join(" OR "));
+        updated.push(insert(shape, &rest));
+    }
+    let mut all = vec![
+        trigger(shape, "insert", "AFTER INSERT", &[of("NEW.")]),
+        trigger(shape, "update", "AFTER UPDATE", &updated),
+        trigger(shape, "delete", "AFTER DELETE", &[of("OLD.")]),
+    ];
+    // Without a key the whole table is meant already.
+    if !shape.key.is_empty() {
+        let inserted = guards(shape, false);
+        if !inserted.is_empty() {
+            all.push(trigger(shape, "replace_by_insert", "BEFORE INSERT", &inserted));
+            all.push(trigger(shape, "replace_by_update", "BEFORE UPDATE", &guards(shape, true)));
+        }
+    }
+    all
+}
+
+/// Statements that log the rows which the new row may remove.
+fn guards(shape: &Shape, update: bool) -> Vec<String> {
+    let select = |condition: String| {
+        let other = if update { format!(" AND {}", other_row(shape)) } else { String::new() };
+        let list = cells(shape, "");
+        let (number, from) = (shape.number, from(shape));
+        insert(shape, &format!("SELECT {number}{list} FROM {from} WHERE {condition}{other}"))
+    };
+    let mut all: Vec<String> =
+        shape.uniques.iter().map(|unique| select(meets(shape, unique, update))).collect();
+    // Another row may have the number that a statement gives to a row whose key is another.
+    all.extend(shape.rowid.map(|rowid| {
+        let moved = if update { format!(" AND NEW.{rowid} IS NOT OLD.{rowid}") } else { String::new() };
+        select(format!("{rowid} = NEW.{rowid}{moved}"))
+    }));
+    all
+}
+
+/// The table in a guard: with an alias, should it be called NEW or OLD; else without, because an index's own text
+/// may name the table.
+fn from(shape: &Shape) -> String {
+    let alias = ["new", "old"].iter().any(|word| shape.name.eq_ignore_ascii_case(word));
+    format!("{}{}", ident(&shape.name), if alias { " AS \"_switchover\"" } else { "" })
+}
+
+/// That a row is not the one that is updated.
+fn other_row(shape: &Shape) -> String {
+    format!("NOT ({})", shape.same_key(|at| format!("OLD.{}", ident(&shape.key[at].name))))
+}
+
+/// The condition under which a row of the table has the new row's place in a unique index.
+fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
+    let mut terms = Vec::new();
+    let mut moved = Vec::new();
+    for (part, collation) in &unique.parts {
+        let collation = ident(collation);
+        match part {
+            Part::Column(name) => {
+                let quoted = ident(name);
+                terms.push(format!("{quoted} COLLATE {collation} = {}", new_value(shape, name)));
+                moved.push(format!("{} IS NOT OLD.{quoted} COLLATE {collation}", new_value(shape, name)));
+            }
+            Part::Expression(text) => {
+                let columns: Vec<String> = shape
+                    .columns
+                    .iter()
+                    .map(|name| format!("{} AS {}", new_value(shape, name), ident(name)))
+                    .collect();
+                // The new row as a table of one row, of the table's own name: the text means there what it
+                // means in the index.
+                let value =
+                    format!("(SELECT {text} FROM (SELECT {}) AS {})", columns.join(", "), ident(&shape.name));
+                terms.push(format!("({text}) COLLATE {collation} = {value}"));
+                moved.clear();
+                moved.push("1".to_owned());
+            }
+        }
+    }
+    if let Some(predicate) = &unique.predicate {
+        // With a predicate a row may come into the index without any of its parts changing.
+        terms.push(format!("({predicate}\n)"));
+    } else if update && !moved.iter().any(|term| term == "1") {
+        terms.push(format!("({})", moved.join(" OR ")));
+    }
+    terms.join(" AND ")
+}
+
+/// A column's value in the row as it will be stored.
+fn new_value(shape: &Shape, column: &str) -> String {
+    let new = format!("NEW.{}", ident(column));
+    match shape.defaults.iter().find(|(name, _)| name == column) {
+        Some((_, default)) => format!("ifnull({new}, {default})"),
+        None => new,
+    }
+}
+
+/// Queries that this SQLite can prepare if and only if it understands the guards' conditions.
+pub(super) fn probes(shape: &Shape) -> Vec<String> {
+    let row: Vec<String> = shape.columns.iter().map(|name| format!("NULL AS {}", ident(name))).collect();
+    shape
+        .uniques
+        .iter()
+        .map(|unique| {
+            // The table comes within, so that its columns are looked for first, as in a trigger.
+            format!(
+                "SELECT (SELECT 1 FROM {} WHERE {}) FROM (SELECT {}) AS NEW",
+                from(shape),
+                meets(shape, unique, false),
+                row.join(", ")
+            )
+        })
+        .collect()
+}
+
+/// The triggers that refuse every write of the application.
+pub(super) fn fence(shape: &Shape) -> Vec<TriggerText> {
+    let refuse = [format!("SELECT RAISE(ABORT, {})", super::super::quote::literal(FENCE_MESSAGE))];
+    [("INSERT", "fence_insert"), ("UPDATE", "fence_update"), ("DELETE", "fence_delete")]
+        .into_iter()
+        .map(|(event, what)| trigger(shape, what, &format!("BEFORE {event}"), &refuse))
+        .collect()
+}

@@ -1,0 +1,339 @@
+//! What the application does is what arrives, whatever way it does it.
+
+use crate::harness::{ALL, App, PATIENCE, Pair, schema_of, words};
+use switchover_core::Kind;
+use switchover_core::chunk::KeyRange;
+use switchover_core::connector::{Position, ReadRequest};
+use switchover_core::live::{Beside, Limit, Seen};
+use switchover_core::value::OwnedValue;
+
+/// A table of every kind, with everything by which a row may go unseen.
+pub(crate) const SCHEMA: &str = r#"
+    CREATE TABLE plain (id INTEGER PRIMARY KEY, u TEXT UNIQUE, v);
+    CREATE TABLE numbered (id INTEGER PRIMARY KEY AUTOINCREMENT, u INTEGER NOT NULL DEFAULT 7, v TEXT);
+    CREATE UNIQUE INDEX numbered_u ON numbered (u) WHERE v IS NOT NULL;
+    CREATE TABLE texts (k TEXT PRIMARY KEY, a, b);
+    CREATE UNIQUE INDEX texts_lower ON texts (lower(a), b);
+    CREATE TABLE folded (k TEXT COLLATE NOCASE PRIMARY KEY, v);
+    CREATE TABLE odd (k PRIMARY KEY, u COLLATE NOCASE UNIQUE, g AS (v || '!') UNIQUE, v);
+    CREATE TABLE pair (a INTEGER, b TEXT, v, u UNIQUE, PRIMARY KEY (b, a)) WITHOUT ROWID;
+    CREATE TABLE strict_one (id INTEGER PRIMARY KEY, n INT UNIQUE, x ANY) STRICT;
+    CREATE TABLE "new" (id INTEGER PRIMARY KEY, "old" UNIQUE);
+    CREATE TABLE "quo""te" ("a ""b" INTEGER PRIMARY KEY, "select" TEXT UNIQUE DEFAULT "word" NOT NULL);
+    CREATE TABLE parent (id INTEGER PRIMARY KEY, n TEXT);
+    CREATE TABLE child (id INTEGER PRIMARY KEY, p INTEGER REFERENCES parent (id) ON DELETE CASCADE ON UPDATE CASCADE, n);
+    CREATE TABLE keyless (a, b UNIQUE);
+    CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT);
+    CREATE TRIGGER plain_audit AFTER UPDATE ON plain BEGIN
+        INSERT INTO audit (what) VALUES (OLD.id || ' to ' || NEW.id); END;
+    CREATE TRIGGER audit_before BEFORE INSERT ON parent BEGIN
+        INSERT INTO audit (what) VALUES ('parent'); DELETE FROM audit WHERE id % 5 = 0; END;
+"#;
+
+/// Ways to write: a name, what was there, what is done.
+const CASES: &[(&str, &str, &str)] = &[
+    ("insert", "", "INSERT INTO plain VALUES (1, 'a', NULL), (2, 'b', 0.5), (3, 'c', x'00')"),
+    ("update", "INSERT INTO plain VALUES (1, 'a', 1)", "UPDATE plain SET v = 2"),
+    ("a key that changes", "INSERT INTO plain VALUES (1, 'a', 1)", "UPDATE plain SET id = 9"),
+    ("a key through rowid", "INSERT INTO plain VALUES (1, 'a', 1)", "UPDATE plain SET rowid = 9"),
+    ("delete", "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 1)", "DELETE FROM plain"),
+    ("replace by key", "INSERT INTO plain VALUES (1, 'a', 1)", "REPLACE INTO plain VALUES (1, 'b', 2)"),
+    ("replace by unique", "INSERT INTO plain VALUES (1, 'a', 1)", "REPLACE INTO plain VALUES (2, 'a', 2)"),
+    (
+        "replace two by one",
+        "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 1)",
+        "REPLACE INTO plain VALUES (1, 'b', 2)",
+    ),
+    (
+        "update or replace",
+        "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 1)",
+        "UPDATE OR REPLACE plain SET u = 'a' WHERE id = 2",
+    ),
+    (
+        "update or replace of a key",
+        "INSERT INTO texts VALUES ('x', 1, 1), ('y', 2, 2)",
+        "UPDATE OR REPLACE texts SET k = 'x' WHERE k = 'y'",
+    ),
+    (
+        "replace by a default",
+        "INSERT INTO numbered VALUES (1, 7, 'a')",
+        "REPLACE INTO numbered (id, u, v) VALUES (2, NULL, 'b')",
+    ),
+    (
+        "replace by a word as default",
+        "INSERT INTO \"quo\"\"te\" VALUES (1, 'word')",
+        "REPLACE INTO \"quo\"\"te\" VALUES (2, NULL)",
+    ),
+    (
+        "into a partial index",
+        "INSERT INTO numbered VALUES (1, 5, 'a'), (2, 5, NULL)",
+        "UPDATE OR REPLACE numbered SET v = 'x' WHERE id = 2",
+    ),
+    (
+        "an index of expressions",
+        "INSERT INTO texts VALUES ('x', 'AB', 1)",
+        "REPLACE INTO texts VALUES ('y', 'ab', 1)",
+    ),
+    (
+        "a collation on an index",
+        "INSERT INTO odd (k, u) VALUES (1, 'a')",
+        "REPLACE INTO odd (k, u) VALUES (2, 'A')",
+    ),
+    (
+        "a unique generated column",
+        "INSERT INTO odd (k, v) VALUES (1, 'a')",
+        "REPLACE INTO odd (k, v) VALUES (2, 'a')",
+    ),
+    (
+        "a key of another class",
+        "INSERT INTO odd (k, v) VALUES (1, 'a')",
+        "REPLACE INTO odd (k, v) VALUES (1.0, 'b')",
+    ),
+    ("a key of another case", "INSERT INTO folded VALUES ('a', 1)", "REPLACE INTO folded VALUES ('A', 2)"),
+    ("a key that changes case", "INSERT INTO folded VALUES ('a', 1)", "UPDATE folded SET k = 'A'"),
+    ("a key that changes class", "INSERT INTO odd (k) VALUES (1)", "UPDATE odd SET k = 1.0"),
+    (
+        "replace by the hidden number",
+        "INSERT INTO texts (rowid, k, b) VALUES (5, 'x', 1)",
+        "REPLACE INTO texts (rowid, k, b) VALUES (5, 'y', 2)",
+    ),
+    (
+        "update to a hidden number",
+        "INSERT INTO texts (rowid, k, b) VALUES (5, 'x', 1), (6, 'y', 2)",
+        "UPDATE OR REPLACE texts SET rowid = 5 WHERE k = 'y'",
+    ),
+    ("without rowid", "INSERT INTO pair VALUES (1, 'a', 1, 1)", "REPLACE INTO pair VALUES (2, 'a', 1, 1)"),
+    ("strict", "INSERT INTO strict_one VALUES (1, 1, 'a')", "REPLACE INTO strict_one VALUES (2, 1, 2.5)"),
+    ("a table called new", "INSERT INTO \"new\" VALUES (1, 1)", "REPLACE INTO \"new\" VALUES (2, 1)"),
+    (
+        "upsert",
+        "INSERT INTO plain VALUES (1, 'a', 1)",
+        "INSERT INTO plain VALUES (2, 'a', 5) ON CONFLICT (u) DO UPDATE SET id = 8, v = excluded.v",
+    ),
+    (
+        "or ignore",
+        "INSERT INTO plain VALUES (1, 'a', 1)",
+        "INSERT OR IGNORE INTO plain VALUES (2, 'a', 5), (3, 'c', 1)",
+    ),
+    (
+        "savepoints",
+        "INSERT INTO plain VALUES (1, 'a', 1)",
+        "BEGIN; SAVEPOINT a; UPDATE plain SET v = 2; SAVEPOINT b; INSERT INTO plain VALUES (2, 'b', 2); \
+             ROLLBACK TO b; INSERT INTO plain VALUES (3, 'c', 3); RELEASE a; COMMIT",
+    ),
+    ("rolled back", "INSERT INTO plain VALUES (1, 'a', 1)", "BEGIN; DELETE FROM plain; ROLLBACK"),
+    (
+        "swapped",
+        "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2)",
+        "BEGIN; UPDATE plain SET u = 'x' WHERE id = 1; UPDATE plain SET u = 'a' WHERE id = 2; \
+             UPDATE plain SET u = 'b' WHERE id = 1; COMMIT",
+    ),
+    (
+        "cascades",
+        "INSERT INTO parent VALUES (1, 'a'), (2, 'b'); INSERT INTO child VALUES (1, 1, 1), (2, 2, 2)",
+        "DELETE FROM parent WHERE id = 1; UPDATE parent SET id = 7 WHERE id = 2",
+    ),
+    ("the application's triggers", "", "INSERT INTO parent (n) VALUES (1), (2), (3), (4), (5), (6)"),
+    (
+        "triggers on replace too",
+        "INSERT INTO plain VALUES (1, 'a', 1)",
+        "PRAGMA recursive_triggers = ON; REPLACE INTO plain VALUES (2, 'a', 2)",
+    ),
+    (
+        "no key",
+        "INSERT INTO keyless VALUES (1, 1), (1, 2)",
+        "UPDATE keyless SET a = 2; REPLACE INTO keyless VALUES (3, 1)",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_write_arrives() {
+    for (name, before, after) in CASES {
+        for copied in [true, false] {
+            let app = App::new(&format!("{SCHEMA}; {before}"));
+            let pair = Pair::start(app).await;
+            if copied {
+                pair.backfill(1 << 20, &mut || {}).await.unwrap();
+                pair.app.sql(after);
+            } else {
+                pair.app.sql(after);
+                pair.backfill(1 << 20, &mut || {}).await.unwrap();
+            }
+            pair.forward(ALL).await.unwrap_or_else(|error| panic!("{name}: {}", words(&error)));
+            let found = pair.differences();
+            assert!(found.is_empty(), "{name}: {found:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_two_keys() {
+    let app =
+        App::new("CREATE TABLE n (k NUMERIC PRIMARY KEY, v); INSERT INTO n VALUES (-9223372036854775808, 1)");
+    let pair = Pair::start(app).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.app.sql("REPLACE INTO n VALUES (-9223372036854775808.0, 2)");
+    let changes = pair.source.changes(&pair.position().await, ALL, None).await.unwrap();
+    let keys = &changes.tables[0].keys;
+    assert!(keys.contains(&vec![OwnedValue::Int(i64::MIN)]) && keys.len() == 2, "{keys:?}");
+    pair.forward(ALL).await.unwrap();
+    pair.assert_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attached_alias_is_captured() {
+    let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1)"))).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection.execute("ATTACH ?1 AS \"the app\"", [pair.app.path().to_str().unwrap()]).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE plain (id, u, v); CREATE TABLE _switchover_changes (t, k1);
+             REPLACE INTO \"the app\".plain VALUES (2, 'a', 1), (3, 'c', 3)",
+        )
+        .unwrap();
+    pair.forward(ALL).await.unwrap();
+    pair.assert_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wide_file_is_captured() {
+    let app = App::new(&format!("PRAGMA encoding = 'UTF-16le'; {SCHEMA}"));
+    assert_eq!(
+        app.connect().query_row("PRAGMA encoding", [], |row| row.get::<_, String>(0)).unwrap(),
+        "UTF-16le"
+    );
+    app.sql("INSERT INTO texts VALUES ('é', 'Ä', 1), ('€', 'b', 1); INSERT INTO pair VALUES (1, 'ü', 1, 1)");
+    let pair = Pair::start(app).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.app.sql("UPDATE texts SET k = k || 'ß'; DELETE FROM texts WHERE b = 2; UPDATE pair SET b = '𝄞'");
+    pair.forward(Limit { entries: 1 }).await.unwrap();
+    // Texts are compared as a program gets them, because the bytes of the files differ.
+    let all = |path: std::path::PathBuf| -> Vec<String> {
+        let connection = crate::harness::connect(&path);
+        let sql = "SELECT k || a || b FROM texts UNION ALL SELECT b || a FROM pair ORDER BY 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        let mut found: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        found.sort();
+        found
+    };
+    assert_eq!(all(pair.app.path()), all(pair.new_path()));
+    assert_eq!(all(pair.app.path()).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_batches_make_room() {
+    let pair = Pair::start(App::new(&format!(
+        "{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)"
+    )))
+    .await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.app.sql(
+        "BEGIN; UPDATE plain SET u = id; UPDATE plain SET u = 'b' WHERE id = 1; UPDATE plain SET u = 'c' WHERE id = 2;
+         UPDATE plain SET u = 'a' WHERE id = 3; COMMIT",
+    );
+    pair.forward(Limit { entries: 1 }).await.unwrap();
+    pair.assert_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_copy_makes_room_for_what_it_read_later() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    pair.app.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO plain SELECT i, 'u' || i, zeroblob(100) FROM n",
+    );
+    // Between two chunks the unique values go round among all rows.
+    let mut turns = 0;
+    let writer = pair.app.connect();
+    pair.backfill(600, &mut || {
+        turns += 1;
+        writer
+            .execute_batch(
+                "BEGIN; UPDATE plain SET u = NULL; UPDATE plain SET u = 'u' || ((id + abs(random() % 60)) % 60)
+                 WHERE id = abs(random() % 60); UPDATE OR REPLACE plain SET u = 'u' || (60 - id); COMMIT",
+            )
+            .unwrap();
+    })
+    .await
+    .unwrap();
+    assert!(turns > 10);
+    pair.forward(Limit { entries: 500 }).await.unwrap();
+    pair.assert_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_and_settling() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    let first = pair.position().await;
+    pair.app.sql("INSERT INTO plain (id) VALUES (1), (2), (3), (4)");
+    let two = pair.source.changes(&first, Limit { entries: 2 }, None).await.unwrap();
+    assert_eq!((two.entries, two.behind, two.complete), (2, 2, false));
+    let all = pair.source.changes(&first, ALL, None).await.unwrap();
+    assert_eq!((all.entries, all.behind, all.complete), (4, 0, true));
+    pair.target.apply(&all, Some(&first)).await.unwrap();
+    // A second time, and from another position: refused, and nothing changes.
+    assert_eq!(pair.target.apply(&all, Some(&first)).await.unwrap_err().kind(), Kind::Changed);
+    pair.assert_equal();
+    assert_eq!(pair.source.pressure().await.unwrap().log_entries, 4);
+    pair.source.settle(&all.upto).await.unwrap();
+    assert_eq!(pair.source.pressure().await.unwrap().log_entries, 1, "the newest stays");
+    pair.app.sql("INSERT INTO plain (id) VALUES (5)");
+    let next = pair.source.changes(&all.upto, ALL, None).await.unwrap();
+    assert_eq!((next.entries, next.complete), (1, true));
+    for (position, part) in [(first, "missing"), (Position("x:1".into()), "another log")] {
+        let error = pair.source.changes(&position, ALL, None).await.unwrap_err();
+        assert!(error.kind() == Kind::Changed && words(&error).contains(part), "{}", words(&error));
+    }
+    pair.app.sql("DELETE FROM _switchover_changes");
+    let error = pair.source.changes(&next.upto, ALL, None).await.unwrap_err();
+    assert!(words(&error).contains("it ends at 0"), "{}", words(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_beside_is_of_the_same_moment() {
+    let pair =
+        Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2)"))).await;
+    let after = pair.position().await;
+    let table = pair.table("plain");
+    let counted = pair.source.changes(&after, ALL, Some(&Beside::Count(table))).await.unwrap();
+    assert!(matches!(counted.beside, Some(Seen::Count(2))), "{counted:?}");
+    let request =
+        ReadRequest { table: pair.read_table(table), range: KeyRange::default(), budget_bytes: 1 << 20 };
+    let read = pair.source.changes(&after, ALL, Some(&Beside::Rows(request))).await.unwrap();
+    let Some(Seen::Rows(batch)) = read.beside else { panic!("rows") };
+    assert_eq!((batch.rows.len(), batch.done), (2, true));
+    let keys = [vec![OwnedValue::Int(2)], vec![OwnedValue::Int(5)]];
+    assert_eq!(pair.source.fetch(table, &keys).await.unwrap().len(), 1);
+    assert_eq!(pair.source.count(table).await.unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_key_is_named() {
+    let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO texts VALUES ('a', 1, 1)"))).await;
+    pair.app.sql("INSERT INTO texts VALUES (NULL, 1, 2)");
+    let error = pair.source.changes(&pair.position().await, ALL, None).await.unwrap_err();
+    let said = words(&error);
+    assert!(error.kind() == Kind::Refused && said.contains("texts") && said.contains("NULL"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_leaves_the_file_as_it_found_it() {
+    let app = App::new(SCHEMA);
+    let before = schema_of(&app.path());
+    let pair = Pair::start(app).await;
+    let plan = pair.app.plan().await;
+    assert_eq!(plan.source.schema_hash, pair.plan.source.schema_hash, "the run's own objects are no schema");
+    assert_eq!(plan.outcomes, pair.plan.outcomes);
+    pair.app.sql("INSERT INTO plain (id) VALUES (1)");
+    pair.source.fence(PATIENCE).await.unwrap();
+    for _ in 0..2 {
+        pair.source.leave().await.unwrap();
+        assert_eq!(schema_of(&pair.app.path()), before);
+    }
+    pair.app.sql("INSERT INTO plain (id) VALUES (2)");
+    pair.target.leave().await.unwrap();
+    let left: Vec<String> = schema_of(&pair.new_path()).into_iter().map(|(name, _)| name).collect();
+    assert!(!left.iter().any(|name| name.contains("_switchover_live")), "{left:?}");
+}

@@ -1,0 +1,9 @@
+//! Live runs between two SQLite files: capture, changes, fence, decision, and what must be noticed.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
+mod capture;
+mod fence;
+mod harness;
+mod mutation;
+mod property;
+mod workload;
