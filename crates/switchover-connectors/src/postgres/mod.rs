@@ -18,6 +18,8 @@ mod inspect;
 mod keys;
 mod ledger;
 mod leftovers;
+mod live;
+pub mod numbers;
 mod parameters;
 mod pgpass;
 mod pull;
