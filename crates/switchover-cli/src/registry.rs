@@ -4,6 +4,7 @@
 //! opened. Absent on purpose: what a URL's parts mean, which is the connector's own configuration.
 
 pub(crate) mod archive;
+pub(crate) mod numbers;
 
 use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;

@@ -14,6 +14,11 @@ pub(crate) fn stamp() -> String {
     format!("{}{:03}", now.strftime("%Y%m%dt%H%M%S"), now.subsec_millisecond())
 }
 
+/// The present in microseconds since 1970.
+pub(crate) fn micros() -> u64 {
+    u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
+}
+
 /// The largest resident size of this process so far, where the system tells (Linux's `VmHWM`).
 pub(crate) fn resident_bytes_max() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

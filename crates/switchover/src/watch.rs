@@ -217,6 +217,16 @@ pub struct Watch {
     guards: Vec<Kept>,
 }
 
+/// Measures all guards once, in their order.
+pub async fn read(guards: &[Guard], fetch: &dyn Fetch, inside: Inside) -> Vec<Reading> {
+    let mut readings = Vec::with_capacity(guards.len());
+    // One after the other: each has a time limit.
+    for guard in guards {
+        readings.push(measured(&guard.measure, fetch, inside).await);
+    }
+    readings
+}
+
 #[derive(Debug)]
 struct Kept {
     guard: Guard,
@@ -230,17 +240,6 @@ impl Watch {
     pub fn new(guards: &[Guard]) -> Watch {
         let kept = |guard: &Guard| Kept { guard: guard.clone(), before: None, over: 0, last: None };
         Watch { guards: guards.iter().map(kept).collect() }
-    }
-
-    /// Measures all guards once.
-    pub async fn read(&self, fetch: &dyn Fetch, inside: Inside) -> Vec<Reading> {
-        let measures = self.guards.iter().map(|kept| measured(&kept.guard.measure, fetch, inside));
-        let mut readings = Vec::with_capacity(self.guards.len());
-        // One after the other: each has a time limit, and a window is longer than all of them.
-        for measure in measures {
-            readings.push(measure.await);
-        }
-        readings
     }
 
     /// Judges the readings of one window, in the order of the guards.

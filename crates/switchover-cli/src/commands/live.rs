@@ -2,6 +2,8 @@
 //! the run themselves for as long as that takes.
 
 use super::Context;
+use crate::config::Resolved;
+use crate::registry::numbers::Measures;
 use crate::render::{live as render, output};
 use std::path::Path;
 use std::process::Stdio;
@@ -9,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchover::journal::{Header, Journal};
 use switchover::live::{
-    Announce, Announcer, Answer, End, LivePhase, LiveStatus, Nobody, Request, Surroundings, SwitchOptions,
-    Verification, Watch, control, status,
+    Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
+    SwitchOptions, Verification, Watch, control, status,
 };
 use switchover_core::{Error, Kind, Result};
 
@@ -29,8 +31,13 @@ impl Surroundings for Outside<'_> {
         Ok(Arc::new(Announcer::new(resolved.routing.clone(), &resolved.settings.state_dir, header, folder)))
     }
 
-    fn watch(&self, _: &Header) -> Result<Arc<dyn Watch>> {
-        Ok(Arc::new(Nobody))
+    fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>> {
+        let Resolved { watch, environment, .. } = &self.0.resolved;
+        if watch.guards.is_empty() {
+            return Ok(Arc::new(Nobody));
+        }
+        let (from, to) = self.0.stores_of(Some(&header.run))?;
+        Ok(Arc::new(Guards::new(watch, Arc::new(Measures::new(&from, &to, environment)?))))
     }
 }
 

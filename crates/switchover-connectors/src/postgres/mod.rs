@@ -19,6 +19,7 @@ mod keys;
 mod ledger;
 mod leftovers;
 mod live;
+pub mod numbers;
 mod parameters;
 mod pgpass;
 mod pull;

@@ -18,6 +18,7 @@ mod integrity;
 mod ledger;
 mod live;
 mod lookup;
+pub mod numbers;
 pub mod open;
 pub mod quote;
 mod read;

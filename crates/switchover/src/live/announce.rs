@@ -3,15 +3,23 @@
 use super::status::LiveStatus;
 use crate::journal::{self, Header};
 use crate::routing::hooks::Told;
-use crate::routing::{Follower, Moment, Routing, route};
+use crate::routing::{Follower, Moment, Progress, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use switchover_core::live::{Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 
 /// Says in the run's folder whom the application was told to be the owner.
 const TOLD: &str = "told.json";
+
+/// How often it is said how far the follower is, while it takes changes: as often as a router looks.
+const NOTED_EVERY: Duration = Duration::from_millis(50);
+
+/// The same, while there are none: only writes that came to nothing wait for it.
+const NOTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Tells the application which store is the owner.
 #[async_trait]
@@ -27,6 +35,11 @@ pub trait Announce: Send + Sync {
     async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
         let _ = (ownership, ready);
         Ok(())
+    }
+    /// The follower has all that the owner of this epoch acknowledged before `upto`, in microseconds since 1970; `moved`
+    /// when it took something for that. Called after every batch. What fails costs only reads at the follower.
+    async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
+        let _ = (epoch, upto, moved);
     }
 }
 
@@ -58,13 +71,41 @@ pub struct Announcer {
     route: PathBuf,
     header: Header,
     folder: PathBuf,
+    noted: Mutex<Noted>,
+}
+
+/// When it was last said how far the follower is.
+#[derive(Debug, Default)]
+struct Noted {
+    at: Option<Instant>,
+    /// Whether it took something since.
+    owed: bool,
+}
+
+impl Noted {
+    /// Whether it is time to say it again.
+    fn due(&mut self, moved: bool) -> bool {
+        self.owed |= moved;
+        let every = if self.owed { NOTED_EVERY } else { NOTED_IDLE };
+        let due = self.at.is_none_or(|at| at.elapsed() >= every);
+        if due {
+            *self = Noted { at: Some(Instant::now()), owed: false };
+        }
+        due
+    }
 }
 
 impl Announcer {
     /// For a run, whose folder is given.
     pub fn new(routing: Routing, state_dir: &Path, header: &Header, folder: &Path) -> Announcer {
         let route = routing.route.clone().unwrap_or_else(|| route::default_path(state_dir));
-        Announcer { routing, route, header: header.clone(), folder: folder.to_owned() }
+        Announcer {
+            routing,
+            route,
+            header: header.clone(),
+            folder: folder.to_owned(),
+            noted: Mutex::default(),
+        }
     }
 
     /// The owner that the application was told last: in the beginning the source.
@@ -124,5 +165,15 @@ impl Announce for Announcer {
         let text = serde_json::to_vec(&ownership.owner)
             .map_err(|error| Error::new(Kind::Internal, "tell the application").because(error))?;
         journal::write_whole(&self.folder.join(TOLD), &text)
+    }
+
+    async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
+        if !self.noted.lock().unwrap_or_else(PoisonError::into_inner).due(moved) {
+            return;
+        }
+        let progress = Progress { run: self.header.run.clone(), epoch, upto };
+        if let Err(error) = route::note_progress(&self.route, &progress) {
+            tracing::warn!(%error, "programs cannot be told how far the follower is; they read at the owner");
+        }
     }
 }

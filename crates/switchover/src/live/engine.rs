@@ -740,6 +740,8 @@ impl Engine {
         self.pace.probed(step.commit).await;
         if step.changes.complete {
             self.equal_at = Instant::now();
+            let epoch = self.status.borrow().ownership.epoch;
+            self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
         }
         let lag = self.equal_at.elapsed().as_secs_f64();
         self.tell(|status| {

@@ -5,6 +5,7 @@
 //! Every step may be repeated: a state is applied, not a history.
 
 use super::check;
+use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
 use crate::shutdown::Shutdown;
@@ -63,6 +64,8 @@ pub(super) struct Step {
     pub(super) commit: Duration,
     /// How long all of it took.
     pub(super) took: Duration,
+    /// Before the owner was read, in microseconds since 1970.
+    pub(super) read_at: u64,
 }
 
 impl Link {
@@ -115,9 +118,10 @@ impl Link {
         let mut entries = self.entries;
         loop {
             let limit = Limit { entries };
+            let read_at = clock::micros();
             let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
             if changes.entries == 0 && changes.upto == after {
-                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, took: Duration::ZERO });
+                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, took: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -150,7 +154,7 @@ impl Link {
             let begun = Instant::now();
             self.settle(&changes.upto).await?;
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, commit: begun.elapsed(), took: started.elapsed() });
+            return Ok(Step { changes, rows, commit: begun.elapsed(), took: started.elapsed(), read_at });
         }
     }
 

@@ -9,6 +9,7 @@ mod announce;
 mod check;
 pub mod control;
 mod engine;
+mod guards;
 mod link;
 mod pace;
 mod pass;
@@ -18,6 +19,7 @@ mod switch;
 
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};
+pub use guards::Guards;
 pub use run::{Surroundings, status};
 pub use status::{
     Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,

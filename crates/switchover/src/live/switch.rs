@@ -262,6 +262,7 @@ impl Engine {
             }
         }
         self.again(async || link.feed.unfence().await).await?;
+        self.announce(withdrawn).await;
         Err(error)
     }
 

@@ -43,6 +43,11 @@ pub(super) fn begin(router: &Router, path: PathBuf) -> Result<()> {
 fn look(shared: &Shared, path: &Path, seen: &mut Option<Identity>) -> Result<()> {
     // Before reading: what is replaced meanwhile is read again the next time.
     let now = identity(path);
+    if now.is_none() && shared.known.borrow().route.is_some() {
+        // It may have been another one by now.
+        let gone = Error::new(Kind::NotFound, "follow the route").store(path.display().to_string());
+        return Err(gone.detail("the file is gone").hint("a run that goes on writes it again"));
+    }
     let changed = now.is_none() || now != *seen;
     let route = if changed { route::read(path)? } else { None };
     // Which route the progress is about is said in it; that of another one proves nothing.

@@ -178,6 +178,9 @@ async fn the_file_is_followed_and_one_that_cannot_be_read_sends_readers_to_the_o
     soon(until(Side::Source)).await;
     assert!(router.fault().unwrap().contains("no route"));
     std::fs::remove_file(&path).unwrap();
+    while !router.fault().is_some_and(|fault| fault.contains("the file is gone")) {
+        tokio::task::yield_now().await;
+    }
     route::publish(&path, "r", ("s", "t"), FIRST.proposed().decided(), Follower::Ready).unwrap();
     soon(until(Side::Target)).await;
     assert_eq!(router.write(b"k").await.unwrap().store(), Side::Target);

@@ -14,10 +14,13 @@ pub(super) fn json_number(body: &str, pointer: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("there is no number at {pointer}"))
 }
 
+/// Names and values.
+type Labels<'a> = Vec<(&'a str, String)>;
+
 /// One line of the text format.
 struct Sample<'a> {
     name: &'a str,
-    labels: Vec<(&'a str, String)>,
+    labels: Labels<'a>,
     value: f64,
 }
 
@@ -91,7 +94,7 @@ pub(super) fn quantile(
 }
 
 /// `name`, or `name{label="value",…}`.
-fn selector(text: &str) -> Result<(&str, Vec<(&str, String)>), String> {
+fn selector(text: &str) -> Result<(&str, Labels<'_>), String> {
     let fail = || format!("'{text}' is no metric, such as requests_total or requests_total{{code=\"500\"}}");
     let (name, rest) = name_of(text.trim());
     if name.is_empty() {
@@ -135,7 +138,7 @@ fn name_of(text: &str) -> (&str, &str) {
 }
 
 /// Labels up to `}`, and what is behind it.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut found = Vec::new();
     loop {
         rest = rest.trim_start().trim_start_matches(',').trim_start();

@@ -117,11 +117,11 @@ async fn an_endpoint_is_asked_and_what_it_does_not_say_is_unknown() {
     let fetch = Both(HttpFetch::new().unwrap(), vec![]);
     let mut watch = Watch::new(&guards);
     for expected in [false, false, true] {
-        let readings = watch.read(&fetch, Inside::default()).await;
+        let readings = read(&guards, &fetch, Inside::default()).await;
         assert_eq!(watch.judge(readings) != Judgement::Hold, expected);
     }
     // The endpoint says 500 from here on: unknown, said without the secret in its URL.
-    let readings = watch.read(&fetch, Inside { same: Some(true), reverse_lag: None }).await;
+    let readings = read(&guards, &fetch, Inside { same: Some(true), reverse_lag: None }).await;
     let Reading::Nothing(why) = &readings[0] else { panic!("{readings:?}") };
     assert!(why.contains("500") && !why.contains("s3cret"), "{why}");
     assert_eq!(readings[2], number(0.0));
@@ -131,9 +131,9 @@ async fn an_endpoint_is_asked_and_what_it_does_not_say_is_unknown() {
 #[tokio::test]
 async fn queries_give_one_row_of_numbers() {
     for (row, expected) in [(vec![3.0], number(3.0)), (vec![3.0, 7.0], Reading::Number(3.0, Some(7)))] {
-        let watch = Watch::new(&[guard(Measure::Sql { at: Side::Target, query: "q".into() }, 1.0, 1, 0)]);
+        let guards = [guard(Measure::Sql { at: Side::Target, query: "q".into() }, 1.0, 1, 0)];
         let fetch = Both(HttpFetch::new().unwrap(), row);
-        assert_eq!(watch.read(&fetch, Inside::default()).await, [expected]);
+        assert_eq!(read(&guards, &fetch, Inside::default()).await, [expected]);
     }
     for row in [&[][..], &[f64::NAN], &[1.0, -1.0], &[1.0, 2.0, 3.0]] {
         assert!(matches!(in_row(row), Reading::Nothing(_)), "{row:?}");

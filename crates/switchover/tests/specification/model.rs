@@ -71,7 +71,7 @@ pub(crate) enum Broken {
     NoReverseLog,
     /// Who finds a proposal carries it out, without fencing and draining.
     RecoverForward,
-    /// The owner is let write before the proposal is withdrawn.
+    /// The owner is let write before the proposal is withdrawn, though the decision may have been asked for.
     OpenBeforeWithdrawal,
     /// A fence or its removal whose answer was lost is simply asked for again.
     AskAgain,
@@ -418,15 +418,15 @@ impl Model {
         }
     }
 
-    /// Takes back what was proposed. The proposal goes first: a decision that is still under way then compares in
-    /// vain, and only then may the owner write.
+    /// Takes back what was proposed, when the decision was never asked for. The source may write again at once, since
+    /// nobody but this engine could decide; the target only when the row says so, as its fence follows that.
     fn abort(&self, engine: &mut Engine) {
         engine.draining = false;
-        engine.at = match engine.at {
+        engine.at = match (engine.at, engine.seen.owner) {
             // It has changed nothing yet.
-            At::Propose => At::Look,
-            _ if self.without(Broken::OpenBeforeWithdrawal) => At::Open,
-            _ => At::Withdraw,
+            (At::Propose, _) => At::Look,
+            (_, Store::Source) => At::Open,
+            (_, Store::Target) => At::Withdraw,
         };
     }
 
