@@ -16,7 +16,8 @@ use super::announce::{Announce, Watch};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Paced};
 use super::pass::Pass;
-use super::status::{Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
+use super::requests::{not_ready, refuse};
+use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
 use crate::copy::{self, Copy};
 use crate::progress::{Event, Phase, Progress};
 use crate::shutdown::Shutdown;
@@ -29,25 +30,11 @@ use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-/// How long a follower that is up to date waits before it looks again: a twelfth of the lag that is promised.
-const IDLE: Duration = Duration::from_millis(20);
-
-/// How long a run that is held waits before it tries again.
-const HELD: Duration = Duration::from_secs(5);
 
 /// How often a table may lose its capture before the run gives up: what removes it does so for a reason.
 const LOSSES_MAX: u32 = 8;
-
-/// How often the bearing of the stores is looked at.
-const PRESSURE_EVERY: Duration = Duration::from_secs(1);
-
-/// How much the newest batch counts in the rate that is shown: half of it after seven batches.
-const RATE_WEIGHT: f64 = 0.1;
-
-/// Bytes of write-ahead log on the source at which the engine lets the store fold it back before it reads on.
-const WAL_BYTES_MAX: u64 = 48 << 20;
 
 /// What an engine works with.
 pub struct Parts {
@@ -111,8 +98,10 @@ pub struct Engine {
     losses: u32,
     /// Whether the log itself could not be read on.
     torn: bool,
-    equal_at: Instant,
-    pressed_at: Option<Instant>,
+    pub(super) equal_at: Instant,
+    pub(super) pressed_at: Option<Instant>,
+    /// The proof of what the decision declared, beside the reverse window.
+    pub(super) proving: Option<JoinHandle<Result<()>>>,
 }
 
 impl Engine {
@@ -153,6 +142,7 @@ impl Engine {
             torn: false,
             equal_at: Instant::now(),
             pressed_at: None,
+            proving: None,
         };
         (engine, sender, told)
     }
@@ -266,7 +256,7 @@ impl Engine {
     }
 
     /// The source owns the data: bring the target up to it, and follow.
-    async fn forward(&mut self) -> Result<Turn> {
+    pub(super) async fn forward(&mut self) -> Result<Turn> {
         self.verified = Verification::Unproven;
         self.pass = None;
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
@@ -318,6 +308,8 @@ impl Engine {
             self.again(async || self.parts.target.capture(&[]).await).await?;
         }
         link.resume().await?;
+        let target = Arc::clone(&self.parts.target);
+        self.proving = Some(tokio::spawn(async move { target.prove().await }));
         self.tell(|status| status.phase = LivePhase::Reverse);
         self.follow(link).await
     }
@@ -342,7 +334,7 @@ impl Engine {
     }
 
     /// Copies everything that no checkpoint covers.
-    async fn copy(&mut self) -> Result<Option<Turn>> {
+    pub(super) async fn copy(&mut self) -> Result<Option<Turn>> {
         let plan = Arc::clone(&self.parts.plan);
         self.tell(|status| status.phase = LivePhase::Copying);
         self.parts.progress.event(Event::PhaseStarted {
@@ -385,83 +377,8 @@ impl Engine {
         Ok(None)
     }
 
-    /// Carries out work while requests are answered; one that ends the run ends the work first.
-    async fn during<T>(
-        &mut self,
-        work: impl Future<Output = Result<T>>,
-        stop: &Shutdown,
-    ) -> Result<Option<Turn>> {
-        let mut work = std::pin::pin!(work);
-        let mut last = None;
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => match (done, last) {
-                    (Err(error), Some(command)) if error.kind() == Kind::Interrupted => {
-                        return self.end_by(command).await.map(Some);
-                    }
-                    (_, Some(command)) => return self.end_by(command).await.map(Some),
-                    (done, None) => return done.map(|_| None),
-                },
-                Some(command) = self.commands.recv(), if last.is_none() => {
-                    if let Some(command) = self.simple(command) {
-                        match command.request {
-                            Request::Rollback(_) | Request::Stop => {
-                                self.pace.set(|limits| limits.paused = false);
-                                stop.request();
-                                last = Some(command);
-                            }
-                            Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
-                            _ => refuse(command, not_ready("all rows are not copied yet")),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Answers a request that needs no particular stage; gives any other back.
-    pub(super) fn simple(&mut self, command: Command) -> Option<Command> {
-        match &command.request {
-            Request::Pause | Request::Resume => {
-                let paused = command.request == Request::Pause;
-                self.pace.set(|limits| limits.paused = paused);
-                self.tell(|status| status.paused = paused);
-            }
-            Request::Throttle { rows_per_s, commit_ms_max } => {
-                let (rows_per_s, commit_max) = (*rows_per_s, commit_ms_max.map(Duration::from_millis));
-                self.pace.set(|limits| {
-                    limits.rows_per_s = rows_per_s;
-                    limits.commit_max = commit_max;
-                });
-            }
-            _ => return Some(command),
-        }
-        answer(command, Ok(Answer::Done));
-        None
-    }
-
-    /// Ends the run as a request demands that needs nothing but the source as the owner.
-    async fn end_by(&mut self, command: Command) -> Result<Turn> {
-        let end = match command.request {
-            Request::Stop => Ok(End::Stopped),
-            _ => self.take_back().await,
-        };
-        match end {
-            Ok(end) => {
-                answer(command, Ok(Answer::Ended));
-                Ok(Turn::Over(end))
-            }
-            Err(error) => {
-                let shown = copy_of(&error);
-                answer(command, Err(error));
-                Err(shown)
-            }
-        }
-    }
-
     /// Takes everything back that the run made; the source owns the data.
-    async fn take_back(&mut self) -> Result<End> {
+    pub(super) async fn take_back(&mut self) -> Result<End> {
         self.again(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
         let schema = &self.parts.plan.options.schema;
@@ -470,7 +387,7 @@ impl Engine {
         Ok(End::TakenBack)
     }
 
-    async fn steps(&mut self, stage: LiveStage) -> Result<()> {
+    pub(super) async fn steps(&mut self, stage: LiveStage) -> Result<()> {
         let steps = self.parts.target.steps();
         let steps: Vec<_> = steps.into_iter().filter(|(at, _)| *at == stage).map(|(_, step)| step).collect();
         let parts = &self.parts;
@@ -488,7 +405,7 @@ impl Engine {
     }
 
     /// Takes changes until the target was equal to the source once.
-    async fn catch_up(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+    pub(super) async fn catch_up(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         loop {
             self.parts.shutdown.check("take changes")?;
             while let Ok(command) = self.commands.try_recv() {
@@ -508,268 +425,6 @@ impl Engine {
                 return Ok(None);
             }
         }
-    }
-
-    /// Follows the owner until the owner changes or the run ends.
-    async fn follow(&mut self, mut link: Link) -> Result<Turn> {
-        loop {
-            match self.turn(&mut link).await {
-                Ok(None) => {}
-                Ok(Some(turn)) => return Ok(turn),
-                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
-                    return Err(error);
-                }
-                // Either somebody holds a lock, or another process has the run.
-                Err(error) if error.kind() == Kind::Busy => {
-                    self.parts.claim.check().await?;
-                    self.hold(&mut link, error).await?;
-                }
-                // In the reverse window nothing can be copied anew; forward, the capture is made again.
-                Err(error) if error.kind() == Kind::Changed && link.from == Side::Source => {
-                    return Err(error);
-                }
-                Err(error) => self.hold(&mut link, error).await?,
-            }
-        }
-    }
-
-    /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
-    async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
-        self.note(format!("held: {error}"));
-        self.tell(|status| status.held = format!("{error}"));
-        self.pass = None;
-        if error.kind() == Kind::Different {
-            self.verified = Verification::Different { why: error.to_string() };
-        }
-        let verified = self.verified.clone();
-        self.tell(|status| status.verification = verified);
-        let stop = self.parts.shutdown.clone();
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(HELD) => {}
-            () = stop.requested() => {}
-        }
-        // Where it cannot be asked now, the next turn says so, and holds again.
-        let _ = link.locate().await;
-        Ok(())
-    }
-
-    /// One batch, one observation, and what was asked for.
-    async fn turn(&mut self, link: &mut Link) -> Result<Option<Turn>> {
-        self.parts.shutdown.check("follow the owner")?;
-        if let Some(turn) = self.obey(link).await? {
-            return Ok(Some(turn));
-        }
-        if self.pace.limits().paused {
-            return self.idle(link, HELD).await;
-        }
-        self.pace.wait().await?;
-        let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
-        let mut step = link.step(beside.as_ref(), true).await?;
-        self.took(&step).await;
-        let busy = step.changes.entries > 0;
-        if step.changes.complete
-            && let Some(seen) = step.changes.beside.take()
-        {
-            self.observe(seen).await?;
-        }
-        self.tell(|status| status.held.clear());
-        self.press(link).await?;
-        let status = self.status.borrow().clone();
-        if link.from == Side::Target
-            && let Some(why) = self.parts.watch.look(&status).await
-        {
-            self.note(format!("going back by itself: {why}"));
-            return self.switch(link, SwitchOptions::default()).await.map(|_| Some(Turn::Again));
-        }
-        if busy || self.pass.is_some() {
-            return Ok(None);
-        }
-        self.idle(link, IDLE).await
-    }
-
-    /// Waits for a request or the next look.
-    async fn idle(&mut self, link: &mut Link, wait: Duration) -> Result<Option<Turn>> {
-        let stop = self.parts.shutdown.clone();
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(wait) => Ok(None),
-            () = stop.requested() => Ok(None),
-            Some(command) = self.commands.recv() => self.carry_out(link, command).await,
-        }
-    }
-
-    /// Carries out what was asked for meanwhile.
-    async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
-        if self.waiting.is_some()
-            && self.ready(link).is_ok()
-            && let Some((options, command)) = self.waiting.take()
-        {
-            return self.switch_by(link, options, command).await;
-        }
-        match self.commands.try_recv() {
-            Ok(command) => self.carry_out(link, command).await,
-            Err(_) => Ok(None),
-        }
-    }
-
-    async fn carry_out(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
-        let Some(command) = self.simple(command) else { return Ok(None) };
-        match (&command.request, link.from) {
-            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
-            (Request::Verify, Side::Source) => {
-                self.pass = Some(Pass::default());
-                self.verified = Verification::Unproven;
-                answer(command, Ok(Answer::Done));
-                Ok(None)
-            }
-            (Request::Cutover(options), Side::Source) | (Request::Rollback(options), Side::Target) => {
-                let options = *options;
-                match self.ready(link) {
-                    Err(_) if options.when_ready => {
-                        self.waiting = Some((options, command));
-                        Ok(None)
-                    }
-                    Err(error) => {
-                        refuse(command, error);
-                        Ok(None)
-                    }
-                    Ok(()) => self.switch_by(link, options, command).await,
-                }
-            }
-            (Request::Finish, Side::Target) => match self.finish(link).await {
-                Ok(()) => {
-                    answer(command, Ok(Answer::Ended));
-                    Ok(Some(Turn::Over(End::Finished)))
-                }
-                Err(error) => {
-                    refuse(command, error);
-                    Ok(None)
-                }
-            },
-            (Request::Finish, Side::Source) => {
-                refuse(
-                    command,
-                    not_ready("the source owns the data").hint("cut over first, or roll the run back"),
-                );
-                Ok(None)
-            }
-            _ => {
-                refuse(
-                    command,
-                    not_ready("the target owns the data already").hint("`switchover rollback` goes back"),
-                );
-                Ok(None)
-            }
-        }
-    }
-
-    async fn switch_by(
-        &mut self,
-        link: &mut Link,
-        options: SwitchOptions,
-        command: Command,
-    ) -> Result<Option<Turn>> {
-        if options.dry_run {
-            answer(command, Ok(Answer::Ready));
-            return Ok(None);
-        }
-        match self.switch(link, options).await {
-            Ok(report) => {
-                answer(command, Ok(Answer::Switched(report)));
-                Ok(Some(Turn::Again))
-            }
-            // It is unclear who owns the data: nothing goes on before that is known.
-            Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {
-                let shown = copy_of(&error);
-                answer(command, Err(error));
-                if shown.kind() == Kind::Ambiguous { Err(shown) } else { Ok(None) }
-            }
-            Err(error) => {
-                answer(command, Err(error));
-                Ok(None)
-            }
-        }
-    }
-
-    /// Removes all that the run made, but the data: the target owns it.
-    async fn finish(&mut self, link: &mut Link) -> Result<()> {
-        loop {
-            let step = link.step(None, true).await?;
-            self.took(&step).await;
-            if step.changes.complete {
-                break;
-            }
-        }
-        self.again(async || self.parts.target.leave().await).await?;
-        failpoint::hit("live-target-left");
-        self.again(async || self.parts.source.leave().await).await?;
-        failpoint::hit("live-source-left");
-        self.again(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
-    }
-
-    async fn observe(&mut self, seen: switchover_core::live::Seen) -> Result<()> {
-        let Some(mut pass) = self.pass.take() else { return Ok(()) };
-        let parts = &self.parts;
-        let observed =
-            self.again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen).await).await;
-        let (rows, table) = (pass.rows, pass.at(&self.parts.plan).map(|table| table.source.clone()));
-        self.verified = match (observed, table) {
-            (Ok(()), Some(table)) => Verification::Running { rows, table },
-            (Ok(()), None) => Verification::Same { rows, at: clock::now() },
-            (Err(error), _) if error.kind() == Kind::Different => {
-                Verification::Different { why: error.to_string() }
-            }
-            (Err(error), _) => return Err(error),
-        };
-        if matches!(self.verified, Verification::Running { .. }) {
-            self.pass = Some(pass);
-        }
-        let verified = self.verified.clone();
-        let ownership = self.status.borrow().ownership;
-        self.tell(|status| status.verification = verified);
-        if matches!(self.verified, Verification::Same { .. }) {
-            self.announce(ownership).await;
-        }
-        Ok(())
-    }
-
-    /// Counts what a step did.
-    pub(super) async fn took(&mut self, step: &super::link::Step) {
-        self.pace.took(step.rows).await;
-        self.pace.probed(step.commit).await;
-        if step.changes.complete {
-            self.equal_at = Instant::now();
-            let epoch = self.status.borrow().ownership.epoch;
-            self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
-        }
-        let lag = self.equal_at.elapsed().as_secs_f64();
-        self.tell(|status| {
-            status.rows_taken += step.rows;
-            status.lag_entries = step.changes.behind;
-            status.lag_s = lag;
-            if step.rows > 0 {
-                let now = step.rows as f64 / step.took.as_secs_f64().max(1e-6);
-                let before = if status.rows_per_s > 0.0 { status.rows_per_s } else { now };
-                status.rows_per_s = before + (now - before) * RATE_WEIGHT;
-            }
-            status.switch_s = status.lag_entries as f64 / status.rows_per_s.max(1.0);
-        });
-    }
-
-    /// Looks at what the owner bears, now and then, and gives it time where it is too much.
-    async fn press(&mut self, link: &Link) -> Result<()> {
-        if self.pressed_at.is_some_and(|at| at.elapsed() < PRESSURE_EVERY) {
-            return Ok(());
-        }
-        self.pressed_at = Some(Instant::now());
-        let pressure = self.again(async || link.feed.pressure().await).await?;
-        self.tell(|status| status.pressure = pressure);
-        if pressure.wal_bytes > WAL_BYTES_MAX {
-            // No read is open now: a checkpoint of the application's can fold the whole log back.
-            tokio::time::sleep(IDLE * 5).await;
-        }
-        Ok(())
     }
 
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
@@ -794,31 +449,4 @@ const FENCE_AGAIN: Duration = Duration::from_secs(10);
 fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();
     names.join(", ")
-}
-
-pub(super) fn not_ready(why: &str) -> Error {
-    Error::new(Kind::Refused, "do this now")
-        .detail(why)
-        .hint("`switchover status --watch` shows how far it is")
-}
-
-pub(super) fn refuse(command: Command, error: Error) {
-    answer(command, Err(error));
-}
-
-pub(super) fn answer(command: Command, answer: Result<Answer>) {
-    // Who asked may have gone meanwhile; the run's state says what came of it.
-    let _ = command.reply.send(answer);
-}
-
-/// The same error for a second reader; the cause stays with the first.
-fn copy_of(error: &Error) -> Error {
-    let subject = error.subject().clone();
-    Error::new(error.kind(), error.operation())
-        .store(subject.store)
-        .table(subject.table)
-        .key(subject.key)
-        .column(subject.column)
-        .detail(error.why())
-        .hint(error.what_to_do())
 }

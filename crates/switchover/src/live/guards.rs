@@ -126,6 +126,8 @@ mod tests {
             rows_taken: 0,
             lag_entries: 0,
             lag_s: 0.0,
+            rows_per_s: 0.0,
+            switch_s: 0.0,
             verification: Verification::Unproven,
             pressure: Pressure::default(),
             paused: false,

@@ -248,10 +248,17 @@ async fn ask_and_stop(commands: mpsc::Sender<Command>, request: Request) -> Opti
 /// Writes what the engine tells, until it ends.
 async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Result<()> {
     loop {
-        let status = told.borrow_and_update().clone();
-        write_status(folder, &status)?;
-        tokio::time::sleep(STATUS_EVERY).await;
-        if told.changed().await.is_err() {
+        let written = told.borrow_and_update().clone();
+        write_status(folder, &written)?;
+        let due = tokio::time::Instant::now() + STATUS_EVERY;
+        // What people wait for is written at once, the rest when it is due.
+        let turned = |status: &LiveStatus| {
+            status.phase != written.phase
+                || status.ownership != written.ownership
+                || status.switched != written.switched
+        };
+        let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());
+        if turned == Ok(false) || told.has_changed().is_err() {
             return Ok(());
         }
     }

@@ -13,8 +13,9 @@
 //! withdrawn, or this process, which alone may decide, never asked for the decision. A decision whose answer was
 //! lost is asked for until it is known, whatever the budget says: nothing is opened meanwhile.
 
-use super::engine::{Engine, not_ready};
+use super::engine::Engine;
 use super::link::Link;
+use super::requests::not_ready;
 use super::status::{LivePhase, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Guards, by rows of readings, and by an endpoint that is really asked.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 use std::io::{Read, Write};

@@ -1,0 +1,214 @@
+//! Following the owner: one batch, one observation, what was asked for, and again; and waiting for a person where
+//! something needs one.
+
+use super::engine::{Engine, Turn};
+use super::link::{Link, Step};
+use super::status::{SwitchOptions, Verification};
+use crate::clock;
+use std::sync::Arc;
+use std::time::Duration;
+use switchover_core::live::{Seen, Side};
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
+use tokio::time::Instant;
+
+/// How long a follower that is up to date waits before it looks again: a twelfth of the lag that is promised.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// How long a run that is held waits before it tries again.
+const HELD: Duration = Duration::from_secs(5);
+
+/// How often the bearing of the stores is looked at.
+const PRESSURE_EVERY: Duration = Duration::from_secs(1);
+
+/// How much the newest batch counts in the rate that is shown: half of it after seven batches.
+const RATE_WEIGHT: f64 = 0.1;
+
+/// Bytes of write-ahead log on the source at which the engine lets the store fold it back before it reads on.
+const WAL_BYTES_MAX: u64 = 48 << 20;
+
+impl Engine {
+    /// Follows the owner until the owner changes or the run ends.
+    pub(super) async fn follow(&mut self, mut link: Link) -> Result<Turn> {
+        loop {
+            match self.turn(&mut link).await {
+                Ok(None) => {}
+                Ok(Some(turn)) => return Ok(turn),
+                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
+                    return Err(error);
+                }
+                // Either somebody holds a lock, or another process has the run.
+                Err(error) if error.kind() == Kind::Busy => {
+                    self.parts.claim.check().await?;
+                    self.hold(&mut link, error).await?;
+                }
+                // In the reverse window nothing can be copied anew; forward, the capture is made again.
+                Err(error) if error.kind() == Kind::Changed && link.from == Side::Source => {
+                    return Err(error);
+                }
+                Err(error) => self.hold(&mut link, error).await?,
+            }
+        }
+    }
+
+    /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
+    pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
+        self.note(format!("held: {error}"));
+        self.tell(|status| status.held = format!("{error}"));
+        self.pass = None;
+        if error.kind() == Kind::Different {
+            self.verified = Verification::Different { why: error.to_string() };
+        }
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
+        let stop = self.parts.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(HELD) => {}
+            () = stop.requested() => {}
+        }
+        // Where it cannot be asked now, the next turn says so, and holds again.
+        let _ = link.locate().await;
+        Ok(())
+    }
+
+    /// One batch, one observation, and what was asked for.
+    pub(super) async fn turn(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        self.parts.shutdown.check("follow the owner")?;
+        if let Some(turn) = self.obey(link).await? {
+            return Ok(Some(turn));
+        }
+        if self.pace.limits().paused {
+            return self.idle(link, HELD).await;
+        }
+        self.pace.wait().await?;
+        let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
+        let mut step = link.step(beside.as_ref(), true).await?;
+        self.took(&step).await;
+        let busy = step.changes.entries > 0;
+        if step.changes.complete
+            && let Some(seen) = step.changes.beside.take()
+        {
+            self.observe(seen).await?;
+        }
+        self.tell(|status| status.held.clear());
+        self.proven().await?;
+        self.press(link).await?;
+        let status = self.status.borrow().clone();
+        if link.from == Side::Target
+            && let Some(why) = self.parts.watch.look(&status).await
+        {
+            self.note(format!("going back by itself: {why}"));
+            return self.switch(link, SwitchOptions::default()).await.map(|_| Some(Turn::Again));
+        }
+        if busy || self.pass.is_some() {
+            return Ok(None);
+        }
+        self.idle(link, IDLE).await
+    }
+
+    /// Waits for a request or the next look.
+    pub(super) async fn idle(&mut self, link: &mut Link, wait: Duration) -> Result<Option<Turn>> {
+        let stop = self.parts.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wait) => Ok(None),
+            () = stop.requested() => Ok(None),
+            Some(command) = self.commands.recv() => self.carry_out(link, command).await,
+        }
+    }
+
+    /// Removes all that the run made, but the data: the target owns it.
+    pub(super) async fn finish(&mut self, link: &mut Link) -> Result<()> {
+        loop {
+            let step = link.step(None, true).await?;
+            self.took(&step).await;
+            if step.changes.complete {
+                break;
+            }
+        }
+        self.again(async || self.parts.target.leave().await).await?;
+        failpoint::hit("live-target-left");
+        self.again(async || self.parts.source.leave().await).await?;
+        failpoint::hit("live-source-left");
+        self.again(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
+    }
+
+    pub(super) async fn observe(&mut self, seen: Seen) -> Result<()> {
+        let Some(mut pass) = self.pass.take() else { return Ok(()) };
+        let parts = &self.parts;
+        let observed =
+            self.again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen).await).await;
+        let (rows, table) = (pass.rows, pass.at(&self.parts.plan).map(|table| table.source.clone()));
+        self.verified = match (observed, table) {
+            (Ok(()), Some(table)) => Verification::Running { rows, table },
+            (Ok(()), None) => Verification::Same { rows, at: clock::now() },
+            (Err(error), _) if error.kind() == Kind::Different => {
+                Verification::Different { why: error.to_string() }
+            }
+            (Err(error), _) => return Err(error),
+        };
+        if matches!(self.verified, Verification::Running { .. }) {
+            self.pass = Some(pass);
+        }
+        let verified = self.verified.clone();
+        let ownership = self.status.borrow().ownership;
+        self.tell(|status| status.verification = verified);
+        if matches!(self.verified, Verification::Same { .. }) {
+            self.announce(ownership).await;
+        }
+        Ok(())
+    }
+
+    /// Takes note of how the proof ended that runs beside the reverse window.
+    async fn proven(&mut self) -> Result<()> {
+        let Some(proving) = self.proving.take_if(|proving| proving.is_finished()) else { return Ok(()) };
+        let proven =
+            proving.await.map_err(|cause| Error::new(Kind::Internal, "prove the keys").because(cause))?;
+        match proven {
+            Err(error) if error.kind().remedy() == Remedy::Retry => {
+                let target = Arc::clone(&self.parts.target);
+                self.proving = Some(tokio::spawn(async move { target.prove().await }));
+                Ok(())
+            }
+            proven => proven,
+        }
+    }
+
+    /// Counts what a step did.
+    pub(super) async fn took(&mut self, step: &Step) {
+        self.pace.took(step.rows).await;
+        self.pace.probed(step.commit).await;
+        if step.changes.complete {
+            self.equal_at = Instant::now();
+            let epoch = self.status.borrow().ownership.epoch;
+            self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
+        }
+        let lag = self.equal_at.elapsed().as_secs_f64();
+        self.tell(|status| {
+            status.rows_taken += step.rows;
+            status.lag_entries = step.changes.behind;
+            status.lag_s = lag;
+            if step.rows > 0 {
+                let now = step.rows as f64 / step.took.as_secs_f64().max(1e-6);
+                let before = if status.rows_per_s > 0.0 { status.rows_per_s } else { now };
+                status.rows_per_s = before + (now - before) * RATE_WEIGHT;
+            }
+            status.switch_s = status.lag_entries as f64 / status.rows_per_s.max(1.0);
+        });
+    }
+
+    /// Looks at what the owner bears, now and then, and gives it time where it is too much.
+    pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
+        if self.pressed_at.is_some_and(|at| at.elapsed() < PRESSURE_EVERY) {
+            return Ok(());
+        }
+        self.pressed_at = Some(Instant::now());
+        let pressure = self.again(async || link.feed.pressure().await).await?;
+        self.tell(|status| status.pressure = pressure);
+        if pressure.wal_bytes > WAL_BYTES_MAX {
+            // No read is open now: a checkpoint of the application's can fold the whole log back.
+            tokio::time::sleep(IDLE * 5).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! What a run is asked for: what can be done at any time, what ends the work in hand, and what waits.
+
+use super::engine::{End, Engine, Turn};
+use super::link::Link;
+use super::pass::Pass;
+use super::status::{Answer, Command, Request, SwitchOptions, Verification};
+use crate::shutdown::Shutdown;
+use std::time::Duration;
+use switchover_core::live::Side;
+use switchover_core::{Error, Kind, Result};
+
+impl Engine {
+    /// Carries out work while requests are answered; one that ends the run ends the work first.
+    pub(super) async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+        stop: &Shutdown,
+    ) -> Result<Option<Turn>> {
+        let mut work = std::pin::pin!(work);
+        let mut last = None;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => match (done, last) {
+                    (Err(error), Some(command)) if error.kind() == Kind::Interrupted => {
+                        return self.end_by(command).await.map(Some);
+                    }
+                    (_, Some(command)) => return self.end_by(command).await.map(Some),
+                    (done, None) => return done.map(|_| None),
+                },
+                Some(command) = self.commands.recv(), if last.is_none() => {
+                    if let Some(command) = self.simple(command) {
+                        match command.request {
+                            Request::Rollback(_) | Request::Stop => {
+                                self.pace.set(|limits| limits.paused = false);
+                                stop.request();
+                                last = Some(command);
+                            }
+                            Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
+                            _ => refuse(command, not_ready("all rows are not copied yet")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request that needs no particular stage; gives any other back.
+    pub(super) fn simple(&mut self, command: Command) -> Option<Command> {
+        match &command.request {
+            Request::Pause | Request::Resume => {
+                let paused = command.request == Request::Pause;
+                self.pace.set(|limits| limits.paused = paused);
+                self.tell(|status| status.paused = paused);
+            }
+            Request::Throttle { rows_per_s, commit_ms_max } => {
+                let (rows_per_s, commit_max) = (*rows_per_s, commit_ms_max.map(Duration::from_millis));
+                self.pace.set(|limits| {
+                    limits.rows_per_s = rows_per_s;
+                    limits.commit_max = commit_max;
+                });
+            }
+            _ => return Some(command),
+        }
+        answer(command, Ok(Answer::Done));
+        None
+    }
+
+    /// Ends the run as a request demands that needs nothing but the source as the owner.
+    pub(super) async fn end_by(&mut self, command: Command) -> Result<Turn> {
+        let end = match command.request {
+            Request::Stop => Ok(End::Stopped),
+            _ => self.take_back().await,
+        };
+        match end {
+            Ok(end) => {
+                answer(command, Ok(Answer::Ended));
+                Ok(Turn::Over(end))
+            }
+            Err(error) => {
+                let shown = copy_of(&error);
+                answer(command, Err(error));
+                Err(shown)
+            }
+        }
+    }
+
+    /// Carries out what was asked for meanwhile.
+    pub(super) async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        if self.waiting.is_some()
+            && self.ready(link).is_ok()
+            && let Some((options, command)) = self.waiting.take()
+        {
+            return self.switch_by(link, options, command).await;
+        }
+        match self.commands.try_recv() {
+            Ok(command) => self.carry_out(link, command).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) async fn carry_out(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
+        let Some(command) = self.simple(command) else { return Ok(None) };
+        match (&command.request, link.from) {
+            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
+            (Request::Verify, Side::Source) => {
+                self.pass = Some(Pass::default());
+                self.verified = Verification::Unproven;
+                answer(command, Ok(Answer::Done));
+                Ok(None)
+            }
+            (Request::Cutover(options), Side::Source) | (Request::Rollback(options), Side::Target) => {
+                let options = *options;
+                match self.ready(link) {
+                    Err(_) if options.when_ready => {
+                        self.waiting = Some((options, command));
+                        Ok(None)
+                    }
+                    Err(error) => {
+                        refuse(command, error);
+                        Ok(None)
+                    }
+                    Ok(()) => self.switch_by(link, options, command).await,
+                }
+            }
+            (Request::Finish, Side::Target) => match self.finish(link).await {
+                Ok(()) => {
+                    answer(command, Ok(Answer::Ended));
+                    Ok(Some(Turn::Over(End::Finished)))
+                }
+                Err(error) => {
+                    refuse(command, error);
+                    Ok(None)
+                }
+            },
+            (Request::Finish, Side::Source) => {
+                refuse(
+                    command,
+                    not_ready("the source owns the data").hint("cut over first, or roll the run back"),
+                );
+                Ok(None)
+            }
+            _ => {
+                refuse(
+                    command,
+                    not_ready("the target owns the data already").hint("`switchover rollback` goes back"),
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) async fn switch_by(
+        &mut self,
+        link: &mut Link,
+        options: SwitchOptions,
+        command: Command,
+    ) -> Result<Option<Turn>> {
+        if options.dry_run {
+            answer(command, Ok(Answer::Ready));
+            return Ok(None);
+        }
+        match self.switch(link, options).await {
+            Ok(report) => {
+                answer(command, Ok(Answer::Switched(report)));
+                Ok(Some(Turn::Again))
+            }
+            // It is unclear who owns the data: nothing goes on before that is known.
+            Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {
+                let shown = copy_of(&error);
+                answer(command, Err(error));
+                if shown.kind() == Kind::Ambiguous { Err(shown) } else { Ok(None) }
+            }
+            Err(error) => {
+                answer(command, Err(error));
+                Ok(None)
+            }
+        }
+    }
+}
+
+pub(super) fn not_ready(why: &str) -> Error {
+    Error::new(Kind::Refused, "do this now")
+        .detail(why)
+        .hint("`switchover status --watch` shows how far it is")
+}
+
+pub(super) fn refuse(command: Command, error: Error) {
+    answer(command, Err(error));
+}
+
+pub(super) fn answer(command: Command, answer: Result<Answer>) {
+    // Who asked may have gone meanwhile; the run's state says what came of it.
+    let _ = command.reply.send(answer);
+}
+
+/// The same error for a second reader; the cause stays with the first.
+fn copy_of(error: &Error) -> Error {
+    let subject = error.subject().clone();
+    Error::new(error.kind(), error.operation())
+        .store(subject.store)
+        .table(subject.table)
+        .key(subject.key)
+        .column(subject.column)
+        .detail(error.why())
+        .hint(error.what_to_do())
+}
