@@ -446,7 +446,7 @@ impl Engine {
 /// How long the source's fence waits for writers when it is put up again: there are none.
 const FENCE_AGAIN: Duration = Duration::from_secs(10);
 
-fn names(plan: &Plan, tables: &[usize]) -> String {
+pub(super) fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();
     names.join(", ")
 }

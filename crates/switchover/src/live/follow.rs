@@ -1,8 +1,9 @@
 //! Following the owner: one batch, one observation, what was asked for, and again; and waiting for a person where
 //! something needs one.
 
-use super::engine::{Engine, Turn};
+use super::engine::{Engine, Turn, names};
 use super::link::{Link, Step};
+use super::pass::Pass;
 use super::status::{SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
@@ -197,12 +198,31 @@ impl Engine {
         });
     }
 
+    /// Whether the target's gate is as the run left it: whoever took it away may have written there.
+    async fn guard_target(&mut self) -> Result<()> {
+        let open = self.again(async || self.parts.target.doubts().await).await?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        self.note(format!(
+            "the gate of these tables was open, and somebody may have written to the target; all rows are compared again: {}",
+            names(&self.parts.plan, &open)
+        ));
+        self.again(async || self.parts.target.capture(&open).await).await?;
+        self.verified = Verification::Unproven;
+        self.pass = Some(Pass::default());
+        Ok(())
+    }
+
     /// Looks at what the owner bears, now and then, and gives it time where it is too much.
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
         if self.pressed_at.is_some_and(|at| at.elapsed() < PRESSURE_EVERY) {
             return Ok(());
         }
         self.pressed_at = Some(Instant::now());
+        if link.from == Side::Source {
+            self.guard_target().await?;
+        }
         let pressure = self.again(async || link.feed.pressure().await).await?;
         self.tell(|status| status.pressure = pressure);
         if pressure.wal_bytes > WAL_BYTES_MAX {
