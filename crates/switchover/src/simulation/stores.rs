@@ -370,7 +370,7 @@ impl LiveStore for Store {
 
     async fn fence(&self, _: Duration) -> Result<Fenced> {
         let (side, attempt) = (self.side, self.world.attempt);
-        if side == Side::Target && self.world.is_late() {
+        if side == Side::Target && (self.world.is_late() || self.world.is_fence_late()) {
             return self.world.later("fence", move |world| fenced(world, side, attempt));
         }
         self.world.call("fence", |world| fenced(world, side, attempt)).await

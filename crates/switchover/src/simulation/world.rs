@@ -243,6 +243,12 @@ impl World {
         inner.dice.one_in(late)
     }
 
+    /// Whether a fence comes late, where that is what is looked for: by chance alone it is rare.
+    pub(super) fn is_fence_late(&self) -> bool {
+        let mut inner = self.look();
+        inner.broken == Broken::LateFence && inner.dice.one_in(2)
+    }
+
     /// Loses the connection to a request that is done later all the same.
     pub(super) fn later<T>(
         &self,
