@@ -249,6 +249,21 @@ async fn a_value_that_the_source_would_change_is_refused() {
     pair.assert_equal();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_given_up_leaves_nothing() {
+    let pair = copied().await;
+    pair.app.sql("UPDATE plain SET v = 7");
+    pair.forward(ALL).await.unwrap();
+    pair.source.leave().await.unwrap();
+    assert!(pair.receiver.discard("main", "r").await.unwrap());
+    let left: Vec<_> = std::fs::read_dir(pair.app.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("new.db") && !name.ends_with("-lock"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
 /// Files in which live work is not possible, and what is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn obstacles_say_what_to_do() {
@@ -272,6 +287,8 @@ async fn obstacles_say_what_to_do() {
         &["journal mode is delete", "PRAGMA journal_mode = WAL"],
     )
     .await;
+    let log = "CREATE TABLE _switchover_changes (mine)";
+    check(one, &sql(log), &["_switchover_changes", "no run made it"]).await;
     check(one, &sql("DROP TABLE t"), &["not there any more"]).await;
     check(one, &sql("ALTER TABLE t ADD COLUMN w"), &["not in the plan"]).await;
     let large = "CREATE TABLE t (v); INSERT INTO t VALUES (zeroblob(3000000))";

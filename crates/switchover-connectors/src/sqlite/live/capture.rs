@@ -157,7 +157,9 @@ impl SqliteLive {
             }),
             // It left before; another run's records are not this one's to remove.
             Some(_) | None => Ok(()),
-        }
+        }?;
+        self.let_go();
+        Ok(())
     }
 }
 

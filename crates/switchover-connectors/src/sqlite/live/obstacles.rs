@@ -131,6 +131,12 @@ impl SqliteLive {
             let why = format!("the live run {run} has its records in {}", self.path().display());
             found.push(refusal("", "", why, "go on with that run, or take it back or finish it first"));
         }
+        if !records::present(connection).map_err(fail)?
+            && let Some(name) = records::stranger(connection).map_err(fail)?
+        {
+            let why = format!("the file holds {name}, of a name that the run needs, and no run made it");
+            found.push(refusal("", "", why, "rename it, or drop it if nothing needs it"));
+        }
         if self.side == Side::Target {
             return Ok(found);
         }
