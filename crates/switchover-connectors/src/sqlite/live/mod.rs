@@ -161,7 +161,7 @@ impl SqliteLive {
     fn read<T>(
         &self,
         operation: &str,
-        work: impl FnOnce(&Connection, Encoding, &Known) -> Result<T>,
+        work: impl FnOnce(&Connection, Encoding, &Arc<Known>) -> Result<T>,
     ) -> Result<T> {
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reading = match kept.take() {
