@@ -262,10 +262,12 @@ async fn the_copy_makes_room_for_what_it_read_later() {
     );
     // Between two chunks the unique values go round among all rows.
     let mut turns = 0;
-    let writer = pair.app.connect();
+    let writer = std::sync::Mutex::new(pair.app.connect());
     pair.backfill(600, &mut || {
         turns += 1;
         writer
+            .lock()
+            .unwrap()
             .execute_batch(
                 "BEGIN; UPDATE plain SET u = NULL; UPDATE plain SET u = 'u' || ((id + abs(random() % 60)) % 60)
                  WHERE id = abs(random() % 60); UPDATE OR REPLACE plain SET u = 'u' || (60 - id); COMMIT",

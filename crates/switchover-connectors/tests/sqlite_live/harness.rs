@@ -144,7 +144,11 @@ impl Pair {
     }
 
     /// Copies every table, `between` after each chunk of about so many bytes.
-    pub(crate) async fn backfill(&self, budget_bytes: usize, between: &mut dyn FnMut()) -> Result<()> {
+    pub(crate) async fn backfill(
+        &self,
+        budget_bytes: usize,
+        between: &mut (dyn FnMut() + Send),
+    ) -> Result<()> {
         let mut writer = self.receiver.writer(Arc::clone(&self.plan), "r").await?;
         for table in 0..self.plan.tables.len() {
             let read = self.read_table(table);

@@ -54,21 +54,22 @@ impl SqliteLive {
         let fail = |error| classify(error, OPERATION, self.path());
         let record = records::own(connection, self.path(), &self.run, OPERATION)?;
         let doubts = check::doubts(connection).map_err(fail)?;
-        doubts.beyond_capture(self.path(), OPERATION)?;
+        doubts.none_of_tables(self.path(), OPERATION)?;
         let shapes = self.whole_shapes(connection)?;
-        let lost: BTreeSet<usize> = match (&record.token, self.has_log(connection).map_err(fail)?) {
-            // A log that somebody dropped held changes of every table.
-            (Some(_), false) => (0..shapes.len()).collect(),
-            (Some(_), true) => {
+        let log = self.has_log(connection).map_err(fail)?;
+        let (again, lost): (_, BTreeSet<usize>) = match (record.token, record.captured) {
+            (Some(token), Some(captured)) if log => {
                 let names = self.views();
-                (0..shapes.len()).filter(|at| doubts.lost.contains(names[*at].name)).collect()
+                let lost = (0..shapes.len()).filter(|at| doubts.lost.contains(names[*at].name)).collect();
+                (Some((token, captured)), lost)
             }
-            (None, _) => BTreeSet::new(),
+            // A log that somebody dropped held changes of every table.
+            (Some(_), _) => (None, (0..shapes.len()).collect()),
+            (None, _) => (None, BTreeSet::new()),
         };
-        let again = record.token.is_some() && lost.len() < shapes.len().max(1);
-        let (token, captured) = match (&record.token, record.captured) {
-            (Some(token), Some(captured)) if again => (token.clone(), captured),
-            _ => self.make_log(connection, &shapes).map_err(fail)?,
+        let (new, again, (token, captured)) = match again {
+            Some(known) => (false, true, known),
+            None => (lost.is_empty(), false, self.make_log(connection, &shapes).map_err(fail)?),
         };
         for shape in shapes.iter().filter(|shape| !again || lost.contains(&shape.number)) {
             self.make_triggers(connection, shape)?;
@@ -78,7 +79,7 @@ impl SqliteLive {
         let follows = self.side == Side::Target && record.ownership.owner == Side::Source;
         let lost = if follows { Vec::new() } else { lost.into_iter().collect() };
         let from = records::position(&token, captured);
-        Ok(Captured { from, lost, new: record.token.is_none() })
+        Ok(Captured { from, lost, new })
     }
 
     /// The shapes of all tables, or why one cannot be captured.

@@ -150,7 +150,8 @@ impl Doubts {
         self.none_of_capture(path, operation)
     }
 
-    fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
+    /// The first of them as an error, but for what a new capture and a new fence mend.
+    pub(super) fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
         if let Some(table) = self.changed.first() {
             return Err(error(path, operation, table)
                 .detail("the table was altered, renamed or dropped since the run began")

@@ -30,7 +30,8 @@ impl SqliteLive {
         let mut found = self.of_the_plan();
         found.extend(self.of_the_file());
         // A target that is not there yet will be made by the run itself.
-        if self.side == Side::Target && !self.path().exists() {
+        let empty = std::fs::metadata(self.path()).map_or(true, |meta| meta.is_file() && meta.len() == 0);
+        if self.side == Side::Target && empty {
             return Ok(found);
         }
         let of_content = self.read(OPERATION, |connection, _, _| self.of_the_content(connection))?;
