@@ -12,8 +12,8 @@ use super::reader::open_to_read;
 use super::{audit, destination, file, ledger, lookup, reader, repair, steps, writer};
 use async_trait::async_trait;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
@@ -31,8 +31,8 @@ pub struct SqliteTarget {
     dialect: SqliteDialect,
     /// The attempt that this process holds; see [`ledger`].
     attempt: AtomicI64,
-    /// Whether it is the target of a live run.
-    live: AtomicBool,
+    /// Its side of a live run, where it has one.
+    live: Mutex<Option<Arc<SqliteLive>>>,
 }
 
 /// The one schema that a file has.
@@ -56,12 +56,16 @@ impl SqliteTarget {
             config,
             dialect: SqliteDialect::new(),
             attempt: AtomicI64::default(),
-            live: AtomicBool::default(),
+            live: Mutex::default(),
         }
     }
 
     fn path(&self) -> &Path {
         self.config.path()
+    }
+
+    fn side(&self) -> MutexGuard<'_, Option<Arc<SqliteLive>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +117,7 @@ impl Target for SqliteTarget {
 
     async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
         let attempt = self.attempt.load(Ordering::SeqCst);
-        let passing = self.live.load(Ordering::SeqCst);
+        let passing = self.side().is_some();
         let path = self.path().to_owned();
         Ok(Box::new(writer::SqliteWriter::new(path, plan, run.to_owned(), attempt, passing)))
     }
@@ -155,6 +159,10 @@ impl Target for SqliteTarget {
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
         check_schema(schema, &self.label())?;
+        // The file's last user takes its log away with it.
+        if let Some(side) = self.side().as_ref() {
+            side.let_go();
+        }
         blocking(|| ledger::discard(self.path(), run))
     }
 
@@ -174,7 +182,8 @@ impl Target for SqliteTarget {
     }
 
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
-        self.live.store(true, Ordering::SeqCst);
-        Ok(Arc::new(SqliteLive::new(self.config.clone(), run, Side::Target)))
+        let side = Arc::new(SqliteLive::new(self.config.clone(), run, Side::Target));
+        *self.side() = Some(Arc::clone(&side));
+        Ok(side)
     }
 }

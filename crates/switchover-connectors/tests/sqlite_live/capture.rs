@@ -181,6 +181,22 @@ async fn a_number_that_is_two_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_application_is_told_what_it_was_told_before() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    pair.app.sql("INSERT INTO plain VALUES (40, 'a', 1), (41, 'b', 1)");
+    let connection = pair.app.connect();
+    let told = |sql: &str| {
+        connection.execute_batch(sql).unwrap();
+        let ask = "SELECT last_insert_rowid(), changes()";
+        connection.query_row(ask, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap()
+    };
+    assert_eq!(told("INSERT INTO plain (u) VALUES ('c')"), (42, 1));
+    assert_eq!(told("REPLACE INTO plain VALUES (50, 'a', 2)"), (50, 1));
+    assert_eq!(told("UPDATE child SET n = 1"), (50, 0));
+    assert_eq!(told("DELETE FROM plain"), (50, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_attached_alias_is_captured() {
     let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1)"))).await;
     pair.backfill(1 << 20, &mut || {}).await.unwrap();
@@ -246,10 +262,12 @@ async fn the_copy_makes_room_for_what_it_read_later() {
     );
     // Between two chunks the unique values go round among all rows.
     let mut turns = 0;
-    let writer = pair.app.connect();
+    let writer = std::sync::Mutex::new(pair.app.connect());
     pair.backfill(600, &mut || {
         turns += 1;
         writer
+            .lock()
+            .unwrap()
             .execute_batch(
                 "BEGIN; UPDATE plain SET u = NULL; UPDATE plain SET u = 'u' || ((id + abs(random() % 60)) % 60)
                  WHERE id = abs(random() % 60); UPDATE OR REPLACE plain SET u = 'u' || (60 - id); COMMIT",

@@ -2,7 +2,6 @@
 
 use crate::capture::SCHEMA;
 use crate::harness::{ALL, App, PATIENCE, Pair, connect, words};
-use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -249,6 +248,21 @@ async fn a_value_that_the_source_would_change_is_refused() {
     pair.assert_equal();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_given_up_leaves_nothing() {
+    let pair = copied().await;
+    pair.app.sql("UPDATE plain SET v = 7");
+    pair.forward(ALL).await.unwrap();
+    pair.source.leave().await.unwrap();
+    assert!(pair.receiver.discard("main", "r").await.unwrap());
+    let left: Vec<_> = std::fs::read_dir(pair.app.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("new.db") && !name.ends_with("-lock"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
 /// Files in which live work is not possible, and what is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn obstacles_say_what_to_do() {
@@ -263,15 +277,12 @@ async fn obstacles_say_what_to_do() {
             assert!(found.contains(part), "{part}: {found}");
         }
     };
-    let sql =
-        |sql: &'static str| move |path: &Path| Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    let sql = |sql: &'static str| move |path: &Path| connect(path).execute_batch(sql).unwrap();
     let one = "CREATE TABLE t (id INTEGER PRIMARY KEY, v)";
-    check(
-        one,
-        &sql("PRAGMA journal_mode = DELETE"),
-        &["journal mode is delete", "PRAGMA journal_mode = WAL"],
-    )
-    .await;
+    let other = format!("PRAGMA journal_mode = DELETE; {one}");
+    check(&other, &|_| {}, &["journal mode is delete", "PRAGMA journal_mode = WAL"]).await;
+    let log = "CREATE TABLE _switchover_changes (mine)";
+    check(one, &sql(log), &["_switchover_changes", "no run made it"]).await;
     check(one, &sql("DROP TABLE t"), &["not there any more"]).await;
     check(one, &sql("ALTER TABLE t ADD COLUMN w"), &["not in the plan"]).await;
     let large = "CREATE TABLE t (v); INSERT INTO t VALUES (zeroblob(3000000))";

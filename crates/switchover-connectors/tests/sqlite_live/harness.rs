@@ -20,7 +20,7 @@ use switchover_core::live::{Changes, Limit, LiveRun, LiveStore, LiveTarget, deco
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::value::Rows;
-use switchover_core::{Error, Result};
+use switchover_core::{Error, Kind, Result};
 use switchover_testkit::lite;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -144,7 +144,11 @@ impl Pair {
     }
 
     /// Copies every table, `between` after each chunk of about so many bytes.
-    pub(crate) async fn backfill(&self, budget_bytes: usize, between: &mut dyn FnMut()) -> Result<()> {
+    pub(crate) async fn backfill(
+        &self,
+        budget_bytes: usize,
+        between: &mut (dyn FnMut() + Send),
+    ) -> Result<()> {
         let mut writer = self.receiver.writer(Arc::clone(&self.plan), "r").await?;
         for table in 0..self.plan.tables.len() {
             let read = self.read_table(table);
@@ -198,7 +202,7 @@ impl Pair {
             let after = self.target.applied().await?.expect("a position");
             let changes = self.source.changes(&after, limit, None).await?;
             self.target.apply(&changes, Some(&after)).await?;
-            self.source.settle(&changes.upto).await?;
+            settled(self.source.settle(&changes.upto).await)?;
             entries += changes.entries;
             if changes.complete {
                 return Ok(entries);
@@ -220,7 +224,7 @@ impl Pair {
                 table.rows = rows;
             }
             self.source.apply(&changes, Some(&after)).await?;
-            self.target.settle(&changes.upto).await?;
+            settled(self.target.settle(&changes.upto).await)?;
             entries += changes.entries;
             if changes.complete {
                 return Ok(entries);
@@ -270,6 +274,11 @@ impl Pair {
     pub(crate) fn table(&self, name: &str) -> usize {
         self.plan.tables.iter().position(|table| table.source == name).expect(name)
     }
+}
+
+/// That the log is busy is no failure: it is forgotten later.
+fn settled(settled: Result<()>) -> Result<()> {
+    settled.or_else(|error| if error.kind() == Kind::Busy { Ok(()) } else { Err(error) })
 }
 
 pub(crate) fn quoted(name: &str) -> String {

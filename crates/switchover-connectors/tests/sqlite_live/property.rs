@@ -29,7 +29,9 @@ async fn whatever_is_written_arrives_in_both_directions() {
             application.execute_batch("PRAGMA recursive_triggers = ON").unwrap();
         }
         workload::run(&application, &mut dice, 20, None);
-        pair.backfill(100, &mut || workload::run(&application, &mut dice, 2, None)).await.unwrap();
+        let other = pair.app.connect();
+        let mut beside = Dice(dice.roll(1 << 30) as u64);
+        pair.backfill(100, &mut move || workload::run(&other, &mut beside, 2, None)).await.unwrap();
         for _ in 0..3 {
             workload::run(&application, &mut dice, 30, None);
             let limit = Limit { entries: 1 + dice.roll(20) as u64 };

@@ -53,8 +53,10 @@ impl Takes {
     }
 }
 
+type Columns = &'static [(&'static str, Takes)];
+
 /// The tables of `SCHEMA`: name, columns that are written, whether the row has a hidden number.
-const TABLES: &[(&str, &[(&str, Takes)], bool)] = &[
+const TABLES: &[(&str, Columns, bool)] = &[
     ("plain", &[("id", Takes::Number), ("u", Takes::Any), ("v", Takes::Any)], false),
     ("numbered", &[("id", Takes::Number), ("u", Takes::Whole), ("v", Takes::Any)], false),
     ("texts", &[("k", Takes::Text), ("a", Takes::Any), ("b", Takes::Whole)], true),

@@ -81,7 +81,7 @@ impl SqliteLive {
         let fail = |error| classify(error, OPERATION, self.path());
         let record = records::own(connection, self.path(), &self.run, OPERATION)?;
         let doubts = check::doubts(connection).map_err(fail)?;
-        doubts.beyond_capture(self.path(), OPERATION)?;
+        doubts.none_of_tables(self.path(), OPERATION)?;
         let log = self.has_log(connection).map_err(fail)?;
         if self.lost(&record, &doubts, log).iter().any(|table| !dealt.contains(table)) {
             // Whoever asks first is told which, and sends them back to copy.
@@ -180,7 +180,9 @@ impl SqliteLive {
             }),
             // It left before; another run's records are not this one's to remove.
             Some(_) | None => Ok(()),
-        }
+        }?;
+        self.let_go();
+        Ok(())
     }
 }
 

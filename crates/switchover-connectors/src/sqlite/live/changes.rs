@@ -186,7 +186,7 @@ impl SqliteLive {
         }
         let shape = self.shape(known, own.changes.table, OPERATION)?;
         let mut found = Rows::new(0, view.columns.len());
-        self.look_up(connection, encoding, view, shape, &key, &mut found)
+        Self::look_up(connection, encoding, view, shape, &key, &mut found)
             .map_err(|error| self.failed(error).table(view.name))?;
         let mut keys = vec![key];
         for row in found.iter() {

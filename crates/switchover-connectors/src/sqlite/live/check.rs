@@ -69,17 +69,23 @@ pub(super) fn unique_indexes(connection: &Connection) -> rusqlite::Result<Vec<(S
         .collect()
 }
 
+/// Triggers of live runs, by name.
+pub(super) fn triggers(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    connection
+        .prepare_cached(
+            "SELECT name, coalesce(sql, '') FROM sqlite_schema
+             WHERE type = 'trigger' AND substr(name, 1, length(?1)) = ?1",
+        )?
+        .query_map([PREFIX], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 /// Everything that is not as recorded.
 pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
     let mut doubts = Doubts::default();
     let tables = tables(connection)?;
     let indexes = unique_indexes(connection)?;
-    let triggers: BTreeMap<String, String> = connection
-        .prepare(
-            "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'trigger' AND substr(name, 1, length(?1)) = ?1",
-        )?
-        .query_map([PREFIX], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let triggers = triggers(connection)?;
     let recorded: Vec<(String, String, String, String)> = connection
         .prepare_cached(&format!("SELECT role, name, tbl, sql FROM {OBJECT}"))?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
@@ -144,7 +150,7 @@ impl Doubts {
         self.none_of_capture(path, operation)
     }
 
-    /// The first of them as an error that no capture and no fence mends.
+    /// The first of them as an error, but for what a new capture and a new fence mend.
     pub(super) fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
         if let Some(table) = self.changed.first() {
             return Err(error(path, operation, table)

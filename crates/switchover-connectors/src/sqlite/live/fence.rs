@@ -9,10 +9,11 @@ use super::super::connect::Commits;
 use super::super::error::classify;
 use super::super::quote::{ident, qualified};
 use super::capture::{forget_triggers, make_trigger};
-use super::check::FENCE;
+use super::check::{self, FENCE};
 use super::shape::Shape;
 use super::{SURE, SqliteLive, records, refused, triggers};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
+use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::live::{Fenced, Side};
 use switchover_core::{Kind, Result};
@@ -22,34 +23,41 @@ const OPERATION: &str = "fence the store";
 impl SqliteLive {
     pub(super) fn close(&self, patience: Duration) -> Result<Fenced> {
         let fail = |error| classify(error, OPERATION, self.path());
+        // Everything that can be known before is, so that the application waits for nothing else than the fence.
+        let before = self.read(OPERATION, |connection, _, known| {
+            let version = check::schema_version(connection).map_err(fail)?;
+            Ok((version, Arc::clone(known)))
+        })?;
         self.write(OPERATION, "fence", (patience, Commits::Durable), |connection| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             let Some(token) = record.token else {
                 return Err(refused(Kind::Internal, OPERATION, self.path(), "nothing is captured yet"));
             };
-            super::check::doubts(connection).map_err(fail)?.none_but_fence(self.path(), OPERATION)?;
-            let shapes = self.make_fence(connection)?;
+            let (version, known) = before;
+            let known = match check::schema_version(connection).map_err(fail)? {
+                same if same == version => known,
+                _ => Arc::new(self.known(connection).map_err(fail)?),
+            };
+            known.doubts.none_but_fence(self.path(), OPERATION)?;
+            self.make_fence(connection)?;
             let seq = records::newest(connection).map_err(fail)?;
-            let numbering = numbering(connection, &shapes).map_err(fail)?;
+            let numbering = numbering(connection, &known.shapes).map_err(fail)?;
             Ok(Fenced { position: records::position(&token, seq), numbering })
         })
     }
 
     /// Makes the fence of every table, where it is not there. In a transaction.
-    pub(super) fn make_fence(&self, connection: &Connection) -> Result<Vec<Shape>> {
-        let shapes = self.whole_shapes(connection)?;
-        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1";
-        for shape in &shapes {
-            let fail = |error| classify(error, OPERATION, self.path()).table(shape.name.clone());
-            for trigger in triggers::fence(shape) {
-                let there: Option<String> =
-                    connection.query_row(sql, [&trigger.name], |row| row.get(0)).optional().map_err(fail)?;
-                if there.as_ref() != Some(&trigger.sql) {
-                    make_trigger(connection, FENCE, &trigger).map_err(fail)?;
+    pub(super) fn make_fence(&self, connection: &Connection) -> Result<()> {
+        let there = check::triggers(connection).map_err(|error| classify(error, OPERATION, self.path()))?;
+        for (number, view) in self.views().into_iter().enumerate() {
+            for trigger in triggers::fence(number, view.name) {
+                if there.get(&trigger.name) != Some(&trigger.sql) {
+                    make_trigger(connection, FENCE, &trigger)
+                        .map_err(|error| classify(error, OPERATION, self.path()).table(view.name))?;
                 }
             }
         }
-        Ok(shapes)
+        Ok(())
     }
 
     pub(super) fn open(&self) -> Result<()> {
@@ -79,11 +87,11 @@ impl SqliteLive {
 }
 
 /// The largest number that each table gave: what AUTOINCREMENT remembers, and the largest that is there.
-fn numbering(connection: &Connection, shapes: &[Shape]) -> rusqlite::Result<Vec<(usize, i64)>> {
+fn numbering(connection: &Connection, shapes: &[Option<Shape>]) -> rusqlite::Result<Vec<(usize, i64)>> {
     let kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_sequence'";
     let kept: bool = connection.query_row(kept, [], |row| row.get(0))?;
     let mut found = Vec::new();
-    for shape in shapes.iter().filter(|shape| shape.key_is_rowid) {
+    for shape in shapes.iter().flatten().filter(|shape| shape.key_is_rowid) {
         let name = qualified("main", &shape.name);
         let sql = format!("SELECT max({}) FROM {name}", ident(&shape.own_key[0]));
         let largest: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;

@@ -23,7 +23,6 @@ impl SqliteLive {
 
     /// Appends the row of a key, as the key's own index finds it: of two values that it holds for one, either.
     pub(super) fn look_up(
-        &self,
         connection: &Connection,
         encoding: Encoding,
         view: &View<'_>,
@@ -54,7 +53,7 @@ impl SqliteLive {
             let mut rows = Rows::new(0, view.columns.len());
             for key in keys {
                 let mut found = Rows::new(0, view.columns.len());
-                self.look_up(connection, encoding, &view, shape, key, &mut found)
+                Self::look_up(connection, encoding, &view, shape, key, &mut found)
                     .map_err(|error| classify(error, operation, self.path()).table(view.name))?;
                 // The key as asked, not one that the index holds for the same.
                 for row in found.iter() {

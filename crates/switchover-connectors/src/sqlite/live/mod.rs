@@ -55,6 +55,9 @@ const FENCE_PAUSE: Duration = Duration::from_micros(500);
 /// A write that waits no longer than a healthy application's transaction takes, and is on the disk when it is done.
 const SURE: (Duration, Commits) = (BUSY_TIMEOUT, Commits::Durable);
 
+/// Statements that a connection keeps prepared: a few for each table of a schema of the usual size.
+const STATEMENTS_MAX: usize = 512;
+
 /// Pages of write-ahead log after which the engine folds a target's back: 16 MiB with pages of 4 KiB. The whole
 /// bound is 64 MiB, and one application of changes comes on top.
 const LOG_PAGES: i64 = 4096;
@@ -158,7 +161,7 @@ impl SqliteLive {
     fn read<T>(
         &self,
         operation: &str,
-        work: impl FnOnce(&Connection, Encoding, &Known) -> Result<T>,
+        work: impl FnOnce(&Connection, Encoding, &Arc<Known>) -> Result<T>,
     ) -> Result<T> {
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reading = match kept.take() {
@@ -187,14 +190,16 @@ impl SqliteLive {
     }
 
     fn open_to_read(&self) -> Result<(Connection, Encoding)> {
-        match self.side {
+        let (connection, encoding) = match self.side {
             Side::Source => {
                 let connection = open::open_read_only(&self.config)?;
                 let encoding = connect::text(&connection, self.path(), "PRAGMA encoding")?;
-                Ok((connection, Encoding::of_name(&encoding)))
+                (connection, Encoding::of_name(&encoding))
             }
-            Side::Target => reader::open_to_read(self.path()),
-        }
+            Side::Target => reader::open_to_read(self.path())?,
+        };
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok((connection, encoding))
     }
 
     /// A write transaction of the engine's. `name` is that of the failpoints around its commit.
@@ -220,9 +225,9 @@ impl SqliteLive {
             let done = work(&connection);
             match done {
                 Ok(done) => {
-                    failpoint::hit(&format!("live-{name}-before-commit"));
+                    failpoint::hit(&format!("live-{}-{name}-before-commit", self.side));
                     connection.execute_batch("COMMIT").map_err(fail)?;
-                    failpoint::hit(&format!("live-{name}-after-commit"));
+                    failpoint::hit(&format!("live-{}-{name}-after-commit", self.side));
                     Ok(done)
                 }
                 Err(error) => {
@@ -237,11 +242,19 @@ impl SqliteLive {
     }
 
     fn open_to_write(&self) -> Result<Connection> {
-        match self.side {
+        let connection = match self.side {
             // The file's journal and its settings are the application's.
-            Side::Source => connect::live(self.path(), None),
-            Side::Target => connect::live(self.path(), Some(LOG_PAGES)),
-        }
+            Side::Source => connect::live(self.path(), None)?,
+            Side::Target => connect::live(self.path(), Some(LOG_PAGES))?,
+        };
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(connection)
+    }
+
+    /// Closes the connections: who wants the file for itself gets it. The next call opens others.
+    pub(super) fn let_go(&self) {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -30,7 +30,8 @@ impl SqliteLive {
         let mut found = self.of_the_plan();
         found.extend(self.of_the_file());
         // A target that is not there yet will be made by the run itself.
-        if self.side == Side::Target && !self.path().exists() {
+        let empty = std::fs::metadata(self.path()).map_or(true, |meta| meta.is_file() && meta.len() == 0);
+        if self.side == Side::Target && empty {
             return Ok(found);
         }
         let of_content = self.read(OPERATION, |connection, _, _| self.of_the_content(connection))?;
@@ -130,6 +131,12 @@ impl SqliteLive {
         {
             let why = format!("the live run {run} has its records in {}", self.path().display());
             found.push(refusal("", "", why, "go on with that run, or take it back or finish it first"));
+        }
+        if !records::present(connection).map_err(fail)?
+            && let Some(name) = records::stranger(connection).map_err(fail)?
+        {
+            let why = format!("the file holds {name}, of a name that the run needs, and no run made it");
+            found.push(refusal("", "", why, "rename it, or drop it if nothing needs it"));
         }
         if self.side == Side::Target {
             return Ok(found);

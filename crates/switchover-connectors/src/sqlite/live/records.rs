@@ -71,6 +71,13 @@ pub(super) fn present(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
+/// An object of a name that is the run's own, in a file that holds no run's records: an application's.
+pub(super) fn stranger(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE name = ?1 OR name = '_switchover_live_object'
+                 OR (type = 'trigger' AND substr(name, 1, length(?2)) = ?2) LIMIT 1";
+    connection.query_row(sql, [LOG, super::triggers::PREFIX], |row| row.get(0)).optional()
+}
+
 /// The live run of a file.
 pub(super) fn run_of(connection: &Connection) -> rusqlite::Result<Option<String>> {
     if !present(connection)? {
@@ -84,6 +91,12 @@ pub(super) fn enter(connection: &Connection, path: &Path, run: &LiveRun, side: S
     let operation = "enter the live run";
     let fail = |error| classify(error, operation, path);
     if !present(connection).map_err(fail)? {
+        if let Some(name) = stranger(connection).map_err(fail)? {
+            return Err(Error::new(Kind::Refused, operation)
+                .store(path.display().to_string())
+                .detail(format!("the file holds {name}, of a name that the run needs, and no run made it"))
+                .hint("rename it, or drop it if nothing needs it"));
+        }
         connection
             .execute_batch(LIVE_SQL)
             .and_then(|()| connection.execute_batch(OBJECT_SQL))

@@ -32,15 +32,11 @@ pub(super) struct TriggerText {
     pub(super) sql: String,
 }
 
-fn trigger(shape: &Shape, what: &str, event: &str, body: &[String]) -> TriggerText {
-    let name = format!("{PREFIX}{what}_{}", shape.number);
-    let sql = format!(
-        "CREATE TRIGGER {} {event} ON {} BEGIN {}; END",
-        ident(&name),
-        ident(&shape.name),
-        body.join("; ")
-    );
-    TriggerText { name, table: shape.name.clone(), sql }
+fn trigger(number: usize, table: &str, what: &str, event: &str, body: &[String]) -> TriggerText {
+    let name = format!("{PREFIX}{what}_{number}");
+    let sql =
+        format!("CREATE TRIGGER {} {event} ON {} BEGIN {}; END", ident(&name), ident(table), body.join("; "));
+    TriggerText { name, table: table.to_owned(), sql }
 }
 
 fn insert(shape: &Shape, rest: &str) -> String {
@@ -55,6 +51,7 @@ fn cells(shape: &Shape, row: &str) -> String {
 /// The triggers that capture a table.
 pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
     let number = shape.number;
+    let of_table = |what: &str, event: &str, body: &[String]| trigger(number, &shape.name, what, event, body);
     let of = |row: &str| insert(shape, &format!("VALUES ({number}{})", cells(shape, row)));
     let mut updated = vec![of("NEW.")];
     if !shape.key.is_empty() {
@@ -76,16 +73,16 @@ pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
         updated.push(insert(shape, &rest));
     }
     let mut all = vec![
-        trigger(shape, "insert", "AFTER INSERT", &[of("NEW.")]),
-        trigger(shape, "update", "AFTER UPDATE", &updated),
-        trigger(shape, "delete", "AFTER DELETE", &[of("OLD.")]),
+        of_table("insert", "AFTER INSERT", &[of("NEW.")]),
+        of_table("update", "AFTER UPDATE", &updated),
+        of_table("delete", "AFTER DELETE", &[of("OLD.")]),
     ];
     // Without a key the whole table is meant already.
     if !shape.key.is_empty() {
         let inserted = guards(shape, false);
         if !inserted.is_empty() {
-            all.push(trigger(shape, "replace_by_insert", "BEFORE INSERT", &inserted));
-            all.push(trigger(shape, "replace_by_update", "BEFORE UPDATE", &guards(shape, true)));
+            all.push(of_table("replace_by_insert", "BEFORE INSERT", &inserted));
+            all.push(of_table("replace_by_update", "BEFORE UPDATE", &guards(shape, true)));
         }
     }
     all
@@ -186,10 +183,10 @@ pub(super) fn probes(shape: &Shape) -> Vec<String> {
 }
 
 /// The triggers that refuse every write of the application.
-pub(super) fn fence(shape: &Shape) -> Vec<TriggerText> {
+pub(super) fn fence(number: usize, table: &str) -> Vec<TriggerText> {
     let refuse = [format!("SELECT RAISE(ABORT, {})", super::super::quote::literal(FENCE_MESSAGE))];
     [("INSERT", "fence_insert"), ("UPDATE", "fence_update"), ("DELETE", "fence_delete")]
         .into_iter()
-        .map(|(event, what)| trigger(shape, what, &format!("BEFORE {event}"), &refuse))
+        .map(|(event, what)| trigger(number, table, what, &format!("BEFORE {event}"), &refuse))
         .collect()
 }
