@@ -56,6 +56,7 @@ fn rates_are_of_the_window_and_need_their_sample() {
         (&[(0.0, 0.0), (9.0, 99.0), (18.0, 198.0)], None),
         (&[(0.0, 0.0), (0.0, 0.0), (0.0, 0.0)], None),
         (&[(50.0, 500.0), (6.0, 100.0), (12.0, 200.0), (18.0, 300.0)], Some(4)),
+        (&[(0.0, 0.0), (6.0, 100.0), (1.0, 200.0), (7.0, 300.0)], Some(4)),
     ] {
         assert_eq!(rolls_back(&guard, &row(counters)), expected, "{counters:?}");
     }
