@@ -312,6 +312,7 @@ fn bad_plans_and_configuration() {
     with_file("a mapping of an absent table", "schema = 'public'\n\n[table.mesages]\nto = 'm'\n");
     with_file("a mapping of an absent column", "[table.messages.column.bdy]\nto = 'text'\n");
     with_file("a mapping with an unknown key", "[table.messages]\nrename = 'm'\n");
+    with_file("a mapping of ids that are no key", "[table.messages.column.body]\nids = 'uuid5'\n");
     with_file("a mapping to an unknown type", "[table.messages.column.body]\ntype = 'varchar'\n");
     with_file("two columns onto one", "[table.messages.column]\nbody.to = 'sent'\n");
     with_file("two tables onto one", "[table.messages]\nto = 'users'\n");

@@ -248,7 +248,12 @@ fn target_name(
 }
 
 fn policy(table: &Table, column: &Column, options: &PlanOptions) -> Policy {
-    let own = options.mapping.column(&table.name, &column.name).and_then(|map| map.policy);
+    // What does not fit the map does not fit the table whose ids it keeps.
+    let (table, column) = match &table.id_map {
+        Some(map) => (&map.table, &map.column),
+        None => (&table.name, &column.name),
+    };
+    let own = options.mapping.column(table, column).and_then(|map| map.policy);
     own.unwrap_or(options.policy)
 }
 
@@ -293,6 +298,15 @@ fn table_plan(
         let census = census.columns.get(at).cloned().unwrap_or_default();
         let map = options.mapping.column(&table.name, &column.name);
         let mut choice = match map.and_then(|map| Some((map.r#type?, map))) {
+            _ if original(table, column)
+                && !draft.native
+                && dialect.takes(LogicalType::Int8, &Codec::Int) =>
+            {
+                mapped::originals(&census)
+            }
+            _ if column.ids.is_some() => column
+                .ids
+                .map_or_else(|| kept::as_declared(column), |namespace| mapped::ids(namespace, dialect)),
             Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
             None if draft.native => kept::as_declared(column),
@@ -368,7 +382,7 @@ fn table_plan(
         None if target == table.name => (Fate::Moved, format!("{} rows", census.rows)),
         None => (Fate::Changed, format!("named \"{target}\", {} rows", census.rows)),
     };
-    draft.outcome("table", &table.name, fate, why);
+    draft.outcome("table", &table.name, fate, kept_ids(table, why));
     let mut clauses = Vec::new();
     if table.strict && draft.native {
         clauses.push("STRICT".to_owned());
@@ -397,6 +411,19 @@ fn table_plan(
         parts: parts(table, options),
         preview: Vec::new(),
         standing: None,
+    }
+}
+
+/// Whether a column keeps the ids as they were, in a store that gives each value a type of its own.
+fn original(table: &Table, column: &Column) -> bool {
+    table.id_map.is_some() && column.ids.is_none() && column.kind.is_none()
+}
+
+/// The line of a table, with whose ids it keeps.
+fn kept_ids(table: &Table, why: String) -> String {
+    match &table.id_map {
+        Some(map) => format!("{why}: what each id of {}.{} became", map.table, map.column),
+        None => why,
     }
 }
 
@@ -476,7 +503,10 @@ fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect,
                 ),
             }
         }
-        if let Some(default) = &column.default {
+        if let (Some(default), true) = (&column.default, column.ids.is_some()) {
+            let why = format!("{}: it is no id of the target's", default.text);
+            draft.outcome("default", &name, Fate::LeftOut, why);
+        } else if let Some(default) = &column.default {
             match dialect.translate_default(column, plan.r#type) {
                 Ok(sql) => {
                     draft.outcome("default", &name, Fate::Moved, sql.clone());
@@ -505,7 +535,7 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             kind: column.kind,
             exact: !matches!(
                 plan.codec,
-                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes
+                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes | Codec::Uuid5 { .. }
             ) && plan.codec != crate::reverse::decimal_text(),
         })
         .collect()
@@ -521,9 +551,8 @@ fn views(
     let mut views = Vec::new();
     for view in &catalog.views {
         let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
-        if draft.native
-            && let Some(why) = kept::names_what_stays(&view.text, catalog)
-        {
+        let stays = || kept::names_what_stays(&view.text, catalog).filter(|_| draft.native);
+        if let Some(why) = kept::names_other_ids(&view.text, catalog).or_else(stays) {
             draft.outcome("view", &view.name, Fate::LeftOut, why);
             continue;
         }
