@@ -47,6 +47,8 @@ pub(crate) struct Reference {
     pub(crate) tables: String,
     /// Each table's columns: name and type.
     pub(crate) columns: Columns,
+    /// Where the rows are, in tables without keys at first.
+    pub(crate) database: Database,
     /// Two lists of `COPY` statements, one for each stream.
     pub(crate) streams: [String; 2],
 }
@@ -76,7 +78,7 @@ impl Reference {
         }
         let files = cluster.shared_folder("copy")?;
         let streams = write_files(&database, &files)?;
-        Ok(Self { tables, columns, streams })
+        Ok(Self { tables, columns, database, streams })
     }
 }
 
