@@ -395,6 +395,11 @@ fn what_sqlite_cannot_hold_is_refused_or_quarantined() {
     );
     keyless.migrate(&[]).exits(1).says("table t").says("row 2").says("column at");
 
+    let alike = way("CREATE TABLE t(id int PRIMARY KEY); CREATE TABLE \"T\"(id int PRIMARY KEY)");
+    let said = alike.migrate(&[]).exits(1).says("the table names T, t all become").says("(`to`)");
+    assert!(!said.err.contains("--names keep"), "the names are kept: {said}");
+    alike.migrate(&["--names", "snake"]).exits(1).says("use --names keep");
+
     let orphans = way("CREATE TABLE p(id int PRIMARY KEY); CREATE TABLE c(id int PRIMARY KEY, p int);
         INSERT INTO c VALUES (1, 9); ALTER TABLE c ADD FOREIGN KEY (p) REFERENCES p NOT VALID");
     orphans.migrate(&[]).exits(1).says("no parent");

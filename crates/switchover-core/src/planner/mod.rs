@@ -164,8 +164,13 @@ fn collision_refusals(
     table: &str,
     pairs: &[(String, String)],
     dialect: &dyn Dialect,
+    naming: Naming,
     draft: &mut Draft,
 ) {
+    let hint = match naming {
+        Naming::Keep => "give one of them another name in the mapping (`to`)",
+        Naming::Snake => "give one of them another name in the mapping (`to`), or use --names keep",
+    };
     let folded: Vec<String> = pairs.iter().map(|(_, target)| dialect.folded(target)).collect();
     let found =
         names::collisions(pairs.iter().zip(&folded).map(|((source, _), folded)| (&**source, &**folded)));
@@ -175,7 +180,7 @@ fn collision_refusals(
             &subject,
             "",
             format!("the {kind} names {} all become \"{}\"", collision.sources.join(", "), collision.target),
-            "give one of them another name in the mapping (`to`), or use --names keep",
+            hint,
         );
     }
 }
@@ -197,7 +202,7 @@ fn table_names(
         .map(|table| table.name.clone())
         .zip(catalog.tables.iter().map(named).collect::<Vec<_>>())
         .collect();
-    collision_refusals("table", "", &pairs, dialect, draft);
+    collision_refusals("table", "", &pairs, dialect, options.names, draft);
     for (source, target) in &pairs {
         draft.relations.insert(dialect.folded(target));
         if dialect.is_reserved_name(target) {
@@ -272,7 +277,7 @@ fn table_plan(
         let name = target_name(own, &column.name, &table.name, &column.name, max, options.names, draft);
         pairs.push((column.name.clone(), name));
     }
-    collision_refusals("column", &table.name, &pairs, dialect, draft);
+    collision_refusals("column", &table.name, &pairs, dialect, options.names, draft);
     for (source, target) in &pairs {
         // SQLite itself takes an empty name, and between two of its files it stays one.
         if target.contains('\0') || (target.is_empty() && !draft.native) {
@@ -325,6 +330,14 @@ fn table_plan(
                 format!("the target has no columns of the type {}", choice.r#type),
                 "leave the type out of the mapping, or name one that the target has",
             );
+        }
+        if census.texts_invalid > 0 && !draft.native && matches!(choice.codec, Codec::Any { .. }) {
+            let name = format!("{}.{}", table.name, column.name);
+            let why = format!(
+                "{} texts are no valid UTF-8, as one with a lone surrogate: the target has their bytes as they are",
+                census.texts_invalid
+            );
+            draft.outcome("column", name, Fate::Changed, why);
         }
         if dialect.is_system_column(target) {
             draft.refuse(
