@@ -121,6 +121,10 @@ fn repeated_ids_go_to_quarantine_whole() {
     moved
         .shows("SELECT id, a FROM users ORDER BY id", "1|x\n2|y")
         .holds(&[("users", 3, "a", text("z"), true), ("users", 3, "id", OwnedValue::Int(1), true)]);
+    // Two values of one row, which counts once.
+    let users = &moved.report.tables[0];
+    assert_eq!((users.quarantined, users.quarantined_rows, users.exceptions.len()), (1, 1, 1));
+    assert_eq!(moved.report.in_quarantine().as_deref(), Some("1 row in quarantine"));
 }
 
 #[test]

@@ -381,7 +381,11 @@ fn what_sqlite_cannot_hold_is_refused_or_quarantined() {
         way("CREATE TABLE t(id int PRIMARY KEY, f float8); INSERT INTO t VALUES (1, 'NaN'), (2, 1.5)");
     refused.migrate(&[]).exits(1).says("id=1").says("NaN");
     refused.wrote_nothing();
-    refused.migrate(&["--policy", "quarantine"]).exits(0);
+    let moved = refused.migrate(&["--policy", "quarantine"]).exits(0);
+    assert!(
+        moved.out.starts_with("same: every field of every row is equal, except 1 value in quarantine\n"),
+        "{moved}"
+    );
     refused.shows("SELECT * FROM t ORDER BY id", "1|NULL\n2|1.5");
     refused.shows("SELECT table_name, column_name, whole_row FROM _switchover_quarantine", "'t'|'f'|0");
 
