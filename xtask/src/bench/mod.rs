@@ -100,6 +100,11 @@ impl Contestant {
         }
     }
 
+    /// Whether it needs the rows in the server, or in files that the server wrote.
+    fn needs_rows(self) -> bool {
+        matches!(self, Self::Limit | Self::SwitchoverBack | Self::PsqlImport)
+    }
+
     /// Whether its target is a SQLite file, and not a database of the server's.
     fn is_to_file(self) -> bool {
         self.yardsticks().1 != Self::Adbc
@@ -178,7 +183,8 @@ fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
         println!("  {name:<20}{}", cluster.psql("postgres", &format!("SHOW {name}"))?);
     }
     println!("  for building indexes, each session may use {MAINTENANCE_MEMORY}");
-    let reference = Reference::prepare(&cluster, &source, &folder, switchover.as_deref())?;
+    let with_rows = chosen.iter().any(|who| who.needs_rows());
+    let reference = Reference::prepare(&cluster, &source, &folder, switchover.as_deref(), with_rows)?;
     if chosen.iter().any(|who| matches!(who, Contestant::SwitchoverBack | Contestant::PsqlImport)) {
         reference::build_keys(&reference.database)?;
     }

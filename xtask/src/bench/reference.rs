@@ -54,12 +54,14 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// Finds the types, loads the source once, and has the server write the binary files.
+    /// Finds the types and, where a contestant needs them, loads the rows once and has the server write the
+    /// binary files.
     pub(crate) fn prepare(
         cluster: &Cluster,
         source: &Path,
         folder: &Path,
         switchover: Option<&Path>,
+        with_rows: bool,
     ) -> Result<Self> {
         let columns = match switchover {
             Some(binary) => chosen_columns(cluster, folder, binary)?,
@@ -70,9 +72,12 @@ impl Reference {
             let columns: Vec<String> = columns.iter().map(|(n, t)| format!("\"{n}\" {t}")).collect();
             writeln!(tables, "CREATE TABLE {table} ({});", columns.join(", "))?;
         }
-        println!("preparing the binary files for the limit");
         let database = cluster.fresh_database("reference")?;
         database.psql(&tables)?;
+        if !with_rows {
+            return Ok(Self { tables, columns, database, streams: Default::default() });
+        }
+        println!("preparing the binary files for the limit");
         for (table, columns) in &columns {
             load_as_text(&database, source, table, columns)?;
         }

@@ -214,7 +214,7 @@ pub struct Exception {
     pub key: String,
     /// The column; empty for a whole row.
     pub column: String,
-    /// The value's first bytes, escaped.
+    /// The value's first bytes, escaped; of a whole row those of each column, as `column=value`.
     pub value: String,
     /// What was done.
     pub done: String,

@@ -153,7 +153,10 @@ impl Verify {
             differences_total: 0,
             quarantined: listed(&entries).count() as u64,
             quarantined_rows: listed(&entries).filter(|entry| entry.whole_row).count() as u64,
-            exceptions: listed(&entries).take(LISTED_MAX).map(|entry| exception(table, entry)).collect(),
+            exceptions: listed(&entries)
+                .take(LISTED_MAX)
+                .map(|entry| exception(table, entry, &entries))
+                .collect(),
         };
         let mut mend = None;
         if !differing.is_empty() {
@@ -307,9 +310,13 @@ pub(crate) fn listed(entries: &[Quarantined]) -> impl Iterator<Item = &Quarantin
     entries.iter().filter(move |entry| !entry.whole_row || rows.insert(&entry.locator))
 }
 
-fn exception(table: &TablePlan, entry: &Quarantined) -> Exception {
+fn exception(table: &TablePlan, entry: &Quarantined, entries: &[Quarantined]) -> Exception {
+    let cells = || {
+        let own = entries.iter().filter(|other| other.whole_row && other.locator == entry.locator);
+        own.map(|cell| format!("{}={}", cell.column, cell.value.borrow().shown())).collect::<Vec<_>>()
+    };
     let (column, value) = match entry.whole_row {
-        true => (String::new(), String::new()),
+        true => (String::new(), cells().join(", ")),
         false => (entry.column.clone(), entry.value.borrow().shown()),
     };
     Exception {
