@@ -37,7 +37,8 @@ CREATE TABLE messages (
 ";
 
 /// Made after the rows, which is quicker and gives a compact index.
-const INDEX: &str = "CREATE INDEX ix_messages_conversation_timestamp ON messages(conversation_id, timestamp)";
+pub(crate) const INDEX: &str =
+    "CREATE INDEX ix_messages_conversation_timestamp ON messages(conversation_id, timestamp)";
 
 const WORDS: &str = "the a release plan moves data tomorrow with careful review and nobody expected that server \
 to answer so quickly because our index fits memory please check build logs before merging café naïve größer \

@@ -59,6 +59,70 @@ fn declarations_keep_their_meaning() {
         .shows("SELECT r FROM loose WHERE e = 'new'", "0.3333333333333333");
 }
 
+/// Keys come after the rows; what is there then is what SQLite itself would have made.
+#[test]
+fn keys_that_come_late_are_the_tables_own() {
+    let sql = "CREATE TABLE t(a TEXT, b INTEGER, c TEXT COLLATE NOCASE, d BLOB, UNIQUE (c, a DESC), PRIMARY KEY (b DESC, a), UNIQUE (a, b), UNIQUE (d));
+        CREATE TABLE quirk(id INTEGER PRIMARY KEY DESC, v UNIQUE);
+        CREATE TABLE \"odd \"\" name\"(\"k'\" TEXT PRIMARY KEY COLLATE RTRIM, n INT UNIQUE ON CONFLICT IGNORE);
+        CREATE TABLE strict(k TEXT PRIMARY KEY, n INTEGER UNIQUE) STRICT;
+        CREATE TABLE both(id INTEGER PRIMARY KEY AUTOINCREMENT, UNIQUE (id));
+        CREATE TABLE norowid(k TEXT PRIMARY KEY, u UNIQUE) WITHOUT ROWID;
+        CREATE INDEX plain ON t(d, a);
+        CREATE TABLE child(k TEXT REFERENCES strict(k));
+        WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+            INSERT INTO t SELECT 'a' || (i % 7), i * 7919 % 2003, iif(i % 3, 'c' || i, NULL), x'00' || i FROM n;
+        INSERT INTO quirk VALUES (2, 'x'), (1, NULL), (NULL, NULL);
+        INSERT INTO \"odd \"\" name\" VALUES ('b', 2), ('a', 1), (NULL, NULL), (NULL, 3);
+        INSERT INTO strict VALUES ('b', 2), ('a', NULL); INSERT INTO both VALUES (5), (2);
+        INSERT INTO norowid VALUES ('b', 1), ('a', NULL); INSERT INTO child VALUES ('a');";
+    let moved = check(sql).into_file().moves();
+    is_equal(&moved);
+    let file = moved.case.target();
+    let one = |sql: &str| file.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(one("PRAGMA integrity_check"), "ok");
+    assert_eq!(one("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
+    // As SQLite itself would have declared it.
+    let schema = "SELECT group_concat(type || '|' || name || '|' || tbl_name || '|' || coalesce(sql, '-'), char(10))
+        FROM (SELECT * FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_switchover%' ESCAPE '\\' ORDER BY type, name)";
+    let found = one(schema);
+    let again = rusqlite::Connection::open_in_memory().unwrap();
+    let statements: Vec<String> = file
+        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name NOT LIKE '\\_switchover%' ESCAPE '\\' AND name <> 'sqlite_sequence' ORDER BY type = 'index'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    again.execute_batch(&statements.join(";")).unwrap();
+    assert_eq!(again.query_row(schema, [], |row| row.get::<_, String>(0)).unwrap(), found);
+    assert!(found.contains("index|sqlite_autoindex_t_3|t|-"), "{found}");
+    for (query, index) in [
+        ("SELECT * FROM t WHERE b = 5 AND a = 'a'", "sqlite_autoindex_t_3 (a=? AND b=?)"),
+        ("SELECT * FROM t WHERE c = 'C5'", "sqlite_autoindex_t_2 (c=?)"),
+        ("SELECT * FROM strict WHERE n = 2", "sqlite_autoindex_strict_2 (n=?)"),
+    ] {
+        let plan: String =
+            file.query_row(&format!("EXPLAIN QUERY PLAN {query}"), [], |row| row.get(3)).unwrap();
+        assert!(plan.contains(index), "{plan}");
+    }
+    // A connection that was there before the keys reads them too, and they are kept.
+    for (statement, message) in [
+        ("INSERT INTO t SELECT * FROM t WHERE b = 5", "UNIQUE constraint failed"),
+        (
+            "INSERT INTO t(a, b, c) VALUES ('a2', 99999, (SELECT upper(c) FROM t WHERE a = 'a2' AND c NOT NULL LIMIT 1))",
+            "UNIQUE constraint failed: t.c, t.a",
+        ),
+        ("INSERT INTO quirk VALUES (2, 'y')", "UNIQUE constraint failed: quirk.id"),
+        ("INSERT INTO \"odd \"\" name\" VALUES ('a  ', 9)", "UNIQUE constraint failed"),
+        ("INSERT INTO strict VALUES ('c', 2)", "UNIQUE constraint failed: strict.n"),
+        ("UPDATE sqlite_schema SET sql = NULL", "may not be modified"),
+    ] {
+        let error = file.execute_batch(statement).expect_err(statement).to_string();
+        assert!(error.contains(message), "{statement}: {error}");
+    }
+}
+
 #[test]
 fn indexes_views_triggers_sequences_and_settings_are_there() {
     let moved = check(

@@ -227,15 +227,17 @@ fn bad_target_files() {
     let case = quiet(Cluster::shared().expect("a server"));
     let folder = case.folder.path();
     let at = |name: &str| folder.join(name);
+    let to = |name: &str, more: &[&str]| case.migrate(&[&["--to", &format!("sqlite:{name}")], more].concat());
     fs::create_dir(at("folder.db")).expect("a folder");
     fs::write(at("notes.db"), "no database").expect("a file");
     fs::hard_link(case.source(), at("linked.db")).expect("a link");
     std::os::unix::fs::symlink("app.db", at("symbolic.db")).expect("a link");
     std::os::unix::fs::symlink("nowhere.db", at("dangling.db")).expect("a link");
     file(&at("taken.db"), "CREATE TABLE users(id); CREATE VIEW v AS SELECT 1; CREATE INDEX i ON users(id)");
+    file(&at("empty.db"), "CREATE TABLE messages(id, body)");
+    run(&mut to("moved.db", &["--no-backup"])).exits(0);
     file(&at("wide.db"), "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(a); DROP TABLE t");
     fs::write(at("gone.db-wal"), "the log of a database that was here").expect("a file");
-    let to = |name: &str, more: &[&str]| case.migrate(&[&["--to", &format!("sqlite:{name}")], more].concat());
     let cases = [
         ("another database's log", to("gone.db", &[])),
         ("the source itself", to("app.db", &[])),
@@ -249,6 +251,8 @@ fn bad_target_files() {
         ("a folder that is not there", to("no/such/folder/new.db", &[])),
         ("a schema", to("new.db", &["--schema", "mine"])),
         ("a file that nothing changes", to("taken.db?immutable=1", &[])),
+        ("a file's own tables", to("empty.db", &["--into", "existing"])),
+        ("what a run left", to("moved.db", &[])),
     ];
     let found = cases.map(|(name, mut command)| check(&case, name, &mut command, &[]));
     insta::assert_snapshot!(found.join("\n"));
@@ -312,6 +316,7 @@ fn bad_plans_and_configuration() {
     with_file("a mapping of an absent table", "schema = 'public'\n\n[table.mesages]\nto = 'm'\n");
     with_file("a mapping of an absent column", "[table.messages.column.bdy]\nto = 'text'\n");
     with_file("a mapping with an unknown key", "[table.messages]\nrename = 'm'\n");
+    with_file("a mapping of ids that are no key", "[table.messages.column.body]\nids = 'uuid5'\n");
     with_file("a mapping to an unknown type", "[table.messages.column.body]\ntype = 'varchar'\n");
     with_file("two columns onto one", "[table.messages.column]\nbody.to = 'sent'\n");
     with_file("two tables onto one", "[table.messages]\nto = 'users'\n");

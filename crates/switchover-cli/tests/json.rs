@@ -121,6 +121,10 @@ fn repeated_ids_go_to_quarantine_whole() {
     moved
         .shows("SELECT id, a FROM users ORDER BY id", "1|x\n2|y")
         .holds(&[("users", 3, "a", text("z"), true), ("users", 3, "id", OwnedValue::Int(1), true)]);
+    // Two values of one row, which counts once.
+    let users = &moved.report.tables[0];
+    assert_eq!((users.quarantined, users.quarantined_rows, users.exceptions.len()), (1, 1, 1));
+    assert_eq!(moved.report.in_quarantine().as_deref(), Some("1 row in quarantine"));
 }
 
 #[test]
@@ -131,6 +135,14 @@ fn values_that_the_target_cannot_hold_are_named_with_their_place() {
         ("t", "row=2 (line 2, column 1, $.t[1])", "a", "a NUL character"),
         ("t", "row=3 (line 2, column 24, $.t[2])", "a", "not valid UTF-8"),
     ]);
+    // SQLite holds such a text, and no other program may read it: that has a line.
+    let file = dump(json).into_file().moves();
+    file.shows("SELECT hex(a), typeof(a) FROM t WHERE id = 3", "EDA080|text").fate(
+        "column",
+        "t.a",
+        Fate::Changed,
+        "1 texts are no valid UTF-8, as one with a lone surrogate: the target has their bytes as they are",
+    );
     let moved = dump(json).quarantine().quarantines();
     moved.shows("SELECT id, a FROM t ORDER BY id", "1|fine\n2|NULL\n3|NULL").holds(&[
         ("t", 2, "a", text("x\0"), false),
@@ -227,7 +239,11 @@ fn bad_dumps() {
         ("more keys than a table has columns", "dump.json", wide.as_bytes()),
         ("gzip that is cut off", "dump.json.gz", &packed[..packed.len() / 2]),
         ("gzip that is damaged", "dump.json.gz", &[&packed[..packed.len() - 6], b"abcdef"].concat()),
+        ("gzip that begins damaged", "dump.json.gz", &[&packed[..2], b"abcdefghijkl"].concat()),
+        ("gzip and more behind it", "dump.json.gz", &[&packed[..], b"\n"].concat()),
         ("no gzip", "dump.json.gz", APP.as_bytes()),
+        ("an empty file for gzip", "dump.json.gz", b""),
+        ("one byte of gzip", "dump.json.gz", b"\x1f"),
         ("a list in JSON Lines", "users.jsonl", b"{\"id\":1}\n[2]\n"),
         ("two values on a line", "users.jsonl", b"{\"id\":1} {\"id\":2}\n"),
         ("a line cut off", "users.jsonl", b"{\"id\":1}\n{\"id\":"),
@@ -252,6 +268,7 @@ fn a_file_that_changes_is_refused() {
     std::fs::write(case.path(), &other).unwrap();
     let error = case.migrate_by(plan).expect_err("another content");
     assert!(error.kind() == Kind::Changed && error.why().contains("content changed"), "{error:?}");
+    assert!(!error.what_to_do().contains("`switchover resume` goes on"), "it would fail again: {error:?}");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let source = JsonSource::new(JsonConfig::from_path(case.path()));
     let snapshot = runtime.block_on(source.snapshot()).unwrap();

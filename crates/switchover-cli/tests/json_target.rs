@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use switchover::Migration;
 use switchover::report::{Report, Verdict};
 use switchover::settings::Settings;
+use switchover::{Migration, Sample};
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
 use switchover_connectors::json::target::{self, JsonTarget};
@@ -365,7 +365,7 @@ fn what_a_dump_cannot_hold_is_named_or_goes_to_quarantine() {
     assert_eq!(place.names(), ["a.db"]);
     place.policy = Policy::Quarantine;
     let report = place.moves("a.db", "b.json");
-    assert_eq!(report.tables[0].quarantined, 3);
+    assert_eq!((report.tables[0].quarantined, report.tables[0].quarantined_rows), (3, 0));
     let dump = tables(&place.path("b.json"));
     let cells: Vec<[&str; 2]> = dump["t"].iter().map(|row| [row["a"].get(), row["j"].get()]).collect();
     assert_eq!(cells, [["\"fine\"", "{}"], ["null", "[1]"], ["\"x\"", "null"], ["\"x\"", "null"]]);
@@ -421,6 +421,32 @@ fn a_rollback_takes_back_the_run_s_own_dump_and_nothing_else() {
     fs::remove_file(place.path("b.json")).unwrap();
     assert!(place.rolls_back("a.db", "b.json", true).unwrap());
     assert_eq!(place.names(), ["a.db"]);
+}
+
+#[test]
+fn a_sample_of_a_dump_finds_the_row_that_differs_and_a_repair_is_refused() {
+    let place = Place::with_sqlite(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT); CREATE TABLE pair (a TEXT, b INT, PRIMARY KEY (a, b)) WITHOUT ROWID;
+         WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) INSERT INTO t SELECT i, 's' || i FROM n;
+         INSERT INTO pair VALUES ('x', 1), ('x', 2)",
+    );
+    place.moves("a.db", "b.json");
+    let sampled = |rows| {
+        let migration = place.migration("a.db", "b.json").unwrap();
+        place.runtime.block_on(migration.verify_sample(None, Sample { rows, seed: 1 })).unwrap()
+    };
+    let report = sampled(10);
+    let compared: Vec<Option<u64>> = report.tables.iter().map(|table| table.sampled).collect();
+    assert_eq!((report.verdict, compared), (Verdict::Same, vec![Some(10), Some(2)]));
+    let whole = fs::read_to_string(place.path("b.json")).unwrap();
+    fs::write(place.path("b.json"), whole.replace("\"s70\"", "\"z\"").replace("\"b\":2", "\"b\":3")).unwrap();
+    let report = sampled(100);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert_eq!(report.tables.iter().map(|table| table.differences_total).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(report.tables[0].differences[0].key, "id=70");
+    let repair = place.runtime.block_on(place.migration("a.db", "b.json").unwrap().verify(None, true));
+    let error = repair.expect_err("a dump is whole");
+    assert!(error.kind() == Kind::Unsupported && error.why().contains("not mended"), "{error:?}");
 }
 
 #[test]

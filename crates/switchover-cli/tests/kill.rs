@@ -248,6 +248,109 @@ fn a_killed_run_from_a_dump_resumes_and_ends_equal() {
     });
 }
 
+/// A dump in the shape of the preset `cortex-core`.
+fn cortex() -> String {
+    let rows =
+        |count: usize, row: &dyn Fn(usize) -> String| (0..count).map(row).collect::<Vec<_>>().join(",\n");
+    let users = rows(20, &|n| {
+        format!(r#"{{"user_id":"u{n}","name":"N{n}","email":"{n}@x","metadata":{{"n":{n}}}}}"#)
+    });
+    let workspaces = rows(20, &|n| {
+        format!(r#"{{"id":"w{n}","name":"W","description":"d","owner_id":"u{n}","metadata":{{}}}}"#)
+    });
+    let conversations = rows(40, &|n| {
+        format!(
+            r#"{{"id":"c{n}","workspace_id":"w{}","topic":"t","participant_ids":["u1","u{}"],"metadata":{{}}}}"#,
+            n % 20,
+            n % 20
+        )
+    });
+    let messages = rows(400, &|n| {
+        format!(
+            r#"{{"id":"m{n}","conversation_id":"c{}","sender_id":"u{}","content":"text {n}","timestamp":"2024-01-01T00:00:00","metadata":{{}}}}"#,
+            n % 40,
+            n % 20
+        )
+    });
+    format!(
+        r#"{{"users":[{users}],"workspaces":[{workspaces}],"conversations":[{conversations}],"messages":[{messages}]}}"#
+    )
+}
+
+#[test]
+fn a_killed_run_by_a_preset_resumes_and_ends_equal() {
+    let places = [
+        "after-planned=return",
+        "prepare-after-commit=return",
+        "copy-before-commit=3*off->return",
+        "copy-after-commit=9*off->return",
+        "build-before-commit=1*off->return",
+        "build-after-commit=return",
+        "build-after-commit=2*off->return",
+        "build-after-commit=5*off->return",
+        "after-build=return",
+    ];
+    every(&places, |place| {
+        let case = Case::to(Goal::Sqlite);
+        std::fs::write(case.folder.path().join("dump.json"), cortex()).expect("a dump");
+        let migrate = |to: &str| {
+            let mut command =
+                case.program(&["migrate", "--from", "json:dump.json", "--preset", "cortex-core"]);
+            command.args(["--no-backup", "--jobs", "2", "--progress", "json", "--to", to]);
+            command
+        };
+        run(&mut migrate("sqlite:whole.db")).exits(0);
+        run(at(&mut migrate("sqlite:new.db"), place)).was_killed();
+        run(&mut case.verb("resume")).exits(0);
+        let whole = case.folder.path().join("whole.db");
+        let mut found =
+            switchover_testkit::lite::differences_by_name(&whole, &case.file()).expect("a comparison");
+        // The runs' own records are of two runs.
+        found.retain(|line| !line.starts_with("_switchover"));
+        assert!(found.is_empty(), "{place}: {found:#?}");
+        assert_eq!(
+            case.counts("SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM users)"),
+            "[400, 20]"
+        );
+        assert_eq!(
+            case.counts("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+            "[0]"
+        );
+        assert_eq!(case.counts("SELECT count(*) FROM pragma_foreign_key_check"), "[0]");
+    });
+}
+
+#[test]
+fn a_killed_run_with_ids_that_become_uuids_keeps_the_map_whole() {
+    let places =
+        ["copy-before-commit=3*off->return", "copy-after-commit=25*off->return", "after-build=return"];
+    let cases: Vec<_> = [Goal::Postgres, Goal::Sqlite]
+        .into_iter()
+        .flat_map(|goal| places.map(|place| (goal, place)))
+        .collect();
+    every(&cases, |(goal, place)| {
+        let case = Case::to(goal);
+        let before = case.dump();
+        let mapping = "[table.users.column.id]\nids = 'uuid5'\nids_map = 'old_ids'";
+        std::fs::write(case.folder.path().join("switchover.toml"), mapping).expect("a file");
+        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
+        run(case.verb("resume").args(["--jobs", "2"])).exits(0);
+        run(case.verb("verify").args(["--from", "sqlite:app.db", "--to", &case.url()])).exits(0);
+        let users: i64 = rusqlite::Connection::open(case.source())
+            .and_then(|source| source.query_row("SELECT count(*) FROM users", [], |row| row.get(0)))
+            .expect("a count");
+        let found =
+            case.counts("SELECT count(*), count(u.id) FROM old_ids LEFT JOIN users u ON u.id = old_ids.uuid");
+        assert_eq!(
+            found.replace(['[', ']', ' '], "").replace('\t', ","),
+            format!("{users},{users}"),
+            "{place}"
+        );
+        run(&mut case.verb("rollback")).exits(0);
+        assert_eq!(case.dump(), before, "{place}");
+    });
+}
+
 #[test]
 fn a_rollback_that_was_killed_can_be_done_again() {
     let places = [

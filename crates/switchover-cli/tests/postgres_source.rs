@@ -381,14 +381,28 @@ fn what_sqlite_cannot_hold_is_refused_or_quarantined() {
         way("CREATE TABLE t(id int PRIMARY KEY, f float8); INSERT INTO t VALUES (1, 'NaN'), (2, 1.5)");
     refused.migrate(&[]).exits(1).says("id=1").says("NaN");
     refused.wrote_nothing();
-    refused.migrate(&["--policy", "quarantine"]).exits(0);
+    let moved = refused.migrate(&["--policy", "quarantine"]).exits(0);
+    assert!(
+        moved.out.starts_with("same: every field of every row is equal, except 1 value in quarantine\n"),
+        "{moved}"
+    );
     refused.shows("SELECT * FROM t ORDER BY id", "1|NULL\n2|1.5");
     refused.shows("SELECT table_name, column_name, whole_row FROM _switchover_quarantine", "'t'|'f'|0");
 
     let far =
         way("CREATE TABLE t(id int PRIMARY KEY, at timestamp); INSERT INTO t VALUES (1, '294270-01-01')");
-    far.migrate(&[]).exits(2).says("294246");
+    let said = far.migrate(&[]).exits(1).says("294246").says("read rows of the source").says("drop = true");
+    said.says("table t").says("id=1").says("column at");
     far.wrote_nothing();
+    let keyless = way(
+        "CREATE TABLE t(v text, at timestamptz); INSERT INTO t VALUES ('a', 'infinity'), ('b', '294270-01-01')",
+    );
+    keyless.migrate(&[]).exits(1).says("table t").says("row 2").says("column at");
+
+    let alike = way("CREATE TABLE t(id int PRIMARY KEY); CREATE TABLE \"T\"(id int PRIMARY KEY)");
+    let said = alike.migrate(&[]).exits(1).says("the table names T, t all become").says("(`to`)");
+    assert!(!said.err.contains("--names keep"), "the names are kept: {said}");
+    alike.migrate(&["--names", "snake"]).exits(1).says("use --names keep");
 
     let orphans = way("CREATE TABLE p(id int PRIMARY KEY); CREATE TABLE c(id int PRIMARY KEY, p int);
         INSERT INTO c VALUES (1, 9); ALTER TABLE c ADD FOREIGN KEY (p) REFERENCES p NOT VALID");

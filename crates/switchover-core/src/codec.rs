@@ -14,6 +14,7 @@ use crate::decimal;
 use crate::digest;
 use crate::escape;
 use crate::expr::Affinity;
+use crate::ids::Namespace;
 use crate::native::Native;
 use crate::reverse;
 use crate::uuid_text::{self, UuidForm};
@@ -70,6 +71,14 @@ pub enum Codec {
     },
     /// UUIDs as 16 bytes.
     UuidBytes,
+    /// Ids as UUIDs ([`crate::ids`]). Compared by what they become; the way back is the map beside the table.
+    Uuid5 {
+        /// In which they become UUIDs.
+        namespace: Namespace,
+        /// Whether the target has them as text.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        text: bool,
+    },
     /// Dates written `YYYY-MM-DD`.
     Date,
     /// Timestamps written in one format; with a zone they are instants.
@@ -114,6 +123,8 @@ pub(crate) mod tag {
     pub(crate) const TIME: u8 = 9;
     /// JSON as the text that it is.
     pub(crate) const JSON_TEXT: u8 = 10;
+    /// What an id became.
+    pub(crate) const ID: u8 = 11;
 }
 
 fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
@@ -124,7 +135,9 @@ impl Codec {
     /// Whether the source's own value, and not only an equal one, comes back.
     pub fn is_exact(&self) -> bool {
         match self {
-            Codec::Float | Codec::Decimal { .. } | Codec::Json | Codec::JsonText => false,
+            Codec::Float | Codec::Decimal { .. } | Codec::Json | Codec::JsonText | Codec::Uuid5 { .. } => {
+                false
+            }
             Codec::Native(native) => native.is_exact(),
             Codec::Reverse { of } => of.is_exact(),
             Codec::Int
@@ -198,6 +211,15 @@ impl Codec {
                 Ok(uuid) => Ok(Value::Uuid(uuid)),
                 Err(_) => unfit("a blob that is not 16 bytes long"),
             },
+            (Codec::Uuid5 { namespace, text }, value) => match namespace.id(value) {
+                Some(uuid) if *text => {
+                    scratch.clear();
+                    uuid_text::write(&uuid, UuidForm::LowerDashed, scratch);
+                    Ok(Value::Text(scratch))
+                }
+                Some(uuid) => Ok(Value::Uuid(uuid)),
+                None => unfit(format!("{} in a column of {}", value.class(), self.expects())),
+            },
             (Codec::Date, Value::Text(text)) => match datetime::parse_date(text) {
                 Some(days) => Ok(Value::Date(days)),
                 None => unfit("a text that is no date YYYY-MM-DD"),
@@ -263,6 +285,7 @@ impl Codec {
             Codec::Decimal { .. } => 2,
             Codec::Reverse { of } => reverse::kind(of),
             Codec::JsonText => 20,
+            Codec::Uuid5 { .. } => 21,
             // Reals alone are the same bytes by value as they are.
             Codec::Float if census.integers > 0 => 3,
             Codec::Native(native) => native.kind(census),
@@ -281,6 +304,7 @@ impl Codec {
             Codec::BoolInt | Codec::BoolText { .. } => "booleans",
             Codec::Decimal { .. } => "decimal numbers",
             Codec::UuidText { .. } | Codec::UuidBytes => "UUIDs",
+            Codec::Uuid5 { .. } => "ids, which are integers or texts",
             Codec::Date => "dates",
             Codec::Timestamp { .. } => "timestamps",
             Codec::Native(native) => native.expects(),
@@ -299,6 +323,10 @@ impl Codec {
             (Codec::JsonText, Value::Text(text)) => return json_text_cell(text, out),
             (_, Value::Null) => out.push(tag::NULL),
             (Codec::Native(native), value) if native.canonical_source(value, out) => {}
+            (Codec::Uuid5 { namespace, .. }, value) => match namespace.id(value) {
+                Some(uuid) => bytes(tag::ID, &uuid, out),
+                None => foreign(value, out),
+            },
             (Codec::Float, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => float(i as f64, out),
             (Codec::Decimal { .. }, Value::Int(_) | Value::Float(_)) => decimal_cell(value, out),
             (_, Value::Int(i)) => int(i, out),
@@ -345,6 +373,13 @@ impl Codec {
                 bytes(tag::TEXT, scratch, out);
             }
             (Codec::UuidBytes, Value::Uuid(uuid)) => bytes(tag::BYTES, &uuid, out),
+            (Codec::Uuid5 { text: false, .. }, Value::Uuid(uuid)) => bytes(tag::ID, &uuid, out),
+            (Codec::Uuid5 { text: true, .. }, Value::Text(text)) => match uuid_text::parse(text) {
+                Some((uuid, _)) if uuid_text::format(&uuid, UuidForm::LowerDashed) == text => {
+                    bytes(tag::ID, &uuid, out);
+                }
+                _ => foreign(value, out),
+            },
             (Codec::Date, Value::Date(days)) => bytes(tag::TEXT, datetime::format_date(days).as_bytes(), out),
             (Codec::Timestamp { format }, Value::Timestamp(micros) | Value::TimestampTz(micros)) => {
                 scratch.clear();
@@ -477,6 +512,21 @@ mod tests {
         true
     }
 
+    fn ids(text: bool) -> Codec {
+        Codec::Uuid5 { namespace: Namespace::of_column("users", "id"), text }
+    }
+
+    #[test]
+    fn another_uuid_is_another_id() {
+        let (mut scratch, mut source, mut target) = (Vec::new(), Vec::new(), Vec::new());
+        ids(true).canonical_source(Value::Text(b"alice"), &mut source).expect("known");
+        for other in [&b"alice"[..], b"0188d9c2-af00-7fff-0102-030405060708"] {
+            target.clear();
+            ids(true).canonical_target(Value::Text(other), &mut scratch, &mut target);
+            assert_ne!(source, target);
+        }
+    }
+
     #[test]
     fn what_fits_comes_back() {
         let stamp = TimeFormat {
@@ -498,6 +548,9 @@ mod tests {
                 Value::Text(b"0188D9C2AF007FFF0102030405060708"),
             ),
             (Codec::UuidBytes, Value::Bytes(&[9; 16])),
+            (ids(false), Value::Text(b"alice")),
+            (ids(true), Value::Int(-7)),
+            (ids(true), Value::Text(b"0188D9C2-AF00-7FFF-0102-030405060708")),
             (Codec::Date, Value::Text(b"2024-02-29")),
             (Codec::Timestamp { format: stamp }, Value::Text(b"2024-02-29T12:00:00.120Z")),
             (Codec::Json, Value::Text(b"{\"a\": [1, 2.0]}")),
@@ -541,6 +594,8 @@ mod tests {
                 Value::Text(b"0188d9c2af007fff0102030405060708"),
             ),
             (Codec::UuidBytes, Value::Bytes(&[1; 15])),
+            (ids(false), Value::Bytes(&[1; 16])),
+            (ids(true), Value::Float(1.5)),
             (Codec::Date, Value::Text(b"0000-00-00")),
             (Codec::Json, Value::Text(b"{")),
             (Codec::JsonText, Value::Text(b"{")),

@@ -443,7 +443,8 @@ pub trait Target: Send + Sync {
         let _ = schema;
         Err(Error::new(Kind::Unsupported, "fill tables that are there already")
             .store(self.label())
-            .hint("without --into existing the tables are made"))
+            .detail("this kind of target takes new tables only")
+            .hint("leave --into existing out, and name a target that is not there yet"))
     }
     /// Readers of the rows that were in a table before the run and stay in it, as they were.
     async fn read_before(&self, plan: &Plan, table: usize) -> Result<Vec<Box<dyn Reader>>> {

@@ -108,6 +108,9 @@ pub struct TargetTable {
     pub foreign_keys: Vec<TargetForeignKey>,
     /// Indexes and unique constraints besides the primary key.
     pub indexes: Vec<TargetIndex>,
+    /// The primary key's index, with the constraint's definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_index: Option<TargetIndex>,
     /// Checks and other constraints, by name and definition.
     pub checks: Vec<(String, String)>,
     /// Triggers of users that are on.
@@ -272,6 +275,8 @@ pub struct Rebuilt {
 pub enum RebuiltKind {
     /// A foreign key.
     ForeignKey,
+    /// A primary key of a table without rows.
+    PrimaryKey,
     /// A unique constraint.
     Constraint,
     /// An index.

@@ -146,6 +146,7 @@ fn only_fitting(codec: &Codec, census: &ColumnCensus, only: impl Fn(u64) -> bool
             only(census.blobs)
                 && (census.blobs == 0 || (census.blob_bytes_max == 16 && census.blob_bytes_min == Some(16)))
         }
+        Codec::Uuid5 { .. } => only(census.integers + census.texts),
         Codec::Date => only(census.texts) && census.dates == census.texts,
         Codec::Timestamp { format } => {
             only(census.texts)
@@ -179,6 +180,9 @@ pub fn keeps(affinity: Affinity, census: &ColumnCensus) -> bool {
     }
 }
 
+/// Characters of a UUID as text.
+const UUID_CHARS: u32 = 36;
+
 /// Whether a codec makes values of a type: a plan that was edited may say otherwise.
 pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
     match (codec, ty) {
@@ -190,6 +194,8 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         | (Codec::BoolInt | Codec::BoolText { .. }, LogicalType::Bool)
         | (Codec::UuidText { .. } | Codec::UuidBytes, LogicalType::Uuid)
         | (Codec::Date, LogicalType::Date)
+        | (Codec::Uuid5 { text: false, .. }, LogicalType::Uuid)
+        | (Codec::Uuid5 { text: true, .. }, LogicalType::Text | LogicalType::Char(UUID_CHARS))
         | (Codec::Json, LogicalType::Jsonb)
         | (Codec::Any { .. }, LogicalType::Declared)
         | (Codec::Any { affinity: Affinity::Text | Affinity::Numeric }, LogicalType::Jsonb)
@@ -211,6 +217,7 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
             chars_max.is_some_and(|max| max <= chars)
         }
         (Codec::Text { chars_max: Some(_) }, LogicalType::Text) => true,
+        (Codec::Uuid5 { text: true, .. }, LogicalType::Varchar(chars)) => chars >= UUID_CHARS,
         (Codec::Decimal { .. }, LogicalType::Numeric(None)) => true,
         (Codec::Decimal { limits }, LogicalType::Numeric(own)) => *limits == own,
         (Codec::Timestamp { format }, LogicalType::Timestamp) => format.zone == Zone::None,

@@ -18,6 +18,7 @@ pub mod existing;
 pub mod expr;
 pub mod failpoint;
 pub mod finding;
+pub mod ids;
 pub mod json;
 pub mod judge;
 pub mod limits;

@@ -104,7 +104,7 @@ fn text_of(of: &Codec, value: Value<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn date(days: i32, out: &mut Vec<u8>) {
+pub(crate) fn date(days: i32, out: &mut Vec<u8>) {
     // The decoder moves -infinity with the epoch, and infinity stays the largest: no date is near them.
     if days == i32::MAX {
         return out.extend_from_slice(b"infinity");
@@ -126,7 +126,7 @@ const MINUS_INFINITE_MICROS_BELOW: i64 = -1_000_000_000_000_000_000;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-fn timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
+pub(crate) fn timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
     if micros == INFINITE_MICROS {
         return out.extend_from_slice(b"infinity");
     }
@@ -149,7 +149,7 @@ fn timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
 }
 
 /// A canonical decimal written plainly, or as the word that it is (`NaN`, `Infinity`).
-fn plain_decimal(canonical: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn plain_decimal(canonical: &[u8], out: &mut Vec<u8>) {
     let Some(parts) = decimal::parts(canonical) else { return out.extend_from_slice(canonical) };
     if parts.negative {
         out.push(b'-');

@@ -5,6 +5,7 @@
 
 pub use crate::expr::Affinity;
 use crate::expr::Expr;
+use crate::ids::Namespace;
 use crate::plan::LogicalType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,6 +102,9 @@ pub struct Table {
     pub sequence: Option<i64>,
     /// The module of a virtual table whose content is moved as a plain one.
     pub virtual_module: Option<String>,
+    /// Of whose ids it is the map, where a mapping added it: the source has no such table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_map: Option<IdMap>,
 }
 
 impl Table {
@@ -108,6 +112,15 @@ impl Table {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
     }
+}
+
+/// Whose ids a map keeps: a row of it for each row of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// The table.
+    pub table: String,
+    /// Its column of ids.
+    pub column: String,
 }
 
 /// A column.
@@ -130,6 +143,9 @@ pub struct Column {
     pub generated: Option<Generated>,
     /// Its collation, in upper case; `BINARY` unless declared.
     pub collation: String,
+    /// In which its ids become UUIDs, where a mapping asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Namespace>,
 }
 
 /// A default.

@@ -65,14 +65,18 @@ impl<'a> Value<'a> {
             Value::Bool(b) => b.to_string(),
             Value::Int(i) => i.to_string(),
             Value::Float(f) => format!("{f:?}"),
-            Value::Decimal(d) => String::from_utf8_lossy(d).into_owned(),
+            Value::Decimal(d) => shown_decimal(d),
             Value::Text(t) | Value::Json(t) => shown_text(t),
             Value::Bytes(b) => shown_bytes(b),
             Value::Uuid(u) => {
                 String::from_utf8_lossy(&crate::uuid_text::format(&u, Default::default())).into_owned()
             }
-            Value::Date(d) => crate::datetime::format_date(d),
-            Value::Time(t) => format!("{t} µs since midnight"),
+            Value::Date(d) => {
+                let mut text = Vec::new();
+                crate::reverse::date(d, &mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            }
+            Value::Time(t) => shown_time(t),
             Value::Timestamp(t) | Value::TimestampTz(t) => {
                 let mut text = Vec::new();
                 let zone = if matches!(self, Value::TimestampTz(_)) {
@@ -85,7 +89,7 @@ impl<'a> Value<'a> {
                     fraction: crate::datetime::Fraction::Trimmed,
                     zone,
                 };
-                crate::datetime::format_timestamp(t, &shape, &mut text);
+                crate::reverse::timestamp(t, &shape, &mut text);
                 String::from_utf8_lossy(&text).into_owned()
             }
         }
@@ -127,6 +131,32 @@ impl<'a> Value<'a> {
             Value::TimestampTz(t) => OwnedValue::TimestampTz(t),
             Value::Json(j) => OwnedValue::Json(j.to_vec()),
         }
+    }
+}
+
+/// A number as people write it; one of very many digits in the form in which it is kept, cut.
+fn shown_decimal(canonical: &[u8]) -> String {
+    let many = |parts: crate::decimal::Parts<'_>| {
+        let digits = parts.digits.len() as u64 + parts.exponent.unsigned_abs();
+        digits > crate::limits::SHOWN_BYTES as u64
+    };
+    if crate::decimal::parts(canonical).is_some_and(many) {
+        let cut = &canonical[..canonical.len().min(crate::limits::SHOWN_BYTES)];
+        let more = if cut.len() < canonical.len() { "…" } else { "" };
+        return format!("{}{more}", String::from_utf8_lossy(cut));
+    }
+    let mut text = Vec::new();
+    crate::reverse::plain_decimal(canonical, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A time of day; PostgreSQL's days have a second 24:00:00.
+fn shown_time(micros: i64) -> String {
+    let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match rest {
+        0 => text,
+        _ => format!("{text}.{rest:06}").trim_end_matches('0').to_owned(),
     }
 }
 
@@ -403,6 +433,27 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_shown_as_people_write_them() {
+        for (value, shown) in [
+            (Value::Date(i32::MAX), "infinity"),
+            (Value::Date(19_782), "2024-02-29"),
+            (Value::Timestamp(i64::MAX), "infinity"),
+            (Value::TimestampTz(i64::MIN + 946_684_800_000_000), "-infinity"),
+            (Value::TimestampTz(500_000), "1970-01-01 00:00:00.5Z"),
+            (Value::Timestamp(-62_167_219_200_000_000), "0001-01-01 00:00:00 BC"),
+            (Value::Time(86_400_000_000), "24:00:00"),
+            (Value::Time(45_296_789_000), "12:34:56.789"),
+            (Value::Decimal(b"125e-2"), "1.25"),
+            (Value::Decimal(b"-1e3"), "-1000"),
+            (Value::Decimal(b"NaN"), "NaN"),
+            (Value::Decimal(b"-Infinity"), "-Infinity"),
+            (Value::Decimal(b"1e-16383"), "1e-16383"),
+        ] {
+            assert_eq!(value.shown(), shown);
+        }
+    }
 
     #[test]
     fn a_batch_gives_back_what_was_pushed() {

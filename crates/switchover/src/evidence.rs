@@ -112,8 +112,10 @@ fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     let tables = std::mem::take(&mut catalog.tables);
     let any = !tables.is_empty();
     for table in tables {
-        let why = match (options.tables.is_empty() || take.is_match(&table.name), leave.is_match(&table.name))
-        {
+        // A map goes with the table whose ids it keeps.
+        let of = table.id_map.as_ref().map_or(&table.name, |map| &map.table);
+        let taken = options.tables.is_empty() || take.is_match(&table.name) || take.is_match(of);
+        let why = match (taken, leave.is_match(&table.name) || leave.is_match(of)) {
             (true, false) => {
                 catalog.tables.push(table);
                 continue;
@@ -239,6 +241,7 @@ impl Look<'_> {
         let mut plan = planner::plan(&evidence, self.target.dialect(), options);
         self.mapping(&mut plan).await?;
         plan.refusals.extend(standing.into_iter().flat_map(|(_, refusals)| refusals));
+        self.same_ids(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))
@@ -341,6 +344,7 @@ impl Look<'_> {
         }
         left_out_lines(&mut plan, &catalog);
         self.mapping(&mut plan).await?;
+        self.same_ids(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))

@@ -7,6 +7,7 @@ use crate::evidence::{Look, planned_table};
 use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;
+use switchover_core::codec::Codec;
 use switchover_core::connector::{ReadRequest, ReadTable};
 use switchover_core::plan::{Fate, Outcome, Plan, PreviewCell, PreviewRow, TablePlan};
 use switchover_core::planner::layout::shown_locator;
@@ -118,7 +119,8 @@ fn changes<'v>(
     for (column, cell) in table.columns.iter().zip(cells) {
         let own = before(&column.source);
         let changed = own.is_none_or(|value| value.to_owned_value() != *cell);
-        if mapping.column(&table.source, &column.source).is_none() && !changed {
+        let ids = matches!(column.codec, Codec::Uuid5 { .. });
+        if mapping.column(&table.source, &column.source).is_none() && !changed && !ids {
             continue;
         }
         let mut scratch = Vec::new();

@@ -3,6 +3,7 @@
 //! Invariant: a phase that reads for a plan reads through the plan's own mapping, whether the plan was
 //! made now, given, or taken from the journal; so no phase can see rows that another does not.
 
+use crate::id_maps::with_id_maps;
 use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::connector::Snapshot;
@@ -31,6 +32,7 @@ impl Sight {
             true => Arc::clone(&plain),
             false => plain.mapped(Arc::new(relations)).await?,
         };
+        let snapshot = with_id_maps(snapshot, &catalog);
         Ok(Sight { snapshot, catalog, plain })
     }
 }

@@ -7,6 +7,7 @@
 //! Absent on purpose: a threshold that fails a build. Times are for people; tests are for machines.
 
 mod adbc;
+mod files;
 mod limit;
 mod measure;
 mod pgloader;
@@ -22,6 +23,7 @@ use switchover_testkit::Cluster;
 
 use crate::chat::Size;
 use crate::{Result, chat, paths};
+use files::Files;
 use measure::Run;
 use reference::Reference;
 
@@ -64,6 +66,18 @@ pub(crate) enum Contestant {
     Pgloader,
     /// pgloader as it comes.
     PgloaderDefault,
+    /// A JSON dump of the same rows into a SQLite file, verified.
+    SwitchoverJson,
+    /// The `sqlite3` shell's `.import` of the dump's rows as CSV.
+    Import,
+    /// SQLite into another file, verified.
+    SwitchoverFile,
+    /// `VACUUM INTO`, which copies pages.
+    VacuumInto,
+    /// PostgreSQL into a SQLite file, verified.
+    SwitchoverBack,
+    /// `psql` writing CSV, and the shell's `.import` of it.
+    PsqlImport,
 }
 
 impl Contestant {
@@ -77,6 +91,32 @@ impl Contestant {
             Self::Adbc => "adbc",
             Self::Pgloader => "pgloader",
             Self::PgloaderDefault => "pgloader-default",
+            Self::SwitchoverJson => "switchover-json",
+            Self::Import => "import",
+            Self::SwitchoverFile => "switchover-file",
+            Self::VacuumInto => "vacuum-into",
+            Self::SwitchoverBack => "switchover-back",
+            Self::PsqlImport => "psql-import",
+        }
+    }
+
+    /// Whether it needs the rows in the server, or in files that the server wrote.
+    fn needs_rows(self) -> bool {
+        matches!(self, Self::Limit | Self::SwitchoverBack | Self::PsqlImport)
+    }
+
+    /// Whether its target is a SQLite file, and not a database of the server's.
+    fn is_to_file(self) -> bool {
+        self.yardsticks().1 != Self::Adbc
+    }
+
+    /// What its load and its whole time are compared with: the limit, and the peer.
+    fn yardsticks(self) -> (Contestant, Contestant) {
+        match self {
+            Self::SwitchoverJson | Self::Import => (Self::Import, Self::Import),
+            Self::SwitchoverFile | Self::VacuumInto => (Self::VacuumInto, Self::VacuumInto),
+            Self::SwitchoverBack | Self::PsqlImport => (Self::PsqlImport, Self::PsqlImport),
+            _ => (Self::Limit, Self::Adbc),
         }
     }
 }
@@ -87,6 +127,7 @@ struct Field {
     source: PathBuf,
     folder: PathBuf,
     reference: Reference,
+    files: Files,
     switchover: Option<PathBuf>,
     size: Size,
 }
@@ -142,12 +183,20 @@ fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
         println!("  {name:<20}{}", cluster.psql("postgres", &format!("SHOW {name}"))?);
     }
     println!("  for building indexes, each session may use {MAINTENANCE_MEMORY}");
-    let reference = Reference::prepare(&cluster, &source, &folder, switchover.as_deref())?;
-    Ok(Field { cluster, source, folder, reference, switchover, size })
+    let with_rows = chosen.iter().any(|who| who.needs_rows());
+    let reference = Reference::prepare(&cluster, &source, &folder, switchover.as_deref(), with_rows)?;
+    if chosen.iter().any(|who| matches!(who, Contestant::SwitchoverBack | Contestant::PsqlImport)) {
+        reference::build_keys(&reference.database)?;
+    }
+    let files = Files::prepare(&folder, &source, scale, size, chosen)?;
+    Ok(Field { cluster, source, folder, reference, files, switchover, size })
 }
 
-/// One contestant's load into a fresh database, checked.
+/// One contestant's load into a fresh database or file, checked.
 fn race(field: &Field, who: Contestant, round: usize) -> Result<Run> {
+    if who.is_to_file() {
+        return files::race(field, who, round);
+    }
     let database = field.cluster.fresh_database(&format!("{}_{round}", who.name().replace('-', "_")))?;
     // Nobody pays for what the one before left to be written.
     field.cluster.psql("postgres", "CHECKPOINT")?;
@@ -158,7 +207,7 @@ fn race(field: &Field, who: Contestant, round: usize) -> Result<Run> {
         Contestant::Switchover => switchover::run(field, &database),
         Contestant::Adbc => adbc::run(field, &database),
         Contestant::Pgloader => pgloader::run(field, &database, true),
-        Contestant::PgloaderDefault => pgloader::run(field, &database, false),
+        _ => pgloader::run(field, &database, false),
     };
     let mut run = run.unwrap_or_else(|error| Run::failed(error.to_string()));
     if run.failure.is_none() {

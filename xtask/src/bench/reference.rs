@@ -47,17 +47,21 @@ pub(crate) struct Reference {
     pub(crate) tables: String,
     /// Each table's columns: name and type.
     pub(crate) columns: Columns,
+    /// Where the rows are, in tables without keys at first.
+    pub(crate) database: Database,
     /// Two lists of `COPY` statements, one for each stream.
     pub(crate) streams: [String; 2],
 }
 
 impl Reference {
-    /// Finds the types, loads the source once, and has the server write the binary files.
+    /// Finds the types and, where a contestant needs them, loads the rows once and has the server write the
+    /// binary files.
     pub(crate) fn prepare(
         cluster: &Cluster,
         source: &Path,
         folder: &Path,
         switchover: Option<&Path>,
+        with_rows: bool,
     ) -> Result<Self> {
         let columns = match switchover {
             Some(binary) => chosen_columns(cluster, folder, binary)?,
@@ -68,15 +72,18 @@ impl Reference {
             let columns: Vec<String> = columns.iter().map(|(n, t)| format!("\"{n}\" {t}")).collect();
             writeln!(tables, "CREATE TABLE {table} ({});", columns.join(", "))?;
         }
-        println!("preparing the binary files for the limit");
         let database = cluster.fresh_database("reference")?;
         database.psql(&tables)?;
+        if !with_rows {
+            return Ok(Self { tables, columns, database, streams: Default::default() });
+        }
+        println!("preparing the binary files for the limit");
         for (table, columns) in &columns {
             load_as_text(&database, source, table, columns)?;
         }
         let files = cluster.shared_folder("copy")?;
         let streams = write_files(&database, &files)?;
-        Ok(Self { tables, columns, streams })
+        Ok(Self { tables, columns, database, streams })
     }
 }
 

@@ -19,25 +19,34 @@ const LOAD_PHASES: [&str; 3] = ["schema", "copy", "build"];
 
 /// One contestant's place: the binary, and a folder for the journal and the backup, removed at the end, because a
 /// backup of each run would fill the disk.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     binary: &'a PathBuf,
-    field: &'a Field,
-    database: &'a Database,
+    from: String,
+    to: String,
     folder: PathBuf,
 }
 
 impl<'a> Place<'a> {
-    fn new(field: &'a Field, database: &'a Database) -> Result<Self> {
+    fn new(field: &'a Field, database: &Database) -> Result<Self> {
+        let from = format!("sqlite:{}", field.source.display());
+        Self::at(field, field.folder.join(database.name()), &from, &database.url())
+    }
+
+    /// A place of its own for any move.
+    pub(super) fn at(field: &'a Field, folder: PathBuf, from: &str, to: &str) -> Result<Self> {
         let binary = field.switchover.as_ref().ok_or("the binary was not built")?;
-        let folder = field.folder.join(database.name());
         fs::create_dir_all(&folder)?;
-        Ok(Place { binary, field, database, folder })
+        Ok(Place { binary, from: from.to_owned(), to: to.to_owned(), folder })
+    }
+
+    /// The end of it; after a failure it stays, to be looked at.
+    fn remove(self) {
+        drop(fs::remove_dir_all(&self.folder));
     }
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(self.binary);
-        let source = format!("sqlite:{}", self.field.source.display());
-        command.current_dir(&self.folder).args([verb, "--from", &source, "--to", &self.database.url()]);
+        command.current_dir(&self.folder).args([verb, "--from", &self.from, "--to", &self.to]);
         command
     }
 
@@ -47,11 +56,13 @@ impl<'a> Place<'a> {
         let parts = phases(&serde_json::from_str(&fs::read_to_string(&report)?)?);
         Ok(Run { seconds: ended.seconds, parts, peak_kb: ended.peak_kb, ..Run::default() })
     }
-}
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.folder));
+    /// Migrates, and tells the load apart.
+    pub(super) fn load(&self, options: &[&str]) -> Result<Run> {
+        let mut run = self.migrate(options)?;
+        let load = run.parts.iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
+        run.load_seconds = Some(load);
+        Ok(run)
     }
 }
 
@@ -62,14 +73,15 @@ pub(crate) fn run(field: &Field, database: &Database) -> Result<Run> {
     let verify = measured(&mut place.command("verify"))?;
     run.parts.push(("verify alone".to_owned(), verify.seconds));
     run.peak_kb = run.peak_kb.max(verify.peak_kb);
+    place.remove();
     Ok(run)
 }
 
 /// Migrates without the backup, which otherwise works beside the copy.
 pub(crate) fn load(field: &Field, database: &Database) -> Result<Run> {
-    let mut run = Place::new(field, database)?.migrate(&["--no-backup"])?;
-    let load = run.parts.iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
-    run.load_seconds = Some(load);
+    let place = Place::new(field, database)?;
+    let run = place.load(&["--no-backup"])?;
+    place.remove();
     Ok(run)
 }
 
@@ -79,9 +91,8 @@ pub(crate) fn load_existing(field: &Field, database: &Database) -> Result<Run> {
     place.migrate(&["--no-backup"])?;
     measured(place.command("cleanup").arg("--yes"))?;
     database.psql("TRUNCATE users, workspaces, conversations, messages; CHECKPOINT")?;
-    let mut run = place.migrate(&["--no-backup", "--into", "existing", "--rebuild"])?;
-    let load = run.parts.iter().filter(|(name, _)| is_load(name)).map(|(_, seconds)| seconds).sum();
-    run.load_seconds = Some(load);
+    let run = place.load(&["--no-backup", "--into", "existing", "--rebuild"])?;
+    place.remove();
     Ok(run)
 }
 

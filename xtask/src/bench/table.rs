@@ -45,9 +45,10 @@ pub(crate) fn text(field: &Field, results: &Results) -> String {
     for (who, runs) in results {
         let seconds = total(results, *who);
         let load = seconds.and_then(|_| median(runs.iter().filter_map(|run| run.load_seconds)));
-        // Without its backup it is no match for a whole migration.
+        // Without its backup it is no match for a whole migration into a database.
         let whole =
             seconds.filter(|_| !matches!(who, Contestant::SwitchoverLoad | Contestant::SwitchoverExisting));
+        let (limit, peer) = who.yardsticks();
         let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
         let peak = median(runs.iter().filter_map(|run| run.peak_kb).map(|kb| kb as f64 / 1000.0));
         out += &line(&[
@@ -55,8 +56,8 @@ pub(crate) fn text(field: &Field, results: &Results) -> String {
             runs.len().to_string(),
             number(seconds, 2),
             number(load, 2),
-            number(ratio(load, total(results, Contestant::Limit)), 2),
-            number(ratio(whole, total(results, Contestant::Adbc)), 2),
+            number(ratio(load, total(results, limit)), 2),
+            number(ratio(whole, total(results, peer)), 2),
             number(seconds.map(|s| rows / s), 0),
             number(seconds.map(|s| megabytes / s), 1),
             number(peak, 0),

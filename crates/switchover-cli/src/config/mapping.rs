@@ -8,7 +8,8 @@ use super::resolve::{EPOCHS, POLICIES, choose};
 use super::{Given, Raw, invalid, near};
 use std::collections::BTreeMap;
 use switchover_core::Result;
-use switchover_core::mapping::{ColumnMap, Mapping, NaiveTimes, PartMap, TableMap, key_of};
+use switchover_core::ids::Namespace;
+use switchover_core::mapping::{ColumnMap, Ids, Mapping, NaiveTimes, PartMap, TableMap, key_of};
 use switchover_core::plan::LogicalType;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,7 +17,21 @@ use toml::de::{DeTable, DeValue};
 /// Keys of a section, in the order in which the reference has them.
 const TABLE_KEYS: [&str; 8] =
     ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index"];
-const COLUMN_KEYS: [&str; 8] = ["to", "drop", "type", "policy", "not_null", "naive_times", "epoch", "value"];
+const COLUMN_KEYS: [&str; 11] = [
+    "to",
+    "drop",
+    "type",
+    "policy",
+    "not_null",
+    "naive_times",
+    "epoch",
+    "value",
+    "ids",
+    "ids_namespace",
+    "ids_map",
+];
+
+const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
 
 const NAIVE_TIMES: &[(&str, NaiveTimes)] = &[("refuse", NaiveTimes::Refuse), ("utc", NaiveTimes::Utc)];
 const PART_KEYS: [&str; 2] = ["where", "value"];
@@ -173,12 +188,22 @@ impl Section<'_, '_> {
                     "naive_times" => map.naive_times = Some(this.word(at, value, NAIVE_TIMES)?),
                     "epoch" => map.epoch = Some(this.word(at, value, EPOCHS)?),
                     "value" => map.value = Some(this.text(at, value)?),
+                    "ids" => map.ids = Some(this.word(at, value, IDS)?),
+                    "ids_namespace" => map.ids_namespace = Some(this.namespace(at, value)?),
+                    "ids_map" => map.ids_map = Some(this.text(at, value)?),
                     _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
                 }
                 Ok(())
             })?;
         }
         Ok(map)
+    }
+
+    fn namespace(&self, offset: usize, value: Value<'_, '_>) -> Result<Namespace> {
+        let text = self.text(offset, value)?;
+        text.parse().map_err(|why: String| {
+            self.wrong(offset, why).hint("write one with dashes, such as one that `uuidgen` gives")
+        })
     }
 
     fn logical_type(&self, offset: usize, value: Value<'_, '_>) -> Result<LogicalType> {

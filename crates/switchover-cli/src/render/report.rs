@@ -9,11 +9,16 @@ use switchover_core::{Error, Kind, Result};
 pub(crate) fn summary(report: &Report) -> String {
     let rows: u64 = report.tables.iter().map(|table| table.source_rows).sum();
     let size: u64 = report.tables.iter().map(|table| table.bytes).sum();
+    let quarantine = report.in_quarantine();
     let verdict = match (report.verdict, &report.sample) {
-        (Verdict::Same, None) => "same: every field of every row is equal",
-        (Verdict::Same, Some(_)) => "same, as far as the sample reaches",
-        (Verdict::Different, _) => "DIFFERENT",
-        (Verdict::Unproven, _) => "UNPROVEN",
+        (Verdict::Same, None) => match &quarantine {
+            // Kept exactly, and proven so; but not where the application looks.
+            Some(what) => format!("same: every field of every row is equal, except {what}"),
+            None => "same: every field of every row is equal".to_owned(),
+        },
+        (Verdict::Same, Some(_)) => "same, as far as the sample reaches".to_owned(),
+        (Verdict::Different, _) => "DIFFERENT".to_owned(),
+        (Verdict::Unproven, _) => "UNPROVEN".to_owned(),
     };
     let mut out = format!("{verdict}\n");
     for reason in &report.reasons {
@@ -51,9 +56,8 @@ pub(crate) fn summary(report: &Report) -> String {
             Verdict::Unproven => {}
         }
     }
-    let quarantined: u64 = report.tables.iter().map(|table| table.quarantined).sum();
-    if quarantined > 0 {
-        out.push_str(&format!("  {} or rows in quarantine\n", plural(quarantined, "value")));
+    if let Some(what) = quarantine {
+        out.push_str(&format!("  {what}; --report FILE names them\n"));
     }
     out
 }

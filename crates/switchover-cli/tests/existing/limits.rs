@@ -213,3 +213,64 @@ fn a_partitioned_tables_keys_are_dropped_and_made_again() {
         assert_eq!(app.dump(), before);
     }
 }
+
+#[test]
+fn a_primary_key_is_dropped_for_the_load_only_where_nothing_rests_on_it() {
+    let tables = ["free", "pair", "seeded", "parent", "abroad", "grouped", "late", "wide", "told"];
+    let source: String = tables
+        .iter()
+        .map(|name| format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO {name} VALUES (1, 'a'), (2, 'b');"))
+        .collect();
+    let source = source.replace(
+        "CREATE TABLE pair (id INTEGER PRIMARY KEY, v TEXT)",
+        "CREATE TABLE pair (id INTEGER, v TEXT, PRIMARY KEY (v, id))",
+    );
+    let app = App::new(
+        &source,
+        "CREATE TABLE free (id int PRIMARY KEY, v text); COMMENT ON CONSTRAINT free_pkey ON free IS 'its key';
+         CREATE TABLE pair (id int, v text, CONSTRAINT \"the key\" PRIMARY KEY (v, id));
+         CREATE TABLE seeded (id int PRIMARY KEY, v text); INSERT INTO seeded VALUES (9, 'z');
+         CREATE TABLE parent (id int PRIMARY KEY, v text); CREATE TABLE other (p int REFERENCES parent);
+         CREATE TABLE abroad (id int PRIMARY KEY, v text); CREATE SCHEMA far; CREATE TABLE far.child (p int REFERENCES abroad);
+         CREATE TABLE grouped (id int PRIMARY KEY, v text); CREATE VIEW g AS SELECT id, v, count(*) FROM grouped GROUP BY id;
+         CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v text);
+         CREATE TABLE wide (id int, v text, PRIMARY KEY (id) INCLUDE (v));
+         CREATE TABLE told (id int PRIMARY KEY, v text); CREATE PUBLICATION p FOR TABLE told;",
+    );
+    let before = app.dump();
+    let arguments = ["--rebuild", "--on-conflict", "keep"];
+    let ran = run(app.on_both("plan", &["-o", "-"]).args(arguments)).exits(0);
+    let plan: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let dropped: Vec<String> = plan["tables"]
+        .as_array()
+        .expect("tables")
+        .iter()
+        .flat_map(|table| table["standing"]["rebuilt"].as_array().into_iter().flatten())
+        .map(|rebuilt| format!("{} {} {}", rebuilt["kind"], rebuilt["name"], rebuilt["definition"]))
+        .collect();
+    assert_eq!(
+        dropped,
+        [
+            r#""primary_key" "free_pkey" "PRIMARY KEY (id)""#,
+            r#""primary_key" "the key" "PRIMARY KEY (v, id)""#
+        ]
+    );
+    // Between the index and the constraint that takes it over, too.
+    for place in
+        ["copy-before-rows=1*off->return", "build-after-commit=return", "build-after-commit=2*off->return"]
+    {
+        run(app.migrate(&arguments).env("FAILPOINTS", place)).was_killed();
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before, "{place}");
+    }
+    run(&mut app.migrate(&arguments)).exits(0);
+    let key = "SELECT pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 'free_pkey'";
+    app.shows(key, "PRIMARY KEY (id)|its key");
+    app.shows(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'pair'::regclass AND attnum > 0 AND attnotnull",
+        "2",
+    );
+    run(&mut app.on_both("verify", &arguments)).exits(0);
+    run(&mut app.verb("rollback", &[])).exits(0);
+    assert_eq!(app.dump(), before);
+}

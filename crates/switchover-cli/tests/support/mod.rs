@@ -109,6 +109,11 @@ impl Case {
         self
     }
 
+    /// Whether it does.
+    pub fn is_to_file(&self) -> bool {
+        self.to_file
+    }
+
     /// The other file.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("target.db")

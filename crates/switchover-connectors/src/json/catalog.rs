@@ -72,6 +72,7 @@ fn table(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Table {
                     default: None,
                     generated: None,
                     collation: "BINARY".into(),
+                    ids: None,
                 }
             })
             .collect(),
@@ -84,6 +85,7 @@ fn table(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Table {
         strict: false,
         sequence: None,
         virtual_module: None,
+        id_map: None,
     }
 }
 

@@ -109,6 +109,7 @@ impl Dialect for JsonDialect {
                     | Codec::Bytes
                     | Codec::BoolInt
                     | Codec::BoolText { .. }
+                    | Codec::Uuid5 { text: true, .. }
             )
     }
 

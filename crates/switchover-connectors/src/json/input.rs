@@ -9,10 +9,10 @@
 use super::config::JsonConfig;
 use super::place::OPERATION;
 use crate::sidecar::io_error;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -226,34 +226,63 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
+/// How a gzip file begins, and each of several that lie one behind the other.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// Unpacks a gzip file into a file without a name.
 fn unpack(origin: &File, path: &Path) -> Result<(File, blake3::Hash)> {
     let operation = "unpack the JSON source";
     let folder = std::env::temp_dir();
     let mut content = tempfile::tempfile_in(&folder).map_err(|cause| io_error(operation, &folder, cause))?;
-    let reader = origin.try_clone().map_err(|cause| io_error(operation, path, cause))?;
-    let mut decoder = MultiGzDecoder::new(Hashing::new(reader));
+    let origin = origin.try_clone().map_err(|cause| io_error(operation, path, cause))?;
+    let mut packed = BufReader::with_capacity(UNPACK_BYTES, Hashing::new(origin));
+    let corrupt = |detail: &str, hint: &str| {
+        Error::new(Kind::Corrupt, operation)
+            .store(format!("json:{}", path.display()))
+            .detail(detail)
+            .hint(format!("{hint}; nothing was changed on the target"))
+    };
     let mut buffer = vec![0; UNPACK_BYTES];
+    let mut first = true;
     loop {
-        match decoder.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                content.write_all(&buffer[..count]).map_err(|cause| io_error(operation, &folder, cause))?
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => {
-                let detail = match cause.kind() {
-                    io::ErrorKind::UnexpectedEof => "the gzip file is cut off",
-                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => "it is no whole gzip file",
-                    _ => return Err(io_error(operation, path, cause)),
-                };
-                return Err(Error::new(Kind::Corrupt, operation)
-                    .store(format!("json:{}", path.display()))
-                    .detail(detail)
-                    .hint("copy it again, or have it written again; nothing was changed on the target")
-                    .because(cause));
+        let head = packed.fill_buf().map_err(|cause| io_error(operation, path, cause))?;
+        if head.is_empty() && !first {
+            break;
+        }
+        // One byte of the two may be all that is there.
+        if !head.is_empty() && !GZIP_MAGIC.starts_with(&head[..head.len().min(GZIP_MAGIC.len())]) {
+            return Err(match first {
+                true => corrupt(
+                    "its name ends in .gz, and its content is no gzip",
+                    "if it is not compressed, take .gz off its name",
+                ),
+                false => corrupt(
+                    "behind the end of the gzip data there is something else",
+                    "cut that off, or have the file written again",
+                ),
+            });
+        }
+        first = false;
+        let mut decoder = GzDecoder::new(&mut packed);
+        loop {
+            match decoder.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => content
+                    .write_all(&buffer[..count])
+                    .map_err(|cause| io_error(operation, &folder, cause))?,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => {
+                    let detail = match cause.kind() {
+                        io::ErrorKind::UnexpectedEof => "the gzip file is cut off",
+                        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                            "the gzip file is damaged"
+                        }
+                        _ => return Err(io_error(operation, path, cause)),
+                    };
+                    return Err(corrupt(detail, "copy it again, or have it written again").because(cause));
+                }
             }
         }
     }
-    Ok((content, decoder.into_inner().hasher.finalize()))
+    Ok((content, packed.into_inner().hasher.finalize()))
 }

@@ -15,6 +15,7 @@ use crate::blocking::blocking;
 use crate::place::{self, Lock, resolved};
 use crate::sidecar::{io_error, sync_directory};
 use async_trait::async_trait;
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use switchover_core::connector::{
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::plan::Plan;
+use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
 /// The one name that stands where other stores have schemas.
@@ -224,6 +226,27 @@ impl Target for JsonTarget {
         })
     }
 
+    /// A dump has no index: the table is read to its end for each call.
+    async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        let key = plan.tables[table].key_fields();
+        let wanted: HashSet<&[OwnedValue]> = keys.iter().map(Vec::as_slice).collect();
+        let mut found = Rows::new(0, plan.tables[table].columns.len());
+        for mut reader in self.read(plan, table, 1).await? {
+            let mut spare = Rows::default();
+            while let Some(rows) = reader.next(spare).await? {
+                for row in rows.iter() {
+                    let own: Vec<OwnedValue> =
+                        key.iter().map(|field| row.value(*field).to_owned_value()).collect();
+                    if wanted.contains(own.as_slice()) {
+                        row.values().for_each(|value| found.push(value));
+                    }
+                }
+                spare = rows;
+            }
+        }
+        Ok(found)
+    }
+
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
         blocking(|| {
             let name = &plan.tables[table].source;
@@ -240,8 +263,8 @@ impl Target for JsonTarget {
     async fn repair(&self, _: &Plan, _: &[Mend]) -> Result<()> {
         Err(Error::new(Kind::Unsupported, "repair the target")
             .store(self.label())
-            .detail("single rows of a dump are not mended")
-            .hint("roll the run back with `switchover rollback`, and migrate again"))
+            .detail("a dump is written as a whole: single rows of it are not mended")
+            .hint("`verify` without --repair names what differs; `switchover rollback`, and migrate again"))
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {

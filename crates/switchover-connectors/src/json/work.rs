@@ -262,7 +262,7 @@ fn unreadable(path: &Path) -> Error {
     Error::new(Kind::Corrupt, "read the run's records")
         .store(path.display().to_string())
         .detail("it is not as this version writes it, or not whole")
-        .hint("roll the run back and begin again")
+        .hint("remove the run's folder (its name ends in .switchover; the dump itself is not in it), and begin again")
 }
 
 /// The rows are the application's data: only their owner may read them.

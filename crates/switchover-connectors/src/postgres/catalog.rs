@@ -66,6 +66,7 @@ pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> A
     columns(client, schema, &mut by_oid).await?;
     constraints(client, schema, &mut by_oid).await?;
     indexes(client, schema, &mut by_oid).await?;
+    primary_indexes(client, schema, &mut by_oid).await?;
     for row in client.query(TRIGGERS, &[&schema]).await? {
         if let Some(table) = by_oid.get_mut(&row.get(0)) {
             let trigger = TargetTrigger { name: row.get(1), definition: row.get(2), harmless: row.get(3) };
@@ -291,6 +292,49 @@ async fn indexes<C: GenericClient + Sync>(
                 comment: row.get(4),
                 rebuildable: row.get(5),
                 unique: row.get(6),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A primary key comes back as it was under the same conditions, and when nothing rests on it that stays: no foreign key
+/// of another schema, no view that groups by it, no publication that tells rows by it.
+const PRIMARY: &str = "SELECT i.indrelid, x.relname::text, pg_catalog.pg_get_constraintdef(r.oid),
+        pg_catalog.obj_description(r.oid, 'pg_constraint'),
+        i.indisvalid AND i.indisready AND NOT i.indisclustered AND NOT i.indisreplident AND x.reltablespace = 0
+            AND c.relkind = 'r' AND NOT c.relispartition AND x.reloptions IS NULL AND i.indnkeyatts = i.indnatts
+            AND NOT r.condeferrable AND pg_catalog.obj_description(x.oid, 'pg_class') IS NULL
+            AND x.relname = r.conname
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a
+                WHERE a.attrelid = x.oid AND coalesce(a.attstattarget, -1) >= 0)
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint f
+                WHERE f.contype = 'f' AND f.conindid = x.oid AND f.connamespace <> n.oid)
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                WHERE d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.refobjid = r.oid AND d.deptype = 'n')
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_publication_tables p
+                WHERE p.schemaname = n.nspname AND p.tablename = c.relname),
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+        JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.conrelid = c.oid AND r.contype = 'p'
+    WHERE n.nspname = $1 AND i.indisprimary";
+
+async fn primary_indexes<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    tables: &mut HashMap<u32, TargetTable>,
+) -> Answer<()> {
+    for row in client.query(PRIMARY, &[&schema]).await? {
+        if let Some(table) = tables.get_mut(&row.get(0)) {
+            table.primary_index = Some(TargetIndex {
+                name: row.get(1),
+                constraint: true,
+                definition: row.get(2),
+                comment: row.get(3),
+                rebuildable: row.get(4),
+                unique: row.get(5),
             });
         }
     }

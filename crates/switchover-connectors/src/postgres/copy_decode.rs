@@ -20,6 +20,17 @@ pub(super) struct Decoder {
     digits: Vec<u8>,
     /// The number of the last row, where rows are numbered.
     number: Option<i64>,
+    /// What messages say of where a value came from.
+    names: Names,
+}
+
+/// What a stream's fields are called, for messages.
+#[derive(Debug, Default)]
+struct Names {
+    operation: &'static str,
+    /// Of each field; those of the row's key come first.
+    fields: Vec<String>,
+    key: usize,
 }
 
 impl Decoder {
@@ -31,7 +42,13 @@ impl Decoder {
             partial: BytesMut::new(),
             digits: Vec::new(),
             number: None,
+            names: Names { operation: "read rows of the target", ..Names::default() },
         }
+    }
+
+    /// What messages call the operation and the fields, of which so many are the row's key.
+    pub(super) fn named(self, operation: &'static str, fields: Vec<String>, key: usize) -> Decoder {
+        Decoder { names: Names { operation, fields, key }, ..self }
     }
 
     /// Before each row its number, from the one after this on.
@@ -67,7 +84,7 @@ impl Decoder {
                 return Ok(0);
             }
             if input[..11] != HEADER[..11] {
-                return Err(malformed("the stream does not begin with COPY's signature"));
+                return Err(self.malformed("the stream does not begin with COPY's signature"));
             }
             let extension = u32::from_be_bytes([input[15], input[16], input[17], input[18]]) as usize;
             if input.len() < HEADER.len() + extension {
@@ -92,12 +109,14 @@ impl Decoder {
                     }
                     for index in 0..self.types.len() {
                         let ty = self.types[index];
-                        self.field(&mut tuple, ty, rows)?;
+                        if let Err(detail) = self.field(&mut tuple, ty, rows) {
+                            return Err(self.unheld(&input[2..2 + length], index, detail));
+                        }
                     }
                     input.advance(2 + length);
                 }
                 count => {
-                    return Err(malformed(format!(
+                    return Err(self.malformed(format!(
                         "a row of {count} fields where {} were asked for",
                         self.types.len()
                     )));
@@ -108,7 +127,45 @@ impl Decoder {
         Ok(used)
     }
 
-    fn field(&mut self, tuple: &mut &[u8], ty: LogicalType, rows: &mut Rows) -> Result<()> {
+    fn malformed(&self, detail: impl Into<String>) -> Error {
+        Error::new(Kind::Internal, self.names.operation).detail(detail)
+    }
+
+    /// The error of a field that is no value here, with its column.
+    fn error(&self, index: usize, fault: Fault) -> Error {
+        let error = match fault {
+            Fault::Malformed(detail) => self.malformed(detail),
+            Fault::Unheld(detail) => Error::new(Kind::Refused, self.names.operation)
+                .detail(detail)
+                .hint("change the value, or leave the column out with `drop = true` in the mapping"),
+        };
+        match self.names.fields.get(index) {
+            Some(column) => error.column(column.clone()),
+            None => error,
+        }
+    }
+
+    /// The same with its row, where that can be read.
+    fn unheld(&mut self, tuple: &[u8], index: usize, fault: Fault) -> Error {
+        let error = self.error(index, fault);
+        let (mut rest, mut key) = (tuple, Rows::new(0, 1));
+        for at in 0..self.names.key.min(index) {
+            let ty = self.types[at];
+            if self.field(&mut rest, ty, &mut key).is_err() {
+                return error;
+            }
+        }
+        let shown =
+            key.iter().zip(&self.names.fields).map(|(row, name)| format!("{name}={}", row.value(0).shown()));
+        let shown: Vec<String> = shown.collect();
+        match (shown.is_empty(), self.number) {
+            (false, _) => error.key(shown.join(", ")),
+            (true, Some(number)) => error.key(format!("row {number}")),
+            (true, None) => error,
+        }
+    }
+
+    fn field(&mut self, tuple: &mut &[u8], ty: LogicalType, rows: &mut Rows) -> Answer {
         let length = tuple.get_i32();
         if length < 0 {
             rows.push(Value::Null);
@@ -129,16 +186,17 @@ impl Decoder {
             match cell {
                 None => rows.push(Value::Null),
                 Some(bytes) => {
-                    let ty = *self.types.get(index).ok_or_else(|| malformed("a row of too many fields"))?;
-                    self.cell(bytes, ty, rows)?;
+                    let ty = self.types.get(index).copied();
+                    let ty = ty.ok_or_else(|| self.malformed("a row of too many fields"))?;
+                    self.cell(bytes, ty, rows).map_err(|fault| self.error(index, fault))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn cell(&mut self, bytes: &[u8], ty: LogicalType, rows: &mut Rows) -> Result<()> {
-        let wrong = || malformed(format!("a field of {} bytes is no {ty}", bytes.len()));
+    fn cell(&mut self, bytes: &[u8], ty: LogicalType, rows: &mut Rows) -> Answer {
+        let wrong = || Fault::Malformed(format!("a field of {} bytes is no {ty}", bytes.len()));
         let value = match ty {
             LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_) => Value::Text(bytes),
             LogicalType::Json => Value::Json(bytes),
@@ -176,7 +234,9 @@ impl Decoder {
                 // The type's extremes are the infinities: they saturate and so stay unlike any other.
                 let micros = raw.saturating_add(EPOCH_MICROS);
                 if micros == i64::MAX && raw != i64::MAX {
-                    return Err(malformed("a timestamp behind the year 294246, which is not held exactly"));
+                    return Err(Fault::Unheld(
+                        "a timestamp behind the year 294246, which is not held exactly",
+                    ));
                 }
                 if ty == LogicalType::Timestamp {
                     Value::Timestamp(micros)
@@ -212,8 +272,15 @@ fn tuple_length(input: &[u8], fields: usize) -> Option<usize> {
     (at <= input.len()).then_some(at)
 }
 
-fn malformed(detail: impl Into<String>) -> Error {
-    Error::new(Kind::Internal, "read rows of the target").detail(detail)
+type Answer = std::result::Result<(), Fault>;
+
+/// What is wrong with a field.
+#[derive(Debug)]
+enum Fault {
+    /// It has not the form of its type: a defect.
+    Malformed(String),
+    /// It is a value of its type that no value here is.
+    Unheld(&'static str),
 }
 
 /// A `numeric` as its canonical decimal form; `NaN` and infinities as words, which no number equals.

@@ -148,7 +148,9 @@ impl Pulls {
         let stream = connection.client().copy_out(&sql).await;
         let stream =
             stream.map_err(|error| connection.classify(error, OPERATION).table(table.name.clone()))?;
-        let decoder = Decoder::new(wires(shape, table)?);
+        let key: Vec<String> = shape.key()?.iter().map(|form| form.name.clone()).collect();
+        let (width, fields) = (key.len(), key.into_iter().chain(table.columns.iter().cloned()).collect());
+        let decoder = Decoder::new(wires(shape, table)?).named(OPERATION, fields, width);
         let decoder = match table.locator {
             Locator::Ordinal => decoder.numbered(ordinal(&range.after)?),
             Locator::RowId(_) | Locator::Key(_) => decoder,

@@ -115,12 +115,13 @@ pub(super) async fn of_relation(
             .await
             .map_err(|error| connection.classify(error, OPERATION).table(table.source.clone()))?;
         let types: Vec<LogicalType> = table.columns.iter().map(|column| column.r#type).collect();
+        let names: Vec<String> = table.columns.iter().map(|column| column.target.clone()).collect();
         readers.push(Box::new(PostgresReader {
             connection,
             _snapshot: (parts > 1).then(|| Arc::clone(&first)),
             stream: Box::pin(stream),
             fields: types.len(),
-            decoder: Decoder::new(types),
+            decoder: Decoder::new(types).named(OPERATION, names.clone(), 0),
             ended: false,
             table: table.source.clone(),
         }));

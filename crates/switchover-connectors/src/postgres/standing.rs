@@ -66,6 +66,13 @@ impl Sql for Rebuilt {
                 qualified(schema, &self.table),
                 ident(&self.name)
             ),
+            // Its index may be there already, and the constraint not yet.
+            RebuiltKind::PrimaryKey => format!(
+                "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}; DROP INDEX IF EXISTS {}",
+                qualified(schema, &self.table),
+                ident(&self.name),
+                qualified(schema, &self.name)
+            ),
             RebuiltKind::Index => format!("DROP INDEX IF EXISTS {}", qualified(schema, &self.name)),
         }
     }
@@ -73,7 +80,7 @@ impl Sql for Rebuilt {
     fn up(&self, schema: &str) -> String {
         let table = qualified(schema, &self.table);
         let make = match self.kind {
-            RebuiltKind::ForeignKey | RebuiltKind::Constraint => {
+            RebuiltKind::ForeignKey | RebuiltKind::PrimaryKey | RebuiltKind::Constraint => {
                 format!("ALTER TABLE {table} ADD CONSTRAINT {} {}", ident(&self.name), self.definition)
             }
             RebuiltKind::Index => self.definition.clone(),
@@ -86,7 +93,7 @@ impl Sql for Rebuilt {
 
     fn remark(&self, schema: &str) -> Option<String> {
         let what = match self.kind {
-            RebuiltKind::ForeignKey | RebuiltKind::Constraint => {
+            RebuiltKind::ForeignKey | RebuiltKind::PrimaryKey | RebuiltKind::Constraint => {
                 format!("CONSTRAINT {} ON {}", ident(&self.name), qualified(schema, &self.table))
             }
             RebuiltKind::Index => format!("INDEX {}", qualified(schema, &self.name)),
@@ -126,6 +133,10 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
             let (keys, others): (Vec<&Rebuilt>, Vec<&Rebuilt>) =
                 standing.rebuilt.iter().partition(|rebuilt| rebuilt.kind == RebuiltKind::ForeignKey);
             for rebuilt in others {
+                if rebuilt.kind == RebuiltKind::PrimaryKey {
+                    primary_key(&mut of_table, schema, rebuilt);
+                    continue;
+                }
                 // A constraint locks its table as no index does.
                 let is_index = rebuilt.kind == RebuiltKind::Index;
                 let stage = if is_index { BuildStage::Indexes } else { BuildStage::Keys };
@@ -156,6 +167,18 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
         }
     }
     steps
+}
+
+/// A primary key as for a table of our own: its index beside the others, which the constraint then takes over.
+fn primary_key(of_table: &mut TableSteps<'_>, schema: &str, key: &Rebuilt) {
+    let (table, name) = (qualified(schema, &key.table), ident(&key.name));
+    let columns = key.definition.trim_start_matches("PRIMARY KEY");
+    let what = format!("{} of {}", key.name, key.table);
+    let sql = format!("CREATE UNIQUE INDEX {name} ON {table}{columns}");
+    of_table.add(BuildStage::Indexes, &format!("index {}", key.name), what.clone(), sql);
+    let take = format!("ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {name}");
+    let sql = [Some(take), key.remark(schema)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    of_table.add(BuildStage::Keys, &format!("again {}.{}", key.table, key.name), what, sql);
 }
 
 /// Declares one table's foreign keys in one statement, and proves them in another.

@@ -130,6 +130,7 @@ async fn gather(client: &Client, schema: &str) -> std::result::Result<(Vec<Draft
                 strict: false,
                 sequence: None,
                 virtual_module: None,
+                id_map: None,
             },
             bases: Vec::new(),
         });
@@ -242,6 +243,7 @@ fn column(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
         default,
         generated,
         collation: "BINARY".into(),
+        ids: None,
     });
     draft.shape.columns.push(form);
     draft.bases.push((base, class));

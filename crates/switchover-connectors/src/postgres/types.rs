@@ -348,6 +348,7 @@ mod tests {
             default: None,
             generated: None,
             collation: "BINARY".into(),
+            ids: None,
         };
         let chosen = choose(&column, &census.columns[0]);
         assert_eq!(chosen.r#type.to_string(), expected, "{declared} {values:?}: {}", chosen.why);

@@ -4,9 +4,9 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::reader::open_to_read;
-use super::{file, ledger};
+use super::{connect, file, ledger};
 use crate::disk;
-use crate::sidecar::io_error;
+use crate::sidecar::{io_error, with_suffix};
 use std::fs;
 use std::path::Path;
 use switchover_core::connector::TargetState;
@@ -55,6 +55,8 @@ pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
     }
     // A file without a byte is a database without a table.
     if meta.as_ref().is_some_and(|meta| !meta.is_file() || meta.len() > 0) {
+        let log = with_suffix(path, "-wal");
+        let logged = log.exists();
         let (connection, _) = open_to_read(path)?;
         let fail = |error| classify(error, OPERATION, path);
         store.size_bytes = meta.map_or(0, |meta| meta.len());
@@ -66,6 +68,11 @@ pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
                 "the file's encoding is {}, which does not hold every text as it is: name a new file",
                 store.encoding
             ));
+        }
+        drop(connection);
+        if !logged && log.exists() && state.missing_rights.is_empty() {
+            // A mere reader leaves the empty log that it made. A writer that is the file's last takes it away.
+            drop(connect::bare(path)?);
         }
     }
     state.schema_exists = path.exists();

@@ -220,6 +220,8 @@ impl Dialect for SqliteDialect {
         match codec {
             Codec::Reverse { .. } => true,
             Codec::Any { .. } if logical == Jsonb => true,
+            Codec::Uuid5 { text: true, .. } => logical == Text,
+            Codec::Uuid5 { text: false, .. } => false,
             Codec::Any { .. }
             | Codec::Int
             | Codec::Float

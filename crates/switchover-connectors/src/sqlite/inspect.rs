@@ -206,6 +206,7 @@ fn table(
         strict: listed.strict,
         sequence: sequence(connection, name)?,
         virtual_module: is_virtual.then(|| module(&listed.sql)),
+        id_map: None,
         columns,
         primary_key,
     }))
@@ -300,6 +301,7 @@ fn column(info: &Info, parsed: Option<&ddl::TableDdl>, strict: bool) -> Column {
             .map(|text| Default { text: text.clone(), expr: ddl::parse_default(text) }),
         generated,
         collation: written.and_then(|c| c.collation.clone()).unwrap_or_else(|| "BINARY".into()),
+        ids: None,
     }
 }
 

@@ -175,7 +175,7 @@ fn make(connection: &mut Connection, path: &Path, plan: &Plan, run: &str, before
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     transaction.execute_batch(&create()).map_err(fail)?;
     for table in &plan.tables {
-        let made = transaction.execute_batch(&steps::create_table(table));
+        let made = transaction.execute_batch(&steps::create_table(table, steps::Keys::Later));
         made.map_err(|error| fail(error).table(table.source.clone()))?;
     }
     let sql = format!("INSERT INTO {RUN} (run, attempt, before, tool) VALUES (?1, 1, ?2, ?3)");

@@ -15,6 +15,7 @@ mod file;
 mod fragment;
 mod inspect;
 mod integrity;
+mod late_keys;
 mod ledger;
 mod live;
 mod lookup;

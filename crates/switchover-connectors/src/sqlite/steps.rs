@@ -1,13 +1,15 @@
 //! Statements that make a target's schema: tables before the copy, everything else after it.
 //!
-//! Primary keys, unique constraints and foreign keys belong to SQLite's CREATE TABLE and cannot be added
-//! later; foreign keys are not enforced while rows are copied, and checked by `audit`. Indexes come after
-//! the rows, triggers last, so that they do not fire. A step and its record commit together.
+//! Foreign keys belong to SQLite's CREATE TABLE and cannot be added later; they are not enforced while rows are
+//! copied, and checked by `audit`. Primary keys and unique constraints belong there too, and come after the rows all
+//! the same (`late_keys`), as indexes do; triggers are last, so that they do not fire. A step and its record commit
+//! together.
 
 use super::connect::{self, Commits};
 use super::ddl;
 use super::dialect::SETTINGS_KEPT;
 use super::error::classify;
+use super::late_keys;
 use super::ledger;
 use super::quote::{ident, literal, qualified};
 use std::path::Path;
@@ -87,13 +89,31 @@ fn is_rowid(table: &TablePlan, key: &KeyPlan, column: &ColumnPlan) -> bool {
     integer && !key.descending && table.clauses.iter().all(|clause| clause != "WITHOUT ROWID")
 }
 
-fn column(table: &TablePlan, column: &ColumnPlan) -> String {
+/// When the keys come that need indexes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// With the table.
+    Now,
+    /// After its rows; but for those of a table without rowids, which is its key's tree itself.
+    Later,
+}
+
+impl Keys {
+    fn are_there(self, table: &TablePlan) -> bool {
+        self == Keys::Now || table.clauses.iter().any(|clause| clause == "WITHOUT ROWID")
+    }
+}
+
+fn column(table: &TablePlan, column: &ColumnPlan, keys: Keys) -> String {
     let mut sql = ident(&column.target);
     let ty = type_name(column);
     if !ty.is_empty() {
         sql.push_str(&format!(" {ty}"));
     }
-    if let Some(key) = inline_key(table).filter(|key| key.columns[0] == column.target) {
+    let own = inline_key(table).filter(|key| key.columns[0] == column.target);
+    // The row's own number needs no index.
+    let own = own.filter(|key| keys.are_there(table) || is_rowid(table, key, column));
+    if let Some(key) = own {
         sql.push_str(&format!("{} PRIMARY KEY", constraint(&key.name)));
         if key.descending {
             // SQLite's own quirk: so written, it is no name of the row's number, as it was none on the source.
@@ -132,17 +152,18 @@ fn list(columns: &[String]) -> String {
 }
 
 /// The whole table.
-pub(super) fn create_table(table: &TablePlan) -> String {
-    let mut parts: Vec<String> = table.columns.iter().map(|plan| column(table, plan)).collect();
+pub(super) fn create_table(table: &TablePlan, keys: Keys) -> String {
+    let mut parts: Vec<String> = table.columns.iter().map(|plan| column(table, plan, keys)).collect();
     let mut add = |name: &str, rest: String| {
         parts.push(format!("{} {rest}", constraint(name)).trim_start().to_owned());
     };
+    let there = keys.are_there(table);
     if inline_key(table).is_none()
-        && let Some(key) = &table.primary_key
+        && let Some(key) = table.primary_key.as_ref().filter(|_| there)
     {
         add(&key.name, format!("PRIMARY KEY ({})", list(&key.columns)));
     }
-    for unique in &table.uniques {
+    for unique in table.uniques.iter().filter(|_| there) {
         add(&unique.name, format!("UNIQUE ({})", list(&unique.columns)));
     }
     for check in &table.checks {
@@ -185,10 +206,23 @@ fn view(view: &ViewPlan) -> String {
     format!("CREATE VIEW {} {word}{}", qualified("main", &view.name), view.sql)
 }
 
+/// What the identity of a step ends with that adds a table's keys.
+const KEYS: &str = "keys";
+
 /// All steps after the copy.
 pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
     let mut steps = Vec::new();
     for (at, table) in plan.tables.iter().enumerate() {
+        if late_keys::has(table) {
+            steps.push(BuildStep {
+                id: format!("{at}:{KEYS}"),
+                table: Some(at),
+                stage: BuildStage::Keys,
+                what: format!("keys of {}", table.source),
+                // Several statements that `late_keys` makes as it goes.
+                sql: String::new(),
+            });
+        }
         for index in &table.indexes {
             let unique = if index.unique { "UNIQUE " } else { "" };
             let predicate = index.predicate.as_ref().map(|sql| format!(" WHERE {sql}")).unwrap_or_default();
@@ -264,8 +298,12 @@ pub(super) fn build(path: &Path, plan: &Plan, run: &str, step: &BuildStep) -> Re
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
     let sql = format!("INSERT INTO {} (run, step) VALUES (?1, ?2) ON CONFLICT DO NOTHING", ledger::STEP);
+    let keys = step.table.filter(|at| step.id == format!("{at}:{KEYS}")).and_then(|at| plan.tables.get(at));
     if transaction.execute(&sql, (run, &step.id)).map_err(fail)? == 1 {
-        transaction.execute_batch(&step.sql).map_err(fail)?;
+        match keys {
+            Some(table) => late_keys::add(&transaction, table).map_err(fail)?,
+            None => transaction.execute_batch(&step.sql).map_err(fail)?,
+        }
         for kind in ["view", "trigger"] {
             if let Some(name) = step.id.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) {
                 ledger::record_object(&transaction, run, kind, name).map_err(fail)?;
@@ -275,7 +313,13 @@ pub(super) fn build(path: &Path, plan: &Plan, run: &str, step: &BuildStep) -> Re
     failpoint::hit("build-before-commit");
     transaction.commit().map_err(fail)?;
     failpoint::hit("build-after-commit");
-    Ok(())
+    match keys {
+        Some(table) => {
+            drop(connection);
+            late_keys::check(path, table, &operation)
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -316,7 +316,7 @@ impl Work<'_> {
 }
 
 /// Whether no two rows of a table can be equal in just these columns.
-fn is_key(table: &Table, columns: &[String]) -> bool {
+pub(super) fn is_key(table: &Table, columns: &[String]) -> bool {
     let all = |names: Vec<&String>| names.len() == columns.len() && names.iter().all(|n| columns.contains(n));
     let plain = |part: &IndexPart| matches!(&part.expr, Expr::Column(_));
     table.primary_key.iter().any(|key| all(key.columns.iter().collect()))

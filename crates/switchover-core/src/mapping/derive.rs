@@ -280,6 +280,7 @@ impl Work<'_> {
                 default: None,
                 generated: None,
                 collation: "BINARY".into(),
+                ids: None,
             });
         };
         let mut column = found.clone();

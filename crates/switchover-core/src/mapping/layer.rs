@@ -82,6 +82,9 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         naive_times: upper.naive_times.or(lower.naive_times),
         epoch: upper.epoch.or(lower.epoch),
         value: upper.value.or(lower.value),
+        ids: upper.ids.or(lower.ids),
+        ids_namespace: upper.ids_namespace.or(lower.ids_namespace),
+        ids_map: upper.ids_map.or(lower.ids_map),
     }
 }
 

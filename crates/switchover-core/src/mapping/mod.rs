@@ -9,6 +9,7 @@
 
 mod declared;
 mod derive;
+mod ids;
 mod layer;
 mod parts;
 mod resolve;
@@ -16,6 +17,7 @@ mod resolve;
 pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
 pub use resolve::{Mapped, resolve};
 
+use crate::ids::Namespace;
 use crate::moment::EpochUnit;
 use crate::plan::{LogicalType, Policy};
 use crate::relation::Fragment;
@@ -92,6 +94,23 @@ pub struct ColumnMap {
     /// An expression of the source's that gives its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// What its ids become, and with them the columns that refer to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Ids>,
+    /// In which they do; the column's own ([`Namespace::of_column`]) where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_namespace: Option<Namespace>,
+    /// The name of the table that keeps what each id became; `TABLE_COLUMN_map` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_map: Option<String>,
+}
+
+/// What ids become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ids {
+    /// UUIDs: themselves where they are such, else UUIDv5 ([`crate::ids`]).
+    Uuid5,
 }
 
 /// What a time without a zone means in a column of instants.

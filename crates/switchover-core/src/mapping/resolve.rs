@@ -6,6 +6,7 @@
 
 use super::declared;
 use super::derive::{self, Derived};
+use super::ids;
 use super::{Mapping, TableMap, key_of};
 use crate::Result;
 use crate::plan::PlanOptions;
@@ -62,6 +63,7 @@ pub fn resolve(catalog: Catalog, options: &PlanOptions) -> Result<Mapped> {
         redirect(table, &heirs, &mut mapped.catalog.skipped);
     }
     declared::add(mapping, &mut made, &mut mapped.catalog.skipped)?;
+    ids::add(mapping, &mut made)?;
     one_name_each(&made, options)?;
     let skipped = std::mem::take(&mut mapped.catalog.skipped);
     mapped.catalog = Catalog { tables: made, ..catalog };

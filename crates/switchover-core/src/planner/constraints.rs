@@ -240,6 +240,18 @@ fn uniques(
     }
 }
 
+/// The columns as an index sees them that only finds equal values: of ids that became UUIDs it says the same,
+/// since no two ids became one.
+fn by_equality(index: &Index, plan: &TablePlan, scope: &[ScopeColumn]) -> Vec<ScopeColumn> {
+    let plain = |part: &IndexPart| matches!(part.expr, Expr::Column(_)) && part.collation == "BINARY";
+    let equality = index.predicate.is_none() && index.parts.iter().all(plain);
+    let ids = |plan: &ColumnPlan| matches!(plan.codec, Codec::Uuid5 { .. });
+    let pairs = scope.iter().zip(&plan.columns);
+    pairs
+        .map(|(column, plan)| ScopeColumn { exact: column.exact || equality && ids(plan), ..column.clone() })
+        .collect()
+}
+
 fn add_index(
     table: &Table,
     plan: &mut TablePlan,
@@ -267,7 +279,7 @@ fn add_index(
         }
         return;
     }
-    match dialect.translate_index(index, scope) {
+    match dialect.translate_index(index, &by_equality(index, plan, scope)) {
         Ok((parts, predicate)) => {
             let wanted = options.names.apply(&index.name, dialect.identifier_bytes_max());
             let name = draft.relation(&wanted, dialect);

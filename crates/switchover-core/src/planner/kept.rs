@@ -7,7 +7,7 @@ use super::Draft;
 use crate::codec::Codec;
 use crate::connector::{Choice, Dialect};
 use crate::plan::{Fate, LogicalType, PlanOptions, TablePlan, TriggerPlan};
-use crate::schema::{Catalog, Column};
+use crate::schema::{Catalog, Column, Table};
 
 /// A column between two stores of one kind.
 pub(super) fn as_declared(column: &Column) -> Choice {
@@ -31,7 +31,10 @@ pub(super) fn triggers(
         let name = format!("{} on {}", trigger.name, trigger.table);
         let translated = if options.existing.is_some() {
             Err("the tables are the target's own, and so are their triggers".into())
-        } else if let Some(why) = names_what_stays(&trigger.text, catalog).filter(|_| draft.native) {
+        } else if let Some(why) = names_other_ids(&trigger.text, catalog)
+            .or_else(|| names_what_stays(&trigger.text, catalog))
+            .filter(|_| draft.native)
+        {
             Err(why)
         } else {
             dialect.translate_trigger(trigger, tables)
@@ -50,19 +53,30 @@ pub(super) fn triggers(
 /// Why an object whose text is kept would not work on the target: it names a table that is not there, or
 /// is another thing there. A name in a comment or a literal counts too: rather a line too many.
 pub(super) fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> {
-    let text = text.to_lowercase();
-    let found = |name: &str| {
-        let name = name.to_lowercase();
-        text.match_indices(&name).any(|(at, _)| {
-            let word = |c: char| c.is_alphanumeric() || c == '_';
-            !text[..at].ends_with(word) && !text[at + name.len()..].starts_with(word)
-        })
-    };
+    let found = |name: &str| names(text, name);
     let left = catalog.skipped.iter().filter(|skipped| skipped.kind == "table").map(|skipped| &skipped.name);
     let left = left.map(|name| (name, "is not moved"));
     let plain = catalog.tables.iter().filter(|table| table.virtual_module.is_some());
     let plain = plain.map(|table| (&table.name, "is a plain table on the target"));
     left.chain(plain).find(|(name, _)| found(name)).map(|(name, why)| format!("it names {name}, which {why}"))
+}
+
+/// Why an object whose text reads ids would mean other rows on the target: there they are UUIDs.
+pub(super) fn names_other_ids(text: &str, catalog: &Catalog) -> Option<String> {
+    let with_ids = |table: &&Table| table.columns.iter().any(|column| column.ids.is_some());
+    let found = catalog.tables.iter().filter(with_ids).find(|table| names(text, &table.name));
+    found.map(|table| {
+        format!("it names {}, whose ids are UUIDs on the target: write it for those", table.name)
+    })
+}
+
+/// Whether a word of a text is that name.
+fn names(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    text.match_indices(&name).any(|(at, _)| {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        !text[..at].ends_with(word) && !text[at + name.len()..].starts_with(word)
+    })
 }
 
 /// Settings of the source that are carried over, each with a line.

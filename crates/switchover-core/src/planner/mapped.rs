@@ -7,9 +7,10 @@
 use super::Draft;
 use crate::census::ColumnCensus;
 use crate::codec::Codec;
-use crate::connector::Choice;
+use crate::connector::{Choice, Dialect};
 use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::expr::Affinity;
+use crate::ids::Namespace;
 use crate::mapping::{ColumnMap, NaiveTimes};
 use crate::native::Native;
 use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
@@ -62,6 +63,32 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };
     Choice { r#type: ty, codec, why: asked }
+}
+
+/// The codec for a column of ids that become UUIDs: the target's own type for them, or text.
+pub(super) fn ids(namespace: Namespace, dialect: &dyn Dialect) -> Choice {
+    let own = Codec::Uuid5 { namespace, text: false };
+    let (r#type, codec) = match dialect.takes(LogicalType::Uuid, &own) {
+        true => (LogicalType::Uuid, own),
+        false => (LogicalType::Text, Codec::Uuid5 { namespace, text: true }),
+    };
+    Choice { r#type, codec, why: ids_why(namespace) }
+}
+
+/// The codec for the ids as they were: whatever their column was declared, they are texts or integers.
+pub(super) fn originals(census: &ColumnCensus) -> Choice {
+    let (r#type, codec) = match census.integers > census.texts {
+        true => (LogicalType::Int8, Codec::Int),
+        false => (LogicalType::Text, Codec::Text { chars_max: None }),
+    };
+    Choice { r#type, codec, why: "the ids as they were".into() }
+}
+
+/// What the plan says of such a column.
+pub(super) fn ids_why(namespace: Namespace) -> String {
+    format!(
+        "its ids become UUIDs: those that are such themselves, the rest UUIDv5 in the namespace {namespace}"
+    )
 }
 
 fn boolean(census: &ColumnCensus) -> Codec {

@@ -164,8 +164,13 @@ fn collision_refusals(
     table: &str,
     pairs: &[(String, String)],
     dialect: &dyn Dialect,
+    naming: Naming,
     draft: &mut Draft,
 ) {
+    let hint = match naming {
+        Naming::Keep => "give one of them another name in the mapping (`to`)",
+        Naming::Snake => "give one of them another name in the mapping (`to`), or use --names keep",
+    };
     let folded: Vec<String> = pairs.iter().map(|(_, target)| dialect.folded(target)).collect();
     let found =
         names::collisions(pairs.iter().zip(&folded).map(|((source, _), folded)| (&**source, &**folded)));
@@ -175,7 +180,7 @@ fn collision_refusals(
             &subject,
             "",
             format!("the {kind} names {} all become \"{}\"", collision.sources.join(", "), collision.target),
-            "give one of them another name in the mapping (`to`), or use --names keep",
+            hint,
         );
     }
 }
@@ -197,7 +202,7 @@ fn table_names(
         .map(|table| table.name.clone())
         .zip(catalog.tables.iter().map(named).collect::<Vec<_>>())
         .collect();
-    collision_refusals("table", "", &pairs, dialect, draft);
+    collision_refusals("table", "", &pairs, dialect, options.names, draft);
     for (source, target) in &pairs {
         draft.relations.insert(dialect.folded(target));
         if dialect.is_reserved_name(target) {
@@ -248,7 +253,12 @@ fn target_name(
 }
 
 fn policy(table: &Table, column: &Column, options: &PlanOptions) -> Policy {
-    let own = options.mapping.column(&table.name, &column.name).and_then(|map| map.policy);
+    // What does not fit the map does not fit the table whose ids it keeps.
+    let (table, column) = match &table.id_map {
+        Some(map) => (&map.table, &map.column),
+        None => (&table.name, &column.name),
+    };
+    let own = options.mapping.column(table, column).and_then(|map| map.policy);
     own.unwrap_or(options.policy)
 }
 
@@ -267,7 +277,7 @@ fn table_plan(
         let name = target_name(own, &column.name, &table.name, &column.name, max, options.names, draft);
         pairs.push((column.name.clone(), name));
     }
-    collision_refusals("column", &table.name, &pairs, dialect, draft);
+    collision_refusals("column", &table.name, &pairs, dialect, options.names, draft);
     for (source, target) in &pairs {
         // SQLite itself takes an empty name, and between two of its files it stays one.
         if target.contains('\0') || (target.is_empty() && !draft.native) {
@@ -293,6 +303,15 @@ fn table_plan(
         let census = census.columns.get(at).cloned().unwrap_or_default();
         let map = options.mapping.column(&table.name, &column.name);
         let mut choice = match map.and_then(|map| Some((map.r#type?, map))) {
+            _ if original(table, column)
+                && !draft.native
+                && dialect.takes(LogicalType::Int8, &Codec::Int) =>
+            {
+                mapped::originals(&census)
+            }
+            _ if column.ids.is_some() => column
+                .ids
+                .map_or_else(|| kept::as_declared(column), |namespace| mapped::ids(namespace, dialect)),
             Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
             None if draft.native => kept::as_declared(column),
@@ -311,6 +330,14 @@ fn table_plan(
                 format!("the target has no columns of the type {}", choice.r#type),
                 "leave the type out of the mapping, or name one that the target has",
             );
+        }
+        if census.texts_invalid > 0 && !draft.native && matches!(choice.codec, Codec::Any { .. }) {
+            let name = format!("{}.{}", table.name, column.name);
+            let why = format!(
+                "{} texts are no valid UTF-8, as one with a lone surrogate: the target has their bytes as they are",
+                census.texts_invalid
+            );
+            draft.outcome("column", name, Fate::Changed, why);
         }
         if dialect.is_system_column(target) {
             draft.refuse(
@@ -368,7 +395,7 @@ fn table_plan(
         None if target == table.name => (Fate::Moved, format!("{} rows", census.rows)),
         None => (Fate::Changed, format!("named \"{target}\", {} rows", census.rows)),
     };
-    draft.outcome("table", &table.name, fate, why);
+    draft.outcome("table", &table.name, fate, kept_ids(table, why));
     let mut clauses = Vec::new();
     if table.strict && draft.native {
         clauses.push("STRICT".to_owned());
@@ -397,6 +424,19 @@ fn table_plan(
         parts: parts(table, options),
         preview: Vec::new(),
         standing: None,
+    }
+}
+
+/// Whether a column keeps the ids as they were, in a store that gives each value a type of its own.
+fn original(table: &Table, column: &Column) -> bool {
+    table.id_map.is_some() && column.ids.is_none() && column.kind.is_none()
+}
+
+/// The line of a table, with whose ids it keeps.
+fn kept_ids(table: &Table, why: String) -> String {
+    match &table.id_map {
+        Some(map) => format!("{why}: what each id of {}.{} became", map.table, map.column),
+        None => why,
     }
 }
 
@@ -476,7 +516,10 @@ fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect,
                 ),
             }
         }
-        if let Some(default) = &column.default {
+        if let (Some(default), true) = (&column.default, column.ids.is_some()) {
+            let why = format!("{}: it is no id of the target's", default.text);
+            draft.outcome("default", &name, Fate::LeftOut, why);
+        } else if let Some(default) = &column.default {
             match dialect.translate_default(column, plan.r#type) {
                 Ok(sql) => {
                     draft.outcome("default", &name, Fate::Moved, sql.clone());
@@ -505,7 +548,7 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             kind: column.kind,
             exact: !matches!(
                 plan.codec,
-                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes
+                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes | Codec::Uuid5 { .. }
             ) && plan.codec != crate::reverse::decimal_text(),
         })
         .collect()
@@ -521,9 +564,8 @@ fn views(
     let mut views = Vec::new();
     for view in &catalog.views {
         let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
-        if draft.native
-            && let Some(why) = kept::names_what_stays(&view.text, catalog)
-        {
+        let stays = || kept::names_what_stays(&view.text, catalog).filter(|_| draft.native);
+        if let Some(why) = kept::names_other_ids(&view.text, catalog).or_else(stays) {
             draft.outcome("view", &view.name, Fate::LeftOut, why);
             continue;
         }

@@ -3,11 +3,13 @@
 //! The type is given; the evidence only chooses the form (which of a UUID's spellings, which format
 //! of time), so that what differs from it is named as an exception. Deliberately absent: choosing a type.
 
+use super::mapped::ids_why;
 use crate::census::{ColumnCensus, Interest};
 use crate::codec::Codec;
 use crate::connector::Choice;
 use crate::datetime::Zone;
 use crate::existing::{ExistingOptions, Holds, TargetColumn};
+use crate::ids::Namespace;
 use crate::native::Native;
 use crate::plan::LogicalType;
 use crate::schema::Column;
@@ -78,6 +80,27 @@ pub(super) fn choose(
         why.push_str("; the target computes it, and the source's values must be the same");
     }
     Ok(Choice { r#type: ty, codec, why })
+}
+
+/// The codec of ids that become UUIDs, in a column that is there.
+pub(super) fn ids(target: &TargetColumn, namespace: Namespace) -> Result<Choice, String> {
+    let (ty, text) = match target.holds {
+        Holds::Values(LogicalType::Uuid, _) => (LogicalType::Uuid, false),
+        Holds::Values(ty, _) => (ty, true),
+        Holds::Labels(_) | Holds::Unsupported => (LogicalType::Any, true),
+    };
+    let codec = Codec::Uuid5 { namespace, text };
+    if !crate::judge::makes(&codec, ty) {
+        return Err(format!(
+            "its ids become UUIDs, and the target's column is {}, not uuid, text, varchar(36) or char(36)",
+            target.type_name
+        ));
+    }
+    Ok(Choice {
+        r#type: ty,
+        codec,
+        why: format!("the target's {}; {}", target.type_name, ids_why(namespace)),
+    })
 }
 
 fn boolean(census: &ColumnCensus) -> Codec {
@@ -154,6 +177,7 @@ mod tests {
             default: None,
             generated: None,
             collation: "BINARY".into(),
+            ids: None,
         };
         let mut rows = Rows::new(0, 1);
         values.iter().for_each(|value| rows.push(*value));

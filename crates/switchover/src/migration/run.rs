@@ -297,8 +297,12 @@ impl Migration {
         };
         let keep = |error: Error, state| {
             let error = record(error, state);
-            let hint =
-                [error.what_to_do(), "`switchover resume` goes on, `switchover rollback` takes it back"];
+            // What changed stays changed: the run cannot go on, and its error says so.
+            let goes_on = match error.kind() {
+                Kind::Changed => "",
+                _ => "`switchover resume` goes on, `switchover rollback` takes it back",
+            };
+            let hint = [error.what_to_do(), goes_on];
             let hint: Vec<&str> = hint.into_iter().filter(|part| !part.is_empty()).collect();
             let hint = hint.join("; ");
             Err(error.hint(hint))

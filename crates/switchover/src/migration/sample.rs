@@ -4,6 +4,7 @@ use super::Migration;
 use crate::clock;
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, SampleProof, Verdict};
+use crate::verify::listed;
 use crate::verify::sample::{Sample, bad_rate_max};
 use std::time::Instant;
 use switchover_core::Result;
@@ -29,12 +30,10 @@ impl Migration {
         let audit = self.target.audit(&plan).await?;
         for (index, table) in tables.iter_mut().enumerate() {
             let left_out = self.target.quarantined(&plan, index).await?;
-            table.quarantined = left_out.len() as u64;
-            let mut left_out: Vec<_> =
-                left_out.into_iter().filter(|entry| entry.whole_row).map(|entry| entry.locator).collect();
-            left_out.dedup();
+            table.quarantined = listed(&left_out).count() as u64;
+            table.quarantined_rows = listed(&left_out).filter(|entry| entry.whole_row).count() as u64;
             table.target_rows = audit.rows.get(index).copied().unwrap_or(0);
-            let expected = table.source_rows.saturating_sub(left_out.len() as u64);
+            let expected = table.source_rows.saturating_sub(table.quarantined_rows);
             if table.target_rows != expected {
                 table.verdict = Verdict::Different;
                 table.differences_total = table.differences_total.max(expected.abs_diff(table.target_rows));

@@ -65,10 +65,13 @@ fn megabytes(bytes: u64) -> String {
 
 fn summary(report: &Report, out: &mut String) {
     let headline = match report.verdict {
-        Verdict::Same if report.sample.is_some() => "same, as far as the sample reaches",
-        Verdict::Same => "same: every field of every row is equal",
-        Verdict::Different => "different",
-        Verdict::Unproven => "unproven",
+        Verdict::Same if report.sample.is_some() => "same, as far as the sample reaches".to_owned(),
+        Verdict::Same => {
+            let except = report.in_quarantine().map(|what| format!(", except {what}")).unwrap_or_default();
+            format!("same: every field of every row is equal{except}")
+        }
+        Verdict::Different => "different".to_owned(),
+        Verdict::Unproven => "unproven".to_owned(),
     };
     line!(out, "# {}: {headline}\n", cell(&report.operation));
     for reason in &report.reasons {

@@ -71,6 +71,28 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Report {
+    /// What is in quarantine, in words; `None` when nothing is.
+    pub fn in_quarantine(&self) -> Option<String> {
+        let (all, rows) = self
+            .tables
+            .iter()
+            .fold((0, 0), |(all, rows), table| (all + table.quarantined, rows + table.quarantined_rows));
+        let of = |number: u64, word: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            _ => Some(format!("{number} {word}s")),
+        };
+        let parts: Vec<String> =
+            [of(all.saturating_sub(rows), "value"), of(rows, "row")].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("{} in quarantine", parts.join(" and ")))
+    }
+}
+
 /// How long a phase took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseTime {
@@ -142,8 +164,11 @@ pub struct TableReport {
     pub differences: Vec<Difference>,
     /// How many rows differ, are missing, or are extra.
     pub differences_total: u64,
-    /// Values and rows in quarantine.
+    /// Values in quarantine, and rows that are there as a whole, each of which counts once.
     pub quarantined: u64,
+    /// How many of them are whole rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quarantined_rows: u64,
     /// The first of them, for people.
     pub exceptions: Vec<Exception>,
 }
@@ -189,7 +214,7 @@ pub struct Exception {
     pub key: String,
     /// The column; empty for a whole row.
     pub column: String,
-    /// The value's first bytes, escaped.
+    /// The value's first bytes, escaped; of a whole row those of each column, as `column=value`.
     pub value: String,
     /// What was done.
     pub done: String,

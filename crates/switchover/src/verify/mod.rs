@@ -14,6 +14,7 @@ use crate::evidence::{Content, planned_table, scan};
 use crate::progress::{Event, Phase, Progress};
 use crate::report::{Exception, TableReport, Verdict};
 use crate::shutdown::Shutdown;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
@@ -150,8 +151,12 @@ impl Verify {
             sampled: None,
             differences: Vec::new(),
             differences_total: 0,
-            quarantined: entries.len() as u64,
-            exceptions: entries.iter().take(LISTED_MAX).map(|entry| exception(table, entry)).collect(),
+            quarantined: listed(&entries).count() as u64,
+            quarantined_rows: listed(&entries).filter(|entry| entry.whole_row).count() as u64,
+            exceptions: listed(&entries)
+                .take(LISTED_MAX)
+                .map(|entry| exception(table, entry, &entries))
+                .collect(),
         };
         let mut mend = None;
         if !differing.is_empty() {
@@ -299,11 +304,25 @@ async fn join<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {
     task.await.map_err(lost)?
 }
 
-fn exception(table: &TablePlan, entry: &Quarantined) -> Exception {
+/// The entries that stand for themselves: of a row that is out as a whole the first of its values.
+pub(crate) fn listed(entries: &[Quarantined]) -> impl Iterator<Item = &Quarantined> {
+    let mut rows = HashSet::new();
+    entries.iter().filter(move |entry| !entry.whole_row || rows.insert(&entry.locator))
+}
+
+fn exception(table: &TablePlan, entry: &Quarantined, entries: &[Quarantined]) -> Exception {
+    let cells = || {
+        let own = entries.iter().filter(|other| other.whole_row && other.locator == entry.locator);
+        own.map(|cell| format!("{}={}", cell.column, cell.value.borrow().shown())).collect::<Vec<_>>()
+    };
+    let (column, value) = match entry.whole_row {
+        true => (String::new(), cells().join(", ")),
+        false => (entry.column.clone(), entry.value.borrow().shown()),
+    };
     Exception {
         key: shown_locator(table, &entry.locator),
-        column: entry.column.clone(),
-        value: entry.value.borrow().shown(),
+        column,
+        value,
         done: if entry.whole_row {
             "row in quarantine".into()
         } else {

@@ -148,6 +148,7 @@ impl Verify {
             differences: tally.differences,
             differences_total: tally.differing,
             quarantined: 0,
+            quarantined_rows: 0,
             exceptions: Vec::new(),
         })
     }

@@ -1,7 +1,7 @@
 //! What is done around the load: the order of tables, and which keys and indexes are dropped for it.
 //!
-//! Invariants: a primary key is never dropped, nor an index that a foreign key that stays rests on; what is dropped is named
-//! with the target's own definition. Absent: the statements, which are the connector's.
+//! Invariants: a primary key is dropped only where the table has no row, by which rows are found, and nothing rests on it; nor is
+//! an index that a foreign key that stays rests on. What is dropped is named with the target's own definition. Absent: the statements, which are the connector's.
 
 use super::super::Draft;
 use crate::existing::{
@@ -177,6 +177,17 @@ pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked
             !index.unique.is_empty() && schema.tables.iter().any(by)
         };
         let standing = plan.standing.get_or_insert_default();
+        let primary = own.primary_index.as_ref().filter(|_| own.rows == 0);
+        for index in primary.iter().filter(|index| index.rebuildable && !referred(index)) {
+            standing.rebuilt.push(Rebuilt {
+                table: own.name.clone(),
+                kind: RebuiltKind::PrimaryKey,
+                name: index.name.clone(),
+                definition: index.definition.clone(),
+                comment: index.comment.clone(),
+                at_once: false,
+            });
+        }
         for index in own.indexes.iter().filter(|index| index.rebuildable && !referred(index)) {
             standing.rebuilt.push(Rebuilt {
                 table: own.name.clone(),

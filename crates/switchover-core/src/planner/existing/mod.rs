@@ -18,6 +18,7 @@ use crate::codec::Codec;
 use crate::existing::{
     self, ExistingOptions, Holds, SequencePlan, Standing, TargetColumn, TargetSchema, TargetTable,
 };
+use crate::ids::{ORIGINAL, UUID};
 use crate::mapping::{IndexMethod, NaiveTimes};
 use crate::native::Native;
 use crate::plan::{CheckPlan, ColumnPlan, Fate, IndexPlan, KeyPlan, LogicalType, PlanOptions, TablePlan};
@@ -69,8 +70,13 @@ pub(super) fn tables(
                     }
                     None => format!("the target's schema \"{}\" has no such table", options.schema),
                 };
-                let hint =
-                    "run the application's migrations on the target first, or leave the table with --exclude";
+                let hint = match &table.id_map {
+                    Some(_) => format!(
+                        "the map of ids needs a table: CREATE TABLE \"{}\" ({ORIGINAL} …, {UUID} uuid NOT NULL UNIQUE), with the type of the ids; or leave it with --exclude",
+                        table.name
+                    ),
+                    None => "run the application's migrations on the target first, or leave the table with --exclude".to_owned(),
+                };
                 draft.refuse(&table.name, "", why, hint);
                 continue;
             }
@@ -152,7 +158,11 @@ fn table_plan(
             epoch: map.epoch.or(asked.epoch),
             ..asked.clone()
         };
-        let choice = match native::choose(target, column, &census, &asked) {
+        let chosen = match column.ids {
+            Some(namespace) => native::ids(target, namespace),
+            None => native::choose(target, column, &census, &asked),
+        };
+        let choice = match chosen {
             Ok(choice) => choice,
             Err(why) => {
                 draft.refuse(
