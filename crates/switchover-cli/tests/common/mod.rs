@@ -142,6 +142,18 @@ impl Running {
         self.await_line(|line| line.contains(r#""event":"advanced","phase":"copy""#));
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub(crate) fn signal_if_alive(&mut self, name: &str) {
+        if self.is_alive() {
+            self.signal(name);
+        }
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();

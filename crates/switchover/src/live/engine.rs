@@ -28,7 +28,7 @@ use switchover_core::connector::{Claim, Snapshot, Target};
 use switchover_core::judge::Judge;
 use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
-use switchover_core::{Error, Kind, Result, failpoint};
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -216,15 +216,15 @@ impl Engine {
     pub(super) async fn settle_owner(&mut self, ownership: Ownership) -> Result<()> {
         match ownership.owner {
             Side::Source => {
-                self.again(async || self.parts.source.unfence().await).await?;
+                self.insist(async || self.parts.source.unfence().await).await?;
                 failpoint::hit("live-source-open");
                 if ownership.epoch > Ownership::FIRST.epoch {
-                    self.again(async || self.parts.target.follow().await).await?;
+                    self.insist(async || self.parts.target.follow().await).await?;
                 }
             }
             Side::Target => {
-                self.again(async || self.parts.source.fence(FENCE_AGAIN).await).await?;
-                self.again(async || self.parts.target.unfence().await).await?;
+                self.insist(async || self.parts.source.fence(FENCE_AGAIN).await.map(drop)).await?;
+                self.insist(async || self.parts.target.unfence().await).await?;
             }
         }
         failpoint::hit("live-owner-settled");
@@ -274,7 +274,7 @@ impl Engine {
             self.again(async || self.parts.target.restart(&lost).await).await?;
             failpoint::hit("live-restarted");
         }
-        let captured = self.again(async || self.parts.source.capture(&lost).await).await?;
+        let captured = self.insist(async || self.parts.source.capture(&lost).await).await?;
         failpoint::hit("live-captured");
         let mut link = self.link(Side::Source);
         link.begin(&captured.from).await?;
@@ -427,6 +427,25 @@ impl Engine {
         }
     }
 
+    /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this
+    /// process is asked to stop, or another has the run.
+    pub(super) async fn insist<T>(&self, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        loop {
+            let error = match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let later = error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry;
+            if !later || self.parts.shutdown.is_requested() {
+                return Err(error);
+            }
+            // A lock that somebody holds ends some time; a run that somebody else has does not come back.
+            self.again(async || self.parts.claim.check().await).await?;
+            self.tell(|status| status.held = error.to_string());
+            tokio::time::sleep(INSIST).await;
+        }
+    }
+
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(&*self.parts.progress, &self.parts.shutdown, work).await
     }
@@ -442,6 +461,9 @@ impl Engine {
         });
     }
 }
+
+/// How long to wait before something is tried again that others' locks keep from being done.
+const INSIST: Duration = Duration::from_millis(100);
 
 /// How long the source's fence waits for writers when it is put up again: there are none.
 const FENCE_AGAIN: Duration = Duration::from_secs(10);

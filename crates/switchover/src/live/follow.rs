@@ -55,10 +55,12 @@ impl Engine {
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
         self.note(format!("held: {error}"));
         self.tell(|status| status.held = format!("{error}"));
-        self.pass = None;
-        if error.kind() == Kind::Different {
-            self.verified = Verification::Different { why: error.to_string() };
-        }
+        // What was taken last may not have been read back: the proof begins anew.
+        (self.verified, self.pass) = match (error.kind(), link.from) {
+            (Kind::Different, _) => (Verification::Different { why: error.to_string() }, None),
+            (_, Side::Source) => (Verification::Unproven, Some(Pass::default())),
+            (_, Side::Target) => (Verification::Unproven, None),
+        };
         let verified = self.verified.clone();
         self.tell(|status| status.verification = verified);
         let stop = self.parts.shutdown.clone();

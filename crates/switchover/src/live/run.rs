@@ -15,6 +15,7 @@ use crate::{clock, copy};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use switchover_core::codec::Codec;
 use switchover_core::connector::Claim;
 use switchover_core::live::LiveRun;
 use switchover_core::plan::{Plan, Refusal, TablePlan};
@@ -44,6 +45,25 @@ impl Surroundings for super::announce::Nobody {
     fn watch(&self, _: &Header) -> Result<Arc<dyn Watch>> {
         Ok(Arc::new(*self))
     }
+}
+
+/// Values for which there is no way back, so that a reverse window could not carry them.
+fn back_again(plan: &Plan) -> Vec<Refusal> {
+    let columns =
+        plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+    let one_way =
+        columns.filter(|(_, column)| matches!(column.codec, Codec::Uuid5 { .. } | Codec::Native(_)));
+    one_way
+        .map(|(table, column)| Refusal {
+            table: table.source.clone(),
+            column: column.source.clone(),
+            key: String::new(),
+            value: String::new(),
+            why: "its values cannot be carried back to the source, which a live run must be able to do"
+                .into(),
+            hint: "move it without that mapping, or stop the application and use `switchover migrate`".into(),
+        })
+        .collect()
 }
 
 /// The plan as a live run needs it: rows are found by their key, which stays theirs, and not by where they lie.
@@ -145,7 +165,8 @@ impl Migration {
 
     async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
-        let mut found = self.source.live(&live)?.obstacles().await?;
+        let mut found = back_again(plan);
+        found.extend(self.source.live(&live)?.obstacles().await?);
         found.extend(self.target.live(&live)?.obstacles().await?);
         Ok(found)
     }

@@ -262,7 +262,7 @@ impl Engine {
                 _ => return Err(self.contested(found, proposed)),
             }
         }
-        self.again(async || link.feed.unfence().await).await?;
+        self.insist(async || link.feed.unfence().await).await?;
         self.announce(withdrawn).await;
         Err(error)
     }
@@ -291,7 +291,7 @@ impl Engine {
 
     /// Lets the owner's writers in again; gives the reason back, and says so when that failed.
     async fn reopen(&mut self, link: &Link, error: Error) -> Error {
-        let opened = self.again(async || link.feed.unfence().await).await;
+        let opened = self.insist(async || link.feed.unfence().await).await;
         failpoint::hit("switch-unfenced");
         match opened {
             Ok(()) => error,

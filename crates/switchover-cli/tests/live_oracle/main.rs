@@ -1,0 +1,437 @@
+//! The oracle: processes write through plain connections all the while; the engine is killed before and after
+//! every durable effect; the owner changes there and back; the server is restarted. At the end every acknowledged operation
+//! is in the owner, every refused one is not, none is there twice, and the data is what the operations make of it in
+//! their order.
+//!
+//! `SWITCHOVER_ORACLE_SECONDS` adds random kills after the known places, for so long; `SWITCHOVER_ORACLE_SEED` decides
+//! them and what the writers do.
+#![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod history;
+mod writer;
+
+use common::{Running, program};
+use history::{Dice, Entry, Model};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use switchover_testkit::{Cluster, Database, Shutdown};
+use tempfile::TempDir;
+
+/// Where an engine dies on its way to following. Each is the next engine's place.
+const TO_FOLLOWING: &[&str] = &[
+    "after-planned=return",
+    "after-prepare=return",
+    "live-enter-before-commit=return",
+    "live-enter-after-commit=return",
+    "live-source-enter-before-commit=return",
+    "live-source-enter-after-commit=return",
+    "live-entered-source=return",
+    "live-source-capture-before-commit=return",
+    "live-source-capture-after-commit=return",
+    "live-captured=return",
+    "copy-before-commit=2*off->return",
+    "copy-after-commit=3*off->return",
+    "live-copied=return",
+    "build-before-commit=1*off->return",
+    "build-after-commit=2*off->return",
+    "live-steps=return",
+    "live-read=return",
+    "live-apply-before-commit=return",
+    "live-apply-after-commit=return",
+    "live-applied=return",
+    "live-source-settle-before-commit=return",
+    "live-source-settle-after-commit=return",
+    "live-settled=3*off->return",
+];
+
+/// Where it dies while the owner changes, whichever way.
+const SWITCHING: &[&str] = &[
+    "switch-captured=return",
+    "live-decide-before-commit=return",
+    "live-decide-after-commit=return",
+    "switch-proposed=return",
+    "switch-fenced=return",
+    "switch-drained=return",
+    "live-decide-before-commit=1*off->return",
+    "live-decide-after-commit=1*off->return",
+    "switch-asked=return",
+    "switch-decided=return",
+    "live-owner-settled=1*off->return",
+];
+
+/// Where it dies besides, on the way to the target,
+const TO_TARGET: &[&str] = &[
+    "live-source-fence-before-commit=return",
+    "live-source-fence-after-commit=return",
+    "live-capture-before-commit=return",
+    "live-capture-after-commit=return",
+    "live-route-before=return",
+    "live-route-after=return",
+];
+
+/// and on the way back.
+const TO_SOURCE: &[&str] = &[
+    "live-fence-before-commit=return",
+    "live-fence-after-commit=return",
+    "live-source-apply-before-commit=return",
+    "live-source-apply-after-commit=return",
+    "live-settle-before-commit=return",
+    "live-settle-after-commit=return",
+    "live-source-unfence-before-commit=return",
+    "live-source-unfence-after-commit=return",
+    "live-follow-before-commit=return",
+    "live-follow-after-commit=return",
+];
+
+/// Processes that write.
+const WRITERS: u64 = 3;
+
+/// Rows before the run.
+const ITEMS: i64 = 200;
+
+/// No stage takes so long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+const TABLES: &str = "
+    CREATE TABLE counter (n INTEGER NOT NULL, one INTEGER PRIMARY KEY CHECK (one = 1));
+    CREATE TABLE op (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE item (id INTEGER PRIMARY KEY, u INTEGER NOT NULL UNIQUE, v INTEGER NOT NULL);
+    CREATE TABLE child (id INTEGER PRIMARY KEY,
+        item INTEGER NOT NULL REFERENCES item (id) ON DELETE CASCADE ON UPDATE CASCADE);
+    CREATE INDEX child_item ON child (item);
+    INSERT INTO counter VALUES (0, 1);";
+
+/// The process that a writer is: not a test of its own.
+#[test]
+#[ignore = "a process of the other tests"]
+fn application() {
+    let get = |name: &str| std::env::var(name).unwrap();
+    let path = |name: &str| PathBuf::from(get(name));
+    let seed = get("ORACLE_SEED").parse().unwrap();
+    writer::run(
+        &path("ORACLE_SQLITE"),
+        &get("ORACLE_POSTGRES"),
+        seed,
+        &path("ORACLE_RECORD"),
+        &path("ORACLE_STOP"),
+    );
+}
+
+struct Scene {
+    folder: TempDir,
+    cluster: Cluster,
+    database: Database,
+    writers: Vec<Child>,
+    engine: Option<Running>,
+    kills: u64,
+    switches: usize,
+    owner: String,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for writer in &mut self.writers {
+            drop(writer.kill());
+            drop(writer.wait());
+        }
+        if let Some(engine) = &self.engine {
+            engine.signal("KILL");
+        }
+    }
+}
+
+impl Scene {
+    fn new(seed: u64) -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        // A server that keeps what it acknowledged, also when it goes down at once.
+        let cluster = Cluster::builder().fsync(true).start().unwrap();
+        let database = cluster.fresh_database("oracle").unwrap();
+        let source = Connection::open(folder.path().join("app.db")).unwrap();
+        let mode: String = source.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        source.execute_batch(TABLES).unwrap();
+        for id in 1..=ITEMS {
+            source.execute("INSERT INTO item VALUES (?1, ?1, 0)", [id]).unwrap();
+        }
+        let mut scene = Scene {
+            folder,
+            cluster,
+            database,
+            writers: Vec::new(),
+            engine: None,
+            kills: 0,
+            switches: 0,
+            owner: "source".into(),
+        };
+        scene.writers = (0..WRITERS).map(|number| scene.writer(seed * 1_000 + number)).collect();
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn writer(&self, seed: u64) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["application", "--exact", "--ignored", "--quiet"])
+            .env("ORACLE_SEED", seed.to_string())
+            .env("ORACLE_SQLITE", self.path("app.db"))
+            .env("ORACLE_POSTGRES", self.database.conninfo())
+            .env("ORACLE_RECORD", self.path(&format!("record-{seed}")))
+            .env("ORACLE_STOP", self.path("stop"))
+            .env_remove("FAILPOINTS")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn verb(&self, words: &[&str]) -> Command {
+        let mut command = program(self.folder.path(), words);
+        command.env("SWITCHOVER_PROGRESS", "json").env("SWITCHOVER_TEST_CHUNK_BYTES", "2048");
+        command
+    }
+
+    /// Another engine, which dies at a place.
+    fn drive(&mut self, place: &str) {
+        let there = self.path(".switchover/runs").is_dir() && self.status().is_some() || self.has_run();
+        let mut command = match there {
+            true => self.verb(&["resume"]),
+            false => {
+                let url = self.database.conninfo();
+                self.verb(&["start", "--from", "sqlite:app.db", "--to", &url])
+            }
+        };
+        self.engine = Some(Running::start(command.env("FAILPOINTS", place)));
+    }
+
+    fn has_run(&self) -> bool {
+        std::fs::read_dir(self.path(".switchover/runs"))
+            .is_ok_and(|mut runs| runs.any(|run| run.is_ok_and(|run| run.path().join("run.json").exists())))
+    }
+
+    fn status(&self) -> Option<serde_json::Value> {
+        let mut runs: Vec<PathBuf> = std::fs::read_dir(self.path(".switchover/runs"))
+            .ok()?
+            .filter_map(|run| run.ok().map(|run| run.path()))
+            .collect();
+        runs.sort();
+        let text = std::fs::read(runs.last()?.join("live.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Waits until the engine has died or the run is as wanted; says whether it lives.
+    #[track_caller]
+    fn until(&mut self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> bool {
+        let begun = Instant::now();
+        let id = self.engine.as_ref().unwrap().id();
+        loop {
+            if !self.engine.as_mut().unwrap().is_alive() {
+                self.buried();
+                return false;
+            }
+            if self.status().is_some_and(|status| status["pid"] == id && wanted(&status)) {
+                return true;
+            }
+            if begun.elapsed() > LIMIT {
+                self.engine.as_ref().unwrap().signal("KILL");
+                let ran = self.engine.take().unwrap().end();
+                panic!("it never came to {what}: {:?}\n{ran}", self.status());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The engine has ended: by `kill -9`, or the test ends.
+    #[track_caller]
+    fn buried(&mut self) {
+        let ran = self.engine.take().unwrap().end();
+        assert_eq!(ran.signal, Some(9), "{ran}");
+        self.kills += 1;
+    }
+
+    fn kill(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.signal("KILL");
+            self.buried();
+        }
+    }
+
+    fn is_ready(status: &serde_json::Value) -> bool {
+        (status["phase"] == "following" && status["verification"]["verdict"] == "same")
+            || status["phase"] == "reverse"
+    }
+
+    /// An engine without a place to die, until the stores follow each other; notes who the owner is.
+    #[track_caller]
+    fn settle(&mut self) {
+        if self.engine.is_none() {
+            self.drive("none=off");
+        }
+        assert!(self.until("following", Scene::is_ready), "it died by itself");
+        let owner = self.status().unwrap()["ownership"]["owner"].as_str().unwrap().to_owned();
+        if owner != self.owner {
+            self.switches += 1;
+            self.owner = owner;
+        }
+    }
+
+    /// Has the owner change, with an engine that may die at it.
+    fn switch(&mut self, place: &str) {
+        self.kill();
+        self.drive(place);
+        if self.until("following", Scene::is_ready) {
+            let verb = if self.owner == "source" { "cutover" } else { "rollback" };
+            let ran = common::run(&mut self.verb(&[verb, "--when-ready"]));
+            // Either it is done, or the engine died at its place.
+            if ran.code != Some(0) {
+                self.until("its end", |_| false);
+            }
+        }
+        self.kill();
+        self.settle();
+    }
+
+    /// Brings the owner to be that, cleanly.
+    #[track_caller]
+    fn bring(&mut self, owner: &str) {
+        self.settle();
+        if self.owner != owner {
+            let verb = if self.owner == "source" { "cutover" } else { "rollback" };
+            common::run(&mut self.verb(&[verb, "--when-ready"])).exits(0);
+            self.settle();
+            assert_eq!(self.owner, owner);
+        }
+    }
+
+    fn entries(&self, seed: u64) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for number in 0..WRITERS {
+            let text =
+                std::fs::read_to_string(self.path(&format!("record-{}", seed * 1_000 + number))).unwrap();
+            entries.extend(text.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap()));
+        }
+        entries
+    }
+
+    /// Lets the writers end what they have in hand.
+    fn stop_writers(&mut self) {
+        std::fs::write(self.path("stop"), "").unwrap();
+        for mut writer in self.writers.drain(..) {
+            assert!(writer.wait().unwrap().success(), "a writer failed");
+        }
+    }
+
+    /// What a store holds: the names by number, and the tables.
+    fn found(&self, side: &str) -> (BTreeMap<i64, String>, Model) {
+        let queries = ["SELECT n, name FROM op", "SELECT id, u, v FROM item", "SELECT id, item FROM child"];
+        let rows: Vec<Vec<Vec<String>>> = queries
+            .iter()
+            .map(|query| match side {
+                "target" => {
+                    let rows = self.database.rows(query).unwrap();
+                    rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect()).collect()
+                }
+                _ => rows_of(&self.path("app.db"), query),
+            })
+            .collect();
+        let number = |text: &String| text.parse::<i64>().unwrap();
+        let names = rows[0].iter().map(|row| (number(&row[0]), row[1].clone())).collect();
+        let model = Model {
+            items: rows[1].iter().map(|row| (number(&row[0]), (number(&row[1]), number(&row[2])))).collect(),
+            children: rows[2].iter().map(|row| (number(&row[0]), number(&row[1]))).collect(),
+        };
+        (names, model)
+    }
+
+    #[track_caller]
+    fn judge(&self, seed: u64, side: &str) -> [usize; 3] {
+        let (names, found) = self.found(side);
+        let start = Model { items: (1..=ITEMS).map(|id| (id, (id, 0))).collect(), ..Model::default() };
+        match history::judge(&self.entries(seed), &names, start, &found, self.switches) {
+            Ok(count) => count,
+            Err(why) => panic!("seed {seed}, in the {side}: {why}"),
+        }
+    }
+}
+
+fn rows_of(path: &Path, query: &str) -> Vec<Vec<String>> {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let width = statement.column_count();
+    let cell = |value: rusqlite::types::Value| match value {
+        rusqlite::types::Value::Integer(number) => number.to_string(),
+        rusqlite::types::Value::Text(text) => text,
+        other => panic!("{other:?}"),
+    };
+    let rows = statement.query_map([], |row| (0..width).map(|at| row.get(at).map(cell)).collect()).unwrap();
+    rows.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn no_acknowledged_operation_is_lost_wherever_the_engine_dies() {
+    let seed = from_environment("SWITCHOVER_ORACLE_SEED", 1);
+    let begun = Instant::now();
+    let mut scene = Scene::new(seed);
+    for place in TO_FOLLOWING {
+        scene.drive(place);
+        if scene.until("following", Scene::is_ready) {
+            scene.kill();
+        }
+    }
+    scene.settle();
+    for place in SWITCHING.iter().chain(TO_TARGET) {
+        scene.bring("source");
+        scene.switch(place);
+    }
+    for place in SWITCHING.iter().chain(TO_SOURCE) {
+        scene.bring("target");
+        scene.switch(place);
+    }
+    // The server goes down in both directions.
+    for owner in ["source", "target"] {
+        scene.bring(owner);
+        scene.cluster.restart(Shutdown::Immediate).unwrap();
+        scene.settle();
+    }
+    let mut dice = Dice(seed);
+    let until = Duration::from_secs(from_environment("SWITCHOVER_ORACLE_SECONDS", 0));
+    while begun.elapsed() < until {
+        scene.settle();
+        let verb = if scene.owner == "source" { "cutover" } else { "rollback" };
+        let mut asking = Running::start(&mut scene.verb(&[verb, "--when-ready"]));
+        std::thread::sleep(Duration::from_millis(dice.below(200)));
+        scene.kill();
+        asking.signal_if_alive("KILL");
+        drop(asking.end());
+    }
+    scene.bring("target");
+    scene.stop_writers();
+    scene.settle();
+    let (source, target) = (scene.found("source"), scene.found("target"));
+    let count = scene.judge(seed, "target");
+    common::run(&mut scene.verb(&["finish"])).exits(0);
+    assert_eq!(scene.found("target").1, target.1, "the end changes nothing");
+    // The follower had caught up when the run was settled; whatever it lacked then is in the owner.
+    assert!(source.0.len() <= target.0.len());
+    println!(
+        "seed {seed}: {} kills, {} changes of the owner, operations: {} acknowledged, {} refused, {} unknown; lost 0; {:.0} s",
+        scene.kills,
+        scene.switches,
+        count[0],
+        count[1],
+        count[2],
+        begun.elapsed().as_secs_f64()
+    );
+    let engine = scene.engine.take().unwrap().end();
+    engine.exits(0);
+}
