@@ -379,10 +379,10 @@ impl Engine {
 
     /// Takes everything back that the run made; the source owns the data.
     pub(super) async fn take_back(&mut self) -> Result<End> {
-        self.again(async || self.parts.source.leave().await).await?;
+        self.insist(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
         let schema = &self.parts.plan.options.schema;
-        self.again(async || self.parts.store.discard(schema, &self.parts.run).await).await?;
+        self.insist(async || self.parts.store.discard(schema, &self.parts.run).await).await?;
         failpoint::hit("live-target-discarded");
         Ok(End::TakenBack)
     }

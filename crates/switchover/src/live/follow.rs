@@ -129,11 +129,11 @@ impl Engine {
                 break;
             }
         }
-        self.again(async || self.parts.target.leave().await).await?;
+        self.insist(async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
-        self.again(async || self.parts.source.leave().await).await?;
+        self.insist(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
-        self.again(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
+        self.insist(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
     }
 
     pub(super) async fn observe(&mut self, seen: Seen) -> Result<()> {
