@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// Rows of the source.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     rows: i64,
+    /// A live run instead: writers all the while, the engine killed at every known place and then at random while
+    /// the owner changes, the server restarted; judged by what the writers were told.
+    #[arg(long)]
+    live: bool,
 }
 
 /// Runs it.
@@ -29,6 +33,9 @@ pub(crate) fn run(args: &Args) -> Result {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let seed = args.seed.unwrap_or(now.as_secs());
     println!("seed {seed}");
+    if args.live {
+        return live(args.minutes * 60, seed);
+    }
     paths::run(paths::cargo().args(["build", "--package", "switchover-cli", "--features", "failpoints"]))?;
     let folder = paths::target().join(format!("chaos-{seed}"));
     if folder.exists() {
@@ -49,5 +56,18 @@ pub(crate) fn run(args: &Args) -> Result {
     let figures = chaos::run(&cluster, &folder, &options, &mut |line| println!("{line}"))?;
     println!("seed {seed}: {figures}");
     std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// The oracle test, for longer. It prints its figures, and fails with its seed.
+fn live(seconds: u64, seed: u64) -> Result {
+    let words = ["test", "--package", "switchover-cli", "--features", "failpoints", "--test", "live_oracle"];
+    paths::run(
+        paths::cargo()
+            .args(words)
+            .args(["--", "--nocapture"])
+            .env("SWITCHOVER_ORACLE_SECONDS", seconds.to_string())
+            .env("SWITCHOVER_ORACLE_SEED", seed.to_string()),
+    )?;
     Ok(())
 }
