@@ -2,6 +2,7 @@
 //! the maps with the ids that were there.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod common;
 mod support;
 
 use proptest::prelude::*;
@@ -183,6 +184,25 @@ fn a_dump_too_and_a_part_of_a_table() {
     };
     assert_eq!(tables(&["users", "profiles"]), "users profiles users_id_map");
     assert_eq!(tables(&["profiles"]), "profiles");
+}
+
+/// A hash has no way back, and the map no rows of its own on the source: no change could be followed.
+#[test]
+fn a_live_run_refuses_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = switchover_testkit::Cluster::shared().unwrap().fresh_database("ids").unwrap();
+    let source = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    source
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);
+             INSERT INTO t VALUES (1, 'a')",
+        )
+        .unwrap();
+    std::fs::write(folder.path().join("switchover.toml"), "[table.t.column.code]\nids = 'uuid5'").unwrap();
+    let mut start = common::program(folder.path(), &["start", "--from", "sqlite:app.db", "--to"]);
+    start.arg(database.conninfo()).args(["--progress", "none"]);
+    common::run(&mut start).exits(1).says("its values cannot be carried back to the source");
+    assert_eq!(database.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").unwrap(), "0");
 }
 
 #[test]
