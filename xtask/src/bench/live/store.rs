@@ -58,8 +58,12 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     fn of(text: &str) -> Self {
-        // The message of Switchover's own fences and gates.
-        if text.contains("switchover:") { Self::Fenced } else { Self::Other(text.to_owned()) }
+        // The messages of Switchover's own fences and gates.
+        if ["switchover:", "takes no writes"].iter().any(|part| text.contains(part)) {
+            Self::Fenced
+        } else {
+            Self::Other(text.to_owned())
+        }
     }
 }
 

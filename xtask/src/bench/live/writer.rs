@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// Transactions a second; as many as possible without it.
     #[arg(long)]
     per_s: Option<f64>,
-    /// Seconds; without it, until its input ends.
+    /// Seconds; without it and without a number of rows, until its input ends.
     #[arg(long)]
     seconds: Option<f64>,
     /// Rows after which it ends.
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let dice = Dice::new(args.seed);
     let mut writer = Writer { args, dice, made: 0, lite, server, at_server: args.at_server };
     let stop = Arc::new(AtomicBool::new(false));
-    if args.seconds.is_none() {
+    if args.seconds.is_none() && args.most.is_none() {
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
             drop(stdin().read_to_end(&mut Vec::new()));
