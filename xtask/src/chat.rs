@@ -69,9 +69,14 @@ impl Size {
 }
 
 /// SplitMix64: small, fast, the same everywhere, and good enough for sample data.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// Dice of their own for who rolls them.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -80,13 +85,14 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A number below a bound.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
     /// A random UUID of version 4. The `n`th of table `table` is always the same, so that a foreign key
     /// can be written without remembering the keys.
-    fn uuid(table: u64, n: u64) -> String {
+    pub(crate) fn uuid(table: u64, n: u64) -> String {
         let mut dice = Self(table << 56 | n);
         let (a, b) = (dice.next(), dice.next());
         format!(

@@ -135,8 +135,9 @@ impl Copy {
                 self.advanced(table, rows, bytes);
             }
             let read = planned_table(table);
-            // Chunks of a table without integer locators form one chain: see `chunk::gaps`.
-            // One stream writes in the order in which it is given them anyway.
+            // Chunks of a table without integer locators form one chain, see `chunk::gaps`: one is written while
+            // the next is read. One stream writes in the order in which it is given them anyway.
+            let mut chained: Option<oneshot::Receiver<()>> = None;
             let ordered = self.streams > 1 && !matches!(table.locator, Locator::RowId(_));
             for gap in gaps(&own) {
                 let mut after: Option<LocatorValue> = gap.after.clone();
@@ -156,14 +157,23 @@ impl Copy {
                     } else {
                         (None, None)
                     };
+                    if let Some(wait) = chained.take()
+                        && wait.await.is_err()
+                    {
+                        return Ok(());
+                    }
                     if chunks.send(Chunk { table: index, range, rows: batch.rows, written }).await.is_err() {
                         return Ok(());
                     }
                     if let Some(wait) = wait {
-                        if standing && !ordered && !oversized {
+                        if oversized {
+                            if wait.await.is_err() {
+                                return Ok(());
+                            }
+                        } else if ordered {
+                            chained = Some(wait);
+                        } else {
                             before.push(wait);
-                        } else if wait.await.is_err() {
-                            return Ok(());
                         }
                     }
                     if batch.done {
@@ -171,6 +181,9 @@ impl Copy {
                     }
                     after = upto;
                 }
+            }
+            if standing {
+                before.extend(chained);
             }
         }
         Ok(())

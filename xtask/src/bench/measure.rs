@@ -92,7 +92,8 @@ fn read_all(from: Option<impl Read>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn peak(proc_file: &str) -> Option<u64> {
+/// The high-water mark of a process' resident memory so far, in KiB.
+pub(crate) fn peak(proc_file: &str) -> Option<u64> {
     let status = fs::read_to_string(proc_file).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()

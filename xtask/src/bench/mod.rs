@@ -1,4 +1,5 @@
-//! `cargo xtask bench load`: what a migration costs, side by side with the limit and with other tools.
+//! `cargo xtask bench load`: what a migration costs, side by side with the limit and with other tools; and
+//! `bench live`, in a folder of its own.
 //!
 //! Invariants: one machine, one server with one set of settings, one source file; the contestants take turns
 //! within each round, so that a slow minute of the machine hits all; every load goes into a fresh database
@@ -9,6 +10,7 @@
 mod adbc;
 mod files;
 mod limit;
+mod live;
 mod measure;
 mod pgloader;
 mod reference;
@@ -16,7 +18,7 @@ mod switchover;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use switchover_testkit::Cluster;
@@ -47,6 +49,11 @@ pub(crate) enum Verb {
         #[arg(long, value_delimiter = ',')]
         only: Vec<Contestant>,
     },
+    /// What a live migration costs the application, and how quickly the owner changes.
+    Live(live::Args),
+    /// The application of `bench live`, in a process of its own.
+    #[command(hide = true)]
+    LiveWriter(live::writer::Args),
 }
 
 /// Who takes part.
@@ -134,11 +141,18 @@ struct Field {
 
 /// Measures.
 pub(crate) fn run(verb: &Verb) -> Result {
-    let Verb::Load { scale, runs, only } = verb;
+    match verb {
+        Verb::Load { scale, runs, only } => load(*scale, *runs, only),
+        Verb::Live(args) => live::run(args),
+        Verb::LiveWriter(args) => live::writer::run(args),
+    }
+}
+
+fn load(scale: u64, runs: usize, only: &[Contestant]) -> Result {
     let chosen = if only.is_empty() { Contestant::value_variants() } else { only };
-    let field = prepare(*scale, chosen)?;
+    let field = prepare(scale, chosen)?;
     let mut results: Vec<(Contestant, Vec<Run>)> = chosen.iter().map(|who| (*who, Vec::new())).collect();
-    for round in 1..=*runs {
+    for round in 1..=runs {
         for (who, done) in &mut results {
             // A contestant that failed once fails always: its message is the result.
             if done.iter().any(|run| run.failure.is_some()) {
@@ -150,14 +164,13 @@ pub(crate) fn run(verb: &Verb) -> Result {
         }
     }
     println!("\n{}", table::text(&field, &results));
-    let path = table::write_json(&field, &results, *scale)?;
+    let path = table::write_json(&field, &results, scale)?;
     println!("written: {}", path.display());
     Ok(())
 }
 
-fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
-    let folder = paths::target().join("bench");
-    fs::create_dir_all(&folder)?;
+/// The chat database of a scale, made where it is not there yet.
+fn database(folder: &Path, scale: u64) -> Result<(PathBuf, Size)> {
     let size = Size {
         users: 2_500 * scale,
         workspaces: 5_000 * scale,
@@ -169,6 +182,13 @@ fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
         println!("making {}: {} rows", source.display(), size.rows());
         chat::create(&source, size)?;
     }
+    Ok((source, size))
+}
+
+fn prepare(scale: u64, chosen: &[Contestant]) -> Result<Field> {
+    let folder = paths::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let (source, size) = database(&folder, scale)?;
     let switchover = match chosen.iter().any(|who| who.name().starts_with("switchover")) {
         true => paths::build_switchover()?,
         false => None,

@@ -101,7 +101,7 @@ fn is_load(phase: &str) -> bool {
 }
 
 /// The phases of a report, in its order.
-fn phases(report: &Value) -> Vec<(String, f64)> {
+pub(crate) fn phases(report: &Value) -> Vec<(String, f64)> {
     let list = report["phases"].as_array().into_iter().flatten();
     list.filter_map(|phase| Some((phase["phase"].as_str()?.to_owned(), phase["seconds"].as_f64()?))).collect()
 }

@@ -258,6 +258,7 @@ impl Engine {
     /// The source owns the data: bring the target up to it, and follow.
     pub(super) async fn forward(&mut self) -> Result<Turn> {
         self.verified = Verification::Unproven;
+        self.tell(|status| status.verification = Verification::Unproven);
         self.pass = None;
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
         if lost.is_empty() && std::mem::take(&mut self.torn) {
