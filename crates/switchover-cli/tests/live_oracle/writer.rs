@@ -4,9 +4,9 @@
 //! does whose environment file was changed.
 
 use super::history::{Dice, Entry, Op, Told};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a writer thinks between two operations: some hundred a second.
@@ -23,19 +23,21 @@ enum Came {
 }
 
 enum Store {
-    Sqlite(Connection),
+    /// A file that need not be there yet.
+    Sqlite(PathBuf, Option<Connection>),
     Postgres(tokio::runtime::Runtime, Option<tokio_postgres::Client>, String),
 }
 
 /// Writes until the file `stop` is there.
-pub(crate) fn run(sqlite: &Path, conninfo: &str, seed: u64, record: &Path, stop: &Path) {
+pub(crate) fn run(sqlite: &Path, target: &str, seed: u64, record: &Path, stop: &Path) {
     let mut dice = Dice(seed);
     let mut record = std::fs::File::create(record).unwrap();
-    let connection = Connection::open(sqlite).unwrap();
-    connection.busy_timeout(Duration::from_secs(5)).unwrap();
-    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut stores = [Store::Sqlite(connection), Store::Postgres(runtime, None, conninfo.to_owned())];
+    let target = match target.strip_prefix("sqlite:") {
+        Some(path) => Store::Sqlite(path.into(), None),
+        None => Store::Postgres(runtime, None, target.to_owned()),
+    };
+    let mut stores = [Store::Sqlite(sqlite.to_owned(), None), target];
     let mut at = 0;
     for number in 0_u64.. {
         if stop.exists() {
@@ -83,12 +85,24 @@ fn swap(a: i64, b: i64, rows: &[(i64, i64)]) -> Vec<String> {
 impl Store {
     fn transaction(&mut self, name: &str, op: &Op) -> Came {
         match self {
-            Store::Sqlite(connection) => sqlite(connection, name, op),
+            Store::Sqlite(path, connection) => {
+                if connection.is_none() {
+                    *connection = open(path);
+                }
+                connection.as_ref().map_or(Came::Closed, |connection| sqlite(connection, name, op))
+            }
             Store::Postgres(runtime, client, conninfo) => {
                 runtime.block_on(postgres(client, conninfo, name, op))
             }
         }
     }
+}
+
+fn open(path: &Path) -> Option<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+    connection.busy_timeout(Duration::from_secs(5)).ok()?;
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL").ok()?;
+    Some(connection)
 }
 
 fn sqlite(connection: &Connection, name: &str, op: &Op) -> Came {
@@ -126,7 +140,7 @@ fn sqlite(connection: &Connection, name: &str, op: &Op) -> Came {
                 connection.execute_batch("ROLLBACK").unwrap();
             }
             let text = error.to_string();
-            if text.contains("switchover") {
+            if text.contains("switchover") || text.contains("no such table") {
                 Came::Closed
             } else if text.contains("constraint failed") || text.contains("locked") {
                 Came::Refused

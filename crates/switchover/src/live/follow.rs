@@ -87,7 +87,8 @@ impl Engine {
         let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
         let mut step = link.step(beside.as_ref(), true).await?;
         self.took(&step).await;
-        link.entries = if step.changes.behind >= BATCH_ENTRIES { BATCH_ENTRIES_BEHIND } else { BATCH_ENTRIES };
+        link.entries =
+            if step.changes.behind >= BATCH_ENTRIES { BATCH_ENTRIES_BEHIND } else { BATCH_ENTRIES };
         let busy = step.changes.entries > 0;
         if step.changes.complete
             && let Some(seen) = step.changes.beside.take()
