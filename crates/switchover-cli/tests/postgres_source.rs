@@ -412,6 +412,25 @@ fn what_sqlite_cannot_hold_is_refused_or_quarantined() {
 }
 
 #[test]
+fn ids_that_become_uuids() {
+    let way = way("CREATE TABLE users(id int PRIMARY KEY, name text); CREATE TABLE notes(id uuid PRIMARY KEY, owner int REFERENCES users);
+        INSERT INTO users VALUES (7, 'Ada'), (-1, 'Bo');
+        INSERT INTO notes VALUES ('0188d9c2-af00-7fff-0102-030405060708', 7)");
+    let toml = "[table.users.column.id]\nids = 'uuid5'\n[table.notes.column.id]\nids = 'uuid5'";
+    std::fs::write(way.folder.path().join("switchover.toml"), toml).unwrap();
+    let way = way.moves();
+    way.shows(
+        "SELECT original, uuid FROM users_id_map ORDER BY original",
+        "-1|'a4b894d2-aff9-5a1a-8153-937b9a9fd900'\n7|'15af3d9e-a1d5-51fb-a862-333a37a7840b'",
+    )
+    .shows(
+        "SELECT id, owner FROM notes",
+        "'0188d9c2-af00-7fff-0102-030405060708'|'15af3d9e-a1d5-51fb-a862-333a37a7840b'",
+    )
+    .shows("SELECT u.name FROM notes n JOIN users u ON u.id = n.owner", "'Ada'");
+}
+
+#[test]
 fn who_may_not_read_everything_moves_nothing() {
     let server = Cluster::shared().unwrap();
     let case = way("CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1), (2); ALTER TABLE t ENABLE ROW LEVEL SECURITY;
