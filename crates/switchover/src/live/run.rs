@@ -29,6 +29,10 @@ const STATUS: &str = "live.json";
 /// How often the status is written at most: as often as a person looks.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 
+/// Bytes of a chunk at most: it is read in some ten milliseconds, for which the application's checkpoints cannot
+/// fold the source's log back. Beside chunks of 8 MiB the slowest commits take longer, and the copy is no faster.
+const CHUNK_BYTES_MAX: usize = 2 << 20;
+
 /// What a live run does outside the stores. Made when the run is known.
 pub trait Surroundings: Send + Sync {
     /// Who tells the application which store is the owner.
@@ -210,10 +214,9 @@ impl Migration {
             announce: surroundings.announce(&header, journal.folder())?,
             watch: surroundings.watch(&header)?,
             streams,
-            chunk_bytes: self
-                .settings
-                .chunk_bytes
-                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
+            chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
+                copy::chunk_bytes(self.settings.memory_limit_bytes, streams).min(CHUNK_BYTES_MAX)
+            }),
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
         };

@@ -12,7 +12,7 @@ use super::super::measure::median;
 use crate::Result;
 
 /// How measurements become one figure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
     /// The middle one.
     Median,
@@ -66,7 +66,7 @@ impl Figures {
 
     /// Adds one of many measurements.
     pub(crate) fn keep(&mut self, name: &str, unit: &'static str, of: Of, line: Line, value: f64) {
-        match self.0.iter_mut().find(|figure| figure.name == name) {
+        match self.0.iter_mut().find(|figure| figure.name == name && figure.of == of) {
             Some(figure) => figure.values.push(value),
             None => self.0.push(Figure { name: name.to_owned(), unit, of, line, values: vec![value] }),
         }

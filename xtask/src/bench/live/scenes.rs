@@ -174,7 +174,7 @@ impl Run<'_> {
         while Instant::now() < end {
             let lag = self.mark(&lite, &mut psql)?.as_secs_f64() * 1e3;
             figures.keep("lag at 2,000 changed rows/s", "ms", Of::Median, Line::None, lag);
-            figures.keep("lag at 2,000 changed rows/s,", "ms", Of::P99, Line::AtMost(250.0), lag);
+            figures.keep("lag at 2,000 changed rows/s", "ms", Of::P99, Line::AtMost(250.0), lag);
             thread::sleep(Duration::from_millis(7));
         }
         let told = load.ended()?;
@@ -268,7 +268,7 @@ impl Run<'_> {
                 };
                 println!("  {name}: {ms:.1} ms");
                 figures.keep(name, "ms", Of::Median, Line::AtMost(100.0), ms);
-                figures.keep(&format!("{name},"), "ms", Of::Worst, Line::AtMost(500.0), ms);
+                figures.keep(name, "ms", Of::Worst, Line::AtMost(500.0), ms);
             }
             self.engine.until("following", |status| status["phase"] == "following")?;
         }
