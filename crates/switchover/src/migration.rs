@@ -310,6 +310,11 @@ pub fn status(state_dir: &Path) -> Result<Vec<Summary>> {
     journal::list(state_dir)
 }
 
+/// The error of a plan that holds refusals, which names the first of them.
+pub fn refusal(plan: &Plan) -> Option<Error> {
+    plan.refusals.first().map(|first| refused(first, plan.refusals.len()))
+}
+
 pub(crate) fn refused(first: &Refusal, count: usize) -> Error {
     let mut error = Error::new(Kind::Refused, "migrate")
         .table(first.table.clone())

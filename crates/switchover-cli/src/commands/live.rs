@@ -14,6 +14,7 @@ use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
     SwitchOptions, Verification, Watch, control, status,
 };
+use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
 /// How often a running engine's status is looked at.
@@ -52,6 +53,18 @@ pub(crate) async fn start(context: &Context, detach: bool) -> Result<u8> {
 
 async fn engine_start(context: &Context) -> Result<End> {
     context.migration()?.start(&Outside(context)).await
+}
+
+/// `start --dry-run`: exit code 1 when the plan holds refusals.
+pub(crate) async fn dry_run(context: &Context) -> Result<u8> {
+    let plan = engine_plan(context).await?;
+    context.screen.end();
+    output::data(&crate::render::plan::render(&plan))?;
+    Ok(super::plan::exit_code(&plan))
+}
+
+async fn engine_plan(context: &Context) -> Result<Plan> {
+    context.migration()?.live_plan().await
 }
 
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.

@@ -257,7 +257,7 @@ impl Engine {
 
     /// The source owns the data: bring the target up to it, and follow.
     pub(super) async fn forward(&mut self) -> Result<Turn> {
-        self.verified = Verification::Unproven;
+        self.unproven();
         self.pass = None;
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
         if lost.is_empty() && std::mem::take(&mut self.torn) {
@@ -429,6 +429,12 @@ impl Engine {
 
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(&*self.parts.progress, &self.parts.shutdown, work).await
+    }
+
+    /// What was proven before counts no more, and nobody is to read it.
+    pub(super) fn unproven(&mut self) {
+        self.verified = Verification::Unproven;
+        self.tell(|status| status.verification = Verification::Unproven);
     }
 
     pub(super) fn note(&self, text: String) {

@@ -3,7 +3,7 @@
 use super::engine::{End, Engine, Turn};
 use super::link::Link;
 use super::pass::Pass;
-use super::status::{Answer, Command, Request, SwitchOptions, Verification};
+use super::status::{Answer, Command, Request, SwitchOptions};
 use crate::shutdown::Shutdown;
 use std::time::Duration;
 use switchover_core::live::Side;
@@ -105,7 +105,7 @@ impl Engine {
             (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
-                self.verified = Verification::Unproven;
+                self.unproven();
                 answer(command, Ok(Answer::Done));
                 Ok(None)
             }

@@ -12,6 +12,7 @@ use crate::migration::Migration;
 use crate::progress::{Event, Phase};
 use crate::settings::OnFailure;
 use crate::{clock, copy};
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,22 +73,15 @@ impl Migration {
     /// # Errors
     /// `Refused` with the first reason when the stores or the plan do not allow it; whatever stops the run.
     pub async fn start(&self, surroundings: &dyn Surroundings) -> Result<End> {
-        let started = Instant::now();
         self.distinct()?;
         let run = crate::migration::run_id();
         let claim = self.target.claim(&self.settings.plan.schema, &run).await?;
-        let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
-        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes: 0 });
-        let (mut plan, _) = self.planned(&sight, None).await?;
-        by_key(&mut plan);
-        plan.refusals.extend(self.obstacles(&plan, &run).await?);
+        let plan = self.live_plan_of(&run).await?;
         if let Some(first) = plan.refusals.first() {
             let error = crate::migration::refused(first, plan.refusals.len());
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
-        self.progress
-            .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         let header = Header {
             run,
             started_at: clock::now(),
@@ -141,6 +135,23 @@ impl Migration {
         let plan = journal.plan()?;
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         Ok((journal, plan, claim))
+    }
+
+    /// The plan of a live run, with all that [`Migration::start`] would refuse. Reads only.
+    ///
+    /// # Errors
+    /// When a store cannot be read.
+    pub async fn live_plan(&self) -> Result<Plan> {
+        self.distinct()?;
+        self.live_plan_of(&crate::migration::run_id()).await
+    }
+
+    async fn live_plan_of(&self, run: &str) -> Result<Plan> {
+        let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
+        let (mut plan, _) = self.planned(&sight, None).await?;
+        by_key(&mut plan);
+        plan.refusals.extend(self.obstacles(&plan, run).await?);
+        Ok(plan)
     }
 
     async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
@@ -256,6 +267,7 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Re
             status.phase != written.phase
                 || status.ownership != written.ownership
                 || status.switched != written.switched
+                || discriminant(&status.verification) != discriminant(&written.verification)
         };
         let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());
         if turned == Ok(false) || told.has_changed().is_err() {
