@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use switchover::journal::{Header, Journal};
+use switchover::journal::{self, Header, Journal};
 use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
     SwitchOptions, Verification, Watch, control, status,
@@ -112,12 +112,18 @@ async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<
 }
 
 fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
-    let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
-    let what = if header.live { "no engine is running" } else { "it is no live run" };
-    Ok(Error::new(Kind::NotFound, "ask the engine")
-        .store(header.run)
-        .detail(what)
-        .hint("`switchover resume` takes a live run up"))
+    let state_dir = &context.resolved.settings.state_dir;
+    let header = Journal::header_of(state_dir, run)?;
+    let runs = journal::list(state_dir)?;
+    let last = runs.iter().find(|known| known.header.run == header.run).and_then(|known| known.entries.last());
+    let error = Error::new(Kind::NotFound, "ask the engine").store(header.run);
+    Ok(match last {
+        _ if !header.live => error.detail("it is no live run").hint("`switchover status` shows the runs"),
+        Some(last) if !last.state.can_resume() => error
+            .detail(format!("the live run is over: {}", last.state.name()))
+            .hint("`switchover status` shows the runs"),
+        _ => error.detail("no engine is running").hint("`switchover resume` takes the run up"),
+    })
 }
 
 /// Whether a run is a live one.

@@ -31,6 +31,9 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
                 true => live::status(state_dir, Some(&summary.header.run))?,
                 false => None,
             };
+            // Of a run that is over, lag and load say nothing any more.
+            let over = summary.entries.last().is_some_and(|last| !last.state.can_resume());
+            let live = live.filter(|_| !over);
             Ok(RunStatus { live, ..shown(summary) })
         })
         .collect::<Result<_>>()?;

@@ -126,10 +126,14 @@ impl Migration {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
+            let detail = match journal.header().live {
+                true => format!("the live run is over: {}", state.name()),
+                false => "it is no live run".into(),
+            };
             return Err(Error::new(Kind::NotFound, "go on with the run")
                 .store(journal.header().run.clone())
-                .detail(format!("it is no live run that can go on: {}", state.name()))
-                .hint("`switchover status` shows the runs"));
+                .detail(detail)
+                .hint("`switchover status` shows the runs; --run names another one"));
         }
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
