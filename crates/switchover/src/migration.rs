@@ -298,7 +298,9 @@ pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {
         true => Err(Error::new(Kind::Config, operation)
             .store(journal.header().run.clone())
             .detail("it is a live run, which another engine drives")
-            .hint("`switchover finish` ends it where the target owns the data, `switchover rollback` goes back")),
+            .hint(
+                "`switchover finish` ends it where the target owns the data, `switchover rollback` goes back",
+            )),
     }
 }
 

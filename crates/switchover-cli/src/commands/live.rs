@@ -115,7 +115,8 @@ fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
     let state_dir = &context.resolved.settings.state_dir;
     let header = Journal::header_of(state_dir, run)?;
     let runs = journal::list(state_dir)?;
-    let last = runs.iter().find(|known| known.header.run == header.run).and_then(|known| known.entries.last());
+    let last =
+        runs.iter().find(|known| known.header.run == header.run).and_then(|known| known.entries.last());
     let error = Error::new(Kind::NotFound, "ask the engine").store(header.run);
     Ok(match last {
         _ if !header.live => error.detail("it is no live run").hint("`switchover status` shows the runs"),

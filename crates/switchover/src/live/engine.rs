@@ -33,8 +33,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How often a table may lose its capture before the run gives up: what removes it does so for a reason.
+/// How often a table may lose its capture before the run waits for a person: what removes it does so for a reason.
 const LOSSES_MAX: u32 = 8;
+
+/// How long it waits then before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What an engine works with.
 pub struct Parts {
@@ -177,12 +180,49 @@ impl Engine {
                     return Ok(End::Stopped);
                 }
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
-                Err(error) if error.kind() == Kind::Changed && self.losses < LOSSES_MAX => {
-                    self.losses += 1;
+                Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
-                    self.note(format!("{error}; making the capture again"));
+                    if self.losses < LOSSES_MAX {
+                        self.losses += 1;
+                        self.note(format!("{error}; making the capture again"));
+                    } else if let Some(end) = self.stand(error).await? {
+                        return Ok(end);
+                    }
                 }
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The source is not as the plan has it, and a person must say what to do: mend it, or take the run back.
+    async fn stand(&mut self, error: Error) -> Result<Option<End>> {
+        let why = error.to_string();
+        if self.status.borrow().held != why {
+            self.note(format!("held: {why}"));
+        }
+        self.tell(|status| status.held.clone_from(&why));
+        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(Some(End::Stopped)),
+                () = tokio::time::sleep_until(due) => return Ok(None),
+                Some(command) = self.commands.recv() => command,
+            };
+            let Some(command) = self.simple(command) else { continue };
+            match command.request {
+                Request::Rollback(_) | Request::Stop => {
+                    return match self.end_by(command).await? {
+                        Turn::Over(end) => Ok(Some(end)),
+                        Turn::Again => Ok(None),
+                    };
+                }
+                _ => refuse(
+                    command,
+                    not_ready("the run is held")
+                        .detail(why.clone())
+                        .hint("undo that change of the schema, or `switchover rollback` takes the run back"),
+                ),
             }
         }
     }
@@ -276,6 +316,7 @@ impl Engine {
         }
         let captured = self.again(async || self.parts.source.capture(&lost).await).await?;
         failpoint::hit("live-captured");
+        self.tell(|status| status.held.clear());
         let mut link = self.link(Side::Source);
         link.begin(&captured.from).await?;
         link.resume().await?;

@@ -37,6 +37,7 @@ impl Engine {
                                 last = Some(command);
                             }
                             Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
+                            Request::Finish => refuse(command, nothing_to_finish()),
                             _ => refuse(command, not_ready("all rows are not copied yet")),
                         }
                     }
@@ -134,9 +135,15 @@ impl Engine {
                 }
             },
             (Request::Finish, Side::Source) => {
+                refuse(command, nothing_to_finish());
+                Ok(None)
+            }
+            (Request::Verify, Side::Target) => {
                 refuse(
                     command,
-                    not_ready("the source owns the data").hint("cut over first, or roll the run back"),
+                    not_ready("all rows are compared while the source owns the data").hint(
+                        "in the reverse window each change is read back; after a rollback all rows are compared again",
+                    ),
                 );
                 Ok(None)
             }
@@ -183,6 +190,11 @@ pub(super) fn not_ready(why: &str) -> Error {
     Error::new(Kind::Refused, "do this now")
         .detail(why)
         .hint("`switchover status --watch` shows how far it is")
+}
+
+fn nothing_to_finish() -> Error {
+    not_ready("the source owns the data")
+        .hint("`switchover cutover` first, or `switchover rollback` to take the run back")
 }
 
 pub(super) fn refuse(command: Command, error: Error) {

@@ -230,6 +230,8 @@ impl Migration {
             }
         };
         drop(server);
+        // A request that it did not come to is answered by its end.
+        drop(engine);
         let last = told.borrow().clone();
         write_status(journal.folder(), &last)?;
         let (state, why) = match &ended {
