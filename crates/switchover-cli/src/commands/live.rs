@@ -108,7 +108,12 @@ async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -
 }
 
 async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
-    control::ask(&context.resolved.settings.state_dir, run, request).await
+    tokio::select! {
+        answer = control::ask(&context.resolved.settings.state_dir, run, request) => answer,
+        () = context.shutdown.requested() => Err(Error::new(Kind::Interrupted, "ask the engine")
+            .detail("it was asked to stop waiting for the answer")
+            .hint("what was not begun yet is not wanted any more; `switchover status` shows what was")),
+    }
 }
 
 fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {

@@ -158,9 +158,7 @@ impl Engine {
         let ended = self.drive().await;
         self.tell(|status| {
             status.phase = LivePhase::Ended;
-            if let Err(error) = &ended {
-                status.held = error.to_string();
-            }
+            status.held = ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
         });
         ended
     }

@@ -88,6 +88,9 @@ impl Engine {
 
     /// Carries out what was asked for meanwhile.
     pub(super) async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
+            self.note("a change of the owner that was waited for is not wanted any more".into());
+        }
         if self.waiting.is_some()
             && self.ready(link).is_ok()
             && let Some((options, command)) = self.waiting.take()
