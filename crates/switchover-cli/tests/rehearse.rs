@@ -4,7 +4,7 @@
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use program::{flat, run};
+use program::{done, flat, run};
 use rusqlite::Connection;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -60,15 +60,14 @@ fn the_whole_sequence_runs_and_both_stores_stay_as_they_were() {
     let folder = application("WAL");
     let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
     let (before, there) = (dump(folder.path()), objects(&database));
-    let ran = run(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &database.url()]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &database.url()]);
     for stage in ["copy ", "comparison of all rows", "rollback, and writes", "finish", "as a writer saw it"] {
-        assert!(ran.out.contains(stage), "{stage}: {}", ran.out);
+        assert!(out.contains(stage), "{stage}: {}", out);
     }
-    assert_eq!(ran.out.matches("\nto the target").count(), 2, "{}", ran.out);
-    assert_eq!(ran.out.matches("\nto the source").count(), 1, "{}", ran.out);
-    assert!(ran.out.contains("1,002 rows were compared and equal"), "{}", ran.out);
-    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    assert_eq!(out.matches("\nto the target").count(), 2, "{}", out);
+    assert_eq!(out.matches("\nto the source").count(), 1, "{}", out);
+    assert!(out.contains("1,002 rows were compared and equal"), "{}", out);
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{}", out);
     assert_eq!(dump(folder.path()), before);
     assert_eq!(objects(&database), there);
     assert!(is_clean(folder.path()));
@@ -77,9 +76,8 @@ fn the_whole_sequence_runs_and_both_stores_stay_as_they_were() {
 #[test]
 fn a_file_is_rehearsed_with_a_file() {
     let folder = application("WAL");
-    let ran = run(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
-    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("1,002 rows were compared and equal"), "{}", ran.out);
+    let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    assert!(out.contains("1,002 rows were compared and equal"), "{}", out);
     assert!(is_clean(folder.path()) && !folder.path().join("new.db").exists());
 }
 
