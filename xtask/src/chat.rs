@@ -36,6 +36,11 @@ CREATE TABLE messages (
     timestamp DATETIME NOT NULL, metadata JSON);
 ";
 
+/// The `n`th key of table `table`: 1 users, 2 workspaces, 3 conversations, 4 messages, and others for whoever adds rows.
+pub(crate) fn key(table: u64, n: u64) -> String {
+    Dice::uuid(table, n)
+}
+
 /// Made after the rows, which is quicker and gives a compact index.
 pub(crate) const INDEX: &str =
     "CREATE INDEX ix_messages_conversation_timestamp ON messages(conversation_id, timestamp)";

@@ -43,8 +43,11 @@ enum Chore {
     Chaos(chaos::Args),
     /// Format, clippy, documentation, licences and dependencies.
     Check,
-    /// Migrate a sample chat database into a private PostgreSQL and show the report.
+    /// Move a sample chat into a private PostgreSQL and back while it is written, and count what was lost.
     Demo,
+    /// The demo's chat application; the demo starts it.
+    #[command(hide = true)]
+    Chat(demo::app::Args),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Chaos(args) => chaos::run(&args),
         Chore::Check => check::run(),
         Chore::Demo => demo::run(),
+        Chore::Chat(args) => demo::app::run(&args),
         Chore::Bench(verb) => bench::run(&verb),
     };
     match result {

@@ -95,6 +95,16 @@ Examples:
 The source needs WAL mode (PRAGMA journal_mode = WAL). Ctrl-C stops the engine,
 not the capture: `switchover resume` goes on.")]
     Start(Box<StartArgs>),
+    /// Go through a whole live run on a copy, with times; both stores are only read.
+    #[command(after_help = "\
+Examples:
+  switchover rehearse --from sqlite:app.db --to env:DATABASE_URL
+
+A copy of the source in the state folder, and a schema or file of its own on
+the target's side, are moved, cut over, rolled back, cut over again and
+finished, while a writer writes; then they are removed. It needs room for the
+data twice, and the same work from the target's server as the real run.")]
+    Rehearse(Box<RehearseArgs>),
     /// Let a live run rest: nothing is copied or taken, the source's log grows.
     Pause(LiveArgs),
     /// Set how fast a live run may go.
@@ -346,6 +356,20 @@ pub(crate) struct StartArgs {
     /// Run the engine in the background.
     #[arg(long, help_heading = "Output")]
     pub(crate) detach: bool,
+    /// Say all that would be done, and write nothing.
+    #[arg(long, help_heading = "Safety", conflicts_with = "detach")]
+    pub(crate) dry_run: bool,
+}
+
+/// `rehearse`.
+#[derive(clap::Args)]
+pub(crate) struct RehearseArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) mapping: Mapping,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// A verb of live runs without options of its own.

@@ -13,6 +13,7 @@ mod man;
 mod migrate;
 mod plan;
 mod presets;
+mod rehearse;
 mod resume;
 mod rollback;
 mod route;
@@ -184,7 +185,17 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.safety.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::start(&context, args.detach).await
+            match args.dry_run {
+                true => live::dry_run(&context).await,
+                false => live::start(&context, args.detach).await,
+            }
+        }
+        Verb::Rehearse(args) => {
+            args.stores.add_to(&mut flags);
+            args.mapping.add_to(&mut flags);
+            args.limits.add_to(&mut flags);
+            let context = Context::new(&global, flags, None, screen)?;
+            rehearse::run(&context).await
         }
         Verb::Pause(args) => {
             args.stores.add_to(&mut flags);

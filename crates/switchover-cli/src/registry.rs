@@ -5,6 +5,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod numbers;
+pub(crate) mod scratch;
 
 use crate::config::{Environment, StoreRef, nearest};
 use std::sync::Arc;

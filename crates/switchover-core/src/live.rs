@@ -19,8 +19,10 @@
 //! **What is never captured.** The engine's own writes: they would come back as changes.
 
 mod decode;
+mod scratch;
 
 pub use self::decode::{decode, decode_keys, encode_keys};
+pub use self::scratch::{Scratch, touched};
 use crate::connector::{Batch, BuildStep, Position, ReadRequest};
 use crate::error::Result;
 use crate::plan::{Plan, Refusal};

@@ -298,7 +298,9 @@ pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {
         true => Err(Error::new(Kind::Config, operation)
             .store(journal.header().run.clone())
             .detail("it is a live run, which another engine drives")
-            .hint("drive it by the verbs of live runs")),
+            .hint(
+                "`switchover finish` ends it where the target owns the data, `switchover rollback` goes back",
+            )),
     }
 }
 
@@ -308,6 +310,11 @@ pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {
 /// When the journal cannot be read.
 pub fn status(state_dir: &Path) -> Result<Vec<Summary>> {
     journal::list(state_dir)
+}
+
+/// The error of a plan that holds refusals, which names the first of them.
+pub fn refusal(plan: &Plan) -> Option<Error> {
+    plan.refusals.first().map(|first| refused(first, plan.refusals.len()))
 }
 
 pub(crate) fn refused(first: &Refusal, count: usize) -> Error {

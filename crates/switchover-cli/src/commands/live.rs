@@ -9,11 +9,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use switchover::journal::{Header, Journal};
+use switchover::journal::{self, Header, Journal};
 use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
     SwitchOptions, Verification, Watch, control, status,
 };
+use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
 /// How often a running engine's status is looked at.
@@ -52,6 +53,18 @@ pub(crate) async fn start(context: &Context, detach: bool) -> Result<u8> {
 
 async fn engine_start(context: &Context) -> Result<End> {
     context.migration()?.start(&Outside(context)).await
+}
+
+/// `start --dry-run`: exit code 1 when the plan holds refusals.
+pub(crate) async fn dry_run(context: &Context) -> Result<u8> {
+    let plan = engine_plan(context).await?;
+    context.screen.end();
+    output::data(&crate::render::plan::render(&plan))?;
+    Ok(super::plan::exit_code(&plan))
+}
+
+async fn engine_plan(context: &Context) -> Result<Plan> {
+    context.migration()?.live_plan().await
 }
 
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
@@ -95,16 +108,28 @@ async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -
 }
 
 async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
-    control::ask(&context.resolved.settings.state_dir, run, request).await
+    tokio::select! {
+        answer = control::ask(&context.resolved.settings.state_dir, run, request) => answer,
+        () = context.shutdown.requested() => Err(Error::new(Kind::Interrupted, "ask the engine")
+            .detail("it was asked to stop waiting for the answer")
+            .hint("what was not begun yet is not wanted any more; `switchover status` shows what was")),
+    }
 }
 
 fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
-    let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
-    let what = if header.live { "no engine is running" } else { "it is no live run" };
-    Ok(Error::new(Kind::NotFound, "ask the engine")
-        .store(header.run)
-        .detail(what)
-        .hint("`switchover resume` takes a live run up"))
+    let state_dir = &context.resolved.settings.state_dir;
+    let header = Journal::header_of(state_dir, run)?;
+    let runs = journal::list(state_dir)?;
+    let last =
+        runs.iter().find(|known| known.header.run == header.run).and_then(|known| known.entries.last());
+    let error = Error::new(Kind::NotFound, "ask the engine").store(header.run);
+    Ok(match last {
+        _ if !header.live => error.detail("it is no live run").hint("`switchover status` shows the runs"),
+        Some(last) if !last.state.can_resume() => error
+            .detail(format!("the live run is over: {}", last.state.name()))
+            .hint("`switchover status` shows the runs"),
+        _ => error.detail("no engine is running").hint("`switchover resume` takes the run up"),
+    })
 }
 
 /// Whether a run is a live one.

@@ -1,9 +1,10 @@
-//! `status`: the runs of the journal. Opens no store.
+//! `status`: the runs of the journal, and of a live one what its engine told last. Opens no store.
 
 use super::Context;
 use crate::render::output;
 use crate::render::status::{RunStatus, render};
 use switchover::journal::{self, State, Summary};
+use switchover::live;
 use switchover_core::{Error, Kind, Result};
 
 /// All runs, or the one whose name begins so.
@@ -20,13 +21,29 @@ pub(crate) async fn run(context: &Context, run: Option<&str>, json: bool) -> Res
 }
 
 async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> {
-    let mut runs = journal::list(&context.resolved.settings.state_dir)?;
+    let state_dir = &context.resolved.settings.state_dir;
+    let mut runs = journal::list(state_dir)?;
     runs.reverse();
-    Ok(runs
-        .iter()
-        .filter(|found| run.is_none_or(|run| found.header.run.starts_with(run)))
-        .map(shown)
-        .collect())
+    let asked = runs.iter().filter(|found| run.is_none_or(|run| found.header.run.starts_with(run)));
+    let found: Vec<RunStatus> = asked
+        .map(|summary| {
+            let live = match summary.header.live {
+                true => live::status(state_dir, Some(&summary.header.run))?,
+                false => None,
+            };
+            // Of a run that is over, lag and load say nothing any more.
+            let over = summary.entries.last().is_some_and(|last| !last.state.can_resume());
+            let live = live.filter(|_| !over);
+            Ok(RunStatus { live, ..shown(summary) })
+        })
+        .collect::<Result<_>>()?;
+    match run {
+        Some(run) if found.is_empty() => Err(Error::new(Kind::NotFound, "find the run")
+            .store(state_dir.display().to_string())
+            .detail(format!("no run's name begins with {run}"))
+            .hint("`switchover status` shows all runs")),
+        _ => Ok(found),
+    }
 }
 
 fn shown(summary: &Summary) -> RunStatus {
@@ -42,6 +59,9 @@ fn shown(summary: &Summary) -> RunStatus {
     };
     let run = &summary.header.run;
     let next = match state {
+        "running" if summary.header.live => {
+            format!("switchover status --watch --run {run}, or switchover cutover --run {run}")
+        }
         "stopped" | "failed" | "different" => {
             format!("switchover resume --run {run}, or switchover rollback --run {run}")
         }
@@ -58,5 +78,6 @@ fn shown(summary: &Summary) -> RunStatus {
         source: summary.header.source.clone(),
         target: summary.header.target.clone(),
         next,
+        live: None,
     }
 }

@@ -6,6 +6,15 @@ use switchover_core::{Error, Kind, Result};
 
 /// What a run tells, as lines.
 pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
+    let engine = match alive {
+        true => format!("driven by process {}", status.pid),
+        false => "no engine is running: `switchover resume` takes it up".into(),
+    };
+    format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &rows(status)))
+}
+
+/// The same, as rows of a table.
+pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["phase".into(), status.phase.name().to_owned()],
         ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
@@ -34,11 +43,7 @@ pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
     if !status.held.is_empty() {
         rows.push(["held".into(), shown(&status.held)]);
     }
-    let engine = match alive {
-        true => format!("driven by process {}", status.pid),
-        false => "no engine is running: `switchover resume` takes it up".into(),
-    };
-    format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &rows))
+    rows
 }
 
 /// What a run tells, for programs: one document a line.

@@ -2,6 +2,7 @@
 
 use super::layout::{columns, shown};
 use serde::Serialize;
+use switchover::live::LiveStatus;
 
 /// One run of the journal.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +23,9 @@ pub(crate) struct RunStatus {
     pub(crate) target: String,
     /// What the user can do next, as a command; may be empty.
     pub(crate) next: String,
+    /// What the engine of a live run told last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live: Option<LiveStatus>,
 }
 
 /// The runs, the newest first.
@@ -44,6 +48,9 @@ pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
         if !run.next.is_empty() {
             rows.push(["next".into(), shown(&run.next)]);
         }
+        if let Some(live) = &run.live {
+            rows.extend(super::live::rows(live));
+        }
         out.push_str(&columns(2, [8, 0], &rows));
     }
     out
@@ -63,6 +70,7 @@ mod tests {
             started_at: "2026-01-31T10:00:00Z".into(),
             source: "sqlite:app.db".into(),
             target: "postgres://app@db/app".into(),
+            live: None,
             next: "switchover resume --run 0197c0de".into(),
         };
         insta::assert_snapshot!(render(&[run], ".switchover"));

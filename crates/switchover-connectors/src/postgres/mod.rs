@@ -28,6 +28,7 @@ mod reader;
 mod repair;
 mod room;
 mod rules;
+pub mod scratch;
 mod shape;
 mod snapshot;
 pub mod source;

@@ -28,6 +28,7 @@ mod relation;
 mod repair;
 pub mod restore;
 mod rules;
+pub mod scratch;
 pub mod source;
 mod steps;
 pub mod target;

@@ -11,6 +11,7 @@ use super::live::SqliteLive;
 use super::reader::open_to_read;
 use super::{audit, destination, file, ledger, lookup, reader, repair, steps, writer};
 use async_trait::async_trait;
+use rusqlite::TransactionBehavior;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -171,7 +172,9 @@ impl Target for SqliteTarget {
         blocking(|| {
             let fail = |error| classify(error, "remove the run's records", self.path());
             let mut connection = connect::open(self.path(), Commits::Durable)?;
-            let transaction = connection.transaction().map_err(fail)?;
+            // It reads before it writes, and after a live run the application writes in between.
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
             ledger::forget(&transaction).map_err(fail)?;
             transaction.commit().map_err(fail)
         })

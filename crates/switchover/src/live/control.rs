@@ -115,11 +115,16 @@ pub fn serve(folder: &Path, commands: mpsc::Sender<Command>) -> Result<Server> {
 async fn answer(mut stream: UnixStream, commands: mpsc::Sender<Command>) {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
-    if BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await.is_err() {
+    let mut reader = BufReader::new(reader.take(REQUEST_BYTES_MAX));
+    if reader.read_line(&mut line).await.is_err() {
         return;
     }
     let reply = match serde_json::from_str(&line) {
-        Ok(request) => forward(request, &commands).await,
+        Ok(request) => tokio::select! {
+            reply = forward(request, &commands) => reply,
+            // Who asked has gone: what was not begun yet is not wanted any more.
+            _ = reader.read_u8() => return,
+        },
         Err(error) => Err(Error::new(Kind::Config, "read the request")
             .detail(error.to_string())
             .hint("use the same release for the engine and for the command")),

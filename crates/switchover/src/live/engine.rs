@@ -33,8 +33,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// How often a table may lose its capture before the run gives up: what removes it does so for a reason.
+/// How often a table may lose its capture before the run waits for a person: what removes it does so for a reason.
 const LOSSES_MAX: u32 = 8;
+
+/// How long it waits then before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What an engine works with.
 pub struct Parts {
@@ -155,9 +158,7 @@ impl Engine {
         let ended = self.drive().await;
         self.tell(|status| {
             status.phase = LivePhase::Ended;
-            if let Err(error) = &ended {
-                status.held = error.to_string();
-            }
+            status.held = ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
         });
         ended
     }
@@ -177,12 +178,49 @@ impl Engine {
                     return Ok(End::Stopped);
                 }
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
-                Err(error) if error.kind() == Kind::Changed && self.losses < LOSSES_MAX => {
-                    self.losses += 1;
+                Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
-                    self.note(format!("{error}; making the capture again"));
+                    if self.losses < LOSSES_MAX {
+                        self.losses += 1;
+                        self.note(format!("{error}; making the capture again"));
+                    } else if let Some(end) = self.stand(error).await? {
+                        return Ok(end);
+                    }
                 }
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The source is not as the plan has it, and a person must say what to do: mend it, or take the run back.
+    async fn stand(&mut self, error: Error) -> Result<Option<End>> {
+        let why = error.to_string();
+        if self.status.borrow().held != why {
+            self.note(format!("held: {why}"));
+        }
+        self.tell(|status| status.held.clone_from(&why));
+        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(Some(End::Stopped)),
+                () = tokio::time::sleep_until(due) => return Ok(None),
+                Some(command) = self.commands.recv() => command,
+            };
+            let Some(command) = self.simple(command) else { continue };
+            match command.request {
+                Request::Rollback(_) | Request::Stop => {
+                    return match self.end_by(command).await? {
+                        Turn::Over(end) => Ok(Some(end)),
+                        Turn::Again => Ok(None),
+                    };
+                }
+                _ => refuse(
+                    command,
+                    not_ready("the run is held")
+                        .detail(why.clone())
+                        .hint("undo that change of the schema, or `switchover rollback` takes the run back"),
+                ),
             }
         }
     }
@@ -257,8 +295,7 @@ impl Engine {
 
     /// The source owns the data: bring the target up to it, and follow.
     pub(super) async fn forward(&mut self) -> Result<Turn> {
-        self.verified = Verification::Unproven;
-        self.tell(|status| status.verification = Verification::Unproven);
+        self.unproven();
         self.pass = None;
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
         if lost.is_empty() && std::mem::take(&mut self.torn) {
@@ -277,6 +314,7 @@ impl Engine {
         }
         let captured = self.insist(async || self.parts.source.capture(&lost).await).await?;
         failpoint::hit("live-captured");
+        self.tell(|status| status.held.clear());
         let mut link = self.link(Side::Source);
         link.begin(&captured.from).await?;
         link.resume().await?;
@@ -449,6 +487,12 @@ impl Engine {
 
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(&*self.parts.progress, &self.parts.shutdown, work).await
+    }
+
+    /// What was proven before counts no more, and nobody is to read it.
+    pub(super) fn unproven(&mut self) {
+        self.verified = Verification::Unproven;
+        self.tell(|status| status.verification = Verification::Unproven);
     }
 
     pub(super) fn note(&self, text: String) {

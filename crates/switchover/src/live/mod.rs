@@ -2,8 +2,8 @@
 //! and can give the data back without losing a write.
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `link` carries changes in one direction; `pass` compares
-//! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in, and
-//! `control` lets other processes ask a running engine.
+//! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
+//! `control` lets other processes ask a running engine, and `rehearse` goes through all of it on stores of its own.
 
 mod announce;
 mod check;
@@ -14,6 +14,7 @@ mod guards;
 mod link;
 mod pace;
 mod pass;
+pub mod rehearse;
 mod requests;
 mod run;
 mod status;

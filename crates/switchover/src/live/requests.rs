@@ -3,7 +3,7 @@
 use super::engine::{End, Engine, Turn};
 use super::link::Link;
 use super::pass::Pass;
-use super::status::{Answer, Command, Request, SwitchOptions, Verification};
+use super::status::{Answer, Command, Request, SwitchOptions};
 use crate::shutdown::Shutdown;
 use std::time::Duration;
 use switchover_core::live::Side;
@@ -37,6 +37,7 @@ impl Engine {
                                 last = Some(command);
                             }
                             Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
+                            Request::Finish => refuse(command, nothing_to_finish()),
                             _ => refuse(command, not_ready("all rows are not copied yet")),
                         }
                     }
@@ -87,6 +88,9 @@ impl Engine {
 
     /// Carries out what was asked for meanwhile.
     pub(super) async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
+            self.note("a change of the owner that was waited for is not wanted any more".into());
+        }
         if self.waiting.is_some()
             && self.ready(link).is_ok()
             && let Some((options, command)) = self.waiting.take()
@@ -105,7 +109,7 @@ impl Engine {
             (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
-                self.verified = Verification::Unproven;
+                self.unproven();
                 answer(command, Ok(Answer::Done));
                 Ok(None)
             }
@@ -134,9 +138,15 @@ impl Engine {
                 }
             },
             (Request::Finish, Side::Source) => {
+                refuse(command, nothing_to_finish());
+                Ok(None)
+            }
+            (Request::Verify, Side::Target) => {
                 refuse(
                     command,
-                    not_ready("the source owns the data").hint("cut over first, or roll the run back"),
+                    not_ready("all rows are compared while the source owns the data").hint(
+                        "in the reverse window each change is read back; after a rollback all rows are compared again",
+                    ),
                 );
                 Ok(None)
             }
@@ -183,6 +193,11 @@ pub(super) fn not_ready(why: &str) -> Error {
     Error::new(Kind::Refused, "do this now")
         .detail(why)
         .hint("`switchover status --watch` shows how far it is")
+}
+
+fn nothing_to_finish() -> Error {
+    not_ready("the source owns the data")
+        .hint("`switchover cutover` first, or `switchover rollback` to take the run back")
 }
 
 pub(super) fn refuse(command: Command, error: Error) {

@@ -12,6 +12,7 @@ use crate::migration::Migration;
 use crate::progress::{Event, Phase};
 use crate::settings::OnFailure;
 use crate::{clock, copy};
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,22 +97,15 @@ impl Migration {
     /// # Errors
     /// `Refused` with the first reason when the stores or the plan do not allow it; whatever stops the run.
     pub async fn start(&self, surroundings: &dyn Surroundings) -> Result<End> {
-        let started = Instant::now();
         self.distinct()?;
         let run = crate::migration::run_id();
         let claim = self.target.claim(&self.settings.plan.schema, &run).await?;
-        let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
-        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes: 0 });
-        let (mut plan, _) = self.planned(&sight, None).await?;
-        by_key(&mut plan);
-        plan.refusals.extend(self.obstacles(&plan, &run).await?);
+        let plan = self.live_plan_of(&run).await?;
         if let Some(first) = plan.refusals.first() {
             let error = crate::migration::refused(first, plan.refusals.len());
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
-        self.progress
-            .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         let header = Header {
             run,
             started_at: clock::now(),
@@ -156,15 +150,36 @@ impl Migration {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
+            let detail = match journal.header().live {
+                true => format!("the live run is over: {}", state.name()),
+                false => "it is no live run".into(),
+            };
             return Err(Error::new(Kind::NotFound, "go on with the run")
                 .store(journal.header().run.clone())
-                .detail(format!("it is no live run that can go on: {}", state.name()))
-                .hint("`switchover status` shows the runs"));
+                .detail(detail)
+                .hint("`switchover status` shows the runs; --run names another one"));
         }
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
         let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
         Ok((journal, plan, claim))
+    }
+
+    /// The plan of a live run, with all that [`Migration::start`] would refuse. Reads only.
+    ///
+    /// # Errors
+    /// When a store cannot be read.
+    pub async fn live_plan(&self) -> Result<Plan> {
+        self.distinct()?;
+        self.live_plan_of(&crate::migration::run_id()).await
+    }
+
+    async fn live_plan_of(&self, run: &str) -> Result<Plan> {
+        let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
+        let (mut plan, _) = self.planned(&sight, None).await?;
+        by_key(&mut plan);
+        plan.refusals.extend(self.obstacles(&plan, run).await?);
+        Ok(plan)
     }
 
     async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
@@ -239,6 +254,8 @@ impl Migration {
             }
         };
         drop(server);
+        // A request that it did not come to is answered by its end.
+        drop(engine);
         let last = told.borrow().clone();
         write_status(journal.folder(), &last)?;
         let (state, why) = match &ended {
@@ -280,6 +297,7 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Re
             status.phase != written.phase
                 || status.ownership != written.ownership
                 || status.switched != written.switched
+                || discriminant(&status.verification) != discriminant(&written.verification)
         };
         let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());
         if turned == Ok(false) || told.has_changed().is_err() {

@@ -33,6 +33,9 @@ impl Engine {
     /// Whether the owner could change now.
     pub(super) fn ready(&self, link: &Link) -> Result<()> {
         if link.from == Side::Source {
+            if self.pace.limits().paused {
+                return Err(not_ready("the run is paused").hint("`switchover resume` goes on"));
+            }
             match &self.verified {
                 Verification::Same { .. } => {}
                 Verification::Different { why } => {

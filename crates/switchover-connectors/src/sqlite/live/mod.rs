@@ -23,6 +23,7 @@ mod triggers;
 
 use self::check::{Doubts, Seen};
 use self::shape::Shape;
+pub(super) use self::triggers::FENCE_MESSAGE;
 use super::config::SqliteConfig;
 use super::connect::{self, Commits, blocking};
 use super::error::{classify, is_busy};

@@ -19,7 +19,7 @@ pub(super) const PREFIX: &str = "_switchover_live_";
 pub(super) const LOG: &str = "_switchover_changes";
 
 /// What the application reads when it writes to a fenced store.
-pub(super) const FENCE_MESSAGE: &str = "switchover: this store does not take writes now, because its data is moving to another store; ask `switchover route` which";
+pub(in super::super) const FENCE_MESSAGE: &str = "switchover: this store does not take writes now, because its data is moving to another store; ask `switchover route` which";
 
 /// A trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]

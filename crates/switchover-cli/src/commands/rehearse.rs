@@ -1,0 +1,85 @@
+//! `rehearse`: a live run from its beginning to its end, on a copy of the source and a target of its own.
+//!
+//! Invariants: the real stores are only read; what was made for it is removed, whatever comes of it.
+
+use super::Context;
+use crate::registry;
+use crate::registry::scratch::{self, Made};
+use crate::render::{output, rehearse as render};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use switchover::Migration;
+use switchover::live::rehearse::{Rehearsal, Stores, rehearse};
+use switchover::settings::Settings;
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
+
+/// Exit code 1 when `start` would be refused.
+pub(crate) async fn run(context: &Context) -> Result<u8> {
+    let (rehearsal, copied) = engine(context).await?;
+    context.screen.end();
+    output::data(&render::render(&rehearsal, copied))?;
+    Ok(0)
+}
+
+async fn engine(context: &Context) -> Result<(Rehearsal, f64)> {
+    // Against the real stores, so that what would stop `start` stops here.
+    let plan = context.migration()?.live_plan().await?;
+    if let Some(refused) = switchover::migration::refusal(&plan) {
+        return Err(refused);
+    }
+    let name = name();
+    let folder = context.resolved.settings.state_dir.join(&name);
+    std::fs::create_dir_all(&folder).map_err(|cause| io("make the rehearsal's folder", &folder, cause))?;
+    let told = on_scratch(context, &plan, &folder, &name).await;
+    let removed =
+        std::fs::remove_dir_all(&folder).map_err(|cause| io("remove the rehearsal's folder", &folder, cause));
+    told.and_then(|told| removed.map(|()| told))
+}
+
+async fn on_scratch(context: &Context, plan: &Plan, folder: &Path, name: &str) -> Result<(Rehearsal, f64)> {
+    let resolved = &context.resolved;
+    let begun = Instant::now();
+    let source = scratch::source(resolved.source()?, folder).await?;
+    let copied = begun.elapsed().as_secs_f64();
+    context.shutdown.check("rehearse")?;
+    let target = scratch::target(resolved.target()?, folder, name, &resolved.environment).await?;
+    let told = between(context, plan, folder, &source, &target).await;
+    let removed = target.store.remove().await;
+    let removed = source.store.remove().await.and(removed);
+    told.and_then(|told| removed.map(|()| (told, copied)))
+}
+
+async fn between(
+    context: &Context,
+    plan: &Plan,
+    folder: &Path,
+    source: &Made,
+    target: &Made,
+) -> Result<Rehearsal> {
+    let resolved = &context.resolved;
+    let mut settings =
+        Settings { state_dir: PathBuf::from(folder), backup: false, ..resolved.settings.clone() };
+    settings.plan.schema.clone_from(&target.schema);
+    let environment = &resolved.environment;
+    let migration = Migration::new(
+        registry::source(&source.reference, None, environment)?,
+        registry::target(&target.reference, environment)?,
+    )
+    .settings(settings)
+    .progress(Arc::new(context.screen.clone()))
+    .shutdown(context.shutdown.clone());
+    let stores = Stores { source: Arc::clone(&source.store), target: Arc::clone(&target.store) };
+    rehearse(&migration, plan, &stores).await
+}
+
+/// A name that no other rehearsal has: of this process, now. It is a schema's too, and part of a socket's short path.
+fn name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("rehearsal_{:x}_{:x}", std::process::id(), now.as_millis())
+}
+
+fn io(operation: &str, path: &Path, cause: std::io::Error) -> Error {
+    Error::new(Kind::Io, operation).store(path.display().to_string()).because(cause)
+}

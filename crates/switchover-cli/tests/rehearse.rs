@@ -1,0 +1,149 @@
+//! `switchover rehearse` on real stores: what it shows, and that nothing of it stays, however it ends.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod program;
+
+use assert_cmd::cargo::CommandCargoExt;
+use program::{done, flat, run};
+use rusqlite::Connection;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// An application's file: keys of several columns, a cascade, a unique index, a table without a key.
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE notes (owner INTEGER REFERENCES users(id) ON DELETE CASCADE, nr INTEGER, body TEXT,
+        PRIMARY KEY (owner, nr)) WITHOUT ROWID;
+    CREATE TABLE log (line TEXT);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+        INSERT INTO users SELECT i, 'user ' || i FROM n;
+    INSERT INTO notes SELECT id, 1, 'a note of ' || name FROM users;
+    INSERT INTO log VALUES ('one'), ('two');";
+
+fn application(mode: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Connection::open(folder.path().join("app.db")).unwrap();
+    file.execute_batch(SCHEMA).unwrap();
+    file.execute_batch(&format!("PRAGMA journal_mode = {mode}")).unwrap();
+    folder
+}
+
+fn dump(folder: &Path) -> Vec<String> {
+    let file = Connection::open(folder.join("app.db")).unwrap();
+    let sql = "SELECT sql FROM sqlite_schema UNION ALL SELECT id || name FROM users
+        UNION ALL SELECT owner || nr || body FROM notes UNION ALL SELECT line FROM log";
+    let mut statement = file.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
+    rows.map(|row| row.unwrap().unwrap_or_default()).collect()
+}
+
+/// Schemas, roles and tables: whatever a rehearsal could leave.
+fn objects(database: &Database) -> String {
+    let schemas =
+        "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_'";
+    let relations = "SELECT count(*) FROM pg_class";
+    let functions = "SELECT count(*) FROM pg_proc";
+    [schemas, relations, functions].map(|sql| database.psql(sql).unwrap()).join(" ")
+}
+
+fn is_clean(folder: &Path) -> bool {
+    let state = folder.join(".switchover");
+    !state.exists() || state.read_dir().unwrap().next().is_none()
+}
+
+#[test]
+fn the_whole_sequence_runs_and_both_stores_stay_as_they_were() {
+    let folder = application("WAL");
+    let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
+    let (before, there) = (dump(folder.path()), objects(&database));
+    let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &database.url()]);
+    for stage in ["copy ", "comparison of all rows", "rollback, and writes", "finish", "as a writer saw it"] {
+        assert!(out.contains(stage), "{stage}: {}", out);
+    }
+    assert_eq!(out.matches("\nto the target").count(), 2, "{}", out);
+    assert_eq!(out.matches("\nto the source").count(), 1, "{}", out);
+    assert!(out.contains("1,002 rows were compared and equal"), "{}", out);
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{}", out);
+    assert_eq!(dump(folder.path()), before);
+    assert_eq!(objects(&database), there);
+    assert!(is_clean(folder.path()));
+}
+
+#[test]
+fn a_file_is_rehearsed_with_a_file() {
+    let folder = application("WAL");
+    let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    assert!(out.contains("1,002 rows were compared and equal"), "{}", out);
+    assert!(is_clean(folder.path()) && !folder.path().join("new.db").exists());
+}
+
+#[test]
+fn what_start_would_refuse_is_refused_and_nothing_stays() {
+    let folder = application("DELETE");
+    let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
+    let there = objects(&database);
+    let stores = ["--from", "sqlite:app.db", "--to", &database.url()];
+    let refused = run(folder.path(), &[&["rehearse"][..], &stores].concat());
+    let listed = run(folder.path(), &[&["start", "--dry-run"][..], &stores].concat());
+    assert!(
+        refused.code == 1 && flat(&refused.err).contains("its journal mode is delete"),
+        "{}",
+        refused.err
+    );
+    assert!(listed.code == 1 && flat(&listed.out).contains("its journal mode is delete"), "{}", listed.out);
+    assert_eq!(objects(&database), there);
+    assert!(is_clean(folder.path()));
+}
+
+#[test]
+fn a_role_that_may_not_make_schemas_is_told_and_nothing_stays() {
+    let folder = application("WAL");
+    let server = Cluster::shared().unwrap();
+    let database = server.fresh_database("rehearse").unwrap();
+    let role = format!("plain_{}", database.name());
+    database.psql(&format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")).unwrap();
+    let url = server.with_role(&role, None).url(database.name());
+    let ran = run(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &url]);
+    assert!(ran.code != 0 && flat(&ran.err).contains("GRANT CREATE ON DATABASE"), "{}{}", ran.out, ran.err);
+    assert!(is_clean(folder.path()));
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
+}
+
+#[test]
+fn one_that_is_stopped_leaves_nothing() {
+    let folder = application("WAL");
+    let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
+    let (before, there) = (dump(folder.path()), objects(&database));
+    // At the beginning of the copy, and where the target owns the data.
+    for reached in ["copy: begins", "the target owns the data"] {
+        let mut child = Command::cargo_bin("switchover")
+            .unwrap()
+            .args(["rehearse", "--from", "sqlite:app.db", "--to", &database.url()])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("said")).unwrap())
+            .spawn()
+            .unwrap();
+        let said = || std::fs::read_to_string(folder.path().join("said")).unwrap();
+        let begun = Instant::now();
+        while !said().contains(reached) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(),
+                "{}",
+                said()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(2), "{}", said());
+        assert!(flat(&said()).contains("nothing is left of it"), "{}", said());
+        assert_eq!(dump(folder.path()), before);
+        assert_eq!(objects(&database), there, "{reached}");
+        assert!(is_clean(folder.path()), "{reached}");
+    }
+}
