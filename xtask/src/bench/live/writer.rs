@@ -167,7 +167,7 @@ pub(crate) fn run(args: &Args) -> Result {
                     refused += 1;
                     tries += 1;
                     writer.at_server = writer.server.is_some() && !writer.at_server;
-                    if tries % 2 == 0 {
+                    if tries.is_multiple_of(2) {
                         thread::sleep(TRY_AGAIN);
                     }
                 }
