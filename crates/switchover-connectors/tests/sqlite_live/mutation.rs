@@ -168,7 +168,7 @@ async fn the_only_table_is_lost_and_the_log_goes_on() {
 /// Tries to meet what a broken statement would have logged.
 const SEEDS_MAX: u64 = 20;
 
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 60;
 
 /// A guard that SQLite itself as the other store does not need, because 1 and 1.0 are one key there too. That it
 /// logs what another kind of store needs, `a_key_of_another_class_is_two_keys` shows.
