@@ -108,8 +108,7 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     let refused = run(folder, &["cutover"]);
     assert!(refused.code == 1 && flat(&refused.err).contains("the run is paused"), "{}", refused.err);
     let mut asked = begin(folder, &["cutover", "--when-ready"]);
-    // Nothing shows that the engine has the request; when it does not yet, there is nothing to withdraw.
-    std::thread::sleep(Duration::from_millis(300));
+    until(folder, |live| live["waiting"] == true);
     assert!(Command::new("kill").args(["-INT", &asked.0.id().to_string()]).status().unwrap().success());
     assert_eq!(asked.0.wait().unwrap().code(), Some(2));
     done(folder, &["resume"]);

@@ -141,17 +141,17 @@ impl Drop for Lock {
 const OPERATION: &str = "keep the journal";
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
-    move |error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Exhausted,
-            std::io::ErrorKind::PermissionDenied => Kind::Permission,
-            _ => Kind::Io,
-        };
-        Error::new(kind, OPERATION)
-            .store(path.display().to_string())
-            .detail(error.to_string())
-            .hint("name another folder with --state-dir")
-    }
+    |error| file_error(OPERATION, path, &error).hint("name another folder with --state-dir")
+}
+
+/// What the system says of a file, by its kind.
+pub(crate) fn file_error(operation: &str, path: &Path, error: &std::io::Error) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+        std::io::ErrorKind::PermissionDenied => Kind::Permission,
+        _ => Kind::Io,
+    };
+    Error::new(kind, operation).store(path.display().to_string()).detail(error.to_string())
 }
 
 /// The folder of a run: the one named, or the newest.

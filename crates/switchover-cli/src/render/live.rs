@@ -34,6 +34,9 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
     if status.paused {
         rows.push(["paused".into(), "`switchover resume` goes on".into()]);
     }
+    if status.waiting {
+        rows.push(["waits".into(), "a change of the owner, until it can be made".into()]);
+    }
     if status.recopied > 0 {
         rows.push(["again".into(), format!("{} tables were copied again", status.recopied)]);
     }

@@ -128,6 +128,7 @@ impl Engine {
             verification: Verification::Unproven,
             pressure: Default::default(),
             paused: false,
+            waiting: false,
             held: String::new(),
             recopied: 0,
             switched: None,
@@ -452,7 +453,7 @@ impl Engine {
                 match command.request {
                     Request::Rollback(_) | Request::Stop => return self.end_by(command).await.map(Some),
                     Request::Cutover(options) if options.when_ready => {
-                        self.waiting = Some((options, command));
+                        self.wait_with(options, command);
                     }
                     _ => refuse(command, not_ready("the target is not up to date yet")),
                 }
@@ -502,6 +503,7 @@ impl Engine {
     pub(super) fn tell(&self, change: impl FnOnce(&mut LiveStatus)) {
         self.status.send_modify(|status| {
             status.at = clock::now();
+            status.waiting = self.waiting.is_some();
             change(status);
         });
     }

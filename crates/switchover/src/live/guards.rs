@@ -131,6 +131,7 @@ mod tests {
             verification: Verification::Unproven,
             pressure: Pressure::default(),
             paused: false,
+            waiting: false,
             held: String::new(),
             recopied: 0,
             switched: None,

@@ -10,6 +10,12 @@ use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 
 impl Engine {
+    /// Keeps a change of the owner until it can be made, and says so.
+    pub(super) fn wait_with(&mut self, options: SwitchOptions, command: Command) {
+        self.waiting = Some((options, command));
+        self.tell(|_| {});
+    }
+
     /// Carries out work while requests are answered; one that ends the run ends the work first.
     pub(super) async fn during<T>(
         &mut self,
@@ -36,7 +42,7 @@ impl Engine {
                                 stop.request();
                                 last = Some(command);
                             }
-                            Request::Cutover(options) if options.when_ready => self.waiting = Some((options, command)),
+                            Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
                             Request::Finish => refuse(command, nothing_to_finish()),
                             _ => refuse(command, not_ready("all rows are not copied yet")),
                         }
@@ -117,7 +123,7 @@ impl Engine {
                 let options = *options;
                 match self.ready(link) {
                     Err(_) if options.when_ready => {
-                        self.waiting = Some((options, command));
+                        self.wait_with(options, command);
                         Ok(None)
                     }
                     Err(error) => {

@@ -119,6 +119,9 @@ pub struct LiveStatus {
     pub pressure: Pressure,
     /// Whether it was asked to pause.
     pub paused: bool,
+    /// Whether a change of the owner was asked for that waits until it can be made.
+    #[serde(default)]
+    pub waiting: bool,
     /// Why it does not go on at the moment; empty when it does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub held: String,

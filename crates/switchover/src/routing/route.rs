@@ -5,6 +5,7 @@
 //! revision; two who change it wait for each other. The file is derived from the decision row: it may be older, never newer.
 
 use super::replace::{Durable, replace};
+use crate::journal;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -159,15 +160,8 @@ fn progress_path(route: &Path) -> PathBuf {
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
-    move |error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Exhausted,
-            std::io::ErrorKind::PermissionDenied => Kind::Permission,
-            _ => Kind::Io,
-        };
-        Error::new(kind, OPERATION)
-            .store(path.display().to_string())
-            .detail(error.to_string())
+    |error| {
+        journal::file_error(OPERATION, path, &error)
             .hint("name another file with `route` in [cutover], or --route")
     }
 }
