@@ -1,8 +1,9 @@
 //! What a column's affinity does to a value that is stored in it: SQLite's rules, so that a plan knows
 //! beforehand which values would not come back as they were.
 //!
-//! A value that SQLite itself has stored under an affinity is never changed by the same affinity again.
-//! What comes from elsewhere (a virtual table, another store) may be. Absent: STRICT tables, which
+//! A value that one version of SQLite has stored under an affinity is never changed by the same affinity and version
+//! again. What comes from elsewhere (a virtual table, another store) may be, and so may a text with a NUL: up to
+//! 3.40 at least it is no number, in 3.54 what stands before the NUL counts (both were tried). Absent: STRICT tables, which
 //! refuse instead of changing, and therefore loudly.
 
 use crate::expr::Affinity;
@@ -51,10 +52,11 @@ pub(crate) fn is_integral(f: f64) -> bool {
 }
 
 /// Whether the text is a well-formed number to SQLite: blanks around it, a sign, digits with at most
-/// one point, an exponent. Hexadecimal is none.
+/// one point, an exponent. Hexadecimal is none. What stands behind a NUL does not count.
 #[inline]
 pub(crate) fn is_number(text: &[u8]) -> bool {
     let blank = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
+    let text = memchr::memchr(0, text).map_or(text, |end| &text[..end]);
     let Some(start) = text.iter().position(|byte| !blank(byte)) else { return false };
     // Most texts end here.
     if !matches!(text[start], b'0'..=b'9' | b'+' | b'-' | b'.') {
@@ -96,10 +98,28 @@ mod tests {
 
     #[test]
     fn numbers_are_told_from_texts() {
-        for yes in ["1", " 12 ", "+.5", "5.", "-1e10", "\t3.25E-2\n", "007"] {
+        for yes in
+            ["1", " 12 ", "+.5", "5.", "-1e10", "\t3.25E-2\n", "007", "1\0", " 1 \0x", "1e5\0z", ".5\0."]
+        {
             assert!(is_number(yes.as_bytes()), "{yes}");
         }
-        for no in ["", " ", ".", "1e", "0x10", "1 2", "12abc", "2009-01-01", "+", "1.2.3", "inf", "1\0"] {
+        for no in [
+            "",
+            " ",
+            ".",
+            "1e",
+            "0x10",
+            "1 2",
+            "12abc",
+            "2009-01-01",
+            "+",
+            "1.2.3",
+            "inf",
+            "\x001",
+            "1e\0",
+            "1x\0",
+            "-\0",
+        ] {
             assert!(!is_number(no.as_bytes()), "{no}");
         }
     }
