@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use support::check_json;
 
-const CASES_DEFAULT: u32 = 24;
+const CASES_DEFAULT: u64 = 24;
 
 const NAMES: &[&str] =
     &["a", "B", "select", "user id", "quo\"te", "ключ", "😀", "a.b", "$1", "back\\slash", "it's"];
@@ -138,11 +138,7 @@ fn literal(text: &str, ty: &str, only_texts: bool) -> Option<String> {
 
 #[test]
 fn random_dumps_arrive() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let cases = number("SWITCHOVER_PROPERTY_CASES").unwrap_or(u64::from(CASES_DEFAULT));
-    let repeated = number("SWITCHOVER_PROPERTY_SEED");
-    for case in 0..if repeated.is_some() { 1 } else { cases } {
-        let seed = repeated.unwrap_or_else(|| u64::from(std::process::id()) << 20 | case);
+    for seed in switchover_testkit::seeds(CASES_DEFAULT) {
         println!("SWITCHOVER_PROPERTY_SEED={seed}");
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());

@@ -4,8 +4,8 @@
 //!
 //! That comparison reads the source through its own SELECTs and the target as text through `psql`; every
 //! cell must be there in the text that its value has under the column's type, or NULL with the exact
-//! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for more than the ordinary number of cases; the
-//! seed of each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
+//! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for so many new cases; the seed of each is
+//! printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod support;
@@ -20,7 +20,7 @@ use switchover_core::mapping::{ColumnMap, Mapping, TableMap};
 use switchover_core::value::OwnedValue;
 use switchover_testkit::lite;
 
-const CASES_DEFAULT: u32 = 64;
+const CASES_DEFAULT: u64 = 64;
 
 const TYPES: &[&str] = &[
     "",
@@ -392,10 +392,45 @@ fn source(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> (Case, Vec<E
     (case, all, mapping)
 }
 
+/// The texts that the built-in SQLite makes numbers of when they are written again to a column of their type:
+/// `3\0` stays a text where another encoding or another version took it for one.
+fn texts_that_do_not_stay(source: &rusqlite::Connection) -> u32 {
+    let fresh = rusqlite::Connection::open_in_memory().unwrap();
+    let columns = "SELECT t.name, c.name, c.type FROM pragma_table_list t, pragma_table_info(t.name) c
+                   WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite_%'";
+    let mut columns = source.prepare(columns).unwrap();
+    let columns = columns.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let columns: Vec<(String, String, String)> = columns.map(Result::unwrap).collect();
+    let mut count = 0;
+    for (at, (table, column, ty)) in columns.iter().enumerate() {
+        fresh.execute_batch(&format!("CREATE TABLE t{at}(c {})", quoted(ty))).unwrap();
+        let column = quoted(column);
+        let texts = format!("SELECT {column} FROM {} WHERE typeof({column}) = 'text'", quoted(table));
+        let mut texts = source.prepare(&texts).unwrap();
+        let mut texts = texts.query([]).unwrap();
+        while let Some(row) = texts.next().unwrap() {
+            use rusqlite::types::ToSqlOutput::Borrowed;
+            fresh
+                .execute(&format!("INSERT INTO t{at} VALUES (?1)"), [Borrowed(row.get_ref(0).unwrap())])
+                .unwrap();
+        }
+        let others = format!("SELECT count(*) FROM t{at} WHERE typeof(c) <> 'text'");
+        count += fresh.query_row(&others, [], |row| row.get::<_, u32>(0)).unwrap();
+    }
+    count
+}
+
 /// In another file everything is as it was, or as the mapping makes it, and nothing is in quarantine.
 fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
     let (case, all, mapping) = source(encoding, shapes, choices);
-    let moved = case.options(|options| options.mapping = mapping).into_file().moves();
+    let case = case.options(|options| options.mapping = mapping).into_file();
+    let refusals = case.plan().refusals;
+    if refusals.iter().any(|refusal| refusal.why.contains("looks like a number")) {
+        assert!(texts_that_do_not_stay(&case.source()) as usize >= refusals.len(), "{refusals:?}");
+        case.migrate().expect_err("it must refuse");
+        return;
+    }
+    let moved = case.moves();
     let (from, to) = (moved.case.path(), moved.case.file());
     for Expected { table: (_, table), columns, select } in &all {
         let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
@@ -496,14 +531,7 @@ fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
 
 /// As many cases as asked for, each of a seed of its own, which is printed.
 fn each_case(check: impl Fn(&mut TestRunner)) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let cases = number("SWITCHOVER_PROPERTY_CASES").map_or(CASES_DEFAULT, |cases| cases as u32);
-    let base = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seeds: Vec<u64> = match number("SWITCHOVER_PROPERTY_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..u64::from(cases)).map(|at| base.wrapping_add(at)).collect(),
-    };
-    for seed in seeds {
+    for seed in switchover_testkit::seeds(CASES_DEFAULT) {
         println!("SWITCHOVER_PROPERTY_SEED={seed}");
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());

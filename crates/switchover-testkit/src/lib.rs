@@ -31,6 +31,7 @@ mod error;
 pub mod lite;
 mod options;
 pub mod sample;
+mod seeds;
 mod server;
 pub mod watchdog;
 
@@ -38,6 +39,7 @@ pub use binaries::Binaries;
 pub use cluster::{Cluster, Shutdown};
 pub use error::Error;
 pub use options::Builder;
+pub use seeds::seeds;
 pub use server::{Database, Server};
 
 /// The result of everything here.

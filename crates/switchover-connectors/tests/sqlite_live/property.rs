@@ -1,5 +1,5 @@
 //! Random work of an application, on whichever store owns the data, and the stores are equal each time the log is
-//! empty. `SWITCHOVER_PROPERTY_CASES` asks for more seeds; each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
+//! empty. `SWITCHOVER_PROPERTY_CASES` asks for so many new seeds; each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
 
 use crate::capture::SCHEMA;
 use crate::harness::{App, PATIENCE, Pair, connect, words};
@@ -8,17 +8,9 @@ use switchover_core::live::Limit;
 
 const CASES_DEFAULT: u64 = 12;
 
-fn seeds() -> Vec<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("SWITCHOVER_PROPERTY_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("SWITCHOVER_PROPERTY_CASES").unwrap_or(CASES_DEFAULT)).collect(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_written_arrives_in_both_directions() {
-    for seed in seeds() {
+    for seed in switchover_testkit::seeds(CASES_DEFAULT) {
         println!("SWITCHOVER_PROPERTY_SEED={seed}");
         let mut dice = Dice(seed);
         let app = App::new(SCHEMA);
