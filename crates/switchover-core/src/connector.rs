@@ -449,6 +449,11 @@ pub trait Target: Send + Sync {
     fn dialect(&self) -> &dyn Dialect;
     /// Whether rows and checkpoint commit together.
     fn transactional(&self) -> bool;
+    /// Whether it may say of rows that they are stored which are not: then a checkpoint proves nothing, and what the
+    /// verification at the end of a run misses is written again, and verified again, before there is a verdict.
+    fn may_lose(&self) -> bool {
+        false
+    }
     /// What tells this store from every other, whatever it is called, where it can be told: a source of the
     /// same identity is this very store.
     fn identity(&self) -> Option<String> {
