@@ -97,7 +97,8 @@ impl Address {
         format!("{prefix}_{}", unique())
     }
 
-    fn from_url(url: &str) -> Result<Self> {
+    /// The server of a URL of this kit's form, as `SWITCHOVER_TEST_WEAVIATE` has it.
+    pub fn from_url(url: &str) -> Result<Self> {
         let ports = url.strip_prefix("weaviate://127.0.0.1:").and_then(|rest| rest.split_once("?grpc="));
         let number = |text: &str| text.parse().ok();
         ports
@@ -105,7 +106,7 @@ impl Address {
                 Some(Self { http_port: number(http)?, grpc_port: number(grpc)?, api_key: None })
             })
             .ok_or_else(|| {
-                Error::new(format!("{TEST_SERVER_ENV} is not of this kit's form"), url)
+                Error::new("this is no URL of a private Weaviate", url)
                     .hint("write weaviate://127.0.0.1:PORT?grpc=PORT")
             })
     }
