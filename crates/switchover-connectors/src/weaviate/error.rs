@@ -14,7 +14,9 @@ const MESSAGE_CHARS_MAX: usize = 600;
 
 /// What a gRPC status means.
 pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &str) -> Error {
-    let (kind, hint) = meaning(status.code());
+    // A connection that ends under a request has no code of its own: but only the transport's statuses have a cause.
+    let lost = status.code() == Code::Unknown && std::error::Error::source(status).is_some();
+    let (kind, hint) = meaning(if lost { Code::Unavailable } else { status.code() });
     let mut error = Error::new(kind, operation)
         .store(config.redacted())
         .detail(format!("{} ({:?})", shown(status.message()), status.code()))

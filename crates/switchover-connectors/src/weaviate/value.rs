@@ -103,12 +103,56 @@ pub fn finite(number: f64) -> Result<f64, Unfit> {
     number.is_finite().then_some(number).ok_or(Unfit("NaN and infinities are refused by Weaviate"))
 }
 
-/// The instant of an RFC 3339 text, in seconds since 1970 and nanoseconds; `None` for anything else.
-pub fn instant(text: &str) -> Option<(i64, i32)> {
-    let stamp: jiff::Timestamp = text.parse().ok()?;
-    // Before 1970 both parts are negative; here nanoseconds count upwards.
-    let (second, nanosecond) = (stamp.as_second(), stamp.subsec_nanosecond());
-    Some(if nanosecond < 0 { (second - 1, nanosecond + 1_000_000_000) } else { (second, nanosecond) })
+/// The instant of an RFC 3339 text, in seconds since 1970 and nanoseconds; `None` for anything else. Years 0000 to 9999,
+/// which is more than most libraries' instants have.
+pub fn instant(text: &str) -> Option<(i64, u32)> {
+    let (local, rest) = text.as_bytes().split_at_checked(19)?;
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = local.get(from..to)?;
+        digits
+            .iter()
+            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    if [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].iter().any(|(at, byte)| local[*at] != *byte)
+    {
+        return None;
+    }
+    let date = jiff::civil::Date::new(
+        i16::try_from(number(0, 4)?).ok()?,
+        i8::try_from(number(5, 7)?).ok()?,
+        i8::try_from(number(8, 10)?).ok()?,
+    )
+    .ok()?;
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let epoch = jiff::civil::Date::constant(1970, 1, 1);
+    let days = i64::from(date.since(epoch).ok()?.get_days());
+    let (nanos, zone) = fraction(rest)?;
+    let offset = match zone {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2]
+            if [h1, h2, m1, m2].iter().all(|byte| byte.is_ascii_digit()) =>
+        {
+            let two = |tens: u8, ones: u8| i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
+            let seconds = two(*h1, *h2) * 3_600 + two(*m1, *m2) * 60;
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    Some((days * 86_400 + hour * 3_600 + minute * 60 + second - offset, nanos))
+}
+
+/// `.123` as nanoseconds, and what follows. Digits beyond nanoseconds must be zeros.
+fn fraction(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let Some(digits) = rest.strip_prefix(b".") else { return Some((0, rest)) };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 || digits[..count].iter().skip(9).any(|byte| *byte != b'0') {
+        return None;
+    }
+    let at = |place: usize| if place < count { u32::from(digits[place] - b'0') } else { 0 };
+    Some(((0..9).fold(0, |nanos, place| nanos * 10 + at(place)), &digits[count..]))
 }
 
 /// A UUID as the wire writes it.
@@ -225,7 +269,21 @@ mod tests {
         assert_eq!(instant("1970-01-01T00:00:00Z"), Some((0, 0)));
         assert_eq!(instant("1969-12-31T23:59:59.5Z"), Some((-1, 500_000_000)));
         assert_eq!(instant("2024-05-01T12:00:00.120Z"), instant("2024-05-01T14:00:00.12+02:00"));
-        assert_eq!(instant("2024-05-01T12:00:00"), None);
+        assert_eq!(instant("0000-01-01T00:00:00Z"), Some((-62_167_219_200, 0)));
+        assert_eq!(instant("9999-12-31T23:59:59.999999999-12:00"), Some((253_402_343_999, 999_999_999)));
+        for text in [
+            "2024-05-01T12:00:00",
+            "2024-05-01 12:00:00Z",
+            "2023-02-29T12:00:00Z",
+            "2024-05-01T24:00:00Z",
+            "2024-05-01T12:00:00.Z",
+            "2024-05-01T12:00:00.1234567891Z",
+            "2024-05-01T12:00:00+2:00",
+            "2024-05-01T12:00:00Zx",
+            "",
+        ] {
+            assert_eq!(instant(text), None, "{text}");
+        }
     }
 
     #[test]
