@@ -253,14 +253,13 @@ impl Target for WeaviateTarget {
             let mut batch = client.writer(&planned.target);
             for (at, row) in mend.missing.iter().enumerate() {
                 written.insert(table.write(row, |_| false, &mut batch)?);
-                if batch.len() == MEND_OBJECTS || at + 1 == mend.missing.len() {
-                    if let Some(refused) = client.batch(0, &batch.take()).await?.into_iter().next() {
-                        return Err(Error::new(Kind::Rejected, "mend rows of the target")
-                            .store(self.label())
-                            .table(planned.source.clone())
-                            .detail(format!("the server refuses an object: {}", refused.why))
-                            .hint("see whether a shard is read-only, and the server's log"));
-                    }
+                let full = batch.len() == MEND_OBJECTS || at + 1 == mend.missing.len();
+                if full && let Some(refused) = client.batch(0, &batch.take()).await?.into_iter().next() {
+                    return Err(Error::new(Kind::Rejected, "mend rows of the target")
+                        .store(self.label())
+                        .table(planned.source.clone())
+                        .detail(format!("the server refuses an object: {}", refused.why))
+                        .hint("see whether a shard is read-only, and the server's log"));
                 }
             }
             let mut gone = Vec::new();
