@@ -178,11 +178,14 @@ fn engine_status(context: &Context) -> Result<Option<LiveStatus>> {
 pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch: bool) -> Result<u8> {
     loop {
         let state_dir = &context.resolved.settings.state_dir;
-        let Some(found) = status(state_dir, run)? else {
+        let Some(mut found) = status(state_dir, run)? else {
             output::data("the run has not told anything yet\n")?;
             return Ok(0);
         };
         let alive = Journal::is_active(state_dir, run)?;
+        if !alive {
+            found.forget_lag();
+        }
         output::data(&match json {
             true => render::json(&found, alive)?,
             false => render::status(&found, alive),

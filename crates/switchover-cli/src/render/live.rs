@@ -20,7 +20,7 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
         ["copied".into(), format!("{} of {} rows", status.rows_copied, status.rows_planned)],
         ["taken".into(), format!("{} changed rows", status.rows_taken)],
-        ["lag".into(), format!("{} changes, {:.2} s", status.lag_entries, status.lag_s)],
+        ["lag".into(), lag(status)],
         ["equal".into(), verdict(&status.verification)],
         [
             "bears".into(),
@@ -29,8 +29,10 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
                 status.pressure.wal_bytes, status.pressure.log_entries
             ),
         ],
-        ["switch".into(), format!("would take about {:.1} s", status.switch_s)],
     ];
+    if let Some(seconds) = status.switch_s {
+        rows.push(["switch".into(), format!("would take about {seconds:.1} s")]);
+    }
     if status.paused {
         rows.push(["paused".into(), "`switchover resume` goes on".into()]);
     }
@@ -44,9 +46,19 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         rows.push(["changed".into(), switched(report)]);
     }
     if !status.held.is_empty() {
-        rows.push(["held".into(), shown(&status.held)]);
+        let since = status.held_since.as_ref().map(|at| format!("since {at}: ")).unwrap_or_default();
+        rows.push(["held".into(), since + &shown(&status.held)]);
     }
     rows
+}
+
+/// How far the follower is behind, as far as it is known.
+fn lag(status: &LiveStatus) -> String {
+    match (status.lag_entries, status.lag_s) {
+        (Some(entries), Some(seconds)) => format!("{entries} changes, {seconds:.2} s"),
+        (None, Some(seconds)) => format!("{seconds:.2} s"),
+        _ => "unknown".into(),
+    }
 }
 
 /// What a run tells, for programs: one document a line.

@@ -4,7 +4,7 @@
 use super::engine::{Engine, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Link, Step};
 use super::pass::Pass;
-use super::status::{SwitchOptions, Verification};
+use super::status::{LiveStatus, SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Engine {
     /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
         self.note(format!("held: {error}"));
-        self.tell(|status| status.held = format!("{error}"));
+        self.tell(|status| status.hold(error.to_string()));
         // What was taken last may not have been read back: the proof begins anew.
         (self.verified, self.pass) = match (error.kind(), link.from) {
             (Kind::Different, _) => (Verification::Different { why: error.to_string() }, None),
@@ -95,7 +95,7 @@ impl Engine {
         {
             self.observe(seen).await?;
         }
-        self.tell(|status| status.held.clear());
+        self.tell(LiveStatus::go_on);
         self.proven().await?;
         self.press(link).await?;
         let status = self.status.borrow().clone();
@@ -191,14 +191,14 @@ impl Engine {
         let lag = self.equal_at.elapsed().as_secs_f64();
         self.tell(|status| {
             status.rows_taken += step.rows;
-            status.lag_entries = step.changes.behind;
-            status.lag_s = lag;
+            status.lag_entries = Some(step.changes.behind);
+            status.lag_s = Some(lag);
             if step.rows > 0 {
                 let now = step.rows as f64 / step.took.as_secs_f64().max(1e-6);
                 let before = if status.rows_per_s > 0.0 { status.rows_per_s } else { now };
                 status.rows_per_s = before + (now - before) * RATE_WEIGHT;
             }
-            status.switch_s = status.lag_entries as f64 / status.rows_per_s.max(1.0);
+            status.switch_s = Some(step.changes.behind as f64 / status.rows_per_s.max(1.0));
         });
     }
 

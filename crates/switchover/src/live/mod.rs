@@ -11,6 +11,7 @@ pub mod control;
 mod engine;
 mod follow;
 mod guards;
+mod held;
 mod link;
 mod pace;
 mod pass;

@@ -297,6 +297,7 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Re
             status.phase != written.phase
                 || status.ownership != written.ownership
                 || status.switched != written.switched
+                || status.held.is_empty() != written.held.is_empty()
                 || discriminant(&status.verification) != discriminant(&written.verification)
         };
         let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());

@@ -16,7 +16,7 @@
 use super::engine::Engine;
 use super::link::Link;
 use super::requests::not_ready;
-use super::status::{LivePhase, SwitchOptions, SwitchReport, Verification};
+use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
 use std::time::Duration;
 use switchover_core::live::{Fenced, Ownership, Side};
@@ -50,11 +50,12 @@ impl Engine {
         if !status.held.is_empty() {
             return Err(not_ready("the run is held").detail(status.held.clone()));
         }
-        if status.lag_entries > LAG_ENTRIES_MAX {
-            return Err(not_ready("the follower is too far behind")
-                .detail(format!("{} changes are not taken yet", status.lag_entries)));
+        match status.lag_entries {
+            None => Err(not_ready("it is not known yet how far the follower is behind")),
+            Some(behind) if behind > LAG_ENTRIES_MAX => Err(not_ready("the follower is too far behind")
+                .detail(format!("{behind} changes are not taken yet"))),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes the follower the owner.
@@ -215,12 +216,12 @@ impl Engine {
         loop {
             match self.parts.target.ownership().await {
                 Ok(found) => {
-                    self.tell(|status| status.held.clear());
+                    self.tell(LiveStatus::go_on);
                     return Ok(found);
                 }
                 Err(error) if error.kind().remedy() == Remedy::Retry => {
                     self.tell(|status| {
-                        status.held = format!("it is not known yet whether the owner changed: {error}");
+                        status.hold(format!("it is not known yet whether the owner changed: {error}"));
                     });
                     if self.parts.shutdown.is_requested() {
                         return Err(Error::new(Kind::Ambiguous, "change the owner")
