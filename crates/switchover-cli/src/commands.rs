@@ -3,6 +3,7 @@
 //! Each module has one function `engine` through which alone it calls the engine. Absent on purpose:
 //! decisions about data. A verb only chooses which of the engine's operations runs.
 
+mod agree;
 mod backup;
 mod cleanup;
 mod completions;
@@ -234,7 +235,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Finish(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::decide(&context, args.run.id.as_deref(), switchover::live::Request::Finish).await
+            live::finish(&context, args.run.id.as_deref(), args.yes).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);

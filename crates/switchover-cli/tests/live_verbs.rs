@@ -53,7 +53,7 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     let folder = folder.path();
     let _engine = begin(folder, &START);
     until(folder, is_same);
-    let early = run(folder, &["finish"]);
+    let early = run(folder, &["finish", "--yes"]);
     assert!(early.code == 1 && flat(&early.err).contains("the source owns the data"), "{}", early.err);
     done(folder, &["pause"]);
     let refused = run(folder, &["cutover"]);
@@ -70,5 +70,11 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     done(folder, &["cutover"]);
     let twice = run(folder, &["cutover"]);
     assert!(twice.code == 1 && flat(&twice.err).contains("owns the data already"), "{}", twice.err);
-    done(folder, &["finish"]);
+    // Nobody can be asked here: it says what would go, and nothing goes.
+    let unasked = run(folder, &["finish"]);
+    let said = flat(&unasked.err);
+    assert!(unasked.code == 2 && said.contains("no way back") && said.contains("give --yes"), "{said}");
+    assert!(said.contains("app.db") && said.contains("new.db"), "{said}");
+    until(folder, |live| live["phase"] == "reverse");
+    done(folder, &["finish", "--yes"]);
 }

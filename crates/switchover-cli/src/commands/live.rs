@@ -1,7 +1,7 @@
 //! The verbs of live runs: begin, go on, ask a running engine. Where none is running, the verbs that change the owner drive
 //! the run themselves for as long as that takes.
 
-use super::Context;
+use super::{Context, agree};
 use crate::config::Resolved;
 use crate::registry::numbers::Measures;
 use crate::render::{live as render, output};
@@ -95,6 +95,24 @@ pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Reques
         None => engine_decide(context, run, request).await?,
     };
     answered(context, &answer)
+}
+
+/// `finish`: says what goes, and asks first, since the way back goes with it.
+pub(crate) async fn finish(context: &Context, run: Option<&str>, yes: bool) -> Result<u8> {
+    if !yes {
+        let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
+        let taken = format!(
+            "After finish there is no way back: the triggers, the log and the fence leave {}, the triggers, the log and \
+             the run's records leave {}, which is the application's alone then. A program that still has the source \
+             open can write into it again, and nobody reads that. The data of both, the backup and the run's folder stay.",
+            header.source, header.target
+        );
+        if !agree::agreed("finish", &taken)? {
+            output::note("nothing was removed");
+            return Ok(1);
+        }
+    }
+    decide(context, run, Request::Finish).await
 }
 
 async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {

@@ -454,7 +454,7 @@ fn tell(goal: Goal) {
     scene.settle();
     let (source, target) = (scene.found("source"), scene.found("target"));
     let count = scene.judge(seed, "target");
-    common::run(&mut scene.verb(&["finish"])).exits(0);
+    common::run(&mut scene.verb(&["finish", "--yes"])).exits(0);
     assert_eq!(scene.found("target").1, target.1, "the end changes nothing");
     // The follower had caught up when the run was settled; whatever it lacked then is in the owner.
     assert!(source.0.len() <= target.0.len());
