@@ -1,7 +1,8 @@
 //! Live runs as people read them.
 
 use super::layout::{columns, shown};
-use switchover::live::{Answer, End, LiveStatus, SwitchReport, Verification};
+use switchover::live::{Answer, End, GuardSaid, LiveStatus, SwitchReport, Verification};
+use switchover::watch::Window;
 use switchover_core::{Error, Kind, Result};
 
 /// What a run tells, as lines.
@@ -45,11 +46,24 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
     if let Some(report) = &status.switched {
         rows.push(["changed".into(), switched(report)]);
     }
+    rows.extend(status.guards.iter().map(|said| ["guard".into(), guard(said)]));
+    if !status.alarm.is_empty() {
+        rows.push(["alarm".into(), shown(&status.alarm)]);
+    }
     if !status.held.is_empty() {
         let since = status.held_since.as_ref().map(|at| format!("since {at}: ")).unwrap_or_default();
         rows.push(["held".into(), since + &shown(&status.held)]);
     }
     rows
+}
+
+fn guard(said: &GuardSaid) -> String {
+    let window = match &said.window {
+        Window::Within(value) => format!("{value}, within its limit"),
+        Window::Over(value) => format!("{value}, above its limit"),
+        Window::Silent(why) => format!("says nothing: {}", shown(why)),
+    };
+    format!("{}: {window}", shown(&said.guard))
 }
 
 /// How far the follower is behind, as far as it is known.
@@ -88,8 +102,10 @@ pub(crate) fn verification(status: &LiveStatus) -> String {
 }
 
 fn switched(report: &SwitchReport) -> String {
+    let because =
+        report.because.as_ref().map(|why| format!(", by itself: {}", shown(why))).unwrap_or_default();
     format!(
-        "to the {} at {}; writes were unavailable for {:.0} ms",
+        "to the {} at {}; writes were unavailable for {:.0} ms{because}",
         report.to, report.at, report.unavailable_ms
     )
 }

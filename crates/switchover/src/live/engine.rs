@@ -132,6 +132,8 @@ impl Engine {
             waiting: false,
             held: String::new(),
             held_since: None,
+            alarm: String::new(),
+            guards: Vec::new(),
             recopied: 0,
             switched: None,
         };

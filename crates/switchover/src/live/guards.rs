@@ -4,7 +4,7 @@
 //! is measured and what it means, which is [`crate::watch`].
 
 use super::announce::Watch;
-use super::status::{LiveStatus, Verification};
+use super::status::{GuardSaid, LiveStatus, Verification};
 use crate::watch::{self, Fetch, Guard, Inside, Judgement, Reading, WatchOptions};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -83,6 +83,15 @@ impl Watch for Guards {
         }
         None
     }
+
+    async fn said(&self) -> Vec<GuardSaid> {
+        let state = self.state.lock().await;
+        let last = state.iter().flat_map(|window| window.watch.last());
+        let said = |(guard, window): (&str, Option<&watch::Window>)| {
+            Some(GuardSaid { guard: guard.to_owned(), window: window?.clone() })
+        };
+        last.filter_map(said).collect()
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +142,8 @@ mod tests {
             waiting: false,
             held: String::new(),
             held_since: None,
+            alarm: String::new(),
+            guards: Vec::new(),
             recopied: 0,
             switched: None,
         }

@@ -1,5 +1,6 @@
 //! What a live run tells about itself, and what it can be asked for.
 
+use crate::watch::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use switchover_core::Error;
@@ -84,6 +85,18 @@ pub struct SwitchReport {
     pub total_ms: f64,
     /// Entries of the log that were taken while the fence was up.
     pub drained: u64,
+    /// Why, when nobody asked for it: what a guard measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// What a guard said in its last window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardSaid {
+    /// The guard.
+    pub guard: String,
+    /// What it said.
+    pub window: Window,
 }
 
 /// What a live run tells about itself.
@@ -129,6 +142,12 @@ pub struct LiveStatus {
     /// Since when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<String>,
+    /// What a guard demands that cannot be done yet, and why it cannot; empty when there is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub alarm: String,
+    /// What the guards of the reverse window said last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardSaid>,
     /// Tables that were sent back to copy because their capture was in doubt.
     pub recopied: u64,
     /// The last change of the owner.

@@ -47,7 +47,8 @@ impl Engine {
             }
         }
         let status = self.status.borrow();
-        if !status.held.is_empty() {
+        // A reverse window that is paused says so, and can be ended all the same.
+        if !status.held.is_empty() && !status.paused {
             return Err(not_ready("the run is held").detail(status.held.clone()));
         }
         match status.lag_entries {
@@ -59,7 +60,14 @@ impl Engine {
     }
 
     /// Makes the follower the owner.
-    pub(super) async fn switch(&mut self, link: &mut Link, options: SwitchOptions) -> Result<SwitchReport> {
+    ///
+    /// `because` says why, where nobody asked for it.
+    pub(super) async fn switch(
+        &mut self,
+        link: &mut Link,
+        options: SwitchOptions,
+        because: Option<String>,
+    ) -> Result<SwitchReport> {
         let begun = Instant::now();
         let phase = self.status.borrow().phase;
         let to = link.from.other();
@@ -81,12 +89,20 @@ impl Engine {
         let switched = self.propose_and_decide(link, was, proposed, options, begun).await;
         match switched {
             Ok(report) => {
+                let report = SwitchReport { because, ..report };
                 self.note(format!(
                     "the {} owns the data now: writes were unavailable for {:.0} ms",
                     report.to, report.unavailable_ms
                 ));
                 let told = report.clone();
-                self.tell(|status| status.switched = Some(told));
+                self.tell(|status| {
+                    status.switched = Some(told);
+                    status.alarm.clear();
+                    status.guards.clear();
+                });
+                if let Err(error) = self.parts.announce.changed(&report).await {
+                    self.note(error.to_string());
+                }
                 self.settle_owner(proposed.decided()).await?;
                 Ok(report)
             }
@@ -163,6 +179,7 @@ impl Engine {
             unavailable_ms: unavailable.as_secs_f64() * 1e3,
             total_ms: begun.elapsed().as_secs_f64() * 1e3,
             drained,
+            because: None,
         })
     }
 
