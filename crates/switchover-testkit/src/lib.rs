@@ -30,6 +30,7 @@ mod conninfo;
 mod error;
 pub mod lite;
 mod options;
+mod proxy;
 pub mod sample;
 mod seeds;
 mod server;
@@ -39,6 +40,7 @@ pub use binaries::Binaries;
 pub use cluster::{Cluster, Shutdown};
 pub use error::Error;
 pub use options::Builder;
+pub use proxy::{Faults, Proxy};
 pub use seeds::seeds;
 pub use server::{Database, Server};
 
