@@ -16,6 +16,7 @@ mod majors;
 mod paths;
 mod pg;
 mod test;
+mod weaviate;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,9 @@ enum Chore {
     /// A private PostgreSQL to work with by hand, kept under target/pg.
     #[command(subcommand)]
     Pg(pg::Verb),
+    /// Install Weaviate's program, and a private server of it to work with by hand, kept under target/weaviate.
+    #[command(subcommand)]
+    Weaviate(weaviate::Verb),
     /// Start a server, run every test against it, and count them.
     Test(test::Args),
     /// Kill the program at random moments, and compare what is left.
@@ -56,6 +60,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Args::parse().chore {
         Chore::Pg(verb) => pg::run(&verb),
+        Chore::Weaviate(verb) => weaviate::run(&verb),
         Chore::Test(args) => test::run(&args),
         Chore::Chaos(args) => chaos::run(&args),
         Chore::Check => check::run(),

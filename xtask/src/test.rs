@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
-use switchover_testkit::{Cluster, TEST_SERVER_ENV};
+use switchover_testkit::{Cluster, TEST_SERVER_ENV, Weaviate, weaviate};
 
 use crate::{Result, paths};
 
@@ -51,8 +51,13 @@ impl Count {
 pub(crate) fn run(args: &Args) -> Result {
     let cluster = Cluster::builder().start()?;
     println!("PostgreSQL {} on {}", cluster.binaries.major(), cluster.host);
+    let documents = Weaviate::start()?;
+    println!("Weaviate {} on {}", weaviate::VERSION, documents.http_url());
     let mut command = paths::cargo();
-    command.args(["test", "--no-fail-fast"]).env(TEST_SERVER_ENV, cluster.conninfo("postgres"));
+    command
+        .args(["test", "--no-fail-fast"])
+        .env(TEST_SERVER_ENV, cluster.conninfo("postgres"))
+        .env(weaviate::TEST_SERVER_ENV, documents.url());
     match &args.package {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),
@@ -75,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result {
         }
     }
     let status = child.wait()?;
-    drop(cluster);
+    drop((cluster, documents));
     println!("{} passed, {} failed", count.passed, count.failed);
     if !status.success() {
         return Err(format!("cargo test: {status}").into());

@@ -59,7 +59,7 @@ impl From<crate::plan::LogicalType> for Interest {
     fn from(ty: crate::plan::LogicalType) -> Interest {
         use crate::plan::LogicalType::{
             Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric,
-            Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar,
+            Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
         };
         match ty {
             Bool => Interest::Boolean,
@@ -68,7 +68,7 @@ impl From<crate::plan::LogicalType> for Interest {
             Date | Timestamp | TimestampTz => Interest::Temporal,
             Json | Jsonb | TextArray => Interest::Json,
             Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time | Declared
-            | Any => Interest::Plain,
+            | Any | Vector => Interest::Plain,
         }
     }
 }

@@ -239,7 +239,7 @@ impl Codec {
                 crate::json::canonical(text, scratch).map_err(|reason| Unfit(reason.0))?;
                 Ok(Value::Json(text))
             }
-            (Codec::Native(native), value) => native.encode(value),
+            (Codec::Native(native), value) => native.encode(value, scratch),
             (Codec::Plain, Value::Text(text)) if std::str::from_utf8(text).is_err() => {
                 unfit("a text that is not valid UTF-8")
             }

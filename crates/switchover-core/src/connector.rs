@@ -232,6 +232,15 @@ pub struct ScopeColumn {
     pub exact: bool,
 }
 
+/// What bears a name on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A table, or what is one there.
+    Table,
+    /// A column.
+    Column,
+}
+
 /// What a target's language can say. Pure: no call touches the store.
 ///
 /// Every `translate_*` gives the target's SQL when the meaning is the same for every row, or the
@@ -253,7 +262,7 @@ pub trait Dialect: Send + Sync {
     /// target's.
     fn takes(&self, ty: LogicalType, codec: &Codec) -> bool {
         let _ = codec;
-        !matches!(ty, LogicalType::Declared | LogicalType::Any)
+        !matches!(ty, LogicalType::Declared | LogicalType::Any | LogicalType::Vector)
     }
     /// Where the tables go, as messages name it, and what to do where something is there already.
     fn place(&self, schema: &str) -> (String, &'static str) {
@@ -263,6 +272,16 @@ pub trait Dialect: Send + Sync {
     /// The form in which it compares names: two names of one form are one name.
     fn folded(&self, name: &str) -> String {
         name.to_owned()
+    }
+    /// The name of a table or column there, where the mapping gives it none.
+    fn named(&self, what: Named, name: &str) -> String {
+        let _ = what;
+        name.to_owned()
+    }
+    /// What is wrong with a name there, other than its length.
+    fn name_fault(&self, what: Named, name: &str) -> Option<String> {
+        let _ = (what, name);
+        None
     }
     /// Whether it keeps names like that for itself.
     fn is_reserved_name(&self, name: &str) -> bool {
@@ -292,6 +311,11 @@ pub trait Dialect: Send + Sync {
     }
     /// The type and codec of a column, from its declaration and what it holds.
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice;
+    /// What becomes of a choice there: a store of few types has others for some of them.
+    fn adapt(&self, choice: Choice, census: &ColumnCensus) -> Choice {
+        let _ = census;
+        choice
+    }
     /// A default.
     fn translate_default(&self, column: &Column, ty: LogicalType) -> Result<String, String>;
     /// A generated column's expression.
@@ -336,6 +360,9 @@ pub struct TargetState {
     pub schema_exists: bool,
     /// Tables, views, sequences, types in it, as `kind name`, other than a run's own.
     pub objects: Vec<String>,
+    /// Tables of others, beside which the run's may stand under other names, in the form in which the target
+    /// compares names.
+    pub taken: Vec<String>,
     /// The run that made what is there, when one did.
     pub run: Option<String>,
     /// Bytes free on the target's disk, where it can be known.
@@ -422,6 +449,11 @@ pub trait Target: Send + Sync {
     fn dialect(&self) -> &dyn Dialect;
     /// Whether rows and checkpoint commit together.
     fn transactional(&self) -> bool;
+    /// Whether it may say of rows that they are stored which are not: then a checkpoint proves nothing, and what the
+    /// verification at the end of a run misses is written again, and verified again, before there is a verdict.
+    fn may_lose(&self) -> bool {
+        false
+    }
     /// What tells this store from every other, whatever it is called, where it can be told: a source of the
     /// same identity is this very store.
     fn identity(&self) -> Option<String> {

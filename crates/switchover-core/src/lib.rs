@@ -33,6 +33,7 @@ pub mod relation;
 pub mod reverse;
 pub mod schema;
 pub mod tagged;
+pub mod typing;
 pub mod uuid_text;
 pub mod value;
 pub mod view;

@@ -6,12 +6,13 @@
 //! source's own value back. Deliberately absent: any conversion of one kind of value into another
 //! that the caller did not ask for by name (a time without a zone, a number that counts seconds).
 
-use crate::census::ColumnCensus;
+use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
 use crate::moment::{self, EpochUnit};
 use crate::plan::LogicalType;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 
 /// How a column of a type that exists already is filled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +57,45 @@ pub enum Native {
         /// Digits of a second's fraction that the column keeps.
         digits: u8,
     },
-    /// A JSON array of texts and nulls, as an array of texts.
-    TextArray,
+    /// A JSON array of texts, as an array of texts.
+    TextArray {
+        /// Whether an element may be null.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        nulls: bool,
+    },
+    /// Text of valid UTF-8, NUL included.
+    Unicode,
+    /// Integers that binary64 holds, in a store that keeps every number so.
+    Safe,
+    /// Integers as the text of their decimal digits.
+    Digits,
+    /// Finite numbers as binary64; integers up to 2^53 by value.
+    Finite,
+    /// Bytes, at least one.
+    SomeBytes,
+    /// Vectors of binary32, all of finite numbers.
+    Vector {
+        /// How the source has them.
+        from: VectorForm,
+    },
+}
+
+/// How a source has a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VectorForm {
+    /// A blob of binary32 numbers, the lowest byte of each first.
+    Float32,
+    /// A JSON array of numbers, each of which becomes the nearest binary32.
+    Json,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
@@ -68,20 +106,43 @@ impl Native {
     /// Whether the source's own value, and not only an equal one, comes back.
     pub fn is_exact(&self) -> bool {
         match self {
-            Native::Int { .. } | Native::Padded { .. } | Native::Label { .. } | Native::JsonText => true,
-            Native::Float4 | Native::Moment { .. } | Native::TimeOfDay { .. } | Native::TextArray => false,
+            Native::Int { .. }
+            | Native::Padded { .. }
+            | Native::Label { .. }
+            | Native::JsonText
+            | Native::Unicode
+            | Native::Safe
+            | Native::Digits
+            | Native::SomeBytes
+            | Native::Vector { from: VectorForm::Float32 } => true,
+            Native::Float4
+            | Native::Finite
+            | Native::Moment { .. }
+            | Native::TimeOfDay { .. }
+            | Native::TextArray { .. }
+            | Native::Vector { from: VectorForm::Json } => false,
         }
     }
 
     /// Codecs of one kind give the same canonical bytes; 0 are the source's own values.
     pub(crate) fn kind(&self, census: &ColumnCensus) -> u8 {
         match self {
-            Native::Int { .. } | Native::Padded { .. } | Native::Label { .. } | Native::JsonText => 0,
-            Native::Float4 if census.integers > 0 => 3,
-            Native::Float4 => 0,
-            Native::TextArray => 1,
+            Native::Int { .. }
+            | Native::Padded { .. }
+            | Native::Label { .. }
+            | Native::JsonText
+            | Native::Unicode
+            | Native::Safe
+            | Native::Digits
+            | Native::SomeBytes
+            | Native::Vector { from: VectorForm::Float32 } => 0,
+            Native::Float4 | Native::Finite if census.integers > 0 => 3,
+            Native::Float4 | Native::Finite => 0,
+            Native::TextArray { .. } => 1,
             // Never what a scan predicts: such a column is read again.
-            Native::Moment { .. } | Native::TimeOfDay { .. } => u8::MAX,
+            Native::Moment { .. } | Native::TimeOfDay { .. } | Native::Vector { from: VectorForm::Json } => {
+                u8::MAX
+            }
         }
     }
 
@@ -96,12 +157,18 @@ impl Native {
             Native::JsonText => "JSON",
             Native::Moment { .. } => "timestamps",
             Native::TimeOfDay { .. } => "times of day",
-            Native::TextArray => "JSON arrays of texts",
+            Native::TextArray { .. } => "JSON arrays of texts",
+            Native::Unicode => "text",
+            Native::Safe | Native::Digits => "integers",
+            Native::Finite => "numbers",
+            Native::SomeBytes => "bytes",
+            Native::Vector { from: VectorForm::Float32 } => "vectors, as blobs of 4 bytes a number",
+            Native::Vector { from: VectorForm::Json } => "vectors, as JSON arrays of numbers",
         }
     }
 
     /// The target's value, or why there is none.
-    pub(crate) fn encode<'a>(&self, value: Value<'a>) -> Result<Value<'a>, Unfit> {
+    pub(crate) fn encode<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Unfit> {
         match (self, value) {
             (_, Value::Null) => Ok(value),
             (Native::Int { bytes }, Value::Int(i)) => {
@@ -138,9 +205,37 @@ impl Native {
                 Some(micros) => Ok(Value::Time(micros)),
                 None => unfit("a text that is no time of day HH:MM:SS within the column's precision"),
             },
-            (Native::TextArray, Value::Text(text)) => {
-                texts(text)?;
+            (Native::TextArray { nulls }, Value::Text(text)) => {
+                if texts(text)?.iter().any(Option::is_none) && !nulls {
+                    return unfit("null within an array, which the target's arrays do not hold");
+                }
                 Ok(Value::Json(text))
+            }
+            (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
+                Ok(_) => Ok(value),
+                Err(_) => unfit("a text that is not valid UTF-8"),
+            },
+            (Native::Safe, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => Ok(value),
+            (Native::Safe, Value::Int(_)) => unfit("an integer beyond 2^53, which the target would round"),
+            (Native::Digits, Value::Int(i)) => {
+                scratch.clear();
+                // Writing into memory cannot fail.
+                let _ = write!(scratch, "{i}");
+                Ok(Value::Text(scratch))
+            }
+            (Native::Finite, Value::Float(f)) if f.is_finite() => Ok(value),
+            (Native::Finite, Value::Float(_)) => unfit("a number that is not finite"),
+            (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
+                Ok(Value::Float(i as f64))
+            }
+            (Native::Finite, Value::Int(_)) => {
+                unfit("an integer beyond 2^53, which a double does not hold exactly")
+            }
+            (Native::SomeBytes, Value::Bytes([])) => unfit("an empty blob, which the target does not hold"),
+            (Native::SomeBytes, Value::Bytes(_)) => Ok(value),
+            (Native::Vector { from }, Value::Bytes(_) | Value::Text(_)) => {
+                vector(*from, value, scratch)?;
+                Ok(Value::Bytes(scratch))
             }
             (native, value) => unfit(format!("{} in a column of {}", value.class(), native.expects())),
         }
@@ -162,7 +257,17 @@ impl Native {
                 None => return false,
             },
             // What is no JSON is appended as the text that it is.
-            (Native::TextArray, Value::Text(text)) => drop(codec::json_cell(text, out)),
+            (Native::TextArray { .. }, Value::Text(text)) => drop(codec::json_cell(text, out)),
+            (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
+                codec::float(i as f64, out);
+            }
+            (Native::Vector { from: VectorForm::Json }, Value::Text(_)) => {
+                let mut numbers = Vec::new();
+                match vector(VectorForm::Json, value, &mut numbers) {
+                    Ok(()) => codec::bytes(codec::tag::BYTES, &numbers, out),
+                    Err(_) => return false,
+                }
+            }
             _ => return false,
         }
         true
@@ -185,7 +290,20 @@ impl Native {
             }
             (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
-            (Native::TextArray, Value::Json(text)) => drop(codec::json_cell(text, out)),
+            (Native::TextArray { .. }, Value::Json(text)) => drop(codec::json_cell(text, out)),
+            (Native::Unicode, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
+            (Native::Safe, Value::Int(i)) => codec::int(i, out),
+            (Native::Digits, Value::Text(digits)) => {
+                let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
+                match number.filter(|number| number.to_string().as_bytes() == digits) {
+                    Some(number) => codec::int(number, out),
+                    None => return false,
+                }
+            }
+            (Native::Finite, Value::Float(f)) => codec::float(f, out),
+            (Native::SomeBytes | Native::Vector { .. }, Value::Bytes(bytes)) => {
+                codec::bytes(codec::tag::BYTES, bytes, out);
+            }
             _ => return false,
         }
         true
@@ -198,6 +316,16 @@ impl Native {
                 let limit = if *bytes == 2 { i64::from(i16::MAX) } else { i64::from(i32::MAX) };
                 census.integers == census.present()
                     && census.integer_range.is_none_or(|(low, high)| low >= -limit - 1 && high <= limit)
+            }
+            Native::Unicode => census.texts == census.present() && census.texts_invalid == 0,
+            Native::Safe => census.integers == census.present() && census.integers_beyond_float == 0,
+            Native::Digits => census.integers == census.present(),
+            Native::Finite => {
+                census.integers + census.reals == census.present()
+                    && census.integers_beyond_float + census.reals_infinite == 0
+            }
+            Native::SomeBytes => {
+                census.blobs == census.present() && census.blob_bytes_min.is_none_or(|least| least > 0)
             }
             _ => census.present() == 0,
         }
@@ -214,7 +342,12 @@ impl Native {
             | (Native::Moment { zoned: true, .. }, LogicalType::TimestampTz)
             | (Native::Moment { zoned: false, .. }, LogicalType::Timestamp)
             | (Native::TimeOfDay { .. }, LogicalType::Time)
-            | (Native::TextArray, LogicalType::TextArray) => true,
+            | (Native::TextArray { .. }, LogicalType::TextArray)
+            | (Native::Unicode | Native::Digits, LogicalType::Text)
+            | (Native::Safe, LogicalType::Int8)
+            | (Native::Finite, LogicalType::Float8)
+            | (Native::SomeBytes, LogicalType::Bytea)
+            | (Native::Vector { .. }, LogicalType::Vector) => true,
             (Native::Padded { chars }, LogicalType::Char(own)) => *chars <= own,
             _ => false,
         }
@@ -280,11 +413,35 @@ fn number(tag: u8, value: i64, out: &mut Vec<u8>) {
 fn single(value: Value<'_>) -> Option<f64> {
     let wide = match value {
         Value::Float(f) => f,
-        Value::Int(i) if i.unsigned_abs() <= crate::census::FLOAT_EXACT_MAX => i as f64,
+        Value::Int(i) if i.unsigned_abs() <= FLOAT_EXACT_MAX => i as f64,
         _ => return None,
     };
     // Infinities and zeros of both signs are the same in both widths.
     (f64::from(wide as f32).to_bits() == wide.to_bits()).then_some(wide)
+}
+
+/// The numbers of a vector, the lowest byte of each first.
+fn vector(form: VectorForm, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    out.clear();
+    match (form, value) {
+        (VectorForm::Float32, Value::Bytes(bytes)) if bytes.len().is_multiple_of(4) => {
+            out.extend_from_slice(bytes);
+        }
+        (VectorForm::Float32, Value::Bytes(_)) => return unfit("a blob that is not of 4 bytes a number"),
+        (VectorForm::Json, Value::Text(text)) => {
+            let Ok(numbers) = serde_json::from_slice::<Vec<f64>>(text) else {
+                return unfit("no JSON array of numbers");
+            };
+            numbers.iter().for_each(|number| out.extend_from_slice(&(*number as f32).to_le_bytes()));
+        }
+        (_, other) => return unfit(format!("{} in a column of vectors", other.class())),
+    }
+    let finite = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).is_ok_and(|b| f32::from_le_bytes(b).is_finite());
+    match out.chunks_exact(4).all(finite) {
+        _ if out.is_empty() => unfit("a vector without numbers"),
+        true => Ok(()),
+        false => unfit("a vector with a number that is not finite"),
+    }
 }
 
 /// The elements of a JSON array of texts and nulls.
@@ -330,13 +487,22 @@ mod tests {
             (Native::Float4, Value::Float(f64::NEG_INFINITY)),
             (Native::Padded { chars: 3 }, Value::Text(b"ab")),
             (label, Value::Text(b"off")),
+            (Native::TextArray { nulls: false }, Value::Text(b"[]")),
+            (Native::Unicode, Value::Text(b"a\0b")),
+            (Native::Safe, Value::Int(-(1 << 53))),
+            (Native::Digits, Value::Int(i64::MIN)),
+            (Native::Finite, Value::Float(-0.0)),
+            (Native::Finite, Value::Int(1 << 53)),
+            (Native::SomeBytes, Value::Bytes(b"\0")),
+            (Native::Vector { from: VectorForm::Float32 }, Value::Bytes(&(-0.0f32).to_le_bytes())),
+            (Native::Vector { from: VectorForm::Json }, Value::Text(b"[1, -0.1, 3e-40]")),
             (Native::JsonText, Value::Text(b"{ \"a\": 1 }")),
             (moment(true, false, None), Value::Text(b"2024-01-02 03:04:05.123456700+02:00")),
             (moment(false, false, None), Value::Text(b"2024-01-02T03:04:05")),
             (moment(false, true, None), Value::Text(b"2024-01-02T03:04:05Z")),
             (moment(true, false, Some(EpochUnit::Millis)), Value::Int(1_700_000_000_123)),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"23:59:59.5")),
-            (Native::TextArray, Value::Text(b"[\"a\", null]")),
+            (Native::TextArray { nulls: true }, Value::Text(b"[\"a\", null]")),
         ] {
             let expected = native != moment(true, false, None);
             assert_eq!(comes_back(&native, value), expected, "{native:?} {value:?}");
@@ -355,8 +521,8 @@ mod tests {
             assert!(!comes_back(&of(false), Value::Text(text.as_bytes())), "{text}");
             assert!(comes_back(&of(true), Value::Text(text.as_bytes())), "{text}");
             assert_eq!(
-                of(true).encode(Value::Text(text.as_bytes())),
-                of(false).encode(Value::Text(kept.as_bytes()))
+                of(true).encode(Value::Text(text.as_bytes()), &mut Vec::new()),
+                of(false).encode(Value::Text(kept.as_bytes()), &mut Vec::new())
             );
         }
     }
@@ -382,8 +548,23 @@ mod tests {
                 Value::Text(b"2024-01-02 03:04:05.0001"),
             ),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"24:00:00")),
-            (Native::TextArray, Value::Text(b"[1]")),
-            (Native::TextArray, Value::Text(b"[\"\\u0000\"]")),
+            (Native::TextArray { nulls: true }, Value::Text(b"[1]")),
+            (Native::TextArray { nulls: true }, Value::Text(b"[\"\\u0000\"]")),
+            (Native::TextArray { nulls: false }, Value::Text(b"[null]")),
+            (Native::Unicode, Value::Text(b"\xff")),
+            (Native::Unicode, Value::Int(1)),
+            (Native::Safe, Value::Int((1 << 53) + 1)),
+            (Native::Safe, Value::Float(1.0)),
+            (Native::Finite, Value::Float(f64::NAN)),
+            (Native::Finite, Value::Float(f64::INFINITY)),
+            (Native::Finite, Value::Int(-(1 << 53) - 1)),
+            (Native::Digits, Value::Float(1.0)),
+            (Native::SomeBytes, Value::Bytes(b"")),
+            (Native::Vector { from: VectorForm::Float32 }, Value::Bytes(b"abc")),
+            (Native::Vector { from: VectorForm::Float32 }, Value::Bytes(b"")),
+            (Native::Vector { from: VectorForm::Float32 }, Value::Bytes(&f32::NAN.to_le_bytes())),
+            (Native::Vector { from: VectorForm::Json }, Value::Text(b"[1e40]")),
+            (Native::Vector { from: VectorForm::Json }, Value::Text(b"[null]")),
         ] {
             assert!(!comes_back(&native, value), "{native:?} {value:?}");
         }

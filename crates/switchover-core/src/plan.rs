@@ -86,6 +86,8 @@ pub enum LogicalType {
     Time,
     /// Arrays of texts.
     TextArray,
+    /// Vectors of binary32, as stores for nearness search have them.
+    Vector,
     /// As the source declares it ([`ColumnPlan::declared`]), where both stores are of one kind.
     Declared,
     /// Values of every storage class, in stores that type values and not columns.
@@ -115,6 +117,7 @@ impl fmt::Display for LogicalType {
             LogicalType::Json => f.write_str("json"),
             LogicalType::Time => f.write_str("time"),
             LogicalType::TextArray => f.write_str("text[]"),
+            LogicalType::Vector => f.write_str("vector"),
             LogicalType::Declared => f.write_str("declared"),
             LogicalType::Any => f.write_str("any"),
         }
@@ -157,6 +160,7 @@ impl FromStr for LogicalType {
             ("json", []) => LogicalType::Json,
             ("time", []) => LogicalType::Time,
             ("text[]", []) => LogicalType::TextArray,
+            ("vector", []) => LogicalType::Vector,
             ("declared", []) => LogicalType::Declared,
             ("any", []) => LogicalType::Any,
             _ => return Err(format!("'{text}' is no column type of a plan")),

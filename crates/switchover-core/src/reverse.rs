@@ -44,6 +44,7 @@ pub fn of_kind(kind: LogicalType) -> Option<Codec> {
         | LogicalType::Time
         | LogicalType::Json
         | LogicalType::TextArray
+        | LogicalType::Vector
         | LogicalType::Text
         | LogicalType::Varchar(_)
         | LogicalType::Bytea

@@ -308,7 +308,7 @@ impl Drop for Cluster {
 }
 
 /// The folder for sockets and throwaway data: short, and open to every account.
-fn temp_root() -> PathBuf {
+pub(crate) fn temp_root() -> PathBuf {
     let short = Path::new("/tmp");
     if short.is_dir() { short.to_owned() } else { std::env::temp_dir() }
 }
@@ -337,7 +337,7 @@ fn make_private(account: Account, folder: &Path) -> Result<()> {
     account.own(folder)
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|e| Error::new("no free port", e))?;
     listener.local_addr().map(|address| address.port()).map_err(|e| Error::new("no free port", e))
 }

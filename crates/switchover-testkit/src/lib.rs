@@ -1,4 +1,4 @@
-//! Private PostgreSQL clusters for the project's tests, demo and benchmark.
+//! Private PostgreSQL clusters and Weaviate servers for the project's tests, demo and benchmark.
 //!
 //! A test asks for [`Cluster::shared`] and takes a fresh [`Database`] in it; a test that restarts, breaks or
 //! specially configures its server starts a [`Cluster`] of its own through [`Cluster::builder`].
@@ -35,6 +35,7 @@ pub mod sample;
 mod seeds;
 mod server;
 pub mod watchdog;
+pub mod weaviate;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Shutdown};
@@ -43,6 +44,7 @@ pub use options::Builder;
 pub use proxy::{Faults, Proxy};
 pub use seeds::seeds;
 pub use server::{Database, Server};
+pub use weaviate::Weaviate;
 
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

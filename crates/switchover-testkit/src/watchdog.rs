@@ -7,8 +7,10 @@
 //!
 //! Invariant: the shell has a process group of its own and ignores the terminal's signals, so that Ctrl-C
 //! cannot end it before its work is done.
-//! Absent on purpose: polling, and process identifiers, which can be reused.
+//! Absent on purpose: polling; and, for PostgreSQL, process identifiers, which can be reused. A server without a
+//! program that stops it is ended by its number, which this process tells before it lets the number go.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -21,6 +23,14 @@ const SCRIPT: &str = r#"trap '' INT TERM HUP
 cat >/dev/null
 "$1" -D "$2" -m immediate -s -w stop >/dev/null 2>&1
 rm -rf "$3""#;
+
+/// $1 is the folder to remove; each line of the input is the number of the process to end, or empty. A process that
+/// is being ended may still make a file, so the removal is tried twice.
+const PROCESS_SCRIPT: &str = r#"trap '' INT TERM HUP
+pid=
+while read -r said; do pid=$said; done
+[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }"#;
 
 /// The waiting shell of one cluster.
 #[derive(Debug)]
@@ -41,6 +51,30 @@ impl Watchdog {
             .spawn()
             .map(Self)
             .map_err(|e| Error::new("cannot start the watchdog of a cluster", e))
+    }
+
+    /// Starts to wait for the end of this process, to end a child of it and to remove `folder`; see [`Self::tell`].
+    pub(crate) fn of_process(folder: &Path) -> Result<Self> {
+        Account::Own
+            .command(Path::new("sh"))
+            .args(["-c", PROCESS_SCRIPT, "watchdog"])
+            .arg(folder)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(Self)
+            .map_err(|e| Error::new("cannot start the watchdog of a server", e))
+    }
+
+    /// Says which process is the server's now, if any. Said before a process is waited for, because its number is
+    /// free for others from then on.
+    pub(crate) fn tell(&mut self, process: Option<u32>) -> Result<()> {
+        let said = process.map(|id| id.to_string()).unwrap_or_default();
+        let pipe = self.0.stdin.as_mut().ok_or_else(|| Error::new("the watchdog is gone", "no pipe"))?;
+        pipe.write_all(format!("{said}\n").as_bytes()).map_err(|e| Error::new("the watchdog is gone", e))
     }
 
     /// Has the work done now, and waits for its end.

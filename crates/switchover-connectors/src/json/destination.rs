@@ -50,6 +50,7 @@ pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
         },
         schema_exists: false,
         objects,
+        taken: Vec::new(),
         run,
         free_bytes: disk::free_bytes(path),
         missing_rights,

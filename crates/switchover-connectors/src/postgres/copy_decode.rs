@@ -249,7 +249,7 @@ impl Decoder {
                 _ => return Err(wrong()),
             },
             // No column of this target has such a type.
-            LogicalType::Declared | LogicalType::Any => return Err(wrong()),
+            LogicalType::Declared | LogicalType::Any | LogicalType::Vector => return Err(wrong()),
             LogicalType::Numeric(_) => {
                 self.digits.clear();
                 numeric(bytes, &mut self.digits).ok_or_else(wrong)?;
@@ -422,8 +422,8 @@ mod tests {
             native(moment, LogicalType::TimestampTz, Value::Text(&stamp));
             if !text.contains('\0') {
                 let array = serde_json::to_string(&[Some(&*text), None, Some("")]).expect("JSON");
-                native(Native::TextArray, LogicalType::TextArray, Value::Text(array.as_bytes()));
-                native(Native::TextArray, LogicalType::TextArray, Value::Text(b"[]"));
+                native(Native::TextArray { nulls: true }, LogicalType::TextArray, Value::Text(array.as_bytes()));
+                native(Native::TextArray { nulls: true }, LogicalType::TextArray, Value::Text(b"[]"));
             }
         }
     }

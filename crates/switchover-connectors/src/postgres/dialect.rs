@@ -1,7 +1,7 @@
 //! What PostgreSQL can say of a source's schema: the planner's view of this connector. Pure.
 
 use super::expression::{self, ColumnRef, Ty};
-use super::{inside, quote, types};
+use super::{inside, quote};
 use switchover_core::census::ColumnCensus;
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Choice, Dialect, ScopeColumn};
@@ -10,6 +10,7 @@ use switchover_core::limits::POSTGRES_COLUMNS_MAX;
 use switchover_core::mapping::IndexMap;
 use switchover_core::plan::{ColumnPlan, LogicalType, TablePlan};
 use switchover_core::schema::{Column, Generated, Index, View};
+use switchover_core::typing;
 
 /// PostgreSQL's dialect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +52,7 @@ fn ty(ty: LogicalType, collation: &str) -> Ty {
         | LogicalType::Time
         | LogicalType::TextArray => Ty::Other,
         // Not of this target: see `Dialect::takes`.
-        LogicalType::Declared | LogicalType::Any => Ty::Other,
+        LogicalType::Declared | LogicalType::Any | LogicalType::Vector => Ty::Other,
     }
 }
 
@@ -110,7 +111,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
-        !matches!(logical, LogicalType::Declared | LogicalType::Any)
+        !matches!(logical, LogicalType::Declared | LogicalType::Any | LogicalType::Vector)
             && !matches!(codec, Codec::Any { .. } | Codec::Reverse { .. })
     }
 
@@ -119,7 +120,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn choose(&self, column: &Column, census: &ColumnCensus) -> Choice {
-        types::choose(column, census)
+        typing::choose(column, census)
     }
 
     fn translate_default(&self, column: &Column, logical: LogicalType) -> Result<String, String> {

@@ -37,5 +37,4 @@ mod steps;
 mod structure;
 pub mod target;
 mod tls;
-mod types;
 mod writer;

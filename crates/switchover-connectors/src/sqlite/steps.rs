@@ -76,7 +76,8 @@ fn type_name(column: &ColumnPlan) -> String {
         | LogicalType::Char(_)
         | LogicalType::Json
         | LogicalType::Time
-        | LogicalType::TextArray => String::new(),
+        | LogicalType::TextArray
+        | LogicalType::Vector => String::new(),
     }
 }
 

@@ -26,6 +26,11 @@ pub(super) fn add(
     if let Some(why) = dialect.keeps_no_rules() {
         for (table, plan) in tables.iter().zip(plans.iter_mut()) {
             without_rules(table, plan, why, draft);
+            let scope = scope(table, &plan.columns);
+            for index in &table.indexes {
+                add_index(table, plan, index, dialect, options, &scope, draft);
+            }
+            special_indexes(plan, dialect, options, draft);
         }
         return;
     }
@@ -47,7 +52,7 @@ pub(super) fn add(
 }
 
 /// A table whose target knows no rules: its primary key tells rows apart when both sides are compared, and
-/// everything else is listed.
+/// every other rule is listed. Indexes are none of them, where the target has such.
 fn without_rules(table: &Table, plan: &mut TablePlan, why: &str, draft: &mut Draft) {
     let name = &table.name;
     if let Some(key) = &table.primary_key {
@@ -64,10 +69,6 @@ fn without_rules(table: &Table, plan: &mut TablePlan, why: &str, draft: &mut Dra
     for unique in &table.uniques {
         let columns: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
         draft.outcome("unique", format!("{name}({})", columns.join(", ")), Fate::LeftOut, why);
-    }
-    for index in &table.indexes {
-        let kind = if index.unique { "unique index" } else { "index" };
-        draft.outcome(kind, format!("{} on {name}", index.name), Fate::LeftOut, why);
     }
     for key in &table.foreign_keys {
         let label = format!("{name}({}) → {}", key.columns.join(", "), key.parent);
@@ -462,7 +463,7 @@ fn foreign_key(
 fn comparable(ty: crate::plan::LogicalType) -> u8 {
     use crate::plan::LogicalType::{
         Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text,
-        TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar,
+        TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
     };
     match ty {
         Bool => 0,
@@ -481,5 +482,6 @@ fn comparable(ty: crate::plan::LogicalType) -> u8 {
         TextArray => 13,
         // Values of every class compare with each other.
         Declared | Any => 14,
+        Vector => 15,
     }
 }

@@ -81,6 +81,7 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
         | LogicalType::Json
         | LogicalType::Jsonb
         | LogicalType::TextArray
+        | LogicalType::Vector
         | LogicalType::Declared
         | LogicalType::Any => {
             (column.census.text_bytes_max.max(column.census.blob_bytes_max) + 1).min(TOAST_POINTER_BYTES)

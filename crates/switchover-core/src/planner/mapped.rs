@@ -12,7 +12,7 @@ use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::expr::Affinity;
 use crate::ids::Namespace;
 use crate::mapping::{ColumnMap, NaiveTimes};
-use crate::native::Native;
+use crate::native::{Native, VectorForm};
 use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
 use crate::schema::Catalog;
 use crate::uuid_text::UuidForm;
@@ -59,7 +59,11 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::Char(chars) => Codec::Native(Native::Padded { chars }),
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits: 6 }),
-        LogicalType::TextArray => Codec::Native(Native::TextArray),
+        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true }),
+        LogicalType::Vector => {
+            let json = census.texts > census.blobs;
+            Codec::Native(Native::Vector { from: if json { VectorForm::Json } else { VectorForm::Float32 } })
+        }
         LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };
     Choice { r#type: ty, codec, why: asked }

@@ -14,7 +14,7 @@ mod native;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
-use crate::connector::{Dialect, ScopeColumn, TargetState};
+use crate::connector::{Dialect, Named, ScopeColumn, TargetState};
 use crate::existing::TargetSchema;
 use crate::expr::Expr;
 use crate::names::{self, Naming};
@@ -101,7 +101,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
     let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
     kept::settings(evidence.catalog, dialect, &mut draft);
-    target_faults(evidence.target, dialect, options, &mut draft);
+    target_faults(evidence.target, &tables, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
         format: PLAN_FORMAT,
@@ -194,7 +194,13 @@ fn table_names(
     let max = dialect.identifier_bytes_max();
     let named = |table: &Table| {
         let own = options.mapping.table(&table.name).and_then(|map| map.to.as_deref());
-        target_name(own, &table.name, &table.name, "", max, options.names, draft)
+        match own {
+            None => {
+                names::cut(&dialect.named(Named::Table, &options.names.apply(&table.name, usize::MAX)), max)
+                    .to_owned()
+            }
+            Some(own) => target_name(own, &table.name, "", max, draft),
+        }
     };
     let pairs: Vec<(String, String)> = catalog
         .tables
@@ -212,6 +218,9 @@ fn table_names(
                 format!("the target keeps names like \"{target}\" for itself"),
                 "rename the table, or leave it with --exclude",
             );
+        }
+        if let Some(fault) = dialect.name_fault(Named::Table, target) {
+            draft.refuse(source, "", fault, "give the table another name in the mapping (`to`)");
         }
         if source.contains('\0') || target.is_empty() {
             draft.refuse(
@@ -233,18 +242,9 @@ fn table_names(
     pairs.into_iter().collect()
 }
 
-/// The name that the mapping gives, or else the one that the naming does. A name of the mapping's that is
-/// too long is refused: cut, it would be another one than was asked for.
-fn target_name(
-    own: Option<&str>,
-    source: &str,
-    table: &str,
-    column: &str,
-    max: usize,
-    naming: Naming,
-    draft: &mut Draft,
-) -> String {
-    let Some(own) = own else { return naming.apply(source, max) };
+/// The name that the mapping gives. One that is too long is refused: cut, it would be another one than was
+/// asked for.
+fn target_name(own: &str, table: &str, column: &str, max: usize, draft: &mut Draft) -> String {
     if own.len() > max {
         let why = format!("the mapping names it \"{own}\", of {} bytes; a name ends at {max}", own.len());
         draft.refuse(table, column, why, "shorten the name in the mapping");
@@ -274,11 +274,20 @@ fn table_plan(
     let mut pairs: Vec<(String, String)> = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
         let own = options.mapping.column(&table.name, &column.name).and_then(|map| map.to.as_deref());
-        let name = target_name(own, &column.name, &table.name, &column.name, max, options.names, draft);
+        let name = match own {
+            None => {
+                names::cut(&dialect.named(Named::Column, &options.names.apply(&column.name, usize::MAX)), max)
+                    .to_owned()
+            }
+            Some(own) => target_name(own, &table.name, &column.name, max, draft),
+        };
         pairs.push((column.name.clone(), name));
     }
     collision_refusals("column", &table.name, &pairs, dialect, options.names, draft);
     for (source, target) in &pairs {
+        if let Some(fault) = dialect.name_fault(Named::Column, target) {
+            draft.refuse(&table.name, source, fault, "give the column another name in the mapping (`to`)");
+        }
         // SQLite itself takes an empty name, and between two of its files it stays one.
         if target.contains('\0') || (target.is_empty() && !draft.native) {
             draft.refuse(
@@ -317,6 +326,7 @@ fn table_plan(
             None if draft.native => kept::as_declared(column),
             None => dialect.choose(column, &census),
         };
+        choice = dialect.adapt(choice, &census);
         if choice.codec == Codec::Json && is_unique(table, column) {
             // Two texts of one value are two keys, and JSON by value holds them for one.
             choice.r#type = LogicalType::Text;
@@ -589,7 +599,13 @@ fn leftovers(catalog: &Catalog, draft: &mut Draft) {
     }
 }
 
-fn target_faults(target: &TargetState, dialect: &dyn Dialect, options: &PlanOptions, draft: &mut Draft) {
+fn target_faults(
+    target: &TargetState,
+    tables: &[TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) {
     if options.existing.is_some() {
         let why = match &target.run {
             _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
@@ -608,6 +624,15 @@ fn target_faults(target: &TargetState, dialect: &dyn Dialect, options: &PlanOpti
         let (place, todo) = dialect.place(&options.schema);
         let why = format!("{place} is not empty: it holds {}{more}", shown.join(", "));
         draft.refuse("", "", why, todo);
+    }
+    for table in tables.iter().filter(|table| target.taken.contains(&dialect.folded(&table.target))) {
+        let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
+        draft.refuse(
+            &table.source,
+            "",
+            why,
+            "give the table another name in the mapping (`to`), or remove what is there",
+        );
     }
     for right in &target.missing_rights {
         draft.refuse("", "", right, "have the owner of the database change that, or name another target");

@@ -70,8 +70,10 @@ pub(super) fn choose(
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits }),
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Jsonb => Codec::Json,
-        LogicalType::TextArray => Codec::Native(Native::TextArray),
-        LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: column.affinity },
+        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true }),
+        LogicalType::Declared | LogicalType::Any | LogicalType::Vector => {
+            Codec::Any { affinity: column.affinity }
+        }
     };
     if !codec.is_exact() && !matches!(codec, Codec::Native(Native::Moment { .. })) {
         why.push_str("; compared by value");

@@ -14,16 +14,55 @@ use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::connector::Snapshot;
 use switchover_core::plan::Plan;
+use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 
+/// What is done about rows that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mending {
+    /// Nothing.
+    Nothing,
+    /// Rows that are missing are written again; what the run did not write is left alone.
+    Missing,
+    /// The target gets exactly the source's rows.
+    All,
+}
+
+fn differing(tables: &[TableReport]) -> u64 {
+    tables.iter().map(|table| table.differences_total).sum()
+}
+
 impl Migration {
-    pub(super) async fn compare(
+    /// Compares, and mends, until nothing is left or nothing is mended any more.
+    pub(super) async fn mended(
+        &self,
+        plan: &Arc<Plan>,
+        snapshot: &Arc<dyn Snapshot>,
+        content: Option<Arc<Content>>,
+        mending: Mending,
+    ) -> Result<Vec<TableReport>> {
+        let mut tables = self.compare(plan, snapshot, content, self.jobs(), mending).await?;
+        let mut left = u64::MAX;
+        // A pass mends a bounded number of rows, and the last one only looks.
+        while mending != Mending::Nothing && differing(&tables) > 0 {
+            let fewer = differing(&tables) < left;
+            left = differing(&tables);
+            let next = if fewer { mending } else { Mending::Nothing };
+            tables = self.compare(plan, snapshot, None, self.jobs(), next).await?;
+            if !fewer {
+                break;
+            }
+        }
+        Ok(tables)
+    }
+
+    async fn compare(
         &self,
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
         content: Option<Arc<Content>>,
         parts: usize,
-        repair: bool,
+        mending: Mending,
     ) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
         self.progress.event(Event::PhaseStarted {
@@ -31,13 +70,16 @@ impl Migration {
             rows: plan.source.rows,
             bytes: plan.source.bytes,
         });
-        let verify = self.verifier(plan, snapshot, content, parts, repair);
+        let verify = self.verifier(plan, snapshot, content, parts, mending != Mending::Nothing);
         let mut reports = Vec::with_capacity(plan.tables.len());
         let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
             let (report, mend) = self.again(async || verify.table(index).await).await?;
             reports.push(report);
             mends.extend(mend);
+        }
+        if mending == Mending::Missing {
+            mends.iter_mut().for_each(|mend| mend.extra = Rows::default());
         }
         if !mends.is_empty() {
             self.target.repair(plan, &mends).await?;
@@ -77,18 +119,8 @@ impl Migration {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
         let (plan, snapshot) = self.plan_to_verify(given).await?;
-        let mut tables = self.compare(&plan, &snapshot, None, self.jobs(), repair).await?;
-        let differing = |tables: &[TableReport]| -> u64 { tables.iter().map(|t| t.differences_total).sum() };
-        let mut left = u64::MAX;
-        // A pass mends a bounded number of rows, and the last one only looks.
-        while repair && differing(&tables) > 0 {
-            let fewer = differing(&tables) < left;
-            left = differing(&tables);
-            tables = self.compare(&plan, &snapshot, None, self.jobs(), fewer).await?;
-            if !fewer {
-                break;
-            }
-        }
+        let mending = if repair { Mending::All } else { Mending::Nothing };
+        let tables = self.mended(&plan, &snapshot, None, mending).await?;
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
         report.started_at = started_at;

@@ -4,6 +4,7 @@
 //! The backup runs beside the copy; verification comes last.
 
 use super::Migration;
+use super::compare::Mending;
 use crate::build;
 use crate::copy::{self, Copy};
 use crate::evidence::{Content, planned_table};
@@ -128,7 +129,7 @@ impl Migration {
         failpoint::hit("after-build");
         // Last, so that what is proven is what the user gets: no statement runs after it that touches a row.
         let (mut tables, ()) =
-            tokio::try_join!(self.verify_tables(run, self.jobs()), self.steps(run, build::STATISTICS, 1))?;
+            tokio::try_join!(self.verify_tables(run), self.steps(run, build::STATISTICS, 1))?;
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
@@ -277,9 +278,10 @@ impl Migration {
         work.run(stages).await
     }
 
-    pub(super) async fn verify_tables(&self, run: &Run, parts: usize) -> Result<Vec<TableReport>> {
+    pub(super) async fn verify_tables(&self, run: &Run) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
-        let reports = self.compare(&run.plan, &run.snapshot, run.content.clone(), parts, false).await?;
+        let mending = if self.target.may_lose() { Mending::Missing } else { Mending::Nothing };
+        let reports = self.mended(&run.plan, &run.snapshot, run.content.clone(), mending).await?;
         run.clock.add(Phase::Verify, begun);
         Ok(reports)
     }

@@ -1,5 +1,6 @@
 //! Taking a run back, and accepting it for good.
 
+use super::compare::Mending;
 use super::{Migration, at_rest};
 use crate::journal::{Journal, State};
 use crate::progress::{Event, Phase};
@@ -50,7 +51,7 @@ impl Migration {
 
     pub(super) async fn unchanged(&self, plan: &Plan) -> Result<()> {
         let snapshot = self.sight(&plan.options).await?.snapshot;
-        let tables = self.compare(&Arc::new(plan.clone()), &snapshot, None, self.jobs(), false).await?;
+        let tables = self.mended(&Arc::new(plan.clone()), &snapshot, None, Mending::Nothing).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None if plan.options.existing.is_some() => self.standing_unchanged(plan).await,
             None => Ok(()),

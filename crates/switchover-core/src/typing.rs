@@ -1,17 +1,18 @@
-//! Which PostgreSQL type a column becomes, and by which codec.
+//! Which logical type a column becomes, and by which codec, from its declaration and what it holds.
 //!
 //! Declaration and evidence decide together: a declared meaning (boolean, time, UUID, JSON, decimal)
 //! is taken only when every value supports it and comes back; else the storage classes decide, and
 //! the reason is kept. Values of a class that the chosen type does not hold are never converted:
-//! they are exceptions, to be refused or quarantined.
+//! they are exceptions, to be refused or quarantined. The types are PostgreSQL's; a dialect of fewer types
+//! starts from this choice too ([`crate::connector::Dialect::adapt`]).
 
-use switchover_core::census::{ColumnCensus, Interest};
-use switchover_core::codec::Codec;
-use switchover_core::connector::Choice;
-use switchover_core::datetime::{Fraction, Separator, TimeFormat, Zone};
-use switchover_core::plan::LogicalType;
-use switchover_core::schema::{Affinity, Column};
-use switchover_core::uuid_text::UuidForm;
+use crate::census::{ColumnCensus, Interest};
+use crate::codec::Codec;
+use crate::connector::Choice;
+use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
+use crate::plan::LogicalType;
+use crate::schema::{Affinity, Column};
+use crate::uuid_text::UuidForm;
 
 /// The longest `varchar(n)` that PostgreSQL takes (`MaxAttrSize`).
 const VARCHAR_CHARS_MAX: u32 = 10_485_760;
@@ -20,7 +21,7 @@ const VARCHAR_CHARS_MAX: u32 = 10_485_760;
 const NUMERIC_PRECISION_MAX: u32 = 1000;
 
 /// The type and codec of a column.
-pub(super) fn choose(column: &Column, census: &ColumnCensus) -> Choice {
+pub fn choose(column: &Column, census: &ColumnCensus) -> Choice {
     match declared(column, census) {
         Ok(choice) => choice,
         Err(reason) => {
@@ -323,9 +324,9 @@ fn mixed(column: &Column, census: &ColumnCensus, classes: &[(&'static str, u64)]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use switchover_core::census::TableCensus;
-    use switchover_core::digest::{RowDigester, Side};
-    use switchover_core::value::{Rows, Value};
+    use crate::census::TableCensus;
+    use crate::digest::{RowDigester, Side};
+    use crate::value::{Rows, Value};
 
     fn check(declared: &str, values: &[Value<'_>], expected: &str) {
         let mut rows = Rows::new(0, 1);

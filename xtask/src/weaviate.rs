@@ -1,0 +1,157 @@
+//! `cargo xtask weaviate`: installing the server's program, and a server to work with by hand.
+//!
+//! Invariants: the version is the test kit's; what is installed is complete, because it is built beside its place and
+//! then renamed; the modules and objects that only the build needs, some gigabytes, are removed with it, and the
+//! user's own Go caches are not touched; a server that runs is this working tree's own.
+//! Absent on purpose: containers. The tests restart and kill the server's process, which they must own.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use switchover_testkit::Weaviate;
+use switchover_testkit::weaviate::{BINARY_ENV, VERSION, cached};
+
+use crate::{Result, paths};
+
+/// The module that holds the program.
+const MODULE: &str = "github.com/weaviate/weaviate/cmd/weaviate-server";
+
+/// The first version of Go that builds it; an older one with toolchain downloads enabled fetches it by itself.
+const GO_NEEDED: &str = "1.26";
+
+/// What to do with the server.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Build the program of the project's version into the user's cache, where it is not there yet.
+    Install,
+    /// Start a server that stays, kept under target/weaviate.
+    Start,
+    /// Print its URL; exit code 1 when it does not run.
+    Url,
+    /// End it.
+    Stop {
+        /// Remove its data too.
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+/// Does it.
+pub(crate) fn run(verb: &Verb) -> Result {
+    match verb {
+        Verb::Install => install(),
+        Verb::Start => start(),
+        Verb::Url => {
+            let url = running()?.ok_or("it does not run; `cargo xtask weaviate start` starts it")?.url;
+            println!("{url}");
+            Ok(())
+        }
+        Verb::Stop { remove } => stop(*remove),
+    }
+}
+
+/// Installs the program where it is missing.
+pub(crate) fn install() -> Result {
+    if env::var_os(BINARY_ENV).is_some_and(|named| !named.is_empty()) {
+        let named = switchover_testkit::weaviate::find()?;
+        println!("{BINARY_ENV} names {}", named.display());
+        return Ok(());
+    }
+    let program = cached()?;
+    if program.is_file() {
+        println!("Weaviate {VERSION} is installed: {}", program.display());
+        return Ok(());
+    }
+    let folder = program.parent().ok_or("the cache has no folder")?;
+    fs::create_dir_all(folder)?;
+    let work = folder.join(format!("build-{}", std::process::id()));
+    let built = build(&work);
+    let moved = built.and_then(|built| Ok(fs::rename(built, &program)?));
+    let removed = fs::remove_dir_all(&work);
+    moved?;
+    removed?;
+    println!("Weaviate {VERSION} is installed: {}", program.display());
+    Ok(())
+}
+
+/// Builds it below `work`, with caches there, and returns the program's path.
+fn build(work: &Path) -> Result<PathBuf> {
+    let version = Command::new("go").arg("version").stdin(Stdio::null()).output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        return Err(format!(
+            "building Weaviate {VERSION} needs Go {GO_NEEDED} or newer, and there is no `go`: install it \
+             (https://go.dev/dl), or set {BINARY_ENV} to a weaviate-server. Where Docker runs, the program can be \
+             copied out of the project's image: `docker create --name wv \
+             cr.weaviate.io/semitechnologies/weaviate:{VERSION}`, then `docker cp wv:/bin/weaviate ./weaviate-server`"
+        )
+        .into());
+    }
+    println!("building Weaviate {VERSION} (some minutes, and some gigabytes that are removed afterwards)");
+    let bin = work.join("bin");
+    let mut command = Command::new("go");
+    command
+        .args(["install", "-modcacherw", "-ldflags=-s -w"])
+        .arg(format!("{MODULE}@v{VERSION}"))
+        .envs([
+            ("GOBIN", bin.as_os_str()),
+            ("GOMODCACHE", work.join("modules").as_os_str()),
+            ("GOCACHE", work.join("objects").as_os_str()),
+            ("CGO_ENABLED", OsStr::new("0")),
+        ])
+        .stdin(Stdio::null());
+    paths::run(&mut command)?;
+    Ok(bin.join("weaviate-server"))
+}
+
+/// A server that was started by hand.
+struct Running {
+    url: String,
+    process: String,
+}
+
+fn folder() -> PathBuf {
+    paths::target().join("weaviate")
+}
+
+fn note() -> PathBuf {
+    folder().join("running.json")
+}
+
+/// The server that the note names, if it answers.
+fn running() -> Result<Option<Running>> {
+    let Ok(text) = fs::read_to_string(note()) else { return Ok(None) };
+    let note: Value = serde_json::from_str(&text)?;
+    let field =
+        |name: &str| note[name].as_str().map(str::to_owned).ok_or("the note in target/weaviate is damaged");
+    let running = Running { url: field("url")?, process: field("process")? };
+    let address = switchover_testkit::weaviate::Address::from_url(&running.url)?;
+    Ok(address.is_ready().then_some(running))
+}
+
+fn start() -> Result {
+    if let Some(running) = running()? {
+        println!("Weaviate {VERSION} runs: {}", running.url);
+        return Ok(());
+    }
+    let server = Weaviate::builder().persistent(&folder()).start()?;
+    let process = server.process_id().map(|id| id.to_string()).unwrap_or_default();
+    fs::write(note(), json!({ "url": server.url(), "process": process }).to_string())?;
+    println!("Weaviate {VERSION} runs: {}", server.url());
+    Ok(())
+}
+
+fn stop(remove: bool) -> Result {
+    if let Some(running) = running()? {
+        // It answers at the port of the note, so the number is still the server's.
+        paths::run(Command::new("kill").args(["-TERM", &running.process]))?;
+        fs::remove_file(note())?;
+    }
+    if remove && folder().exists() {
+        fs::remove_dir_all(folder())?;
+    }
+    Ok(())
+}
