@@ -155,7 +155,7 @@ impl Demo {
         println!("\n6. And forward again, for good.\n");
         self.ask(&["cutover", "--when-ready"])?;
         self.wait(&mut app, Some(&mut engine))?;
-        self.ask(&["finish"])?;
+        self.ask(&["finish", "--yes"])?;
         engine.wait_for(STEP_MAX)?;
         self.wait(&mut app, None)?;
         let ended = app.finish()?;

@@ -126,7 +126,11 @@ read back, and then the target is opened. Given up, and the source opened
 again, when that takes longer than the budget.")]
     Cutover(CutoverArgs),
     /// End the reverse window: remove triggers, logs and fences; there is no way back after it.
-    Finish(LiveArgs),
+    #[command(after_help = "\
+Examples:
+  switchover finish                       # says what goes, and asks
+  switchover finish --run 0197c0de --yes")]
+    Finish(FinishArgs),
     /// Show the runs in the journal and how far they are.
     #[command(after_help = "\
 Examples:
@@ -379,6 +383,18 @@ pub(crate) struct LiveArgs {
     pub(crate) stores: Stores,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+/// `finish`.
+#[derive(clap::Args)]
+pub(crate) struct FinishArgs {
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// Do not ask.
+    #[arg(short, long, help_heading = "Safety")]
+    pub(crate) yes: bool,
 }
 
 /// `throttle`.

@@ -3,6 +3,7 @@
 //! Each module has one function `engine` through which alone it calls the engine. Absent on purpose:
 //! decisions about data. A verb only chooses which of the engine's operations runs.
 
+mod agree;
 mod backup;
 mod cleanup;
 mod completions;
@@ -42,7 +43,25 @@ pub(crate) struct Context {
 
 impl Context {
     /// Resolves the configuration, and begins to log and to listen for signals.
-    fn new(global: &Global, mut flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
+    fn new(global: &Global, flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
+        let context = Context::resolved(global, flags, plan, early)?;
+        signals::listen(&context.shutdown, &context.screen, Some(signals::STOPPING))?;
+        Ok(context)
+    }
+
+    /// The same for a verb that only looks: a signal ends it, and no run with it.
+    fn looking(global: &Global, flags: Layer, early: &mut Screen) -> Result<Context> {
+        let context = Context::resolved(global, flags, None, early)?;
+        signals::listen(&context.shutdown, &context.screen, None)?;
+        Ok(context)
+    }
+
+    fn resolved(
+        global: &Global,
+        mut flags: Layer,
+        plan: Option<PathBuf>,
+        early: &mut Screen,
+    ) -> Result<Context> {
         global.add_to(&mut flags);
         let request = Request { flags, config: global.config.clone(), plan, verbosity: global.verbose };
         let resolved = resolve(request, Environment::of_process()?)?;
@@ -53,7 +72,6 @@ impl Context {
         logging::begin(&resolved, &screen)?;
         resolved.warnings.iter().for_each(|warning| screen.warn(warning));
         let shutdown = Shutdown::default();
-        signals::listen(&shutdown, &screen)?;
         Ok(Context { resolved, screen, shutdown })
     }
 
@@ -153,7 +171,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             resume::run(&context, args.run.id.as_deref(), args.archive.dir.as_deref()).await
         }
         Verb::Status(args) => {
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::looking(&global, flags, screen)?;
             if args.watch {
                 return live::show(&context, args.run.id.as_deref(), args.json, true).await;
             }
@@ -161,7 +179,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         }
         Verb::Route(args) => {
             flags.flag(crate::config::Key::Route, &args.route);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::looking(&global, flags, screen)?;
             route::show(&context, args.json).await
         }
         Verb::Reads(args) => {
@@ -217,7 +235,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Finish(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::decide(&context, args.run.id.as_deref(), switchover::live::Request::Finish).await
+            live::finish(&context, args.run.id.as_deref(), args.yes).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);

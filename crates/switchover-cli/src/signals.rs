@@ -12,8 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 const EXIT_CTRL_C: i32 = 128 + 2;
 const EXIT_TERMINATED: i32 = 128 + 15;
 
-/// Listens until the program ends.
-pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen) -> Result<()> {
+/// What is said at the first signal, where a run may be at work.
+pub(crate) const STOPPING: &str = "stopping after the work in hand; `switchover resume` goes on with a run that \
+    has begun to copy (once more stops at once, and loses nothing either)";
+
+/// Listens until the program ends; says `stopping` at the first signal.
+pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen, stopping: Option<&'static str>) -> Result<()> {
     let failed = |error: std::io::Error| Error::new(Kind::Io, "listen for signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -28,10 +32,9 @@ pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen) -> Result<()> {
                 screen.end();
                 std::process::exit(code);
             }
-            screen.warn(
-                "stopping after the work in hand; `switchover resume` goes on with a run that \
-                 has begun to copy (once more stops at once, and loses nothing either)",
-            );
+            if let Some(text) = stopping {
+                screen.warn(text);
+            }
         }
     });
     Ok(())

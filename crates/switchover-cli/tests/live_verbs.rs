@@ -1,61 +1,12 @@
 //! The verbs of live runs as a hostile user meets them: at the wrong time, twice, and on stores that somebody alters.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod engine;
 mod program;
 
-use assert_cmd::cargo::CommandCargoExt;
+use engine::{application, begin, is_held_by, is_same, until};
 use program::{done, flat, run};
-use rusqlite::Connection;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// An engine that is at work; its end is the test's.
-struct Engine(Child);
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn begin(folder: &Path, arguments: &[&str]) -> Engine {
-    let mut command = Command::cargo_bin("switchover").unwrap();
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Engine(command.spawn().unwrap())
-}
-
-/// Waits until `status` says so.
-fn until(folder: &Path, reached: impl Fn(&serde_json::Value) -> bool) {
-    let begun = Instant::now();
-    loop {
-        let runs: serde_json::Value = serde_json::from_str(&done(folder, &["status", "--json"])).unwrap();
-        if reached(&runs[0]["live"]) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{runs:#}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn is_same(live: &serde_json::Value) -> bool {
-    live["verification"]["verdict"] == "same"
-}
-
-fn application() -> (TempDir, Connection) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = Connection::open(folder.path().join("app.db")).unwrap();
-    file.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
-    file.execute_batch("INSERT INTO t VALUES (1, 'one'), (2, 'two')").unwrap();
-    (folder, file)
-}
+use std::process::Command;
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
 
@@ -66,13 +17,13 @@ fn a_run_whose_source_is_altered_is_held_and_can_be_taken_back() {
     let mut engine = begin(folder, &START);
     until(folder, is_same);
     file.execute_batch("CREATE TABLE extra (id INTEGER PRIMARY KEY)").unwrap();
-    until(folder, |live| live["held"].as_str().is_some_and(|why| why.contains("made after the run began")));
+    until(folder, |live| is_held_by(live, "made after the run began"));
     let refused = run(folder, &["cutover"]);
     assert!(refused.code == 1 && flat(&refused.err).contains("undo that change"), "{}", refused.err);
     file.execute_batch("DROP TABLE extra").unwrap();
     until(folder, is_same);
     file.execute_batch("ALTER TABLE t ADD COLUMN y").unwrap();
-    until(folder, |live| live["held"].as_str().is_some_and(|why| why.contains("altered")));
+    until(folder, |live| is_held_by(live, "altered"));
     assert!(engine.0.try_wait().unwrap().is_none());
     done(folder, &["rollback"]);
     assert!(engine.0.wait().unwrap().success());
@@ -102,7 +53,7 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     let folder = folder.path();
     let _engine = begin(folder, &START);
     until(folder, is_same);
-    let early = run(folder, &["finish"]);
+    let early = run(folder, &["finish", "--yes"]);
     assert!(early.code == 1 && flat(&early.err).contains("the source owns the data"), "{}", early.err);
     done(folder, &["pause"]);
     let refused = run(folder, &["cutover"]);
@@ -119,5 +70,11 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     done(folder, &["cutover"]);
     let twice = run(folder, &["cutover"]);
     assert!(twice.code == 1 && flat(&twice.err).contains("owns the data already"), "{}", twice.err);
-    done(folder, &["finish"]);
+    // Nobody can be asked here: it says what would go, and nothing goes.
+    let unasked = run(folder, &["finish"]);
+    let said = flat(&unasked.err);
+    assert!(unasked.code == 2 && said.contains("no way back") && said.contains("give --yes"), "{said}");
+    assert!(said.contains("app.db") && said.contains("new.db"), "{said}");
+    until(folder, |live| live["phase"] == "reverse");
+    done(folder, &["finish", "--yes"]);
 }

@@ -87,7 +87,14 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
-    /// Something a person should know, such as a retry.
+    /// Work failed in a way that may pass, and waits before it is tried again.
+    TryingAgain {
+        /// What failed and why, and how long it waits.
+        text: String,
+    },
+    /// What was tried again has succeeded.
+    WentOn,
+    /// Something a person should know.
     Note {
         /// What.
         text: String,

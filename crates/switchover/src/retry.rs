@@ -24,6 +24,16 @@ pub(crate) struct Tries<'a> {
     waits: ExponentialBackoff,
     progress: &'a dyn Progress,
     shutdown: &'a Shutdown,
+    /// Whether it was said that something is tried again, and not yet what came of it.
+    told: bool,
+}
+
+impl Drop for Tries<'_> {
+    fn drop(&mut self) {
+        if self.told {
+            self.progress.event(Event::WentOn);
+        }
+    }
 }
 
 /// Does `work` until it succeeds, or fails for good.
@@ -51,7 +61,7 @@ impl<'a> Tries<'a> {
             .with_jitter();
         // A simulation must be able to tell the same story twice.
         let waits = if cfg!(test) { waits.with_jitter_seed(1) } else { waits }.build();
-        Tries { waits, progress, shutdown }
+        Tries { waits, progress, shutdown, told: false }
     }
 
     /// Waits before the next try, or gives the error back when there is none.
@@ -60,13 +70,21 @@ impl<'a> Tries<'a> {
             Remedy::Retry => self.waits.next(),
             Remedy::Fix | Remedy::Halt | Remedy::Investigate => None,
         };
-        let Some(wait) = wait else { return Err(error) };
-        self.progress
-            .event(Event::Note { text: format!("{error}; trying again in {:.1} s", wait.as_secs_f64()) });
+        let Some(wait) = wait else {
+            // Who is given the error says what becomes of it.
+            self.told = false;
+            return Err(error);
+        };
+        self.told = true;
+        let text = format!("{error}; trying again in {:.1} s", wait.as_secs_f64());
+        self.progress.event(Event::TryingAgain { text });
         tokio::select! {
             biased;
             () = tokio::time::sleep(wait) => Ok(()),
-            () = self.shutdown.requested() => Err(error),
+            () = self.shutdown.requested() => {
+                self.told = false;
+                Err(error)
+            }
         }
     }
 }

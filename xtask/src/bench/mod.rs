@@ -1,5 +1,5 @@
 //! `cargo xtask bench load`: what a migration costs, side by side with the limit and with other tools; and
-//! `bench live`, in a folder of its own.
+//! `bench live` and `bench chaos`, in a folder and a file of their own.
 //!
 //! Invariants: one machine, one server with one set of settings, one source file; the contestants take turns
 //! within each round, so that a slow minute of the machine hits all; every load goes into a fresh database
@@ -8,6 +8,7 @@
 //! Absent on purpose: a threshold that fails a build. Times are for people; tests are for machines.
 
 mod adbc;
+mod chaos;
 mod files;
 mod limit;
 mod live;
@@ -51,6 +52,8 @@ pub(crate) enum Verb {
     },
     /// What a live migration costs the application, and how quickly the owner changes.
     Live(live::Args),
+    /// Kill a live run and its connections, and count what was acknowledged and what was lost.
+    Chaos(chaos::Args),
     /// The application of `bench live`, in a process of its own.
     #[command(hide = true)]
     LiveWriter(live::writer::Args),
@@ -144,6 +147,7 @@ pub(crate) fn run(verb: &Verb) -> Result {
     match verb {
         Verb::Load { scale, runs, only } => load(*scale, *runs, only),
         Verb::Live(args) => live::run(args),
+        Verb::Chaos(args) => chaos::run(args),
         Verb::LiveWriter(args) => live::writer::run(args),
     }
 }

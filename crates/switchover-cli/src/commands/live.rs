@@ -1,7 +1,7 @@
 //! The verbs of live runs: begin, go on, ask a running engine. Where none is running, the verbs that change the owner drive
 //! the run themselves for as long as that takes.
 
-use super::Context;
+use super::{Context, agree};
 use crate::config::Resolved;
 use crate::registry::numbers::Measures;
 use crate::render::{live as render, output};
@@ -97,6 +97,24 @@ pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Reques
     answered(context, &answer)
 }
 
+/// `finish`: says what goes, and asks first, since the way back goes with it.
+pub(crate) async fn finish(context: &Context, run: Option<&str>, yes: bool) -> Result<u8> {
+    if !yes {
+        let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
+        let taken = format!(
+            "After finish there is no way back: the triggers, the log and the fence leave {}, the triggers, the log and \
+             the run's records leave {}, which is the application's alone then. A program that still has the source \
+             open can write into it again, and nobody reads that. The data of both, the backup and the run's folder stay.",
+            header.source, header.target
+        );
+        if !agree::agreed("finish", &taken)? {
+            output::note("nothing was removed");
+            return Ok(1);
+        }
+    }
+    decide(context, run, Request::Finish).await
+}
+
 async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {
     // Nobody drives the run: it is brought up to date first, however long that takes.
     let request = match request {
@@ -178,11 +196,14 @@ fn engine_status(context: &Context) -> Result<Option<LiveStatus>> {
 pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch: bool) -> Result<u8> {
     loop {
         let state_dir = &context.resolved.settings.state_dir;
-        let Some(found) = status(state_dir, run)? else {
+        let Some(mut found) = status(state_dir, run)? else {
             output::data("the run has not told anything yet\n")?;
             return Ok(0);
         };
         let alive = Journal::is_active(state_dir, run)?;
+        if !alive {
+            found.forget_lag();
+        }
         output::data(&match json {
             true => render::json(&found, alive)?,
             false => render::status(&found, alive),

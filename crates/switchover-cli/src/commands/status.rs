@@ -33,7 +33,10 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
             };
             // Of a run that is over, lag and load say nothing any more.
             let over = summary.entries.last().is_some_and(|last| !last.state.can_resume());
-            let live = live.filter(|_| !over);
+            let mut live = live.filter(|_| !over);
+            if let (false, Some(live)) = (summary.active, &mut live) {
+                live.forget_lag();
+            }
             Ok(RunStatus { live, ..shown(summary) })
         })
         .collect::<Result<_>>()?;

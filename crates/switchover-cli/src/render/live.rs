@@ -1,7 +1,8 @@
 //! Live runs as people read them.
 
 use super::layout::{columns, shown};
-use switchover::live::{Answer, End, LiveStatus, SwitchReport, Verification};
+use switchover::live::{Answer, End, GuardSaid, LiveStatus, SwitchReport, Verification};
+use switchover::watch::Window;
 use switchover_core::{Error, Kind, Result};
 
 /// What a run tells, as lines.
@@ -20,7 +21,7 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
         ["copied".into(), format!("{} of {} rows", status.rows_copied, status.rows_planned)],
         ["taken".into(), format!("{} changed rows", status.rows_taken)],
-        ["lag".into(), format!("{} changes, {:.2} s", status.lag_entries, status.lag_s)],
+        ["lag".into(), lag(status)],
         ["equal".into(), verdict(&status.verification)],
         [
             "bears".into(),
@@ -29,8 +30,10 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
                 status.pressure.wal_bytes, status.pressure.log_entries
             ),
         ],
-        ["switch".into(), format!("would take about {:.1} s", status.switch_s)],
     ];
+    if let Some(seconds) = status.switch_s {
+        rows.push(["switch".into(), format!("would take about {seconds:.1} s")]);
+    }
     if status.paused {
         rows.push(["paused".into(), "`switchover resume` goes on".into()]);
     }
@@ -43,10 +46,33 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
     if let Some(report) = &status.switched {
         rows.push(["changed".into(), switched(report)]);
     }
+    rows.extend(status.guards.iter().map(|said| ["guard".into(), guard(said)]));
+    if !status.alarm.is_empty() {
+        rows.push(["alarm".into(), shown(&status.alarm)]);
+    }
     if !status.held.is_empty() {
-        rows.push(["held".into(), shown(&status.held)]);
+        let since = status.held_since.as_ref().map(|at| format!("since {at}: ")).unwrap_or_default();
+        rows.push(["held".into(), since + &shown(&status.held)]);
     }
     rows
+}
+
+fn guard(said: &GuardSaid) -> String {
+    let window = match &said.window {
+        Window::Within(value) => format!("{value}, within its limit"),
+        Window::Over(value) => format!("{value}, above its limit"),
+        Window::Silent(why) => format!("says nothing: {}", shown(why)),
+    };
+    format!("{}: {window}", shown(&said.guard))
+}
+
+/// How far the follower is behind, as far as it is known.
+fn lag(status: &LiveStatus) -> String {
+    match (status.lag_entries, status.lag_s) {
+        (Some(entries), Some(seconds)) => format!("{entries} changes, {seconds:.2} s"),
+        (None, Some(seconds)) => format!("{seconds:.2} s"),
+        _ => "unknown".into(),
+    }
 }
 
 /// What a run tells, for programs: one document a line.
@@ -76,8 +102,10 @@ pub(crate) fn verification(status: &LiveStatus) -> String {
 }
 
 fn switched(report: &SwitchReport) -> String {
+    let because =
+        report.because.as_ref().map(|why| format!(", by itself: {}", shown(why))).unwrap_or_default();
     format!(
-        "to the {} at {}; writes were unavailable for {:.0} ms",
+        "to the {} at {}; writes were unavailable for {:.0} ms{because}",
         report.to, report.at, report.unavailable_ms
     )
 }

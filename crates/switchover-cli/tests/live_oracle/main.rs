@@ -3,8 +3,9 @@
 //! is in the owner, every refused one is not, none is there twice, and the data is what the operations make of it in
 //! their order.
 //!
-//! `SWITCHOVER_ORACLE_SECONDS` adds random kills after the known places, for so long; `SWITCHOVER_ORACLE_SEED` decides
-//! them and what the writers do.
+//! `SWITCHOVER_ORACLE_SECONDS` adds random kills after the known places, on a line that is bad half of the time, for so long;
+//! `SWITCHOVER_ORACLE_SEED` decides them and what the writers do. With `SWITCHOVER_ORACLE_REPORT`, a folder, the figures of
+//! each story are written there as JSON: `cargo xtask chaos --live` and `bench chaos` read them.
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use switchover_testkit::{Cluster, Database, Shutdown};
+use switchover_testkit::{Cluster, Database, Proxy, Shutdown};
 use tempfile::TempDir;
 
 /// Where an engine dies on its way to following. Each is the next engine's place.
@@ -67,6 +68,18 @@ const SWITCHING: &[&str] = &[
     "switch-asked=return",
     "switch-decided=return",
     "live-owner-settled=1*off->return",
+    // Once as it was, then for the proposal, then for the decision.
+    "live-route-before=1*off->return",
+    "live-route-after=1*off->return",
+    "live-route-before=2*off->return",
+    "live-route-after=2*off->return",
+    // Before, at and after the change.
+    "live-hook-before=return",
+    "live-hook-after=return",
+    "live-hook-before=1*off->return",
+    "live-hook-after=1*off->return",
+    "live-hook-before=2*off->return",
+    "live-hook-after=2*off->return",
 ];
 
 /// Where it dies besides, on the way to the target,
@@ -79,8 +92,9 @@ const TO_TARGET: &[&str] = &[
     "live-target-capture-after-commit=return",
     "live-target-decide-before-commit=1*off->return",
     "live-target-decide-after-commit=1*off->return",
-    "live-route-before=return",
-    "live-route-after=return",
+    "live-env-before-backup=return",
+    "live-env-before-file=return",
+    "live-env-after-file=return",
 ];
 
 /// and on the way back.
@@ -101,7 +115,20 @@ const TO_SOURCE: &[&str] = &[
     "live-source-unfence-after-commit=return",
     "live-follow-before-commit=return",
     "live-follow-after-commit=return",
+    "live-env-before-restore=return",
+    "live-env-after-restore=return",
 ];
+
+/// What the application is told by, besides: a file of its environment, and a command at each moment.
+const CUTOVER: &str = r#"
+[cutover]
+env_file = "app.env"
+set = { OWNER = "target" }
+hooks = { before = ["true"], at = ["echo $SWITCHOVER_OWNER > owner"], after = ["true"] }
+"#;
+
+/// How often each fault of a bad line is met while the owner changes.
+const FAULTS: u64 = 3;
 
 /// Processes that write.
 const WRITERS: u64 = 3;
@@ -141,6 +168,8 @@ struct Scene {
     folder: TempDir,
     /// The server, where one is the target; a file of the folder is it otherwise.
     server: Option<(Cluster, Database)>,
+    /// Between the engine and the server; the writers are told by the server itself.
+    line: Option<Proxy>,
     writers: Vec<Child>,
     engine: Option<Running>,
     kills: u64,
@@ -169,6 +198,7 @@ impl Scene {
             let database = cluster.fresh_database("oracle").unwrap();
             (cluster, database)
         });
+        let line = server.as_ref().map(|(cluster, _)| Proxy::start(cluster, seed).unwrap());
         let source = Connection::open(folder.path().join("app.db")).unwrap();
         let mode: String = source.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
@@ -176,9 +206,12 @@ impl Scene {
         for id in 1..=ITEMS {
             source.execute("INSERT INTO item VALUES (?1, ?1, 0)", [id]).unwrap();
         }
+        std::fs::write(folder.path().join("switchover.toml"), CUTOVER).unwrap();
+        std::fs::write(folder.path().join("app.env"), "OWNER=source\n").unwrap();
         let mut scene = Scene {
             folder,
             server,
+            line,
             writers: Vec::new(),
             engine: None,
             kills: 0,
@@ -193,6 +226,17 @@ impl Scene {
         match &self.server {
             Some((_, database)) => database.conninfo(),
             None => format!("sqlite:{}", self.path("new.db").display()),
+        }
+    }
+
+    /// The same as the engine reaches it.
+    fn by_line(&self) -> String {
+        match (&self.line, &self.server) {
+            (Some(line), Some((_, database))) => {
+                let (port, name) = (line.port(), database.name());
+                format!("host=127.0.0.1 port={port} dbname={name} user=postgres sslmode=disable")
+            }
+            _ => self.target(),
         }
     }
 
@@ -225,7 +269,7 @@ impl Scene {
         let there = self.path(".switchover/runs").is_dir() && self.status().is_some() || self.has_run();
         let mut command = match there {
             true => self.verb(&["resume"]),
-            false => self.verb(&["start", "--from", "sqlite:app.db", "--to", &self.target()]),
+            false => self.verb(&["start", "--from", "sqlite:app.db", "--to", &self.by_line()]),
         };
         self.engine = Some(Running::start(command.env("FAILPOINTS", place)));
     }
@@ -295,10 +339,22 @@ impl Scene {
         }
         assert!(self.until("following", Scene::is_ready), "it died by itself");
         let owner = self.status().unwrap()["ownership"]["owner"].as_str().unwrap().to_owned();
+        self.was_told(&owner);
         if owner != self.owner {
             self.switches += 1;
             self.owner = owner;
         }
+    }
+
+    /// That the application was told who the owner is, in every way, whoever was killed while it was told.
+    #[track_caller]
+    fn was_told(&self, owner: &str) {
+        let read = |name: &str| std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        let route: serde_json::Value = serde_json::from_str(&read(".switchover/route.json")).unwrap();
+        assert!(route["owner"] == owner && route["writes"] == "open", "{owner}: {route}");
+        assert_eq!(read("app.env"), format!("OWNER={owner}\n"));
+        // Nobody was told before the owner changed for the first time.
+        assert!([owner, ""].contains(&read("owner").trim()), "{owner}: {:?}", read("owner"));
     }
 
     /// Has the owner change, with an engine that may die at it.
@@ -315,6 +371,25 @@ impl Scene {
         }
         self.kill();
         self.settle();
+    }
+
+    /// Has the owner change, whatever the line does: an attempt that was given up is made again.
+    #[track_caller]
+    fn insist(&mut self) {
+        let verb = if self.owner == "source" { "cutover" } else { "rollback" };
+        let (begun, before) = (Instant::now(), self.switches);
+        while self.switches == before {
+            let ran = common::run(&mut self.verb(&[verb, "--when-ready"]));
+            assert!(begun.elapsed() < LIMIT, "the owner never changes: {ran}");
+            self.settle();
+        }
+    }
+
+    /// Whether the line is bad from now on.
+    fn set_bad(&self, bad: bool) {
+        if let Some(line) = &self.line {
+            line.set_bad(bad);
+        }
     }
 
     /// Brings the owner to be that, cleanly.
@@ -371,6 +446,31 @@ impl Scene {
             children: rows[2].iter().map(|row| (number(&row[0]), number(&row[1]))).collect(),
         };
         (names, model)
+    }
+
+    /// What happened, for people and, where it is asked for, as JSON. The judges ended the test where anything was lost.
+    fn tell(&self, goal: Goal, seed: u64, operations: [usize; 3], took: Duration) {
+        let faults = self.line.as_ref().map(Proxy::faults).unwrap_or_default();
+        let (kills, switches, seconds) = (self.kills, self.switches, took.as_secs_f64());
+        let [acknowledged, refused, unknown] = operations;
+        println!(
+            "{goal:?}, seed {seed}: {kills} kills, {faults}, {switches} changes of the owner, operations: \
+             {acknowledged} acknowledged, {refused} refused, {unknown} unknown; lost 0; {seconds:.0} s"
+        );
+        if let Some(folder) = std::env::var_os("SWITCHOVER_ORACLE_REPORT") {
+            let story = serde_json::json!({
+                "target": format!("{goal:?}").to_lowercase(), "seed": seed, "seconds": seconds,
+                "kills": kills, "owner_changes": switches,
+                "faults": {
+                    "connections_cut": faults.cut, "answers_lost": faults.deaf,
+                    "commits_unconfirmed": faults.unconfirmed, "answers_late": faults.late,
+                },
+                "operations": { "acknowledged": acknowledged, "refused": refused, "unknown": unknown },
+                "lost": 0,
+            });
+            let path = Path::new(&folder).join(format!("{goal:?}.json").to_lowercase());
+            std::fs::write(path, story.to_string()).unwrap();
+        }
     }
 
     #[track_caller]
@@ -438,9 +538,14 @@ fn tell(goal: Goal) {
         }
         scene.settle();
     }
+    scene.set_bad(true);
+    while scene.line.as_ref().is_some_and(|line| line.faults().least() < FAULTS) {
+        scene.insist();
+    }
     let mut dice = Dice(seed);
     let until = Duration::from_secs(from_environment("SWITCHOVER_ORACLE_SECONDS", 0));
     while begun.elapsed() < until {
+        scene.set_bad(dice.below(2) == 0);
         scene.settle();
         let verb = if scene.owner == "source" { "cutover" } else { "rollback" };
         let mut asking = Running::start(&mut scene.verb(&[verb, "--when-ready"]));
@@ -449,24 +554,17 @@ fn tell(goal: Goal) {
         asking.signal_if_alive("KILL");
         drop(asking.end());
     }
+    scene.set_bad(false);
     scene.bring("target");
     scene.stop_writers();
     scene.settle();
     let (source, target) = (scene.found("source"), scene.found("target"));
     let count = scene.judge(seed, "target");
-    common::run(&mut scene.verb(&["finish"])).exits(0);
+    common::run(&mut scene.verb(&["finish", "--yes"])).exits(0);
     assert_eq!(scene.found("target").1, target.1, "the end changes nothing");
     // The follower had caught up when the run was settled; whatever it lacked then is in the owner.
     assert!(source.0.len() <= target.0.len());
-    println!(
-        "{goal:?}, seed {seed}: {} kills, {} changes of the owner, operations: {} acknowledged, {} refused, {} unknown; lost 0; {:.0} s",
-        scene.kills,
-        scene.switches,
-        count[0],
-        count[1],
-        count[2],
-        begun.elapsed().as_secs_f64()
-    );
+    scene.tell(goal, seed, count, begun.elapsed());
     let engine = scene.engine.take().unwrap().end();
     engine.exits(0);
 }

@@ -1,6 +1,7 @@
 //! What lies outside both stores: where the application is told to read and write, and who watches it.
 
-use super::status::LiveStatus;
+use super::record;
+use super::status::{GuardSaid, LiveStatus, SwitchReport};
 use crate::journal::{self, Header};
 use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Routing, route};
@@ -36,6 +37,11 @@ pub trait Announce: Send + Sync {
         let _ = (ownership, ready);
         Ok(())
     }
+    /// The owner changed, and so: for the record. An error is told; the row stands.
+    async fn changed(&self, report: &SwitchReport) -> Result<()> {
+        let _ = report;
+        Ok(())
+    }
     /// The follower has all that the owner of this epoch acknowledged before `upto`, in microseconds since 1970; `moved`
     /// when it took something for that. Called after every batch. What fails costs only reads at the follower.
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
@@ -48,6 +54,10 @@ pub trait Announce: Send + Sync {
 pub trait Watch: Send + Sync {
     /// Why to go back now, if there is a reason. Called often: who measures keeps the time itself.
     async fn look(&self, status: &LiveStatus) -> Option<String>;
+    /// What was measured last, for people.
+    async fn said(&self) -> Vec<GuardSaid> {
+        Vec::new()
+    }
 }
 
 /// Tells nobody, and watches nothing.
@@ -165,6 +175,10 @@ impl Announce for Announcer {
         let text = serde_json::to_vec(&ownership.owner)
             .map_err(|error| Error::new(Kind::Internal, "tell the application").because(error))?;
         journal::write_whole(&self.folder.join(TOLD), &text)
+    }
+
+    async fn changed(&self, report: &SwitchReport) -> Result<()> {
+        record::add(&self.folder, report)
     }
 
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {

@@ -13,6 +13,7 @@
 //! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
 
 use super::announce::{Announce, Watch};
+use super::held::Noted;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Paced};
 use super::pass::Pass;
@@ -109,7 +110,7 @@ pub struct Engine {
 
 impl Engine {
     /// A driver, the place for requests to it, and what it tells.
-    pub fn new(parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
+    pub fn new(mut parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
         // One request is carried out at a time; a second waits in the channel, a third waits to send.
         let (sender, commands) = mpsc::channel(1);
         let status = LiveStatus {
@@ -121,19 +122,23 @@ impl Engine {
             rows_planned: parts.plan.source.rows,
             rows_copied: 0,
             rows_taken: 0,
-            lag_entries: 0,
-            lag_s: 0.0,
+            lag_entries: None,
+            lag_s: None,
             rows_per_s: 0.0,
-            switch_s: 0.0,
+            switch_s: None,
             verification: Verification::Unproven,
             pressure: Default::default(),
             paused: false,
             waiting: false,
             held: String::new(),
+            held_since: None,
+            alarm: String::new(),
+            guards: Vec::new(),
             recopied: 0,
             switched: None,
         };
         let (status, told) = watch::channel(status);
+        parts.progress = Arc::new(Noted { inner: parts.progress, status: status.clone() });
         let engine = Engine {
             parts,
             pace: Pace::default(),
@@ -159,7 +164,10 @@ impl Engine {
         let ended = self.drive().await;
         self.tell(|status| {
             status.phase = LivePhase::Ended;
-            status.held = ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            status.go_on();
+            if let Err(error) = &ended {
+                status.hold(error.to_string());
+            }
         });
         ended
     }
@@ -199,7 +207,7 @@ impl Engine {
         if self.status.borrow().held != why {
             self.note(format!("held: {why}"));
         }
-        self.tell(|status| status.held.clone_from(&why));
+        self.tell(|status| status.hold(why.clone()));
         let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
         loop {
             let command = tokio::select! {
@@ -315,7 +323,7 @@ impl Engine {
         }
         let captured = self.insist(async || self.parts.source.capture(&lost).await).await?;
         failpoint::hit("live-captured");
-        self.tell(|status| status.held.clear());
+        self.tell(LiveStatus::go_on);
         let mut link = self.link(Side::Source);
         link.begin(&captured.from).await?;
         link.resume().await?;
@@ -461,6 +469,7 @@ impl Engine {
             self.pace.wait().await?;
             let step = link.step(None, false).await?;
             self.took(&step).await;
+            self.tell(LiveStatus::go_on);
             if step.changes.complete {
                 return Ok(None);
             }
@@ -481,7 +490,7 @@ impl Engine {
             }
             // A lock that somebody holds ends some time; a run that somebody else has does not come back.
             self.again(async || self.parts.claim.check().await).await?;
-            self.tell(|status| status.held = error.to_string());
+            self.tell(|status| status.hold(error.to_string()));
             tokio::time::sleep(INSIST).await;
         }
     }

@@ -4,7 +4,7 @@
 use super::engine::{Engine, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Link, Step};
 use super::pass::Pass;
-use super::status::{SwitchOptions, Verification};
+use super::status::{LiveStatus, SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,13 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// How long a run that is held waits before it tries again.
 const HELD: Duration = Duration::from_secs(5);
+
+/// How often a run that is paused looks at what waits: as often as its status is read by people.
+const RESTING: Duration = Duration::from_secs(1);
+
+/// What a reverse window says that is paused.
+const PAUSED_REVERSE: &str =
+    "paused: nothing is fed back to the source, and the target's log grows; `switchover resume` goes on";
 
 /// How often the bearing of the stores is looked at.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
@@ -54,7 +61,7 @@ impl Engine {
     /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
         self.note(format!("held: {error}"));
-        self.tell(|status| status.held = format!("{error}"));
+        self.tell(|status| status.hold(error.to_string()));
         // What was taken last may not have been read back: the proof begins anew.
         (self.verified, self.pass) = match (error.kind(), link.from) {
             (Kind::Different, _) => (Verification::Different { why: error.to_string() }, None),
@@ -81,7 +88,7 @@ impl Engine {
             return Ok(Some(turn));
         }
         if self.pace.limits().paused {
-            return self.idle(link, HELD).await;
+            return self.rest(link).await;
         }
         self.pace.wait().await?;
         let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
@@ -95,20 +102,67 @@ impl Engine {
         {
             self.observe(seen).await?;
         }
-        self.tell(|status| status.held.clear());
+        self.tell(LiveStatus::go_on);
         self.proven().await?;
         self.press(link).await?;
-        let status = self.status.borrow().clone();
-        if link.from == Side::Target
-            && let Some(why) = self.parts.watch.look(&status).await
-        {
-            self.note(format!("going back by itself: {why}"));
-            return self.switch(link, SwitchOptions::default()).await.map(|_| Some(Turn::Again));
+        if let Some(turn) = self.guarded(link).await? {
+            return Ok(Some(turn));
         }
         if busy || self.pass.is_some() {
             return Ok(None);
         }
         self.idle(link, IDLE).await
+    }
+
+    /// Takes nothing: what waits grows, and so does the time since the stores were equal.
+    async fn rest(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        self.press(link).await?;
+        let lag = self.equal_at.elapsed().as_secs_f64();
+        self.tell(|status| {
+            if link.from == Side::Target {
+                status.hold(PAUSED_REVERSE.to_owned());
+            }
+            // What was taken is forgotten by the log: all that is there waits.
+            status.lag_entries = Some(status.pressure.log_entries);
+            status.lag_s = Some(lag);
+        });
+        if let Some(turn) = self.guarded(link).await? {
+            return Ok(Some(turn));
+        }
+        self.idle(link, RESTING).await
+    }
+
+    /// Has the guards of the reverse window look, and goes back where they say so.
+    async fn guarded(&mut self, link: &mut Link) -> Result<Option<Turn>> {
+        if link.from == Side::Source {
+            return Ok(None);
+        }
+        let status = self.status.borrow().clone();
+        let why = self.parts.watch.look(&status).await;
+        let said = self.parts.watch.said().await;
+        if said != status.guards {
+            // A window has ended: what was demanded in the one before counts no more.
+            self.tell(|status| {
+                status.guards = said;
+                status.alarm.clear();
+            });
+        }
+        let Some(why) = why else { return Ok(None) };
+        if let Err(not_yet) = self.ready(link) {
+            // The next window asks again.
+            let alarm = format!("{why}; it cannot go back now: {}", not_yet.why());
+            self.note(alarm.clone());
+            self.tell(|status| status.alarm = alarm);
+            return Ok(None);
+        }
+        self.note(format!("going back by itself: {why}"));
+        match self.switch(link, SwitchOptions::default(), Some(why.clone())).await {
+            Ok(_) => Ok(Some(Turn::Again)),
+            Err(error) => {
+                let detail = format!("{}; it was going back by itself, because {why}", error.why());
+                Err(error.detail(detail))
+            }
+        }
     }
 
     /// Waits for a request or the next look.
@@ -191,14 +245,14 @@ impl Engine {
         let lag = self.equal_at.elapsed().as_secs_f64();
         self.tell(|status| {
             status.rows_taken += step.rows;
-            status.lag_entries = step.changes.behind;
-            status.lag_s = lag;
+            status.lag_entries = Some(step.changes.behind);
+            status.lag_s = Some(lag);
             if step.rows > 0 {
                 let now = step.rows as f64 / step.took.as_secs_f64().max(1e-6);
                 let before = if status.rows_per_s > 0.0 { status.rows_per_s } else { now };
                 status.rows_per_s = before + (now - before) * RATE_WEIGHT;
             }
-            status.switch_s = status.lag_entries as f64 / status.rows_per_s.max(1.0);
+            status.switch_s = Some(step.changes.behind as f64 / status.rows_per_s.max(1.0));
         });
     }
 

@@ -4,7 +4,7 @@
 //! is measured and what it means, which is [`crate::watch`].
 
 use super::announce::Watch;
-use super::status::{LiveStatus, Verification};
+use super::status::{GuardSaid, LiveStatus, Verification};
 use crate::watch::{self, Fetch, Guard, Inside, Judgement, Reading, WatchOptions};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -52,9 +52,8 @@ fn inside(status: &LiveStatus) -> Inside {
         Verification::Different { .. } => Some(false),
         Verification::Unproven | Verification::Running { .. } => None,
     };
-    // While it is held it goes nowhere, and nobody knows how far it is behind.
-    let reverse_lag = status.held.is_empty().then_some(status.lag_s);
-    Inside { same, reverse_lag }
+    // While it is held nobody knows how far it is behind.
+    Inside { same, reverse_lag: status.lag_s }
 }
 
 #[async_trait]
@@ -83,6 +82,15 @@ impl Watch for Guards {
             window.reading = Some(tokio::spawn(async move { watch::read(&guards, &*fetch, inside).await }));
         }
         None
+    }
+
+    async fn said(&self) -> Vec<GuardSaid> {
+        let state = self.state.lock().await;
+        let last = state.iter().flat_map(|window| window.watch.last());
+        let said = |(guard, window): (&str, Option<&watch::Window>)| {
+            Some(GuardSaid { guard: guard.to_owned(), window: window?.clone() })
+        };
+        last.filter_map(said).collect()
     }
 }
 
@@ -124,15 +132,18 @@ mod tests {
             rows_planned: 0,
             rows_copied: 0,
             rows_taken: 0,
-            lag_entries: 0,
-            lag_s: 0.0,
+            lag_entries: None,
+            lag_s: None,
             rows_per_s: 0.0,
-            switch_s: 0.0,
+            switch_s: None,
             verification: Verification::Unproven,
             pressure: Pressure::default(),
             paused: false,
             waiting: false,
             held: String::new(),
+            held_since: None,
+            alarm: String::new(),
+            guards: Vec::new(),
             recopied: 0,
             switched: None,
         }
@@ -170,13 +181,17 @@ mod tests {
         let endpoint = Measure::Value { url: String::new(), value: "/x".into(), sample: None };
         for (measure, held) in [(endpoint, ""), (sql("bad"), ""), (Measure::ReverseLag, "the feed is dead")] {
             let guards = guards(measure, 1);
-            (status.held, status.lag_s) = (held.to_owned(), 100.0);
+            status.lag_s = Some(100.0);
+            if !held.is_empty() {
+                status.hold(held.to_owned());
+            }
             for _ in 0..200 {
                 assert_eq!(guards.look(&status).await, None);
                 tokio::task::yield_now().await;
             }
         }
-        status.held.clear();
+        status.go_on();
+        status.lag_s = Some(100.0);
         assert!(reason(&guards(Measure::ReverseLag, 1), &status).await.contains("measured 100"));
     }
 }

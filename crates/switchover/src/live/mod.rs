@@ -11,9 +11,11 @@ pub mod control;
 mod engine;
 mod follow;
 mod guards;
+mod held;
 mod link;
 mod pace;
 mod pass;
+mod record;
 pub mod rehearse;
 mod requests;
 mod run;
@@ -25,6 +27,6 @@ pub use engine::{End, Engine, Parts};
 pub use guards::Guards;
 pub use run::{Surroundings, status};
 pub use status::{
-    Answer, Command, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,
+    Answer, Command, GuardSaid, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,
     WRITE_BUDGET_DEFAULT,
 };

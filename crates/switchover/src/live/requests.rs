@@ -176,7 +176,7 @@ impl Engine {
             answer(command, Ok(Answer::Ready));
             return Ok(None);
         }
-        match self.switch(link, options).await {
+        match self.switch(link, options, None).await {
             Ok(report) => {
                 answer(command, Ok(Answer::Switched(report)));
                 Ok(Some(Turn::Again))

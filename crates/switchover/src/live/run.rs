@@ -6,6 +6,7 @@
 use super::announce::{Announce, Watch};
 use super::control;
 use super::engine::{End, Engine, Parts};
+use super::record;
 use super::status::{Answer, Command, LiveStatus, Request};
 use crate::journal::{self, Header, Journal, State};
 use crate::migration::Migration;
@@ -297,6 +298,7 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Re
             status.phase != written.phase
                 || status.ownership != written.ownership
                 || status.switched != written.switched
+                || status.held.is_empty() != written.held.is_empty()
                 || discriminant(&status.verification) != discriminant(&written.verification)
         };
         let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());
@@ -325,7 +327,15 @@ pub fn status(state_dir: &Path, run: Option<&str>) -> Result<Option<LiveStatus>>
     let path = journal::folder_of(state_dir, run)?.join(STATUS);
     let fail = || Error::new(Kind::Io, "read the status").store(path.display().to_string());
     match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
+        Ok(text) => {
+            let mut status: LiveStatus =
+                serde_json::from_slice(&text).map_err(|cause| fail().because(cause))?;
+            if status.switched.is_none() {
+                // An earlier process carried it out.
+                status.switched = path.parent().map_or(Ok(Vec::new()), record::all)?.pop();
+            }
+            Ok(Some(status))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
     }

@@ -1,5 +1,6 @@
 //! What a live run tells about itself, and what it can be asked for.
 
+use crate::watch::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use switchover_core::Error;
@@ -84,6 +85,18 @@ pub struct SwitchReport {
     pub total_ms: f64,
     /// Entries of the log that were taken while the fence was up.
     pub drained: u64,
+    /// Why, when nobody asked for it: what a guard measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// What a guard said in its last window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardSaid {
+    /// The guard.
+    pub guard: String,
+    /// What it said.
+    pub window: Window,
 }
 
 /// What a live run tells about itself.
@@ -105,14 +118,15 @@ pub struct LiveStatus {
     pub rows_copied: u64,
     /// Changed rows taken by this process, in either direction.
     pub rows_taken: u64,
-    /// Entries of the log that wait, as last read.
-    pub lag_entries: u64,
-    /// How long ago the follower was equal to the owner, in seconds.
-    pub lag_s: f64,
+    /// Entries of the log that wait, as last read; unknown before they were read, and while the run is held.
+    pub lag_entries: Option<u64>,
+    /// How long ago the follower was equal to the owner, in seconds; unknown likewise.
+    pub lag_s: Option<f64>,
     /// Changed rows that were taken a second, while there were any.
     pub rows_per_s: f64,
     /// How long it would take at that rate to take what waits: about the time of a change of the owner.
-    pub switch_s: f64,
+    /// Unknown likewise.
+    pub switch_s: Option<f64>,
     /// What the verification says.
     pub verification: Verification,
     /// What the store that owns the data bears.
@@ -125,6 +139,15 @@ pub struct LiveStatus {
     /// Why it does not go on at the moment; empty when it does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub held: String,
+    /// Since when it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
+    /// What a guard demands that cannot be done yet, and why it cannot; empty when there is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub alarm: String,
+    /// What the guards of the reverse window said last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardSaid>,
     /// Tables that were sent back to copy because their capture was in doubt.
     pub recopied: u64,
     /// The last change of the owner.

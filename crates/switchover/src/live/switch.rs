@@ -16,7 +16,7 @@
 use super::engine::Engine;
 use super::link::Link;
 use super::requests::not_ready;
-use super::status::{LivePhase, SwitchOptions, SwitchReport, Verification};
+use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
 use std::time::Duration;
 use switchover_core::live::{Fenced, Ownership, Side};
@@ -47,18 +47,27 @@ impl Engine {
             }
         }
         let status = self.status.borrow();
-        if !status.held.is_empty() {
+        // A reverse window that is paused says so, and can be ended all the same.
+        if !status.held.is_empty() && !status.paused {
             return Err(not_ready("the run is held").detail(status.held.clone()));
         }
-        if status.lag_entries > LAG_ENTRIES_MAX {
-            return Err(not_ready("the follower is too far behind")
-                .detail(format!("{} changes are not taken yet", status.lag_entries)));
+        match status.lag_entries {
+            None => Err(not_ready("it is not known yet how far the follower is behind")),
+            Some(behind) if behind > LAG_ENTRIES_MAX => Err(not_ready("the follower is too far behind")
+                .detail(format!("{behind} changes are not taken yet"))),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes the follower the owner.
-    pub(super) async fn switch(&mut self, link: &mut Link, options: SwitchOptions) -> Result<SwitchReport> {
+    ///
+    /// `because` says why, where nobody asked for it.
+    pub(super) async fn switch(
+        &mut self,
+        link: &mut Link,
+        options: SwitchOptions,
+        because: Option<String>,
+    ) -> Result<SwitchReport> {
         let begun = Instant::now();
         let phase = self.status.borrow().phase;
         let to = link.from.other();
@@ -80,12 +89,20 @@ impl Engine {
         let switched = self.propose_and_decide(link, was, proposed, options, begun).await;
         match switched {
             Ok(report) => {
+                let report = SwitchReport { because, ..report };
                 self.note(format!(
                     "the {} owns the data now: writes were unavailable for {:.0} ms",
                     report.to, report.unavailable_ms
                 ));
                 let told = report.clone();
-                self.tell(|status| status.switched = Some(told));
+                self.tell(|status| {
+                    status.switched = Some(told);
+                    status.alarm.clear();
+                    status.guards.clear();
+                });
+                if let Err(error) = self.parts.announce.changed(&report).await {
+                    self.note(error.to_string());
+                }
                 self.settle_owner(proposed.decided()).await?;
                 Ok(report)
             }
@@ -162,6 +179,7 @@ impl Engine {
             unavailable_ms: unavailable.as_secs_f64() * 1e3,
             total_ms: begun.elapsed().as_secs_f64() * 1e3,
             drained,
+            because: None,
         })
     }
 
@@ -215,12 +233,12 @@ impl Engine {
         loop {
             match self.parts.target.ownership().await {
                 Ok(found) => {
-                    self.tell(|status| status.held.clear());
+                    self.tell(LiveStatus::go_on);
                     return Ok(found);
                 }
                 Err(error) if error.kind().remedy() == Remedy::Retry => {
                     self.tell(|status| {
-                        status.held = format!("it is not known yet whether the owner changed: {error}");
+                        status.hold(format!("it is not known yet whether the owner changed: {error}"));
                     });
                     if self.parts.shutdown.is_requested() {
                         return Err(Error::new(Kind::Ambiguous, "change the owner")

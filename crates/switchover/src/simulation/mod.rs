@@ -104,7 +104,7 @@ struct Notes(Mutex<Vec<String>>);
 
 impl Progress for Notes {
     fn event(&self, event: Event) {
-        if let Event::Note { text } = event {
+        if let Event::Note { text } | Event::TryingAgain { text } = event {
             self.0.lock().unwrap().push(text);
         }
     }

@@ -124,7 +124,8 @@ impl Bars {
                 }
                 self.print(&format!("{} {}{amount}", pad(phase.name(), NAME), seconds(*took)));
             }
-            Event::Note { text } => self.print(&shown(&scrub(text))),
+            Event::Note { text } | Event::TryingAgain { text } => self.print(&shown(&scrub(text))),
+            Event::WentOn => {}
         }
     }
 }

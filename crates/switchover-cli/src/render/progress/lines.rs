@@ -49,8 +49,8 @@ impl Lines {
                     amount.map(|meter| format!(", {}", meter.amount(unit(*phase)))).unwrap_or_default();
                 Some(format!("{}: done in {}{amount}", phase.name(), seconds(*took)))
             }
-            Event::Note { text } => Some(shown(&scrub(text))),
-            Event::TableStarted { .. } | Event::TableFinished { .. } => None,
+            Event::Note { text } | Event::TryingAgain { text } => Some(shown(&scrub(text))),
+            Event::TableStarted { .. } | Event::TableFinished { .. } | Event::WentOn => None,
         }
     }
 }

@@ -1,0 +1,73 @@
+//! An application's file and an engine that works on it, as tests of live runs need them.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "tests; each file uses a part of it"
+)]
+
+use assert_cmd::cargo::CommandCargoExt;
+use rusqlite::Connection;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// No stage takes so long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An engine that is at work; its end is the test's.
+pub(crate) struct Engine(pub(crate) Child);
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Begins a verb, and leaves it to itself.
+pub(crate) fn begin(folder: &Path, arguments: &[&str]) -> Engine {
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Engine(command.spawn().unwrap())
+}
+
+/// Waits until `status` says so; gives what it says then.
+#[track_caller]
+pub(crate) fn until(folder: &Path, reached: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let begun = Instant::now();
+    loop {
+        let runs = crate::program::done(folder, &["status", "--json"]);
+        let mut runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+        if reached(&runs[0]["live"]) {
+            return runs[0]["live"].take();
+        }
+        assert!(begun.elapsed() < LIMIT, "{runs:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether all rows are compared, and were equal.
+pub(crate) fn is_same(live: &serde_json::Value) -> bool {
+    live["verification"]["verdict"] == "same"
+}
+
+/// Whether it is held by something that says so.
+pub(crate) fn is_held_by(live: &serde_json::Value, why: &str) -> bool {
+    live["held"].as_str().is_some_and(|held| held.contains(why))
+}
+
+/// A folder with an application's file, which is open.
+pub(crate) fn application() -> (TempDir, Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Connection::open(folder.path().join("app.db")).unwrap();
+    file.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
+    file.execute_batch("INSERT INTO t VALUES (1, 'one'), (2, 'two')").unwrap();
+    (folder, file)
+}

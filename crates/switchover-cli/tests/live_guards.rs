@@ -1,0 +1,156 @@
+//! The guards of the reverse window at work in the program: what they measure takes the owner back, and is recorded; a
+//! reverse feed that is dead or paused is said, and never ends the window.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod engine;
+mod program;
+
+use engine::{Engine, application, begin, is_held_by, is_same, until};
+use program::{done, flat, run};
+use rusqlite::Connection;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// A run in its reverse window, into a database of its own, with a guard.
+struct Scene {
+    folder: TempDir,
+    file: Connection,
+    database: Database,
+    engine: Engine,
+}
+
+impl Scene {
+    fn new(guard: &str) -> Scene {
+        let (folder, file) = application();
+        let database = Cluster::shared().unwrap().fresh_database("guards").unwrap();
+        let config = format!("[watch]\nwindow = \"1s\"\n\n[[watch.guard]]\n{guard}\n");
+        std::fs::write(folder.path().join("switchover.toml"), config).unwrap();
+        let to = database.conninfo();
+        let engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", &to]);
+        until(folder.path(), is_same);
+        done(folder.path(), &["cutover"]);
+        until(folder.path(), |live| live["phase"] == "reverse");
+        Scene { folder, file, database, engine }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until the source owns the data again; gives why.
+    #[track_caller]
+    fn went_back(&self) -> String {
+        let live = until(self.path(), |live| live["ownership"]["owner"] == "source");
+        live["switched"]["because"].as_str().unwrap().to_owned()
+    }
+
+    fn source(&self, query: &str) -> String {
+        self.file.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    /// The record of owners.
+    fn record(&self) -> Vec<Value> {
+        let runs = std::fs::read_dir(self.path().join(".switchover/runs")).unwrap();
+        let folder = runs.map(|run| run.unwrap().path()).next().unwrap();
+        let text = std::fs::read_to_string(folder.join("owners.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_query_that_goes_bad_takes_the_owner_back_with_every_write_and_says_why() {
+    let guard = "name = 'bad rows'\nsql = \"SELECT count(*) FROM t WHERE x = 'bad'\"\nmax = 0\nwindows = 2";
+    let mut scene = Scene::new(guard);
+    let within = until(scene.path(), |live| !live["guards"].is_null());
+    assert_eq!(within["guards"][0]["window"]["within"], 0.0, "{within:#}");
+    scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    let why = "the guard 'bad rows' measured 1, above 0, for 2 windows in a row";
+    assert_eq!(scene.went_back(), why);
+    assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "bad");
+    scene.file.execute_batch("INSERT INTO t VALUES (4, 'here')").unwrap();
+    let record = scene.record();
+    assert_eq!(record.len(), 2, "{record:?}");
+    assert!(record[0]["to"] == "target" && record[0]["because"].is_null(), "{record:?}");
+    assert!(record[1]["to"] == "source" && record[1]["because"] == why, "{record:?}");
+    // Another process says it too.
+    scene.engine.0.kill().unwrap();
+    scene.engine.0.wait().unwrap();
+    scene.engine = begin(scene.path(), &["resume"]);
+    let id = scene.engine.0.id();
+    until(scene.path(), |live| live["pid"] == id && is_same(live));
+    let people = flat(&done(scene.path(), &["status"]));
+    assert!(people.contains(&format!("by itself: {why}")), "{people}");
+}
+
+/// Answers every request with the number.
+fn endpoint(number: Arc<AtomicU64>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/numbers?token=s3cret", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 2048];
+            let _ = stream.read(&mut request);
+            let body = format!("{{\"p99_ms\": {}}}", number.load(Ordering::SeqCst));
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn an_endpoint_that_goes_bad_takes_the_owner_back() {
+    let slow = Arc::new(AtomicU64::new(20));
+    let url = endpoint(Arc::clone(&slow));
+    let scene =
+        Scene::new(&format!("name = 'slow'\nhttp = '{url}'\nvalue = '/p99_ms'\nmax = 250\nwindows = 2"));
+    let within = until(scene.path(), |live| live["guards"][0]["window"]["within"] == 20.0);
+    assert!(within["ownership"]["owner"] == "target" && !within.to_string().contains("s3cret"), "{within:#}");
+    slow.store(900, Ordering::SeqCst);
+    assert_eq!(scene.went_back(), "the guard 'slow' measured 900, above 250, for 2 windows in a row");
+}
+
+#[test]
+fn a_dead_reverse_feed_is_an_alarm_and_ends_nothing() {
+    let scene = Scene::new("name = 'lag'\nreverse_lag = true\nmax = 0.1\nwindows = 1");
+    let triggers =
+        "SELECT DISTINCT trigger_name FROM information_schema.triggers WHERE event_object_table = 't'";
+    let names = scene.database.rows(triggers).unwrap();
+    assert!(!names.is_empty());
+    for name in names {
+        let name = name[0].as_ref().unwrap();
+        scene.database.psql(&format!("DROP TRIGGER \"{name}\" ON t")).unwrap();
+    }
+    scene.database.psql("INSERT INTO t VALUES (3, 'not seen')").unwrap();
+    let held = until(scene.path(), |live| is_held_by(live, "trigger"));
+    assert!(held["lag_s"].is_null() && held["lag_entries"].is_null(), "{held:#}");
+    for verb in [&["finish", "--yes"][..], &["rollback"]] {
+        let refused = run(scene.path(), verb);
+        assert!(refused.code != 0 && !flat(&refused.err).is_empty(), "{verb:?}: {}", refused.err);
+    }
+    // It tries again, and holds again, and the guard on its lag does not take it for a reason to go back.
+    let at = held["at"].clone();
+    let later = until(scene.path(), |live| live["at"] != at && is_held_by(live, "trigger"));
+    assert!(later["ownership"]["owner"] == "target" && later["phase"] == "reverse", "{later:#}");
+    assert_eq!(later["held_since"], held["held_since"]);
+    assert_eq!(scene.database.psql("SELECT count(*) FROM t").unwrap(), "3");
+}
+
+#[test]
+fn a_paused_reverse_window_says_that_it_feeds_nothing_back_and_its_guard_sees_it() {
+    let scene = Scene::new("name = 'lag'\nreverse_lag = true\nmax = 3\nwindows = 1");
+    done(scene.path(), &["pause"]);
+    scene.database.psql("INSERT INTO t VALUES (3, 'waits')").unwrap();
+    let paused = until(scene.path(), |live| live["lag_entries"] == 1);
+    assert!(is_held_by(&paused, "nothing is fed back") && paused["lag_s"].is_number(), "{paused:#}");
+    let why = scene.went_back();
+    assert!(why.starts_with("the guard 'lag' measured ") && why.contains("above 3"), "{why}");
+    assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "waits");
+}

@@ -1,0 +1,65 @@
+//! What `status` says while a live run does not go on, with a server that is really down.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod engine;
+mod program;
+
+use assert_cmd::cargo::CommandCargoExt;
+use engine::{application, begin, is_held_by, is_same, until};
+use program::{done, flat};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use switchover_testkit::{Cluster, Shutdown};
+
+/// The server's password: nothing may show it.
+const SECRET: &str = "s3cret-Word";
+
+#[test]
+fn status_says_that_the_server_is_down_and_since_when() {
+    let mut cluster = Cluster::builder().password(SECRET).fsync(true).start().unwrap();
+    let database = cluster.fresh_database("held").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    assert!(url.contains(SECRET), "{url}");
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url]);
+    until(folder, is_same);
+    let behind = until(folder, |live| live["lag_entries"] == 0);
+    assert!(behind["held_since"].is_null() && behind["lag_s"].is_number(), "{behind:#}");
+    cluster.stop(Shutdown::Immediate).unwrap();
+    file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    // What is tried again for the first minute is told at once, not when it is given up.
+    let held = until(folder, |live| is_held_by(live, "trying again in"));
+    let since = held["held_since"].as_str().unwrap().to_owned();
+    for unknown in ["lag_entries", "lag_s", "switch_s"] {
+        assert!(held[unknown].is_null(), "{unknown}: {held:#}");
+    }
+    assert!(!held.to_string().contains(SECRET), "{held:#}");
+    let people = flat(&done(folder, &["status"]));
+    assert!(people.contains(&format!("held since {since}: ")) && people.contains("lag unknown"), "{people}");
+    // The reasons follow each other, and since when it is held stays.
+    let again = until(folder, |live| live["held"] != held["held"]);
+    assert_eq!(again["held_since"].as_str(), Some(&*since), "{again:#}");
+    watched(folder, &since);
+    cluster.start().unwrap();
+    let on = until(folder, |live| live["held"].is_null() && live["rows_taken"] == 1);
+    assert!(on["held_since"].is_null() && on["lag_entries"] == 0, "{on:#}");
+}
+
+/// `status --watch` says it too, in both forms, and ends with Ctrl-C without advice for a run that goes on without it.
+fn watched(folder: &Path, since: &str) {
+    for json in [false, true] {
+        let mut command = Command::cargo_bin("switchover").unwrap();
+        command.args(["status", "--watch"]).args(json.then_some("--json")).current_dir(folder);
+        let mut watching = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+        let wanted = |line: &String| line.contains("held") && line.contains(since);
+        assert!(lines.any(|line| wanted(&line.unwrap())), "it ended before it said so");
+        let id = watching.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let ended = watching.wait_with_output().unwrap();
+        let advice = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success() && advice.is_empty(), "{:?}: {advice}", ended.status);
+    }
+}
