@@ -1,5 +1,7 @@
 //! The client against a real Weaviate: what goes over the wire comes back, and what the server does in hard cases.
 
+#![expect(clippy::panic, reason = "a test's way to say what it found")]
+
 mod errors;
 mod listing;
 mod support;
