@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test's way to say what it found")]
 
 mod errors;
+mod facts;
 mod listing;
 mod support;
 mod values;
