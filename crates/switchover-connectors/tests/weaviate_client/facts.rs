@@ -138,3 +138,22 @@ fn text(number: u64) -> String {
     let text = switchover_connectors::weaviate::value::uuid_text(&uuid(number));
     String::from_utf8_lossy(&text).into_owned()
 }
+
+#[tokio::test]
+async fn a_reference_needs_its_object_to_be_there_before_the_batch() {
+    let address = Weaviate::shared().expect("a server");
+    let client = connect(address).await;
+    let name = address.fresh_collection("Tree");
+    client.create_collection(&json!({ "class": name })).expect("a collection");
+    client.add_property(&name, &json!({ "name": "of", "dataType": [name] })).expect("a reference to itself");
+    for (attempt, refused) in [(1, vec![1]), (2, vec![])] {
+        let mut writer = client.writer(&name);
+        writer.object(uuid(1)).finish();
+        let mut child = writer.object(uuid(2));
+        child.references("of", &[uuid(1)]);
+        child.finish();
+        let reply = client.batch(0, &writer.take()).await.expect("a reply");
+        let places: Vec<usize> = reply.iter().map(|refused| refused.index).collect();
+        assert_eq!(places, refused, "attempt {attempt}: {reply:?}");
+    }
+}
