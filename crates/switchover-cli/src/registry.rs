@@ -18,6 +18,8 @@ use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_connectors::sqlite::target::{self, SqliteTarget};
+use switchover_connectors::weaviate::target::WeaviateTarget;
+use switchover_connectors::weaviate::{self, WeaviateConfig};
 use switchover_core::connector::{Source, Target};
 use switchover_core::{Error, Kind, Result};
 
@@ -30,6 +32,8 @@ pub(crate) enum Store {
     Postgres,
     /// A dump in JSON.
     Json,
+    /// A Weaviate server.
+    Weaviate,
 }
 
 /// Schemes as users have them; SQLAlchemy's `+driver` is gone by then.
@@ -40,6 +44,8 @@ const SCHEMES: &[(&str, Store)] = &[
     ("postgres", Store::Postgres),
     ("postgresql", Store::Postgres),
     ("json", Store::Json),
+    ("weaviate", Store::Weaviate),
+    ("weaviates", Store::Weaviate),
 ];
 
 /// Which store a reference means.
@@ -58,7 +64,7 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
     }
     let hint = match nearest(&scheme, SCHEMES.iter().map(|(known, _)| *known)) {
         Some(near) => format!("did you mean '{near}:'?"),
-        None => "URLs begin with sqlite:, json:, postgres:// or postgresql://".into(),
+        None => "URLs begin with sqlite:, json:, postgres://, postgresql:// or weaviate://".into(),
     };
     Err(error().detail(format!("no store has URLs that begin with '{scheme}:'")).hint(hint))
 }
@@ -76,6 +82,10 @@ pub(crate) fn source(
             let config = postgres(reference, environment)?;
             Ok(Arc::new(PostgresSource::new(config, schema.map(str::to_owned))))
         }
+        (Store::Weaviate, None) => Err(Error::new(Kind::Unsupported, "read the source")
+            .store(reference.label())
+            .detail("Weaviate is a target only")
+            .hint("name a SQLite file, PostgreSQL or a dump in JSON with --from")),
         (_, Some(schema)) => Err(Error::new(Kind::Config, "read the source's schema")
             .store(reference.label())
             .detail(format!("the schema \"{schema}\" is asked for, and only PostgreSQL has schemas"))
@@ -89,6 +99,9 @@ pub(crate) fn is_pair(from: &StoreRef, to: &StoreRef) -> Result<()> {
         (Store::Postgres, Store::Postgres) => Err(Error::new(Kind::Unsupported, "move the data")
             .detail("both stores are PostgreSQL")
             .hint("its own pg_dump and pg_restore move everything, with all types and programs")),
+        (Store::Postgres, Store::Weaviate) => Err(Error::new(Kind::Unsupported, "move the data")
+            .detail("PostgreSQL does not move to Weaviate directly yet")
+            .hint("move it to a SQLite file first, and from there to Weaviate")),
         _ => Ok(()),
     }
 }
@@ -108,6 +121,7 @@ pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<
         }
         Store::Sqlite => Ok(Arc::new(SqliteTarget::new(SqliteConfig::parse(reference.expose())?))),
         Store::Json => Ok(Arc::new(JsonTarget::new(JsonConfig::parse(reference.expose())?)?)),
+        Store::Weaviate => Ok(Arc::new(WeaviateTarget::new(weaviate(reference, environment)?))),
     }
 }
 
@@ -116,6 +130,7 @@ pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
     match store(reference).ok()? {
         Store::Sqlite => Some(target::SCHEMA),
         Store::Json => Some(json::target::SCHEMA),
+        Store::Weaviate => Some(weaviate::target::SCHEMA),
         Store::Postgres => None,
     }
 }
@@ -124,6 +139,11 @@ pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
 pub(crate) fn postgres(reference: &StoreRef, environment: &Environment) -> Result<PgConfig> {
     // A variable that is not UTF-8 is reported where it is used: the look-up itself cannot fail.
     PgConfig::parse(reference.expose(), &|name| environment.get(name).ok().flatten())
+}
+
+/// A Weaviate configuration, whose key comes from the same environment as everything else.
+fn weaviate(reference: &StoreRef, environment: &Environment) -> Result<WeaviateConfig> {
+    WeaviateConfig::parse(reference.expose(), &|name| environment.get(name).ok().flatten())
 }
 
 #[cfg(test)]

@@ -13,3 +13,4 @@ mod records;
 pub mod sidecar;
 pub mod sqlite;
 mod uri;
+pub mod weaviate;

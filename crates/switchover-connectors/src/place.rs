@@ -98,9 +98,24 @@ impl Lock {
             .hint("try again when they are done"))
     }
 
+    /// Unlocks it, and leaves the file, by which others see that nobody holds it.
+    pub(crate) fn leave(mut self) {
+        self.path = PathBuf::new();
+    }
+
     /// Whether it is still the lock that another process would meet.
     pub(crate) fn holds(&self) -> bool {
         is_at(&self.file, &self.path)
+    }
+}
+
+/// Whether a process holds the lock of that file; `None` where no lock was ever left there.
+pub(crate) fn is_locked(target: &Path) -> Option<bool> {
+    let file = OpenOptions::new().read(true).open(with_suffix(target, LOCK_SUFFIX)).ok()?;
+    match file.try_lock() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
     }
 }
 

@@ -150,7 +150,7 @@ pub(crate) fn timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
 }
 
 /// A canonical decimal written plainly, or as the word that it is (`NaN`, `Infinity`).
-pub(crate) fn plain_decimal(canonical: &[u8], out: &mut Vec<u8>) {
+pub fn plain_decimal(canonical: &[u8], out: &mut Vec<u8>) {
     let Some(parts) = decimal::parts(canonical) else { return out.extend_from_slice(canonical) };
     if parts.negative {
         out.push(b'-');

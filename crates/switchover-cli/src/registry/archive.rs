@@ -31,6 +31,12 @@ pub(crate) fn archive(reference: &StoreRef, environment: &Environment) -> Result
         Store::Sqlite => Archive::Sqlite(SqliteConfig::parse(reference.expose())?),
         Store::Postgres => Archive::Postgres(Box::new(postgres(reference, environment)?)),
         Store::Json => Archive::Json(JsonConfig::parse(reference.expose())?),
+        Store::Weaviate => {
+            return Err(Error::new(Kind::Unsupported, "back the store up")
+                .store(reference.label())
+                .detail("a Weaviate server backs itself up, by its own backup modules")
+                .hint("see the server's documentation on backups"));
+        }
     })
 }
 

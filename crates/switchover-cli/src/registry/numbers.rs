@@ -29,7 +29,7 @@ impl Measures {
             Ok(match store(reference)? {
                 Store::Sqlite => Asked::Sqlite(SqliteConfig::parse(reference.expose())?),
                 Store::Postgres => Asked::Postgres(Box::new(postgres(reference, environment)?)),
-                Store::Json => Asked::Nothing,
+                Store::Json | Store::Weaviate => Asked::Nothing,
             })
         };
         Ok(Measures { http: HttpFetch::new()?, source: asked(from)?, target: asked(to)? })

@@ -26,7 +26,7 @@ pub(crate) async fn source(from: &StoreRef, folder: &Path) -> Result<Made> {
             let made = ScratchFile::copy_of(&SqliteConfig::parse(from.expose())?, folder).await?;
             file(made)
         }
-        Store::Postgres | Store::Json => Err(Error::new(Kind::Unsupported, "rehearse")
+        Store::Postgres | Store::Json | Store::Weaviate => Err(Error::new(Kind::Unsupported, "rehearse")
             .store(from.label())
             .detail("a live run begins at a SQLite file")
             .hint("`switchover plan` says what `switchover migrate` would do with this source")),
@@ -50,6 +50,10 @@ pub(crate) async fn target(
             .store(to.label())
             .detail("a dump in JSON cannot follow a store")
             .hint("name a SQLite file or PostgreSQL with --to")),
+        Store::Weaviate => Err(Error::new(Kind::Unsupported, "rehearse")
+            .store(to.label())
+            .detail("a rehearsal has no collections of its own on a server")
+            .hint("rehearse against a server of your own that holds nothing else")),
     }
 }
 

@@ -1,0 +1,108 @@
+//! A server that is read-only, or dies; a program that dies; two programs at once. Never a false success, and after
+//! `resume` all is there, once.
+
+use crate::common::{Running, run};
+use crate::server::Site;
+use switchover_testkit::Weaviate;
+
+const MANY: &str = "
+    CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+    INSERT INTO items SELECT i, 'item ' || i FROM n;";
+
+#[test]
+fn a_shard_that_is_read_only_is_no_success() {
+    let site = Site::new(MANY);
+    // Chunks small enough that the collection is there before the first of many.
+    let mut running = Running::start(
+        site.migrate(&["--on-failure", "keep"])
+            .env("SWITCHOVER_PROGRESS", "json")
+            .env("SWITCHOVER_TEST_CHUNK_BYTES", "2048"),
+    );
+    running.await_copied();
+    let shards = site.server.rest("GET", "/v1/schema/Items/shards", "").1;
+    let shard = shards[0]["name"].as_str().unwrap().to_owned();
+    let set = |status: &str| {
+        let body = format!(r#"{{"status":"{status}"}}"#);
+        assert_eq!(site.server.rest("PUT", &format!("/v1/schema/Items/shards/{shard}"), &body).0, 200);
+    };
+    set("READONLY");
+    let ran = running.end();
+    assert_ne!(ran.code, Some(0), "{ran}");
+    set("READY");
+    run(&mut site.verb("resume")).exits(0);
+    site.has_all(&[("items", "Items")]);
+}
+
+#[test]
+fn objects_that_were_acknowledged_and_are_gone_are_written_again() {
+    let site = Site::new(MANY);
+    let mut running = Running::start(
+        site.migrate(&[]).env("SWITCHOVER_PROGRESS", "json").env("SWITCHOVER_TEST_CHUNK_BYTES", "2048"),
+    );
+    running.await_copied();
+    running.signal("KILL");
+    running.end().was_killed();
+    // What the checkpoints say is there, and is not.
+    let there = site.server.objects("Items");
+    assert!(!there.is_empty());
+    for id in there.keys().take(10) {
+        assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Items/{id}"), "").0, 204);
+    }
+    let ran = run(&mut site.verb("resume")).exits(0);
+    assert!(ran.out.contains("same"), "{ran}");
+    site.has_all(&[("items", "Items")]);
+}
+
+#[test]
+fn a_program_that_is_killed_goes_on_or_is_taken_back() {
+    for verb in ["resume", "rollback"] {
+        let site = Site::new(MANY);
+        let mut running = Running::start(
+            site.migrate(&[]).env("SWITCHOVER_PROGRESS", "json").env("SWITCHOVER_TEST_CHUNK_BYTES", "2048"),
+        );
+        running.await_copied();
+        running.signal("KILL");
+        running.end().was_killed();
+        run(&mut site.verb(verb)).exits(0);
+        match verb {
+            "resume" => site.has_all(&[("items", "Items")]),
+            _ => assert_eq!(site.server.collections(), Vec::<String>::new()),
+        }
+    }
+}
+
+#[test]
+fn two_runs_at_once_are_one() {
+    let site = Site::new(MANY);
+    let mut running = Running::start(
+        site.migrate(&[]).env("SWITCHOVER_PROGRESS", "json").env("SWITCHOVER_TEST_CHUNK_BYTES", "1024"),
+    );
+    running.await_copied();
+    running.signal("STOP");
+    let second = run(&mut site.migrate(&[])).exits(2);
+    assert!(second.err.contains("is at work on this server"), "{second}");
+    running.signal("CONT");
+    running.end().exits(0);
+    site.has_all(&[("items", "Items")]);
+}
+
+#[test]
+fn a_server_that_is_killed_loses_nothing() {
+    let mut server = Weaviate::start().unwrap();
+    let site = Site::at((*server).clone(), |source| source.execute_batch(MANY).unwrap());
+    let mut running = Running::start(
+        site.migrate(&["--on-failure", "keep"])
+            .env("SWITCHOVER_PROGRESS", "json")
+            .env("SWITCHOVER_TEST_CHUNK_BYTES", "1024"),
+    );
+    running.await_copied();
+    server.kill().unwrap();
+    server.restart().unwrap();
+    // The run waited, or gave up; in either case nothing is said to be done that is not.
+    let ran = running.end();
+    if ran.code != Some(0) {
+        run(&mut site.verb("resume")).exits(0);
+    }
+    site.has_all(&[("items", "Items")]);
+}

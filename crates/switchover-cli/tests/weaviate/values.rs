@@ -1,0 +1,147 @@
+//! What each kind of value becomes, and what the server cannot hold.
+
+use crate::common::run;
+use crate::server::Site;
+use serde_json::json;
+
+#[test]
+fn every_kind_of_value_arrives_as_it_is() {
+    let site = Site::with(|source| {
+        source
+            .execute_batch(
+                "CREATE TABLE v(id TEXT PRIMARY KEY, small INT, large INT, num REAL, price DECIMAL(10,2), txt TEXT,
+                    raw BLOB, truth BOOLEAN, day DATE, at DATETIME, zoned DATETIME, ref UUID, doc JSON);",
+            )
+            .unwrap();
+        let insert = "INSERT INTO v VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        let one = rusqlite::params![
+            "first",
+            -9_007_199_254_740_992_i64,
+            i64::MIN,
+            -0.0,
+            12.25,
+            "",
+            [0u8, 255],
+            true,
+            "0001-01-01",
+            "2024-02-29 23:59:59.123456",
+            "2024-01-01T00:00:00.5Z",
+            "0188d9c2-af00-7fff-0102-030405060708",
+            "{\"a\": [1, null]}"
+        ];
+        source.execute(insert, one).unwrap();
+        let two = rusqlite::params![
+            "second",
+            9_007_199_254_740_992_i64,
+            i64::MAX,
+            f64::MIN_POSITIVE,
+            3,
+            "a\0b\u{feff}\u{10ffff}",
+            [7u8],
+            false,
+            "9999-12-31",
+            "1970-01-01 00:00:00.000001",
+            "9999-12-31T23:59:59.999999Z",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "[]"
+        ];
+        source.execute(insert, two).unwrap();
+        source.execute("INSERT INTO v(id) VALUES ('third')", []).unwrap();
+    });
+    run(&mut site.migrate(&[])).exits(0);
+    let objects = site.server.objects("V");
+    let of = |id: &str| {
+        objects.values().find(|o| o["properties"]["original_id"] == id).unwrap()["properties"].clone()
+    };
+    let first = of("first");
+    assert_eq!(first["small"], json!(-9_007_199_254_740_992_i64));
+    assert_eq!(first["large"], "-9223372036854775808", "beyond 2^53: the text of its digits");
+    assert_eq!(first["txt"], "");
+    assert_eq!(first["raw"], "AP8=");
+    assert_eq!(first["truth"], true);
+    assert_eq!(first["day"], "0001-01-01T00:00:00Z");
+    assert_eq!(first["at"], "2024-02-29T23:59:59.123456Z");
+    assert_eq!(first["ref"], "0188d9c2-af00-7fff-0102-030405060708");
+    assert_eq!(first["doc"], "{\"a\": [1, null]}");
+    assert_eq!(first["price"], 12.25);
+    let second = of("second");
+    assert_eq!(second["large"], "9223372036854775807");
+    assert_eq!(second["txt"], "a\0b\u{feff}\u{10ffff}");
+    assert_eq!(second["num"], json!(f64::MIN_POSITIVE));
+    assert_eq!(of("third").as_object().unwrap().keys().collect::<Vec<_>>(), ["original_id"]);
+}
+
+#[test]
+fn what_the_server_cannot_hold_is_named_or_put_aside() {
+    let fill = |source: &rusqlite::Connection| {
+        source
+            .execute_batch(
+                "CREATE TABLE v(id INTEGER PRIMARY KEY, num REAL, raw BLOB, txt TEXT);
+                 INSERT INTO v VALUES (1, 1e999, x'01', 'a'), (2, 0.5, x'', 'b'), (3, 0.5, x'02', CAST(x'ff' AS TEXT));",
+            )
+            .unwrap();
+    };
+    let site = Site::with(fill);
+    let ran = run(&mut site.migrate(&["--dry-run"])).exits(1);
+    for reason in ["not finite", "empty blob", "not valid UTF-8"] {
+        assert!(ran.out.contains(reason) || ran.err.contains(reason), "{reason}: {ran}");
+    }
+    run(&mut site.migrate(&[])).exits(1);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    let objects = site.server.objects("V");
+    let first = objects.values().find(|o| o["properties"]["original_id"] == 1).unwrap();
+    assert!(first["properties"]["num"].is_null());
+    assert_eq!(first["properties"]["raw"], "AQ==");
+    assert_eq!(objects.len(), 3);
+    run(&mut site.verb("verify")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[test]
+fn names_that_become_one_are_refused() {
+    let site = Site::new(
+        "CREATE TABLE a(\"x-y\" INT, \"x_y\" INT); CREATE TABLE \"a b\"(x INT); CREATE TABLE \"A_b\"(x INT)",
+    );
+    let ran = run(&mut site.migrate(&["--dry-run"])).exits(1);
+    let said = format!("{}{}", ran.out, ran.err);
+    assert!(said.contains("all become"), "{ran}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[test]
+fn rows_without_a_key_and_keys_of_several_columns_arrive_once() {
+    let site = Site::new(
+        "CREATE TABLE plain(a TEXT, b INT); INSERT INTO plain VALUES ('x', 1), ('x', 1), (NULL, NULL);
+         CREATE TABLE pair(a TEXT, b INT, c TEXT, PRIMARY KEY (a, b)); INSERT INTO pair VALUES ('x', 1, 'y'), ('x', 2, 'z'), (NULL, 1, 'n'), (NULL, 1, 'm');",
+    );
+    run(&mut site.migrate(&[])).exits(0);
+    site.has_all(&[("plain", "Plain"), ("pair", "Pair")]);
+}
+
+#[test]
+fn vectors_keep_their_bits() {
+    let site = Site::with(|source| {
+        source.execute_batch("CREATE TABLE doc(id INTEGER PRIMARY KEY, txt TEXT, embedding BLOB)").unwrap();
+        for id in 0..20_i64 {
+            let numbers: Vec<u8> = (0..8).flat_map(|at| ((id * 8 + at) as f32 / 3.0).to_le_bytes()).collect();
+            source.execute("INSERT INTO doc VALUES (?, 't', ?)", rusqlite::params![id, numbers]).unwrap();
+        }
+    });
+    std::fs::write(
+        site.folder.path().join("switchover.toml"),
+        "[table.doc.column]\nembedding.type = \"vector\"\n",
+    )
+    .unwrap();
+    run(site.migrate(&[]).args(["-c", "switchover.toml"])).exits(0);
+    for object in site.server.objects("Doc").values() {
+        let id = object["properties"]["original_id"].as_i64().unwrap();
+        let vector: Vec<f32> = serde_json::from_value(object["vector"].clone()).unwrap();
+        let wanted: Vec<f32> = (0..8).map(|at| (id * 8 + at) as f32 / 3.0).collect();
+        assert_eq!(
+            vector.iter().map(|f| f.to_bits()).collect::<Vec<_>>(),
+            wanted.iter().map(|f| f.to_bits()).collect::<Vec<_>>()
+        );
+    }
+}

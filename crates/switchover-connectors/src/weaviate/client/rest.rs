@@ -1,0 +1,135 @@
+//! REST to Weaviate: one request, to the first of the places that answers.
+//!
+//! Invariants: answers are bounded in size and time; redirects are not followed, for the key would go with them.
+//! Absent on purpose: objects, which go over gRPC.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use secrecy::ExposeSecret;
+use serde_json::Value as Json;
+use switchover_core::{Error, Kind, Result};
+use ureq::http::{Method, Request};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+use crate::blocking::blocking;
+use crate::weaviate::config::WeaviateConfig;
+use crate::weaviate::error;
+
+/// How long one answer may take: making a collection with many properties waits for the cluster's agreement.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer: a schema of thousands of properties is some megabytes.
+const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Rest {
+    agent: ureq::Agent,
+    config: WeaviateConfig,
+}
+
+impl Rest {
+    pub(super) fn new(config: &WeaviateConfig) -> Result<Rest> {
+        let mut builder = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent("switchover");
+        if config.tls {
+            let roots = match &config.tls_root_cert {
+                Some(path) => CertificateDer::pem_file_iter(path)
+                    .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+                    .map_err(|cause| {
+                        Error::new(Kind::Config, "read the root certificate")
+                            .store(path.display().to_string())
+                            .detail("it does not hold certificates in PEM")
+                            .hint("it must begin with -----BEGIN CERTIFICATE-----")
+                            .because(cause)
+                    })?,
+                None => rustls_native_certs::load_native_certs().certs,
+            };
+            let roots = roots.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned());
+            builder = builder.tls_config(
+                TlsConfig::builder()
+                    .provider(TlsProvider::Rustls)
+                    .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+                    .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                    .build(),
+            );
+        }
+        Ok(Rest { agent: builder.build().new_agent(), config: config.clone() })
+    }
+
+    /// The answer's JSON; `None` where it is 404.
+    pub(super) fn find(&self, path: &str, operation: &str) -> Result<Option<Json>> {
+        match self.send(Method::GET, path, None, operation)? {
+            (404, _) => Ok(None),
+            (status, said) => self.json(status, &said, operation).map(Some),
+        }
+    }
+
+    /// The answer's JSON; null for an empty one.
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        operation: &str,
+    ) -> Result<Json> {
+        let (status, said) = self.send(method, path, body, operation)?;
+        self.json(status, &said, operation)
+    }
+
+    fn json(&self, status: u16, said: &str, operation: &str) -> Result<Json> {
+        if !(200..300).contains(&status) {
+            return Err(error::of_http(status, said, &self.config, operation));
+        }
+        if said.trim().is_empty() {
+            return Ok(Json::Null);
+        }
+        serde_json::from_str(said).map_err(|cause| {
+            error::malformed(&self.config, operation, "its answer is not JSON").because(cause)
+        })
+    }
+
+    /// The status and the body, from the first place that answers at all.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        operation: &str,
+    ) -> Result<(u16, String)> {
+        let mut last = None;
+        for place in &self.config.http {
+            let scheme = if self.config.tls { "https" } else { "http" };
+            match blocking(|| self.once(&method, &format!("{scheme}://{place}{path}"), body)) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => last = Some(error::of_transport(&failed, &self.config, operation)),
+            }
+        }
+        Err(last.unwrap_or_else(|| error::malformed(&self.config, operation, "the URL names no host")))
+    }
+
+    fn once(&self, method: &Method, url: &str, body: Option<&Json>) -> Result<(u16, String), ureq::Error> {
+        let mut request = Request::builder().method(method).uri(url).header("accept", "application/json");
+        if let Some(key) = &self.config.api_key {
+            request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
+        }
+        for (name, value) in &self.config.headers {
+            request = request.header(name, value.expose_secret());
+        }
+        let mut answer = match body {
+            None => self.agent.run(request.body(())?)?,
+            Some(json) => {
+                self.agent.run(request.header("content-type", "application/json").body(json.to_string())?)?
+            }
+        };
+        let status = answer.status().as_u16();
+        Ok((status, answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string()?))
+    }
+}

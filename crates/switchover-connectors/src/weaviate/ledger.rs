@@ -1,0 +1,196 @@
+//! The run's own records, in a collection beside the run's: the run, its collections, its checkpoints and
+//! steps, and the quarantine.
+//!
+//! | kind | a record is | written | a crash after it means |
+//! |---|---|---|---|
+//! | `run` | the run, with its attempt | by `prepare`, first | the run may have made its collections |
+//! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
+//! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
+//! | `quarantine` | a value or row that the collections cannot hold | before its chunk's checkpoint | it is kept |
+//!
+//! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
+//! checkpoint says that objects were acknowledged, not that they are stored; that is the verification's to say.
+
+use super::client::{Asked, BatchWriter, Client, Listing};
+use super::value::Wire;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeSet;
+use switchover_core::{Error, Kind, Result};
+use uuid::Uuid;
+
+/// Names of collections that begin so are the runs' own.
+pub(super) const PREFIX: &str = "Switchover_";
+
+/// The collection of records.
+pub(super) const RECORDS: &str = "Switchover_record";
+
+/// Its properties: none is indexed, since records are always read from the first to the last.
+const PROPERTIES: [&str; 4] = ["run", "kind", "key", "body"];
+
+/// Records that one request reads.
+const PAGE: u32 = 1_000;
+
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Run,
+    Collection,
+    Checkpoint,
+    Quarantine,
+}
+
+impl Of {
+    fn word(self) -> &'static str {
+        match self {
+            Of::Run => "run",
+            Of::Collection => "collection",
+            Of::Checkpoint => "checkpoint",
+            Of::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RunRecord {
+    pub(super) attempt: i64,
+    pub(super) tool: String,
+}
+
+/// A record as it was read.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) id: [u8; 16],
+    pub(super) run: String,
+    kind: String,
+    pub(super) key: String,
+    body: String,
+}
+
+impl Record {
+    pub(super) fn is(&self, of: Of) -> bool {
+        self.kind == of.word()
+    }
+
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.body).map_err(crate::records::unreadable)
+    }
+}
+
+fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
+    let name = format!("{RECORDS}{}", json!([run, of.word(), key]));
+    *Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()).as_bytes()
+}
+
+/// Records to write.
+#[derive(Debug)]
+pub(super) struct Records {
+    batch: BatchWriter,
+    ids: Vec<[u8; 16]>,
+}
+
+impl Records {
+    pub(super) fn new(client: &Client) -> Records {
+        Records { batch: client.writer(RECORDS), ids: Vec::new() }
+    }
+
+    /// Adds one.
+    pub(super) fn add(&mut self, run: &str, of: Of, key: &str, body: &impl Serialize) -> Result<()> {
+        let fail = |why: String| Error::new(Kind::Internal, "write the run's records").detail(why);
+        let body = serde_json::to_string(body).map_err(|error| fail(error.to_string()))?;
+        let id = id(run, of, key);
+        let mut object = self.batch.object(id);
+        for (name, text) in PROPERTIES.iter().zip([run, of.word(), key, &body]) {
+            object.property(name, &Wire::Text(text)).map_err(|unfit| fail(unfit.to_string()))?;
+        }
+        object.finish();
+        self.ids.push(id);
+        Ok(())
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> &[[u8; 16]] {
+        &self.ids
+    }
+
+    /// Writes them; they are there once this returns.
+    pub(super) async fn put(mut self, client: &Client) -> Result<()> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        let operation = "write the run's records";
+        let lost = |why: String| {
+            Error::new(Kind::Unavailable, operation)
+                .store(client.config().redacted())
+                .detail(why)
+                .hint("see whether a shard of the server is read-only, and its log")
+        };
+        if let Some(refused) = client.batch(0, &self.batch.take()).await?.into_iter().next() {
+            return Err(lost(format!("the server refuses a record: {}", refused.why)));
+        }
+        // An acknowledgement is no proof.
+        let listing = Listing { collection: RECORDS.to_owned(), ..Listing::default() };
+        let mut found = BTreeSet::new();
+        for page in client.by_ids(0, &listing, &self.ids).await? {
+            for object in client.objects(&page) {
+                found.insert(object?.uuid);
+            }
+        }
+        match self.ids.iter().all(|id| found.contains(id)) {
+            true => Ok(()),
+            false => Err(lost("the server acknowledged a record, and does not hold it".into())),
+        }
+    }
+}
+
+/// Makes the collection of records, where it is not there.
+pub(super) fn make(client: &Client) -> Result<()> {
+    if client.collection(RECORDS)?.is_some() {
+        return Ok(());
+    }
+    let property = |name: &&str| {
+        json!({ "name": name, "dataType": ["text"], "tokenization": "field",
+                "indexFilterable": false, "indexSearchable": false })
+    };
+    let properties: Vec<_> = PROPERTIES.iter().map(property).collect();
+    let class = json!({ "class": RECORDS, "vectorizer": "none", "properties": properties,
+        "description": "Records of Switchover's runs: rollback and cleanup remove them." });
+    client.create_collection(&class).map(drop)
+}
+
+/// All records of all runs; none where there is no such collection.
+pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
+    if client.collection(RECORDS)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let listing = Listing {
+        collection: RECORDS.to_owned(),
+        properties: PROPERTIES.iter().map(|name| Asked::plain(*name)).collect(),
+        ..Listing::default()
+    };
+    let (mut records, mut after) = (Vec::new(), None);
+    loop {
+        let page = client.list(0, &listing, after, PAGE).await?;
+        for found in client.objects(&page) {
+            let found = found?;
+            let text = |at: usize| match found.properties.get(at) {
+                Some(Some(Wire::Text(text))) => (*text).to_owned(),
+                _ => String::new(),
+            };
+            records.push(Record { id: found.uuid, run: text(0), kind: text(1), key: text(2), body: text(3) });
+        }
+        match page.last() {
+            Some(last) => after = Some(last),
+            None => return Ok(records),
+        }
+    }
+}
+
+/// The records of one run.
+pub(super) async fn of_run(client: &Client, run: &str) -> Result<Vec<Record>> {
+    let mut records = all(client).await?;
+    records.retain(|record| record.run == run);
+    Ok(records)
+}

@@ -1,0 +1,34 @@
+//! Weaviate, as a target: objects in collections, over REST for the schema and gRPC for objects.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config` | the URL, the key, other headers |
+//! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
+//! | `names`, `dialect`, `schema` | what a source's schema becomes |
+//! | `ids`, `cells`, `rows` | a row as an object, and back |
+//! | `writer`, `reader`, `target` | the target |
+//! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
+//! | `examine` | what `doctor` says |
+//!
+//! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
+//! double there; the parts named above say what follows from that.
+
+mod cells;
+mod claim;
+pub mod client;
+pub mod config;
+mod dialect;
+mod error;
+mod examine;
+mod ids;
+mod ledger;
+mod names;
+mod quarantine;
+mod reader;
+mod rows;
+mod schema;
+pub mod target;
+pub mod value;
+mod writer;
+
+pub use config::WeaviateConfig;

@@ -1,0 +1,101 @@
+//! Reading a collection back, in parts: each part is a range of ids, listed page by page in their order.
+
+use super::client::{Asked, Client, Listing, PAGE_OBJECTS_MAX, VectorsAsked};
+use super::rows::Table;
+use async_trait::async_trait;
+use std::sync::Arc;
+use switchover_core::Result;
+use switchover_core::connector::Reader;
+use switchover_core::plan::Plan;
+use switchover_core::value::Rows;
+
+/// Bytes of a page that are wanted: two pages of each part may be in memory.
+const PAGE_BYTES: u64 = 4 << 20;
+
+/// Parts that a collection is read in at most: more are no use to a server of few processors.
+const PARTS_MAX: usize = 64;
+
+/// Reads the objects of a range of ids.
+pub(super) struct WeaviateReader {
+    client: Arc<Client>,
+    lane: usize,
+    table: Table,
+    listing: Listing,
+    limit: u32,
+    after: Option<[u8; 16]>,
+    /// The last id of the part; without one it goes to the end.
+    upto: Option<[u8; 16]>,
+    done: bool,
+}
+
+/// What is read of a table's objects.
+pub(super) fn listing(table: &Table) -> Listing {
+    let names = table.vectors();
+    Listing {
+        collection: table.table().target.clone(),
+        properties: table.properties().iter().map(Asked::plain).collect(),
+        references: Vec::new(),
+        vectors: match names.as_slice() {
+            [] => VectorsAsked::None,
+            [""] => VectorsAsked::Unnamed,
+            names => VectorsAsked::Named(names.iter().map(|name| (*name).to_owned()).collect()),
+        },
+    }
+}
+
+/// Readers that together list every id once.
+pub(super) fn parts(client: &Arc<Client>, plan: &Arc<Plan>, at: usize, parts: usize) -> Vec<Box<dyn Reader>> {
+    let planned = &plan.tables[at];
+    let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
+    let limit = u32::try_from(PAGE_BYTES / row_bytes).unwrap_or(PAGE_OBJECTS_MAX).clamp(1, PAGE_OBJECTS_MAX);
+    let parts = parts.clamp(1, PARTS_MAX);
+    // Ids are spread evenly over their first bytes. A part ends with the last id before the next one's first.
+    let last = |part: usize| {
+        let first = (((part as u64 + 1) << 32) / parts as u64) as u32;
+        let mut id = [u8::MAX; 16];
+        id[..4].copy_from_slice(&first.wrapping_sub(1).to_be_bytes());
+        id
+    };
+    (0..parts)
+        .map(|part| {
+            let table = Table::new(plan, at);
+            let listing = listing(&table);
+            Box::new(WeaviateReader {
+                client: Arc::clone(client),
+                lane: part,
+                table,
+                listing,
+                limit,
+                after: part.checked_sub(1).map(last),
+                upto: (part + 1 < parts).then(|| last(part)),
+                done: false,
+            }) as Box<dyn Reader>
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Reader for WeaviateReader {
+    async fn next(&mut self, mut rows: Rows) -> Result<Option<Rows>> {
+        if self.done {
+            return Ok(None);
+        }
+        let lane = self.lane % self.client.lanes().max(1);
+        let page = self.client.list(lane, &self.listing, self.after, self.limit).await?;
+        let Some(last) = page.last() else {
+            self.done = true;
+            return Ok(None);
+        };
+        self.after = Some(last);
+        rows.reset(0, self.table.table().columns.len());
+        for found in self.client.objects(&page) {
+            let found = found?;
+            if self.upto.is_some_and(|upto| found.uuid > upto) {
+                self.done = true;
+                break;
+            }
+            self.table.push(&found, &mut rows)?;
+        }
+        Ok(Some(rows))
+    }
+}

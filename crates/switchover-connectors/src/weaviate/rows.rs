@@ -1,0 +1,154 @@
+//! Rows as objects, and objects as rows.
+
+use super::cells;
+use super::client::{BatchWriter, Found};
+use super::ids::Ids;
+use super::schema;
+use super::value::Wire;
+use std::sync::Arc;
+use switchover_core::native;
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::planner::layout::shown_locator;
+use switchover_core::value::{Row, Rows, Value};
+use switchover_core::{Error, Kind, Result};
+
+/// How one table's rows become objects.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) plan: Arc<Plan>,
+    at: usize,
+    ids: Ids,
+    /// By column, the vector's name where the column is one.
+    vectors: Vec<Option<String>>,
+    /// The other columns' names, in their order.
+    properties: Vec<String>,
+    /// Room for what the codecs make, one a column: a key may be made of several.
+    scratch: Vec<Vec<u8>>,
+    text: Vec<u8>,
+}
+
+impl Table {
+    pub(super) fn new(plan: &Arc<Plan>, at: usize) -> Table {
+        let table = &plan.tables[at];
+        let vector =
+            |column| schema::is_vector(column).then(|| schema::vector_name(table, column).to_owned());
+        let plain = table.columns.iter().filter(|column| !schema::is_vector(column));
+        Table {
+            plan: Arc::clone(plan),
+            at,
+            ids: Ids::of(table),
+            vectors: table.columns.iter().map(vector).collect(),
+            properties: plain.map(|column| column.target.clone()).collect(),
+            scratch: vec![Vec::new(); table.columns.len()],
+            text: Vec::new(),
+        }
+    }
+
+    pub(super) fn table(&self) -> &TablePlan {
+        &self.plan.tables[self.at]
+    }
+
+    /// Adds the object of a row of the source's values, of which the cells named by `is_null` stay away. Gives its id.
+    pub(super) fn write(
+        &mut self,
+        row: Row<'_>,
+        is_null: impl Fn(usize) -> bool,
+        batch: &mut BatchWriter,
+    ) -> Result<[u8; 16]> {
+        let table = &self.plan.tables[self.at];
+        let refused = |field: usize, why: &str| {
+            Error::new(Kind::Refused, "write rows to the target")
+                .table(table.source.clone())
+                .key(shown_locator(table, &row.locator()))
+                .column(table.columns[field].source.clone())
+                .detail(format!("{}: {why}", row.value(field).shown()))
+                .hint("the source changed after the plan was made: plan again")
+        };
+        let mut encoded = Vec::with_capacity(table.columns.len());
+        for ((field, column), scratch) in table.columns.iter().enumerate().zip(&mut self.scratch) {
+            let value = if is_null(field) { Value::Null } else { row.value(field) };
+            encoded.push(column.codec.encode(value, scratch).map_err(|unfit| refused(field, &unfit.0))?);
+        }
+        let id = self.ids.of_key(|field| encoded[field]).unwrap_or_else(|| self.ids.of_place(&row.locator()));
+        let mut object = batch.object(id);
+        for (field, value) in encoded.iter().enumerate() {
+            match (&self.vectors[field], *value) {
+                (_, Value::Null) => {}
+                (Some(name), Value::Bytes(numbers)) if name.is_empty() => object.vector(numbers),
+                (Some(name), Value::Bytes(numbers)) => object.named_vector(name, numbers),
+                (_, value) => {
+                    let name = &table.columns[field].target;
+                    let written = match value {
+                        Value::Json(array) => {
+                            let texts = native::texts(array).map_err(|unfit| refused(field, &unfit.0))?;
+                            let texts: Option<Vec<&str>> = texts.iter().map(|text| text.as_deref()).collect();
+                            let null = "null within an array, which the target's arrays do not hold";
+                            object.property(name, &Wire::Texts(texts.ok_or_else(|| refused(field, null))?))
+                        }
+                        value => match cells::to_wire(value, &mut self.text) {
+                            Some(wire) => object.property(name, &wire),
+                            None => return Err(refused(field, "the server has no form for it")),
+                        },
+                    };
+                    written.map_err(|unfit| refused(field, unfit.0))?;
+                }
+            }
+        }
+        object.finish();
+        Ok(id)
+    }
+
+    /// The id of a row of the target's own values, where its key tells it.
+    pub(super) fn id(&self, row: Row<'_>) -> Option<[u8; 16]> {
+        self.ids.of_key(|field| row.value(field))
+    }
+
+    /// The id of a key of the target's own values, in the order of the key's fields.
+    pub(super) fn id_of_key(&self, key: &[Value<'_>]) -> Option<[u8; 16]> {
+        let fields = self.table().key_fields();
+        let cell = |field: usize| {
+            fields.iter().position(|own| *own == field).map_or(Value::Null, |place| key[place])
+        };
+        self.ids.of_key(cell)
+    }
+
+    /// The properties that are read of an object.
+    pub(super) fn properties(&self) -> &[String] {
+        &self.properties
+    }
+
+    /// The vectors that are read of an object; an empty name is the one without a name.
+    pub(super) fn vectors(&self) -> Vec<&str> {
+        self.vectors.iter().flatten().map(String::as_str).collect()
+    }
+
+    /// Appends the row that an object says.
+    ///
+    /// # Errors
+    /// `Different` when the object's id is not that of the key that it holds: it is no row of the run's.
+    pub(super) fn push(&mut self, found: &Found<'_>, rows: &mut Rows) -> Result<()> {
+        let columns = &self.plan.tables[self.at].columns;
+        let begin = rows.len();
+        let mut properties = found.properties.iter();
+        for (column, vector) in columns.iter().zip(&self.vectors) {
+            let value = match vector {
+                Some(name) if name.is_empty() => found.vector.map(Value::Bytes),
+                Some(name) => found.vectors.iter().find(|(own, _)| own == name).map(|(_, n)| Value::Bytes(n)),
+                None => match properties.next() {
+                    Some(Some(wire)) => Some(cells::of_wire(wire, column.r#type, &mut self.text)),
+                    _ => None,
+                },
+            };
+            rows.push(value.unwrap_or(Value::Null));
+        }
+        let id = self.id(rows.row(begin));
+        if id.is_some_and(|id| id != found.uuid) {
+            return Err(Error::new(Kind::Different, "read rows of the target")
+                .table(self.table().source.clone())
+                .key(uuid::Uuid::from_bytes(found.uuid).to_string())
+                .detail("the object holds the key of another object's row")
+                .hint("another writer made it: remove it, or roll the run back"));
+        }
+        Ok(())
+    }
+}

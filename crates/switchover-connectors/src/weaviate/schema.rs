@@ -1,0 +1,111 @@
+//! The collection that a table becomes, as the server's schema has it. Pure.
+
+use super::dialect::Finds;
+use serde_json::{Map, Value as Json, json};
+use switchover_core::plan::{ColumnPlan, LogicalType, TablePlan};
+
+/// How words of a searchable text are found: the server's default, which drops case and what is no letter or digit.
+const TOKENIZATION_WORDS: &str = "word";
+
+/// How a text is found that is only looked up as a whole.
+const TOKENIZATION_WHOLE: &str = "field";
+
+/// The definition of a table's collection.
+pub(super) fn collection(table: &TablePlan) -> Json {
+    let vectors: Vec<&ColumnPlan> = table.columns.iter().filter(|column| is_vector(column)).collect();
+    let properties: Vec<Json> = table
+        .columns
+        .iter()
+        .filter(|column| !is_vector(column))
+        .map(|column| property(table, column))
+        .collect();
+    let mut class = Map::new();
+    class.insert("class".into(), json!(table.target));
+    class.insert("properties".into(), Json::Array(properties));
+    match vectors.as_slice() {
+        [] | [_] => {
+            class.insert("vectorizer".into(), json!("none"));
+        }
+        several => {
+            let of = |column: &&ColumnPlan| {
+                let config = json!({ "vectorizer": { "none": {} }, "vectorIndexType": "hnsw" });
+                (column.target.clone(), config)
+            };
+            class.insert("vectorConfig".into(), Json::Object(several.iter().map(of).collect()));
+        }
+    }
+    Json::Object(class)
+}
+
+/// Whether a column is a vector of its object, and no property.
+pub(super) fn is_vector(column: &ColumnPlan) -> bool {
+    column.r#type == LogicalType::Vector
+}
+
+/// The name of the vector that a column becomes: the object's only one has none.
+pub(super) fn vector_name<'a>(table: &TablePlan, column: &'a ColumnPlan) -> &'a str {
+    match table.columns.iter().filter(|column| is_vector(column)).count() {
+        0 | 1 => "",
+        _ => &column.target,
+    }
+}
+
+/// The server's type of a column.
+pub(super) fn data_type(ty: LogicalType) -> &'static str {
+    match ty {
+        LogicalType::Bool => "boolean",
+        LogicalType::Int8 => "int",
+        LogicalType::Float8 => "number",
+        LogicalType::Bytea => "blob",
+        LogicalType::Uuid => "uuid",
+        LogicalType::Date | LogicalType::Timestamp | LogicalType::TimestampTz => "date",
+        LogicalType::TextArray => "text[]",
+        // The dialect takes none of the others.
+        _ => "text",
+    }
+}
+
+fn property(table: &TablePlan, column: &ColumnPlan) -> Json {
+    let parts =
+        || table.indexes.iter().flat_map(|index| &index.parts).filter_map(|part| Finds::of_part(part));
+    let has = |wanted: Finds| parts().any(|(name, finds)| name == column.target && finds == wanted);
+    let ty = data_type(column.r#type);
+    let mut property = Map::new();
+    property.insert("name".into(), json!(column.target));
+    property.insert("dataType".into(), json!([ty]));
+    property.insert("indexFilterable".into(), json!(has(Finds::Equal)));
+    property.insert("indexSearchable".into(), json!(has(Finds::Words)));
+    if has(Finds::Range) {
+        property.insert("indexRangeFilters".into(), json!(true));
+    }
+    if ty.starts_with("text") {
+        let words = if has(Finds::Words) { TOKENIZATION_WORDS } else { TOKENIZATION_WHOLE };
+        property.insert("tokenization".into(), json!(words));
+    }
+    Json::Object(property)
+}
+
+/// What a collection is not that the plan wants: its properties, their types and indexes.
+pub(super) fn faults(table: &TablePlan, class: &Json) -> Vec<String> {
+    let none = Vec::new();
+    let there = class["properties"].as_array().unwrap_or(&none);
+    let wanted = collection(table);
+    let mut faults = Vec::new();
+    for property in wanted["properties"].as_array().unwrap_or(&none) {
+        let name = property["name"].as_str().unwrap_or_default();
+        let Some(found) = there.iter().find(|found| found["name"] == property["name"]) else {
+            faults.push(format!("the collection {} has no property {name}", table.target));
+            continue;
+        };
+        for what in ["dataType", "indexFilterable", "indexSearchable", "indexRangeFilters"] {
+            let is = |json: &Json| if json.is_null() { json!(false) } else { json.clone() };
+            if is(&found[what]) != is(&property[what]) {
+                faults.push(format!(
+                    "the property {}.{name} has {what} {}, and the plan has {}",
+                    table.target, found[what], property[what]
+                ));
+            }
+        }
+    }
+    faults
+}

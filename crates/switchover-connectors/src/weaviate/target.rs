@@ -1,0 +1,337 @@
+//! The target side of Weaviate: one collection a table, and one for the run's records.
+//!
+//! A store without transactions, whose acknowledgements are no proof: it says so ([`Target::may_lose`]), and the
+//! engine writes again what the verification misses before there is a verdict.
+
+use super::claim::WeaviateClaim;
+use super::client::Client;
+use super::config::WeaviateConfig;
+use super::dialect::WeaviateDialect;
+use super::ledger::{self, Of, Records, RunRecord};
+use super::rows::Table;
+use super::writer::WeaviateWriter;
+use super::{quarantine, reader, schema};
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use switchover_core::chunk::Checkpoint;
+use switchover_core::connector::{
+    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
+};
+use switchover_core::failpoint;
+use switchover_core::finding::{Finding, Needs};
+use switchover_core::plan::Plan;
+use switchover_core::schema::StoreInfo;
+use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::{Error, Kind, Result};
+use tokio::sync::OnceCell;
+
+/// The one name that stands where other stores have schemas.
+pub const SCHEMA: &str = "collections";
+
+/// The kind of store, as plans and reports name it.
+const STORE: &str = "weaviate";
+
+/// Connections for objects: one would have a large answer wait behind another.
+const LANES: usize = 4;
+
+/// Objects that one request of a repair carries.
+const MEND_OBJECTS: usize = 1_000;
+
+/// A server to move data to.
+#[derive(Debug)]
+pub struct WeaviateTarget {
+    config: WeaviateConfig,
+    dialect: WeaviateDialect,
+    client: OnceCell<Arc<Client>>,
+    lanes: AtomicUsize,
+    attempt: AtomicI64,
+}
+
+impl WeaviateTarget {
+    /// The server of that configuration; nothing is opened yet.
+    #[must_use]
+    pub fn new(config: WeaviateConfig) -> WeaviateTarget {
+        WeaviateTarget {
+            config,
+            dialect: WeaviateDialect,
+            client: OnceCell::new(),
+            lanes: AtomicUsize::new(0),
+            attempt: AtomicI64::new(0),
+        }
+    }
+
+    async fn client(&self) -> Result<&Arc<Client>> {
+        let connect = async || Client::connect(&self.config, LANES).await.map(Arc::new);
+        self.client.get_or_try_init(connect).await
+    }
+
+    fn check_schema(&self, schema: &str) -> Result<()> {
+        if schema == SCHEMA {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Config, "find the target's schema")
+            .store(self.config.redacted())
+            .detail(format!("this server has no schemas, so none is called \"{schema}\""))
+            .hint("leave --schema out"))
+    }
+
+    /// Makes the collections that the run recorded as its own and that are not there.
+    fn make(client: &Client, plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
+        for table in plan.tables.iter().filter(|table| !there.contains(&table.target)) {
+            let made = client.create_collection(&schema::collection(table));
+            made.map_err(|error| error.table(table.source.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+fn names(client: &Client) -> Result<BTreeSet<String>> {
+    Ok(client.schema()?.into_iter().map(|collection| collection.name).collect())
+}
+
+#[async_trait]
+impl Target for WeaviateTarget {
+    fn label(&self) -> String {
+        self.config.redacted()
+    }
+
+    fn dialect(&self) -> &dyn Dialect {
+        &self.dialect
+    }
+
+    fn transactional(&self) -> bool {
+        false
+    }
+
+    fn may_lose(&self) -> bool {
+        true
+    }
+
+    async fn inspect(&self, schema: &str) -> Result<TargetState> {
+        self.check_schema(schema)?;
+        let client = self.client().await?;
+        let names = names(client)?;
+        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX));
+        let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
+        Ok(TargetState {
+            store: StoreInfo {
+                kind: STORE.into(),
+                label: self.label(),
+                version: client.meta().version.clone(),
+                encoding: "UTF-8".into(),
+                ..StoreInfo::default()
+            },
+            schema_exists: true,
+            objects: Vec::new(),
+            taken: taken.map(|name| self.dialect.folded(name)).collect(),
+            run: run.map(|record| record.run),
+            free_bytes: None,
+            missing_rights: Vec::new(),
+        })
+    }
+
+    async fn examine(&self, schema: &str, _: &Needs) -> Vec<Finding> {
+        super::examine::findings(self.check_schema(schema), self.client().await.map(|client| &**client))
+    }
+
+    async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
+        self.check_schema(schema)?;
+        Ok(Box::new(WeaviateClaim::take(self.client().await?, run)?))
+    }
+
+    async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
+        self.check_schema(&plan.options.schema)?;
+        let client = self.client().await?;
+        ledger::make(client)?;
+        let records = ledger::of_run(client, run).await?;
+        let before = records.iter().find(|record| record.is(Of::Run));
+        let attempt = match before {
+            Some(record) => record.read::<RunRecord>()?.attempt + 1,
+            None => 1,
+        };
+        let there = names(client)?;
+        let own: BTreeSet<&str> =
+            records.iter().filter(|record| record.is(Of::Collection)).map(|record| &*record.key).collect();
+        // What is there and not on record was there before the run, or came from somebody else.
+        let folded = |name: &String| self.dialect.folded(name);
+        let strange = plan.tables.iter().find(|table| {
+            !own.contains(&*table.target) && there.iter().any(|name| folded(name) == folded(&table.target))
+        });
+        if let Some(table) = strange {
+            return Err(Error::new(Kind::AlreadyExists, "prepare the target")
+                .store(self.label())
+                .table(table.source.clone())
+                .detail(format!("the collection {} is there, and the run did not make it", table.target))
+                .hint("give the table another name in the mapping (`to`), or remove what is there"));
+        }
+        failpoint::hit("prepare-before-commit");
+        let mut put = Records::new(client);
+        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone() })?;
+        for table in &plan.tables {
+            put.add(run, Of::Collection, &table.target, &())?;
+        }
+        put.put(client).await?;
+        Self::make(client, plan, &there)?;
+        self.attempt.store(attempt, Ordering::Relaxed);
+        failpoint::hit("prepare-after-commit");
+        Ok(())
+    }
+
+    async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
+        let client = self.client().await?;
+        let lane = self.lanes.fetch_add(1, Ordering::Relaxed) % LANES;
+        Ok(Box::new(WeaviateWriter::new(client, lane, plan, run)))
+    }
+
+    async fn checkpoints(&self, _: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
+        let records = ledger::of_run(self.client().await?, run).await?;
+        records.iter().filter(|record| record.is(Of::Checkpoint)).map(|record| record.read()).collect()
+    }
+
+    /// Indexes come with their collections.
+    fn build_steps(&self, _: &Plan) -> Vec<BuildStep> {
+        Vec::new()
+    }
+
+    async fn build(&self, _: &Plan, _: &str, step: &BuildStep) -> Result<()> {
+        Err(Error::new(Kind::Internal, "build the target").detail(format!("there is no step {}", step.id)))
+    }
+
+    async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
+        Ok(reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts))
+    }
+
+    async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        let client = self.client().await?;
+        let mut own = Table::new(&Arc::new(plan.clone()), table);
+        let mut ids = Vec::with_capacity(keys.len());
+        for key in keys {
+            let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
+            ids.extend(own.id_of_key(&key));
+        }
+        let mut rows = Rows::new(0, plan.tables[table].columns.len());
+        for page in client.by_ids(0, &reader::listing(&own), &ids).await? {
+            for found in client.objects(&page) {
+                own.push(&found?, &mut rows)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
+        let found = quarantine::of_table(self.client().await?, &plan.tables[table].source).await?;
+        Ok(found.into_iter().map(|(_, _, entry)| entry).collect())
+    }
+
+    async fn audit(&self, plan: &Plan) -> Result<Audit> {
+        let client = self.client().await?;
+        let mut audit = Audit::default();
+        for table in &plan.tables {
+            match client.collection(&table.target)? {
+                None => {
+                    audit.rows.push(0);
+                    audit.faults.push(format!("the collection {} is not there", table.target));
+                }
+                Some(found) => {
+                    audit.rows.push(client.count(&table.target).await?);
+                    audit.faults.extend(schema::faults(table, &found.definition));
+                }
+            }
+        }
+        Ok(audit)
+    }
+
+    async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
+        let client = self.client().await?;
+        let plan = Arc::new(plan.clone());
+        for mend in mends {
+            let planned = &plan.tables[mend.table];
+            let mut table = Table::new(&plan, mend.table);
+            let mut written = BTreeSet::new();
+            let mut batch = client.writer(&planned.target);
+            for (at, row) in mend.missing.iter().enumerate() {
+                written.insert(table.write(row, |_| false, &mut batch)?);
+                let full = batch.len() == MEND_OBJECTS || at + 1 == mend.missing.len();
+                if full && let Some(refused) = client.batch(0, &batch.take()).await?.into_iter().next() {
+                    return Err(Error::new(Kind::Rejected, "mend rows of the target")
+                        .store(self.label())
+                        .table(planned.source.clone())
+                        .detail(format!("the server refuses an object: {}", refused.why))
+                        .hint("see whether a shard is read-only, and the server's log"));
+                }
+            }
+            let mut gone = Vec::new();
+            for row in mend.extra.iter() {
+                let Some(id) = table.id(row) else {
+                    return Err(Error::new(Kind::Unsupported, "mend rows of the target")
+                        .store(self.label())
+                        .table(planned.source.clone())
+                        .detail("the table has no key, so nothing says which objects are too many")
+                        .hint("roll the run back, and migrate again"));
+                };
+                if !written.contains(&id) {
+                    gone.push(id);
+                }
+            }
+            client.delete_ids(0, &planned.target, &gone).await?;
+            if let Some(entries) = &mend.quarantine {
+                mend_quarantine(client, &planned.source, entries).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
+        self.check_schema(schema)?;
+        let client = self.client().await?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            ledger::all(client).await?.into_iter().partition(|record| record.run == run);
+        if own.is_empty() {
+            return Ok(false);
+        }
+        failpoint::hit("discard-before-commit");
+        for record in own.iter().rev().filter(|record| record.is(Of::Collection)) {
+            client.delete_collection(&record.key)?;
+        }
+        // The records last: a discard that was stopped finds the rest by them.
+        if others.is_empty() {
+            client.delete_collection(ledger::RECORDS)?;
+        } else {
+            let ids: Vec<[u8; 16]> = own.iter().map(|record| record.id).collect();
+            client.delete_ids(0, ledger::RECORDS, &ids).await?;
+        }
+        Ok(true)
+    }
+
+    async fn forget(&self, schema: &str) -> Result<()> {
+        self.check_schema(schema)?;
+        self.client().await?.delete_collection(ledger::RECORDS)
+    }
+
+    fn attempt(&self) -> i64 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+}
+
+/// Has the quarantine hold exactly these entries of a table.
+async fn mend_quarantine(client: &Client, table: &str, entries: &[Quarantined]) -> Result<()> {
+    let found = quarantine::of_table(client, table).await?;
+    let run = match found.first() {
+        Some((run, _, _)) => run.clone(),
+        None => {
+            let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
+            run.map(|record| record.run).unwrap_or_default()
+        }
+    };
+    let mut records = Records::new(client);
+    for entry in entries {
+        quarantine::add(&mut records, &run, table, entry)?;
+    }
+    let kept: BTreeSet<[u8; 16]> = records.ids().iter().copied().collect();
+    records.put(client).await?;
+    let gone: Vec<[u8; 16]> =
+        found.into_iter().map(|(_, id, _)| id).filter(|id| !kept.contains(id)).collect();
+    client.delete_ids(0, ledger::RECORDS, &gone).await.map(drop)
+}

@@ -1,0 +1,125 @@
+//! A stream of chunks into collections: objects first, and their checkpoint when all of them were acknowledged.
+//!
+//! A chunk that was sent and not recorded is sent again, and is the same objects: every id is made of its row's
+//! key, or of its place in a source that does not change. One chunk's objects have ids of their own, so no two requests
+//! under way write one object.
+
+use super::client::{BatchWriter, Client};
+use super::ledger::{Of, Records};
+use super::rows::Table;
+use async_trait::async_trait;
+use std::collections::HashSet;
+use std::sync::Arc;
+use switchover_core::connector::{ChunkWrite, Writer, Written};
+use switchover_core::failpoint;
+use switchover_core::plan::Plan;
+use switchover_core::planner::layout::shown_locator;
+use switchover_core::{Error, Kind, Result};
+
+/// A request is sent when it has so many bytes: a chunk of ordinary rows is one request, and no request comes near
+/// the server's limit on a message unless one object does.
+const REQUEST_BYTES: usize = 8 << 20;
+
+const OPERATION: &str = "copy rows to the target";
+
+/// The stream.
+pub(super) struct WeaviateWriter {
+    client: Arc<Client>,
+    /// The connection that this stream has to itself.
+    lane: usize,
+    plan: Arc<Plan>,
+    run: String,
+    tables: Vec<Table>,
+    /// Chunks that were there before this stream, by their records' ids.
+    written: HashSet<[u8; 16]>,
+}
+
+impl WeaviateWriter {
+    pub(super) fn new(client: &Arc<Client>, lane: usize, plan: Arc<Plan>, run: &str) -> WeaviateWriter {
+        let tables = (0..plan.tables.len()).map(|at| Table::new(&plan, at)).collect();
+        WeaviateWriter {
+            client: Arc::clone(client),
+            lane,
+            plan,
+            run: run.to_owned(),
+            tables,
+            written: HashSet::new(),
+        }
+    }
+
+    /// Sends what was gathered. `rows` are the places of the objects in the chunk.
+    async fn send(
+        &self,
+        batch: &mut BatchWriter,
+        rows: &mut Vec<usize>,
+        chunk: &ChunkWrite<'_>,
+    ) -> Result<()> {
+        let table = &self.plan.tables[chunk.checkpoint.table];
+        let refused = self.client.batch(self.lane, &batch.take()).await;
+        let refused = refused.map_err(|error| error.table(table.source.clone()))?;
+        let Some(first) = refused.first() else {
+            rows.clear();
+            return Ok(());
+        };
+        let row = rows.get(first.index).map(|at| chunk.rows.row(*at));
+        let more = match refused.len() {
+            1 => String::new(),
+            count => format!(" (and {} more objects of the batch)", count - 1),
+        };
+        Err(Error::new(Kind::Rejected, OPERATION)
+            .store(self.client.config().redacted())
+            .table(table.source.clone())
+            .key(row.map(|row| shown_locator(table, &row.locator())).unwrap_or_default())
+            .detail(format!("the server refuses the object: {}{more}", first.why))
+            .hint("see whether a shard is read-only, and the server's log"))
+    }
+}
+
+/// The key of a checkpoint's record: where its chunk begins.
+fn key_of(checkpoint: &switchover_core::chunk::Checkpoint) -> Result<String> {
+    Ok(format!("{}:{}", checkpoint.table, crate::records::key_text(&checkpoint.range.after)?))
+}
+
+#[async_trait]
+impl Writer for WeaviateWriter {
+    async fn write(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written> {
+        let checkpoint = chunk.checkpoint;
+        // A gap whose last row filled its chunk ends with a range of nothing, which begins where the next chunk does.
+        let nothing = checkpoint.rows == 0 && checkpoint.range.after == checkpoint.range.upto;
+        if nothing && checkpoint.range.upto.is_some() {
+            return Ok(Written::Already);
+        }
+        let mut record = Records::new(&self.client);
+        record.add(&self.run, Of::Checkpoint, &key_of(checkpoint)?, checkpoint)?;
+        let id = record.ids()[0];
+        if self.written.contains(&id) {
+            return Ok(Written::Already);
+        }
+        failpoint::hit("copy-before-rows");
+        let plan = Arc::clone(&self.plan);
+        let table = &plan.tables[checkpoint.table];
+        let mut batch = self.client.writer(&table.target);
+        let mut rows = Vec::with_capacity(chunk.rows.len());
+        for (at, row) in chunk.rows.iter().enumerate().filter(|(at, _)| !chunk.left_out.contains(at)) {
+            let is_null = |field| chunk.as_null.contains(&(at, field));
+            self.tables[checkpoint.table].write(row, is_null, &mut batch)?;
+            rows.push(at);
+            if batch.bytes() > REQUEST_BYTES {
+                self.send(&mut batch, &mut rows, chunk).await?;
+            }
+        }
+        if !batch.is_empty() {
+            self.send(&mut batch, &mut rows, chunk).await?;
+        }
+        let mut quarantine = Records::new(&self.client);
+        for entry in chunk.quarantine {
+            super::quarantine::add(&mut quarantine, &self.run, &table.source, entry)?;
+        }
+        failpoint::hit("copy-before-commit");
+        quarantine.put(&self.client).await?;
+        record.put(&self.client).await?;
+        failpoint::hit("copy-after-commit");
+        self.written.insert(id);
+        Ok(Written::Now)
+    }
+}
