@@ -6,6 +6,8 @@ mod program;
 
 use engine::{application, begin, is_held_by, is_same, until};
 use program::{done, flat, run};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
@@ -77,4 +79,78 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     assert!(said.contains("app.db") && said.contains("new.db"), "{said}");
     until(folder, |live| live["phase"] == "reverse");
     done(folder, &["finish", "--yes"]);
+}
+
+/// The application's file without its log, so that the file alone is all of it.
+fn folded(folder: &Path, file: &Connection) -> PathBuf {
+    file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    folder.join("app.db")
+}
+
+/// Puts a file in the place of the application's, and opens it as the application does when it is started again.
+fn put_in_place(folder: &Path, other: &Path) -> Connection {
+    for log in ["app.db-wal", "app.db-shm"] {
+        drop(std::fs::remove_file(folder.join(log)));
+    }
+    std::fs::rename(other, folder.join("app.db")).unwrap();
+    Connection::open(folder.join("app.db")).unwrap()
+}
+
+#[test]
+fn a_copy_in_the_place_of_the_source_is_noticed_and_copied_again() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    let copy = folder.join("copy.db");
+    std::fs::copy(folded(folder, &file), &copy).unwrap();
+    file.execute_batch("INSERT INTO t VALUES (3, 'in the old one'), (4, 'too')").unwrap();
+    until(folder, |live| live["rows_taken"] == 2);
+    drop(file);
+    // More changes than the old file had before anybody looks: nothing in the log tells.
+    done(folder, &["pause"]);
+    let file = put_in_place(folder, &copy);
+    file.execute_batch("INSERT INTO t VALUES (5, 'in the new one'), (6, 'too')").unwrap();
+    file.execute_batch("INSERT INTO t VALUES (7, 'seven')").unwrap();
+    done(folder, &["resume"]);
+    until(folder, |live| live["recopied"] == 1 && is_same(live));
+    done(folder, &["cutover"]);
+    let new = Connection::open(folder.join("new.db")).unwrap();
+    let rows = "SELECT group_concat(id) FROM (SELECT id FROM t ORDER BY id)";
+    assert_eq!(new.query_row(rows, [], |row| row.get::<_, String>(0)).unwrap(), "1,2,5,6,7");
+    // What the application wrote last is still in its file: nobody took the log of that name away.
+    drop(file);
+    let file = Connection::open(folder.join("app.db")).unwrap();
+    assert_eq!(file.query_row(rows, [], |row| row.get::<_, String>(0)).unwrap(), "1,2,5,6,7");
+}
+
+#[test]
+fn a_copy_in_the_place_of_the_follower_holds_the_reverse_window_until_the_file_is_back() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse");
+    let new = Connection::open(folder.join("new.db")).unwrap();
+    let (copy, kept) = (folder.join("copy.db"), folder.join("kept.db"));
+    std::fs::copy(folded(folder, &file), &copy).unwrap();
+    std::fs::hard_link(folder.join("app.db"), &kept).unwrap();
+    drop(file);
+    drop(put_in_place(folder, &copy));
+    new.execute_batch("INSERT INTO t VALUES (3, 'waits')").unwrap();
+    until(folder, |live| is_held_by(live, "another file has the place"));
+    let refused = run(folder, &["rollback"]);
+    assert!(
+        refused.code == 1 && flat(&refused.err).contains("another file has the place"),
+        "{}",
+        refused.err
+    );
+    let file = put_in_place(folder, &kept);
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+    assert_eq!(
+        file.query_row("SELECT x FROM t WHERE id = 3", [], |row| row.get::<_, String>(0)).unwrap(),
+        "waits"
+    );
 }

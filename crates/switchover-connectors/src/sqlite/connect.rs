@@ -75,6 +75,13 @@ pub(super) fn make(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Closes a connection to a file that has lost its name. The last one to close would take the write-ahead log of that name
+/// with it, which is another file's by now.
+pub(super) fn abandon(connection: Connection) {
+    // It is closed all the same; what could not be set costs only where the other file has a log.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+}
+
 fn opened(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

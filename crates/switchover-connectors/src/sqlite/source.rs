@@ -8,9 +8,10 @@
 
 use super::config::SqliteConfig;
 use super::error::classify;
+use super::live::which::Which;
 use super::live::{SqliteLive, check};
 use super::read::Encoding;
-use super::{backup, examine, fetch, file, fragment, inspect, open, read, rules};
+use super::{backup, connect, examine, fetch, file, fragment, inspect, open, read, rules};
 use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -116,7 +117,23 @@ enum Holding {
 /// What a reading thread has: its connection, and which version of the schema it has looked at.
 struct Thread {
     connection: Connection,
+    /// The file that was opened.
+    file: Which,
     seen: RefCell<check::Seen>,
+}
+
+impl Thread {
+    /// This one, or one on the file that has the name now. What cannot be opened is found by whoever reads.
+    fn of_the_name(self, config: &SqliteConfig) -> Thread {
+        let Some(file) = Which::at(config.path()).filter(|file| *file != self.file) else { return self };
+        match open::open_read_only(config) {
+            Ok(connection) => {
+                connect::abandon(self.connection);
+                Thread { connection, file, seen: RefCell::default() }
+            }
+            Err(_) => self,
+        }
+    }
 }
 
 type Job = Box<dyn FnOnce(&Thread) + Send>;
@@ -142,16 +159,22 @@ impl SqliteSnapshot {
             .name("sqlite-reader".into())
             .spawn(move || {
                 let opened = open::open_read_only(&config).and_then(|connection| {
+                    let file = Which::here(config.path(), "read the source")?;
                     let start = start(&connection, config.path())?;
                     if holding == Holding::Nothing {
                         end(&connection, config.path())?;
                     }
-                    Ok((Thread { connection, seen: RefCell::default() }, start))
+                    Ok((Thread { connection, file, seen: RefCell::default() }, start))
                 });
                 match opened {
-                    Ok((thread, start)) => {
+                    Ok((mut thread, start)) => {
                         if ready.send(Ok(start)).is_ok() {
-                            queue.iter().for_each(|job| job(&thread));
+                            for job in queue {
+                                if holding == Holding::Nothing {
+                                    thread = thread.of_the_name(&config);
+                                }
+                                job(&thread);
+                            }
                         }
                     }
                     // Nobody waits any more: the caller was cancelled.
@@ -206,6 +229,12 @@ fn end(connection: &Connection, path: &Path) -> Result<()> {
 /// A job in a read transaction of its own.
 fn in_passing<T>(thread: &Thread, path: &Path, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
     let (connection, operation) = (&thread.connection, "read the source");
+    if Which::here(path, operation)? != thread.file {
+        return Err(Error::new(Kind::Unavailable, operation)
+            .store(path.display().to_string())
+            .detail("another file has its place, and cannot be opened")
+            .hint("put the file back that was there"));
+    }
     connection.execute_batch("BEGIN").map_err(|error| classify(error, operation, path))?;
     let done = check::verify(connection, path, &mut thread.seen.borrow_mut(), operation)
         .and_then(|()| job(connection));

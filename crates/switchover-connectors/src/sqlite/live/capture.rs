@@ -6,7 +6,7 @@ use super::super::error::classify;
 use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
 use super::records::{self, OBJECT};
 use super::shape::{self, Shape};
-use super::{SURE, SqliteLive, refused, triggers};
+use super::{SURE, SqliteLive, refused, triggers, which};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use switchover_core::live::{Captured, Side};
@@ -18,6 +18,8 @@ impl SqliteLive {
     pub(super) fn enter_run(&self) -> Result<()> {
         self.write("enter the live run", "enter", SURE, |connection| {
             records::enter(connection, self.path(), &self.run, self.side)?;
+            which::record_first(connection)
+                .map_err(|error| classify(error, "enter the live run", self.path()))?;
             if self.side == Side::Target {
                 let record = records::own(connection, self.path(), &self.run, "enter the live run")?;
                 if record.ownership.owner == Side::Source {
@@ -48,8 +50,10 @@ impl SqliteLive {
             return BTreeSet::new();
         }
         let names = self.views();
-        // A log that somebody dropped held changes of every table.
-        (0..names.len()).filter(|at| !log || doubts.lost.contains(names[*at].name)).collect()
+        // A log that somebody dropped held changes of every table, and so does that of another file.
+        (0..names.len())
+            .filter(|at| !log || doubts.replaced || doubts.lost.contains(names[*at].name))
+            .collect()
     }
 
     pub(super) fn make_capture(&self, dealt: &[usize]) -> Result<Captured> {
@@ -90,8 +94,11 @@ impl SqliteLive {
                 Ok(()) => Err(refused(Kind::Changed, OPERATION, self.path(), "the log of changes is gone")),
             };
         }
+        if doubts.replaced && dealt.len() < self.run.plan.tables.len() {
+            doubts.the_same_file(self.path(), OPERATION)?;
+        }
         let shapes = self.whole_shapes(connection)?;
-        let again = record.token.filter(|_| log);
+        let again = record.token.filter(|_| log && !doubts.replaced);
         let new = again.is_none();
         let token = match again {
             Some(token) => token,
@@ -101,6 +108,7 @@ impl SqliteLive {
             self.make_triggers(connection, shape)?;
         }
         self.record_tables(connection, &shapes).map_err(fail)?;
+        which::record(connection).map_err(fail)?;
         let from = records::position(&token, records::newest(connection).map_err(fail)?);
         Ok(Captured { from, new })
     }

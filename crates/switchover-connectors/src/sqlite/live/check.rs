@@ -9,6 +9,7 @@
 use super::super::error::classify;
 use super::records::{self, OBJECT};
 use super::triggers::PREFIX;
+use super::which;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,6 +37,8 @@ pub(super) struct Doubts {
     pub(super) open: BTreeSet<String>,
     /// Tables that came since.
     pub(super) strange: BTreeSet<String>,
+    /// Whether it is another file, such as a copy.
+    pub(super) replaced: bool,
 }
 
 /// The statement of a table behind its name, which a rebuild may quote otherwise.
@@ -82,7 +85,7 @@ pub(super) fn triggers(connection: &Connection) -> rusqlite::Result<BTreeMap<Str
 
 /// Everything that is not as recorded.
 pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
-    let mut doubts = Doubts::default();
+    let mut doubts = Doubts { replaced: which::is_another(connection)?, ..Doubts::default() };
     let tables = tables(connection)?;
     let indexes = unique_indexes(connection)?;
     let triggers = triggers(connection)?;
@@ -135,6 +138,7 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
 impl Doubts {
     /// The first of them as an error, but for what a new capture mends.
     pub(super) fn beyond_capture(&self, path: &Path, operation: &str) -> Result<()> {
+        self.the_same_file(path, operation)?;
         self.none_of_tables(path, operation)?;
         match self.open.first() {
             None => Ok(()),
@@ -146,6 +150,7 @@ impl Doubts {
 
     /// The first of them as an error, but for what a new fence mends.
     pub(super) fn none_but_fence(&self, path: &Path, operation: &str) -> Result<()> {
+        self.the_same_file(path, operation)?;
         self.none_of_tables(path, operation)?;
         self.none_of_capture(path, operation)
     }
@@ -165,6 +170,23 @@ impl Doubts {
                 .hint("drop it if it is not needed; else take the run back, and plan again"));
         }
         Ok(())
+    }
+
+    /// That it is the file that the run was at work on.
+    pub(super) fn the_same_file(&self, path: &Path, operation: &str) -> Result<()> {
+        match self.replaced {
+            false => Ok(()),
+            true => Err(Error::new(Kind::Changed, operation)
+                .store(path.display().to_string())
+                .detail(
+                    "another file has the place of the one that the run worked on, such as a copy: what was written to \
+                     either since is not in the other",
+                )
+                .hint(
+                    "put the file back that was there; while the source owns the data, all tables are copied again \
+                     from the one that is there now",
+                )),
+        }
     }
 
     /// The first of them as an error.

@@ -6,7 +6,7 @@ use super::super::ledger;
 use super::super::quote::qualified;
 use super::super::steps::build_steps;
 use super::records::{self, LIVE};
-use super::{SURE, SqliteLive, refused};
+use super::{SURE, SqliteLive, refused, which};
 use rusqlite::Connection;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::live::{LiveStage, Ownership, Side};
@@ -118,8 +118,13 @@ impl SqliteLive {
                 let fail = |error| classify(error, operation, self.path());
                 let sql = format!("UPDATE {} SET applied = NULL WHERE run = ?1", records::LIVE);
                 connection.execute(&sql, [&self.run.run]).map_err(fail)?;
+                // Nothing of what it held counts any more: it may be any file.
+                which::record(connection).map_err(fail)?;
             }
             Ok(())
-        })
+        })?;
+        // What was known of the file is not.
+        self.let_go();
+        Ok(())
     }
 }

@@ -20,10 +20,12 @@ mod obstacles;
 pub(super) mod records;
 mod shape;
 mod triggers;
+pub(super) mod which;
 
 use self::check::{Doubts, Seen};
 use self::shape::Shape;
 pub(super) use self::triggers::FENCE_MESSAGE;
+use self::which::Which;
 use super::config::SqliteConfig;
 use super::connect::{self, Commits, blocking};
 use super::error::{classify, is_busy};
@@ -70,7 +72,7 @@ pub(super) struct SqliteLive {
     run: LiveRun,
     side: Side,
     reader: Mutex<Option<Reading>>,
-    writer: Mutex<Option<Connection>>,
+    writer: Mutex<Option<(Connection, Which)>>,
     looked: Mutex<Seen>,
 }
 
@@ -78,6 +80,7 @@ pub(super) struct SqliteLive {
 #[derive(Debug)]
 struct Reading {
     connection: Connection,
+    file: Which,
     encoding: Encoding,
     known: Option<(i64, Arc<Known>)>,
 }
@@ -165,11 +168,17 @@ impl SqliteLive {
         work: impl FnOnce(&Connection, Encoding, &Arc<Known>) -> Result<T>,
     ) -> Result<T> {
         let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut reading = match kept.take() {
+        let file = Which::here(self.path(), operation)?;
+        let still = kept.take().and_then(|reading| {
+            let Reading { connection, file: opened, encoding, known } = reading;
+            let connection = which::still(connection, &opened, &file)?;
+            Some(Reading { connection, file: opened, encoding, known })
+        });
+        let mut reading = match still {
             Some(reading) => reading,
             None => {
                 let (connection, encoding) = self.open_to_read()?;
-                Reading { connection, encoding, known: None }
+                Reading { connection, file, encoding, known: None }
             }
         };
         let fail = |error| classify(error, operation, self.path());
@@ -212,10 +221,15 @@ impl SqliteLive {
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
         let mut kept = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match kept.take() {
-            Some(connection) => connection,
-            None => self.open_to_write()?,
-        };
+        let file = Which::here(self.path(), operation)?;
+        let connection =
+            match kept.take().and_then(|(connection, opened)| which::still(connection, &opened, &file)) {
+                Some(connection) => connection,
+                None => {
+                    *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Seen::default();
+                    self.open_to_write()?
+                }
+            };
         let fail = |error| classify(error, operation, self.path());
         let level = match commits {
             Commits::Soon => "PRAGMA synchronous = NORMAL",
@@ -238,7 +252,7 @@ impl SqliteLive {
                 }
             }
         });
-        *kept = (done.is_ok() || connection.is_autocommit()).then_some(connection);
+        *kept = (done.is_ok() || connection.is_autocommit()).then_some((connection, file));
         done
     }
 
