@@ -18,6 +18,10 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long a run that is held waits before it tries again.
 const HELD: Duration = Duration::from_secs(5);
 
+/// How long the proof waits before it is asked for again: each time that it meets a lock of the application's, the application's
+/// statements may wait behind it for a tenth of a second, so for a fiftieth of the time at most.
+const PROVE_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often the bearing of the stores is looked at.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -170,9 +174,17 @@ impl Engine {
         let proven =
             proving.await.map_err(|cause| Error::new(Kind::Internal, "prove the keys").because(cause))?;
         match proven {
-            Err(error) if error.kind().remedy() == Remedy::Retry => {
+            // The application's own transactions go first.
+            Err(error) if error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry => {
+                if error.kind() == Kind::Busy {
+                    // Either somebody holds a lock, or another process has the run.
+                    self.parts.claim.check().await?;
+                }
                 let target = Arc::clone(&self.parts.target);
-                self.proving = Some(tokio::spawn(async move { target.prove().await }));
+                self.proving = Some(tokio::spawn(async move {
+                    tokio::time::sleep(PROVE_AGAIN).await;
+                    target.prove().await
+                }));
                 Ok(())
             }
             proven => proven,
