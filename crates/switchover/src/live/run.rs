@@ -235,6 +235,8 @@ impl Migration {
             chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
                 copy::chunk_bytes(self.settings.memory_limit_bytes, streams).min(CHUNK_BYTES_MAX)
             }),
+            chunk_rows: self.settings.rows_max(),
+            retries: self.settings.retries,
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
         };
