@@ -142,7 +142,7 @@ impl Client {
             };
             // A server may be set to give less than is usual, and says so without a code of its own.
             let shorter = failed.error.kind() == Kind::Rejected && request.limit / 2 >= PAGE_OBJECTS_MIN;
-            if !(failed.too_large && request.limit > 1) && !shorter {
+            if !(shorter || failed.too_large && request.limit > 1) {
                 return Err(first.unwrap_or(failed.error).table(&*listing.collection));
             }
             if !failed.too_large && first.is_none() {
