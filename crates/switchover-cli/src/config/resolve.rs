@@ -369,7 +369,7 @@ impl Layers {
         if path.is_empty() {
             return wrong("the file's name is empty", "name the file that holds the key alone");
         }
-        match to.map(|to| crate::registry::api_key(to)) {
+        match to.map(crate::registry::api_key) {
             // The URL comes from the journal, or is missing, which is said where it is needed.
             None => {}
             Some(None) => {

@@ -10,6 +10,7 @@
 mod common;
 
 mod faults;
+mod kill;
 mod live;
 mod server;
 mod values;

@@ -278,6 +278,10 @@ impl Target for WeaviateTarget {
         let (own, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
         if own.is_empty() {
+            if others.is_empty() {
+                // A run that was stopped before its first record leaves their collection.
+                client.delete_collection(ledger::RECORDS)?;
+            }
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
