@@ -26,10 +26,10 @@ use switchover_core::live::{
 };
 use switchover_core::plan::Refusal;
 use switchover_core::value::{OwnedValue, Rows, Value};
-use switchover_core::{Error, Kind, Result, failpoint};
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 
-/// How long a request of an engine that was killed may still be at work on the server: its connection is gone, and the largest
-/// batch that an engine sends takes a tenth of this.
+/// How long a request whose answer was lost, or whose engine was killed, may still be at work on the server: its connection is gone,
+/// and the largest batch that an engine sends takes a tenth of this.
 const LATE: Duration = Duration::from_secs(2);
 
 /// Bytes of a request.
@@ -189,7 +189,13 @@ impl LiveStore for WeaviateLive {
         }
         failpoint::hit("live-target-apply-before-commit");
         for changed in &changes.tables {
-            self.put(changed).await?;
+            if let Err(error) = self.put(changed).await {
+                if error.kind().remedy() == Remedy::Retry {
+                    // The request may still be at work, and must not come behind what is sent next.
+                    tokio::time::sleep(LATE).await;
+                }
+                return Err(error);
+            }
         }
         self.keep(&LiveRecord { position: Some(changes.upto.clone()), ..record }).await?;
         failpoint::hit("live-target-apply-after-commit");

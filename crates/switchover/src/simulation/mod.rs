@@ -64,6 +64,8 @@ struct Story {
     zombies: bool,
     /// Triggers vanish.
     losses: bool,
+    /// The target has no transactions, and never owns the data.
+    loose: bool,
 }
 
 impl Story {
@@ -87,7 +89,19 @@ impl Story {
             4 => vec![Goal::Own(Side::Target), Goal::Try, Goal::Try, Goal::Try, Goal::Try],
             _ => vec![Goal::TakeBack],
         };
-        Story { seed, faults, broken, goals, zombies: dice.one_in(2), losses: dice.one_in(3) }
+        let (zombies, losses) = (dice.one_in(2), dice.one_in(3));
+        let loose = broken == Broken::Late || broken == Broken::Nothing && dice.one_in(4);
+        if !loose {
+            return Story { seed, faults, broken, goals, zombies, losses, loose };
+        }
+        // The hold on the target keeps a second engine away for as long as the first one lives.
+        let goals = match dice.below(4) {
+            0 => vec![Goal::Finish],
+            1 => vec![Goal::TakeBack],
+            2 => vec![Goal::Try, Goal::Try],
+            _ => vec![],
+        };
+        Story { seed, faults, broken, goals, zombies: false, losses, loose }
     }
 }
 
@@ -262,6 +276,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
                 let options = SwitchOptions { when_ready: true, ..SwitchOptions::default() };
                 let owner = world.look().ownership.owner;
                 let request = match goal {
+                    Goal::Try if story.loose => Request::Cutover(SwitchOptions::default()),
                     Goal::Try if owner == Side::Source => Request::Cutover(SwitchOptions::default()),
                     Goal::Try => Request::Rollback(SwitchOptions::default()),
                     Goal::Own(Side::Target) => Request::Cutover(options),
@@ -305,6 +320,9 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     if !ended && !inner.accepts(inner.ownership.owner) {
         return Err("nobody takes writes, and nobody is about to".into());
     }
+    if story.loose && !ended && inner.target.data != inner.source.data {
+        return Err("the target is not what the source is".into());
+    }
     if owner.data != inner.truth {
         return Err("the owner does not hold what was acknowledged".into());
     }
@@ -316,6 +334,7 @@ fn play(story: &Story) -> Result<Tally, String> {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let notes = Arc::<Notes>::default();
     let world = World::new(story.seed, story.faults, story.broken);
+    world.look().loose = story.loose;
     for table in 0..TABLES {
         for key in 0..ROWS {
             let row = Row { unique: key, value: key };
@@ -388,6 +407,7 @@ fn a_guard_that_is_missing_is_noticed() {
         Broken::Decision,
         Broken::Capture,
         Broken::Deletes,
+        Broken::Late,
     ] {
         let noticed = (1..SEEDS_TO_NOTICE).find(|seed| play(&Story::of(*seed, broken)).is_err());
         println!("{broken:?} is noticed with seed {noticed:?}");

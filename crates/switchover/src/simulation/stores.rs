@@ -174,6 +174,67 @@ impl Taken {
     }
 }
 
+/// How late a request can come to a target without transactions, and how long an engine waits for that.
+const LATE: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// A request that writes objects: nothing orders it, and nobody is asked whether the engine may still write.
+    async fn write_objects(&self, objects: Vec<(usize, i64, Option<Row>)>) -> Result<()> {
+        let write = move |world: &mut Inner| {
+            for (table, key, row) in objects {
+                match row {
+                    Some(row) => drop(world.target.data[table].insert(key, row)),
+                    None if world.broken == Broken::Deletes => {}
+                    None => drop(world.target.data[table].remove(&key)),
+                }
+            }
+            Ok(())
+        };
+        if !self.world.is_late() {
+            return self.world.call("write objects", write).await;
+        }
+        let lost = self.world.within(LATE, "write objects", write);
+        let (dies, waits) = {
+            let mut world = self.world.look();
+            (world.dice.one_in(3), world.broken != Broken::Late)
+        };
+        if dies {
+            self.world.die().await;
+        }
+        if waits {
+            tokio::time::sleep(LATE).await;
+        }
+        lost
+    }
+
+    /// Takes changes request by request, and then the position.
+    async fn take_loosely(&self, taken: Taken) -> Result<()> {
+        let attempt = self.world.attempt;
+        self.world
+            .call("look at the position", |world| {
+                world.check_attempt(Side::Target, attempt)?;
+                if world.target.applied != taken.after && world.broken != Broken::Position {
+                    return Err(Error::new(Kind::Changed, "take changes").detail("the position is another"));
+                }
+                Ok(())
+            })
+            .await?;
+        let row = |(table, key): &(usize, i64)| {
+            let found = taken.rows.iter().find(|(at, own, _)| (at, own) == (table, key));
+            (*table, *key, found.map(|(_, _, row)| *row))
+        };
+        let (one, other) = taken.keys.split_at(taken.keys.len() / 2);
+        self.write_objects(one.iter().map(row).collect()).await?;
+        self.write_objects(other.iter().map(row).collect()).await?;
+        self.world
+            .call("write the position", |world| {
+                world.target.applied = Some(taken.upto);
+                Ok(())
+            })
+            .await
+    }
+}
+
 fn fenced(world: &mut Inner, side: Side, attempt: i64) -> Result<Fenced> {
     world.check_attempt(side, attempt)?;
     let wanted = world.ownership.pending || world.ownership.owner != side;
@@ -206,6 +267,17 @@ impl LiveStore for Store {
 
     async fn enter(&self) -> Result<()> {
         let (side, attempt) = (self.side, self.world.attempt);
+        let after_another = {
+            let world = self.world.look();
+            let before = world.target.attempt;
+            world.loose
+                && side == Side::Target
+                && (1..attempt).contains(&before)
+                && world.broken != Broken::Late
+        };
+        if after_another {
+            tokio::time::sleep(LATE).await;
+        }
         self.world
             .call("enter", |world| {
                 world.check_attempt(side, attempt)?;
@@ -344,6 +416,9 @@ impl LiveStore for Store {
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
         let taken = Taken::of(changes, after);
         let (side, attempt) = (self.side, self.world.attempt);
+        if side == Side::Target && self.world.look().loose {
+            return self.take_loosely(taken).await;
+        }
         if self.world.is_late() {
             return self.world.later("take changes", move |world| taken.take(world, side, attempt));
         }
@@ -413,6 +488,10 @@ impl LiveStore for Store {
 
 #[async_trait]
 impl LiveTarget for Store {
+    fn can_own(&self) -> bool {
+        !self.world.look().loose
+    }
+
     async fn ownership(&self) -> Result<Ownership> {
         self.world.call("read the decision row", |world| Ok(world.ownership)).await
     }
@@ -437,6 +516,9 @@ impl LiveTarget for Store {
     }
 
     fn steps(&self) -> Vec<(LiveStage, BuildStep)> {
+        if self.world.look().loose {
+            return Vec::new();
+        }
         [(LiveStage::Keys, "keys"), (LiveStage::Uniques, "uniques"), (LiveStage::Last, "last")]
             .into_iter()
             .map(|(stage, name)| {
@@ -480,7 +562,7 @@ impl Target for Store {
     }
 
     fn transactional(&self) -> bool {
-        true
+        !self.world.look().loose
     }
 
     async fn inspect(&self, _: &str) -> Result<TargetState> {
@@ -566,6 +648,14 @@ struct Stream {
 impl Writer for Stream {
     async fn write(&mut self, chunk: &ChunkWrite<'_>) -> Result<Written> {
         let attempt = self.world.attempt;
+        if self.world.look().loose {
+            let store = Store { world: self.world.clone(), side: Side::Target };
+            let object = |row: switchover_core::value::Row<'_>| {
+                let [key, unique, value] = [0, 1, 2].map(|at| number(row.value(at)));
+                (chunk.checkpoint.table, key, Some(Row { unique, value }))
+            };
+            store.write_objects(chunk.rows.iter().map(object).collect()).await?;
+        }
         self.world
             .call("write a chunk", |world| {
                 world.check_attempt(Side::Target, attempt)?;
@@ -574,7 +664,7 @@ impl Writer for Stream {
                 }) {
                     return Ok(Written::Already);
                 }
-                for row in chunk.rows.iter() {
+                for row in chunk.rows.iter().filter(|_| !world.loose) {
                     let [key, unique, value] = [0, 1, 2].map(|at| number(row.value(at)));
                     world.target.data[chunk.checkpoint.table].insert(key, Row { unique, value });
                 }

@@ -104,6 +104,8 @@ pub(super) struct Inner {
     pub(super) steps: BTreeSet<String>,
     /// Unique values hold on the target.
     pub(super) uniques: bool,
+    /// The target has no transactions, and never owns the data.
+    pub(super) loose: bool,
     /// What the acknowledged writes say.
     pub(super) truth: Data,
     /// Writes that were acknowledged, by store.
@@ -144,6 +146,8 @@ pub(super) enum Broken {
     Capture,
     /// Deleted rows stay where changes are taken.
     Deletes,
+    /// Nobody waits for what is late at a target without transactions.
+    Late,
 }
 
 /// A handle on the world for one engine process, or for the application.
@@ -167,6 +171,7 @@ impl World {
             checkpoints: Vec::new(),
             steps: BTreeSet::new(),
             uniques: false,
+            loose: false,
             truth: Data::default(),
             acknowledged: [0; 2],
             violations: Vec::new(),
@@ -255,8 +260,18 @@ impl World {
         what: &str,
         work: impl FnOnce(&mut Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.within(LATE_MAX, what, work)
+    }
+
+    /// The same, done within some time.
+    pub(super) fn within<T>(
+        &self,
+        most: Duration,
+        what: &str,
+        work: impl FnOnce(&mut Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let world = self.clone();
-        let wait = world.look().dice.below(5_000);
+        let wait = world.look().dice.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX));
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let mut inner = world.look();
@@ -268,13 +283,16 @@ impl World {
     }
 
     /// The process ends here: nothing after this line of it ever runs.
-    async fn die(&self) {
+    pub(super) async fn die(&self) {
         self.look().crashes += 1;
         self.dead.store(true, Ordering::SeqCst);
         self.crash.notify_one();
         std::future::pending::<()>().await;
     }
 }
+
+/// How late a request can come to a store that orders it behind what came before.
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Inner {
     fn remember(&mut self, what: String) {
