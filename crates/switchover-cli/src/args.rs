@@ -8,7 +8,7 @@
 mod options;
 
 use clap::{Parser, Subcommand};
-pub(crate) use options::{Archive, Global, Limits, Mapping, Run, Safety, Stores};
+pub(crate) use options::{Archive, Global, Limits, Mapping, Run, Safety, Stores, Validation};
 use std::path::PathBuf;
 
 /// What `--help` of the program says last.
@@ -28,7 +28,7 @@ Exit codes: 0 done and verified; 1 a definite no (refused, or the stores
 differ); 2 failed, or unproven.";
 
 /// Rows of a sample: their keys are held in memory, and whoever wants more should compare all.
-const SAMPLE_ROWS_MAX: u64 = 1_000_000;
+pub(crate) const SAMPLE_ROWS_MAX: u64 = 1_000_000;
 
 /// Moves an application's data between JSON, SQLite and PostgreSQL, and proves it.
 ///
@@ -243,6 +243,8 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) archive: Archive,
     #[command(flatten)]
+    pub(crate) validation: Validation,
+    #[command(flatten)]
     pub(crate) limits: Limits,
     /// Carry out this plan; refused when the source changed since.
     #[arg(long, value_name = "FILE", help_heading = "What is moved",
@@ -298,6 +300,8 @@ pub(crate) struct ResumeArgs {
     pub(crate) run: Run,
     #[command(flatten)]
     pub(crate) archive: Archive,
+    #[command(flatten)]
+    pub(crate) validation: Validation,
     #[command(flatten)]
     pub(crate) limits: Limits,
     /// What to do when the run fails after it began to write.

@@ -23,7 +23,7 @@ mod verify;
 
 use crate::args::{BackupVerb, Cli, Global, PresetsVerb, Verb};
 use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, resolve};
-use crate::render::progress::Screen;
+use crate::render::progress::{LogFile, Screen};
 use crate::render::{output, report};
 use crate::{logging, registry, signals};
 use std::path::PathBuf;
@@ -67,7 +67,8 @@ impl Context {
         let resolved = resolve(request, Environment::of_process()?)?;
         #[cfg(feature = "failpoints")]
         let resolved = small_chunks(resolved);
-        let screen = Screen::new(resolved.progress);
+        let file = resolved.log_file.as_deref().map(LogFile::open).transpose()?;
+        let screen = Screen::new(resolved.progress).logging_to(file);
         *early = screen.clone();
         logging::begin(&resolved, &screen)?;
         resolved.warnings.iter().for_each(|warning| screen.warn(warning));
@@ -109,7 +110,9 @@ impl Context {
     /// Ends a run: the summary, the file of `--report`, the exit code.
     fn finish(&self, report: &Report) -> Result<u8> {
         self.screen.end();
-        output::data(&report::summary(report))?;
+        let summary = report::summary(report);
+        self.screen.answer(&summary);
+        output::data(&summary)?;
         if let Some(path) = &self.resolved.report {
             report::write(report, path)?;
         }
@@ -143,6 +146,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.stores.add_to(&mut flags);
             args.mapping.add_to(&mut flags);
             args.safety.add_to(&mut flags);
+            args.validation.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::new(&global, flags, args.plan, screen)?;
@@ -161,6 +165,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         }
         Verb::Resume(args) => {
             args.stores.add_to(&mut flags);
+            args.validation.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);

@@ -54,7 +54,13 @@ pub(crate) enum Key {
     OnFailure,
     Jobs,
     MemoryLimit,
+    BatchSize,
+    MaxRetries,
+    RetryDelay,
+    ValidationSample,
+    ApiKeyFile,
     Report,
+    LogFile,
     Progress,
     Route,
 }
@@ -66,6 +72,10 @@ pub(crate) enum Shape {
     List,
     Boolean,
     Integer,
+    /// A whole number, or a word in its place.
+    Count,
+    /// A number of seconds, or text with a unit.
+    Seconds,
     /// An integer of bytes, or text with a unit.
     Size,
 }
@@ -127,8 +137,26 @@ pub(crate) const KEYS: &[Spelling] = &[
     spelling(Key::Backup, &["backup"], "SWITCHOVER_BACKUP", "--no-backup", Shape::Boolean),
     spelling(Key::StateDir, &["state_dir"], "SWITCHOVER_STATE_DIR", "--state-dir", Shape::Text),
     spelling(Key::OnFailure, &["on_failure"], "SWITCHOVER_ON_FAILURE", "--on-failure", Shape::Text),
-    spelling(Key::Jobs, &["jobs"], "SWITCHOVER_JOBS", "--jobs", Shape::Integer),
+    spelling(Key::Jobs, &["jobs", "workers"], "SWITCHOVER_JOBS", "--jobs", Shape::Integer),
     spelling(Key::MemoryLimit, &["memory_limit"], "SWITCHOVER_MEMORY_LIMIT", "--memory-limit", Shape::Size),
+    spelling(Key::BatchSize, &["batch_size"], "SWITCHOVER_BATCH_SIZE", "--batch-size", Shape::Count),
+    spelling(Key::MaxRetries, &["max_retries"], "SWITCHOVER_MAX_RETRIES", "--max-retries", Shape::Integer),
+    spelling(Key::RetryDelay, &["retry_delay"], "SWITCHOVER_RETRY_DELAY", "--retry-delay", Shape::Seconds),
+    spelling(
+        Key::ValidationSample,
+        &["validation_sample"],
+        "SWITCHOVER_VALIDATION_SAMPLE",
+        "--validation-sample",
+        Shape::Integer,
+    ),
+    spelling(
+        Key::ApiKeyFile,
+        &["api_key_file", "target.api_key_file"],
+        "SWITCHOVER_API_KEY_FILE",
+        "--api-key-file",
+        Shape::Text,
+    ),
+    spelling(Key::LogFile, &["log_file"], "SWITCHOVER_LOG_FILE", "--log-file", Shape::Text),
     spelling(Key::Report, &["report"], "SWITCHOVER_REPORT", "--report", Shape::Text),
     spelling(Key::Route, &["cutover.route"], "SWITCHOVER_ROUTE", "--route", Shape::Text),
     spelling(Key::Progress, &["progress"], "SWITCHOVER_PROGRESS", "--progress", Shape::Text),

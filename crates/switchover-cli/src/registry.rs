@@ -125,6 +125,13 @@ pub(crate) fn target(reference: &StoreRef, environment: &Environment) -> Result<
     }
 }
 
+/// Whether the URL of a target names the file of its API key; `None` for stores that have no such key.
+pub(crate) fn api_key(reference: &StoreRef) -> Option<bool> {
+    let query = || reference.expose().split_once('?').map_or("", |(_, query)| query);
+    let named = || query().split('&').any(|pair| pair.starts_with("api_key_file="));
+    matches!(reference.scheme().as_deref(), Some("weaviate" | "weaviates")).then(named)
+}
+
 /// The schema that is meant when none is named; `None` where the store is not known.
 pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
     match store(reference).ok()? {

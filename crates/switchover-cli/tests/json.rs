@@ -282,6 +282,7 @@ fn a_file_that_changes_is_refused() {
         }),
         range: KeyRange::default(),
         budget_bytes: 1,
+        rows_max: ReadRequest::ANY_ROWS,
     };
     runtime.block_on(snapshot.read(request.clone(), Rows::default())).unwrap();
     std::fs::write(case.path(), other.replace("users", "users ")).unwrap();
@@ -351,7 +352,12 @@ fn rows_are_reached_from_anywhere() {
                 _ => 0,
             });
             let range = KeyRange { after, upto };
-            let request = ReadRequest { table: Arc::clone(&table), range, budget_bytes: budget };
+            let request = ReadRequest {
+                table: Arc::clone(&table),
+                range,
+                budget_bytes: budget,
+                rows_max: ReadRequest::ANY_ROWS,
+            };
             let batch = runtime.block_on(snapshot.read(request, Rows::default())).unwrap();
             assert_eq!((batch.rows.len(), batch.done), (want, want > 1), "{name} {first}");
             assert_eq!(batch.rows.row(0).locator(), vec![OwnedValue::Int(first)], "{name}");

@@ -60,6 +60,18 @@ pub struct ReadRequest {
     pub range: KeyRange,
     /// Stop after the row that fills so many bytes.
     pub budget_bytes: usize,
+    /// Stop after so many rows, however few bytes they are; [`ReadRequest::ANY_ROWS`] bounds nothing.
+    pub rows_max: usize,
+}
+
+impl ReadRequest {
+    /// As [`ReadRequest::rows_max`]: only the bytes bound a batch.
+    pub const ANY_ROWS: usize = usize::MAX;
+
+    /// Whether a batch that holds these rows is to end with them.
+    pub fn is_filled(&self, rows: &Rows) -> bool {
+        rows.bytes() >= self.budget_bytes || rows.len() >= self.rows_max
+    }
 }
 
 /// What [`Snapshot::read`] gives back.

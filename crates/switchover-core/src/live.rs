@@ -275,6 +275,12 @@ pub enum LiveStage {
 /// The target of a live run.
 #[async_trait]
 pub trait LiveTarget: LiveStore {
+    /// Whether it can own the data. One that cannot follows for as long as the run lasts: a cutover sends all reads to it,
+    /// writes stay with the source, and [`LiveTarget::ownership`] is always [`Ownership::FIRST`]. Its `capture`, `changes`,
+    /// `fence` and `decide` are never called.
+    fn can_own(&self) -> bool {
+        true
+    }
     /// Who owns the data.
     async fn ownership(&self) -> Result<Ownership>;
     /// Changes the owner by compare-and-set: `false` when it was not `from`, and nothing changed. In the same

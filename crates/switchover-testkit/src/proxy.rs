@@ -81,7 +81,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    server: PathBuf,
+    server: Place,
     bad: AtomicBool,
     ended: AtomicBool,
     /// Whether the next confirmation of a commit is lost.
@@ -91,11 +91,62 @@ struct Shared {
     counts: [AtomicU64; 4],
 }
 
+/// Where a server is.
+#[derive(Debug)]
+enum Place {
+    /// At this socket.
+    Socket(PathBuf),
+    /// At this port of 127.0.0.1.
+    Port(u16),
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+enum Stream {
+    Socket(UnixStream),
+    Port(TcpStream),
+}
+
+impl Stream {
+    fn to(place: &Place) -> std::io::Result<Stream> {
+        Ok(match place {
+            Place::Socket(path) => Stream::Socket(UnixStream::connect(path)?),
+            Place::Port(port) => {
+                let stream = TcpStream::connect(("127.0.0.1", *port))?;
+                drop(stream.set_nodelay(true));
+                Stream::Port(stream)
+            }
+        })
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Socket(stream) => (&*stream).read(buffer),
+            Stream::Port(stream) => (&*stream).read(buffer),
+        }
+    }
+
+    /// Passes on what the client asks, until one end goes.
+    fn ask(&self, mut client: &TcpStream) {
+        drop(match self {
+            Stream::Socket(stream) => std::io::copy(&mut client, &mut &*stream),
+            Stream::Port(stream) => std::io::copy(&mut client, &mut &*stream),
+        });
+    }
+
+    fn shutdown(&self) {
+        drop(match self {
+            Stream::Socket(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Port(stream) => stream.shutdown(Shutdown::Both),
+        });
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 struct Line {
     client: TcpStream,
-    server: UnixStream,
+    server: Stream,
     deaf: AtomicBool,
 }
 
@@ -103,18 +154,28 @@ impl Line {
     /// Ends it on both sides; one that has ended already stays so.
     fn cut(&self) {
         drop(self.client.shutdown(Shutdown::Both));
-        drop(self.server.shutdown(Shutdown::Both));
+        self.server.shutdown();
     }
 }
 
 impl Proxy {
     /// To a server, by way of its socket.
     pub fn start(server: &Server, seed: u64) -> Result<Proxy> {
+        let socket = Path::new(&server.host).join(format!(".s.PGSQL.{}", server.port));
+        Proxy::to(Place::Socket(socket), seed)
+    }
+
+    /// To whatever listens at a port of 127.0.0.1. Nothing there confirms commits, so that fault hits nothing.
+    pub fn to_port(port: u16, seed: u64) -> Result<Proxy> {
+        Proxy::to(Place::Port(port), seed)
+    }
+
+    fn to(server: Place, seed: u64) -> Result<Proxy> {
         let failed = |e: std::io::Error| Error::new("cannot make a line to the server", e);
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let shared = Arc::new(Shared {
-            server: Path::new(&server.host).join(format!(".s.PGSQL.{}", server.port)),
+            server,
             bad: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             unconfirmed: AtomicBool::new(false),
@@ -175,13 +236,13 @@ impl Shared {
                 return;
             }
             // A server that is down is a connection that ends at once.
-            let Ok(server) = UnixStream::connect(&self.server) else { continue };
+            let Ok(server) = Stream::to(&self.server) else { continue };
             drop(client.set_nodelay(true));
             let line = Arc::new(Line { client, server, deaf: AtomicBool::new(false) });
             held(&self.lines).push(Arc::clone(&line));
             let (asking, shared) = (Arc::clone(&line), Arc::clone(self));
             thread::spawn(move || {
-                drop(std::io::copy(&mut &asking.client, &mut &asking.server));
+                asking.server.ask(&asking.client);
                 asking.cut();
             });
             thread::spawn(move || {
@@ -195,7 +256,7 @@ impl Shared {
     /// Passes answers on until one end goes, or one is to be lost.
     fn answer(&self, line: &Line) {
         let mut buffer = [0; 16 << 10];
-        while let Ok(bytes @ 1..) = (&line.server).read(&mut buffer) {
+        while let Ok(bytes @ 1..) = line.server.read(&mut buffer) {
             let answer = &buffer[..bytes];
             let unconfirmed = answer.windows(COMMITTED.len()).any(|part| part == COMMITTED)
                 && self.unconfirmed.swap(false, Ordering::SeqCst);

@@ -2,6 +2,7 @@
 
 use crate::progress::{Event, Phase, Progress};
 use crate::retry::Tries;
+use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,7 @@ pub(crate) struct Work<'a> {
     pub(crate) target: &'a Arc<dyn Target>,
     pub(crate) progress: &'a Arc<dyn Progress>,
     pub(crate) shutdown: &'a Shutdown,
+    pub(crate) retries: Retries,
     pub(crate) jobs: usize,
 }
 
@@ -80,8 +82,9 @@ impl Work<'_> {
                     Arc::clone(self.progress),
                     self.shutdown.clone(),
                 );
+                let retries = self.retries;
                 running.spawn(async move {
-                    let mut tries = Tries::new(&*progress, &shutdown);
+                    let mut tries = Tries::new(retries, &*progress, &shutdown);
                     while let Err(error) = target.build(&plan, &run, &step).await {
                         tries.again(error).await?;
                     }

@@ -9,6 +9,7 @@
 use crate::evidence::planned_table;
 use crate::progress::{Event, Phase, Progress};
 use crate::retry::Tries;
+use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub(crate) struct Copy {
     pub(crate) shutdown: Shutdown,
     pub(crate) streams: usize,
     pub(crate) chunk_bytes: usize,
+    /// Rows of a chunk, however few bytes they are.
+    pub(crate) chunk_rows: usize,
+    pub(crate) retries: Retries,
     /// One a table, in the plan's order.
     pub(crate) judges: Vec<Judge>,
 }
@@ -144,8 +148,12 @@ impl Copy {
                 loop {
                     self.shutdown.check("copy rows")?;
                     let range = KeyRange { after: after.clone(), upto: gap.upto.clone() };
-                    let request =
-                        ReadRequest { table: Arc::clone(&read), range, budget_bytes: self.chunk_bytes };
+                    let request = ReadRequest {
+                        table: Arc::clone(&read),
+                        range,
+                        budget_bytes: self.chunk_bytes,
+                        rows_max: self.chunk_rows,
+                    };
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
                     let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
                     let range = KeyRange { after, upto: upto.clone() };
@@ -236,7 +244,7 @@ impl Copy {
             as_null: &prepared.as_null,
             left_out: &prepared.left_out,
         };
-        let mut tries = Tries::new(&*self.progress, &self.shutdown);
+        let mut tries = Tries::new(self.retries, &*self.progress, &self.shutdown);
         while let Err(error) = writer.write(&write).await {
             tries.again(error).await?;
         }

@@ -57,7 +57,14 @@ pub(crate) async fn scan(
 ) -> Result<()> {
     let request = |range: KeyRange, rows: Rows| {
         let (snapshot, table) = (Arc::clone(snapshot), Arc::clone(table));
-        async move { snapshot.read(ReadRequest { table, range, budget_bytes: SCAN_BYTES }, rows).await }
+        async move {
+            snapshot
+                .read(
+                    ReadRequest { table, range, budget_bytes: SCAN_BYTES, rows_max: ReadRequest::ANY_ROWS },
+                    rows,
+                )
+                .await
+        }
     };
     let mut spare = Some(Rows::default());
     let mut batch: Batch = request(range.clone(), Rows::default()).await?;

@@ -73,7 +73,12 @@ impl Look<'_> {
             // Each part shows something, and all of them together not much more than one.
             for _ in 0..PREVIEW_ROWS.div_ceil(parts.len()) {
                 let range = KeyRange { after: after.take(), upto: None };
-                let request = ReadRequest { table: Arc::clone(&read), range, budget_bytes: 1 };
+                let request = ReadRequest {
+                    table: Arc::clone(&read),
+                    range,
+                    budget_bytes: 1,
+                    rows_max: ReadRequest::ANY_ROWS,
+                };
                 let batch = self.plain.read(request, Rows::default()).await?;
                 let Some(locator) = batch.last else { break };
                 let row = batch.rows.row(batch.rows.len() - 1);

@@ -97,7 +97,7 @@ impl Migration {
 
     /// Does again what failed for a while only.
     pub(crate) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        retry::again(&*self.progress, &self.shutdown, work).await
+        retry::again(self.settings.retries, &*self.progress, &self.shutdown, work).await
     }
 
     fn look<'a>(&'a self, sight: &'a Sight) -> Look<'a> {

@@ -4,17 +4,11 @@
 //! waiting grows and ends; a request to stop ends it at once.
 
 use crate::progress::{Event, Progress};
+use crate::settings::{Retries, WAIT_MAX};
 use crate::shutdown::Shutdown;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use std::time::Duration;
 use switchover_core::{Error, Remedy, Result, failpoint};
 
-/// The first wait: a server that restarts on the same machine takes about this long.
-const WAIT_MIN: Duration = Duration::from_millis(200);
-/// The longest single wait.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Tries after the first. With the waits above they span about a minute, the time of a fail-over.
-const RETRIES_MAX: usize = 10;
 /// Tries where a test waits for their end.
 const RETRIES_FEW: usize = 2;
 
@@ -38,11 +32,12 @@ impl Drop for Tries<'_> {
 
 /// Does `work` until it succeeds, or fails for good.
 pub(crate) async fn again<T>(
+    retries: Retries,
     progress: &dyn Progress,
     shutdown: &Shutdown,
     mut work: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
-    let mut tries = Tries::new(progress, shutdown);
+    let mut tries = Tries::new(retries, progress, shutdown);
     loop {
         match work().await {
             Ok(done) => return Ok(done),
@@ -52,12 +47,12 @@ pub(crate) async fn again<T>(
 }
 
 impl<'a> Tries<'a> {
-    pub(crate) fn new(progress: &'a dyn Progress, shutdown: &'a Shutdown) -> Tries<'a> {
+    pub(crate) fn new(retries: Retries, progress: &'a dyn Progress, shutdown: &'a Shutdown) -> Tries<'a> {
         let few = failpoint::asked("few-retries");
         let waits = ExponentialBuilder::default()
-            .with_min_delay(WAIT_MIN)
-            .with_max_delay(WAIT_MAX)
-            .with_max_times(if few { RETRIES_FEW } else { RETRIES_MAX })
+            .with_min_delay(retries.wait_min)
+            .with_max_delay(WAIT_MAX.max(retries.wait_min))
+            .with_max_times(if few { RETRIES_FEW } else { retries.tries_max })
             .with_jitter();
         // A simulation must be able to tell the same story twice.
         let waits = if cfg!(test) { waits.with_jitter_seed(1) } else { waits }.build();
@@ -86,5 +81,42 @@ impl<'a> Tries<'a> {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use std::time::Duration;
+    use switchover_core::Kind;
+
+    /// How often something that never succeeds is tried, and how long that takes.
+    async fn tried(retries: Retries, kind: Kind) -> (u32, Duration) {
+        let (begun, mut count) = (tokio::time::Instant::now(), 0);
+        let shutdown = Shutdown::default();
+        let done: Result<()> = again(retries, &Silent, &shutdown, async || {
+            count += 1;
+            Err(Error::new(kind, "try"))
+        })
+        .await;
+        assert!(done.is_err());
+        (count, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_often_and_as_long_as_is_asked_for() {
+        let retries = |tries_max, seconds| Retries { tries_max, wait_min: Duration::from_secs(seconds) };
+        assert_eq!(tried(retries(0, 1), Kind::Unavailable).await, (1, Duration::ZERO));
+        assert_eq!(tried(Retries::default(), Kind::Rejected).await, (1, Duration::ZERO));
+        let (count, took) = tried(retries(3, 2), Kind::Unavailable).await;
+        // 2, 4 and 8 seconds, each with up to itself on top.
+        assert!(count == 4 && (14..=28).contains(&took.as_secs()), "{count} in {took:?}");
+        // A first wait beyond the longest is waited each time.
+        let (count, took) = tried(retries(2, 60), Kind::Unavailable).await;
+        assert!(count == 3 && (120..=240).contains(&took.as_secs()), "{count} in {took:?}");
+        // A minute: the time of a fail-over.
+        let (count, took) = tried(Retries::default(), Kind::Unavailable).await;
+        assert!(count == 11 && took.as_secs() > 50, "{count} in {took:?}");
     }
 }

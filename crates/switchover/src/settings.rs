@@ -1,6 +1,8 @@
 //! What a caller can ask of the engine. The command line and library users fill the same structs.
 
 use std::path::PathBuf;
+use std::time::Duration;
+use switchover_core::connector::ReadRequest;
 use switchover_core::limits::MEMORY_BYTES_DEFAULT;
 use switchover_core::plan::PlanOptions;
 
@@ -33,13 +35,49 @@ pub struct Settings {
     /// Bytes of a chunk; `None` follows from the memory limit. Tests make them small, so that little data is
     /// many chunks.
     pub chunk_bytes: Option<usize>,
+    /// Rows of a chunk at most, however few bytes they are, so that no request to the target has more; `None`
+    /// bounds bytes alone.
+    pub chunk_rows: Option<usize>,
+    /// What is tried again, and when.
+    pub retries: Retries,
+    /// Rows of each table that are looked up by their keys after all rows were compared; 0 looks none up.
+    pub validation_rows: u64,
 }
+
+/// What becomes of work that failed for a while only: a lost connection, a server that starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first.
+    pub tries_max: usize,
+    /// The first wait; each further one is twice as long, up to [`WAIT_MAX`] or this one, whichever is longer.
+    pub wait_min: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Retries { tries_max: TRIES_MAX_DEFAULT, wait_min: WAIT_MIN_DEFAULT }
+    }
+}
+
+/// The first wait: a server that restarts on the same machine takes about this long.
+pub const WAIT_MIN_DEFAULT: Duration = Duration::from_millis(200);
+
+/// The longest single wait, unless the first is longer.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Tries after the first. With the waits above they span about a minute, the time of a fail-over.
+pub const TRIES_MAX_DEFAULT: usize = 10;
 
 impl Settings {
     /// Streams into the target.
     pub fn streams(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.jobs.unwrap_or(cores.min(JOBS_MAX_DEFAULT)).max(1)
+    }
+
+    /// Rows of a chunk at most.
+    pub fn rows_max(&self) -> usize {
+        self.chunk_rows.unwrap_or(ReadRequest::ANY_ROWS).max(1)
     }
 
     /// Where backups go.
@@ -69,6 +107,9 @@ impl Default for Settings {
             jobs: None,
             memory_limit_bytes: MEMORY_BYTES_DEFAULT,
             chunk_bytes: None,
+            chunk_rows: None,
+            retries: Retries::default(),
+            validation_rows: 0,
         }
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Global {
     /// How progress looks on standard error [default: auto].
     #[arg(long, value_name = "HOW", global = true, value_parser = ["auto", "json", "none"])]
     pub(crate) progress: Option<String>,
+    /// Write what -v says to this file as well, behind what it holds.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) log_file: Option<String>,
     /// Say more on standard error; twice says everything.
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
@@ -29,6 +32,7 @@ impl Global {
     /// These flags as configuration.
     pub(crate) fn add_to(&self, layer: &mut Layer) {
         layer.flag(Key::StateDir, &self.state_dir);
+        layer.flag(Key::LogFile, &self.log_file);
         layer.flag(Key::Progress, &self.progress);
     }
 }
@@ -47,6 +51,10 @@ pub(crate) struct Stores {
     /// ~/.pgpass or env:NAME: what stands on a command line is visible to other users.
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
+    /// The file that holds the API key of a Weaviate target, and nothing else
+    /// [default: WEAVIATE_API_KEY].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) api_key_file: Option<String>,
 }
 
 impl Stores {
@@ -55,6 +63,7 @@ impl Stores {
         layer.flag(Key::From, &self.from);
         layer.flag(Key::FromSchema, &self.from_schema);
         layer.flag(Key::To, &self.to);
+        layer.flag(Key::ApiKeyFile, &self.api_key_file);
     }
 }
 
@@ -131,10 +140,10 @@ impl Mapping {
 #[command(next_help_heading = "Safety")]
 pub(crate) struct Safety {
     /// Do not back up the source first.
-    #[arg(long, overrides_with = "backup")]
+    #[arg(long, conflicts_with = "backup")]
     pub(crate) no_backup: bool,
     /// Back up the source first, whatever the file says [the default].
-    #[arg(long, overrides_with = "no_backup")]
+    #[arg(long)]
     pub(crate) backup: bool,
     /// What to do when the run fails after it began to write [default: rollback].
     #[arg(long, value_name = "WHAT", value_parser = ["rollback", "keep"])]
@@ -162,13 +171,40 @@ pub(crate) struct Archive {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// What is looked at after all rows were compared.
+#[derive(Args)]
+#[command(next_help_heading = "Verification")]
+pub(crate) struct Validation {
+    /// When all rows were compared, look N rows of each table up by their keys as well [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) validation_sample: Option<String>,
+}
+
+impl Validation {
+    /// These flags as configuration.
+    pub(crate) fn add_to(&self, layer: &mut Layer) {
+        layer.flag(Key::ValidationSample, &self.validation_sample);
+    }
+}
+
 /// What a run may use.
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
     /// Streams into the target [default: one a core, at most 4].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", visible_alias = "workers")]
     pub(crate) jobs: Option<String>,
+    /// Rows of one chunk, and so of one request to the target, at most; they are bounded by bytes
+    /// in any case [default: auto, by bytes alone].
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<String>,
+    /// How often to try again what failed for a while only [default: 10].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_retries: Option<String>,
+    /// The wait before the first of these tries; each further one waits twice as long, up to 10 s
+    /// [default: 0.2].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) retry_delay: Option<String>,
     /// Resident memory of the whole process, such as 100MB or 1GiB; at least 48MB
     /// [default: 100MiB].
     #[arg(long, value_name = "SIZE")]
@@ -179,6 +215,9 @@ impl Limits {
     /// These flags as configuration.
     pub(crate) fn add_to(&self, layer: &mut Layer) {
         layer.flag(Key::Jobs, &self.jobs);
+        layer.flag(Key::BatchSize, &self.batch_size);
+        layer.flag(Key::MaxRetries, &self.max_retries);
+        layer.flag(Key::RetryDelay, &self.retry_delay);
         layer.flag(Key::MemoryLimit, &self.memory_limit);
     }
 }

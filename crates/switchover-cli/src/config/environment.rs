@@ -62,6 +62,12 @@ impl Environment {
         Ok(Environment { variables, file, folder: folder.to_owned() })
     }
 
+    /// The same, with one variable set.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Environment {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The folder that relative names start from.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -113,7 +119,12 @@ impl Environment {
             let Some(value) = self.get(name)? else { continue };
             let raw = match spelling.shape {
                 Shape::List => Raw::List(split_list(&value)),
-                Shape::Text | Shape::Boolean | Shape::Integer | Shape::Size => Raw::Text(value),
+                Shape::Text
+                | Shape::Boolean
+                | Shape::Integer
+                | Shape::Count
+                | Shape::Seconds
+                | Shape::Size => Raw::Text(value),
             };
             layer.given.insert(spelling.key, Given { raw, origin });
         }

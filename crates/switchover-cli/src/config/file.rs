@@ -124,10 +124,13 @@ fn unknown(path: &str, origin: &Origin) -> switchover_core::Error {
 fn raw(spelling: &Spelling, value: &DeValue<'_>) -> Option<Raw> {
     let text = |text: &str| Some(Raw::Text(text.to_owned()));
     match (spelling.shape, value) {
-        (Shape::Text | Shape::Size, DeValue::String(value)) => text(value),
-        (Shape::Integer | Shape::Size, DeValue::Integer(value)) if value.radix() == 10 => {
+        (Shape::Text | Shape::Size | Shape::Count | Shape::Seconds, DeValue::String(value)) => text(value),
+        (Shape::Integer | Shape::Size | Shape::Count | Shape::Seconds, DeValue::Integer(value))
+            if value.radix() == 10 =>
+        {
             text(value.as_str())
         }
+        (Shape::Seconds, DeValue::Float(value)) => text(value.as_str()),
         (Shape::Boolean, DeValue::Boolean(value)) => text(if *value { "true" } else { "false" }),
         (Shape::List, DeValue::Array(values)) => {
             let texts = values.iter().map(|value| value.get_ref().as_str().map(str::to_owned));
@@ -143,6 +146,8 @@ fn wanted(shape: Shape) -> &'static str {
         Shape::List => "a list of texts, such as [\"chat_*\"]",
         Shape::Boolean => "true or false",
         Shape::Integer => "a whole number",
+        Shape::Count => "a whole number, or \"auto\"",
+        Shape::Seconds => "a number of seconds, or text such as \"500ms\"",
         Shape::Size => "text such as \"100MB\", or a number of bytes",
     }
 }

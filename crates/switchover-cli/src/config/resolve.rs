@@ -4,8 +4,9 @@
 //! (lists replace each other, they are never joined); every error names where the value stands.
 //! Nothing is opened but the configuration file itself.
 
-use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, preset, size};
+use super::{Environment, Given, Key, Layer, Origin, Raw, StoreRef, file, invalid, near, preset, size, span};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use switchover::routing::Routing;
 use switchover::settings::{OnFailure, Settings};
 use switchover::watch::WatchOptions;
@@ -21,6 +22,15 @@ const FILE: &str = "switchover.toml";
 
 /// More streams than any machine this runs on has cores; a typing error beyond it is caught.
 const JOBS_MAX: usize = 64;
+
+/// More rows than a chunk of the largest size holds; a typing error beyond it is caught.
+const BATCH_ROWS_MAX: usize = 1_000_000;
+
+/// With the longest wait between two tries this is days; a typing error beyond it is caught.
+const RETRIES_MAX: usize = 100_000;
+
+/// A try that waits longer is no retry; a typing error beyond it (milliseconds, for instance) is caught.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(3600);
 
 /// How progress looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +68,8 @@ pub(crate) struct Resolved {
     pub(crate) settings: Settings,
     /// Where a further copy of the report goes.
     pub(crate) report: Option<PathBuf>,
+    /// Where what is told goes as well.
+    pub(crate) log_file: Option<PathBuf>,
     /// How progress looks.
     pub(crate) progress: ProgressMode,
     /// How the application is told where its data is.
@@ -143,9 +155,21 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     if let Some(bytes) = layers.memory()? {
         settings.memory_limit_bytes = bytes;
     }
+    settings.chunk_rows = layers.batch_rows()?;
+    if let Some(tries) = layers.number(Key::MaxRetries, 0..=RETRIES_MAX as u64)? {
+        settings.retries.tries_max = usize::try_from(tries).unwrap_or(RETRIES_MAX);
+    }
+    if let Some(wait) = layers.retry_delay()? {
+        settings.retries.wait_min = wait;
+    }
+    if let Some(rows) = layers.number(Key::ValidationSample, 0..=crate::args::SAMPLE_ROWS_MAX)? {
+        settings.validation_rows = rows;
+    }
+    let environment = layers.api_key_file(to.as_ref(), environment)?;
     let choices = [("auto", ProgressMode::Auto), ("json", ProgressMode::Json), ("none", ProgressMode::None)];
     let progress = layers.choice(Key::Progress, &choices)?.unwrap_or(ProgressMode::Auto);
     let report = layers.text(Key::Report).map(|(path, _)| PathBuf::from(path));
+    let log_file = layers.text(Key::LogFile).map(|(path, _)| PathBuf::from(path));
     let route = layers.text(Key::Route).map(|(path, _)| environment.folder().join(path));
     // Only the file has such sections.
     let watch = layers.layers[2].watch.clone();
@@ -156,6 +180,7 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
         to,
         settings,
         report,
+        log_file,
         progress,
         routing,
         watch,
@@ -296,6 +321,69 @@ impl Layers {
             Ok(jobs) if (1..=JOBS_MAX).contains(&jobs) => Ok(Some(jobs)),
             _ => Err(invalid(origin).detail(format!("jobs is '{text}'; it must be from 1 to {JOBS_MAX}"))),
         }
+    }
+
+    fn batch_rows(&self) -> Result<Option<usize>> {
+        match self.text(Key::BatchSize) {
+            None | Some(("auto", _)) => Ok(None),
+            Some((text, origin)) => match text.trim().parse::<usize>() {
+                Ok(rows) if (1..=BATCH_ROWS_MAX).contains(&rows) => Ok(Some(rows)),
+                _ => Err(invalid(origin).detail(format!(
+                    "batch_size is '{text}'; it must be auto, or from 1 to {BATCH_ROWS_MAX} rows"
+                ))),
+            },
+        }
+    }
+
+    /// A whole number within bounds.
+    fn number(&self, key: Key, bounds: std::ops::RangeInclusive<u64>) -> Result<Option<u64>> {
+        let Some((text, origin)) = self.text(key) else { return Ok(None) };
+        match text.trim().parse::<u64>() {
+            Ok(number) if bounds.contains(&number) => Ok(Some(number)),
+            _ => {
+                let name = super::KEYS.iter().find(|spelling| spelling.key == key);
+                let name = name.map_or("", |spelling| spelling.file[0]);
+                let (least, most) = (bounds.start(), bounds.end());
+                Err(invalid(origin).detail(format!("{name} is '{text}'; it must be from {least} to {most}")))
+            }
+        }
+    }
+
+    /// A bare number counts seconds here, as the option's name in other tools has it.
+    fn retry_delay(&self) -> Result<Option<Duration>> {
+        let Some((text, origin)) = self.text(Key::RetryDelay) else { return Ok(None) };
+        let bare = text.trim().parse::<f64>().is_ok();
+        let wait = span::parse(&if bare { format!("{}s", text.trim()) } else { text.to_owned() });
+        match wait {
+            Ok(wait) if wait <= RETRY_DELAY_MAX => Ok(Some(wait)),
+            _ => Err(invalid(origin)
+                .detail(format!("retry_delay is '{text}'; it must be from 1ms to 1h"))
+                .hint("a bare number counts seconds; or write a unit, such as 500ms")),
+        }
+    }
+
+    /// The file of the target's API key, where the connector looks for it. A target without one has no use for it.
+    fn api_key_file(&self, to: Option<&StoreRef>, environment: Environment) -> Result<Environment> {
+        let Some((path, origin)) = self.text(Key::ApiKeyFile) else { return Ok(environment) };
+        let wrong = |detail: &str, hint: &str| Err(invalid(origin).detail(detail).hint(hint));
+        if path.is_empty() {
+            return wrong("the file's name is empty", "name the file that holds the key alone");
+        }
+        match to.map(crate::registry::api_key) {
+            // The URL comes from the journal, or is missing, which is said where it is needed.
+            None => {}
+            Some(None) => {
+                return wrong(
+                    "it is about a Weaviate target, and the target is another kind of store",
+                    "leave it out; a password goes into PGPASSWORD, ~/.pgpass or env:NAME",
+                );
+            }
+            Some(Some(true)) => {
+                return wrong("the target's URL names such a file too", "keep one of the two");
+            }
+            Some(Some(false)) => {}
+        }
+        Ok(environment.with("WEAVIATE_API_KEY_FILE", path))
     }
 
     fn memory(&self) -> Result<Option<u64>> {

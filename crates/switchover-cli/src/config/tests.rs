@@ -98,6 +98,33 @@ fn flag_before_environment_before_file_before_default() {
         (Key::Report, "SWITCHOVER_REPORT", "report = 'c'", ["a", "b", "c", "none"], |r| {
             r.report.as_ref().map_or("none".into(), |path| path.display().to_string())
         }),
+        (Key::BatchSize, "SWITCHOVER_BATCH_SIZE", "batch_size = 30", ["10", "20", "30", "none"], |r| {
+            r.settings.chunk_rows.map_or("none".into(), |rows| rows.to_string())
+        }),
+        (Key::MaxRetries, "SWITCHOVER_MAX_RETRIES", "max_retries = 3", ["0", "2", "3", "10"], |r| {
+            r.settings.retries.tries_max.to_string()
+        }),
+        (
+            Key::ValidationSample,
+            "SWITCHOVER_VALIDATION_SAMPLE",
+            "validation_sample = 3",
+            ["1", "2", "3", "0"],
+            |r| r.settings.validation_rows.to_string(),
+        ),
+        (
+            Key::LogFile,
+            "SWITCHOVER_LOG_FILE",
+            "log_file = 'c.log'",
+            ["a.log", "b.log", "c.log", "none"],
+            |r| r.log_file.as_ref().map_or("none".into(), |path| path.display().to_string()),
+        ),
+        (
+            Key::ApiKeyFile,
+            "SWITCHOVER_API_KEY_FILE",
+            "[target]\napi_key_file = 'c.key'",
+            ["a.key", "b.key", "c.key", "none"],
+            |r| r.environment.get("WEAVIATE_API_KEY_FILE").unwrap().unwrap_or_else(|| "none".into()),
+        ),
         (Key::Progress, "SWITCHOVER_PROGRESS", "progress = 'none'", ["json", "auto", "none", "auto"], |r| {
             match r.progress {
                 ProgressMode::Auto => "auto".into(),
@@ -116,6 +143,48 @@ fn flag_before_environment_before_file_before_default() {
         check(&[], &[(variable, "")], file, in_file);
         check(&[], &[], file, in_file);
         check(&[], &[], "", default);
+    }
+}
+
+#[test]
+fn a_batch_and_a_wait_in_all_their_spellings() {
+    for (file, rows) in [("batch_size = 'auto'", None), ("batch_size = '7'", Some(7)), ("", None)] {
+        assert_eq!(run(&[], &[], file, "").unwrap().settings.chunk_rows, rows, "{file}");
+    }
+    for (text, millis) in [("2", 2_000), ("0.5", 500), ("250ms", 250), ("1m", 60_000)] {
+        let wait = run(&[(Key::RetryDelay, text)], &[], "", "").unwrap().settings.retries.wait_min;
+        assert_eq!(wait.as_millis(), millis, "{text}");
+    }
+    let wait = |file: &str| run(&[], &[], file, "").unwrap().settings.retries.wait_min.as_millis();
+    assert_eq!(
+        [wait("retry_delay = 2"), wait("retry_delay = 0.25"), wait("retry_delay = '1s'"), wait("")],
+        [2000, 250, 1000, 200]
+    );
+    assert_eq!(run(&[], &[], "workers = 3", "").unwrap().settings.jobs, Some(3));
+}
+
+#[test]
+fn what_is_wrong_with_limits_is_said() {
+    for (flags, file, said) in [
+        (&[(Key::BatchSize, "0")][..], "", "batch_size is '0'; it must be auto, or from 1 to 1000000 rows"),
+        (&[(Key::BatchSize, "many")], "", "batch_size is 'many'"),
+        (&[], "batch_size = 1.5", "it must be a whole number, or \"auto\""),
+        (&[], "jobs = 2\nworkers = 3", "'workers' says again what stands in switchover.toml, line 1"),
+        (&[(Key::MaxRetries, "-1")], "", "max_retries is '-1'; it must be from 0 to 100000"),
+        (&[(Key::RetryDelay, "soon")], "", "retry_delay is 'soon'; it must be from 1ms to 1h"),
+        (&[(Key::RetryDelay, "90m")], "", "a bare number counts seconds"),
+        (&[(Key::RetryDelay, "0")], "", "retry_delay is '0'"),
+        (&[(Key::ValidationSample, "1000001")], "", "it must be from 0 to 1000000"),
+        (&[(Key::ApiKeyFile, "")], "", "the file's name is empty"),
+        (&[(Key::ApiKeyFile, "k"), (Key::To, "sqlite:a.db")], "", "it is about a Weaviate target"),
+        (
+            &[(Key::ApiKeyFile, "k"), (Key::To, "weaviate://h?grpc=1&api_key_file=x")],
+            "",
+            "the target's URL names such a file too",
+        ),
+    ] {
+        let found = error(flags, &[], file, "");
+        assert!(found.contains(said), "{flags:?} {file}: {found}");
     }
 }
 

@@ -114,6 +114,9 @@ fn switched(report: &SwitchReport) -> String {
 pub(crate) fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Done => "done\n".into(),
+        Answer::Reads { percent } => {
+            format!("{percent}% of reads go to the target now; writes stay with the source\n")
+        }
         Answer::Ready => "it could be done now\n".into(),
         Answer::Ended => "done: the run is over\n".into(),
         Answer::Switched(report) => format!("the owner changed {}\n", switched(report)),

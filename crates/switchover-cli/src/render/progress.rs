@@ -7,6 +7,7 @@
 mod bars;
 mod json;
 mod lines;
+mod log_file;
 mod meter;
 
 use super::error::{Style, render};
@@ -14,6 +15,7 @@ use super::layout::{WIDTH, shown, wrap};
 use super::output;
 use crate::config::{ProgressMode, scrub};
 use bars::Bars;
+pub(crate) use log_file::LogFile;
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -24,6 +26,7 @@ use switchover_core::Error;
 #[derive(Clone)]
 pub(crate) struct Screen {
     look: Arc<Look>,
+    file: Option<LogFile>,
 }
 
 enum Look {
@@ -42,7 +45,28 @@ impl Screen {
             ProgressMode::Json => Look::Json,
             ProgressMode::None => Look::Silent,
         };
-        Screen { look: Arc::new(look) }
+        Screen { look: Arc::new(look), file: None }
+    }
+
+    /// The same, which says everything in a file as well.
+    pub(crate) fn logging_to(self, file: Option<LogFile>) -> Screen {
+        Screen { file, ..self }
+    }
+
+    /// The file in which everything is said as well.
+    pub(crate) fn file(&self) -> Option<&LogFile> {
+        self.file.as_ref()
+    }
+
+    fn keep(&self, label: &str, text: &str) {
+        if let Some(file) = &self.file {
+            file.say(label, text);
+        }
+    }
+
+    /// What standard output says at the end, for the file.
+    pub(crate) fn answer(&self, text: &str) {
+        self.keep("", text);
     }
 
     /// Whether standard error is for machines.
@@ -53,6 +77,7 @@ impl Screen {
     /// Something that a person should know in every mode.
     pub(crate) fn warn(&self, text: &str) {
         let text = scrub(text);
+        self.keep("warning: ", &text);
         match &*self.look {
             Look::Json => output::note(&json::line(&Event::Note { text })),
             Look::Bars(bars) => bars.print(&paragraph("warning: ", &text)),
@@ -68,6 +93,7 @@ impl Screen {
             _ => Style::Plain,
         };
         self.end();
+        self.keep("", render(error, Style::Plain).trim_end());
         output::note(render(error, style).trim_end());
     }
 
@@ -86,6 +112,9 @@ fn paragraph(label: &str, text: &str) -> String {
 
 impl Progress for Screen {
     fn event(&self, event: Event) {
+        if let Some(file) = &self.file {
+            file.event(&event);
+        }
         match &*self.look {
             Look::Bars(bars) => bars.event(&event),
             Look::Lines(lines) => {

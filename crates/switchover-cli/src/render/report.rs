@@ -38,6 +38,9 @@ pub(crate) fn summary(report: &Report) -> String {
             out.push_str(&format!("  with 95 % confidence at most {rate:.4} % of all rows differ\n"));
         }
     }
+    if let Some(validation) = &report.validation {
+        out.push_str(&format!("  {}\n", wrap(&shown(&validation.in_words()), WIDTH - 2).join("\n  ")));
+    }
     out.push_str(&format!(
         "  {}, {}, {}, {}\n",
         plural(report.tables.len() as u64, "table"),

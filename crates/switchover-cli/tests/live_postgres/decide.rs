@@ -73,6 +73,27 @@ async fn the_decision_gives_keys_and_numbers_their_own_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proof_gives_way_to_the_applications_transactions() {
+    let stage = Stage::following().await;
+    stage.live.capture(&[]).await.unwrap();
+    let from = stage.ownership().await;
+    stage.live.decide(&from, &from.proposed(), &[]).await.unwrap();
+    assert!(stage.live.decide(&from.proposed(), &from.proposed().decided(), &[]).await.unwrap());
+    let writer = stage.session().await;
+    assert_eq!(run(&writer, "BEGIN; UPDATE app.other SET parent = parent").await, None);
+    let begun = Instant::now();
+    assert_eq!(kind(stage.live.prove().await), Kind::Busy);
+    assert!(begun.elapsed() < Duration::from_secs(1), "before the server looks for a deadlock");
+    // One table was changed by itself, so no lock on it was held while the other was waited for.
+    let waiting = "SELECT string_agg(conrelid::regclass || ' ' || condeferrable, ', ' ORDER BY conname)
+        FROM pg_constraint WHERE contype = 'f' AND condeferrable";
+    assert_eq!(stage.ask(waiting), "other true");
+    assert_eq!(run(&writer, "INSERT INTO app.child(parent) VALUES (2); COMMIT").await, None);
+    stage.live.prove().await.unwrap();
+    assert_eq!(stage.ask(waiting), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fence_waits_for_writers_and_lets_none_in_after_it() {
     let stage = Stage::owning().await;
     let [writer, old, new, prepared] =

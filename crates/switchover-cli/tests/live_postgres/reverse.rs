@@ -208,7 +208,12 @@ async fn what_is_read_beside_is_of_the_same_moment() {
     let mut range = KeyRange { after: None, upto: Some(vec![OwnedValue::Int(2_500)]) };
     let (mut next, mut calls) = (1, 0);
     loop {
-        let request = ReadRequest { table: Arc::clone(&table), range: range.clone(), budget_bytes: 40_000 };
+        let request = ReadRequest {
+            table: Arc::clone(&table),
+            range: range.clone(),
+            budget_bytes: 40_000,
+            rows_max: ReadRequest::ANY_ROWS,
+        };
         let changes = stage.live.changes(&start(), ALL, Some(&Beside::Rows(request))).await.unwrap();
         let Some(Seen::Rows(batch)) = changes.beside else { panic!("no rows") };
         for row in batch.rows.iter() {

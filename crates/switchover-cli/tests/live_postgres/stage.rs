@@ -152,6 +152,7 @@ impl Stage {
             }),
             range: KeyRange { after: None, upto: None },
             budget_bytes: usize::MAX,
+            rows_max: ReadRequest::ANY_ROWS,
         };
         let snapshot = self.source.snapshot().await.unwrap();
         snapshot.read(request, Rows::default()).await.unwrap().rows

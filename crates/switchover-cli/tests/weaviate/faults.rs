@@ -3,7 +3,7 @@
 
 use crate::common::{Running, run};
 use crate::server::Site;
-use switchover_testkit::Weaviate;
+use switchover_testkit::{Proxy, Weaviate};
 
 const MANY: &str = "
     CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -105,4 +105,31 @@ fn a_server_that_is_killed_loses_nothing() {
         run(&mut site.verb("resume")).exits(0);
     }
     site.has_all(&[("items", "Items")]);
+}
+
+#[test]
+fn a_line_that_cuts_and_loses_answers_loses_no_object() {
+    let site = Site::new(MANY);
+    let bad = Proxy::to_port(site.server.0.grpc_port(), 7).unwrap();
+    bad.set_bad(true);
+    let url = format!("weaviate://127.0.0.1:{}?grpc={}", site.server.0.http_port(), bad.port());
+    let mut tries = 0;
+    let mut ran = run(site
+        .program(&["migrate", "--from", "sqlite:app.db", "--to", &url, "--on-failure", "keep"])
+        .env("SWITCHOVER_TEST_CHUNK_BYTES", "512"));
+    while ran.code != Some(0) {
+        tries += 1;
+        assert!(tries < 20, "{ran}");
+        let verb = if ran.err.contains("`switchover resume`") { "resume" } else { "migrate" };
+        ran = run(site
+            .program(&[verb, "--from", "sqlite:app.db", "--to", &url])
+            .env("SWITCHOVER_TEST_CHUNK_BYTES", "512"));
+    }
+    let faults = bad.faults();
+    println!("{faults}, {tries} times gone on");
+    assert!(faults.cut > 0 && faults.deaf > 0 && faults.late > 0, "{faults}");
+    bad.set_bad(false);
+    assert_eq!(site.server.count("Items"), 4000);
+    assert_eq!(site.server.objects("Items").len(), 4000);
+    run(&mut site.program(&["verify", "--from", "sqlite:app.db", "--to", &url])).exits(0);
 }

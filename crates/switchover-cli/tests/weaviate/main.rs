@@ -10,6 +10,8 @@
 mod common;
 
 mod faults;
+mod kill;
+mod live;
 mod server;
 mod values;
 

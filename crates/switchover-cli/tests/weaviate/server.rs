@@ -114,7 +114,7 @@ impl Site {
         rusqlite::Connection::open(self.folder.path().join("app.db")).unwrap()
     }
 
-    fn program(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path(), arguments);
         if let Some(key) = self.server.0.api_key() {
             command.env("WEAVIATE_API_KEY", key);

@@ -148,7 +148,7 @@ pub(super) fn batch(cursor: &mut Cursor, request: &ReadRequest, mut rows: Rows) 
     rows.reset(1, columns.len());
     while cursor.rows < upto {
         cursor.push(&columns, &mut rows)?;
-        if rows.bytes() >= request.budget_bytes {
+        if request.is_filled(&rows) {
             break;
         }
     }

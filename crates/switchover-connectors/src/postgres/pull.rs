@@ -106,7 +106,7 @@ impl Pulls {
             if !pull.fill(&mut rows).await.map_err(|error| error.table(table.name.clone()))? {
                 break true;
             }
-            if rows.bytes() >= request.budget_bytes {
+            if request.is_filled(&rows) {
                 break false;
             }
         };

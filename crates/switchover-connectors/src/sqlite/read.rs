@@ -157,7 +157,7 @@ impl Fill<'_> {
             self.reading.part.iter().for_each(|part| rows.push(Value::Int(*part)));
             push(row, 0, width, text_marks.then_some(encoding), rows)?;
             push(row, key_cells, fields, encoding.is_wide().then_some(encoding), rows)?;
-            if rows.bytes() >= self.request.budget_bytes {
+            if self.request.is_filled(rows) {
                 return Ok(false);
             }
         }
@@ -181,7 +181,7 @@ impl Fill<'_> {
             at += 1;
             rows.push(Value::Int(at));
             push(row, 0, self.request.table.columns.len(), marked, rows)?;
-            if rows.bytes() >= self.request.budget_bytes {
+            if self.request.is_filled(rows) {
                 return Ok(false);
             }
         }

@@ -168,6 +168,7 @@ impl Reader for SqliteReader {
             table: Arc::clone(&self.table),
             range: self.range.clone(),
             budget_bytes: BATCH_BYTES,
+            rows_max: ReadRequest::ANY_ROWS,
         };
         let batch = blocking(|| {
             read::batch(&connection, &self.path, self.encoding, &Relations::new(), &request, OPERATION, rows)

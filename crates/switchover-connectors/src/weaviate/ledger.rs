@@ -6,12 +6,13 @@
 //! | `run` | the run, with its attempt | by `prepare`, first | the run may have made its collections |
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
+//! | `live` | a live run: the engine that may write, and how far it is in the log | after the objects of a batch | the batch is written again |
 //! | `quarantine` | a value or row that the collections cannot hold | before its chunk's checkpoint | it is kept |
 //!
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
 //! checkpoint says that objects were acknowledged, not that they are stored; that is the verification's to say.
 
-use super::client::{Asked, BatchWriter, Client, Listing};
+use super::client::{Asked, BatchWriter, Client, Found, Listing};
 use super::value::Wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ pub(super) enum Of {
     Collection,
     Checkpoint,
     Quarantine,
+    Live,
 }
 
 impl Of {
@@ -48,6 +50,7 @@ impl Of {
             Of::Collection => "collection",
             Of::Checkpoint => "checkpoint",
             Of::Quarantine => "quarantine",
+            Of::Live => "live",
         }
     }
 }
@@ -160,32 +163,66 @@ pub(super) fn make(client: &Client) -> Result<()> {
     client.create_collection(&class).map(drop)
 }
 
+/// What is read of records.
+fn listing() -> Listing {
+    Listing {
+        collection: RECORDS.to_owned(),
+        properties: PROPERTIES.iter().map(|name| Asked::plain(*name)).collect(),
+        ..Listing::default()
+    }
+}
+
+fn read(found: &Found<'_>) -> Record {
+    let text = |at: usize| match found.properties.get(at) {
+        Some(Some(Wire::Text(text))) => (*text).to_owned(),
+        _ => String::new(),
+    };
+    Record { id: found.uuid, run: text(0), kind: text(1), key: text(2), body: text(3) }
+}
+
 /// All records of all runs; none where there is no such collection.
 pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
     if client.collection(RECORDS)?.is_none() {
         return Ok(Vec::new());
     }
-    let listing = Listing {
-        collection: RECORDS.to_owned(),
-        properties: PROPERTIES.iter().map(|name| Asked::plain(*name)).collect(),
-        ..Listing::default()
-    };
+    let listing = listing();
     let (mut records, mut after) = (Vec::new(), None);
     loop {
         let page = client.list(0, &listing, after, PAGE).await?;
         for found in client.objects(&page) {
-            let found = found?;
-            let text = |at: usize| match found.properties.get(at) {
-                Some(Some(Wire::Text(text))) => (*text).to_owned(),
-                _ => String::new(),
-            };
-            records.push(Record { id: found.uuid, run: text(0), kind: text(1), key: text(2), body: text(3) });
+            records.push(read(&found?));
         }
         match page.last() {
             Some(last) => after = Some(last),
             None => return Ok(records),
         }
     }
+}
+
+/// One record of a run.
+pub(super) async fn one<T: DeserializeOwned>(
+    client: &Client,
+    run: &str,
+    of: Of,
+    key: &str,
+) -> Result<Option<T>> {
+    for page in client.by_ids(0, &listing(), &[id(run, of, key)]).await? {
+        if let Some(found) = client.objects(&page).next() {
+            return read(&found?).read().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Removes records of a run.
+pub(super) async fn remove(client: &Client, run: &str, which: impl Fn(&Record) -> bool) -> Result<()> {
+    let mut records = of_run(client, run).await?;
+    records.retain(which);
+    let ids: Vec<[u8; 16]> = records.iter().map(|record| record.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    client.delete_ids(0, RECORDS, &ids).await.map(drop)
 }
 
 /// The records of one run.

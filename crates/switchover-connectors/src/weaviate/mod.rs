@@ -8,6 +8,7 @@
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
 //! | `writer`, `reader`, `target` | the target |
 //! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
+//! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
 //!
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
@@ -22,6 +23,7 @@ mod error;
 mod examine;
 mod ids;
 mod ledger;
+mod live;
 mod names;
 mod quarantine;
 mod reader;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::connector::Reader;
 use switchover_core::plan::Plan;
-use switchover_core::value::Rows;
+use switchover_core::value::{OwnedValue, Rows, Value};
 
 /// Bytes of a page that are wanted: two pages of each part may be in memory.
 const PAGE_BYTES: u64 = 4 << 20;
@@ -29,7 +29,7 @@ pub(super) struct WeaviateReader {
 }
 
 /// What is read of a table's objects.
-pub(super) fn listing(table: &Table) -> Listing {
+fn listing(table: &Table) -> Listing {
     let names = table.vectors();
     Listing {
         collection: table.table().target.clone(),
@@ -72,6 +72,31 @@ pub(super) fn parts(client: &Arc<Client>, plan: &Arc<Plan>, at: usize, parts: us
             }) as Box<dyn Reader>
         })
         .collect()
+}
+
+/// The rows of these keys (the target's own values) that are there, in any order.
+pub(super) async fn by_keys(
+    client: &Client,
+    plan: &Arc<Plan>,
+    at: usize,
+    keys: &[Vec<OwnedValue>],
+) -> Result<Rows> {
+    let mut table = Table::new(plan, at);
+    let mut ids = Vec::with_capacity(keys.len());
+    for key in keys {
+        let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
+        ids.extend(table.id_of_key(&key));
+    }
+    let mut rows = Rows::new(0, table.table().columns.len());
+    if ids.is_empty() {
+        return Ok(rows);
+    }
+    for page in client.by_ids(0, &listing(&table), &ids).await? {
+        for found in client.objects(&page) {
+            table.push(&found?, &mut rows)?;
+        }
+    }
+    Ok(rows)
 }
 
 #[async_trait]

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
 use super::ledger::{self, Of, Records, RunRecord};
+use super::live::WeaviateLive;
 use super::rows::Table;
 use super::writer::WeaviateWriter;
 use super::{quarantine, reader, schema};
@@ -21,9 +22,10 @@ use switchover_core::connector::{
 };
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::live::{LiveRun, LiveTarget};
 use switchover_core::plan::Plan;
 use switchover_core::schema::StoreInfo;
-use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 use tokio::sync::OnceCell;
 
@@ -204,20 +206,7 @@ impl Target for WeaviateTarget {
     }
 
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
-        let client = self.client().await?;
-        let mut own = Table::new(&Arc::new(plan.clone()), table);
-        let mut ids = Vec::with_capacity(keys.len());
-        for key in keys {
-            let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
-            ids.extend(own.id_of_key(&key));
-        }
-        let mut rows = Rows::new(0, plan.tables[table].columns.len());
-        for page in client.by_ids(0, &reader::listing(&own), &ids).await? {
-            for found in client.objects(&page) {
-                own.push(&found?, &mut rows)?;
-            }
-        }
-        Ok(rows)
+        reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys).await
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
@@ -289,6 +278,10 @@ impl Target for WeaviateTarget {
         let (own, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
         if own.is_empty() {
+            if others.is_empty() {
+                // A run that was stopped before its first record leaves their collection.
+                client.delete_collection(ledger::RECORDS)?;
+            }
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
@@ -312,6 +305,15 @@ impl Target for WeaviateTarget {
 
     fn attempt(&self) -> i64 {
         self.attempt.load(Ordering::Relaxed)
+    }
+
+    fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
+        let Some(client) = self.client.get() else {
+            return Err(Error::new(Kind::Internal, "follow the source")
+                .store(self.label())
+                .detail("it was never reached"));
+        };
+        Ok(Arc::new(WeaviateLive::new(Arc::clone(client), run)))
     }
 }
 

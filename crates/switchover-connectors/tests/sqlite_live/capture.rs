@@ -317,8 +317,12 @@ async fn what_is_read_beside_is_of_the_same_moment() {
     let table = pair.table("plain");
     let counted = pair.source.changes(&after, ALL, Some(&Beside::Count(table))).await.unwrap();
     assert!(matches!(counted.beside, Some(Seen::Count(2))), "{counted:?}");
-    let request =
-        ReadRequest { table: pair.read_table(table), range: KeyRange::default(), budget_bytes: 1 << 20 };
+    let request = ReadRequest {
+        table: pair.read_table(table),
+        range: KeyRange::default(),
+        budget_bytes: 1 << 20,
+        rows_max: ReadRequest::ANY_ROWS,
+    };
     let read = pair.source.changes(&after, ALL, Some(&Beside::Rows(request))).await.unwrap();
     let Some(Seen::Rows(batch)) = read.beside else { panic!("rows") };
     assert_eq!((batch.rows.len(), batch.done), (2, true));

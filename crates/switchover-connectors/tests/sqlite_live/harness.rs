@@ -155,7 +155,12 @@ impl Pair {
             let mut after = None;
             loop {
                 let range = KeyRange { after: after.clone(), upto: None };
-                let request = ReadRequest { table: Arc::clone(&read), range, budget_bytes };
+                let request = ReadRequest {
+                    table: Arc::clone(&read),
+                    range,
+                    budget_bytes,
+                    rows_max: ReadRequest::ANY_ROWS,
+                };
                 let batch = self.passing.read(request, Rows::default()).await?;
                 let upto = if batch.done { None } else { batch.last.clone() };
                 let checkpoint = Checkpoint {

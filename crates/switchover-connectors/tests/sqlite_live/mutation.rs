@@ -21,8 +21,12 @@ fn triggers(pair: &Pair) -> Vec<(String, String, String)> {
 }
 
 async fn read(pair: &Pair) -> switchover_core::Result<()> {
-    let request =
-        ReadRequest { table: pair.read_table(0), range: KeyRange::default(), budget_bytes: 1 << 20 };
+    let request = ReadRequest {
+        table: pair.read_table(0),
+        range: KeyRange::default(),
+        budget_bytes: 1 << 20,
+        rows_max: ReadRequest::ANY_ROWS,
+    };
     pair.passing.read(request, Rows::default()).await.map(drop)
 }
 

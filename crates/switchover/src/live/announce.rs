@@ -42,6 +42,15 @@ pub trait Announce: Send + Sync {
         let _ = report;
         Ok(())
     }
+    /// Sends this share of reads, in percent, to the target. Fails where the target lacks rows.
+    async fn move_reads(&self, percent: u8) -> Result<()> {
+        let _ = percent;
+        Ok(())
+    }
+    /// The share of reads, in percent, that goes to the target.
+    async fn reads_at_target(&self) -> Result<u8> {
+        Ok(0)
+    }
     /// The follower has all that the owner of this epoch acknowledged before `upto`, in microseconds since 1970; `moved`
     /// when it took something for that. Called after every batch. What fails costs only reads at the follower.
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
@@ -179,6 +188,16 @@ impl Announce for Announcer {
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
         record::add(&self.folder, report)
+    }
+
+    async fn move_reads(&self, percent: u8) -> Result<()> {
+        let none = || Error::new(Kind::NotFound, "move reads").detail("no route was written yet");
+        route::change(&self.route, |route| route.ok_or_else(none)?.with_reads(percent)).map(drop)
+    }
+
+    async fn reads_at_target(&self) -> Result<u8> {
+        let route = route::read(&self.route)?.filter(|route| route.run == self.header.run);
+        Ok(route.map_or(0, |route| route.reads_at_target))
     }
 
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {

@@ -21,6 +21,7 @@ use super::requests::{not_ready, refuse};
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
 use crate::copy::{self, Copy};
 use crate::progress::{Event, Phase, Progress};
+use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use crate::{build, clock, retry};
 use std::sync::Arc;
@@ -64,6 +65,10 @@ pub struct Parts {
     pub streams: usize,
     /// Bytes of a chunk.
     pub chunk_bytes: usize,
+    /// Rows of a chunk at most.
+    pub chunk_rows: usize,
+    /// What is tried again, and when.
+    pub retries: Retries,
     /// Who is told what happens.
     pub progress: Arc<dyn Progress>,
     /// A request to stop.
@@ -378,6 +383,7 @@ impl Engine {
             entries: BATCH_ENTRIES,
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
+            retries: self.parts.retries,
         }
     }
 
@@ -412,6 +418,8 @@ impl Engine {
                 streams: self.parts.streams,
                 judges: plan.tables.iter().map(Judge::new).collect(),
                 chunk_bytes: self.parts.chunk_bytes,
+                chunk_rows: self.parts.chunk_rows,
+                retries: self.parts.retries,
             });
             let working = copy.run(&done);
             if let Some(turn) = self.during(working, &stop).await? {
@@ -445,6 +453,7 @@ impl Engine {
             target: &parts.store,
             progress: &parts.progress,
             shutdown: &parts.shutdown,
+            retries: parts.retries,
             jobs: parts.streams.min(parts.store.streams_max()).max(1),
         };
         work.carry_out(steps, stage != LiveStage::Last).await?;
@@ -496,7 +505,7 @@ impl Engine {
     }
 
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        retry::again(&*self.parts.progress, &self.parts.shutdown, work).await
+        retry::again(self.parts.retries, &*self.parts.progress, &self.parts.shutdown, work).await
     }
 
     /// What was proven before counts no more, and nobody is to read it.

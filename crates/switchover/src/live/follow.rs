@@ -25,6 +25,10 @@ const RESTING: Duration = Duration::from_secs(1);
 const PAUSED_REVERSE: &str =
     "paused: nothing is fed back to the source, and the target's log grows; `switchover resume` goes on";
 
+/// How long the proof waits before it is asked for again: each time that it meets a lock of the application's, the application's
+/// statements may wait behind it for a tenth of a second, so for a fiftieth of the time at most.
+const PROVE_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often the bearing of the stores is looked at.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -224,9 +228,17 @@ impl Engine {
         let proven =
             proving.await.map_err(|cause| Error::new(Kind::Internal, "prove the keys").because(cause))?;
         match proven {
-            Err(error) if error.kind().remedy() == Remedy::Retry => {
+            // The application's own transactions go first.
+            Err(error) if error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry => {
+                if error.kind() == Kind::Busy {
+                    // Either somebody holds a lock, or another process has the run.
+                    self.parts.claim.check().await?;
+                }
                 let target = Arc::clone(&self.parts.target);
-                self.proving = Some(tokio::spawn(async move { target.prove().await }));
+                self.proving = Some(tokio::spawn(async move {
+                    tokio::time::sleep(PROVE_AGAIN).await;
+                    target.prove().await
+                }));
                 Ok(())
             }
             proven => proven,

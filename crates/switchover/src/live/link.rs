@@ -8,6 +8,7 @@ use super::check;
 use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
+use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub(super) struct Link {
     pub(super) entries: u64,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
+    pub(super) retries: Retries,
 }
 
 /// What became of a batch.
@@ -79,7 +81,7 @@ impl Link {
     }
 
     async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        retry::again(&*self.progress, &self.shutdown, work).await
+        retry::again(self.retries, &*self.progress, &self.shutdown, work).await
     }
 
     /// Has the follower begin at a position, unless it has begun.

@@ -49,6 +49,7 @@ impl Pass {
             table: planned_table(table),
             range: KeyRange { after: self.after.clone(), upto: None },
             budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
+            rows_max: ReadRequest::ANY_ROWS,
         }))
     }
 

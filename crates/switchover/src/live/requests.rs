@@ -4,6 +4,7 @@ use super::engine::{End, Engine, Turn};
 use super::link::Link;
 use super::pass::Pass;
 use super::status::{Answer, Command, Request, SwitchOptions};
+use crate::routing::route::ALL;
 use crate::shutdown::Shutdown;
 use std::time::Duration;
 use switchover_core::live::Side;
@@ -111,7 +112,15 @@ impl Engine {
 
     pub(super) async fn carry_out(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
         let Some(command) = self.simple(command) else { return Ok(None) };
+        let only_reads = !self.parts.target.can_own();
         match (&command.request, link.from) {
+            (Request::Rollback(options), Side::Source)
+                if only_reads && self.parts.announce.reads_at_target().await? > 0 =>
+            {
+                let dry_run = options.dry_run;
+                self.move_reads(0, dry_run, command).await;
+                Ok(None)
+            }
             (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
@@ -133,7 +142,7 @@ impl Engine {
                     Ok(()) => self.switch_by(link, options, command).await,
                 }
             }
-            (Request::Finish, Side::Target) => match self.finish(link).await {
+            (Request::Finish, from) if only_reads || from == Side::Target => match self.finish(link).await {
                 Ok(()) => {
                     answer(command, Ok(Answer::Ended));
                     Ok(Some(Turn::Over(End::Finished)))
@@ -166,12 +175,30 @@ impl Engine {
         }
     }
 
+    /// Sends reads to a target that does not own the data, or back to the source. Writes stay where they are.
+    async fn move_reads(&mut self, percent: u8, dry_run: bool, command: Command) {
+        if dry_run {
+            return answer(command, Ok(Answer::Ready));
+        }
+        match self.parts.announce.move_reads(percent).await {
+            Ok(()) => {
+                self.note(format!("{percent}% of reads go to the target now; writes stay with the source"));
+                answer(command, Ok(Answer::Reads { percent }));
+            }
+            Err(error) => refuse(command, error),
+        }
+    }
+
     pub(super) async fn switch_by(
         &mut self,
         link: &mut Link,
         options: SwitchOptions,
         command: Command,
     ) -> Result<Option<Turn>> {
+        if !self.parts.target.can_own() {
+            self.move_reads(ALL, options.dry_run, command).await;
+            return Ok(None);
+        }
         if options.dry_run {
             answer(command, Ok(Answer::Ready));
             return Ok(None);

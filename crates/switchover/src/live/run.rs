@@ -185,9 +185,11 @@ impl Migration {
 
     async fn obstacles(&self, plan: &Plan, run: &str) -> Result<Vec<Refusal>> {
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
-        let mut found = back_again(plan);
+        let target = self.target.live(&live)?;
+        // A target that never owns the data feeds nothing back.
+        let mut found = if target.can_own() { back_again(plan) } else { Vec::new() };
         found.extend(self.source.live(&live)?.obstacles().await?);
-        found.extend(self.target.live(&live)?.obstacles().await?);
+        found.extend(target.obstacles().await?);
         Ok(found)
     }
 
@@ -233,6 +235,8 @@ impl Migration {
             chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
                 copy::chunk_bytes(self.settings.memory_limit_bytes, streams).min(CHUNK_BYTES_MAX)
             }),
+            chunk_rows: self.settings.rows_max(),
+            retries: self.settings.retries,
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
         };

@@ -210,6 +210,11 @@ pub enum Answer {
     Done,
     /// The owner changed.
     Switched(SwitchReport),
+    /// Reads go to the target, which does not own the data.
+    Reads {
+        /// So many of a hundred.
+        percent: u8,
+    },
     /// It could be done now: what a dry run says.
     Ready,
     /// What the run made was taken back, or the run is finished: nothing is left to drive.

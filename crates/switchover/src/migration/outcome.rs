@@ -55,6 +55,7 @@ impl Migration {
             verdict,
             reasons,
             sample: None,
+            validation: None,
             phases: run.map(|run| run.clock.times()).unwrap_or_default(),
             seconds: run.map_or(0.0, |run| run.started.elapsed().as_secs_f64()),
             resident_bytes_max: clock::resident_bytes_max(),

@@ -32,7 +32,11 @@ pub(super) struct Clock(Mutex<Vec<PhaseTime>>);
 impl Clock {
     pub(super) fn add(&self, phase: Phase, since: Instant) {
         if let Ok(mut times) = self.0.lock() {
-            times.push(PhaseTime { phase, seconds: since.elapsed().as_secs_f64() });
+            let seconds = since.elapsed().as_secs_f64();
+            match times.iter_mut().find(|time| time.phase == phase) {
+                Some(time) => time.seconds += seconds,
+                None => times.push(PhaseTime { phase, seconds }),
+            }
         }
     }
 
@@ -133,6 +137,11 @@ impl Migration {
         for (table, seconds) in tables.iter_mut().zip(copy_seconds) {
             table.copy_seconds = seconds;
         }
+        let begun = Instant::now();
+        let validation = self.validate(run, &mut tables).await?;
+        if validation.is_some() {
+            run.clock.add(Phase::Verify, begun);
+        }
         self.again(async || run.claim.check().await).await?;
         let audit = self.again(async || self.target.audit(&run.plan).await).await?;
         let backup = match backup {
@@ -140,6 +149,7 @@ impl Migration {
             None => None,
         };
         let mut report = self.report("migrate", Some(run), tables, Some(audit), backup, run.plan.as_ref());
+        report.validation = validation;
         failpoint::hit("before-done");
         let state = self.settle(run, &mut report).await?;
         Ok((report, state))
@@ -200,6 +210,8 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             streams,
+            chunk_rows: self.settings.rows_max(),
+            retries: self.settings.retries,
             judges: plan.tables.iter().map(Judge::new).collect(),
             chunk_bytes: self
                 .settings
@@ -243,6 +255,7 @@ impl Migration {
                 table: planned_table(table),
                 range: checkpoint.range.clone(),
                 budget_bytes: usize::MAX,
+                rows_max: ReadRequest::ANY_ROWS,
             };
             let batch = run.snapshot.read(request, rows).await?;
             let same =
@@ -273,6 +286,7 @@ impl Migration {
             target: &self.target,
             progress: &self.progress,
             shutdown: &self.shutdown,
+            retries: self.settings.retries,
             jobs: jobs.min(self.target.streams_max()).max(1),
         };
         work.run(stages).await

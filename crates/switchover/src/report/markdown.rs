@@ -99,6 +99,9 @@ fn summary(report: &Report, out: &mut String) {
         let chosen = format!("up to {} a table, seed {}", count(sample.rows_per_table), sample.seed);
         line!(out, "| sample | {rows} of {of} rows ({chosen}){proves} |");
     }
+    if let Some(validation) = &report.validation {
+        line!(out, "| validation | {} |", cell(&validation.in_words()));
+    }
     if let Some(bytes) = report.resident_bytes_max {
         line!(out, "| memory | {} resident at most |", megabytes(bytes));
     }

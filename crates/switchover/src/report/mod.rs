@@ -53,6 +53,9 @@ pub struct Report {
     pub reasons: Vec<String>,
     /// What a sampled verification proves; `None` when every row was compared.
     pub sample: Option<SampleProof>,
+    /// What was looked up by key after all rows were compared, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// Seconds by phase. Phases overlap: their sum may exceed `seconds`.
     pub phases: Vec<PhaseTime>,
     /// Seconds in all.
@@ -129,6 +132,39 @@ pub struct SampleProof {
     /// What the choice was made from; the same seed on the same source chooses the same rows.
     #[serde(default)]
     pub seed: u64,
+}
+
+/// Rows that were looked up by their keys after all rows were compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Rows looked up, in all tables.
+    pub rows: u64,
+    /// Those that differ, or were not found.
+    pub differing: u64,
+    /// Rows that were asked for, of each table.
+    pub rows_per_table: u64,
+    /// What the choice was made from, as of a sample.
+    pub seed: u64,
+    /// Tables none of whose rows could be looked up, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_looked_up: Vec<String>,
+}
+
+impl Validation {
+    /// It in words.
+    pub fn in_words(&self) -> String {
+        let rows = if self.rows == 1 { "1 row was".to_owned() } else { format!("{} rows were", self.rows) };
+        let found = match self.differing {
+            0 => "equal".to_owned(),
+            differing => format!("{differing} of them differ"),
+        };
+        let chosen = format!("up to {} a table, seed {}", self.rows_per_table, self.seed);
+        let others = match self.not_looked_up.as_slice() {
+            [] => String::new(),
+            others => format!("; none of {}", others.join("; of ")),
+        };
+        format!("{rows} looked up again by key ({chosen}): {found}{others}")
+    }
 }
 
 /// One table's part of the report.

@@ -172,6 +172,8 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
         watch: Arc::new(Nobody),
         streams: 2,
         chunk_bytes: 1 << 10,
+        chunk_rows: usize::MAX,
+        retries: crate::settings::Retries::default(),
         progress: Arc::clone(notes) as Arc<dyn Progress>,
         shutdown: Shutdown::default(),
     };

@@ -279,7 +279,7 @@ impl PostgresLive {
             if i64::try_from(came).unwrap_or(0) < page {
                 break true;
             }
-            if found.bytes() >= request.budget_bytes {
+            if request.is_filled(&found) {
                 break false;
             }
             after = Some(found.row(found.len() - 1).locator());

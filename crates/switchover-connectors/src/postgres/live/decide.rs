@@ -25,6 +25,11 @@ use tokio_postgres::types::ToSql;
 /// `deadlock_timeout`, after which autovacuum gives way.
 const DECISION_WAIT: &str = "SET LOCAL lock_timeout = '1500ms'";
 
+/// How long a change that is in no hurry stands before the application's own statements, which wait behind it: far
+/// shorter than `deadlock_timeout`, so that where the two wait for each other, it is the change that gives way. A vacuum that the
+/// server began by itself has given way before, to a lock that keeps neither readers nor writers waiting.
+const APPLICATION_WAIT: &str = "SET LOCAL lock_timeout = '100ms'";
+
 /// Whether a fence is enabled; its parameters are the schema and the trigger.
 const FENCED: &str = "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     WHERE t.tgname = $2 AND t.tgenabled <> 'D'
@@ -205,7 +210,7 @@ impl PostgresLive {
             let forms = references::to_follow(&self.run.plan, &found);
             let mut sql = forms.first;
             sql.extend(forms.proofs);
-            sql.extend(forms.last);
+            sql.extend(forms.last.into_iter().map(|(_, sql)| sql));
             client.batch_execute(&sql).await
         };
         work.await.map_err(|error| busy(error, &session.connection, operation))?;
@@ -237,18 +242,34 @@ impl PostgresLive {
             proven.await.map_err(|error| fail(error, session))?;
             failpoint::hit("live-prove-after-proof");
         }
-        if forms.last.is_empty() {
-            return Ok(());
+        for (table, sql) in &forms.last {
+            self.change_beside_writers(session, table, sql, operation).await?;
         }
+        Ok(())
+    }
+
+    /// Changes one table while the application writes. A transaction of its own for each table: with one table locked and
+    /// another waited for, the application's transactions, which hold the other and want the one, would be torn up as a
+    /// deadlock.
+    async fn change_beside_writers(
+        &self,
+        session: &mut Session,
+        table: &str,
+        sql: &str,
+        operation: &str,
+    ) -> Result<()> {
+        let fail = |error, session: &Session| busy(error, &session.connection, operation);
         begin_ours(session, &self.run, operation).await?;
-        let sql = owner(self.schema());
+        let asked = owner(self.schema());
         let work = async {
             let client = session.client();
             client.batch_execute(LOCK_WAIT).await?;
-            let row = client.query_opt(&sql, &[&self.run.run]).await?;
+            let row = client.query_opt(&asked, &[&self.run.run]).await?;
             // A rollback that was decided meanwhile needs the forms that wait.
             if row.is_some_and(|row| row.get::<_, &str>(0) == word(Side::Target)) {
-                client.batch_execute(&forms.last.concat()).await?;
+                let calm =
+                    format!("LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; {APPLICATION_WAIT}; {sql}");
+                client.batch_execute(&calm).await?;
             }
             Ok(())
         };

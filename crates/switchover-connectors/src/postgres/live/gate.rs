@@ -162,9 +162,18 @@ impl PostgresLive {
             sql.push_str(&objects::gate(schema, &self.run.run, &plan.tables[*at]));
         }
         let made_now = async {
+            let closed = self.closed(session).await?;
+            if !closed.is_empty() {
+                // A cutover takes these fences down: a vacuum that the server began by itself gives way now, and
+                // not while nobody can write. Who reads or writes rows does not meet this lock.
+                let names = plan.tables.iter().map(|table| quote::qualified(schema, &table.target));
+                let names = names.collect::<Vec<_>>().join(", ");
+                let lock = format!("LOCK TABLE {names} IN SHARE UPDATE EXCLUSIVE MODE");
+                session.client().batch_execute(&lock).await?;
+            }
             session.client().batch_execute(&sql).await?;
             if !lost.is_empty() {
-                session.client().batch_execute(&self.closed(session).await?).await?;
+                session.client().batch_execute(&closed).await?;
             }
             watch::keep(session, plan, &lost, &[Part::Columns, Part::Gate]).await?;
             watch::keep(session, plan, &made, &[Part::Log]).await

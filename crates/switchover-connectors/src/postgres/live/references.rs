@@ -69,8 +69,8 @@ pub(super) struct Forms {
     pub(super) first: String,
     /// Proofs.
     pub(super) proofs: Vec<String>,
-    /// What goes.
-    pub(super) last: Vec<String>,
+    /// What goes, by the qualified name of the table that it is of.
+    pub(super) last: Vec<(String, String)>,
 }
 
 /// Each table's clauses, gathered.
@@ -101,7 +101,7 @@ fn forms(
             forms.proofs.push(alter(proofs));
         }
         if !last.is_empty() {
-            forms.last.push(alter(last));
+            forms.last.push((name.clone(), alter(last)));
         }
     }
     forms

@@ -309,6 +309,10 @@ fn property(
 /// A JSON object as `ObjectPropertiesValue`.
 fn nested(json: &Json) -> Result<Vec<u8>, Unfit> {
     let Json::Object(fields) = json else { return Err(Unfit("it is not a JSON object")) };
+    // The server takes such an object for a point on the earth, stores it, and fails every page that holds it.
+    if fields.len() == 2 && fields.contains_key("latitude") && fields.contains_key("longitude") {
+        return Err(Unfit("an object of latitude and longitude alone would make its whole page unreadable"));
+    }
     let (mut scalars, mut lists) = (Vec::new(), Vec::new());
     for (name, value) in fields {
         match value {

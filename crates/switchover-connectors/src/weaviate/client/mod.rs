@@ -14,6 +14,7 @@ mod rest;
 mod schema;
 mod search;
 
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -70,6 +71,8 @@ pub struct Client {
     rest: rest::Rest,
     grpc: Grpc,
     meta: Meta,
+    /// The longest page that this server gives, as far as it is known.
+    page_max: AtomicU32,
 }
 
 impl Client {
@@ -100,7 +103,8 @@ impl Client {
                 .detail(format!("its gRPC does not serve (status {})", health.status))
                 .hint("the server may be starting: see its log"));
         }
-        Ok(Client { config: config.clone(), rest, grpc, meta })
+        let page_max = AtomicU32::new(PAGE_OBJECTS_MAX);
+        Ok(Client { config: config.clone(), rest, grpc, meta, page_max })
     }
 
     /// What the server said of itself.

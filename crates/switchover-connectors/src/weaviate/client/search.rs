@@ -5,6 +5,7 @@
 //! A listing is no snapshot: what is written meanwhile may be in it or not.
 //! Absent on purpose: offsets, which skip and repeat objects while others are written.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use switchover_core::{Error, Kind, Result};
@@ -18,6 +19,9 @@ use crate::weaviate::value::uuid_text;
 
 /// The most objects that the server gives in one answer (`QUERY_MAXIMUM_RESULTS`, unless it was changed).
 pub const PAGE_OBJECTS_MAX: u32 = 10_000;
+/// A page that a server refuses to give for its length alone is asked for again down to this: below, the reason is
+/// another one.
+const PAGE_OBJECTS_MIN: u32 = 50;
 /// How many UUIDs one filter names: a filter of 10,000 is some 400 kB, and the server looks each up.
 const IDS_MAX: usize = 10_000;
 /// How long a page may take.
@@ -122,13 +126,29 @@ impl Client {
         limit: u32,
     ) -> Result<Page> {
         const OPERATION: &str = "read a page of objects";
-        let mut request = self.request(listing, limit.min(PAGE_OBJECTS_MAX));
+        let page_max = self.page_max.load(Ordering::Relaxed);
+        let mut request = self.request(listing, limit.min(page_max));
         request.after = after.map(|uuid| text_of(&uuid)).unwrap_or_default();
+        let mut first = None;
         loop {
-            match self.page(lane, &request, listing, OPERATION).await {
-                Err(failed) if request.limit > 1 && failed.too_large => request.limit /= 2,
-                answer => return answer.map_err(|failed| failed.error.table(&*listing.collection)),
+            let failed = match self.page(lane, &request, listing, OPERATION).await {
+                Ok(page) => {
+                    if first.is_some() {
+                        self.page_max.fetch_min(request.limit, Ordering::Relaxed);
+                    }
+                    return Ok(page);
+                }
+                Err(failed) => failed,
+            };
+            // A server may be set to give less than is usual, and says so without a code of its own.
+            let shorter = failed.error.kind() == Kind::Rejected && request.limit / 2 >= PAGE_OBJECTS_MIN;
+            if !(shorter || failed.too_large && request.limit > 1) {
+                return Err(first.unwrap_or(failed.error).table(&*listing.collection));
             }
+            if !failed.too_large && first.is_none() {
+                first = Some(failed.error);
+            }
+            request.limit /= 2;
         }
     }
 
@@ -136,14 +156,20 @@ impl Client {
     pub async fn by_ids(&self, lane: usize, listing: &Listing, uuids: &[[u8; 16]]) -> Result<Vec<Page>> {
         const OPERATION: &str = "read objects by their UUIDs";
         let mut pages = Vec::new();
-        let mut parts: Vec<&[[u8; 16]]> = uuids.chunks(IDS_MAX).collect();
+        let page_max = self.page_max.load(Ordering::Relaxed) as usize;
+        let mut parts: Vec<&[[u8; 16]]> = uuids.chunks(IDS_MAX.min(page_max)).collect();
         while let Some(part) = parts.pop() {
             let limit = u32::try_from(part.len()).unwrap_or(PAGE_OBJECTS_MAX);
             let mut request = self.request(listing, limit);
             request.filters = Some(ids(part));
             match self.page(lane, &request, listing, OPERATION).await {
                 Ok(page) => pages.push(page),
-                Err(failed) if failed.too_large && part.len() > 1 => {
+                Err(failed)
+                    if part.len() > 1
+                        && (failed.too_large
+                            || (failed.error.kind() == Kind::Rejected
+                                && part.len() / 2 >= PAGE_OBJECTS_MIN as usize)) =>
+                {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([left, right]);
                 }

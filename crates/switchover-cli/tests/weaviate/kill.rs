@@ -1,0 +1,118 @@
+//! `kill -9` at each place where a run into the server has just done something durable, or is about to: afterwards
+//! `resume` ends it with everything there once, or `rollback` leaves the server as it was.
+#![cfg(feature = "failpoints")]
+
+use crate::common::{Running, run};
+use crate::server::Site;
+
+const SOURCE: &str = "
+    CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL, raw BLOB);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+    INSERT INTO items SELECT i, 'item ' || i, CASE WHEN i % 50 = 0 THEN x'' ELSE x'01' END FROM n;";
+
+const PLACES: &[&str] = &[
+    "prepare-before-commit=return",
+    "prepare-after-commit=return",
+    "after-prepare=return",
+    "copy-before-rows=return",
+    "copy-before-rows=2*off->return",
+    "copy-before-commit=return",
+    "copy-before-commit=2*off->return",
+    "copy-after-commit=return",
+    "copy-after-commit=2*off->return",
+    "after-copy=return",
+    "after-build=return",
+    "before-done=return",
+];
+
+fn killed_at(place: &str) -> Site {
+    let site = Site::new(SOURCE);
+    let ran = run(site
+        .migrate(&["--policy", "quarantine"])
+        .env("SWITCHOVER_TEST_CHUNK_BYTES", "2048")
+        .env("FAILPOINTS", place));
+    ran.was_killed();
+    site
+}
+
+#[test]
+fn whoever_is_killed_can_go_on() {
+    for place in PLACES {
+        println!("{place}");
+        let site = killed_at(place);
+        run(&mut site.verb("resume")).exits(0);
+        site.has_all(&[("items", "Items")]);
+        let put_aside =
+            site.server.objects("Items").values().filter(|o| o["properties"]["raw"].is_null()).count();
+        assert_eq!(put_aside, 8, "{place}");
+    }
+}
+
+#[test]
+fn whoever_is_killed_can_be_taken_back() {
+    for place in PLACES {
+        println!("{place}");
+        let site = killed_at(place);
+        // The rollback is killed too, where there is anything to roll back.
+        let twice = run(site.verb("rollback").env("FAILPOINTS", "discard-before-commit=return"));
+        if *place != PLACES[0] {
+            twice.was_killed();
+        }
+        run(&mut site.verb("rollback")).exits(0);
+        assert_eq!(site.server.collections(), Vec::<String>::new(), "{place}");
+    }
+}
+
+/// Places of a live run on the side of the server, and what the engine does around them.
+const LIVE: &[&str] = &[
+    "live-target-enter-before-commit=return",
+    "live-target-enter-after-commit=return",
+    "live-entered-source=return",
+    "live-captured=return",
+    "copy-before-commit=1*off->return",
+    "copy-after-commit=1*off->return",
+    "live-copied=return",
+    "live-target-apply-before-commit=1*off->return",
+    "live-target-apply-after-commit=1*off->return",
+    "live-applied=return",
+    "live-settled=return",
+];
+
+#[test]
+fn a_live_run_that_is_killed_goes_on_and_loses_nothing() {
+    for place in LIVE {
+        println!("{place}");
+        let site = Site::new("PRAGMA journal_mode = WAL; CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO items SELECT i, 'item ' || i FROM n;");
+        let arguments = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];
+        let engine = Running::start(
+            site.program(&arguments).env("SWITCHOVER_TEST_CHUNK_BYTES", "2048").env("FAILPOINTS", place),
+        );
+        let source = site.source();
+        source.execute_batch("PRAGMA busy_timeout = 10000").unwrap();
+        let mut engine = Some(engine);
+        let mut next = 1000;
+        let died = loop {
+            // The application writes until the engine has come to the place.
+            let write = format!(
+                "UPDATE items SET name = 'changed {next}' WHERE id = {}; INSERT INTO items VALUES ({next}, 'new'); DELETE FROM items WHERE id = {}",
+                next % 200,
+                next % 300
+            );
+            source.execute_batch(&write).unwrap();
+            next += 1;
+            if !engine.as_mut().unwrap().is_alive() {
+                break engine.take().unwrap().end();
+            }
+        };
+        died.was_killed();
+        source.execute_batch("UPDATE items SET name = 'while nobody looked' WHERE id % 7 = 0").unwrap();
+        let engine = Running::start(&mut site.program(&["resume"]));
+        site.until_same();
+        source.execute_batch("UPDATE items SET name = 'in the end' WHERE id % 11 = 0").unwrap();
+        site.holds_items();
+        run(&mut site.program(&["rollback"])).exits(0);
+        engine.end().exits(0);
+        assert_eq!(site.server.collections(), Vec::<String>::new(), "{place}");
+    }
+}

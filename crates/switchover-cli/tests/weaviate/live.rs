@@ -1,0 +1,206 @@
+//! Live: the server follows a source that is written, its readers are switched to it and back, and nothing is lost when
+//! the engine or the server dies meanwhile.
+
+use crate::common::{Running, run};
+use crate::server::Site;
+use serde_json::Value as Json;
+use std::time::{Duration, Instant};
+use switchover_testkit::Weaviate;
+
+const SOURCE: &str = "
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE notes(id TEXT PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, body TEXT);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO users SELECT i, 'user ' || i FROM n;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+    INSERT INTO notes SELECT 'note-' || i, 1 + i % 200, 'body ' || i FROM n;";
+
+/// No run takes so long, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const TABLES: [(&str, &str); 2] = [("users", "Users"), ("notes", "Notes")];
+
+impl Site {
+    fn start(&self) -> Running {
+        Running::start(&mut self.program(&["start", "--from", "sqlite:app.db", "--to", &self.server.0.url()]))
+    }
+
+    fn status(&self) -> Option<Json> {
+        let ran = run(&mut self.program(&["status", "--json"]));
+        serde_json::from_str::<Json>(&ran.out).ok()
+    }
+
+    /// Waits until the status is as wanted; a status changes by itself only.
+    #[track_caller]
+    fn until(&self, wanted: impl Fn(&Json) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let status = self.status();
+            if status.as_ref().is_some_and(|status| wanted(&status[0]["live"])) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not in time: {status:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the engine has taken everything and found all rows equal.
+    #[track_caller]
+    pub(crate) fn until_same(&self) {
+        self.until(|live| {
+            live["verification"]["verdict"] == "same" || live["verification"].get("same").is_some()
+        });
+    }
+
+    /// That each object is its row, by a look at both that shares nothing with the product.
+    #[track_caller]
+    fn is_equal(&self) {
+        self.are_equal(&TABLES);
+    }
+
+    #[track_caller]
+    fn are_equal(&self, tables: &[(&str, &str)]) {
+        let begun = Instant::now();
+        loop {
+            let differences = self.differences(tables);
+            if differences.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{differences:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The same for a table `items` alone.
+    #[track_caller]
+    pub(crate) fn holds_items(&self) {
+        self.are_equal(&[("items", "Items")]);
+    }
+
+    fn differences(&self, tables: &[(&str, &str)]) -> Vec<String> {
+        let source = self.source();
+        let mut found = Vec::new();
+        for (table, collection) in tables {
+            let column = if *table == "notes" { "body" } else { "name" };
+            let mut statement =
+                source.prepare(&format!("SELECT CAST(id AS TEXT), {column} FROM {table}")).unwrap();
+            let rows = statement
+                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)))
+                .unwrap();
+            let mut rows: std::collections::BTreeMap<String, Option<String>> =
+                rows.map(Result::unwrap).collect();
+            for object in self.server.objects(collection).values() {
+                let properties = &object["properties"];
+                let id = match &properties["original_id"] {
+                    Json::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                match rows.remove(&id) {
+                    Some(wanted) if wanted.as_deref() == properties[column].as_str() => {}
+                    other => found.push(format!("{collection} {id}: {other:?} is {properties}")),
+                }
+            }
+            found.extend(rows.into_keys().map(|id| format!("{collection} lacks {id}")));
+        }
+        found
+    }
+}
+
+fn work(site: &Site, from: i64) {
+    let source = site.source();
+    source.execute_batch("PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000").unwrap();
+    for i in from..from + 40 {
+        source
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE; INSERT INTO users VALUES ({0}, 'user {0}'); INSERT INTO notes VALUES ('fresh-{0}', {0}, 'new');
+                 UPDATE notes SET body = 'changed {0}' WHERE id = 'note-{1}'; UPDATE notes SET id = 'moved-{0}' WHERE id = 'note-{2}';
+                 DELETE FROM users WHERE id = {3}; COMMIT;
+                 INSERT OR REPLACE INTO users VALUES ({4}, 'user {0}');",
+                10_000 + i,
+                500 + i % 100,
+                600 + i % 300,
+                100 + i % 90,
+                50_000 + i
+            ))
+            .unwrap();
+    }
+}
+
+fn reads(site: &Site) -> u64 {
+    let ran = run(&mut site.program(&["route", "--json"])).exits(0);
+    serde_json::from_str::<Json>(&ran.out).unwrap()["reads_at_target"].as_u64().unwrap()
+}
+
+#[test]
+fn readers_are_switched_and_go_back() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    work(&site, 0);
+    site.until_same();
+    site.is_equal();
+    assert_eq!(reads(&site), 0);
+    run(&mut site.program(&["cutover", "--dry-run"])).exits(0);
+    assert_eq!(reads(&site), 0);
+    let ran = run(&mut site.program(&["cutover"])).exits(0);
+    assert!(ran.out.contains("100% of reads go to the target"), "{ran}");
+    assert_eq!(reads(&site), 100);
+    // The source is written as before, and the server follows.
+    work(&site, 100);
+    site.is_equal();
+    run(&mut site.program(&["reads", "10%"])).exits(0);
+    run(&mut site.program(&["rollback"])).exits(0);
+    assert_eq!(reads(&site), 0);
+    work(&site, 200);
+    site.is_equal();
+    // Nothing goes there any more: the next one takes the run back.
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    let left: i64 = site
+        .source()
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn finish_leaves_the_data_and_nothing_else() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    run(&mut site.program(&["cutover"])).exits(0);
+    work(&site, 0);
+    run(&mut site.program(&["finish", "--yes"])).exits(0);
+    engine.end().exits(0);
+    assert_eq!(site.differences(&TABLES), Vec::<String>::new());
+    assert_eq!(site.server.collections(), ["Notes", "Users"]);
+}
+
+#[test]
+fn an_engine_and_a_server_that_are_killed_lose_nothing() {
+    let mut server = Weaviate::start().unwrap();
+    let site = Site::at((*server).clone(), |source| source.execute_batch(SOURCE).unwrap());
+    let mut engine = site.start();
+    site.until(|live| live["phase"].is_string());
+    for round in 0..3 {
+        work(&site, round * 50);
+        engine.signal("KILL");
+        engine.end().was_killed();
+        work(&site, 2000 + round * 50);
+        engine = Running::start(&mut site.program(&["resume"]));
+    }
+    site.until_same();
+    server.kill().unwrap();
+    work(&site, 4000);
+    server.restart().unwrap();
+    site.is_equal();
+    site.until_same();
+    engine.signal("INT");
+    engine.end();
+    run(&mut site.program(&["rollback"])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}

@@ -1,0 +1,268 @@
+//! The server as the target of a live run: it follows, and its readers can be switched to it; it never owns the data.
+//!
+//! There are no transactions and no triggers. So the position of the log is written after all objects of a batch were
+//! acknowledged, and a batch whose position was not written is written again: states are applied, not a history. The
+//! application's own writes to the server could not be captured, so writes stay with the source, and what a cutover
+//! changes is where reads go.
+//!
+//! A request that an engine had under way when it was killed may arrive late, and nothing on the server orders it behind what
+//! the next engine writes. The next one therefore waits [`LATE`] before it writes anything, and compares every row before
+//! there is a verdict.
+
+use super::client::Client;
+use super::ledger::{self, Of, Records};
+use super::reader;
+use super::rows::Table;
+use super::schema;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use switchover_core::connector::{BuildStep, Position};
+use switchover_core::live::{
+    Beside, Captured, Changes, Fenced, Limit, LiveRun, LiveStage, LiveStore, LiveTarget, Ownership, Pressure,
+    TableChanges, encode_keys,
+};
+use switchover_core::plan::Refusal;
+use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::{Error, Kind, Result, failpoint};
+
+/// How long a request of an engine that was killed may still be at work on the server: its connection is gone, and the largest
+/// batch that an engine sends takes a tenth of this.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Bytes of a request.
+const REQUEST_BYTES: usize = 4 << 20;
+
+/// What is known of a live run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LiveRecord {
+    /// The engine that may write.
+    attempt: i64,
+    /// How far the server is in the source's log.
+    position: Option<Position>,
+}
+
+/// The server's side of a live run.
+pub(super) struct WeaviateLive {
+    client: Arc<Client>,
+    run: LiveRun,
+}
+
+impl WeaviateLive {
+    pub(super) fn new(client: Arc<Client>, run: &LiveRun) -> WeaviateLive {
+        WeaviateLive { client, run: run.clone() }
+    }
+
+    fn store(&self) -> String {
+        self.client.config().redacted()
+    }
+
+    async fn record(&self) -> Result<Option<LiveRecord>> {
+        ledger::one(&self.client, &self.run.run, Of::Live, "").await
+    }
+
+    async fn keep(&self, record: &LiveRecord) -> Result<()> {
+        let mut records = Records::new(&self.client);
+        records.add(&self.run.run, Of::Live, "", record)?;
+        records.put(&self.client).await
+    }
+
+    /// The record, if this engine is the one that may write.
+    async fn own(&self) -> Result<LiveRecord> {
+        match self.record().await? {
+            Some(record) if record.attempt == self.run.attempt => Ok(record),
+            _ => Err(Error::new(Kind::Busy, "write to the target")
+                .store(self.store())
+                .detail("another process has taken this run over, or rolled it back")
+                .hint("let the other process end; `switchover status` shows the run")),
+        }
+    }
+
+    fn never(&self, operation: &str) -> Error {
+        Error::new(Kind::Unsupported, operation)
+            .store(self.store())
+            .detail("Weaviate follows the source, and does not become the owner of the data: its readers are switched")
+            .hint("`switchover cutover` sends all reads to it, and `switchover rollback` takes them back")
+    }
+
+    /// Makes the objects of one table exactly these rows.
+    async fn put(&self, changed: &TableChanges) -> Result<()> {
+        let planned = &self.run.plan.tables[changed.table];
+        let mut table = Table::new(&self.run.plan, changed.table);
+        let mut written = HashSet::with_capacity(changed.rows.len());
+        let mut batch = self.client.writer(&planned.target);
+        for (at, row) in changed.rows.iter().enumerate() {
+            written.insert(table.write(row, |_| false, &mut batch)?);
+            if batch.bytes() > REQUEST_BYTES || at + 1 == changed.rows.len() {
+                let refused = self.client.batch(0, &batch.take()).await;
+                let refused = refused.map_err(|error| error.table(planned.source.clone()))?;
+                if let Some(first) = refused.first() {
+                    return Err(Error::new(Kind::Rejected, "take changes")
+                        .store(self.store())
+                        .table(planned.source.clone())
+                        .detail(format!("the server refuses an object: {}", first.why))
+                        .hint("see whether a shard is read-only, and the server's log"));
+                }
+            }
+        }
+        let mut gone = Vec::new();
+        for key in encode_keys(planned, &changed.keys)? {
+            let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
+            gone.extend(table.id_of_key(&key).filter(|id| !written.contains(id)));
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let deleted = self.client.delete_ids(0, &planned.target, &gone).await;
+        deleted.map(drop).map_err(|error| error.table(planned.source.clone()))
+    }
+}
+
+#[async_trait]
+impl LiveStore for WeaviateLive {
+    fn label(&self) -> String {
+        self.store()
+    }
+
+    async fn obstacles(&self) -> Result<Vec<Refusal>> {
+        let keyless = self.run.plan.tables.iter().filter(|table| table.key_fields().is_empty());
+        let refusal = |table: &switchover_core::plan::TablePlan| Refusal {
+            table: table.source.clone(),
+            key: String::new(),
+            column: String::new(),
+            value: String::new(),
+            why: "the table has no primary key, so its objects cannot be told apart while it changes".into(),
+            hint: "give it a primary key, leave it with --exclude, or use `switchover migrate`".into(),
+        };
+        Ok(keyless.map(refusal).collect())
+    }
+
+    async fn enter(&self) -> Result<()> {
+        let before = self.record().await?;
+        let position = match before {
+            Some(record) if record.attempt == self.run.attempt => return Ok(()),
+            Some(record) if record.attempt > self.run.attempt => {
+                return self.own().await.map(drop);
+            }
+            Some(record) => {
+                tokio::time::sleep(LATE).await;
+                record.position
+            }
+            None => None,
+        };
+        failpoint::hit("live-target-enter-before-commit");
+        self.keep(&LiveRecord { attempt: self.run.attempt, position }).await?;
+        failpoint::hit("live-target-enter-after-commit");
+        Ok(())
+    }
+
+    /// Nobody but the run is to write here, and nothing on the server would tell.
+    async fn doubts(&self) -> Result<Vec<usize>> {
+        Ok(Vec::new())
+    }
+
+    async fn capture(&self, _: &[usize]) -> Result<Captured> {
+        Err(self.never("capture the target's changes"))
+    }
+
+    async fn changes(&self, _: &Position, _: Limit, _: Option<&Beside>) -> Result<Changes> {
+        Err(self.never("read the target's changes"))
+    }
+
+    async fn settle(&self, _: &Position) -> Result<()> {
+        Ok(())
+    }
+
+    async fn applied(&self) -> Result<Option<Position>> {
+        Ok(self.own().await?.position)
+    }
+
+    async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
+        let record = self.own().await?;
+        if record.position.as_ref() != after {
+            return Err(Error::new(Kind::Changed, "take changes")
+                .store(self.store())
+                .detail("the server is at another position of the log than was expected")
+                .hint("another process may drive this run; `switchover status` shows it"));
+        }
+        failpoint::hit("live-target-apply-before-commit");
+        for changed in &changes.tables {
+            self.put(changed).await?;
+        }
+        self.keep(&LiveRecord { position: Some(changes.upto.clone()), ..record }).await?;
+        failpoint::hit("live-target-apply-after-commit");
+        Ok(())
+    }
+
+    async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
+        reader::by_keys(&self.client, &self.run.plan, table, keys).await
+    }
+
+    async fn count(&self, table: usize) -> Result<u64> {
+        self.client.count(&self.run.plan.tables[table].target).await
+    }
+
+    async fn fence(&self, _: Duration) -> Result<Fenced> {
+        Err(self.never("fence the target"))
+    }
+
+    async fn unfence(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn pressure(&self) -> Result<Pressure> {
+        Ok(Pressure::default())
+    }
+
+    async fn leave(&self) -> Result<()> {
+        failpoint::hit("live-target-leave-before-commit");
+        ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Live)).await?;
+        failpoint::hit("live-target-leave-after-commit");
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl LiveTarget for WeaviateLive {
+    fn can_own(&self) -> bool {
+        false
+    }
+
+    async fn ownership(&self) -> Result<Ownership> {
+        Ok(Ownership::FIRST)
+    }
+
+    async fn decide(&self, _: &Ownership, _: &Ownership, _: &[(usize, i64)]) -> Result<bool> {
+        Err(self.never("change the owner"))
+    }
+
+    async fn follow(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn steps(&self) -> Vec<(LiveStage, BuildStep)> {
+        Vec::new()
+    }
+
+    async fn restart(&self, tables: &[usize]) -> Result<()> {
+        let record = self.own().await?;
+        failpoint::hit("live-target-restart-before-commit");
+        // The checkpoints first: objects without one are written again, and one without its objects would not be.
+        let of_table =
+            |record: &ledger::Record| tables.iter().any(|table| record.key.starts_with(&format!("{table}:")));
+        ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Checkpoint) && of_table(record))
+            .await?;
+        for table in tables {
+            let planned = &self.run.plan.tables[*table];
+            self.client.delete_collection(&planned.target)?;
+            self.client.create_collection(&schema::collection(planned))?;
+        }
+        if tables.len() == self.run.plan.tables.len() {
+            self.keep(&LiveRecord { position: None, ..record }).await?;
+        }
+        failpoint::hit("live-target-restart-after-commit");
+        Ok(())
+    }
+}
