@@ -9,6 +9,7 @@ use program::{done, flat, run};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use switchover_testkit::Cluster;
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
 
@@ -153,4 +154,41 @@ fn a_copy_in_the_place_of_the_follower_holds_the_reverse_window_until_the_file_i
         file.query_row("SELECT x FROM t WHERE id = 3", [], |row| row.get::<_, String>(0)).unwrap(),
         "waits"
     );
+}
+
+#[test]
+fn a_number_that_was_given_and_deleted_in_the_reverse_window_is_not_given_again() {
+    let database = Cluster::shared().unwrap().fresh_database("numbers").unwrap();
+    for to in [database.conninfo(), "sqlite:new.db".into()] {
+        let (folder, file) = application();
+        let folder = folder.path();
+        file.execute_batch(
+            "CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, x TEXT); INSERT INTO n (x) VALUES ('one')",
+        )
+        .unwrap();
+        let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &to]);
+        let at_target = |sql: &str| match to.strip_prefix("sqlite:") {
+            Some(name) => Connection::open(folder.join(name)).unwrap().execute_batch(sql).unwrap(),
+            None => drop(database.psql(sql).unwrap()),
+        };
+        let id = |x: &str| -> i64 {
+            file.query_row("SELECT id FROM n WHERE x = ?1", [x], |row| row.get(0)).unwrap()
+        };
+        until(folder, is_same);
+        done(folder, &["cutover"]);
+        at_target(
+            "BEGIN; INSERT INTO n (x) VALUES ('gone'), ('too'); DELETE FROM n WHERE x <> 'one'; COMMIT",
+        );
+        done(folder, &["rollback", "--when-ready"]);
+        file.execute_batch("INSERT INTO n (x) VALUES ('four')").unwrap();
+        assert_eq!(id("four"), 4, "{to}");
+        file.execute_batch("DELETE FROM n WHERE x = 'four'").unwrap();
+        done(folder, &["cutover", "--when-ready"]);
+        at_target("INSERT INTO n (x) VALUES ('five')");
+        done(folder, &["rollback", "--when-ready"]);
+        assert_eq!(id("five"), 5, "{to}");
+        // What remembers nothing is left alone.
+        let kept = "SELECT group_concat(name) FROM sqlite_sequence";
+        assert_eq!(file.query_row(kept, [], |row| row.get::<_, String>(0)).unwrap(), "n");
+    }
 }

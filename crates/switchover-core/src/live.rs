@@ -245,6 +245,13 @@ pub trait LiveStore: Send + Sync {
     async fn fence(&self, patience: Duration) -> Result<Fenced>;
     /// Lets the application write again. May be called again.
     async fn unfence(&self) -> Result<()>;
+    /// Has its own numbering go on behind these numbers, by table of the plan, where it remembers one: before the other store
+    /// stops being the owner, so that no number that it gave is given again. May be called again, and in vain. A
+    /// target does it with its decision.
+    async fn number(&self, numbering: &[(usize, i64)]) -> Result<()> {
+        let _ = numbering;
+        Ok(())
+    }
     /// What it bears.
     async fn pressure(&self) -> Result<Pressure>;
     /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.

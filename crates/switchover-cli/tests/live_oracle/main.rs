@@ -111,6 +111,7 @@ const TO_SOURCE: &[&str] = &[
     "live-source-apply-after-commit=return",
     "live-settle-before-commit=return",
     "live-settle-after-commit=return",
+    "switch-numbered=return",
     "live-source-unfence-before-commit=return",
     "live-source-unfence-after-commit=return",
     "live-follow-before-commit=return",

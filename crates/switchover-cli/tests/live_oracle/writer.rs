@@ -9,8 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a writer thinks between two operations: some hundred a second.
-const PAUSE: Duration = Duration::from_millis(3);
+/// How long a writer thinks between two operations: some hundred a second of all. More, and what each engine that takes the run up must
+/// compare grows faster than the story is told.
+const PAUSE: Duration = Duration::from_millis(8);
 
 /// What came of one transaction.
 enum Came {

@@ -193,9 +193,15 @@ impl Engine {
             drained += step.changes.entries;
             self.took(&step).await;
             if step.changes.complete {
-                return Ok((fenced, drained));
+                break;
             }
         }
+        if link.from == Side::Target {
+            // Rows that came and went again are in no batch, and their numbers were given.
+            self.again(async || link.into.number(&fenced.numbering).await).await?;
+            failpoint::hit("switch-numbered");
+        }
+        Ok((fenced, drained))
     }
 
     /// The one compare-and-set. Only this process may try it, so what the row says is what came of it.

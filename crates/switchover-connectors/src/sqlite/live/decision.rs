@@ -7,7 +7,6 @@ use super::super::quote::qualified;
 use super::super::steps::build_steps;
 use super::records::{self, LIVE};
 use super::{SURE, SqliteLive, refused, which};
-use rusqlite::Connection;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::live::{LiveStage, Ownership, Side};
 use switchover_core::plan::Plan;
@@ -59,27 +58,11 @@ impl SqliteLive {
                     return Err(refused(Kind::Internal, OPERATION, self.path(), why));
                 }
                 super::check::doubts(connection).map_err(fail)?.none(self.path(), OPERATION)?;
-                self.number(connection, numbering).map_err(fail)?;
+                self.number_within(connection, numbering).map_err(fail)?;
                 self.drop_fence(connection)?;
             }
             Ok(true)
         })
-    }
-
-    /// Numbering goes on behind the largest number given so far, where the table remembers one.
-    fn number(&self, connection: &Connection, numbering: &[(usize, i64)]) -> rusqlite::Result<()> {
-        for (table, number) in numbering {
-            let Some(table) = self.run.plan.tables.get(*table) else { continue };
-            if table.columns.iter().all(|column| column.identity_next.is_none()) {
-                continue;
-            }
-            let sql = "UPDATE sqlite_sequence SET seq = max(CAST(seq AS INTEGER), ?2) WHERE name = ?1";
-            if connection.execute(sql, (&table.target, number))? == 0 {
-                let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)";
-                connection.execute(sql, (&table.target, number))?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn follow_source(&self) -> Result<()> {

@@ -7,11 +7,9 @@
 
 use super::super::connect::Commits;
 use super::super::error::classify;
-use super::super::quote::{ident, qualified};
 use super::capture::{forget_triggers, make_trigger};
 use super::check::{self, FENCE};
-use super::shape::Shape;
-use super::{SURE, SqliteLive, records, refused, triggers};
+use super::{SURE, SqliteLive, numbering, records, refused, triggers};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +39,7 @@ impl SqliteLive {
             known.doubts.none_but_fence(self.path(), OPERATION)?;
             self.make_fence(connection)?;
             let seq = records::newest(connection).map_err(fail)?;
-            let numbering = numbering(connection, &known.shapes).map_err(fail)?;
+            let numbering = numbering::largest(connection, &known.shapes).map_err(fail)?;
             Ok(Fenced { position: records::position(&token, seq), numbering })
         })
     }
@@ -84,25 +82,4 @@ impl SqliteLive {
         }
         Ok(())
     }
-}
-
-/// The largest number that each table gave: what AUTOINCREMENT remembers, and the largest that is there.
-fn numbering(connection: &Connection, shapes: &[Option<Shape>]) -> rusqlite::Result<Vec<(usize, i64)>> {
-    let kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_sequence'";
-    let kept: bool = connection.query_row(kept, [], |row| row.get(0))?;
-    let mut found = Vec::new();
-    for shape in shapes.iter().flatten().filter(|shape| shape.key_is_rowid) {
-        let name = qualified("main", &shape.name);
-        let sql = format!("SELECT max({}) FROM {name}", ident(&shape.own_key[0]));
-        let largest: Option<i64> = connection.query_row(&sql, [], |row| row.get(0))?;
-        let remembered: Option<i64> = match kept {
-            true => {
-                let sql = "SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?1";
-                connection.query_row(sql, [&shape.name], |row| row.get(0))?
-            }
-            false => None,
-        };
-        found.extend(largest.max(remembered).map(|number| (shape.number, number)));
-    }
-    Ok(found)
 }

@@ -16,6 +16,7 @@ pub(super) mod check;
 mod decision;
 mod fence;
 mod lookup;
+mod numbering;
 mod obstacles;
 pub(super) mod records;
 mod shape;
@@ -345,6 +346,10 @@ impl LiveStore for SqliteLive {
 
     async fn unfence(&self) -> Result<()> {
         blocking(|| self.open())
+    }
+
+    async fn number(&self, numbering: &[(usize, i64)]) -> Result<()> {
+        blocking(|| self.number_behind(numbering))
     }
 
     async fn pressure(&self) -> Result<Pressure> {
