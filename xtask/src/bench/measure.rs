@@ -1,4 +1,4 @@
-//! Running a program with its wall clock and its peak of resident memory; medians.
+//! Running a program with its wall clock, its processor time and its peak of resident memory; medians.
 //!
 //! Invariant: a failure keeps the program's own words.
 //! The peak is read from the kernel's own high-water mark (`VmHWM`), which only rises, so the last look
@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ impl Run {
 pub(crate) struct Ended {
     pub(crate) seconds: f64,
     pub(crate) peak_kb: Option<u64>,
+    /// Processor seconds, of the last look before its end.
+    pub(crate) cpu_seconds: Option<f64>,
     pub(crate) stdout: String,
 }
 
@@ -63,12 +66,14 @@ pub(crate) fn measured(command: &mut Command) -> Result<Ended> {
     let stdout = thread::spawn(move || read_all(stdout));
     let stderr = thread::spawn(move || read_all(stderr));
     let proc_file = format!("/proc/{}/status", child.id());
-    let mut peak_kb = None;
+    let stat_file = PathBuf::from(format!("/proc/{}/stat", child.id()));
+    let (mut peak_kb, mut cpu_seconds) = (None, None);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
         peak_kb = peak(&proc_file).max(peak_kb);
+        cpu_seconds = cpu(&stat_file).or(cpu_seconds);
         thread::sleep(LOOK);
     };
     let seconds = start.elapsed().as_secs_f64();
@@ -80,7 +85,7 @@ pub(crate) fn measured(command: &mut Command) -> Result<Ended> {
         tail.reverse();
         return Err(format!("{status}: {}\n({shown})", tail.join("\n")).into());
     }
-    Ok(Ended { seconds, peak_kb, stdout })
+    Ok(Ended { seconds, peak_kb, cpu_seconds, stdout })
 }
 
 fn read_all(from: Option<impl Read>) -> String {
@@ -97,6 +102,18 @@ pub(crate) fn peak(proc_file: &str) -> Option<u64> {
     let status = fs::read_to_string(proc_file).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A process' processor time so far, its own and the kernel's for it, in seconds.
+pub(crate) fn cpu(stat_file: &Path) -> Option<f64> {
+    /// Linux counts in hundredths here on every machine (`USER_HZ`).
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string(stat_file).ok()?;
+    // The second field is the program's name in brackets, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS)
 }
 
 /// The middle value; `None` of nothing.

@@ -17,6 +17,7 @@ mod pgloader;
 mod reference;
 mod switchover;
 mod table;
+mod weaviate;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub(crate) enum Verb {
     },
     /// What a live migration costs the application, and how quickly the owner changes.
     Live(live::Args),
+    /// Load messages into Weaviate, beside its limit and its official client.
+    Weaviate(weaviate::Args),
     /// Kill a live run and its connections, and count what was acknowledged and what was lost.
     Chaos(chaos::Args),
     /// The application of `bench live`, in a process of its own.
@@ -147,6 +150,7 @@ pub(crate) fn run(verb: &Verb) -> Result {
     match verb {
         Verb::Load { scale, runs, only } => load(*scale, *runs, only),
         Verb::Live(args) => live::run(args),
+        Verb::Weaviate(args) => weaviate::run(args),
         Verb::Chaos(args) => chaos::run(args),
         Verb::LiveWriter(args) => live::writer::run(args),
     }
