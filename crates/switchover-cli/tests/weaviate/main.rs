@@ -12,6 +12,7 @@ mod common;
 mod faults;
 mod kill;
 mod live;
+mod mapping;
 mod server;
 mod values;
 

@@ -11,10 +11,12 @@ mod declared;
 mod derive;
 mod ids;
 mod layer;
+mod object;
 mod parts;
 mod resolve;
 
 pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
+pub use object::{ObjectMap, TOKENIZATIONS};
 pub use resolve::{Mapped, resolve};
 
 use crate::ids::Namespace;
@@ -64,6 +66,9 @@ pub struct TableMap {
     /// Indexes that the target is to have beside the source's.
     #[serde(default, rename = "index", skip_serializing_if = "Option::is_none")]
     pub indexes: Option<Vec<IndexMap>>,
+    /// What becomes of its rows as objects, where the target keeps such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectMap>,
 }
 
 /// What becomes of a column.
@@ -103,6 +108,18 @@ pub struct ColumnMap {
     /// The name of the table that keeps what each id became; `TABLE_COLUMN_map` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids_map: Option<String>,
+    /// How its texts are cut into words: one of [`TOKENIZATIONS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenization: Option<String>,
+    /// Whether objects are found by its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filterable: Option<bool>,
+    /// Whether objects are found by words of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searchable: Option<bool>,
+    /// Whether objects are found by a range that its value is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<bool>,
 }
 
 /// What ids become.
