@@ -13,6 +13,7 @@ mod faults;
 mod kill;
 mod live;
 mod mapping;
+mod presets;
 mod server;
 mod values;
 

@@ -85,7 +85,7 @@ fn what_does_not_fit_is_named_with_its_line() {
         ),
         (
             "[table.plain.object]\nkeep_uuid = true",
-            "line 2: table.plain.object.keep_uuid: the table has no primary key of one column of type uuid",
+            "line 2: table.plain.object.keep_uuid: the table has no primary key of one column of type uuid or text",
         ),
     ] {
         with(&site, toml);

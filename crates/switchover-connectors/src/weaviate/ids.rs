@@ -17,8 +17,8 @@ pub(super) struct Ids {
     key: Vec<usize>,
     /// The name in which ids are made.
     namespace: String,
-    /// Whether a key that is a UUID is the id itself.
-    keep_uuid: bool,
+    /// Whether a key that is a UUID is the id itself; where nothing is said, one of that type is, and no text.
+    keep_uuid: Option<bool>,
 }
 
 impl Ids {
@@ -27,7 +27,7 @@ impl Ids {
         Ids {
             key: table.key_fields(),
             namespace: object.namespace.unwrap_or_else(|| table.target.clone()),
-            keep_uuid: object.keep_uuid.unwrap_or(true),
+            keep_uuid: object.keep_uuid,
         }
     }
 
@@ -37,7 +37,11 @@ impl Ids {
             [] => None,
             [field] => match cell(*field) {
                 Value::Null => None,
-                Value::Uuid(uuid) if self.keep_uuid => Some(uuid),
+                Value::Uuid(uuid) if self.keep_uuid != Some(false) => Some(uuid),
+                Value::Text(text) if self.keep_uuid == Some(true) => match plain_uuid(text) {
+                    Some(uuid) => Some(uuid),
+                    None => Some(self.made(std::str::from_utf8(text).ok()?)),
+                },
                 value => Some(self.made(&text(value)?)),
             },
             fields => {
@@ -57,6 +61,12 @@ impl Ids {
         let name = format!("{}{identifier}", self.namespace);
         *Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()).as_bytes()
     }
+}
+
+/// The UUID that a text is in the usual form. Of that form only: two texts of one UUID are two keys.
+fn plain_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let dashed = text.contains(&b'-');
+    uuid_text::parse(text).filter(|(_, form)| dashed && *form == UuidForm::LowerDashed).map(|(uuid, _)| uuid)
 }
 
 /// A cell as the text that its id is made of: what `str()` gives in Python for texts and integers.
@@ -83,7 +93,7 @@ mod tests {
     use super::*;
 
     fn ids(key: &[usize]) -> Ids {
-        Ids { key: key.to_vec(), namespace: "Message".into(), keep_uuid: true }
+        Ids { key: key.to_vec(), namespace: "Message".into(), keep_uuid: None }
     }
 
     fn shown(key: &[usize], cells: &[Value<'_>]) -> Option<String> {
@@ -118,9 +128,13 @@ mod tests {
         assert_eq!(shown(&[0], &[Value::Null]), None);
         assert_eq!(shown(&[0, 1], &[Value::Int(1), Value::Null]), None);
         assert_eq!(shown(&[], &[Value::Int(1)]), None);
-        let remade = Ids { keep_uuid: false, ..ids(&[0]) }.of_key(|_| Value::Uuid(uuid));
+        let remade = Ids { keep_uuid: Some(false), ..ids(&[0]) }.of_key(|_| Value::Uuid(uuid));
         let text = b"0188d9c2-af00-7fff-0102-030405060708";
         assert_eq!(remade, ids(&[0]).of_key(|_| Value::Text(text)));
+        let kept = |text: &[u8]| Ids { keep_uuid: Some(true), ..ids(&[0]) }.of_key(|_| Value::Text(text));
+        assert_eq!(kept(text), Some(uuid));
+        let upper = text.to_ascii_uppercase();
+        assert_eq!(kept(&upper), ids(&[0]).of_key(|_| Value::Text(&upper)), "another key");
         let ids = ids(&[]);
         assert_ne!(ids.of_place(&[OwnedValue::Int(1)]), ids.of_place(&[OwnedValue::Text("1".into())]));
     }

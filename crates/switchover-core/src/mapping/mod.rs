@@ -159,7 +159,27 @@ pub struct PartMap {
     pub values: BTreeMap<String, String>,
 }
 
+/// What stands in an expression for the time of the plan.
+pub const PLAN_TIME: &str = "{plan_time}";
+
 impl Mapping {
+    /// This mapping, in whose expressions [`PLAN_TIME`] is a text of that time: a constant of the plan's, so that every
+    /// look at a row sees the same.
+    #[must_use]
+    pub fn at(mut self, time: &str) -> Mapping {
+        let literal = format!("'{}'", time.replace('\'', "''"));
+        let set = |text: &mut String| *text = text.replace(PLAN_TIME, &literal);
+        for table in self.tables.values_mut() {
+            table.filter.iter_mut().for_each(set);
+            table.columns.values_mut().filter_map(|column| column.value.as_mut()).for_each(set);
+            for part in table.parts.values_mut() {
+                part.filter.iter_mut().for_each(set);
+                part.values.values_mut().for_each(set);
+            }
+        }
+        self
+    }
+
     /// Whether nothing is mapped.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()

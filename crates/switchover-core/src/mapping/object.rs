@@ -17,7 +17,8 @@ pub struct ObjectMap {
     /// The text that stands before the key's in the name of a UUIDv5; the collection's name where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Whether a key that is a UUID is the object's id itself; it is where nothing is said.
+    /// Whether a key that is a UUID is the object's id itself: `true` means a text in the usual form too; where nothing is
+    /// said, a key of that type is, and no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_uuid: Option<bool>,
 }

@@ -41,12 +41,13 @@ fn identity(plan: &TablePlan, mapping: &Mapping, draft: &mut Draft) {
     if mapping.object(&plan.source).keep_uuid != Some(true) {
         return;
     }
-    let uuid = |field: &usize| plan.columns[*field].r#type == LogicalType::Uuid;
+    let uuid = |field: &usize| matches!(plan.columns[*field].r#type, LogicalType::Uuid | LogicalType::Text);
     match plan.key_fields().as_slice() {
         [field] if uuid(field) => {}
         _ => {
             let key = at(mapping, &plan.source, &["object", "keep_uuid"]);
-            let why = format!("{key}: the table has no primary key of one column of type uuid to be kept");
+            let why =
+                format!("{key}: the table has no primary key of one column of type uuid or text to be kept");
             draft.refuse(&plan.source, "", why, "leave keep_uuid out: the id is then made of the key");
         }
     }
