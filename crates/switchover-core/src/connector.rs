@@ -28,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
 use crate::live::{LiveRun, LiveStore, LiveTarget};
+use crate::mapping::ColumnMap;
 use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use crate::relation::Relations;
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, Trigger, View};
@@ -354,6 +355,10 @@ pub trait Dialect: Send + Sync {
         let _ = (index, columns);
         Err("this kind of target has no indexes of what is within values".into())
     }
+    /// What it makes of a mapping's keys about objects, where it keeps such.
+    fn objects(&self) -> Option<&dyn Objects> {
+        None
+    }
     /// A view's query, given all tables that are moved.
     fn translate_view(&self, view: &View, tables: &[TablePlan], schema: &str) -> Result<String, String>;
     /// A trigger's statement, given all tables that are moved.
@@ -361,6 +366,16 @@ pub trait Dialect: Send + Sync {
         let _ = (trigger, tables);
         Err("a trigger's program is not translated: write it for the target".into())
     }
+}
+
+/// The part of a dialect that only stores of objects have. Pure, as all of it.
+pub trait Objects: Send + Sync {
+    /// The parts of an index that a column's mapping asks for; else the key that asks too much, and why.
+    fn parts(&self, column: &ColumnPlan, map: &ColumnMap) -> Result<Vec<String>, (&'static str, String)>;
+    /// Whether a part of an index stays, as far as this column's mapping goes.
+    fn keeps(&self, part: &str, column: &ColumnPlan, map: &ColumnMap) -> bool;
+    /// What a part of an index of this column costs, in words; `None` for other columns' and where it is little.
+    fn cost(&self, part: &str, column: &ColumnPlan) -> Option<String>;
 }
 
 /// What a target holds before the run.

@@ -422,6 +422,9 @@ pub struct IndexPlan {
     /// Its predicate, as the target's SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
+    /// What it costs, in words, where that is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cost: String,
 }
 
 /// A foreign key.

@@ -51,10 +51,12 @@ impl Migration {
         }
     }
 
-    /// With other settings.
+    /// With other settings. The time of a plan that is made by them, where their mapping asks for it, is now.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Migration {
         self.settings = settings;
+        let mapping = std::mem::take(&mut self.settings.plan.mapping);
+        self.settings.plan.mapping = mapping.at(&clock::now());
         self
     }
 

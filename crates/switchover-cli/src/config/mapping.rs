@@ -9,15 +9,17 @@ use super::{Given, Raw, invalid, near};
 use std::collections::BTreeMap;
 use switchover_core::Result;
 use switchover_core::ids::Namespace;
-use switchover_core::mapping::{ColumnMap, Ids, Mapping, NaiveTimes, PartMap, TableMap, key_of};
+use switchover_core::mapping::{
+    ColumnMap, Ids, Mapping, NaiveTimes, ObjectMap, PartMap, TOKENIZATIONS, TableMap, key_of,
+};
 use switchover_core::plan::LogicalType;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys of a section, in the order in which the reference has them.
-const TABLE_KEYS: [&str; 8] =
-    ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index"];
-const COLUMN_KEYS: [&str; 11] = [
+const TABLE_KEYS: [&str; 9] =
+    ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index", "object"];
+const COLUMN_KEYS: [&str; 15] = [
     "to",
     "drop",
     "type",
@@ -29,11 +31,16 @@ const COLUMN_KEYS: [&str; 11] = [
     "ids",
     "ids_namespace",
     "ids_map",
+    "tokenization",
+    "filterable",
+    "searchable",
+    "range",
 ];
 
 const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
 
 const NAIVE_TIMES: &[(&str, NaiveTimes)] = &[("refuse", NaiveTimes::Refuse), ("utc", NaiveTimes::Utc)];
+const OBJECT_KEYS: [&str; 2] = ["namespace", "keep_uuid"];
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
@@ -135,6 +142,7 @@ impl Section<'_, '_> {
                     "part" => map.parts = this.each(at, value, Self::part)?,
                     "primary_key" => map.primary_key = this.names(at, value)?,
                     "foreign_key" => map.foreign_keys = Some(this.list(at, value, Self::foreign_key)?),
+                    "object" => map.object = Some(this.object(at, value)?),
                     "index" => map.indexes = Some(this.list(at, value, Self::index)?),
                     _ => return Err(this.unknown(at, "a table", word, &TABLE_KEYS)),
                 }
@@ -191,7 +199,38 @@ impl Section<'_, '_> {
                     "ids" => map.ids = Some(this.word(at, value, IDS)?),
                     "ids_namespace" => map.ids_namespace = Some(this.namespace(at, value)?),
                     "ids_map" => map.ids_map = Some(this.text(at, value)?),
+                    "tokenization" => map.tokenization = Some(this.tokenization(at, value)?),
+                    "filterable" => map.filterable = Some(this.boolean(at, value)?),
+                    "searchable" => map.searchable = Some(this.boolean(at, value)?),
+                    "range" => map.range = Some(this.boolean(at, value)?),
                     _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(map)
+    }
+
+    fn tokenization(&self, offset: usize, value: Value<'_, '_>) -> Result<String> {
+        let word = self.text(offset, value)?;
+        match TOKENIZATIONS.contains(&word.as_str()) {
+            true => Ok(word),
+            false => {
+                let why = format!("Weaviate has no tokenization '{word}'");
+                Err(self.wrong(offset, why).hint(near::hint(&word, &TOKENIZATIONS)))
+            }
+        }
+    }
+
+    fn object(&mut self, offset: usize, value: Value<'_, '_>) -> Result<ObjectMap> {
+        let mut map = ObjectMap::default();
+        for (key, value) in self.keys(offset, value)? {
+            let (word, at) = (key.get_ref().as_ref(), key.span().start);
+            self.inside(word, at, |this| {
+                match word {
+                    "namespace" => map.namespace = Some(this.text(at, value)?),
+                    "keep_uuid" => map.keep_uuid = Some(this.boolean(at, value)?),
+                    _ => return Err(this.unknown(at, "an object", word, &OBJECT_KEYS)),
                 }
                 Ok(())
             })?;

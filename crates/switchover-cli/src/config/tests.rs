@@ -264,6 +264,9 @@ fn what_is_wrong_is_said_with_its_place() {
             "",
         ),
         error(&[], &[], "[[table.posts.foreign_key]]\ncolumns = 'author'\n", ""),
+        error(&[], &[], "[table.users.object]\nname_space = 'x'\n", ""),
+        error(&[], &[], "[table.users.column.bio]\ntokenization = 'words'\n", ""),
+        error(&[], &[], "[table.users.column.bio]\nsearchable = 'yes'\n", ""),
         error(
             &[],
             &[],

@@ -153,9 +153,13 @@ fn keys(table: &TablePlan) -> Vec<[String; 2]> {
         let method = if index.method.is_btree() { "" } else { "gin " };
         let predicate =
             index.predicate.as_ref().map(|sql| format!(" where {}", shown(sql))).unwrap_or_default();
+        let cost = match shown(&index.cost) {
+            cost if cost.is_empty() => String::new(),
+            cost => format!("; costs {cost}"),
+        };
         rows.push([
             "index".into(),
-            format!("{unique}{} {method}({}){predicate}", shown(&index.name), list(&index.parts)),
+            format!("{unique}{} {method}({}){predicate}{cost}", shown(&index.name), list(&index.parts)),
         ]);
     }
     for key in &table.foreign_keys {

@@ -12,6 +12,8 @@ mod common;
 mod faults;
 mod kill;
 mod live;
+mod mapping;
+mod presets;
 mod server;
 mod values;
 

@@ -1,11 +1,11 @@
 //! The UUID of each object, from its row's key: the same row always the same object. Pure.
 //!
-//! A key of one column that is a UUID is the object's id itself. Any other becomes a UUIDv5 (RFC 9562) in the
-//! namespace of DNS names, of the collection's name followed directly by the key's text, as the official Python client's
-//! `generate_uuid5(key, collection)` makes it. Several columns are the JSON array of their texts. A row without a
+//! A key of one column that is a UUID is the object's id itself, unless the mapping says otherwise. Any other becomes a
+//! UUIDv5 (RFC 9562) in the namespace of DNS names, of the collection's name (or another, by the mapping) followed
+//! directly by the key's text, as the official Python client's `generate_uuid5(key, collection)` makes it. Several columns are the JSON array of their texts. A row without a
 //! key, or with NULL in it, has the id of its place in the source (`rowid`), of which nothing on the target tells.
 
-use switchover_core::plan::TablePlan;
+use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::uuid_text::{self, UuidForm};
 use switchover_core::value::{OwnedValue, Value};
 use uuid::Uuid;
@@ -17,11 +17,18 @@ pub(super) struct Ids {
     key: Vec<usize>,
     /// The name in which ids are made.
     namespace: String,
+    /// Whether a key that is a UUID is the id itself; where nothing is said, one of that type is, and no text.
+    keep_uuid: Option<bool>,
 }
 
 impl Ids {
-    pub(super) fn of(table: &TablePlan) -> Ids {
-        Ids { key: table.key_fields(), namespace: table.target.clone() }
+    pub(super) fn of(plan: &Plan, table: &TablePlan) -> Ids {
+        let object = plan.options.mapping.object(&table.source);
+        Ids {
+            key: table.key_fields(),
+            namespace: object.namespace.unwrap_or_else(|| table.target.clone()),
+            keep_uuid: object.keep_uuid,
+        }
     }
 
     /// The id that the target's cells of the key say; `None` where they say none.
@@ -30,7 +37,11 @@ impl Ids {
             [] => None,
             [field] => match cell(*field) {
                 Value::Null => None,
-                Value::Uuid(uuid) => Some(uuid),
+                Value::Uuid(uuid) if self.keep_uuid != Some(false) => Some(uuid),
+                Value::Text(text) if self.keep_uuid == Some(true) => match plain_uuid(text) {
+                    Some(uuid) => Some(uuid),
+                    None => Some(self.made(std::str::from_utf8(text).ok()?)),
+                },
                 value => Some(self.made(&text(value)?)),
             },
             fields => {
@@ -50,6 +61,12 @@ impl Ids {
         let name = format!("{}{identifier}", self.namespace);
         *Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()).as_bytes()
     }
+}
+
+/// The UUID that a text is in the usual form. Of that form only: two texts of one UUID are two keys.
+fn plain_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let dashed = text.contains(&b'-');
+    uuid_text::parse(text).filter(|(_, form)| dashed && *form == UuidForm::LowerDashed).map(|(uuid, _)| uuid)
 }
 
 /// A cell as the text that its id is made of: what `str()` gives in Python for texts and integers.
@@ -75,9 +92,12 @@ fn text(value: Value<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn ids(key: &[usize]) -> Ids {
+        Ids { key: key.to_vec(), namespace: "Message".into(), keep_uuid: None }
+    }
+
     fn shown(key: &[usize], cells: &[Value<'_>]) -> Option<String> {
-        let ids = Ids { key: key.to_vec(), namespace: "Message".into() };
-        ids.of_key(|field| cells[field]).map(|id| Uuid::from_bytes(id).to_string())
+        ids(key).of_key(|field| cells[field]).map(|id| Uuid::from_bytes(id).to_string())
     }
 
     /// The expected ids are those of Python: `uuid.uuid5(uuid.NAMESPACE_DNS, "Message" + str(key))`.
@@ -108,7 +128,14 @@ mod tests {
         assert_eq!(shown(&[0], &[Value::Null]), None);
         assert_eq!(shown(&[0, 1], &[Value::Int(1), Value::Null]), None);
         assert_eq!(shown(&[], &[Value::Int(1)]), None);
-        let ids = Ids { key: Vec::new(), namespace: "Message".into() };
+        let remade = Ids { keep_uuid: Some(false), ..ids(&[0]) }.of_key(|_| Value::Uuid(uuid));
+        let text = b"0188d9c2-af00-7fff-0102-030405060708";
+        assert_eq!(remade, ids(&[0]).of_key(|_| Value::Text(text)));
+        let kept = |text: &[u8]| Ids { keep_uuid: Some(true), ..ids(&[0]) }.of_key(|_| Value::Text(text));
+        assert_eq!(kept(text), Some(uuid));
+        let upper = text.to_ascii_uppercase();
+        assert_eq!(kept(&upper), ids(&[0]).of_key(|_| Value::Text(&upper)), "another key");
+        let ids = ids(&[]);
         assert_ne!(ids.of_place(&[OwnedValue::Int(1)]), ids.of_place(&[OwnedValue::Text("1".into())]));
     }
 }

@@ -36,7 +36,7 @@ impl Table {
         Table {
             plan: Arc::clone(plan),
             at,
-            ids: Ids::of(table),
+            ids: Ids::of(plan, table),
             vectors: table.columns.iter().map(vector).collect(),
             properties: plain.map(|column| column.target.clone()).collect(),
             scratch: vec![Vec::new(); table.columns.len()],

@@ -2,7 +2,7 @@
 
 use super::dialect::Finds;
 use serde_json::{Map, Value as Json, json};
-use switchover_core::plan::{ColumnPlan, LogicalType, TablePlan};
+use switchover_core::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 
 /// How words of a searchable text are found: the server's default, which drops case and what is no letter or digit.
 const TOKENIZATION_WORDS: &str = "word";
@@ -11,13 +11,13 @@ const TOKENIZATION_WORDS: &str = "word";
 const TOKENIZATION_WHOLE: &str = "field";
 
 /// The definition of a table's collection.
-pub(super) fn collection(table: &TablePlan) -> Json {
+pub(super) fn collection(plan: &Plan, table: &TablePlan) -> Json {
     let vectors: Vec<&ColumnPlan> = table.columns.iter().filter(|column| is_vector(column)).collect();
     let properties: Vec<Json> = table
         .columns
         .iter()
         .filter(|column| !is_vector(column))
-        .map(|column| property(table, column))
+        .map(|column| property(plan, table, column))
         .collect();
     let mut class = Map::new();
     class.insert("class".into(), json!(table.target));
@@ -65,7 +65,7 @@ pub(super) fn data_type(ty: LogicalType) -> &'static str {
     }
 }
 
-fn property(table: &TablePlan, column: &ColumnPlan) -> Json {
+fn property(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> Json {
     let parts =
         || table.indexes.iter().flat_map(|index| &index.parts).filter_map(|part| Finds::of_part(part));
     let has = |wanted: Finds| parts().any(|(name, finds)| name == column.target && finds == wanted);
@@ -80,16 +80,18 @@ fn property(table: &TablePlan, column: &ColumnPlan) -> Json {
     }
     if ty.starts_with("text") {
         let words = if has(Finds::Words) { TOKENIZATION_WORDS } else { TOKENIZATION_WHOLE };
-        property.insert("tokenization".into(), json!(words));
+        let asked = plan.options.mapping.column(&table.source, &column.source);
+        let asked = asked.and_then(|map| map.tokenization.as_deref());
+        property.insert("tokenization".into(), json!(asked.unwrap_or(words)));
     }
     Json::Object(property)
 }
 
 /// What a collection is not that the plan wants: its properties, their types and indexes.
-pub(super) fn faults(table: &TablePlan, class: &Json) -> Vec<String> {
+pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String> {
     let none = Vec::new();
     let there = class["properties"].as_array().unwrap_or(&none);
-    let wanted = collection(table);
+    let wanted = collection(plan, table);
     let mut faults = Vec::new();
     for property in wanted["properties"].as_array().unwrap_or(&none) {
         let name = property["name"].as_str().unwrap_or_default();
@@ -97,7 +99,7 @@ pub(super) fn faults(table: &TablePlan, class: &Json) -> Vec<String> {
             faults.push(format!("the collection {} has no property {name}", table.target));
             continue;
         };
-        for what in ["dataType", "indexFilterable", "indexSearchable", "indexRangeFilters"] {
+        for what in ["dataType", "indexFilterable", "indexSearchable", "indexRangeFilters", "tokenization"] {
             let is = |json: &Json| if json.is_null() { json!(false) } else { json.clone() };
             if is(&found[what]) != is(&property[what]) {
                 faults.push(format!(

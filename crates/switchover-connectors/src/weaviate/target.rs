@@ -82,7 +82,7 @@ impl WeaviateTarget {
     /// Makes the collections that the run recorded as its own and that are not there.
     fn make(client: &Client, plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
         for table in plan.tables.iter().filter(|table| !there.contains(&table.target)) {
-            let made = client.create_collection(&schema::collection(table));
+            let made = client.create_collection(&schema::collection(plan, table));
             made.map_err(|error| error.table(table.source.clone()))?;
         }
         Ok(())
@@ -225,7 +225,7 @@ impl Target for WeaviateTarget {
                 }
                 Some(found) => {
                     audit.rows.push(client.count(&table.target).await?);
-                    audit.faults.extend(schema::faults(table, &found.definition));
+                    audit.faults.extend(schema::faults(plan, table, &found.definition));
                 }
             }
         }

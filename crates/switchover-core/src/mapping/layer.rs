@@ -63,6 +63,10 @@ fn table(upper: TableMap, lower: TableMap) -> TableMap {
         primary_key: list(upper.primary_key, lower.primary_key),
         foreign_keys: upper.foreign_keys.or(lower.foreign_keys),
         indexes: upper.indexes.or(lower.indexes),
+        object: match (upper.object, lower.object) {
+            (Some(upper), Some(lower)) => Some(upper.over(lower)),
+            (upper, lower) => upper.or(lower),
+        },
     }
 }
 
@@ -85,6 +89,10 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         ids: upper.ids.or(lower.ids),
         ids_namespace: upper.ids_namespace.or(lower.ids_namespace),
         ids_map: upper.ids_map.or(lower.ids_map),
+        tokenization: upper.tokenization.or(lower.tokenization),
+        filterable: upper.filterable.or(lower.filterable),
+        searchable: upper.searchable.or(lower.searchable),
+        range: upper.range.or(lower.range),
     }
 }
 

@@ -11,10 +11,12 @@ mod declared;
 mod derive;
 mod ids;
 mod layer;
+mod object;
 mod parts;
 mod resolve;
 
 pub use declared::{Action, ForeignKeyMap, IndexMap, IndexMethod, LANGUAGES};
+pub use object::{ObjectMap, TOKENIZATIONS};
 pub use resolve::{Mapped, resolve};
 
 use crate::ids::Namespace;
@@ -64,6 +66,9 @@ pub struct TableMap {
     /// Indexes that the target is to have beside the source's.
     #[serde(default, rename = "index", skip_serializing_if = "Option::is_none")]
     pub indexes: Option<Vec<IndexMap>>,
+    /// What becomes of its rows as objects, where the target keeps such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectMap>,
 }
 
 /// What becomes of a column.
@@ -103,6 +108,18 @@ pub struct ColumnMap {
     /// The name of the table that keeps what each id became; `TABLE_COLUMN_map` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids_map: Option<String>,
+    /// How its texts are cut into words: one of [`TOKENIZATIONS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenization: Option<String>,
+    /// Whether objects are found by its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filterable: Option<bool>,
+    /// Whether objects are found by words of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searchable: Option<bool>,
+    /// Whether objects are found by a range that its value is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<bool>,
 }
 
 /// What ids become.
@@ -142,7 +159,27 @@ pub struct PartMap {
     pub values: BTreeMap<String, String>,
 }
 
+/// What stands in an expression for the time of the plan.
+pub const PLAN_TIME: &str = "{plan_time}";
+
 impl Mapping {
+    /// This mapping, in whose expressions [`PLAN_TIME`] is a text of that time: a constant of the plan's, so that every
+    /// look at a row sees the same.
+    #[must_use]
+    pub fn at(mut self, time: &str) -> Mapping {
+        let literal = format!("'{}'", time.replace('\'', "''"));
+        let set = |text: &mut String| *text = text.replace(PLAN_TIME, &literal);
+        for table in self.tables.values_mut() {
+            table.filter.iter_mut().for_each(set);
+            table.columns.values_mut().filter_map(|column| column.value.as_mut()).for_each(set);
+            for part in table.parts.values_mut() {
+                part.filter.iter_mut().for_each(set);
+                part.values.values_mut().for_each(set);
+            }
+        }
+        self
+    }
+
     /// Whether nothing is mapped.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()

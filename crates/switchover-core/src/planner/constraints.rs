@@ -294,6 +294,7 @@ fn add_index(
                 method: IndexMethod::Btree,
                 parts,
                 predicate,
+                cost: String::new(),
             });
         }
         Err(why) => {
@@ -336,7 +337,15 @@ fn special_indexes(plan: &mut TablePlan, dialect: &dyn Dialect, options: &PlanOp
                 let method = IndexMethod::Gin;
                 let (unique, predicate) = (false, None);
                 let source = index.name_on(&plan.source);
-                plan.indexes.push(IndexPlan { source, name, unique, method, parts, predicate });
+                plan.indexes.push(IndexPlan {
+                    source,
+                    name,
+                    unique,
+                    method,
+                    parts,
+                    predicate,
+                    cost: String::new(),
+                });
             }
             Err(why) => draft.outcome("index", label, Fate::LeftOut, why),
         }

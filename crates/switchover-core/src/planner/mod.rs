@@ -11,6 +11,7 @@ mod kept;
 pub mod layout;
 mod mapped;
 mod native;
+mod object;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
@@ -87,14 +88,15 @@ impl Draft {
 /// Makes the plan.
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
     let mut draft = Draft { native: dialect.speaks(&evidence.catalog.store), ..Draft::default() };
-    let (tables, views) = match (evidence.existing, &options.existing) {
+    let (mut tables, views) = match (evidence.existing, &options.existing) {
         (Some(schema), Some(asked)) => {
             draft.native = false;
             (existing::tables(evidence, schema, options, asked, &mut draft), Vec::new())
         }
         _ => new_tables(evidence, dialect, options, &mut draft),
     };
-    for table in &tables {
+    for table in &mut tables {
+        object::add(table, dialect, options, &mut draft);
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
     }

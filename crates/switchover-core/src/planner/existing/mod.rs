@@ -276,6 +276,7 @@ fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
         method: IndexMethod::Btree,
         parts: vec![part.to_owned()],
         predicate: None,
+        cost: String::new(),
     }
 }
 
