@@ -190,6 +190,18 @@ fn a_key_that_can_name_no_column_is_refused() {
 }
 
 #[test]
+fn of_two_mistakes_the_first_is_told() {
+    // Nothing between them, and more than is read at a time.
+    for between in ["", &format!("{{\"id\":2,\"a\":\"{}\"}},\n", "x".repeat(1 << 20))] {
+        for (first, second) in [("{\"id\":01}", "{\"id\":3]"), ("{\"id\":3]", "{\"id\":01}")] {
+            let text = format!("{{\"t\":[\n{first},\n{between}{second}]}}");
+            let said = fault("two mistakes", "dump.json", text.as_bytes());
+            assert!(said.contains("line 2, column "), "{first} {second}: {said}");
+        }
+    }
+}
+
+#[test]
 fn bad_dumps() {
     let deep = format!("{{\"t\":[{{\"id\":1,\"a\":{}1{}}}]}}", "[".repeat(200), "]".repeat(200));
     let long = format!("{{\"t\":[{{\"id\":1}},\n{{\"id\":2,\"a\":\"{}\"}}]}}", "x".repeat(29 << 20));

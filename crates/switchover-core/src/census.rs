@@ -10,7 +10,7 @@ use crate::decimal;
 use crate::plan::LogicalType;
 use crate::reverse;
 use crate::uuid_text::{self, UuidForm};
-use crate::value::{Rows, Value};
+use crate::value::{Rows, Value, utf8};
 use serde::{Deserialize, Serialize};
 
 /// What a declaration makes worth looking for.
@@ -265,13 +265,13 @@ impl ColumnCensus {
         self.text_bytes_max = self.text_bytes_max.max(bytes);
         self.texts_with_nul += u64::from(memchr::memchr(0, text).is_some());
         self.texts_numeric += u64::from(affinity::is_number(text));
-        match std::str::from_utf8(text) {
+        match utf8(text) {
             // Characters are at most as many as bytes: count only where it could raise the maximum.
-            Ok(valid) if bytes > self.text_chars_max => {
+            Some(valid) if bytes > self.text_chars_max => {
                 self.text_chars_max = self.text_chars_max.max(valid.chars().count() as u64);
             }
-            Ok(_) => {}
-            Err(_) => {
+            Some(_) => {}
+            None => {
                 self.texts_invalid += 1;
                 self.text_chars_max = self.text_chars_max.max(bytes);
             }

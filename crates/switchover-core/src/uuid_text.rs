@@ -20,45 +20,60 @@ pub enum UuidForm {
     UpperPlain,
 }
 
+/// A digit's value is in the low four bits; what else is to be known of it is in the others.
+const LOWER: u8 = 0x10;
+const UPPER: u8 = 0x20;
+const NONE: u8 = 0x80;
+
+/// What each byte is as a digit.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        if value < 10 {
+            digits[b'0' as usize + value] = value as u8;
+        } else {
+            digits[b'a' as usize + value - 10] = value as u8 | LOWER;
+            digits[b'A' as usize + value - 10] = value as u8 | UPPER;
+        }
+        value += 1;
+    }
+    digits
+};
+
+/// Where the digits of each byte begin, with dashes and without.
+const DASHED: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+const PLAIN: [usize; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
+
 /// Reads a UUID and tells its form. One without letters is read as lower case.
 pub fn parse(text: &[u8]) -> Option<([u8; 16], UuidForm)> {
-    let dashed = match text.len() {
-        36 => true,
-        32 => false,
-        _ => return None,
-    };
-    let mut bytes = [0u8; 16];
-    let (mut nibble, mut lower, mut upper) = (0usize, false, false);
-    for (at, byte) in text.iter().enumerate() {
-        if dashed && matches!(at, 8 | 13 | 18 | 23) {
-            if *byte != b'-' {
-                return None;
-            }
-            continue;
+    let (bytes, seen, lower, upper) = if let Ok(text) = <&[u8; 36]>::try_from(text) {
+        if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
+            return None;
         }
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => {
-                lower = true;
-                byte - b'a' + 10
-            }
-            b'A'..=b'F' => {
-                upper = true;
-                byte - b'A' + 10
-            }
-            _ => return None,
-        };
-        bytes[nibble / 2] = bytes[nibble / 2] << 4 | digit;
-        nibble += 1;
-    }
-    let form = match (dashed, lower, upper) {
-        (_, true, true) => return None,
-        (true, _, false) => UuidForm::LowerDashed,
-        (true, _, true) => UuidForm::UpperDashed,
-        (false, _, false) => UuidForm::LowerPlain,
-        (false, _, true) => UuidForm::UpperPlain,
+        let (bytes, seen) = digits(text, &DASHED);
+        (bytes, seen, UuidForm::LowerDashed, UuidForm::UpperDashed)
+    } else {
+        let (bytes, seen) = digits(<&[u8; 32]>::try_from(text).ok()?, &PLAIN);
+        (bytes, seen, UuidForm::LowerPlain, UuidForm::UpperPlain)
     };
-    Some((bytes, form))
+    match seen & (NONE | LOWER | UPPER) {
+        0 | LOWER => Some((bytes, lower)),
+        UPPER => Some((bytes, upper)),
+        _ => None,
+    }
+}
+
+/// The digits at these places, and all that was seen of them.
+#[inline]
+fn digits<const LENGTH: usize>(text: &[u8; LENGTH], places: &[usize; 16]) -> ([u8; 16], u8) {
+    let (mut bytes, mut seen) = ([0; 16], 0);
+    for (byte, at) in bytes.iter_mut().zip(places) {
+        let (high, low) = (DIGITS[usize::from(text[*at])], DIGITS[usize::from(text[at + 1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
+    }
+    (bytes, seen)
 }
 
 /// Writes a UUID in a form.

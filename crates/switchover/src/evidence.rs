@@ -17,11 +17,12 @@ use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::existing::TargetSchema;
 use switchover_core::judge;
-use switchover_core::plan::{Fate, Outcome, Plan, PlanOptions, Refusal, TablePlan};
+use switchover_core::plan::{Fate, LogicalType, Outcome, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
 use switchover_core::schema::{Catalog, Column, Skipped, Table};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes read at a time where rows are only looked at.
 const SCAN_BYTES: usize = 1 << 20;
@@ -47,7 +48,14 @@ pub(crate) fn planned_table(table: &TablePlan) -> Arc<ReadTable> {
     })
 }
 
-/// Reads a range of a table to its end, one batch in hand and one on its way.
+/// A batch on its way to whoever looks at it.
+struct Ahead {
+    rows: Rows,
+    /// Told when it was looked at and its memory given back, where the next is to wait for that.
+    seen: Option<oneshot::Sender<()>>,
+}
+
+/// Reads a range of a table to its end: one batch in hand, one that waits, and one that is read.
 pub(crate) async fn scan(
     snapshot: &Arc<dyn Snapshot>,
     table: &Arc<ReadTable>,
@@ -55,38 +63,56 @@ pub(crate) async fn scan(
     shutdown: &Shutdown,
     mut observe: impl FnMut(&Rows),
 ) -> Result<()> {
-    let request = |range: KeyRange, rows: Rows| {
-        let (snapshot, table) = (Arc::clone(snapshot), Arc::clone(table));
-        async move {
-            snapshot
-                .read(
-                    ReadRequest { table, range, budget_bytes: SCAN_BYTES, rows_max: ReadRequest::ANY_ROWS },
-                    rows,
-                )
-                .await
-        }
-    };
-    let mut spare = Some(Rows::default());
-    let mut batch: Batch = request(range.clone(), Rows::default()).await?;
-    loop {
+    let (batches, mut queue) = mpsc::channel::<Ahead>(1);
+    let (spare, spares) = mpsc::unbounded_channel::<Rows>();
+    let reader = tokio::spawn(read_ahead(Arc::clone(snapshot), Arc::clone(table), range, batches, spares));
+    while let Some(Ahead { rows, seen }) = queue.recv().await {
         shutdown.check("read the source")?;
-        if batch.done {
-            observe(&batch.rows);
+        observe(&rows);
+        match seen {
+            Some(seen) => {
+                drop(rows);
+                // The reader ends when nobody waits for its rows: then it waits for nobody.
+                let _ = seen.send(());
+            }
+            // After the last batch no memory is needed any more.
+            None => drop(spare.send(rows)),
+        }
+    }
+    reader.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))?
+}
+
+/// Reads until the end of the range, or until nobody takes the batches.
+async fn read_ahead(
+    snapshot: Arc<dyn Snapshot>,
+    table: Arc<ReadTable>,
+    mut range: KeyRange,
+    batches: mpsc::Sender<Ahead>,
+    mut spares: mpsc::UnboundedReceiver<Rows>,
+) -> Result<()> {
+    loop {
+        let request = ReadRequest {
+            table: Arc::clone(&table),
+            range: range.clone(),
+            budget_bytes: SCAN_BYTES,
+            rows_max: ReadRequest::ANY_ROWS,
+        };
+        let Batch { rows, last, done } =
+            snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
+        // A large row is looked at, and its memory given back, before the next is read.
+        let (seen, wait) = match rows.bytes() > OVERSIZED_BYTES {
+            true => Some(oneshot::channel()).unzip(),
+            false => (None, None),
+        };
+        if batches.send(Ahead { rows, seen }).await.is_err() || done {
             return Ok(());
         }
-        let next = KeyRange { after: batch.last.clone(), upto: range.upto.clone() };
-        if batch.rows.bytes() > OVERSIZED_BYTES {
-            // A large row is looked at, and its memory given back, before the next is read.
-            observe(&batch.rows);
-            drop(std::mem::take(&mut batch.rows));
-            batch = request(next, spare.take().unwrap_or_default()).await?;
-            continue;
+        if let Some(wait) = wait
+            && wait.await.is_err()
+        {
+            return Ok(());
         }
-        let reading = tokio::spawn(request(next, spare.take().unwrap_or_default()));
-        observe(&batch.rows);
-        let following =
-            reading.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))??;
-        spare = Some(std::mem::replace(&mut batch, following).rows);
+        range.after = last;
     }
 }
 
@@ -369,7 +395,10 @@ impl Look<'_> {
             rows: 0,
             bytes: catalog.store.size_bytes,
         });
-        let native = self.target.dialect().speaks(&catalog.store);
+        let dialect = self.target.dialect();
+        let native = dialect.speaks(&catalog.store);
+        let reads_json = dialect.takes(LogicalType::Jsonb, &Codec::Json)
+            || dialect.takes(LogicalType::Json, &Codec::JsonText);
         let mut found = Scan::default();
         let mut keys = Keys::of(catalog);
         let mut hashed = BTreeMap::new();
@@ -391,6 +420,10 @@ impl Look<'_> {
             let mut census = TableCensus::new(table.columns.len());
             let predicted = |(column, interest): (&Column, &Interest)| match column.kind {
                 Some(kind) => ColumnCensus::predicted_of_kind(kind),
+                // A target that keeps JSON as the text that it is asks for no more than for a text.
+                None if *interest == Interest::Json && !reads_json => {
+                    ColumnCensus::predicted(Interest::Plain)
+                }
                 None => ColumnCensus::predicted(*interest),
             };
             let codecs: Vec<Codec> = table.columns.iter().zip(&interests).map(predicted).collect();

@@ -3,7 +3,7 @@
 //!
 //! The server is read through its REST interface by plain HTTP, which shares nothing with the product. Its
 //! collections are one set, so the tests of this file take turns.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::panic, clippy::allow_attributes, reason = "tests")]
 
 #[path = "../common/mod.rs"]

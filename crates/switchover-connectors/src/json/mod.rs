@@ -8,6 +8,7 @@ mod destination;
 mod dialect;
 mod examine;
 mod form;
+mod frames;
 mod input;
 mod kind;
 mod place;

@@ -6,7 +6,7 @@
 use super::input::{DataReader, changed};
 use super::kind::Kind as ColumnKind;
 use super::place::{OPERATION, Place};
-use super::row::{At, entries, push_cell, twice};
+use super::row::{At, entries, push_cell, text, twice};
 use super::survey::{ID, Mark, Surveyed};
 use super::walk::{Framed, Walker};
 use std::sync::Arc;
@@ -70,8 +70,8 @@ impl Cursor {
     pub(super) fn push(&mut self, columns: &[usize], rows: &mut Rows) -> Result<()> {
         let row = self.next()?;
         let Cursor { table, walker, scratch, found, .. } = self;
-        let text = walker.text(&row);
         let at = At { place: row.place, path: walker.path() };
+        let text = text(walker.text(), &at)?;
         found.fill((0, 0));
         let mut guess = usize::from(row.key.is_some());
         entries(text, &at, |key, raw, offset| {
@@ -86,7 +86,7 @@ impl Cursor {
         rows.push(Value::Int(i64::try_from(self.rows).unwrap_or(i64::MAX)));
         for column in columns {
             let (begin, length) = found[*column];
-            let raw = std::str::from_utf8(&text[begin..begin + length]).unwrap_or_default();
+            let raw = text.get(begin..begin + length).unwrap_or_default();
             let known = &table.columns[*column];
             let fits = match (&row.key, length) {
                 (Some(key), 0) if known.name == ID => push_key(key, known.kind, scratch, rows),

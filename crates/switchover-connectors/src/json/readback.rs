@@ -9,7 +9,7 @@ use super::count;
 use super::input::{Data, DataReader, Holds, open};
 use super::place::{Place, member, refused};
 use super::render::read;
-use super::row::{At, entries, twice};
+use super::row::{At, entries, text, twice};
 use super::walk::{Begins, Walker};
 use crate::blocking::blocking;
 use crate::place;
@@ -143,8 +143,9 @@ impl JsonReader {
         let row = walker.row()?.ok_or_else(gone)?;
         self.left -= 1;
         let columns = &self.plan.tables[self.table].columns;
-        let (text, path) = (walker.text(&row), walker.path());
+        let path = walker.path();
         let at = At { place: row.place, path };
+        let text = text(walker.text(), &at)?;
         let (found, places) = (&mut self.found, &self.places);
         found.fill((0, 0));
         let mut guess = 0;
@@ -154,7 +155,7 @@ impl JsonReader {
                 _ => *places.get(key).ok_or_else(|| {
                     let why = "the row has a key that the run did not write";
                     refused(
-                        at.place.behind(text, offset),
+                        at.place.behind(text.as_bytes(), offset),
                         &member(path, key),
                         why,
                         "roll the run back, or mend the dump",
@@ -169,8 +170,7 @@ impl JsonReader {
             Ok(())
         })?;
         for (column, (begin, length)) in columns.iter().zip(&self.found) {
-            // The row was read as UTF-8, and a value ends where its text does.
-            let raw = std::str::from_utf8(&text[*begin..begin + length]).unwrap_or_default();
+            let raw = text.get(*begin..begin + length).unwrap_or_default();
             rows.push(match length {
                 0 => Value::Null,
                 _ => read(raw, column.r#type, &column.codec, &mut self.scratch),

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 use switchover_core::json::without_space;
 use switchover_core::tagged;
-use switchover_core::value::{Rows, Value};
+use switchover_core::value::{Rows, Value, utf8};
 use switchover_core::{Error, Result};
 
 /// How the key of a tagged object begins.
@@ -27,17 +27,24 @@ pub(super) struct At<'a> {
     pub(super) path: &'a str,
 }
 
+/// A row's bytes as text.
+pub(super) fn text<'t>(bytes: &'t [u8], at: &At<'_>) -> Result<&'t str> {
+    if let Some(text) = utf8(bytes) {
+        return Ok(text);
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let place = at.place.behind(bytes, error.valid_up_to());
+        malformed(place, at.path, "the bytes are not valid UTF-8, which JSON must be (RFC 8259)")
+    })
+}
+
 /// Calls `each` with every key of a row, the text of its value and where that text begins in the row's.
 /// A refusal of `each` ends it.
 pub(super) fn entries(
-    text: &[u8],
+    text: &str,
     at: &At<'_>,
     mut each: impl FnMut(&str, &str, usize) -> Result<()>,
 ) -> Result<()> {
-    let text = std::str::from_utf8(text).map_err(|error| {
-        let place = at.place.behind(text, error.valid_up_to());
-        malformed(place, at.path, "the bytes are not valid UTF-8, which JSON must be (RFC 8259)")
-    })?;
     let mut stopped = None;
     let seed = Entries {
         each: |key: &str, raw: &RawValue| {
@@ -59,9 +66,9 @@ pub(super) fn entries(
 }
 
 /// A key that a row has twice.
-pub(super) fn twice(text: &[u8], at: &At<'_>, key: &str, offset: usize) -> Error {
+pub(super) fn twice(text: &str, at: &At<'_>, key: &str, offset: usize) -> Error {
     refused(
-        at.place.behind(text, offset),
+        at.place.behind(text.as_bytes(), offset),
         &member(at.path, key),
         "the key occurs twice in the row, and a reader of JSON would keep one of them only",
         "take one of them out of the file",

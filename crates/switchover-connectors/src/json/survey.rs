@@ -4,12 +4,13 @@
 //! values, the rows whose `id` occurs before, and marks along each table from which reading can begin. What it
 //! keeps grows with the number of columns and one mark for each [`MARK_BYTES`], not with the rows.
 
-use super::input::{Data, Hashing, Holds, Part, open};
+use super::frames::{Frames, Next};
+use super::input::{Data, Holds, Part, open};
 use super::kind::{Evidence, Kind as ColumnKind};
 use super::place::{OPERATION, Place, member, refused};
-use super::row::{At, entries, string, twice};
+use super::row::{self, At, entries, string, twice};
 use super::sorted::{Broken, Sorter, repeated};
-use super::walk::{Begins, Framed, Shape, Walker};
+use super::walk::{Begins, Framed, Shape};
 use crate::json::config::JsonConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -140,22 +141,37 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
 }
 
 fn file(part: &Part, stop: &AtomicBool, tables: &mut Vec<Surveyed>) -> Result<blake3::Hash> {
-    // What was packed is hashed as it was named, while it was unpacked.
-    let mut walker = Walker::new(Hashing::new(part.data.reader(0)), part.holds.clone());
-    while let Some(begins) = walker.table()? {
-        let name = begins.name.clone();
-        let mut table = Survey::new(begins, part);
-        while let Some(row) = walker.row().map_err(|error| error.table(name.clone()))? {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Interrupted, OPERATION).detail("it was asked to stop"));
-            }
-            table.row(&row, walker.text(&row), walker.path()).map_err(|error| error.table(name.clone()))?;
-        }
-        tables.push(table.end()?);
-    }
+    let hash = std::thread::scope(|scope| read(part, &Frames::of(scope, part), stop, tables))?;
     part.data.unchanged()?;
-    let hash = walker.into_input().hasher.finalize();
     Ok(part.data.blake3.unwrap_or(hash))
+}
+
+fn read(part: &Part, frames: &Frames, stop: &AtomicBool, tables: &mut Vec<Surveyed>) -> Result<blake3::Hash> {
+    let mut table: Option<Survey> = None;
+    while let Some(next) = frames.next() {
+        match next {
+            Next::Begins(begins) => table = Some(Survey::new(begins, part)),
+            Next::Rows(block) => {
+                let Some(table) = &mut table else { break };
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Error::new(Kind::Interrupted, OPERATION).detail("it was asked to stop"));
+                }
+                for (row, text, path) in block.rows() {
+                    table
+                        .row(row, text, path)
+                        .map_err(|error| error.table(table.table.begins.name.clone()))?;
+                }
+                frames.give_back(block);
+            }
+            Next::Ends => {
+                let Some(table) = table.take() else { break };
+                tables.push(table.end()?);
+            }
+            Next::Over(hash) => return Ok(hash),
+            Next::Broken(error) => return Err(error),
+        }
+    }
+    Err(Error::new(Kind::Internal, OPERATION).detail("what finds the rows of the file ended early"))
 }
 
 /// A table on its way.
@@ -185,17 +201,18 @@ impl Survey {
         Survey { table, ids: Some(Sorter::default()), scratch: Vec::new(), cells: Vec::new() }
     }
 
-    fn row(&mut self, row: &Framed, text: &[u8], path: &str) -> Result<()> {
+    fn row(&mut self, framed: &Framed, text: &[u8], path: &str) -> Result<()> {
         let Survey { table, ids, scratch, cells } = self;
-        if table.marks.last().is_none_or(|mark| row.offset - mark.offset >= MARK_BYTES) {
-            table.marks.push(Mark { rows: table.rows, offset: row.offset, place: row.begins });
+        if table.marks.last().is_none_or(|mark| framed.offset - mark.offset >= MARK_BYTES) {
+            table.marks.push(Mark { rows: table.rows, offset: framed.offset, place: framed.begins });
         }
         table.rows += 1;
         let number = table.rows;
-        let at = At { place: row.place, path };
+        let at = At { place: framed.place, path };
+        let text = row::text(text, &at)?;
         let mut guess = 0;
         let mut identified = false;
-        let keyed = row.key.as_deref();
+        let keyed = framed.key.as_deref();
         if keyed.is_some() {
             guess = 1;
         }
@@ -204,7 +221,7 @@ impl Survey {
                 Some(column) => column,
                 None if table.columns.len() == COLUMNS_MAX => {
                     return Err(refused(
-                        at.place.behind(text, offset),
+                        at.place.behind(text.as_bytes(), offset),
                         &member(path, key),
                         format!("the rows of the table have more than {COLUMNS_MAX} different keys"),
                         "an object of values by key is no row: put it into a member of a row",
@@ -222,7 +239,7 @@ impl Survey {
             if key == ID {
                 identified = identify(raw, number, ids, scratch, cells)?;
                 if let Some(outer) = keyed {
-                    same_id(outer, raw, at.place.behind(text, offset), path, scratch)?;
+                    same_id(outer, raw, at.place.behind(text.as_bytes(), offset), path, scratch)?;
                 }
             }
             Ok(())

@@ -8,6 +8,7 @@ use super::input::Holds;
 use super::place::{Place, malformed, member, refused};
 use super::scan::Scanner;
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::io::Read;
 use switchover_core::Result;
 
@@ -50,7 +51,6 @@ pub(super) struct Framed {
     pub(super) begins: Place,
     /// Where its object begins.
     pub(super) place: Place,
-    length: usize,
 }
 
 /// Walks through a file.
@@ -247,7 +247,7 @@ impl<R: Read> Walker<R> {
         if self.pending > 0 {
             self.scanner.consume(self.pending);
             self.pending = 0;
-            self.scanner.path.clone_from(&self.path);
+            self.scanner.path.truncate(self.path.len());
         }
         let line = self.scanner.place().line;
         let mut at_hand = self.scanner.skip_space()?;
@@ -284,7 +284,7 @@ impl<R: Read> Walker<R> {
         if key.is_some() {
             at_hand = self.scanner.skip_space()?;
         }
-        self.scanner.path = self.row_path(key.as_deref());
+        self.name_row(key.as_deref());
         if at_hand != Some(b'{') {
             let why = format!("a row is an object, and this is {}", shown(at_hand));
             return Err(self.misshapen(at_hand, why, "make an object of it, or take it out of the dump"));
@@ -293,12 +293,12 @@ impl<R: Read> Walker<R> {
         let length = self.scanner.value()?;
         self.number += 1;
         (self.before, self.pending) = (Before::Next, length);
-        Ok(Some(Framed { key, offset, begins, place, length }))
+        Ok(Some(Framed { key, offset, begins, place }))
     }
 
     /// The text of the row that was framed last.
-    pub(super) fn text(&self, row: &Framed) -> &[u8] {
-        self.scanner.text(row.length)
+    pub(super) fn text(&self) -> &[u8] {
+        self.scanner.text(self.pending)
     }
 
     /// The path of the row that was framed last.
@@ -311,11 +311,15 @@ impl<R: Read> Walker<R> {
         self.scanner.into_input()
     }
 
-    fn row_path(&self, key: Option<&str>) -> String {
+    /// Has messages name the row at hand. There are many rows: their numbers are written where the last one's was.
+    fn name_row(&mut self, key: Option<&str>) {
+        let path = &mut self.scanner.path;
+        path.truncate(self.path.len());
         match (self.shape, key) {
-            (Shape::Lines, _) => "$".into(),
-            (Shape::Keyed, Some(key)) => member(&self.path, key),
-            _ => format!("{}[{}]", self.path, self.number),
+            (Shape::Lines, _) => {}
+            (Shape::Keyed, Some(key)) => *path = member(&self.path, key),
+            // A String takes whatever is written to it.
+            _ => drop(write!(path, "[{}]", self.number)),
         }
     }
 
