@@ -1,4 +1,4 @@
-//! `cargo xtask weaviate`: installing the server's program, and a server to work with by hand.
+//! `cargo xtask weaviate`: installing the server's program and its official client, and a server to work with by hand.
 //!
 //! Invariants: the version is the test kit's; what is installed is complete, because it is built beside its place and
 //! then renamed; the modules and objects that only the build needs, some gigabytes, are removed with it, and the
@@ -13,7 +13,9 @@ use std::{env, fs};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use switchover_testkit::Weaviate;
-use switchover_testkit::weaviate::{BINARY_ENV, VERSION, cached};
+use switchover_testkit::weaviate::{
+    BINARY_ENV, CLIENT_VERSION, PYTHON_ENV, VERSION, cached, cached_environment, python,
+};
 
 use crate::{Result, paths};
 
@@ -26,7 +28,8 @@ const GO_NEEDED: &str = "1.26";
 /// What to do with the server.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Build the program of the project's version into the user's cache, where it is not there yet.
+    /// Build the server of the project's version into the user's cache, and a Python environment with its client,
+    /// where they are not there yet.
     Install,
     /// Start a server that stays, kept under target/weaviate.
     Start,
@@ -43,7 +46,7 @@ pub(crate) enum Verb {
 /// Does it.
 pub(crate) fn run(verb: &Verb) -> Result {
     match verb {
-        Verb::Install => install(),
+        Verb::Install => install().and_then(|()| install_client()),
         Verb::Start => start(),
         Verb::Url => {
             let url = running()?.ok_or("it does not run; `cargo xtask weaviate start` starts it")?.url;
@@ -54,8 +57,37 @@ pub(crate) fn run(verb: &Verb) -> Result {
     }
 }
 
+/// Makes the Python environment where it is missing.
+fn install_client() -> Result {
+    if env::var_os(PYTHON_ENV).is_some_and(|named| !named.is_empty()) {
+        println!("{PYTHON_ENV} names {}", python()?.display());
+        return Ok(());
+    }
+    let folder = cached_environment()?;
+    if folder.join("bin/python").is_file() {
+        println!("weaviate-client {CLIENT_VERSION} is installed: {}", folder.display());
+        return Ok(());
+    }
+    // An environment knows its own place, so it is made there; one without its client is thrown away.
+    let installed = paths::run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).and_then(|()| {
+        let mut command = Command::new(folder.join("bin/python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        paths::run(command.arg(format!("weaviate-client=={CLIENT_VERSION}")))
+    });
+    if installed.is_err() && folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    installed.map_err(|error| {
+        format!(
+            "{error}\nweaviate-client {CLIENT_VERSION} needs Python 3.10 or newer with venv and pip \
+             (Debian: apt-get install python3-venv); or set {PYTHON_ENV} to a Python that has it"
+        )
+        .into()
+    })
+}
+
 /// Installs the program where it is missing.
-pub(crate) fn install() -> Result {
+fn install() -> Result {
     if env::var_os(BINARY_ENV).is_some_and(|named| !named.is_empty()) {
         let named = switchover_testkit::weaviate::find()?;
         println!("{BINARY_ENV} names {}", named.display());

@@ -17,6 +17,7 @@
 //! Absent on purpose: gRPC, which is what is tested; a graceful stop, because tests are about what survives the other.
 
 mod binary;
+mod client;
 mod rest;
 
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 pub use binary::{BINARY_ENV, VERSION, cached, find};
+pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
 
 use crate::cluster::{free_port, temp_root};
 use crate::server::unique;

@@ -14,6 +14,7 @@ mod kill;
 mod live;
 mod mapping;
 mod presets;
+mod python;
 mod server;
 mod values;
 

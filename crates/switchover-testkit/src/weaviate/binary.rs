@@ -40,10 +40,15 @@ pub fn find() -> Result<PathBuf> {
 
 /// Where the installed program is, or would be.
 pub fn cached() -> Result<PathBuf> {
+    Ok(cache()?.join(format!("weaviate-{VERSION}")).join("weaviate-server"))
+}
+
+/// The project's folder in the user's cache.
+pub(super) fn cache() -> Result<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = folder("XDG_CACHE_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| folder("HOME").map(|home| home.join(".cache")))
-        .ok_or_else(|| Error::new("there is no folder for Weaviate's program", "HOME is not set"))?;
-    Ok(cache.join("switchover").join(format!("weaviate-{VERSION}")).join("weaviate-server"))
+        .ok_or_else(|| Error::new("there is no folder for what is installed", "HOME is not set"))?;
+    Ok(cache.join("switchover"))
 }

@@ -1,7 +1,7 @@
 //! The contestants' programs, each a process of its own, so that its processor time and memory are its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -100,9 +100,8 @@ pub(super) fn python_at_its_best(field: &Field, setting: &mut Option<&'static st
 }
 
 fn python_into(field: &Field, mode: &str) -> Result<(Ended, Value)> {
-    let python = environment(&field.folder)?;
     let ended = measured(
-        Command::new(python)
+        Command::new(switchover_testkit::weaviate::python()?)
             .arg(paths::root().join("xtask/src/bench/weaviate/load.py"))
             .args([field.server.http_port().to_string(), field.server.grpc_port().to_string()])
             .arg(&field.source)
@@ -110,23 +109,6 @@ fn python_into(field: &Field, mode: &str) -> Result<(Ended, Value)> {
     )?;
     let said = serde_json::from_str(ended.stdout.lines().last().unwrap_or_default())?;
     Ok((ended, said))
-}
-
-/// The Python of the virtual environment, which is made where there is none.
-fn environment(folder: &Path) -> Result<PathBuf> {
-    let folder = folder.join("venv-weaviate");
-    let python = folder.join("bin/python");
-    let works = |python: &PathBuf| {
-        Command::new(python)
-            .args(["-c", "import weaviate"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
-    if !works(&python) {
-        measured(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        measured(Command::new(&python).args(["-m", "pip", "install", "--quiet", "weaviate-client"]))?;
-    }
-    Ok(python)
 }
 
 /// Switchover, into a server without collections.

@@ -2,7 +2,8 @@
 //!
 //! Field numbers: `search_get.proto` and `properties.proto` of Weaviate 1.39. Values borrow from the reply.
 //!
-//! Invariants: a found object's properties stand in the order in which they were asked for, `None` where the object
+//! Invariants: a listing's objects stand in the order of their UUIDs, each once, behind the one that was asked for (an
+//! answer to another question, or one in pieces, does not); a found object's properties stand in the order in which they were asked for, `None` where the object
 //! has none; a property that was not asked for, or comes twice, is an error, because then the answer belongs to
 //! another question. Absent on purpose: a map for each object.
 
@@ -13,6 +14,9 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::fields::{Field, Fields, Malformed};
 use crate::weaviate::value::{Wire, base64_decode};
+
+/// How deep objects may lie in each other: protobuf's own usual bound, and far beyond any real schema.
+const DEPTH_MAX: usize = 100;
 
 /// One answer's objects.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub(crate) enum Wrong {
     NoUuid,
     /// A value of another form than its kind's.
     Value(String),
+    /// A listing that is not in the order of UUIDs, or begins before its place.
+    Order,
 }
 
 impl From<Malformed> for Wrong {
@@ -70,6 +76,9 @@ impl std::fmt::Display for Wrong {
             Wrong::Unasked(name) => write!(f, "it holds the property {name}, which was not asked for"),
             Wrong::Twice(name) => write!(f, "it holds the property {name} twice for one object"),
             Wrong::NoUuid => f.write_str("an object has no UUID"),
+            Wrong::Order => {
+                f.write_str("its objects are not in the order of their UUIDs, or not behind the one named")
+            }
             Wrong::Value(name) => write!(f, "the value of {name} is not of its kind's form"),
         }
     }
@@ -112,6 +121,18 @@ impl Page {
     /// The properties that were asked for, in the order of [`Found::properties`].
     pub fn asked(&self) -> &[String] {
         &self.asked
+    }
+
+    /// That the objects ascend, from behind `after`.
+    pub(super) fn ascends(&self, mut after: Option<[u8; 16]>) -> Result<(), Wrong> {
+        for result in results(&self.reply) {
+            let uuid = self.uuid(result?)?;
+            if after.is_some_and(|after| uuid <= after) {
+                return Err(Wrong::Order);
+            }
+            after = Some(uuid);
+        }
+        Ok(())
     }
 
     pub(super) fn objects(&self) -> impl Iterator<Item = Result<Found<'_>, Wrong>> {
@@ -169,7 +190,7 @@ impl Page {
                         if slot.is_some() {
                             return Err(Wrong::Twice(name.to_owned()));
                         }
-                        *slot = value_of(value, name)?;
+                        *slot = value_of(value, name, DEPTH_MAX)?;
                     }
                 }
                 _ => {}
@@ -268,15 +289,15 @@ fn entry_of<'p>((number, entry): (u32, Field<'p>)) -> Result<(&'p str, &'p [u8])
 }
 
 /// `Value`; nothing and `null_value` are both a missing value.
-fn value_of<'p>(message: &'p [u8], name: &str) -> Result<Option<Wire<'p>>, Wrong> {
+fn value_of<'p>(message: &'p [u8], name: &str, depth: usize) -> Result<Option<Wire<'p>>, Wrong> {
     let wrong = || Wrong::Value(name.to_owned());
     let mut value = None;
     for field in Fields(message) {
         value = match field? {
             (1, Field::Fixed64(bits)) => Some(Wire::Number(f64::from_bits(bits))),
             (3, Field::Varint(on)) => Some(Wire::Bool(on != 0)),
-            (4, object) => Some(Wire::Object(json_object(object.bytes()?, name)?)),
-            (5, list) => Some(list_of(list.bytes()?, name)?),
+            (4, object) => Some(Wire::Object(json_object(object.bytes()?, name, depth)?)),
+            (5, list) => Some(list_of(list.bytes()?, name, depth)?),
             (6, date) => Some(Wire::Date(date.text()?)),
             (7, uuid) => Some(Wire::Uuid(uuid_of(uuid.text()?).ok_or_else(wrong)?)),
             (8, Field::Varint(int)) => Some(Wire::Int(int.cast_signed())),
@@ -291,7 +312,7 @@ fn value_of<'p>(message: &'p [u8], name: &str) -> Result<Option<Wire<'p>>, Wrong
 }
 
 /// `ListValue`
-fn list_of<'p>(message: &'p [u8], name: &str) -> Result<Wire<'p>, Wrong> {
+fn list_of<'p>(message: &'p [u8], name: &str, depth: usize) -> Result<Wire<'p>, Wrong> {
     let wrong = || Wrong::Value(name.to_owned());
     let mut list = Wire::EmptyList;
     for field in Fields(message) {
@@ -311,7 +332,7 @@ fn list_of<'p>(message: &'p [u8], name: &str) -> Result<Wire<'p>, Wrong> {
                 Wire::Bools(bools)
             }
             4 => {
-                let objects = Fields(body).map(|object| json_object(object?.1.bytes()?, name));
+                let objects = Fields(body).map(|object| json_object(object?.1.bytes()?, name, depth));
                 Wire::Objects(objects.collect::<Result<_, Wrong>>()?)
             }
             5 => Wire::Dates(texts(body)?),
@@ -365,11 +386,12 @@ fn geo_of<'p>(message: &[u8]) -> Result<Wire<'p>, Wrong> {
 }
 
 /// `Properties`, as a JSON object.
-fn json_object(message: &[u8], name: &str) -> Result<Json, Wrong> {
+fn json_object(message: &[u8], name: &str, depth: usize) -> Result<Json, Wrong> {
+    let depth = depth.checked_sub(1).ok_or_else(|| Wrong::Value(name.to_owned()))?;
     let mut object = Map::new();
     for entry in Fields(message) {
         let (field, value) = entry_of(entry?)?;
-        if let Some(value) = value_of(value, name)? {
+        if let Some(value) = value_of(value, name, depth)? {
             object.insert(field.to_owned(), json_of(value, name)?);
         }
     }
@@ -403,3 +425,7 @@ fn json_of(value: Wire<'_>, name: &str) -> Result<Json, Wrong> {
         Wire::Geo(..) | Wire::Other => return Err(wrong()),
     })
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

@@ -133,6 +133,10 @@ impl Client {
         loop {
             let failed = match self.page(lane, &request, listing, OPERATION).await {
                 Ok(page) => {
+                    page.ascends(after).map_err(|wrong| {
+                        error::malformed(&self.config, OPERATION, wrong.to_string())
+                            .table(&*listing.collection)
+                    })?;
                     if first.is_some() {
                         self.page_max.fetch_min(request.limit, Ordering::Relaxed);
                     }
