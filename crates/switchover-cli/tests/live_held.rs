@@ -5,7 +5,7 @@ mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{application, begin, is_held_by, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, until};
 use program::{done, flat};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn status_says_that_the_server_is_down_and_since_when() {
     let folder = folder.path();
     let url = cluster.tcp().unwrap().url(database.name());
     assert!(url.contains(SECRET), "{url}");
-    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url]);
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url]);
     until(folder, is_same);
     let behind = until(folder, |live| live["lag_entries"] == 0);
     assert!(behind["held_since"].is_null() && behind["lag_s"].is_number(), "{behind:#}");
@@ -45,6 +45,26 @@ fn status_says_that_the_server_is_down_and_since_when() {
     cluster.start().unwrap();
     let on = until(folder, |live| live["held"].is_null() && live["rows_taken"] == 1);
     assert!(on["held_since"].is_null() && on["lag_entries"] == 0, "{on:#}");
+    drop(engine);
+    cluster.stop(Shutdown::Fast).unwrap();
+    taken_up_before_the_server_is_there(folder, &url, || cluster.start().unwrap());
+}
+
+/// An engine that is started while the server is down waits for it: the run was there before.
+fn taken_up_before_the_server_is_there(folder: &Path, url: &str, bring_back: impl FnOnce()) {
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    // The journal keeps no password.
+    command.args(["resume", "--to", url]).current_dir(folder).stdin(Stdio::null());
+    let mut engine = Engine(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(engine.0.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("trying again")), "it ended");
+    bring_back();
+    let id = engine.0.id();
+    // Nobody writes into a pipe that is closed.
+    let reading = std::thread::spawn(move || lines.for_each(drop));
+    until(folder, |live| live["pid"] == id && is_same(live));
+    drop(engine);
+    reading.join().unwrap();
 }
 
 /// `status --watch` says it too, in both forms, and ends with Ctrl-C without advice for a run that goes on without it.

@@ -7,6 +7,7 @@ mod program;
 use engine::{application, begin, is_held_by, is_same, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use switchover_testkit::Cluster;
@@ -80,6 +81,26 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     assert!(said.contains("app.db") && said.contains("new.db"), "{said}");
     until(folder, |live| live["phase"] == "reverse");
     done(folder, &["finish", "--yes"]);
+}
+
+#[test]
+fn a_run_whose_engine_ends_while_it_is_asked_is_taken_up() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    drop({
+        let engine = begin(folder, &START);
+        until(folder, is_same);
+        engine
+    });
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
+    let socket = runs.map(|run| run.unwrap().path()).next().unwrap().join("engine.sock");
+    std::fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let dying = std::thread::spawn(move || drop((listener.accept().unwrap(), listener)));
+    let engine = begin(folder, &["resume"]);
+    dying.join().unwrap();
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && is_same(live));
 }
 
 /// The application's file without its log, so that the file alone is all of it.

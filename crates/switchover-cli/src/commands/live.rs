@@ -69,7 +69,12 @@ async fn engine_plan(context: &Context) -> Result<Plan> {
 
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
 pub(crate) async fn resume(context: &Context, run: Option<&str>) -> Result<u8> {
-    if let Some(answer) = ask(context, run, &Request::Resume).await? {
+    let asked = match ask(context, run, &Request::Resume).await {
+        // The engine that was asked has ended meanwhile.
+        Err(error) if error.kind() == Kind::Unavailable => ask(context, run, &Request::Resume).await?,
+        asked => asked?,
+    };
+    if let Some(answer) = asked {
         return answered(context, &answer);
     }
     let end = engine_take_up(context, run).await?;

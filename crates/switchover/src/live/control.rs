@@ -170,9 +170,24 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
     let mut text = serde_json::to_vec(request)
         .map_err(|error| Error::new(Kind::Internal, "ask the engine").because(error))?;
     text.push(b'\n');
-    stream.write_all(&text).await.map_err(fail())?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.map_err(fail())?;
+    let exchanged = match stream.write_all(&text).await {
+        Ok(()) => BufReader::new(stream).read_line(&mut line).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match exchanged {
+        Ok(()) => {}
+        // It was killed with the request in its hands, or what it had just begun held its socket a moment longer.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            line.clear();
+        }
+        Err(error) => return Err(fail()(error)),
+    }
     if line.is_empty() {
         return Err(Error::new(Kind::Unavailable, "ask the engine")
             .detail("it ended before it answered")

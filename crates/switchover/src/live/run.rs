@@ -162,7 +162,9 @@ impl Migration {
         }
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
-        let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
+        // It has reached the server before: what fails now may pass.
+        let (schema, run) = (&plan.options.schema, &journal.header().run);
+        let claim = self.again(async || self.target.claim(schema, run).await).await?;
         Ok((journal, plan, claim))
     }
 
