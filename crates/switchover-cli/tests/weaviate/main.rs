@@ -14,6 +14,7 @@ mod kill;
 mod live;
 mod mapping;
 mod presets;
+mod search;
 mod server;
 mod values;
 
