@@ -185,6 +185,13 @@ Examples:
   switchover doctor --from sqlite:app.db --to env:DATABASE_URL
   switchover doctor --from sqlite:app.db  # the source alone")]
     Doctor(DoctorArgs),
+    /// Look whether the data on a Weaviate target is searchable, with times.
+    #[command(after_help = "\
+Examples:
+  switchover search 'lost invoice' --to weaviate://db:8080 --in Message
+  switchover search loom --in Document --hybrid --near-vector loom.json
+  switchover search --in Document --near-vector loom.json --limit 3 --json")]
+    Search(SearchArgs),
     /// List the mappings for known applications, or print one.
     #[command(after_help = "\
 Examples:
@@ -474,6 +481,41 @@ pub(crate) struct DoctorArgs {
     /// Whether the tables are to be made, or the application's own migrations made them [default: new].
     #[arg(long, value_name = "WHAT", value_parser = ["new", "existing"], help_heading = "What is moved")]
     pub(crate) into: Option<String>,
+    /// Print JSON.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// `search`.
+#[derive(clap::Args)]
+pub(crate) struct SearchArgs {
+    /// The words.
+    #[arg(value_name = "WORDS")]
+    pub(crate) words: Option<String>,
+    /// The store: weaviate://host:8080?grpc=50051, or env:NAME.
+    #[arg(long, value_name = "URL", help_heading = "Stores")]
+    pub(crate) to: Option<String>,
+    /// The file that holds the API key, and nothing else [default: WEAVIATE_API_KEY].
+    #[arg(long, value_name = "FILE", help_heading = "Stores")]
+    pub(crate) api_key_file: Option<String>,
+    /// The collection, or an alias of it.
+    #[arg(long = "in", value_name = "COLLECTION", help_heading = "Search")]
+    pub(crate) collection: String,
+    /// Search by words alone [the default where no vector is given].
+    #[arg(long, help_heading = "Search", conflicts_with_all = ["hybrid", "near_vector"])]
+    pub(crate) bm25: bool,
+    /// Search by words and a vector: that of --near-vector, or one that the server makes of the words.
+    #[arg(long, help_heading = "Search")]
+    pub(crate) hybrid: bool,
+    /// Search by the vector in this file: a JSON array, or numbers of 4 bytes, little-endian.
+    #[arg(long, value_name = "FILE", help_heading = "Search")]
+    pub(crate) near_vector: Option<PathBuf>,
+    /// Which vector is compared, where objects have several.
+    #[arg(long, value_name = "NAME", help_heading = "Search")]
+    pub(crate) vector: Option<String>,
+    /// At most so many objects.
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Search", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,

@@ -18,6 +18,7 @@ mod rehearse;
 mod resume;
 mod rollback;
 mod route;
+mod search;
 mod status;
 mod verify;
 
@@ -253,6 +254,12 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::Into, &args.into);
             let context = Context::new(&global, flags, None, screen)?;
             doctor::run(&context, args.json).await
+        }
+        Verb::Search(args) => {
+            flags.flag(crate::config::Key::To, &args.to);
+            flags.flag(crate::config::Key::ApiKeyFile, &args.api_key_file);
+            let context = Context::new(&global, flags, None, screen)?;
+            search::run(&context, &args).await
         }
         Verb::Backup { verb } => {
             let url = match &verb {

@@ -18,6 +18,7 @@ use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_connectors::sqlite::target::{self, SqliteTarget};
+pub(crate) use switchover_connectors::weaviate::look::{Answer, By, Hit, Question};
 use switchover_connectors::weaviate::target::WeaviateTarget;
 use switchover_connectors::weaviate::{self, WeaviateConfig};
 use switchover_core::connector::{Source, Target};
@@ -146,6 +147,21 @@ pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
 pub(crate) fn postgres(reference: &StoreRef, environment: &Environment) -> Result<PgConfig> {
     // A variable that is not UTF-8 is reported where it is used: the look-up itself cannot fail.
     PgConfig::parse(reference.expose(), &|name| environment.get(name).ok().flatten())
+}
+
+/// Searches a store, where it is one for that.
+pub(crate) async fn look(
+    reference: &StoreRef,
+    environment: &Environment,
+    question: &Question,
+) -> Result<Answer> {
+    match store(reference)? {
+        Store::Weaviate => weaviate::look::look(&weaviate(reference, environment)?, question).await,
+        Store::Sqlite | Store::Postgres | Store::Json => Err(Error::new(Kind::Unsupported, "search")
+            .store(reference.label())
+            .detail("only a Weaviate store is searched by words or vectors")
+            .hint("name one with --to weaviate://host:8080?grpc=50051")),
+    }
 }
 
 /// A Weaviate configuration, whose key comes from the same environment as everything else.

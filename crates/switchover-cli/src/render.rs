@@ -12,4 +12,5 @@ pub(crate) mod progress;
 pub(crate) mod rehearse;
 pub(crate) mod report;
 pub(crate) mod route;
+pub(crate) mod search;
 pub(crate) mod status;

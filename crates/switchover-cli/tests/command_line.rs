@@ -51,6 +51,7 @@ const VERBS: &[&[&str]] = &[
     &["cleanup"],
     &["backup"],
     &["doctor"],
+    &["search"],
     &["presets"],
     &["completions"],
     &["man"],

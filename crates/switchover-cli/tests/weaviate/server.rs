@@ -129,6 +129,13 @@ impl Site {
         command
     }
 
+    /// `search` on the server.
+    pub(crate) fn search(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program(&["search", "--to", &self.server.0.url()]);
+        command.args(arguments);
+        command
+    }
+
     /// Another verb on the newest run.
     pub(crate) fn verb(&self, verb: &str) -> Command {
         self.program(&[verb, "--from", "sqlite:app.db", "--to", &self.server.0.url()])

@@ -10,6 +10,7 @@
 //! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
+//! | `look` | a search, to see that the data is searchable |
 //!
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
 //! double there; the parts named above say what follows from that.
@@ -24,6 +25,7 @@ mod examine;
 mod ids;
 mod ledger;
 mod live;
+pub mod look;
 mod names;
 mod quarantine;
 mod reader;

@@ -226,3 +226,31 @@ fn by_name<'a, T>(all: &'a BTreeMap<String, T>, name: &str) -> Option<&'a T> {
     all.get(name)
         .or_else(|| all.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, found)| found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_plan_is_one_text_wherever_it_is_asked_for() {
+        let value = |text: &str| ColumnMap { value: Some(text.into()), ..ColumnMap::default() };
+        let part = PartMap {
+            filter: Some("a < {plan_time}".into()),
+            values: [("b".into(), "{plan_time} || {plan_time}".into())].into(),
+        };
+        let table = TableMap {
+            filter: Some("made < {plan_time}".into()),
+            columns: [("at".into(), value("{plan_time}")), ("n".into(), value("n + 1"))].into(),
+            parts: [("p".into(), part)].into(),
+            ..TableMap::default()
+        };
+        let mapping = Mapping { tables: [("t".into(), table)].into(), ..Mapping::default() };
+        let table = &mapping.at("2026-01-31T12:00:00Z").tables["t"];
+        let text = "'2026-01-31T12:00:00Z'";
+        assert_eq!(table.filter.as_deref(), Some(&*format!("made < {text}")));
+        assert_eq!(table.columns["at"].value.as_deref(), Some(text));
+        assert_eq!(table.columns["n"].value.as_deref(), Some("n + 1"));
+        assert_eq!(table.parts["p"].filter.as_deref(), Some(&*format!("a < {text}")));
+        assert_eq!(table.parts["p"].values["b"], format!("{text} || {text}"));
+    }
+}
