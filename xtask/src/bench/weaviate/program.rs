@@ -18,7 +18,7 @@ const SETTINGS: [&str; 3] = ["fixed:1000:8", "fixed:500:4", "fixed:2000:4"];
 
 /// What is said to Switchover: find words in the content, and take the vectors for what they are.
 const CONFIG: &str = "[[table.messages.index]]\ncolumns = \"content\"\nfull_text = \"english\"\n";
-const CONFIG_VECTORS: &str = "[table.messages.columns.embedding]\ntype = \"vector\"\n";
+const CONFIG_VECTORS: &str = "[table.messages.column]\nembedding.type = \"vector\"\n";
 
 /// The bare client, built for speed.
 pub(super) fn build_limit() -> Result<PathBuf> {
