@@ -42,7 +42,7 @@ fn the_official_client_reads_what_the_source_holds() {
 
     let source = site.source();
     let mut statement = source.prepare("SELECT * FROM sample").unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).unwrap();
     let mut count = 0;
     while let Some(row) = rows.next().unwrap() {
@@ -83,7 +83,7 @@ fn base64(bytes: &[u8]) -> String {
     let digit =
         |six: &[u8]| DIGITS[(0..6).fold(0usize, |n, at| n << 1 | usize::from(*six.get(at).unwrap_or(&0)))];
     let mut text: String = bits.chunks(6).map(|six| char::from(digit(six))).collect();
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text
