@@ -12,6 +12,7 @@ use crate::moment::{self, EpochUnit};
 use crate::plan::LogicalType;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::io::Write as _;
 
 /// How a column of a type that exists already is filled.
@@ -429,10 +430,14 @@ fn vector(form: VectorForm, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), U
         }
         (VectorForm::Float32, Value::Bytes(_)) => return unfit("a blob that is not of 4 bytes a number"),
         (VectorForm::Json, Value::Text(text)) => {
-            let Ok(numbers) = serde_json::from_slice::<Vec<f64>>(text) else {
-                return unfit("no JSON array of numbers");
-            };
-            numbers.iter().for_each(|number| out.extend_from_slice(&(*number as f32).to_le_bytes()));
+            // As the texts that they are: by way of binary64 some would not be the nearest.
+            let numbers = serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default();
+            for number in numbers {
+                match number.get().parse::<f32>() {
+                    Ok(number) => out.extend_from_slice(&number.to_le_bytes()),
+                    Err(_) => return unfit("no JSON array of numbers"),
+                }
+            }
         }
         (_, other) => return unfit(format!("{} in a column of vectors", other.class())),
     }
