@@ -72,6 +72,7 @@ impl Site {
     }
 
     /// The same for a table `items` alone.
+    #[cfg(feature = "failpoints")]
     #[track_caller]
     pub(crate) fn holds_items(&self) {
         self.are_equal(&[("items", "Items")]);
