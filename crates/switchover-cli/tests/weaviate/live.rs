@@ -32,7 +32,7 @@ impl Site {
 
     /// Waits until the status is as wanted; a status changes by itself only.
     #[track_caller]
-    fn until(&self, wanted: impl Fn(&Json) -> bool) {
+    pub(crate) fn until(&self, mut wanted: impl FnMut(&Json) -> bool) {
         let begun = Instant::now();
         loop {
             let status = self.status();

@@ -17,8 +17,12 @@ use std::sync::Arc;
 use switchover_core::connector::Claim;
 use switchover_core::{Error, Kind, Result};
 
-/// Takers that may come between finding a dead holder and taking its place.
-const TRIES: usize = 3;
+/// How often it is tried to take a dead holder's place: others may come between, and the server forgets a collection a
+/// moment after it was removed.
+const TRIES: usize = 10;
+
+/// The pause between two tries: the server's schema has no event to wait for.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn collection() -> String {
     format!("{PREFIX}lock")
@@ -44,7 +48,7 @@ pub(super) struct WeaviateClaim {
 
 impl WeaviateClaim {
     /// Takes it, or says who is busy.
-    pub(super) fn take(client: &Arc<Client>, run: &str) -> Result<WeaviateClaim> {
+    pub(super) async fn take(client: &Arc<Client>, run: &str) -> Result<WeaviateClaim> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let file = std::env::temp_dir().join(format!("switchover-{token}"));
         let own = place::Lock::take(&file)?;
@@ -54,20 +58,24 @@ impl WeaviateClaim {
         let class = json!({ "class": collection(), "vectorizer": "none", "description": description,
             "properties": [{ "name": "none", "dataType": ["text"], "tokenization": "field",
                              "indexFilterable": false, "indexSearchable": false }] });
-        for _ in 0..TRIES {
-            match client.create_collection(&class) {
+        let mut tries = 0;
+        loop {
+            let error = match client.create_collection(&class) {
                 Ok(_) => return Ok(WeaviateClaim { client: Arc::clone(client), holder, file: Some(own) }),
-                Err(error) => match found(client)? {
-                    None => return Err(error),
-                    Some(found) if !is_dead(&found) => return Err(busy(client, &found)),
-                    Some(_) => client.delete_collection(&collection())?,
-                },
+                Err(error) => error,
+            };
+            match found(client)? {
+                Some(found) if !is_dead(&found) => return Err(busy(client, &found)),
+                Some(_) => client.delete_collection(&collection())?,
+                // It went between the two looks, or is still on its way out.
+                None => {}
             }
+            tries += 1;
+            if tries == TRIES {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        Err(Error::new(Kind::Busy, "lock the target")
-            .store(client.config().redacted())
-            .detail("other runs begin and end on this server without a pause")
-            .hint("try again when they are done"))
     }
 }
 

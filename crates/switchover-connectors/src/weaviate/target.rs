@@ -140,7 +140,7 @@ impl Target for WeaviateTarget {
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
         self.check_schema(schema)?;
-        Ok(Box::new(WeaviateClaim::take(self.client().await?, run)?))
+        Ok(Box::new(WeaviateClaim::take(self.client().await?, run).await?))
     }
 
     async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
