@@ -2,7 +2,10 @@
 //!
 //! Absent: the tables themselves, which each connector makes in its own language.
 
+use serde::{Deserialize, Serialize};
 use switchover_core::chunk::LocatorValue;
+use switchover_core::connector::Quarantined;
+use switchover_core::value::OwnedValue;
 use switchover_core::{Error, Kind, Result};
 
 /// A key range's end as the ledger writes it.
@@ -28,4 +31,33 @@ pub(crate) fn unreadable(error: impl std::error::Error + Send + Sync + 'static) 
         .detail("a record was not written by this version")
         .hint("take the run back with --discard-target-changes, and begin again")
         .because(error)
+}
+
+/// A value in quarantine, as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) table: String,
+    locator: LocatorValue,
+    column: String,
+    value: OwnedValue,
+    whole_row: bool,
+    why: String,
+}
+
+impl Entry {
+    pub(crate) fn of(table: &str, entry: &Quarantined) -> Entry {
+        Entry {
+            table: table.to_owned(),
+            locator: entry.locator.clone(),
+            column: entry.column.clone(),
+            value: entry.value.clone(),
+            whole_row: entry.whole_row,
+            why: entry.why.clone(),
+        }
+    }
+
+    pub(crate) fn quarantined(self) -> Quarantined {
+        let Entry { locator, column, value, whole_row, why, .. } = self;
+        Quarantined { locator, column, value, whole_row, why }
+    }
 }

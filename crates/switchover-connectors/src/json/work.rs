@@ -9,15 +9,14 @@
 //! Invariants: a checkpoint is never there without its rows, nor the rows without it; after a publication the
 //! chunks go, and `published.json` answers for them. Absent: the dump's own name, which is `publish`.
 
+use crate::records::Entry;
 use crate::sidecar::{io_error, sync_directory, with_suffix};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use switchover_core::chunk::{Checkpoint, LocatorValue};
-use switchover_core::connector::Quarantined;
+use switchover_core::chunk::Checkpoint;
 use switchover_core::digest::{self, Hex};
-use switchover_core::value::OwnedValue;
 use switchover_core::{Error, Kind, Result};
 
 /// Behind the dump's name.
@@ -37,35 +36,6 @@ struct RunRecord {
     format: u32,
     run: String,
     tool: String,
-}
-
-/// A value in quarantine, as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub(super) table: String,
-    locator: LocatorValue,
-    column: String,
-    value: OwnedValue,
-    whole_row: bool,
-    why: String,
-}
-
-impl Entry {
-    pub(super) fn of(table: &str, entry: &Quarantined) -> Entry {
-        Entry {
-            table: table.to_owned(),
-            locator: entry.locator.clone(),
-            column: entry.column.clone(),
-            value: entry.value.clone(),
-            whole_row: entry.whole_row,
-            why: entry.why.clone(),
-        }
-    }
-
-    pub(super) fn quarantined(self) -> Quarantined {
-        let Entry { locator, column, value, whole_row, why, .. } = self;
-        Quarantined { locator, column, value, whole_row, why }
-    }
 }
 
 /// The first line of a chunk.

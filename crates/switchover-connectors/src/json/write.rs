@@ -5,8 +5,9 @@
 
 use super::form::Form;
 use super::render::Renderer;
-use super::work::{Entry, Head, Work};
+use super::work::{Head, Work};
 use crate::blocking::blocking;
+use crate::records::Entry;
 use async_trait::async_trait;
 use std::sync::Arc;
 use switchover_core::connector::{ChunkWrite, Writer, Written};
