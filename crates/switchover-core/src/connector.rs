@@ -264,7 +264,10 @@ pub trait Dialect: Send + Sync {
     /// Columns of the widest table.
     fn columns_max(&self) -> usize;
     /// Whether every table has a column of that name, so that no other may have it.
-    fn is_system_column(&self, name: &str) -> bool;
+    fn is_system_column(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
     /// Whether that source is of the target's own kind: then declarations are kept as they are written,
     /// values of every class move as they are, and [`Dialect::choose`] is not asked.
     fn speaks(&self, source: &StoreInfo) -> bool {

@@ -450,6 +450,26 @@ pub struct ForeignKeyPlan {
     pub orphans: u64,
 }
 
+impl ForeignKeyPlan {
+    /// What follows `REFERENCES parent (columns)`, in the words that SQLite and PostgreSQL share; empty or with a space before.
+    pub fn clauses(&self) -> String {
+        let mut sql = String::new();
+        for (event, action) in [("DELETE", &self.on_delete), ("UPDATE", &self.on_update)] {
+            // NO ACTION is the default of both.
+            if let "RESTRICT" | "SET NULL" | "SET DEFAULT" | "CASCADE" = action.as_str() {
+                sql.push_str(&format!(" ON {event} {action}"));
+            }
+        }
+        if self.deferrable {
+            sql.push_str(" DEFERRABLE");
+            if self.initially_deferred {
+                sql.push_str(" INITIALLY DEFERRED");
+            }
+        }
+        sql
+    }
+}
+
 /// A check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckPlan {

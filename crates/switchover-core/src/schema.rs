@@ -148,6 +148,24 @@ pub struct Column {
     pub ids: Option<Namespace>,
 }
 
+impl Column {
+    /// A column of which no more is known than its name and declared type: the shape that other ones are filled in from.
+    pub fn plain(name: impl Into<String>, declared: impl Into<String>) -> Column {
+        let declared = declared.into();
+        Column {
+            name: name.into(),
+            affinity: Affinity::of_declared(&declared),
+            declared,
+            kind: None,
+            not_null: false,
+            default: None,
+            generated: None,
+            collation: "BINARY".into(),
+            ids: None,
+        }
+    }
+}
+
 /// A default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Default {

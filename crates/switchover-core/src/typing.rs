@@ -340,17 +340,7 @@ mod tests {
             digester.digest(row, |_| false);
         });
         census.columns[0].note_json(&digester.json()[0]);
-        let column = Column {
-            name: "c".into(),
-            declared: declared.into(),
-            affinity: Affinity::of_declared(declared),
-            kind: None,
-            not_null: false,
-            default: None,
-            generated: None,
-            collation: "BINARY".into(),
-            ids: None,
-        };
+        let column = Column::plain("c", declared);
         let chosen = choose(&column, &census.columns[0]);
         assert_eq!(chosen.r#type.to_string(), expected, "{declared} {values:?}: {}", chosen.why);
     }

@@ -17,11 +17,11 @@ use std::time::Instant;
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue, gaps};
 use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot, Target, Writer};
 use switchover_core::digest::Hex;
-use switchover_core::judge::{self, Judge};
+use switchover_core::judge::{Fate, Judge};
 use switchover_core::limits::CHUNK_BYTES;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::schema::Locator;
-use switchover_core::value::Rows;
+use switchover_core::value::{Row, Rows};
 use switchover_core::{Error, Kind, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -276,27 +276,32 @@ impl Prepared {
         }
         let mut scratch = Vec::new();
         for (at, row) in rows.iter().enumerate() {
-            let entry = |field: usize, whole_row: bool, why: &str| Quarantined {
-                locator: row.locator(),
-                column: table.columns[field].source.clone(),
-                value: row.value(field).to_owned_value(),
-                whole_row,
-                why: why.to_owned(),
-            };
-            match judge.row(row, &table.columns, &mut scratch) {
-                judge::Fate::Clean => {}
-                judge::Fate::CellsOut(cells) => {
-                    for (field, why) in cells {
-                        prepared.quarantine.push(entry(field, false, &why));
-                        prepared.as_null.insert((at, field));
-                    }
-                }
-                judge::Fate::RowOut(_, why) => {
-                    prepared.quarantine.extend((0..row.width()).map(|field| entry(field, true, &why)));
+            let fate = judge.row(row, &table.columns, &mut scratch);
+            prepared.quarantine.extend(put_aside(table, row, &fate));
+            match fate {
+                Fate::Clean => {}
+                Fate::CellsOut(cells) => prepared.as_null.extend(cells.iter().map(|(field, _)| (at, *field))),
+                Fate::RowOut(..) => {
                     prepared.left_out.insert(at);
                 }
             }
         }
         prepared
+    }
+}
+
+/// What of a row goes to the quarantine.
+pub(crate) fn put_aside(table: &TablePlan, row: Row<'_>, fate: &Fate) -> Vec<Quarantined> {
+    let entry = |field: usize, whole_row: bool, why: &str| Quarantined {
+        locator: row.locator(),
+        column: table.columns[field].source.clone(),
+        value: row.value(field).to_owned_value(),
+        whole_row,
+        why: why.to_owned(),
+    };
+    match fate {
+        Fate::Clean => Vec::new(),
+        Fate::CellsOut(cells) => cells.iter().map(|(field, why)| entry(*field, false, why)).collect(),
+        Fate::RowOut(_, why) => (0..row.width()).map(|field| entry(field, true, why)).collect(),
     }
 }

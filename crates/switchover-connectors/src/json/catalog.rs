@@ -6,7 +6,7 @@
 use super::survey::{Dump, ID, Surveyed};
 use std::collections::BTreeMap;
 use switchover_core::digest::{self, Hex};
-use switchover_core::schema::{Affinity, Catalog, Column, Locator, PrimaryKey, Skipped, StoreInfo, Table};
+use switchover_core::schema::{Catalog, Column, Locator, PrimaryKey, Skipped, StoreInfo, Table};
 use switchover_core::{Error, Kind, Result};
 
 /// What the store is called.
@@ -61,20 +61,7 @@ fn table(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Table {
         columns: surveyed
             .columns
             .iter()
-            .map(|column| {
-                let declared = column.kind.declared();
-                Column {
-                    name: column.name.clone(),
-                    declared: declared.into(),
-                    affinity: Affinity::of_declared(declared),
-                    kind: None,
-                    not_null: false,
-                    default: None,
-                    generated: None,
-                    collation: "BINARY".into(),
-                    ids: None,
-                }
-            })
+            .map(|column| Column::plain(&column.name, column.kind.declared()))
             .collect(),
         primary_key: primary_key(surveyed, skipped),
         locator: Locator::RowId(ROW.into()),

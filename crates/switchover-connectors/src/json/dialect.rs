@@ -86,10 +86,6 @@ impl Dialect for JsonDialect {
         COLUMNS_MAX
     }
 
-    fn is_system_column(&self, _: &str) -> bool {
-        false
-    }
-
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
         use LogicalType::{Any, Bool, Bytea, Float8, Int8, Jsonb, Text, Varchar};
         if matches!(codec, Codec::Reverse { .. }) {

@@ -109,10 +109,10 @@ async fn run(
     let client = connection.client();
     let sql = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1 AND c.relname = $2 AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";
-    if client.query_opt(sql, &[&schema, &ledger::TABLES[0]]).await?.is_none() {
+    if client.query_opt(sql, &[&schema, &ledger::RUN]).await?.is_none() {
         return Ok(None);
     }
-    let sql = format!("SELECT run FROM {} LIMIT 1", ledger::table(schema, ledger::TABLES[0]));
+    let sql = format!("SELECT run FROM {} LIMIT 1", ledger::table(schema, ledger::RUN));
     Ok(client.query_opt(&sql, &[]).await?.map(|row| row.get(0)))
 }
 

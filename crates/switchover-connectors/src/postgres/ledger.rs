@@ -32,14 +32,14 @@ use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
+pub(super) const RUN: &str = "_switchover_run";
+pub(super) const OBJECT: &str = "_switchover_object";
+pub(super) const CHECKPOINT: &str = "_switchover_checkpoint";
+pub(super) const STEP: &str = "_switchover_step";
+pub(super) const QUARANTINE: &str = "_switchover_quarantine";
+
 /// The record tables, in the order in which they are made.
-pub(super) const TABLES: [&str; 5] = [
-    "_switchover_run",
-    "_switchover_object",
-    "_switchover_checkpoint",
-    "_switchover_step",
-    "_switchover_quarantine",
-];
+pub(super) const TABLES: [&str; 5] = [RUN, OBJECT, CHECKPOINT, STEP, QUARANTINE];
 
 /// Marks this tool's advisory locks among all others in a database ("swit").
 const LOCK_CLASS: i32 = 0x7377_6974;
@@ -93,7 +93,7 @@ impl Claim for PostgresClaim {
         let connection = connect(&self.config).await?;
         lock(&connection, &self.schema, &self.run).await?;
         let ours = self.attempt.load(Ordering::SeqCst);
-        let sql = format!("SELECT attempt FROM {} WHERE run = $1", table(&self.schema, TABLES[0]));
+        let sql = format!("SELECT attempt FROM {} WHERE run = $1", table(&self.schema, RUN));
         let row = connection.client().query_opt(&sql, &[&self.run]).await;
         let row = row.map_err(|error| connection.classify(error, operation))?;
         if row.is_none_or(|row| row.get::<_, i64>(0) != ours) {
@@ -218,10 +218,8 @@ async fn take_over(
     if !has_records(transaction, schema).await? {
         return Ok(None);
     }
-    let sql = format!(
-        "UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING attempt",
-        table(schema, TABLES[0])
-    );
+    let sql =
+        format!("UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING attempt", table(schema, RUN));
     Ok(transaction.query_opt(&sql, &[&run]).await?.map(|row| row.get(0)))
 }
 
@@ -231,7 +229,7 @@ pub(super) async fn has_records(
 ) -> std::result::Result<bool, tokio_postgres::Error> {
     let sql = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1 AND c.relname = $2";
-    Ok(transaction.query_opt(sql, &[&schema, &TABLES[0]]).await?.is_some())
+    Ok(transaction.query_opt(sql, &[&schema, &RUN]).await?.is_some())
 }
 
 async fn record(
@@ -243,13 +241,11 @@ async fn record(
     let schema = &plan.options.schema;
     let sql = format!(
         "INSERT INTO {} (run, attempt, made_schema, tool) VALUES ($1, 1, $2, $3)",
-        table(schema, TABLES[0])
+        table(schema, RUN)
     );
     transaction.execute(&sql, &[&run, &made_schema, &plan.made_by]).await?;
-    let sql = format!(
-        "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)",
-        table(schema, TABLES[1])
-    );
+    let sql =
+        format!("INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, $3, $4)", table(schema, OBJECT));
     // What was there before is nothing that the run made.
     let made = if plan.options.existing.is_some() { &[][..] } else { &plan.tables };
     for (ordinal, plan_table) in (0i32..).zip(made) {
@@ -272,10 +268,10 @@ pub(super) async fn checkpoints(
     schema: &str,
     run: &str,
 ) -> Result<Vec<Checkpoint>> {
-    let touch = format!("UPDATE {} SET attempt = attempt WHERE run = $1", table(schema, TABLES[0]));
+    let touch = format!("UPDATE {} SET attempt = attempt WHERE run = $1", table(schema, RUN));
     let sql = format!(
         "SELECT table_no, after_key, upto_key, rows, bytes, digest FROM {} WHERE run = $1",
-        table(schema, TABLES[2])
+        table(schema, CHECKPOINT)
     );
     let work = async {
         let transaction = connection.client_mut().transaction().await?;
@@ -308,7 +304,7 @@ pub(super) async fn quarantined(
     plan: &Plan,
     index: usize,
 ) -> Result<Vec<Quarantined>> {
-    let relation = table(&plan.options.schema, TABLES[4]);
+    let relation = table(&plan.options.schema, QUARANTINE);
     if !is_there(connection, &relation).await? {
         // A run that was cleaned up: what had no exceptions needs no list of them.
         if !plan.tables[index].has_exceptions() {
@@ -370,14 +366,14 @@ async fn drop_all(
     }
     let sql = format!(
         "UPDATE {} SET attempt = attempt + 1 WHERE run = $1 RETURNING made_schema",
-        table(schema, TABLES[0])
+        table(schema, RUN)
     );
     let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
     let made_schema: bool = row.get(0);
     standing::restore(transaction, schema).await?;
     live::remove(transaction, schema).await?;
     let sql =
-        format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, TABLES[1]));
+        format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, OBJECT));
     let objects = transaction.query(&sql, &[&run]).await?;
     let names = |kind: &str| -> Vec<String> {
         objects

@@ -121,8 +121,8 @@ async fn quarantine(
     entries: &[Quarantined],
 ) -> Result<()> {
     let table = &plan.tables[index];
-    let name = ledger::table(&plan.options.schema, ledger::TABLES[4]);
-    let runs = ledger::table(&plan.options.schema, ledger::TABLES[0]);
+    let name = ledger::table(&plan.options.schema, ledger::QUARANTINE);
+    let runs = ledger::table(&plan.options.schema, ledger::RUN);
     let sql = format!("DELETE FROM {name} WHERE table_name = $1");
     transaction.execute(&sql, &[&table.source]).await.map_err(fail(table))?;
     let sql = format!(

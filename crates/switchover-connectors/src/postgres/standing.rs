@@ -340,7 +340,7 @@ async fn records(transaction: &Transaction<'_>, plan: &Plan, run: &str) -> Answe
     }
     let sql = format!(
         "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, 'table', $3)",
-        ledger::table(schema, ledger::TABLES[1])
+        ledger::table(schema, ledger::OBJECT)
     );
     for (ordinal, name) in (0i32..).zip(&made) {
         transaction.execute(&sql, &[&run, &ordinal, name]).await?;

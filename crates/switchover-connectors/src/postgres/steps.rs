@@ -168,26 +168,14 @@ fn indexes(of_table: &mut TableSteps<'_>, name: &str) {
 
 /// The clause that adds a foreign key.
 pub(super) fn add_foreign_key(schema: &str, key: &ForeignKeyPlan) -> String {
-    let mut sql = format!(
-        "ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
+    format!(
+        "ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}",
         ident(&key.name),
         list(&key.columns),
         qualified(schema, &key.parent),
-        list(&key.parent_columns)
-    );
-    for (event, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {
-        // The five actions are words of both languages; NO ACTION is the default of both.
-        if let "RESTRICT" | "SET NULL" | "SET DEFAULT" | "CASCADE" = action.as_str() {
-            sql.push_str(&format!(" ON {event} {action}"));
-        }
-    }
-    if key.deferrable {
-        sql.push_str(" DEFERRABLE");
-        if key.initially_deferred {
-            sql.push_str(" INITIALLY DEFERRED");
-        }
-    }
-    sql
+        list(&key.parent_columns),
+        key.clauses()
+    )
 }
 
 /// Carries one step out, with its record, unless it was before.
@@ -204,7 +192,7 @@ pub(super) async fn build(
         let transaction = connection.client_mut().transaction().await?;
         let sql = format!(
             "INSERT INTO {} (run, step) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            ledger::table(schema, ledger::TABLES[3])
+            ledger::table(schema, ledger::STEP)
         );
         if transaction.execute(&sql, &[&run, &step.id]).await? == 1 {
             let setting =
@@ -219,7 +207,7 @@ pub(super) async fn build(
                 let sql = format!(
                     "INSERT INTO {0} (run, ordinal, kind, name)
                      SELECT $1, coalesce(max(ordinal), 0) + 1, 'view', $2 FROM {0} WHERE run = $1",
-                    ledger::table(schema, ledger::TABLES[1])
+                    ledger::table(schema, ledger::OBJECT)
                 );
                 transaction.execute(&sql, &[&run, &name]).await?;
             }

@@ -74,8 +74,8 @@ impl PostgresWriter {
             "INSERT INTO {} (run, table_no, after_key, upto_key, rows, bytes, digest)
              SELECT run, $3, $4, $5, $6, $7, $8 FROM {} WHERE run = $1 AND attempt = $2 FOR SHARE
              ON CONFLICT DO NOTHING",
-            ledger::table(schema, ledger::TABLES[2]),
-            ledger::table(schema, ledger::TABLES[0]),
+            ledger::table(schema, ledger::CHECKPOINT),
+            ledger::table(schema, ledger::RUN),
         );
         let prepared = async {
             connection.client().batch_execute("SET synchronous_commit = off").await?;
@@ -191,7 +191,7 @@ async fn transaction(
 async fn already(session: &Session, plan: &Plan, run: &str, attempt: i64) -> Result<Written> {
     let sql = format!(
         "SELECT 1 FROM {} WHERE run = $1 AND attempt = $2",
-        ledger::table(&plan.options.schema, ledger::TABLES[0])
+        ledger::table(&plan.options.schema, ledger::RUN)
     );
     let client = session.connection.client();
     let ours = async {
@@ -351,7 +351,7 @@ async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrit
     }
     let sql = format!(
         "INSERT INTO {} (run, table_name, locator, column_name, value, whole_row, why) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        ledger::table(&plan.options.schema, ledger::TABLES[4])
+        ledger::table(&plan.options.schema, ledger::QUARANTINE)
     );
     let client = session.connection.client();
     let classify = |error| session.connection.classify(error, "write to the quarantine");

@@ -206,11 +206,6 @@ impl Dialect for SqliteDialect {
         COLUMNS_MAX
     }
 
-    fn is_system_column(&self, _: &str) -> bool {
-        // A column named rowid hides the row's number, and is no fault.
-        false
-    }
-
     fn speaks(&self, source: &StoreInfo) -> bool {
         source.kind == "sqlite"
     }

@@ -159,13 +159,15 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<Listed>> {
         .collect()
 }
 
-struct Info {
-    name: String,
-    declared: String,
-    not_null: bool,
-    default: Option<String>,
-    key: i64,
-    hidden: i64,
+/// A row of `PRAGMA table_xinfo` (<https://sqlite.org/pragma.html#pragma_table_xinfo>).
+pub(super) struct Info {
+    pub(super) name: String,
+    pub(super) declared: String,
+    pub(super) not_null: bool,
+    pub(super) default: Option<String>,
+    /// The place in the primary key, from 1; 0 outside it.
+    pub(super) key: i64,
+    pub(super) hidden: i64,
 }
 
 fn table(
@@ -232,7 +234,8 @@ fn module(sql: &str) -> String {
     word.split('(').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-fn infos(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Info>> {
+/// The columns of a table, hidden ones included.
+pub(super) fn infos(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Info>> {
     connection
         .prepare(&format!("PRAGMA main.table_xinfo({})", literal(table)))?
         .query_map([], |row| {

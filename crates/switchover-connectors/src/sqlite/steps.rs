@@ -179,24 +179,13 @@ pub(super) fn create_table(table: &TablePlan, keys: Keys) -> String {
 }
 
 fn foreign_key(key: &ForeignKeyPlan) -> String {
-    let mut sql = format!(
-        "FOREIGN KEY ({}) REFERENCES {} ({})",
+    format!(
+        "FOREIGN KEY ({}) REFERENCES {} ({}){}",
         list(&key.columns),
         ident(&key.parent),
-        list(&key.parent_columns)
-    );
-    for (event, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {
-        if let "RESTRICT" | "SET NULL" | "SET DEFAULT" | "CASCADE" = action.as_str() {
-            sql.push_str(&format!(" ON {event} {action}"));
-        }
-    }
-    if key.deferrable {
-        sql.push_str(" DEFERRABLE");
-        if key.initially_deferred {
-            sql.push_str(" INITIALLY DEFERRED");
-        }
-    }
-    sql
+        list(&key.parent_columns),
+        key.clauses()
+    )
 }
 
 fn view(view: &ViewPlan) -> String {

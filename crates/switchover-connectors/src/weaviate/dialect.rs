@@ -141,10 +141,6 @@ impl Dialect for WeaviateDialect {
         COLUMNS_MAX
     }
 
-    fn is_system_column(&self, _: &str) -> bool {
-        false
-    }
-
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {
         use LogicalType::{
             Bool, Bytea, Date, Float8, Int8, Numeric, Text, TextArray, Timestamp, TimestampTz, Uuid, Vector,

@@ -11,7 +11,7 @@ use super::{ColumnMap, Mapping, TableMap, key_of};
 use crate::Result;
 use crate::plan::LogicalType;
 use crate::relation::Relation;
-use crate::schema::{Affinity, Column, Skipped, Table};
+use crate::schema::{Column, Skipped, Table};
 use std::collections::BTreeSet;
 
 /// A table of the mapped catalog.
@@ -271,17 +271,8 @@ impl Work<'_> {
             if found.is_some_and(|column| column.default.is_some()) {
                 self.line("default", label, "the mapping gives the column other values".into());
             }
-            return Ok(Column {
-                name: found.map_or_else(|| name.to_owned(), |column| column.name.clone()),
-                declared: String::new(),
-                affinity: Affinity::Blob,
-                kind: None,
-                not_null: self.not_null(name).unwrap_or(false),
-                default: None,
-                generated: None,
-                collation: "BINARY".into(),
-                ids: None,
-            });
+            let name = found.map_or(name, |column| &column.name);
+            return Ok(Column { not_null: self.not_null(name).unwrap_or(false), ..Column::plain(name, "") });
         };
         let mut column = found.clone();
         if let Some(generated) = &column.generated {

@@ -105,12 +105,14 @@ fn boolean(census: &ColumnCensus) -> Codec {
     }
 }
 
-fn uuid(census: &ColumnCensus) -> Codec {
+/// How UUIDs are written, by what most of them are.
+pub(super) fn uuid(census: &ColumnCensus) -> Codec {
     if census.blobs > census.texts {
         return Codec::UuidBytes;
     }
+    // The first of the most frequent (`max_by_key` would give the last): digits alone are the same in both cases, and are
+    // counted as lower.
     let forms = [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain];
-    // The first of the most frequent: `max_by_key` would give the last.
     let most = forms.into_iter().zip(census.uuids).rev().max_by_key(|(_, count)| *count);
     Codec::UuidText { form: most.map_or(UuidForm::LowerDashed, |(form, _)| form) }
 }

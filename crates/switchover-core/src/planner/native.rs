@@ -3,7 +3,7 @@
 //! The type is given; the evidence only chooses the form (which of a UUID's spellings, which format
 //! of time), so that what differs from it is named as an exception. Deliberately absent: choosing a type.
 
-use super::mapped::ids_why;
+use super::mapped::{ids_why, uuid};
 use crate::census::{ColumnCensus, Interest};
 use crate::codec::Codec;
 use crate::connector::Choice;
@@ -13,7 +13,6 @@ use crate::ids::Namespace;
 use crate::native::Native;
 use crate::plan::LogicalType;
 use crate::schema::Column;
-use crate::uuid_text::UuidForm;
 
 /// Digits of a second's fraction that a column keeps without a precision of its own.
 const FRACTION_DIGITS: u8 = 6;
@@ -114,16 +113,6 @@ fn boolean(census: &ColumnCensus) -> Codec {
     }
 }
 
-fn uuid(census: &ColumnCensus) -> Codec {
-    if census.blobs > census.texts {
-        return Codec::UuidBytes;
-    }
-    // Digits alone are the same in both cases, and are counted as lower.
-    let forms = [UuidForm::LowerDashed, UuidForm::UpperDashed, UuidForm::LowerPlain, UuidForm::UpperPlain];
-    let most = forms.into_iter().zip(census.uuids).rev().max_by_key(|(_, count)| *count);
-    Codec::UuidText { form: most.map_or(UuidForm::LowerDashed, |(form, _)| form) }
-}
-
 /// Texts of one format come back as they were written; others by their value.
 fn moment(
     zoned: bool,
@@ -156,7 +145,6 @@ fn moment(
 mod tests {
     use super::*;
     use crate::census::TableCensus;
-    use crate::schema::Affinity;
     use crate::value::{Rows, Value};
 
     fn check(holds: Holds, values: &[Value<'_>], asked: &ExistingOptions, expected: &str, misfits: usize) {
@@ -170,17 +158,7 @@ mod tests {
             identity: false,
             sequence: None,
         };
-        let column = Column {
-            name: "c".into(),
-            declared: String::new(),
-            affinity: Affinity::Blob,
-            kind: None,
-            not_null: false,
-            default: None,
-            generated: None,
-            collation: "BINARY".into(),
-            ids: None,
-        };
+        let column = Column::plain("c", "");
         let mut rows = Rows::new(0, 1);
         values.iter().for_each(|value| rows.push(*value));
         let mut census = TableCensus::new(1);

@@ -5,6 +5,7 @@
 //! [`LISTED_MAX`] rows are read once more with their values, and paired by key.
 
 use super::{SourceSide, Verify, digester, each};
+use crate::copy::put_aside;
 use crate::evidence::{planned_table, scan};
 use crate::report::{Difference, DifferenceKind, FieldDifference};
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +13,7 @@ use switchover_core::Result;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Mend, Quarantined};
 use switchover_core::digest::{RowDigest, Side, TableDigest};
-use switchover_core::judge::{Fate, Judge};
+use switchover_core::judge::Judge;
 use switchover_core::limits::{DRILL_ROWS_MAX, LISTED_MAX};
 use switchover_core::plan::TablePlan;
 use switchover_core::planner::layout::shown_locator;
@@ -224,20 +225,8 @@ impl Verify {
         let (mut entries, mut scratch) = (Vec::new(), Vec::new());
         scan(&self.snapshot, &planned_table(table), KeyRange::default(), &self.shutdown, |rows| {
             for row in rows.iter() {
-                let mut add = |field: usize, whole_row: bool, why: &str| {
-                    entries.push(Quarantined {
-                        locator: row.locator(),
-                        column: table.columns[field].source.clone(),
-                        value: row.value(field).to_owned_value(),
-                        whole_row,
-                        why: why.to_owned(),
-                    });
-                };
-                match judge.row(row, &table.columns, &mut scratch) {
-                    Fate::Clean => {}
-                    Fate::CellsOut(cells) => cells.iter().for_each(|(field, why)| add(*field, false, why)),
-                    Fate::RowOut(_, why) => (0..row.width()).for_each(|field| add(field, true, &why)),
-                }
+                let fate = judge.row(row, &table.columns, &mut scratch);
+                entries.extend(put_aside(table, row, &fate));
             }
         })
         .await?;

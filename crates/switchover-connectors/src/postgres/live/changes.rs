@@ -83,7 +83,7 @@ impl PostgresLive {
         let label = session.connection.label().to_owned();
         let sql = format!(
             "SELECT attempt, pg_catalog.pg_current_snapshot()::text FROM {} WHERE run = $1",
-            ledger::table(schema, ledger::TABLES[0])
+            ledger::table(schema, ledger::RUN)
         );
         let statement = session.prepared(&sql).await?;
         let row = session.client().query_opt(&statement, &[&self.run.run]).await?;

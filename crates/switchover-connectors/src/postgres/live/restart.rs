@@ -132,13 +132,13 @@ impl PostgresLive {
             let client = session.client();
             let checkpoints = format!(
                 "DELETE FROM {} WHERE run = $1 AND table_no = ANY ($2)",
-                ledger::table(schema, ledger::TABLES[2])
+                ledger::table(schema, ledger::CHECKPOINT)
             );
             client.execute(&checkpoints, &[&self.run.run, &numbers]).await?;
             let forget = format!(
                 "DELETE FROM {} WHERE run = $1
                     AND (step = ANY ($2) OR pg_catalog.split_part(step, ':', 1) = ANY ($3))",
-                ledger::table(schema, ledger::TABLES[3])
+                ledger::table(schema, ledger::STEP)
             );
             let own: Vec<String> = again.iter().map(usize::to_string).collect();
             client.execute(&forget, &[&self.run.run, &steps, &own]).await?;

@@ -143,7 +143,7 @@ pub(super) async fn begin_ours(session: &mut Session, run: &LiveRun, operation: 
 
 /// The run's attempt, held until the end of the transaction: who takes the run over waits for it.
 pub(super) fn guard(schema: &str) -> String {
-    format!("SELECT attempt FROM {} WHERE run = $1 FOR SHARE", ledger::table(schema, ledger::TABLES[0]))
+    format!("SELECT attempt FROM {} WHERE run = $1 FOR SHARE", ledger::table(schema, ledger::RUN))
 }
 
 /// That the attempt found is this engine's.

@@ -4,6 +4,7 @@
 //! equal have the same triggers (`triggers`).
 
 use super::super::ddl;
+use super::super::inspect::{Info, infos};
 use super::super::quote::{ident, literal};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -60,15 +61,6 @@ pub(super) struct Shape {
     pub(super) own_key: Vec<String>,
 }
 
-struct Column {
-    name: String,
-    declared: String,
-    not_null: bool,
-    default: Option<String>,
-    key: i64,
-    hidden: i64,
-}
-
 /// The shape of a table, `None` where it is not there. `key` are the plan's columns, by their names in this file.
 /// The inner error says which index cannot be read, and why.
 pub(super) fn read(
@@ -82,8 +74,8 @@ pub(super) fn read(
     let found: Option<(bool, bool)> =
         connection.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((without_rowid, strict)) = found else { return Ok(None) };
-    let columns = columns(connection, name)?;
-    let mut own: Vec<&Column> = columns.iter().filter(|column| column.key > 0).collect();
+    let columns = infos(connection, name)?;
+    let mut own: Vec<&Info> = columns.iter().filter(|column| column.key > 0).collect();
     own.sort_by_key(|column| column.key);
     let own_key: Vec<String> = own.iter().map(|column| column.name.clone()).collect();
     let indexes = match indexes(connection, name)? {
@@ -136,23 +128,7 @@ fn keeps_one_class(declared: &str, strict: bool) -> bool {
     !any && Affinity::of_declared(declared) != Affinity::Blob
 }
 
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
-    connection
-        .prepare(&format!("PRAGMA main.table_xinfo({})", literal(table)))?
-        .query_map([], |row| {
-            Ok(Column {
-                name: row.get(1)?,
-                declared: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
-                not_null: row.get(3)?,
-                default: row.get(4)?,
-                key: row.get(5)?,
-                hidden: row.get(6)?,
-            })
-        })?
-        .collect()
-}
-
-fn defaults(columns: &[Column]) -> Vec<(String, String)> {
+fn defaults(columns: &[Info]) -> Vec<(String, String)> {
     use switchover_core::expr::Expr;
     let with_default = columns.iter().filter(|column| column.not_null);
     with_default
