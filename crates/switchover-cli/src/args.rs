@@ -403,6 +403,9 @@ pub(crate) struct FinishArgs {
     pub(crate) stores: Stores,
     #[command(flatten)]
     pub(crate) run: Run,
+    /// End it although the source cannot be brought up to date any more: it is not opened, and stays out of date.
+    #[arg(long, help_heading = "Safety")]
+    pub(crate) abandon_source: bool,
     /// Do not ask.
     #[arg(short, long, help_heading = "Safety")]
     pub(crate) yes: bool,

@@ -241,7 +241,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Finish(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::finish(&context, args.run.id.as_deref(), args.yes).await
+            live::finish(&context, args.run.id.as_deref(), args.abandon_source, args.yes).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);

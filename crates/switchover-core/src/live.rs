@@ -207,6 +207,10 @@ pub trait LiveStore: Send + Sync {
     fn label(&self) -> String;
     /// All that keeps this store from live work with the plan. Reads only.
     async fn obstacles(&self) -> Result<Vec<Refusal>>;
+    /// Whether the run's records are in this store, as far as it can tell without entering.
+    async fn has_records(&self) -> Result<bool> {
+        Ok(true)
+    }
     /// Makes the run's own records in this store, where they are not there, and takes the run over: an engine
     /// with a smaller attempt writes nothing from now on. May be called again at any time.
     ///
@@ -272,6 +276,9 @@ pub enum LiveStage {
     Last,
 }
 
+/// The step that a target records when the run leaves it, until its other records are gone: see [`LiveTarget::left`].
+pub const LEFT: &str = "live-left";
+
 /// The target of a live run.
 #[async_trait]
 pub trait LiveTarget: LiveStore {
@@ -289,6 +296,12 @@ pub trait LiveTarget: LiveStore {
     ///
     /// An error of a kind that may be retried leaves open whether it was decided: ask [`LiveTarget::ownership`].
     async fn decide(&self, from: &Ownership, to: &Ownership, numbering: &[(usize, i64)]) -> Result<bool>;
+    /// Whether this run has left the target ([`LiveStore::leave`]) and its other records are still there: it was being
+    /// finished. To enter again would make the source the owner, and refuse the application's writes. A target that never
+    /// owns the data need not tell.
+    async fn left(&self) -> Result<bool> {
+        Ok(false)
+    }
     /// Brings the target from owner back to follower, when the source has become the owner again: foreign keys get the
     /// form that waits, and the fence becomes the gate again. May be called again.
     async fn follow(&self) -> Result<()>;

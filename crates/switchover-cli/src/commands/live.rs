@@ -103,21 +103,46 @@ pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Reques
 }
 
 /// `finish`: says what goes, and asks first, since the way back goes with it.
-pub(crate) async fn finish(context: &Context, run: Option<&str>, yes: bool) -> Result<u8> {
+pub(crate) async fn finish(
+    context: &Context,
+    run: Option<&str>,
+    abandon_source: bool,
+    yes: bool,
+) -> Result<u8> {
     if !yes {
         let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
-        let taken = format!(
-            "After finish there is no way back: the triggers, the log and the fence leave {}, the triggers, the log and \
-             the run's records leave {}, which is the application's alone then. A program that still has the source \
-             open can write into it again, and nobody reads that. The data of both, the backup and the run's folder stay.",
-            header.source, header.target
-        );
-        if !agree::agreed("finish", &taken)? {
+        if !agree::agreed("finish", &taken(&header, abandon_source))? {
             output::note("nothing was removed");
             return Ok(1);
         }
     }
-    decide(context, run, Request::Finish).await
+    if !abandon_source {
+        return decide(context, run, Request::Finish).await;
+    }
+    engine_abandon(context, run).await?;
+    answered(context, &Answer::Ended)
+}
+
+async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<()> {
+    context.migration_of(run)?.abandon_source(run).await
+}
+
+/// What `finish` takes away.
+fn taken(header: &Header, abandon_source: bool) -> String {
+    if abandon_source {
+        return format!(
+            "After this there is no way back: the triggers, the log and the run's records leave {}, which is the application's \
+             alone then. {} is not opened: it lacks what was written since, for good, and whoever opens it reads old data. \
+             The backup and the run's folder stay.",
+            header.target, header.source
+        );
+    }
+    format!(
+        "After finish there is no way back: the triggers, the log and the fence leave {}, the triggers, the log and \
+         the run's records leave {}, which is the application's alone then. A program that still has the source \
+         open can write into it again, and nobody reads that. The data of both, the backup and the run's folder stay.",
+        header.source, header.target
+    )
 }
 
 async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {

@@ -13,7 +13,7 @@ use switchover_core::Result;
 use toml::de::DeTable;
 
 const KEYS: [&str; 5] = ["route", "env_file", "set", "hooks", "hook_timeout"];
-const MOMENTS: [&str; 3] = ["before", "at", "after"];
+const MOMENTS: [&str; 4] = ["before", "at", "after", "alarm"];
 
 /// Longer, and a cutover waits for a command that will not end.
 const HOOK_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
@@ -49,6 +49,7 @@ pub(super) fn read(reader: &Reader<'_>, table: &DeTable<'_>, layer: &mut Layer) 
                         "before" => cutover.hooks.before = commands,
                         "at" => cutover.hooks.at = commands,
                         "after" => cutover.hooks.after = commands,
+                        "alarm" => cutover.hooks.alarm = commands,
                         _ => return Err(moment.unknown(&MOMENTS)),
                     }
                 }

@@ -3,6 +3,10 @@
 
 use assert_cmd::Command;
 use std::path::Path;
+use std::time::Duration;
+
+/// No verb that ends by itself takes so long; one that does not end is killed, and the test fails.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a run of the program gave.
 pub(crate) struct Ran {
@@ -15,10 +19,11 @@ pub(crate) struct Ran {
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::cargo_bin("switchover").unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env_clear().env("PATH", path).current_dir(folder).args(arguments);
+    command.env_clear().env("PATH", path).current_dir(folder).args(arguments).timeout(LIMIT);
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+    let code = output.status.code().unwrap_or_else(|| panic!("{arguments:?}: {:?}", text(&output.stderr)));
+    Ran { code, out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// Runs it, and it must succeed; gives what it printed.

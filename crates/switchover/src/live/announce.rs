@@ -42,6 +42,11 @@ pub trait Announce: Send + Sync {
         let _ = report;
         Ok(())
     }
+    /// Calls for a person: the run does not go on, or cannot do what a guard demands. An error is told.
+    async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {
+        let _ = (ownership, why);
+        Ok(())
+    }
     /// Sends this share of reads, in percent, to the target. Fails where the target lacks rows.
     async fn move_reads(&self, percent: u8) -> Result<()> {
         let _ = percent;
@@ -138,7 +143,7 @@ impl Announcer {
         }
     }
 
-    async fn hooks(&self, moment: Moment, ownership: &Ownership) -> Result<()> {
+    async fn hooks(&self, moment: Moment, ownership: &Ownership, why: &str) -> Result<()> {
         let secrets: Vec<SecretString> = self
             .routing
             .env_file
@@ -149,6 +154,7 @@ impl Announcer {
             run: &self.header.run,
             owner: ownership.owner,
             epoch: ownership.epoch,
+            why,
             folder: &self.folder,
             secrets: &secrets,
         };
@@ -162,7 +168,7 @@ impl Announce for Announcer {
         if let Some(file) = &self.routing.env_file {
             file.check()?;
         }
-        self.hooks(Moment::Before, decided).await
+        self.hooks(Moment::Before, decided, "").await
     }
 
     async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
@@ -178,8 +184,8 @@ impl Announce for Announcer {
                 Side::Source => file.restore(&self.header.run)?,
             };
         }
-        self.hooks(Moment::At, ownership).await?;
-        self.hooks(Moment::After, ownership).await?;
+        self.hooks(Moment::At, ownership, "").await?;
+        self.hooks(Moment::After, ownership, "").await?;
         // After all of it, so that whoever was killed before does it again.
         let text = serde_json::to_vec(&ownership.owner)
             .map_err(|error| Error::new(Kind::Internal, "tell the application").because(error))?;
@@ -188,6 +194,10 @@ impl Announce for Announcer {
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
         record::add(&self.folder, report)
+    }
+
+    async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {
+        self.hooks(Moment::Alarm, ownership, why).await
     }
 
     async fn move_reads(&self, percent: u8) -> Result<()> {

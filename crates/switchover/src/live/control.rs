@@ -8,6 +8,7 @@ use crate::journal;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use switchover_core::error::Subject;
 use switchover_core::{Error, Kind, Result};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -62,11 +63,26 @@ impl Told {
     }
 }
 
-/// Serves requests until dropped.
+/// How long answers that are owed may take when the engine has ended: who asked reads them at once.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Serves requests until closed or dropped.
 #[derive(Debug)]
 pub struct Server {
     task: JoinHandle<()>,
     path: PathBuf,
+    /// Ends when nobody is being answered any more.
+    answering: mpsc::Receiver<()>,
+}
+
+impl Server {
+    /// Takes no more requests, and waits until those that were taken are answered. The engine must have ended, or be
+    /// about to: it is what answers.
+    pub async fn close(mut self) {
+        self.task.abort();
+        // A client that never says what it wants is not waited for any longer.
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.answering.recv()).await;
+    }
 }
 
 impl Drop for Server {
@@ -101,15 +117,21 @@ pub fn serve(folder: &Path, commands: mpsc::Sender<Command>) -> Result<Server> {
         _ => {}
     }
     let listener = UnixListener::bind(&path).map_err(io(&path, "listen for requests"))?;
+    // Never sent on: each answer holds an end of it while it is owed.
+    let (owed, answering) = mpsc::channel(1);
     let task = tokio::spawn(async move {
         // An accept that fails (no handles are left) is tried again when the next one connects.
         loop {
             if let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, commands.clone()));
+                let (commands, owed) = (commands.clone(), owed.clone());
+                tokio::spawn(async move {
+                    answer(stream, commands).await;
+                    drop(owed);
+                });
             }
         }
     });
-    Ok(Server { task, path })
+    Ok(Server { task, path, answering })
 }
 
 async fn answer(mut stream: UnixStream, commands: mpsc::Sender<Command>) {

@@ -6,6 +6,7 @@
 //!
 //! | found | done |
 //! |---|---|
+//! | the target without the run's gate | the run was being finished: the rest of it is removed |
 //! | a proposal that was never decided | it is withdrawn, then the owner's fence is opened |
 //! | the source owns the data | capture, copy what no checkpoint covers, steps not yet done, follow |
 //! | the target owns the data | the source stays fenced, changes go back to it |
@@ -118,30 +119,7 @@ impl Engine {
     pub fn new(mut parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
         // One request is carried out at a time; a second waits in the channel, a third waits to send.
         let (sender, commands) = mpsc::channel(1);
-        let status = LiveStatus {
-            run: parts.run.clone(),
-            at: clock::now(),
-            pid: std::process::id(),
-            phase: LivePhase::Entering,
-            ownership: Ownership::FIRST,
-            rows_planned: parts.plan.source.rows,
-            rows_copied: 0,
-            rows_taken: 0,
-            lag_entries: None,
-            lag_s: None,
-            rows_per_s: 0.0,
-            switch_s: None,
-            verification: Verification::Unproven,
-            pressure: Default::default(),
-            paused: false,
-            waiting: false,
-            held: String::new(),
-            held_since: None,
-            alarm: String::new(),
-            guards: Vec::new(),
-            recopied: 0,
-            switched: None,
-        };
+        let status = LiveStatus::entering(&parts.run, parts.plan.source.rows);
         let (status, told) = watch::channel(status);
         parts.progress = Arc::new(Noted { inner: parts.progress, status: status.clone() });
         let engine = Engine {
@@ -178,6 +156,11 @@ impl Engine {
     }
 
     async fn drive(&mut self) -> Result<End> {
+        if self.again(async || self.parts.target.left().await).await? {
+            self.note("the run was being finished: what is left of it is removed".into());
+            self.remove().await?;
+            return Ok(End::Finished);
+        }
         self.enter().await?;
         loop {
             let ownership = self.ownership().await?;

@@ -189,11 +189,18 @@ impl Engine {
                 break;
             }
         }
+        self.remove().await
+    }
+
+    /// The target first: from then on the run is being finished, whoever takes it up.
+    pub(super) async fn remove(&mut self) -> Result<()> {
         self.insist(async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
         self.insist(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
-        self.insist(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await
+        self.insist(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await?;
+        failpoint::hit("live-forgotten");
+        Ok(())
     }
 
     pub(super) async fn observe(&mut self, seen: Seen) -> Result<()> {

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::live::LivePhase;
     use crate::watch::Measure;
-    use switchover_core::live::{Ownership, Pressure, Side};
+    use switchover_core::live::{Ownership, Side};
     use switchover_core::{Error, Kind, Result};
 
     /// Queries give the number of the query; endpoints never answer.
@@ -123,30 +123,8 @@ mod tests {
     }
 
     fn status(epoch: u64) -> LiveStatus {
-        LiveStatus {
-            run: "r".into(),
-            at: String::new(),
-            pid: 1,
-            phase: LivePhase::Reverse,
-            ownership: Ownership { owner: Side::Target, pending: false, epoch },
-            rows_planned: 0,
-            rows_copied: 0,
-            rows_taken: 0,
-            lag_entries: None,
-            lag_s: None,
-            rows_per_s: 0.0,
-            switch_s: None,
-            verification: Verification::Unproven,
-            pressure: Pressure::default(),
-            paused: false,
-            waiting: false,
-            held: String::new(),
-            held_since: None,
-            alarm: String::new(),
-            guards: Vec::new(),
-            recopied: 0,
-            switched: None,
-        }
+        let ownership = Ownership { owner: Side::Target, pending: false, epoch };
+        LiveStatus { phase: LivePhase::Reverse, ownership, ..LiveStatus::entering("r", 0) }
     }
 
     fn sql(query: &str) -> Measure {

@@ -5,6 +5,8 @@
 //! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
 //! `control` lets other processes ask a running engine, and `rehearse` goes through all of it on stores of its own.
 
+mod abandon;
+mod alarm;
 mod announce;
 mod check;
 pub mod control;

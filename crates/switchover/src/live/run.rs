@@ -3,6 +3,7 @@
 //! plan → obstacles → backup → schema → engine. A run that is taken up again goes straight to the engine, which asks the
 //! stores where they are.
 
+use super::alarm;
 use super::announce::{Announce, Watch};
 use super::control;
 use super::engine::{End, Engine, Parts};
@@ -141,13 +142,11 @@ impl Migration {
         request: Request,
     ) -> Result<Answer> {
         let (journal, plan, claim) = self.reopen(run).await?;
-        let (_, answer) = self.live(journal, plan, claim, surroundings, Some(request)).await?;
-        answer.unwrap_or_else(|| {
-            Err(Error::new(Kind::Interrupted, "carry the request out").detail("the run ended before"))
-        })
+        let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
+        answer.unwrap_or_else(|| fulfilled(&request, end))
     }
 
-    async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
+    pub(super) async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
@@ -195,6 +194,20 @@ impl Migration {
         Ok(found)
     }
 
+    /// How a run ended that was there and has no records on the target any more: it was killed before its journal said so.
+    async fn over(&self, plan: &Plan, run: &str) -> Result<Option<End>> {
+        let found = self.again(async || self.target.inspect(&plan.options.schema).await).await?;
+        let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
+        // A target that somebody emptied is another matter: the source still captures then.
+        let begun = async || self.source.live(&live)?.has_records().await;
+        Ok(match found.run {
+            Some(there) if there == run => None,
+            _ if self.again(begun).await? => None,
+            _ if found.objects.is_empty() => Some(End::TakenBack),
+            _ => Some(End::Finished),
+        })
+    }
+
     /// Everything behind the plan; also when the run did some of it before.
     async fn live(
         &self,
@@ -216,6 +229,12 @@ impl Migration {
             let seconds = begun.elapsed().as_secs_f64();
             self.progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds });
         }
+        if journal.has_been(State::Prepared)?
+            && let Some(end) = self.over(&plan, &header.run).await?
+        {
+            journal.reach(state_of(end), "")?;
+            return Ok((end, request.map(|request| fulfilled(&request, end))));
+        }
         self.again(async || self.target.prepare(&plan, &header.run).await).await?;
         failpoint::hit("after-prepare");
         journal.reach(State::Prepared, "")?;
@@ -223,6 +242,7 @@ impl Migration {
         let run =
             LiveRun { run: header.run.clone(), plan: Arc::clone(&plan), attempt: self.target.attempt() };
         let streams = self.streams();
+        let announce = surroundings.announce(&header, journal.folder())?;
         let parts = Parts {
             run: header.run.clone(),
             plan,
@@ -231,7 +251,7 @@ impl Migration {
             store: Arc::clone(&self.target),
             snapshot: self.source.passing().await?,
             claim,
-            announce: surroundings.announce(&header, journal.folder())?,
+            announce: Arc::clone(&announce),
             watch: surroundings.watch(&header)?,
             streams,
             chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
@@ -244,7 +264,9 @@ impl Migration {
         };
         let (mut engine, commands, told) = Engine::new(parts);
         let server = control::serve(journal.folder(), commands.clone())?;
-        let asked = request.map(|request| tokio::spawn(ask_and_stop(commands, request)));
+        let alarm = alarm::watch(told.clone(), announce, Arc::clone(&self.progress));
+        let alarm = tokio::spawn(alarm);
+        let asked = request.clone().map(|request| tokio::spawn(ask_and_stop(commands, request)));
         let ended = {
             let running = engine.run();
             let writing = keep_status(journal.folder(), told.clone());
@@ -260,23 +282,47 @@ impl Migration {
                 }
             }
         };
-        drop(server);
+        alarm.abort();
         // A request that it did not come to is answered by its end.
         drop(engine);
         let last = told.borrow().clone();
         write_status(journal.folder(), &last)?;
         let (state, why) = match &ended {
-            Ok(End::Finished) => (State::CleanedUp, String::new()),
-            Ok(End::TakenBack) => (State::RolledBack, String::new()),
-            Ok(End::Stopped) => (State::Interrupted, String::new()),
+            Ok(end) => (state_of(*end), String::new()),
             Err(error) => (State::Failed, error.to_string()),
         };
         journal.reach(state, &why)?;
+        // Behind the journal: who reads the answer finds the run as it says.
+        server.close().await;
         let answer = match asked {
             Some(asked) => asked.await.ok().flatten(),
             None => None,
         };
-        Ok((ended?, answer))
+        let end = ended?;
+        // It may have come to its end before it came to the request.
+        Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end)))))
+    }
+}
+
+/// The state of a run that ended so.
+fn state_of(end: End) -> State {
+    match end {
+        End::Finished => State::CleanedUp,
+        End::TakenBack => State::RolledBack,
+        End::Stopped => State::Interrupted,
+    }
+}
+
+/// What a request comes to that nobody carried out before the run ended so.
+fn fulfilled(request: &Request, end: End) -> Result<Answer> {
+    match (request, end) {
+        (Request::Finish, End::Finished) | (Request::Rollback(_), End::TakenBack) => Ok(Answer::Ended),
+        (_, End::Stopped) => {
+            Err(Error::new(Kind::Interrupted, "carry the request out").detail("the run was stopped before"))
+        }
+        _ => Err(Error::new(Kind::NotFound, "carry the request out")
+            .detail(format!("the live run is over: {}", state_of(end).name()))
+            .hint("`switchover status` shows the runs")),
     }
 }
 

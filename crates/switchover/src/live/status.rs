@@ -1,5 +1,6 @@
 //! What a live run tells about itself, and what it can be asked for.
 
+use crate::clock;
 use crate::watch::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -153,6 +154,36 @@ pub struct LiveStatus {
     /// The last change of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched: Option<SwitchReport>,
+}
+
+impl LiveStatus {
+    /// Of a run that this process has just begun to drive: nothing is known of it yet.
+    pub(super) fn entering(run: &str, rows_planned: u64) -> LiveStatus {
+        LiveStatus {
+            run: run.to_owned(),
+            at: clock::now(),
+            pid: std::process::id(),
+            phase: LivePhase::Entering,
+            ownership: Ownership::FIRST,
+            rows_planned,
+            rows_copied: 0,
+            rows_taken: 0,
+            lag_entries: None,
+            lag_s: None,
+            rows_per_s: 0.0,
+            switch_s: None,
+            verification: Verification::Unproven,
+            pressure: Pressure::default(),
+            paused: false,
+            waiting: false,
+            held: String::new(),
+            held_since: None,
+            alarm: String::new(),
+            guards: Vec::new(),
+            recopied: 0,
+            switched: None,
+        }
+    }
 }
 
 /// How a cutover is to be done.

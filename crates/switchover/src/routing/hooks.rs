@@ -1,7 +1,7 @@
-//! The user's commands before, at and after the owner of the data changes.
+//! The user's commands before, at and after the owner of the data changes, and those that call for a person.
 //!
 //! A text is given to `sh -c`; a list is a program and its arguments, without a shell. Each has the variables `SWITCHOVER_RUN`,
-//! `SWITCHOVER_OWNER`, `SWITCHOVER_EPOCH` and `SWITCHOVER_PHASE`, no standard input, and a time limit, after which it and all that it
+//! `SWITCHOVER_OWNER`, `SWITCHOVER_EPOCH`, `SWITCHOVER_PHASE` and `SWITCHOVER_WHY`, no standard input, and a time limit, after which it and all that it
 //! started are ended. What it writes goes to the run's folder, without the secrets that are known here.
 //!
 //! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. Absent on
@@ -55,6 +55,8 @@ pub enum Moment {
     At,
     /// When all is done.
     After,
+    /// When the run needs a person.
+    Alarm,
 }
 
 impl Moment {
@@ -64,6 +66,7 @@ impl Moment {
             Moment::Before => "before",
             Moment::At => "at",
             Moment::After => "after",
+            Moment::Alarm => "alarm",
         }
     }
 }
@@ -77,13 +80,16 @@ pub struct Hooks {
     pub at: Vec<Command>,
     /// At the end.
     pub after: Vec<Command>,
+    /// When the run needs a person.
+    pub alarm: Vec<Command>,
     /// How long each may take.
     pub timeout: Duration,
 }
 
 impl Default for Hooks {
     fn default() -> Self {
-        Hooks { before: Vec::new(), at: Vec::new(), after: Vec::new(), timeout: TIMEOUT_DEFAULT }
+        let none = Vec::new;
+        Hooks { before: none(), at: none(), after: none(), alarm: none(), timeout: TIMEOUT_DEFAULT }
     }
 }
 
@@ -96,6 +102,8 @@ pub struct Told<'a> {
     pub owner: Side,
     /// The epoch of the decision.
     pub epoch: u64,
+    /// What an alarm is about; empty otherwise.
+    pub why: &'a str,
     /// The run's folder.
     pub folder: &'a Path,
     /// What must not appear in any output.
@@ -109,6 +117,7 @@ impl Hooks {
             Moment::Before => &self.before,
             Moment::At => &self.at,
             Moment::After => &self.after,
+            Moment::Alarm => &self.alarm,
         }
     }
 
@@ -117,8 +126,8 @@ impl Hooks {
         for (at, command) in self.of(moment).iter().enumerate() {
             let log = log_path(told, moment, at);
             let done = log.with_extension("done");
-            // Before the decision nothing is owed: a new attempt asks all of them again.
-            if moment != Moment::Before && done.exists() {
+            // Before the decision nothing is owed: a new attempt asks all of them again. Each alarm is another one.
+            if matches!(moment, Moment::At | Moment::After) && done.exists() {
                 continue;
             }
             failpoint::hit("live-hook-before");
@@ -193,6 +202,10 @@ async fn run_one(
         .env("SWITCHOVER_OWNER", told.owner.to_string())
         .env("SWITCHOVER_EPOCH", told.epoch.to_string())
         .env("SWITCHOVER_PHASE", moment.name())
+        .env(
+            "SWITCHOVER_WHY",
+            String::from_utf8_lossy(&scrubbed(told.why.as_bytes().to_vec(), told.secrets)).as_ref(),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

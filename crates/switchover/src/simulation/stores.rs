@@ -281,6 +281,9 @@ impl LiveStore for Store {
         self.world
             .call("enter", |world| {
                 world.check_attempt(side, attempt)?;
+                if side == Side::Target && std::mem::take(&mut world.left) {
+                    world.ownership = Ownership::FIRST;
+                }
                 let store = world.side(side);
                 store.entered = true;
                 store.attempt = store.attempt.max(attempt);
@@ -471,9 +474,13 @@ impl LiveStore for Store {
         self.world
             .call("leave", |world| {
                 world.check_attempt(side, attempt)?;
-                let owner = world.ownership.owner;
+                if side == Side::Target {
+                    // The decision row goes, and with it all that kept the application's writes away.
+                    world.left = true;
+                }
+                let over = world.left && world.ownership.owner == Side::Target;
                 let store = world.side(side);
-                store.retired = owner != side;
+                store.retired = over && side == Side::Source;
                 store.captured = false;
                 store.log.clear();
                 store.lost.clear();
@@ -494,6 +501,12 @@ impl LiveTarget for Store {
 
     async fn ownership(&self) -> Result<Ownership> {
         self.world.call("read the decision row", |world| Ok(world.ownership)).await
+    }
+
+    async fn left(&self) -> Result<bool> {
+        self.world
+            .call("look whether the run was left", |world| Ok(world.left && world.broken != Broken::Left))
+            .await
     }
 
     async fn decide(&self, from: &Ownership, to: &Ownership, _: &[(usize, i64)]) -> Result<bool> {
@@ -636,7 +649,14 @@ impl Target for Store {
     }
 
     async fn forget(&self, _: &str) -> Result<()> {
-        Ok(())
+        let attempt = self.world.attempt;
+        self.world
+            .call("forget", |world| {
+                world.check_attempt(Side::Target, attempt)?;
+                world.forgotten = true;
+                Ok(())
+            })
+            .await
     }
 }
 

@@ -100,6 +100,10 @@ pub(super) struct Inner {
     pub(super) source: Side1,
     pub(super) target: Side1,
     pub(super) ownership: Ownership,
+    /// The target holds no decision row any more, as before the run. `ownership` is then what it last said.
+    pub(super) left: bool,
+    /// Nor any other record of the run.
+    pub(super) forgotten: bool,
     pub(super) checkpoints: Vec<switchover_core::chunk::Checkpoint>,
     pub(super) steps: BTreeSet<String>,
     /// Unique values hold on the target.
@@ -148,6 +152,8 @@ pub(super) enum Broken {
     Deletes,
     /// Nobody waits for what is late at a target without transactions.
     Late,
+    /// An engine enters a target that the run has left.
+    Left,
 }
 
 /// A handle on the world for one engine process, or for the application.
@@ -168,6 +174,8 @@ impl World {
             source: Side1 { next: 1, ..Side1::default() },
             target: Side1 { next: 1, ..Side1::default() },
             ownership: Ownership::FIRST,
+            left: false,
+            forgotten: false,
             checkpoints: Vec::new(),
             steps: BTreeSet::new(),
             uniques: false,

@@ -9,7 +9,7 @@ use crate::postgres::connect::Connection;
 use crate::postgres::{ledger, quote};
 use switchover_core::connector::Position;
 use switchover_core::failpoint;
-use switchover_core::live::{Captured, Ownership, Side};
+use switchover_core::live::{Captured, LEFT, Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::GenericClient;
 
@@ -208,8 +208,9 @@ impl PostgresLive {
         if self.ownership_with(session).await?.owner == Side::Target {
             self.prove_with(session).await?;
         }
-        let records = is_there(session.client(), schema, ledger::TABLES[0]).await;
-        if records.map_err(|error| fail(error, &session.connection))? {
+        let records = is_there(session.client(), schema, ledger::RUN).await;
+        let records = records.map_err(|error| fail(error, &session.connection))?;
+        if records {
             begin_ours(session, &self.run, operation).await?;
         } else {
             let begun = session.client().batch_execute("BEGIN").await;
@@ -217,6 +218,13 @@ impl PostgresLive {
         }
         let removed = async {
             session.client().batch_execute(LOCK_WAIT).await?;
+            if records {
+                let sql = format!(
+                    "INSERT INTO {} (run, step) VALUES ($1, $2)",
+                    ledger::table(schema, ledger::STEP)
+                );
+                session.client().execute(&sql, &[&self.run.run, &LEFT]).await?;
+            }
             remove(session.client(), schema).await
         };
         removed.await.map_err(|error| fail(error, &session.connection))?;
@@ -224,6 +232,20 @@ impl PostgresLive {
         self.commit(session, operation).await?;
         failpoint::hit("live-leave-after-commit");
         Ok(())
+    }
+
+    pub(super) async fn left_with(&self, session: &mut Session) -> Result<bool> {
+        let operation = "look whether the run was being finished";
+        let schema = self.schema();
+        let looked = async {
+            if !is_there(session.client(), schema, ledger::STEP).await? {
+                return Ok(false);
+            }
+            let sql =
+                format!("SELECT 1 FROM {} WHERE run = $1 AND step = $2", ledger::table(schema, ledger::STEP));
+            session.client().query_opt(&sql, &[&self.run.run, &LEFT]).await.map(|row| row.is_some())
+        };
+        looked.await.map_err(|error| session.connection.classify(error, operation))
     }
 
     pub(super) async fn applied_with(&self, session: &mut Session) -> Result<Option<Position>> {

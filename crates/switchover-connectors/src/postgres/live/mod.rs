@@ -177,6 +177,10 @@ impl LiveTarget for PostgresLive {
         with!(self, session => self.decide_with(&mut session, from, to, numbering).await)
     }
 
+    async fn left(&self) -> Result<bool> {
+        with!(self, session => self.left_with(&mut session).await)
+    }
+
     async fn follow(&self) -> Result<()> {
         with!(self, session => self.follow_with(&mut session).await)
     }

@@ -3,13 +3,14 @@
 //! The capture of all tables is made in one transaction: no change of any of them is between two of its triggers.
 
 use super::super::error::classify;
+use super::super::ledger;
 use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
 use super::records::{self, OBJECT};
 use super::shape::{self, Shape};
 use super::{SURE, SqliteLive, refused, triggers, which};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use switchover_core::live::{Captured, Side};
+use switchover_core::live::{Captured, LEFT, Side};
 use switchover_core::{Error, Kind, Result};
 
 const OPERATION: &str = "capture changes";
@@ -174,17 +175,38 @@ impl SqliteLive {
         Ok(())
     }
 
+    pub(super) fn was_left(&self) -> Result<bool> {
+        let operation = "look whether the run was being finished";
+        let fail = |error| classify(error, operation, self.path());
+        self.read(operation, |connection, _, _| {
+            if !ledger::has_records(connection).map_err(fail)? {
+                return Ok(false);
+            }
+            let sql = format!("SELECT count(*) FROM {} WHERE run = ?1 AND step = ?2", ledger::STEP);
+            let found = connection.query_row(&sql, (&self.run.run, LEFT), |row| row.get::<_, i64>(0));
+            found.map(|count| count > 0).map_err(fail)
+        })
+    }
+
     pub(super) fn leave_run(&self) -> Result<()> {
         let operation = "end the live run";
         let fail = |error| classify(error, operation, self.path());
         let there = self.read(operation, |connection, _, _| records::run_of(connection).map_err(fail))?;
         match there {
             Some(run) if run == self.run.run => self.write(operation, "leave", SURE, |connection| {
-                if records::present(connection).map_err(fail)? {
-                    records::own(connection, self.path(), &self.run, operation)?;
-                    records::remove(connection).map_err(fail)?;
+                if !records::present(connection).map_err(fail)? {
+                    return Ok(());
                 }
-                Ok(())
+                // An engine that only removes what another began to remove has not entered.
+                let (_, attempt) = records::of_run(connection, self.path(), &self.run, operation)?;
+                if attempt > self.run.attempt {
+                    return Err(ledger::taken_over(self.path(), operation));
+                }
+                if self.side == Side::Target && ledger::has_records(connection).map_err(fail)? {
+                    let sql = format!("INSERT INTO {} (run, step) VALUES (?1, ?2)", ledger::STEP);
+                    connection.execute(&sql, (&self.run.run, LEFT)).map_err(fail)?;
+                }
+                records::remove(connection).map_err(fail)
             }),
             // It left before; another run's records are not this one's to remove.
             Some(_) | None => Ok(()),

@@ -298,6 +298,17 @@ impl LiveStore for SqliteLive {
         blocking(|| self.find_obstacles())
     }
 
+    async fn has_records(&self) -> Result<bool> {
+        let operation = "look for the live run's records";
+        blocking(|| {
+            self.read(operation, |connection, _, _| {
+                let found = records::run_of(connection);
+                let found = found.map_err(|error| classify(error, operation, self.path()))?;
+                Ok(found.as_deref() == Some(&self.run.run))
+            })
+        })
+    }
+
     async fn enter(&self) -> Result<()> {
         blocking(|| self.enter_run())
     }
@@ -387,6 +398,10 @@ impl LiveTarget for SqliteLive {
 
     async fn decide(&self, from: &Ownership, to: &Ownership, numbering: &[(usize, i64)]) -> Result<bool> {
         blocking(|| self.change_owner(from, to, numbering))
+    }
+
+    async fn left(&self) -> Result<bool> {
+        blocking(|| self.was_left())
     }
 
     async fn follow(&self) -> Result<()> {

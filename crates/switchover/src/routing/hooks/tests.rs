@@ -9,7 +9,7 @@ fn shell(text: &str) -> Command {
 }
 
 fn told<'a>(folder: &'a Path, secrets: &'a [SecretString]) -> Told<'a> {
-    Told { run: "r1", owner: Side::Target, epoch: 3, folder, secrets }
+    Told { run: "r1", owner: Side::Target, epoch: 3, why: "", folder, secrets }
 }
 
 fn log(folder: &Path, name: &str) -> String {

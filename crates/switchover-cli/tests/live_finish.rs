@@ -1,0 +1,186 @@
+//! `finish` that is killed wherever it has just removed something, or is about to: the target stays the owner, takes the application's
+//! writes all the while, and the next `finish` or `resume` ends it. And `finish` without a source.
+#![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod engine;
+mod program;
+
+use assert_cmd::cargo::CommandCargoExt;
+use engine::{Engine, application, begin, is_held_by, is_same, until};
+use program::{done, flat, run};
+use rusqlite::Connection;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// What a store holds of a run, by its catalog.
+const REMAINS: &str = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%switchover%'";
+
+enum To {
+    Server(Database),
+    File,
+}
+
+/// A run in its reverse window, with no engine.
+struct Scene {
+    folder: TempDir,
+    source: Connection,
+    to: To,
+    engine: Engine,
+}
+
+impl Scene {
+    fn new(to: To, config: &str) -> Scene {
+        let (folder, source) = application();
+        std::fs::write(folder.path().join("switchover.toml"), config).unwrap();
+        let name = match &to {
+            To::Server(database) => database.conninfo(),
+            To::File => "sqlite:new.db".into(),
+        };
+        let engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", &name]);
+        until(folder.path(), is_same);
+        done(folder.path(), &["cutover"]);
+        until(folder.path(), |live| live["phase"] == "reverse");
+        Scene { folder, source, to, engine }
+    }
+
+    fn on_server(config: &str) -> Scene {
+        Scene::new(To::Server(Cluster::shared().unwrap().fresh_database("finish").unwrap()), config)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn stop(&mut self) {
+        self.engine.0.kill().unwrap();
+        self.engine.0.wait().unwrap();
+    }
+
+    /// The application writes where the data is.
+    #[track_caller]
+    fn write(&self, id: i64) {
+        let sql = format!("INSERT INTO t VALUES ({id}, 'late')");
+        match &self.to {
+            To::Server(database) => drop(database.psql(&sql).unwrap()),
+            To::File => self.file().execute_batch(&sql).unwrap(),
+        }
+    }
+
+    fn file(&self) -> Connection {
+        Connection::open(self.path().join("new.db")).unwrap()
+    }
+
+    /// Rows of the application, and what is left of the run.
+    fn target(&self) -> (i64, i64) {
+        let relations = "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%switchover%')
+            + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%switchover%')";
+        match &self.to {
+            To::Server(database) => {
+                let number = |sql: &str| database.psql(sql).unwrap().trim().parse().unwrap();
+                (number("SELECT count(*) FROM t"), number(relations))
+            }
+            To::File => {
+                let number = |sql: &str| self.file().query_row(sql, [], |row| row.get(0)).unwrap();
+                (number("SELECT count(*) FROM t"), number(REMAINS))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn is_over(&self, rows: i64) {
+        assert_eq!(self.target(), (rows, 0));
+        assert!(done(self.path(), &["status"]).contains("cleaned up"));
+    }
+}
+
+fn killed_at(scene: &Scene, place: &str) {
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    command.args(["finish", "--yes"]).current_dir(scene.path()).env("FAILPOINTS", place);
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.signal(), Some(9), "{place}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+fn whoever_is_killed(to: impl Fn() -> To, places: &[&str]) {
+    for (at, place) in places.iter().enumerate() {
+        println!("{place}");
+        let mut scene = Scene::new(to(), "");
+        scene.stop();
+        killed_at(&scene, &format!("{place}=return"));
+        scene.write(3);
+        // Whichever verb comes first, it is the same run that goes on.
+        match at % 2 {
+            0 => done(scene.path(), &["finish", "--yes"]),
+            _ => done(scene.path(), &["resume"]),
+        };
+        scene.write(4);
+        scene.is_over(4);
+        let left: i64 = scene.source.query_row(REMAINS, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{place}");
+    }
+}
+
+#[test]
+fn a_finish_that_is_killed_never_gives_the_data_back_to_the_source() {
+    let server = || To::Server(Cluster::shared().unwrap().fresh_database("finish").unwrap());
+    let places = [
+        "live-leave-before-commit",
+        "live-leave-after-commit",
+        "live-target-left",
+        "live-source-leave-before-commit",
+        "live-source-leave-after-commit",
+        "live-source-left",
+        "live-forgotten",
+    ];
+    whoever_is_killed(server, &places);
+}
+
+#[test]
+fn nor_does_one_of_a_file() {
+    let places = [
+        "live-target-leave-before-commit",
+        "live-target-leave-after-commit",
+        "live-source-left",
+        "live-forgotten",
+    ];
+    whoever_is_killed(|| To::File, &places);
+}
+
+#[test]
+fn a_reverse_window_whose_source_is_gone_calls_for_somebody_and_can_be_ended() {
+    let config = "[cutover.hooks]\nalarm = ['echo \"$SWITCHOVER_PHASE $SWITCHOVER_OWNER: $SWITCHOVER_WHY\" > called']\n";
+    let mut scene = Scene::on_server(config);
+    for name in ["app.db", "app.db-wal", "app.db-shm"] {
+        std::fs::rename(scene.path().join(name), scene.path().join(format!("lost-{name}"))).unwrap();
+    }
+    scene.write(3);
+    until(scene.path(), |live| is_held_by(live, "app.db"));
+    let refused = run(scene.path(), &["finish", "--yes"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    // Not beside an engine.
+    let refused = run(scene.path(), &["finish", "--abandon-source", "--yes"]);
+    assert!(refused.code != 0 && flat(&refused.err).contains("another process"), "{}", refused.err);
+    let called = until(scene.path(), |_| scene.path().join("called").exists());
+    let text = std::fs::read_to_string(scene.path().join("called")).unwrap();
+    assert!(text.starts_with("alarm target: ") && text.contains("app.db"), "{text}: {called:#}");
+    scene.stop();
+    done(scene.path(), &["finish", "--abandon-source", "--yes"]);
+    scene.write(4);
+    scene.is_over(4);
+    assert!(!scene.path().join("app.db").exists(), "it is not opened");
+}
+
+#[test]
+fn a_source_that_owns_the_data_cannot_be_given_up() {
+    let (folder, _source) = application();
+    let mut engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder.path(), is_same);
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    let refused = run(folder.path(), &["finish", "--abandon-source", "--yes"]);
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(flat(&refused.err).contains("the source owns the data"), "{}", refused.err);
+}

@@ -1,0 +1,50 @@
+//! Ending a reverse window whose source cannot be brought up to date any more: its disk died, or what fed it was removed.
+//!
+//! Nothing is decided here that a person did not ask for: the source is then out of date for good, and stays as it is, fenced where it
+//! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
+//! the source up to date.
+
+use crate::journal::State;
+use crate::migration::Migration;
+use std::sync::Arc;
+use switchover_core::live::{LiveRun, Side};
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
+
+impl Migration {
+    /// Ends the reverse window of a run without its source. No engine may be at work on it.
+    ///
+    /// # Errors
+    /// `Refused` when the source owns the data, or a change of the owner is not decided; `Busy` while an engine has the run;
+    /// `NotFound` without such a run.
+    pub async fn abandon_source(&self, run: Option<&str>) -> Result<()> {
+        let (journal, plan, claim) = self.reopen(run).await?;
+        let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
+        let there = self.again(async || self.target.inspect(&schema).await).await?.run;
+        if there.as_ref() == Some(&run) {
+            self.leave_target(plan, run).await?;
+            self.again(async || self.target.forget(&schema).await).await?;
+        }
+        drop(claim);
+        journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")
+    }
+
+    async fn leave_target(&self, plan: Plan, run: String) -> Result<()> {
+        self.again(async || self.target.prepare(&plan, &run).await).await?;
+        let target =
+            self.target.live(&LiveRun { run, plan: Arc::new(plan), attempt: self.target.attempt() })?;
+        if !self.again(async || target.left().await).await? {
+            let ownership = self.again(async || target.ownership().await).await?;
+            if ownership.owner != Side::Target || ownership.pending {
+                return Err(Error::new(Kind::Refused, "end the run without its source")
+                    .store(self.target.label())
+                    .detail(
+                        "the source owns the data: without it nothing of what is written there would be left",
+                    )
+                    .hint("`switchover rollback` takes the run back"));
+            }
+            self.again(async || target.leave().await).await?;
+        }
+        Ok(())
+    }
+}
