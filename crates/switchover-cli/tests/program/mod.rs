@@ -22,8 +22,9 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
     command.env_clear().env("PATH", path).current_dir(folder).args(arguments).timeout(LIMIT);
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let code = output.status.code().unwrap_or_else(|| panic!("{arguments:?}: {:?}", text(&output.stderr)));
-    Ran { code, out: text(&output.stdout), err: text(&output.stderr) }
+    let code = output.status.code();
+    assert!(code.is_some(), "{arguments:?}: {}", text(&output.stderr));
+    Ran { code: code.unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// Runs it, and it must succeed; gives what it printed.
