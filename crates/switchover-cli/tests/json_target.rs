@@ -447,6 +447,16 @@ fn a_sample_of_a_dump_finds_the_row_that_differs_and_a_repair_is_refused() {
     let repair = place.runtime.block_on(place.migration("a.db", "b.json").unwrap().verify(None, true));
     let error = repair.expect_err("a dump is whole");
     assert!(error.kind() == Kind::Unsupported && error.why().contains("not mended"), "{error:?}");
+    // What is said instead of it, for a dump that was changed in its place, and for one that was moved away.
+    assert!(error.what_to_do().contains("rollback --discard-target-changes"), "{error:?}");
+    for change in [|_: &Path| {}, |dump: &Path| fs::remove_file(dump).unwrap()] {
+        change(&place.path("b.json"));
+        let kept = place.rolls_back("a.db", "b.json", false).expect_err("it is not what the run made");
+        assert!(kept.what_to_do().contains("--discard-target-changes"), "{kept:?}");
+        assert!(place.rolls_back("a.db", "b.json", true).unwrap());
+        place.moves("a.db", "b.json");
+        assert_eq!(fs::read_to_string(place.path("b.json")).unwrap(), whole);
+    }
 }
 
 #[test]

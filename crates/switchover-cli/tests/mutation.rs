@@ -114,6 +114,29 @@ fn rows_too_few_and_too_many() {
 }
 
 #[test]
+fn of_equal_rows_without_a_key_those_are_listed_that_are_too_many_or_too_few() {
+    let moved =
+        check("CREATE TABLE r(v, w); INSERT INTO r VALUES ('x', 1), ('x', 1), ('x', 1), ('y', 2)").moves();
+    let listed = |sql: &str| {
+        moved.runs(sql);
+        let report = moved.case.verify(false).unwrap();
+        let table = report.tables.iter().find(|table| table.source == "r").unwrap();
+        let kinds: Vec<DifferenceKind> = table.differences.iter().map(|difference| difference.kind).collect();
+        (table.differences_total, kinds)
+    };
+    use DifferenceKind::{Changed, Extra, Missing};
+    assert_eq!(listed("INSERT INTO r SELECT * FROM r WHERE v = 'x' LIMIT 2"), (2, vec![Extra, Extra]));
+    assert_eq!(
+        listed("DELETE FROM r WHERE ctid IN (SELECT ctid FROM r WHERE v = 'x' LIMIT 3)"),
+        (1, vec![Missing])
+    );
+    assert_eq!(listed("DELETE FROM r WHERE v = 'x'"), (3, vec![Missing, Missing, Missing]));
+    assert_eq!(listed("INSERT INTO r VALUES ('x', '7')"), (3, vec![Changed, Missing, Missing]));
+    assert_eq!(moved.case.verify(true).unwrap().verdict, Verdict::Same);
+    moved.shows("SELECT v, count(*) FROM r GROUP BY v ORDER BY v", "x|3\ny|1");
+}
+
+#[test]
 fn null_for_empty_and_empty_for_null() {
     let moved = source("TEXT", "('x'), ('')").moves();
     moved.runs("UPDATE k SET v = NULL WHERE id = 2");

@@ -255,6 +255,46 @@ fn from_a_dump_to_sqlite_and_on_to_postgres() {
     assert_eq!(found, expected);
 }
 
+/// The columns, keys and indexes of all tables, whatever their order.
+const SHAPE: &str = "SELECT t.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk
+        FROM pragma_table_list t, pragma_table_info(t.name) c WHERE t.name NOT LIKE '\\_%' ESCAPE '\\' AND t.name NOT LIKE 'sqlite%'
+    UNION ALL SELECT t.name || ' ' || k.\"from\" || ' ' || k.\"table\" || ' ' || k.on_delete FROM pragma_table_list t, pragma_foreign_key_list(t.name) k
+    UNION ALL SELECT tbl_name || ' ' || name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\'
+    ORDER BY 1";
+
+#[test]
+fn a_fresh_applications_dump_makes_the_same_tables() {
+    let (folder, full) = (tempfile::tempdir().expect("a folder"), dump());
+    let write = |dump: &Value| fs::write(folder.path().join("dump.json"), dump.to_string()).expect("a dump");
+    write(&full);
+    from_dump(&folder, &[]).exits(0);
+    let shape = in_file(&folder, SHAPE);
+    assert!(shape.contains("messages.content TEXT 1 0"), "{shape}");
+    // Nothing at all, some tables, and objects keyed by id.
+    for dump in [
+        json!({"users": [], "workspaces": [], "conversations": [], "messages": []}),
+        json!({"users": full["users"], "workspaces": full["workspaces"], "conversations": [], "messages": []}),
+        json!({"users": [], "workspaces": {}, "conversations": {}, "messages": []}),
+    ] {
+        fs::remove_file(folder.path().join("new.db")).expect("the file");
+        write(&dump);
+        from_dump(&folder, &[]).exits(0);
+        assert_eq!(in_file(&folder, SHAPE), shape);
+        run(&mut program(folder.path(), &["verify", FROM_DUMP[0], FROM_DUMP[1], FROM_DUMP[2], FROM_DUMP[3]]))
+            .exits(0);
+        run(&mut program(folder.path(), &["rollback", "--to", "sqlite:new.db"])).exits(0);
+        from_dump(&folder, &[]).exits(0);
+    }
+    // A table that is not in the dump is another thing, and so is one that nothing tells of.
+    fs::remove_file(folder.path().join("new.db")).expect("the file");
+    write(&json!({"users": []}));
+    let lacking = run(&mut program(folder.path(), &[&["plan"], FROM_DUMP].concat())).exits(2);
+    assert!(lacking.err.contains("the source has no table 'conversations'"), "{lacking}");
+    write(&json!({"users": [], "workspaces": [], "conversations": [], "messages": [], "drafts": []}));
+    let plan = run(&mut program(folder.path(), &[&["plan"], FROM_DUMP].concat())).exits(0);
+    assert!(plan.out.contains("drafts") && plan.out.contains("nothing tells its columns"), "{plan}");
+}
+
 #[test]
 fn a_dump_that_breaks_its_own_keys_is_refused_with_places() {
     let folder = tempfile::tempdir().expect("a folder");

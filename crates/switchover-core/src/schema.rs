@@ -46,6 +46,10 @@ pub struct Catalog {
     pub triggers: Vec<Trigger>,
     /// Objects that hold nothing to move, or cannot be moved, with the reason.
     pub skipped: Vec<Skipped>,
+    /// Tables that are known by their names alone: they hold no row that would tell their columns. Each has
+    /// a line in `skipped` as well, until a mapping tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bare: Vec<String>,
 }
 
 impl Catalog {

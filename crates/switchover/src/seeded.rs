@@ -16,8 +16,7 @@ use switchover_core::schema::{Catalog, Table};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
-const CLASH_HINT: &str =
-    "give one of the two rows another value, or both one key, or take the row out of the target";
+const CLASH_HINT: &str = "give one of the two rows another value, or both one key, or take the row out of the target; rows that only migrations wrote can be emptied there before the run, for the source has its own";
 
 /// Keys that a message shows.
 const KEYS_SHOWN: usize = 5;

@@ -74,7 +74,14 @@ fn differences(table: &TableReport, out: &mut String) {
         let row = format!("{} {}", shown(&table.source), shown(&difference.key));
         let text = match difference.kind {
             DifferenceKind::Missing => format!("{row}: missing on the target"),
-            DifferenceKind::Extra => format!("{row}: only on the target"),
+            DifferenceKind::Extra if difference.fields.is_empty() => format!("{row}: only on the target"),
+            // A row without a key is known by its values alone.
+            DifferenceKind::Extra => {
+                let value =
+                    |field: &FieldDifference| format!("{}={}", shown(&field.column), shown(&field.target));
+                let values: Vec<String> = difference.fields.iter().map(value).collect();
+                format!("{row}, {}: only on the target", values.join(", "))
+            }
             DifferenceKind::Changed => {
                 let field = |field: &FieldDifference| {
                     let (column, source, target) =

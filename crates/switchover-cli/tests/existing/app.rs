@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) server: Server,
     pub(crate) database: Database,
     pub(crate) to: String,
+    /// The role that owns the target's tables, where it is not the server's.
+    owner: Option<String>,
 }
 
 impl App {
@@ -25,10 +27,36 @@ impl App {
         let server = Cluster::shared().expect("a server").clone();
         let database = server.fresh_database("existing").expect("a database");
         let folder = tempfile::tempdir().expect("a folder");
-        let app = App { to: database.conninfo(), folder, server, database };
+        let app = App { to: database.conninfo(), folder, server, database, owner: None };
         app.source(source);
         app.psql(target);
         app
+    }
+
+    /// The same, where the tables belong to a role that owns nothing else, and the program is that role.
+    pub(crate) fn owned(source: &str, target: &str) -> App {
+        let mut app = App::new(source, "SELECT");
+        let role = format!("owner_{}", app.database.name());
+        app.psql(&format!(
+            "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT;
+             REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO {role};
+             SET ROLE {role}; {target}"
+        ));
+        app.to = app.server.with_role(&role, None).conninfo(app.database.name());
+        app.owner = Some(role);
+        app
+    }
+
+    /// The server forgets the role, and all that it owns.
+    pub(crate) fn drop_owner(&self) {
+        if let Some(role) = &self.owner {
+            self.psql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+        }
+    }
+
+    /// The source, by a plain client.
+    pub(crate) fn open(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.file()).expect("a source")
     }
 
     /// Runs SQL on the source.

@@ -1,9 +1,14 @@
 //! Real applications' schemas, as their own migrations make them on both stores: what `data/applications` holds.
 //!
-//! Each is migrated, verified, used as the application would, and taken back to what it was, in both ways of loading.
+//! Each is refused without what its administrator has to say, then migrated by a plain owner of the tables, compared by
+//! clients that share no code with the product, used as the application would, and taken back, in both ways of loading.
 
 use crate::app::App;
 use crate::common::run;
+use crate::compare;
+use crate::fill::{self, Words};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
 
 /// An application, what its administrator has to say, and what a plan says without that.
 struct Application {
@@ -18,6 +23,15 @@ struct Application {
     around: [&'static str; 2],
     /// What the statements answer, a line a row.
     answers: &'static str,
+    /// How the rest of the source is filled, when its tables are all of the application's.
+    whole: Option<Whole>,
+}
+
+/// A source with all tables of an application, which are filled here.
+struct Whole {
+    words: Words,
+    /// Tables that stay as they are: a migration history, and what the target makes by itself.
+    left: &'static [&'static str],
 }
 
 macro_rules! file {
@@ -27,18 +41,29 @@ macro_rules! file {
 }
 
 fn check(application: &Application) {
-    let app = App::new(application.source, application.target);
+    let app = App::owned(application.source, application.target);
     let refused = if application.refusals.is_empty() { String::new() } else { app.refusals(&[]) };
     for words in application.refusals {
         assert!(refused.contains(words), "{words} in {refused}");
     }
     std::fs::write(app.folder.path().join("switchover.toml"), application.mapping).expect("a mapping");
+    if let Some(whole) = &application.whole {
+        fill::fill(&app.open(), whole.left, whole.words);
+    }
     let original = app.dump();
+    let seeded = application.whole.as_ref().map(|whole| others(&app, whole));
     app.psql(application.around[0]);
     let before = app.dump();
     for rebuild in [&[][..], &["--rebuild"]] {
         let said = [application.said, rebuild].concat();
         run(&mut app.migrate(&said)).exits(0);
+        if let (Some(whole), Some(seeded)) = (&application.whole, &seeded) {
+            for (at, (table, columns)) in moved(&app, whole).iter().enumerate() {
+                let others = compare::beside(&app.open(), &app.database, table, columns);
+                let was = |row| seeded[at].contains(row);
+                assert!(others.iter().all(was), "{table} holds what neither store did: {others:?}");
+            }
+        }
         run(&mut app.on_both("verify", &said)).exits(0);
         run(&mut app.verb("rollback", &[])).exits(0);
         assert_eq!(app.dump(), before, "a rollback leaves what was there");
@@ -53,21 +78,115 @@ fn check(application: &Application) {
     run(&mut app.verb("rollback", &["--discard-target-changes"])).exits(0);
     app.psql(application.around[1]);
     assert_eq!(app.dump(), original);
+    app.drop_owner();
+}
+
+/// The tables that are moved as they are, with their columns.
+fn moved(app: &App, whole: &Whole) -> Vec<(String, Vec<String>)> {
+    let store = app.open();
+    let names = fill::tables(&store).into_iter().filter(|name| !whole.left.contains(&name.as_str()));
+    names.map(|name| (name.clone(), columns(&store, &name))).collect()
+}
+
+fn columns(store: &Connection, table: &str) -> Vec<String> {
+    let mut statement = store.prepare("SELECT name FROM pragma_table_info(?1)").expect("a query");
+    let names = statement.query_map([table], |row| row.get(0)).expect("columns");
+    names.collect::<Result<_, _>>().expect("columns")
+}
+
+/// What the target holds before, for each table that is moved.
+fn others(app: &App, whole: &Whole) -> Vec<BTreeSet<Vec<Option<String>>>> {
+    let empty = Connection::open_in_memory().expect("a store");
+    let rows = moved(app, whole).into_iter().map(|(table, columns)| {
+        let list: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+        empty.execute_batch(&format!("CREATE TABLE \"{table}\" ({})", list.join(", "))).expect("a table");
+        compare::beside(&empty, &app.database, &table, &columns).into_iter().collect()
+    });
+    rows.collect()
 }
 
 const NOTHING: [&str; 2] = ["SELECT", "SELECT"];
 
 #[test]
-fn memos() {
+fn optuna() {
     check(&Application {
-        source: file!("memos", "source.sql"),
-        target: file!("memos", "target.sql"),
-        workload: file!("memos", "workload.sql"),
+        source: file!("optuna", "source.sql"),
+        target: file!("optuna", "target.sql"),
+        workload: file!("optuna", "workload.sql"),
         mapping: "",
-        said: &[],
-        refusals: &[],
+        said: &["--on-conflict", "replace"],
+        refusals: &[
+            "version_info |",
+            "the target's table holds 1 rows already: version_info_id=1",
+            "--on-conflict",
+        ],
         around: NOTHING,
-        answers: "301\n4\n30",
+        answers: "51\n42\nMINIMIZE MAXIMIZE\n7",
+        whole: Some(Whole {
+            left: &["alembic_version"],
+            words: &[
+                ("trials.state", &["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]),
+                ("study_directions.direction", &["MINIMIZE", "MAXIMIZE", "NOT_SET"]),
+                ("trial_values.value_type", &["FINITE", "INF_POS", "INF_NEG"]),
+                ("trial_intermediate_values.intermediate_value_type", &["FINITE", "NAN"]),
+            ],
+        }),
+    });
+}
+
+#[test]
+fn jupyterhub() {
+    check(&Application {
+        source: file!("jupyterhub", "source.sql"),
+        target: file!("jupyterhub", "target.sql"),
+        workload: file!("jupyterhub", "workload.sql"),
+        mapping: "",
+        said: &["--on-conflict", "replace"],
+        refusals: &["roles |", "the target's table holds 4 rows already"],
+        around: NOTHING,
+        answers: "44\n45\n\\000\\377\x01secret\nada grace",
+        whole: Some(Whole { left: &["alembic_version"], words: &[] }),
+    });
+}
+
+#[test]
+fn mlflow() {
+    check(&Application {
+        source: file!("mlflow", "source.sql"),
+        target: file!("mlflow", "target.sql"),
+        workload: file!("mlflow", "workload.sql"),
+        mapping: "",
+        said: &["--on-conflict", "replace"],
+        refusals: &[
+            "experiments |",
+            "the target's table holds 1 rows already: experiment_id=0",
+            "workspaces |",
+        ],
+        around: NOTHING,
+        answers: "42\n3|t\n3\nmlflow-artifacts:/0",
+        whole: Some(Whole { left: &["alembic_version"], words: &[] }),
+    });
+}
+
+#[test]
+fn wagtail() {
+    check(&Application {
+        source: file!("wagtail", "source.sql"),
+        target: file!("wagtail", "target.sql"),
+        workload: file!("wagtail", "workload.sql"),
+        mapping: file!("wagtail", "switchover.toml"),
+        said: &[],
+        refusals: &[
+            "auth_permission |",
+            "the target's table holds 167 rows already",
+            "wagtailsearch_indexentry |  | title",
+            "the target makes its index of words by itself",
+            "wagtailsearch_indexentry_fts |",
+            "SQLite's own index of words",
+        ],
+        around: NOTHING,
+        answers: "43\npublish_page\nSeite 0 ß\nt",
+        whole: Some(Whole { left: &["django_migrations", "wagtailsearch_indexentry"], words: &[] }),
     });
 }
 
@@ -86,6 +205,7 @@ fn authelia() {
         ],
         around: NOTHING,
         answers: "201\n3\n0",
+        whole: None,
     });
 }
 
@@ -100,6 +220,7 @@ fn shiori() {
         refusals: &["bookmark_content", "account |  | showid", "has no such column"],
         around: NOTHING,
         answers: "101\n5\ntrue|$2a$10$hash\n33|Text von 99",
+        whole: None,
     });
 }
 
@@ -117,5 +238,34 @@ fn atuin() {
             "ALTER TABLE history ENABLE TRIGGER tg_user_history_count",
         ],
         answers: "3\n151\n76\n75",
+        whole: None,
     });
+}
+
+/// Both stores seeded the same rows, each under numbers of its own: what is done with them is the user's word.
+#[test]
+fn wagtail_with_seeds_under_other_numbers() {
+    let app = App::owned(file!("wagtail", "source.sql"), file!("wagtail", "target.sql"));
+    std::fs::write(app.folder.path().join("switchover.toml"), file!("wagtail", "switchover.toml"))
+        .expect("a mapping");
+    app.source(
+        "UPDATE django_content_type SET id = id + 1000; UPDATE auth_permission SET content_type_id = content_type_id + 1000;
+         UPDATE wagtailcore_page SET content_type_id = content_type_id + 1000; UPDATE wagtailcore_task SET content_type_id = content_type_id + 1000;
+         UPDATE wagtailcore_revision SET content_type_id = content_type_id + 1000, base_content_type_id = base_content_type_id + 1000;
+         UPDATE wagtailcore_modellogentry SET content_type_id = content_type_id + 1000; UPDATE wagtailcore_pagelogentry SET content_type_id = content_type_id + 1000;",
+    );
+    let refused = app.refusals(&[]);
+    let meeting = "django_content_type | id=1001 | app_label, model | 'wagtailcore', 'page' | the target's own row id=1";
+    assert!(refused.contains(meeting) && refused.contains("emptied there before the run"), "{refused}");
+    app.psql("TRUNCATE django_content_type CASCADE");
+    let before = app.dump();
+    run(&mut app.migrate(&[])).exits(0);
+    app.shows(
+        "SELECT (SELECT min(id) FROM django_content_type), (SELECT count(*) FROM auth_permission), (SELECT content_type_id > 1000 FROM wagtailcore_page WHERE slug = 's1')",
+        "1001|171|t",
+    );
+    run(&mut app.on_both("verify", &[])).exits(0);
+    run(&mut app.verb("rollback", &[])).exits(0);
+    assert_eq!(app.dump(), before);
+    app.drop_owner();
 }

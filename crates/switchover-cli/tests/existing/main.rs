@@ -9,6 +9,8 @@ mod app;
 mod applications;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
+mod fill;
 mod limits;
 
 use app::App;

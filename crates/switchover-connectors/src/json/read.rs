@@ -118,8 +118,11 @@ fn push_key(key: &str, kind: ColumnKind, scratch: &mut Vec<u8>, rows: &mut Rows)
     }
 }
 
-/// The columns of the survey that these names are.
+/// The columns of the survey that these names are. Where there is no row, they are what a mapping says.
 pub(super) fn columns(table: &Surveyed, names: &[String]) -> Result<Vec<usize>> {
+    if table.rows == 0 {
+        return Ok((0..names.len()).collect());
+    }
     let find = |name: &String| {
         table.column(name, usize::MAX).ok_or_else(|| {
             Error::new(Kind::Config, OPERATION)

@@ -106,7 +106,7 @@ struct JsonSnapshot {
 
 impl JsonSnapshot {
     fn table(&self, name: &str) -> Result<Arc<Surveyed>> {
-        let found = self.dump.tables.iter().find(|table| table.begins.name == name);
+        let found = self.dump.tables.iter().chain(&self.dump.bare).find(|table| table.begins.name == name);
         found.cloned().ok_or_else(|| {
             Error::new(Kind::NotFound, OPERATION)
                 .store(self.label.clone())

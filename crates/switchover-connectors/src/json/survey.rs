@@ -83,6 +83,8 @@ impl Surveyed {
 #[derive(Debug)]
 pub(super) struct Dump {
     pub(super) tables: Vec<Arc<Surveyed>>,
+    /// Tables without rows.
+    pub(super) bare: Vec<Arc<Surveyed>>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) bytes: u64,
     /// The digest of its files: BLAKE3 of the one file, or of all their names and digests.
@@ -124,15 +126,16 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
         let why = "it holds no row with a key, so nothing tells its columns";
         skipped.push(Skipped { kind: "table".into(), name: table.begins.name.clone(), why: why.into() });
     }
-    tables.retain(|table| !empty(table));
-    if tables.is_empty() {
+    let (bare, tables): (Vec<Surveyed>, Vec<Surveyed>) = tables.into_iter().partition(empty);
+    if tables.is_empty() && bare.is_empty() {
         return Err(Error::new(Kind::Refused, OPERATION)
             .store(config.label())
-            .detail("the dump holds no rows, so nothing tells its tables and columns")
+            .detail("the dump holds no table")
             .hint("check that it is the file that you mean"));
     }
     Ok(Dump {
         tables: tables.into_iter().map(Arc::new).collect(),
+        bare: bare.into_iter().map(Arc::new).collect(),
         skipped,
         bytes: parts.iter().map(|part| part.data.bytes()).sum(),
         blake3: blake3.to_hex().to_string(),

@@ -32,6 +32,8 @@ use switchover_core::{Error, Kind, Result};
 /// The one name that stands where other stores have schemas.
 pub const SCHEMA: &str = "dump";
 
+const GONE_HINT: &str = "the dump that the run made was moved away: put it back, or `switchover rollback --discard-target-changes` forgets it, and migrate again";
+
 /// A dump to move data to.
 #[derive(Debug)]
 pub struct JsonTarget {
@@ -75,11 +77,18 @@ impl JsonTarget {
         match index.as_ref().filter(|index| index.is_current(&self.config)) {
             Some(index) => Ok(Arc::clone(index)),
             None => {
-                let made = Arc::new(Index::of(&self.config)?);
+                let made = Arc::new(Index::of(&self.config).map_err(|error| self.gone(error))?);
                 *index = Some(Arc::clone(&made));
                 Ok(made)
             }
         }
+    }
+
+    /// What to do about a dump that a run made, and that is not there any more.
+    fn gone(&self, error: Error) -> Error {
+        let made =
+            || self.work().and_then(|work| work.published()).is_ok_and(|published| published.is_some());
+        if error.kind() == Kind::NotFound && made() { error.hint(GONE_HINT) } else { error }
     }
 
     /// Takes back what the run made.
@@ -96,7 +105,7 @@ impl JsonTarget {
                 return Err(Error::new(Kind::Refused, operation)
                     .store(dump.display().to_string())
                     .detail("it is no longer what the run made: another has its name")
-                    .hint("move it away, and roll back again"));
+                    .hint("move it away, and `switchover rollback --discard-target-changes` again"));
             }
             let removed = if dump.is_dir() { fs::remove_dir_all(&dump) } else { fs::remove_file(&dump) };
             removed.map_err(|cause| io_error(operation, &dump, cause))?;
@@ -264,7 +273,7 @@ impl Target for JsonTarget {
         Err(Error::new(Kind::Unsupported, "repair the target")
             .store(self.label())
             .detail("a dump is written as a whole: single rows of it are not mended")
-            .hint("`verify` without --repair names what differs; `switchover rollback`, and migrate again"))
+            .hint("`verify` without --repair names what differs; `switchover rollback --discard-target-changes` takes the dump back, and `migrate` writes it anew"))
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {

@@ -7,6 +7,7 @@
 //! Names on the target, types and policies are taken up by the planner.
 //! Absent on purpose: the syntax of the file, which is the command line's.
 
+mod bare;
 mod declared;
 mod derive;
 mod ids;

@@ -4,6 +4,7 @@
 //! and no two tables of it have one name on the target without an error here. What tables and
 //! columns become is in [`super::derive`].
 
+use super::bare;
 use super::declared;
 use super::derive::{self, Derived};
 use super::ids;
@@ -30,9 +31,10 @@ pub struct Mapped {
 ///
 /// # Errors
 /// `Config` when the mapping names what the catalog has not, or contradicts itself; the error says
-/// where that stands.
+/// where that stands. `Refused` when nothing tells the columns of any table.
 pub fn resolve(catalog: Catalog, options: &PlanOptions) -> Result<Mapped> {
     let mapping = &options.mapping;
+    let catalog = bare::told(catalog, mapping)?;
     if mapping.is_empty() {
         return Ok(Mapped { catalog, relations: Relations::new() });
     }

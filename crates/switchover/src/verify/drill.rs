@@ -158,8 +158,10 @@ impl Verify {
         if wanted.is_empty() {
             return Ok(listed);
         }
+        // Of equal rows only as many as the other side lacks.
+        let mut wanted = wanted.clone();
         self.source_rows(index, |row, out, digest| {
-            if listed.len() < LISTED_MAX && wanted.contains_key(&(digest.key, digest.row)) {
+            if listed.len() < LISTED_MAX && take(&mut wanted, digest) {
                 let locator = row.locator();
                 let value = |field: usize| {
                     if out.contains(&field) { OwnedValue::Null } else { row.value(field).to_owned_value() }
@@ -182,8 +184,9 @@ impl Verify {
         if wanted.is_empty() {
             return Ok(listed);
         }
+        let mut wanted = wanted.clone();
         self.target_rows(index, |row, digest| {
-            if listed.len() < LISTED_MAX && wanted.contains_key(&(digest.key, digest.row)) {
+            if listed.len() < LISTED_MAX && take(&mut wanted, digest) {
                 listed.push(Listed {
                     key: digest.key,
                     shown: shown_key(table, &row).unwrap_or_else(|| "a row without a key".into()),

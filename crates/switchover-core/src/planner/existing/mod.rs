@@ -75,6 +75,7 @@ pub(super) fn tables(
                         "the map of ids needs a table: CREATE TABLE \"{}\" ({ORIGINAL} …, {UUID} uuid NOT NULL UNIQUE), with the type of the ids; or leave it with --exclude",
                         table.name
                     ),
+                    None if table.virtual_module.is_some() => INDEX_OF_WORDS.to_owned(),
                     None => "run the application's migrations on the target first, or leave the table with --exclude".to_owned(),
                 };
                 draft.refuse(&table.name, "", why, hint);
@@ -99,6 +100,21 @@ pub(super) fn tables(
         draft.outcome("view", &view.name, if there { Fate::Moved } else { Fate::LeftOut }, why);
     }
     plans
+}
+
+/// What to do about a full-text table of the source that the target has not.
+const INDEX_OF_WORDS: &str = "it is SQLite's own index of words: leave it with --exclude; where the target keeps its texts in columns of another table, the mapping computes them there (`value = …`)";
+
+/// What to do about a column into which nothing is written.
+fn unfit_hint(target: &TargetColumn) -> &'static str {
+    match target.type_name.as_str() {
+        "tsvector" => {
+            "the target makes its index of words by itself: say `drop = true` for the column in the mapping where a default or a trigger fills it, else leave the table with --exclude and have the application build its index anew"
+        }
+        _ => {
+            "give the column another type on the target, say `drop = true` for it in the mapping, or leave the table with --exclude"
+        }
+    }
 }
 
 fn table_plan(
@@ -165,12 +181,7 @@ fn table_plan(
         let choice = match chosen {
             Ok(choice) => choice,
             Err(why) => {
-                draft.refuse(
-                    &table.name,
-                    &column.name,
-                    why,
-                    "give the column another type on the target, or leave the table with --exclude",
-                );
+                draft.refuse(&table.name, &column.name, why, unfit_hint(target));
                 continue;
             }
         };
