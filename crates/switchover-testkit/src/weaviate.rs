@@ -18,6 +18,7 @@
 
 mod binary;
 mod client;
+mod look;
 mod rest;
 
 use std::fs::{self, File};
@@ -30,6 +31,7 @@ use std::{env, thread};
 
 pub use binary::{BINARY_ENV, VERSION, cached, find};
 pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
+pub use look::Object;
 
 use crate::cluster::{free_port, temp_root};
 use crate::server::unique;
