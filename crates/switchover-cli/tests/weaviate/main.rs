@@ -11,6 +11,7 @@ mod common;
 
 mod faults;
 mod kill;
+mod lies;
 mod live;
 mod mapping;
 mod presets;
