@@ -5,6 +5,7 @@
 
 mod agree;
 mod backup;
+mod bench;
 mod cleanup;
 mod completions;
 mod doctor;
@@ -22,7 +23,7 @@ mod search;
 mod status;
 mod verify;
 
-use crate::args::{BackupVerb, Cli, Global, PresetsVerb, Verb};
+use crate::args::{BackupVerb, BenchVerb, Cli, Global, PresetsVerb, Verb};
 use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, resolve};
 use crate::render::progress::{LogFile, Screen};
 use crate::render::{output, report};
@@ -260,6 +261,13 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::ApiKeyFile, &args.api_key_file);
             let context = Context::new(&global, flags, None, screen)?;
             search::run(&context, &args).await
+        }
+        Verb::Bench { verb: BenchVerb::Queries(args) } => {
+            args.stores.add_to(&mut flags);
+            flags.flag(crate::config::Key::Schema, &args.schema);
+            flags.flag(crate::config::Key::Report, &args.report);
+            let context = Context::looking(&global, flags, screen)?;
+            bench::queries(&context, &args).await
         }
         Verb::Backup { verb } => {
             let url = match &verb {

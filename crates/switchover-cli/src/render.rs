@@ -9,6 +9,7 @@ pub(crate) mod live;
 pub(crate) mod output;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod queries;
 pub(crate) mod rehearse;
 pub(crate) mod report;
 pub(crate) mod route;

@@ -52,6 +52,8 @@ const VERBS: &[&[&str]] = &[
     &["backup"],
     &["doctor"],
     &["search"],
+    &["bench"],
+    &["bench", "queries"],
     &["presets"],
     &["completions"],
     &["man"],

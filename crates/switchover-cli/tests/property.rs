@@ -2,7 +2,8 @@
 //! and so it is by a comparison that shares no code with the verification. So it is under random mappings, whose
 //! rows the test then reads by SQL of its own.
 //!
-//! That comparison reads the source through its own SELECTs and the target as text through `psql`; every
+//! That comparison reads the source through its own SELECTs and the target as text through `psql`, or a Weaviate through
+//! plain HTTP; every
 //! cell must be there in the text that its value has under the column's type, or NULL with the exact
 //! value in quarantine. `SWITCHOVER_PROPERTY_CASES` asks for so many new cases; the seed of each is
 //! printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
@@ -16,11 +17,18 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rusqlite::types::Value;
 use std::collections::HashMap;
 use support::{Case, check_with};
+use switchover_core::codec::Codec;
 use switchover_core::mapping::{ColumnMap, Mapping, TableMap};
+use switchover_core::native::Native;
+use switchover_core::plan::{ColumnPlan, Plan};
 use switchover_core::value::OwnedValue;
-use switchover_testkit::lite;
+use switchover_testkit::weaviate::{Address, Object};
+use switchover_testkit::{Database, lite};
 
 const CASES_DEFAULT: u64 = 64;
+
+/// On a Weaviate, where each case makes and removes collections, which goes through a consensus.
+const CASES_ON_SERVER: u64 = 12;
 
 const TYPES: &[&str] = &[
     "",
@@ -327,7 +335,12 @@ fn mapped(made: &(String, Vec<String>), choices: &[u8], mapping: &mut Mapping) -
             }
             _ => {}
         }
-        let to = if choice(at + 3) % 3 == 0 { format!("new {at}") } else { name.clone() };
+        let to = match choice(at + 3) % 12 {
+            0 => format!("new {at}"),
+            // A name that every target takes.
+            3 | 6 | 9 => format!("new_{at}"),
+            _ => name.clone(),
+        };
         own.to = (to != *name).then(|| to.clone());
         if own != ColumnMap::default() {
             map.columns.insert(name.clone(), own);
@@ -365,7 +378,12 @@ fn mapped(made: &(String, Vec<String>), choices: &[u8], mapping: &mut Mapping) -
         1 => Some(format!("typeof({first}) <> 'integer' OR {first} % 2 = 0")),
         _ => None,
     };
-    let to = (choice(19) % 2 == 0).then(|| format!("renamed {table}"));
+    let number = table.rsplit(' ').next().unwrap_or_default();
+    let to = match choice(19) % 16 {
+        0 => Some(format!("renamed {table}")),
+        even if even % 2 == 0 => Some(format!("Renamed_{number}")),
+        _ => None,
+    };
     let found = expected(table, to.as_deref().unwrap_or(table), filter.as_deref().unwrap_or("1"));
     mapping.tables.insert(table.clone(), TableMap { to, filter, ..map });
     vec![found]
@@ -444,27 +462,85 @@ fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
     }
 }
 
-fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
+/// What a table of the target holds: its columns' types, and each row's values as texts.
+type Shown = (Vec<String>, Vec<Vec<Option<String>>>);
+
+fn by_postgres(database: &Database, Expected { table: (_, table), columns, .. }: &Expected) -> Shown {
+    let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
+    let types = database.rows(&format!(
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY attnum",
+        quoted(table).replace('\'', "''")
+    ));
+    let rows = database.rows(&format!(
+        "SET TimeZone = 'UTC'; SELECT {}, 1 FROM {}",
+        list.iter().map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", "),
+        quoted(table)
+    ));
+    (types.unwrap().into_iter().map(|row| row[0].clone().unwrap()).collect(), rows.unwrap())
+}
+
+/// The same of a server's collection, whose names and types the plan tells, and its values plain HTTP. The server
+/// has no types of its own for some: digits are texts there, and times instants.
+fn by_server(server: &Address, plan: &Plan, expected: &Expected) -> Shown {
+    let planned = plan.tables.iter().find(|table| table.source == expected.table.0).unwrap();
+    let columns: Vec<_> = (expected.columns.iter())
+        .map(|(name, _)| planned.columns.iter().find(|column| column.source == *name).unwrap())
+        .collect();
+    let types = columns.iter().map(|column| match column.codec {
+        Codec::Native(Native::Digits) => "bigint".to_owned(),
+        _ => column.r#type.to_string().replace("timestamptz", "timestamp with time zone"),
+    });
+    let types: Vec<String> = types.collect();
+    let objects = server.objects(&planned.target).unwrap();
+    let row = |object: Object| {
+        let cell = |(column, ty): (&&ColumnPlan, &String)| {
+            let text = object.properties.get(&column.target)?;
+            let Ok(text) = serde_json::from_str::<String>(text) else { return Some(text.clone()) };
+            Some(if ty == "bytea" { format!("\\x{}", hex(&base64(&text))) } else { text })
+        };
+        columns.iter().zip(&types).map(cell).collect()
+    };
+    let rows = objects.into_iter().map(row).collect();
+    (types, rows)
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sixes: Vec<u32> = (text.bytes().filter(|byte| *byte != b'='))
+        .map(|byte| u32::try_from(LETTERS.iter().position(|letter| *letter == byte).unwrap()).unwrap())
+        .collect();
+    let four = |four: &[u32]| {
+        let bits = four.iter().fold(0, |bits, six| bits << 6 | six) << (6 * (4 - four.len()));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    };
+    sixes.chunks(4).flat_map(four).collect()
+}
+
+/// Whether it was carried out, and not refused in words with nothing written.
+fn holds(to_server: bool, encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> bool {
     let (case, all, mapping) = source(encoding, shapes, choices);
-    let moved = case.options(|options| options.mapping = mapping).quarantine().quarantines();
+    let case = case.options(|options| options.mapping = mapping).quarantine();
+    let case = if to_server { case.into_server() } else { case };
+    let planned = to_server.then(|| case.plan());
+    if let (Some(plan), Some(server)) = (&planned, case.server())
+        && !plan.refusals.is_empty()
+    {
+        assert!(plan.refusals.iter().all(|refusal| !refusal.why.is_empty() && !refusal.hint.is_empty()));
+        case.migrate().expect_err("it must refuse");
+        assert_eq!(server.collections().unwrap(), Vec::<String>::new());
+        println!("refused: {:?}", plan.refusals.iter().map(|refusal| &refusal.why).collect::<Vec<_>>());
+        return false;
+    }
+    let moved = case.quarantines();
     let source = moved.case.source();
     let entries = moved.entries();
-    for Expected { table: (plan, table), columns, select } in &all {
+    for expected in &all {
+        let Expected { table: (plan, table), columns, select } = expected;
         let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
-        let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
-        let types: Vec<String> = moved.case.database.rows(&format!(
-            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY attnum",
-            quoted(table).replace('\'', "''")
-        )).unwrap().into_iter().map(|row| row[0].clone().unwrap()).collect();
-        let mut held: Vec<Vec<Option<String>>> = moved
-            .case
-            .database
-            .rows(&format!(
-                "SET TimeZone = 'UTC'; SELECT {}, 1 FROM {}",
-                list.iter().map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", "),
-                quoted(table)
-            ))
-            .unwrap();
+        let (types, mut held) = match (&planned, moved.case.server()) {
+            (Some(planned), Some(server)) => by_server(server, planned, expected),
+            _ => by_postgres(&moved.case.database, expected),
+        };
         let own: Vec<_> = entries.iter().filter(|entry| entry.0 == *plan).collect();
         let mut out: HashMap<String, Vec<(String, OwnedValue, bool)>> = HashMap::new();
         for entry in &own {
@@ -527,11 +603,16 @@ fn holds(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
         }
         assert!(held.is_empty() && out.is_empty(), "{table}: {held:?} {out:?} come from nowhere");
     }
+    true
 }
 
 /// As many cases as asked for, each of a seed of its own, which is printed.
-fn each_case(check: impl Fn(&mut TestRunner)) {
-    for seed in switchover_testkit::seeds(CASES_DEFAULT) {
+fn each_case(check: impl FnMut(&mut TestRunner)) {
+    each_of(CASES_DEFAULT, check);
+}
+
+fn each_of(cases: u64, mut check: impl FnMut(&mut TestRunner)) {
+    for seed in switchover_testkit::seeds(cases) {
         println!("SWITCHOVER_PROPERTY_SEED={seed}");
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -569,7 +650,7 @@ fn whatever_a_mapping_makes_of_it_is_in_another_file() {
 fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
     each_case(|runner| {
         let (encoding, shapes) = input().new_tree(runner).unwrap().current();
-        holds(encoding, &shapes, &[]);
+        holds(false, encoding, &shapes, &[]);
     });
 }
 
@@ -578,6 +659,27 @@ fn whatever_a_mapping_makes_of_it_is_on_the_target_or_in_quarantine() {
     each_case(|runner| {
         let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
         let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
-        holds(encoding, &shapes, &choices);
+        holds(false, encoding, &shapes, &choices);
     });
+}
+
+#[test]
+fn whatever_the_source_holds_is_on_a_server_or_in_quarantine_or_refused() {
+    let mut carried_out = 0;
+    each_of(CASES_ON_SERVER, |runner| {
+        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
+        carried_out += u64::from(holds(true, encoding, &shapes, &[]));
+    });
+    assert!(carried_out > 0, "all were refused");
+}
+
+#[test]
+fn whatever_a_mapping_makes_of_it_is_on_a_server_or_in_quarantine_or_refused() {
+    let mut carried_out = 0;
+    each_of(CASES_ON_SERVER, |runner| {
+        let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
+        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
+        carried_out += u64::from(holds(true, encoding, &shapes, &choices));
+    });
+    assert!(carried_out > 0, "all were refused");
 }

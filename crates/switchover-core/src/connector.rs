@@ -30,6 +30,7 @@ use crate::finding::{Finding, Needs};
 use crate::live::{LiveRun, LiveStore, LiveTarget};
 use crate::mapping::ColumnMap;
 use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
+use crate::query::{Queries, not_asked};
 use crate::relation::Relations;
 use crate::schema::{Catalog, Column, ForeignKey, Generated, Index, StoreInfo, Table, Trigger, View};
 use crate::value::{OwnedValue, Rows};
@@ -140,6 +141,11 @@ pub trait Source: Send + Sync {
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveStore>> {
         let _ = run;
         Err(not_live(self.label()))
+    }
+    /// A client that asks the store questions about the plan's tables, in which these names mean these relations.
+    async fn queries(&self, plan: &Arc<Plan>, relations: &Arc<Relations>) -> Result<Box<dyn Queries>> {
+        let _ = (plan, relations);
+        Err(not_asked(self.label()))
     }
 }
 
@@ -555,6 +561,11 @@ pub trait Target: Send + Sync {
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {
         let _ = run;
         Err(not_live(self.label()))
+    }
+    /// A client that asks the store questions about the plan's tables.
+    async fn queries(&self, plan: &Arc<Plan>) -> Result<Box<dyn Queries>> {
+        let _ = plan;
+        Err(not_asked(self.label()))
     }
 }
 

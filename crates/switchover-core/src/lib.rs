@@ -29,6 +29,7 @@ pub mod names;
 pub mod native;
 pub mod plan;
 pub mod planner;
+pub mod query;
 pub mod relation;
 pub mod reverse;
 pub mod schema;

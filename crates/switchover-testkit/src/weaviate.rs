@@ -18,6 +18,8 @@
 
 mod binary;
 mod client;
+mod liar;
+mod look;
 mod rest;
 
 use std::fs::{self, File};
@@ -30,6 +32,8 @@ use std::{env, thread};
 
 pub use binary::{BINARY_ENV, VERSION, cached, find};
 pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
+pub use liar::{Liar, Lie};
+pub use look::Object;
 
 use crate::cluster::{free_port, temp_root};
 use crate::server::unique;

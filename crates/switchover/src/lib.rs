@@ -69,6 +69,7 @@ mod mapped;
 pub mod migration;
 mod orphans;
 pub mod progress;
+pub mod queries;
 pub mod report;
 mod retry;
 pub mod router;

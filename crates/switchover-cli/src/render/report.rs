@@ -105,16 +105,24 @@ fn differences(table: &TableReport, out: &mut String) {
 
 /// Writes a report: Markdown for `*.md` and `*.markdown`, JSON otherwise. Whole or not at all.
 pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
+    let json = || {
+        let json = serde_json::to_string_pretty(report);
+        Ok(json.map_err(|error| Error::new(Kind::Internal, "write the report").because(error))? + "\n")
+    };
+    write_as(path, || switchover::report::markdown(report), json)
+}
+
+/// The same for any report: the file's name says which form.
+pub(crate) fn write_as(
+    path: &Path,
+    markdown: impl FnOnce() -> String,
+    json: impl FnOnce() -> Result<String>,
+) -> Result<()> {
     let failed = |error: std::io::Error| {
         Error::new(Kind::Io, "write the report").store(path.display().to_string()).because(error)
     };
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase()).unwrap_or_default();
-    let text = if extension == "md" || extension == "markdown" {
-        switchover::report::markdown(report)
-    } else {
-        let json = serde_json::to_string_pretty(report);
-        json.map_err(|error| Error::new(Kind::Internal, "write the report").because(error))? + "\n"
-    };
+    let text = if extension == "md" || extension == "markdown" { markdown() } else { json()? };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);

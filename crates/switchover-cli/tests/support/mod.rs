@@ -8,7 +8,7 @@
 
 use rusqlite::Connection;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use switchover::Migration;
 use switchover::progress::{Event, Phase, Progress};
 use switchover::report::{Report, Verdict};
@@ -21,14 +21,30 @@ use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_connectors::sqlite::target::SqliteTarget;
+use switchover_connectors::weaviate::WeaviateConfig;
+use switchover_connectors::weaviate::target::WeaviateTarget;
 use switchover_core::connector::{Source, Target};
 use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
 use switchover_core::value::OwnedValue;
 use switchover_core::{Kind, Result};
-use switchover_testkit::{Cluster, Database};
+use switchover_testkit::weaviate::{Address, Object};
+use switchover_testkit::{Cluster, Database, Weaviate};
 use tempfile::TempDir;
+
+/// Where a case goes.
+enum To {
+    /// To its database.
+    Database,
+    /// To another file.
+    File,
+    /// To the Weaviate that the tests take turns with.
+    Server(Address, MutexGuard<'static, ()>),
+}
+
+/// A server's collections are one set.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A source and a target of their own.
 pub struct Case {
@@ -38,8 +54,7 @@ pub struct Case {
     pub options: PlanOptions,
     /// Whether the source is a JSON dump, not a SQLite file.
     json: bool,
-    /// Whether it goes to another file, and not to the database.
-    to_file: bool,
+    to: To,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -81,7 +96,7 @@ fn case(name: &str, json: bool) -> Case {
         runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
         path: folder.path().join(name),
         folder,
-        to_file: false,
+        to: To::Database,
         json,
     }
 }
@@ -104,14 +119,33 @@ impl Case {
     /// Goes to another file.
     #[must_use]
     pub fn into_file(mut self) -> Case {
-        self.to_file = true;
+        self.to = To::File;
         self.options.schema = "main".into();
         self
     }
 
     /// Whether it does.
     pub fn is_to_file(&self) -> bool {
-        self.to_file
+        matches!(self.to, To::File)
+    }
+
+    /// Goes to a Weaviate without any collection, when it is this case's turn.
+    #[must_use]
+    pub fn into_server(mut self) -> Case {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = Weaviate::shared().unwrap();
+        server.clear().unwrap();
+        self.to = To::Server(server.clone(), turn);
+        self.options.schema = switchover_connectors::weaviate::target::SCHEMA.into();
+        self
+    }
+
+    /// The server that it goes to.
+    pub fn server(&self) -> Option<&Address> {
+        match &self.to {
+            To::Server(address, _) => Some(address),
+            To::Database | To::File => None,
+        }
     }
 
     /// The other file.
@@ -144,11 +178,15 @@ impl Case {
                 SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap(),
             )),
         };
-        let target: Arc<dyn Target> = match self.to_file {
-            true => Arc::new(SqliteTarget::new(SqliteConfig::from_path(self.file()))),
-            false => {
+        let target: Arc<dyn Target> = match &self.to {
+            To::File => Arc::new(SqliteTarget::new(SqliteConfig::from_path(self.file()))),
+            To::Database => {
                 let config = PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap();
                 Arc::new(PostgresTarget::new(config))
+            }
+            To::Server(address, _) => {
+                let config = WeaviateConfig::parse(&address.url(), &|_| None).unwrap();
+                Arc::new(WeaviateTarget::new(config))
             }
         };
         Migration::new(source, target).settings(self.settings())
@@ -305,7 +343,7 @@ impl Moved {
 
     #[track_caller]
     fn text(&self, query: &str) -> String {
-        let rows = match self.case.to_file {
+        let rows = match self.case.is_to_file() {
             true => self.file_rows(query),
             false => self.case.database.rows(query).unwrap_or_else(|error| panic!("{error}")),
         };
@@ -327,7 +365,7 @@ impl Moved {
     /// Runs statements on the target.
     #[track_caller]
     pub fn runs(&self, script: &str) -> &Moved {
-        if self.case.to_file {
+        if self.case.is_to_file() {
             self.case.target().execute_batch(script).unwrap_or_else(|error| panic!("{error}"));
             return self;
         }
@@ -335,11 +373,55 @@ impl Moved {
         self
     }
 
+    /// The first object of a server's collection of which a property is this JSON.
+    #[track_caller]
+    pub fn object(&self, collection: &str, property: &str, json: &str) -> Object {
+        let all = self.case.server().unwrap().objects(collection).unwrap();
+        let found = all.iter().find(|object| object.properties.get(property).is_some_and(|own| own == json));
+        found.unwrap_or_else(|| panic!("no {property} is {json} in {all:?}")).clone()
+    }
+
+    /// Changes properties of an object on the server.
+    #[track_caller]
+    pub fn patches(&self, collection: &str, object: &Object, properties: &serde_json::Value) {
+        self.patches_with(collection, object, &serde_json::json!({ "properties": properties }));
+    }
+
+    /// Changes an object on the server.
+    #[track_caller]
+    pub fn patches_with(&self, collection: &str, object: &Object, what: &serde_json::Value) {
+        let mut body = what.clone();
+        body["class"] = collection.into();
+        self.asks("PATCH", &format!("/v1/objects/{collection}/{}", object.id), &body.to_string(), 204);
+    }
+
+    /// Adds an object on the server.
+    #[track_caller]
+    pub fn adds(&self, collection: &str, id: &str, properties: &serde_json::Value) {
+        let body = serde_json::json!({ "class": collection, "id": id, "properties": properties });
+        self.asks("POST", "/v1/objects", &body.to_string(), 200);
+    }
+
+    /// Removes an object from the server.
+    #[track_caller]
+    pub fn removes(&self, collection: &str, object: &Object) {
+        self.asks("DELETE", &format!("/v1/objects/{collection}/{}", object.id), "", 204);
+    }
+
+    #[track_caller]
+    fn asks(&self, method: &str, path: &str, body: &str, wanted: u16) {
+        let (status, said) = self.case.server().unwrap().rest(method, path, body).unwrap();
+        assert_eq!(status, wanted, "{method} {path} {body}: {said}");
+    }
+
     /// The quarantine, read and parsed without the tool.
     pub fn entries(&self) -> Vec<Entry> {
         let query = "SELECT table_name, locator, column_name, value, whole_row FROM _switchover_quarantine
             ORDER BY table_name, locator, column_name";
-        let rows = match self.case.to_file {
+        if let Some(server) = self.case.server() {
+            return entries_on(server);
+        }
+        let rows = match self.case.is_to_file() {
             true => self.file_rows(&query.replace("whole_row", "iif(whole_row, 't', 'f')")),
             false => self.case.database.rows(&format!("{query} COLLATE \"C\"")).unwrap(),
         };
@@ -381,6 +463,33 @@ impl Moved {
         assert!(found.is_some(), "no {kind} {name} {fate:?} {why}: {:#?}", self.report.outcomes);
         self
     }
+}
+
+/// The quarantine among the records on a server, in the order of the others.
+fn entries_on(server: &Address) -> Vec<Entry> {
+    let records = server.objects("Switchover_record").unwrap();
+    let text = |object: &Object, name: &str| {
+        object.properties.get(name).map(|text| serde_json::from_str::<String>(text).unwrap())
+    };
+    let mut entries: Vec<(String, Entry)> = records
+        .iter()
+        .filter(|record| text(record, "kind").as_deref() == Some("quarantine"))
+        .map(|record| {
+            let body: serde_json::Value = serde_json::from_str(&text(record, "body").unwrap()).unwrap();
+            let field = |name: &str| body[name].clone();
+            let of = |name: &str| serde_json::from_value::<OwnedValue>(field(name)).unwrap();
+            let entry = (
+                field("table").as_str().unwrap().to_owned(),
+                serde_json::from_value(field("locator")).unwrap(),
+                field("column").as_str().unwrap().to_owned(),
+                of("value"),
+                field("whole_row") == true,
+            );
+            (format!("{}{}{}", entry.0, field("locator"), entry.2), entry)
+        })
+        .collect();
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// A mapping from sections of the configuration file.

@@ -11,10 +11,12 @@ mod common;
 
 mod faults;
 mod kill;
+mod lies;
 mod live;
 mod mapping;
 mod presets;
 mod python;
+mod queries;
 mod search;
 mod server;
 mod values;

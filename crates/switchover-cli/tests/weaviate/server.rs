@@ -26,10 +26,7 @@ impl Look {
 
     /// The names of all collections, in their order.
     pub(crate) fn collections(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.schema().iter().map(|class| class["class"].as_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
+        self.0.collections().unwrap()
     }
 
     /// A collection's properties by name.
@@ -73,12 +70,6 @@ impl Look {
         let (_, answer) = self.rest("POST", "/v1/graphql", &body);
         answer["data"]["Aggregate"][collection][0]["meta"]["count"].as_u64().unwrap()
     }
-
-    fn clear(&self) {
-        for name in self.collections() {
-            assert_eq!(self.rest("DELETE", &format!("/v1/schema/{name}"), "").0, 200);
-        }
-    }
 }
 
 /// A source, a server and a folder in which the program runs.
@@ -98,7 +89,7 @@ impl Site {
     pub(crate) fn with(fill: impl FnOnce(&rusqlite::Connection)) -> Site {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let site = Site::at(Weaviate::shared().unwrap().clone(), fill);
-        site.server.clear();
+        site.server.0.clear().unwrap();
         Site { _turn: Some(turn), ..site }
     }
 

@@ -23,6 +23,7 @@ pub mod numbers;
 mod parameters;
 mod pgpass;
 mod pull;
+mod queries;
 pub mod quote;
 mod reader;
 mod repair;

@@ -6,6 +6,7 @@
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
+use super::queries::PostgresQueries;
 use super::{
     audit, catalog, examine, fetch, inspect, ledger, live, quote, reader, repair, standing, steps, writer,
 };
@@ -20,6 +21,7 @@ use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveTarget};
 use switchover_core::plan::Plan;
+use switchover_core::query::Queries;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 use tokio::sync::Mutex;
@@ -171,6 +173,10 @@ impl Target for PostgresTarget {
 
     fn attempt(&self) -> i64 {
         self.attempt.load(Ordering::SeqCst)
+    }
+
+    async fn queries(&self, plan: &Arc<Plan>) -> Result<Box<dyn Queries>> {
+        Ok(Box::new(PostgresQueries::open(&self.config, plan).await?))
     }
 
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {

@@ -21,6 +21,7 @@ mod live;
 mod lookup;
 pub mod numbers;
 pub mod open;
+mod queries;
 pub mod quote;
 mod read;
 mod reader;

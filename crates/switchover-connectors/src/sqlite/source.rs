@@ -10,8 +10,10 @@ use super::config::SqliteConfig;
 use super::error::classify;
 use super::live::which::Which;
 use super::live::{SqliteLive, check};
+use super::queries::SqliteQueries;
 use super::read::Encoding;
 use super::{backup, connect, examine, fetch, file, fragment, inspect, open, read, rules};
+use crate::blocking::blocking;
 use crate::disk;
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -24,6 +26,8 @@ use switchover_core::connector::{
 };
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveStore, Side};
+use switchover_core::plan::Plan;
+use switchover_core::query::Queries;
 use switchover_core::relation::Relations;
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
@@ -68,6 +72,11 @@ impl Source for SqliteSource {
 
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveStore>> {
         Ok(Arc::new(SqliteLive::new(self.config.clone(), run, Side::Source)))
+    }
+
+    async fn queries(&self, plan: &Arc<Plan>, relations: &Arc<Relations>) -> Result<Box<dyn Queries>> {
+        let opened = blocking(|| SqliteQueries::open(&self.config, plan, Some(relations)));
+        Ok(Box::new(opened?))
     }
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {

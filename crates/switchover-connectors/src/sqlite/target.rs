@@ -8,6 +8,7 @@ use super::connect::{self, Commits, blocking};
 use super::dialect::SqliteDialect;
 use super::error::classify;
 use super::live::SqliteLive;
+use super::queries::SqliteQueries;
 use super::reader::open_to_read;
 use super::{audit, destination, file, ledger, lookup, reader, repair, steps, writer};
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use switchover_core::connector::{
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveTarget, Side};
 use switchover_core::plan::Plan;
+use switchover_core::query::Queries;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -182,6 +184,11 @@ impl Target for SqliteTarget {
 
     fn attempt(&self) -> i64 {
         self.attempt.load(Ordering::SeqCst)
+    }
+
+    async fn queries(&self, plan: &Arc<Plan>) -> Result<Box<dyn Queries>> {
+        let opened = blocking(|| SqliteQueries::open(&self.config, plan, None));
+        Ok(Box::new(opened?))
     }
 
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {

@@ -11,6 +11,7 @@
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
 //! | `look` | a search, to see that the data is searchable |
+//! | `queries` | questions as an application asks them |
 //!
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
 //! double there; the parts named above say what follows from that.
@@ -28,6 +29,7 @@ mod live;
 pub mod look;
 mod names;
 mod quarantine;
+mod queries;
 mod reader;
 mod rows;
 mod schema;

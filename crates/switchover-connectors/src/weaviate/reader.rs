@@ -29,7 +29,7 @@ pub(super) struct WeaviateReader {
 }
 
 /// What is read of a table's objects.
-fn listing(table: &Table) -> Listing {
+pub(super) fn listing(table: &Table) -> Listing {
     let names = table.vectors();
     Listing {
         collection: table.table().target.clone(),

@@ -9,6 +9,7 @@ use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
 use super::ledger::{self, Of, Records, RunRecord};
 use super::live::WeaviateLive;
+use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::writer::WeaviateWriter;
 use super::{quarantine, reader, schema};
@@ -24,6 +25,7 @@ use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveTarget};
 use switchover_core::plan::Plan;
+use switchover_core::query::Queries;
 use switchover_core::schema::StoreInfo;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -305,6 +307,10 @@ impl Target for WeaviateTarget {
 
     fn attempt(&self) -> i64 {
         self.attempt.load(Ordering::Relaxed)
+    }
+
+    async fn queries(&self, plan: &Arc<Plan>) -> Result<Box<dyn Queries>> {
+        Ok(Box::new(WeaviateQueries::open(&self.config, plan).await?))
     }
 
     fn live(&self, run: &LiveRun) -> Result<Arc<dyn LiveTarget>> {

@@ -157,7 +157,7 @@ impl Migration {
         }
     }
 
-    pub(super) fn newest_plan(&self) -> Result<Option<Plan>> {
+    pub(crate) fn newest_plan(&self) -> Result<Option<Plan>> {
         let runs = journal::list(&self.settings.state_dir)?;
         let ours = |run: &&Summary| {
             run.header.source == self.source.label()

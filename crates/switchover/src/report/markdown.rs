@@ -29,7 +29,7 @@ macro_rules! line {
 }
 
 /// Text that stays within its cell and is shown as it is.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -5,6 +5,7 @@
 
 mod markdown;
 
+pub(crate) use markdown::cell;
 pub use markdown::markdown;
 
 use crate::progress::Phase;

@@ -11,12 +11,13 @@ use super::{SourceSide, Verify, digester};
 use crate::evidence::{planned_table, scan};
 use crate::progress::{Event, Phase};
 use crate::report::{Difference, TableReport, Verdict};
+use crate::shutdown::Shutdown;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};
-use switchover_core::connector::{Extent, ReadTable};
+use switchover_core::connector::{Extent, ReadTable, Snapshot};
 use switchover_core::digest::Side;
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::planner::layout::shown_locator;
@@ -193,13 +194,7 @@ impl Verify {
         draw: &mut Draw,
         tally: &mut Tally,
     ) -> Result<u64> {
-        let mut reservoir =
-            Reservoir { room: usize::try_from(wanted).unwrap_or(usize::MAX), seen: 0, kept: Vec::new() };
-        let keys = ReadTable { columns: read.columns.iter().take(1).cloned().collect(), ..(**read).clone() };
-        scan(&self.snapshot, &Arc::new(keys), KeyRange::default(), &self.shutdown, |rows| {
-            rows.iter().for_each(|row| reservoir.offer(draw, || row.locator()));
-        })
-        .await?;
+        let reservoir = reservoir(&self.snapshot, read, wanted, draw, &self.shutdown).await?;
         let mut batch = Rows::new(read.locator.width(), read.columns.len());
         for locator in &reservoir.kept {
             if let Some(cells) = self.snapshot.fetch(read, locator).await? {
@@ -294,6 +289,55 @@ impl Verify {
         }
         Ok(())
     }
+}
+
+/// Rows of a table, each with the same chance, with all columns that are read; all rows where there are no more.
+pub(crate) async fn some_rows(
+    snapshot: &Arc<dyn Snapshot>,
+    read: &Arc<ReadTable>,
+    wanted: u64,
+    seed: u64,
+    shutdown: &Shutdown,
+) -> Result<Vec<Vec<OwnedValue>>> {
+    let mut draw = Draw(seed);
+    let mut rows = Vec::new();
+    let extent = snapshot.extent(read).await?;
+    let span = extent.and_then(|extent| drawable(read, &extent, wanted).and(extent.span));
+    if let Some((first, last)) = span {
+        let width = last.abs_diff(first) as u128 + 1;
+        let mut tried = BTreeSet::new();
+        while (rows.len() as u64) < wanted {
+            shutdown.check("choose rows")?;
+            // The sum stays within the span, so it fits.
+            let rowid = (i128::from(first) + draw.below(width) as i128) as i64;
+            if tried.insert(rowid) {
+                rows.extend(snapshot.fetch(read, &vec![OwnedValue::Int(rowid)]).await?);
+            }
+        }
+        return Ok(rows);
+    }
+    for locator in reservoir(snapshot, read, wanted, &mut draw, shutdown).await?.kept {
+        rows.extend(snapshot.fetch(read, &locator).await?);
+    }
+    Ok(rows)
+}
+
+/// Reads the whole table's keys once, and keeps some.
+async fn reservoir(
+    snapshot: &Arc<dyn Snapshot>,
+    read: &Arc<ReadTable>,
+    wanted: u64,
+    draw: &mut Draw,
+    shutdown: &Shutdown,
+) -> Result<Reservoir> {
+    let mut reservoir =
+        Reservoir { room: usize::try_from(wanted).unwrap_or(usize::MAX), seen: 0, kept: Vec::new() };
+    let keys = ReadTable { columns: read.columns.iter().take(1).cloned().collect(), ..(**read).clone() };
+    scan(snapshot, &Arc::new(keys), KeyRange::default(), shutdown, |rows| {
+        rows.iter().for_each(|row| reservoir.offer(draw, || row.locator()));
+    })
+    .await?;
+    Ok(reservoir)
 }
 
 /// Whether drawing rowids is cheaper than reading all of them: the rows are many and lie densely.

@@ -12,7 +12,7 @@ mod objects;
 mod obstacles;
 mod references;
 mod restart;
-mod session;
+pub(super) mod session;
 mod shape;
 mod token;
 mod watch;

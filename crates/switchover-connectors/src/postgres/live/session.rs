@@ -156,7 +156,7 @@ pub(super) fn ours(found: Option<&Row>, run: &LiveRun, label: &str, operation: &
 
 /// A parameter in its wire form.
 #[derive(Debug)]
-pub(super) struct Wire(pub(super) BytesMut);
+pub(in crate::postgres) struct Wire(pub(in crate::postgres) BytesMut);
 
 impl ToSql for Wire {
     fn to_sql(
@@ -237,7 +237,7 @@ pub(super) fn unnested(types: &[LogicalType]) -> String {
 }
 
 /// Takes the rows of an answer whose fields have these types.
-pub(super) async fn rows(
+pub(in crate::postgres) async fn rows(
     client: &Client,
     statement: &Statement,
     parameters: &[&(dyn ToSql + Sync)],
@@ -266,7 +266,7 @@ fn take(decoder: &mut Decoder, row: &Row, out: &mut Rows) -> Result<(), Failure>
 
 /// What ended a call: the server, or what was found.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::postgres) enum Failure {
     Server(tokio_postgres::Error),
     Known(Box<Error>),
 }
@@ -285,7 +285,7 @@ impl From<Error> for Failure {
 
 impl Failure {
     /// The error that it is, of an operation.
-    pub(super) fn of(self, connection: &Connection, operation: &str) -> Error {
+    pub(in crate::postgres) fn of(self, connection: &Connection, operation: &str) -> Error {
         match self {
             Failure::Server(error) => connection.classify(error, operation),
             Failure::Known(error) => *error,

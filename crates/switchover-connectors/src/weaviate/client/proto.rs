@@ -23,6 +23,8 @@ pub(crate) struct SearchRequest {
     pub limit: u32,
     #[prost(string, tag = "33")]
     pub after: String,
+    #[prost(message, repeated, tag = "34")]
+    pub sort_by: Vec<SortBy>,
     #[prost(message, optional, tag = "40")]
     pub filters: Option<Filters>,
     #[prost(message, optional, tag = "41")]
@@ -33,6 +35,15 @@ pub(crate) struct SearchRequest {
     pub near_vector: Option<NearVector>,
     #[prost(bool, tag = "102")]
     pub uses_127_api: bool,
+}
+
+/// search_get.proto
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SortBy {
+    #[prost(bool, tag = "1")]
+    pub ascending: bool,
+    #[prost(string, repeated, tag = "2")]
+    pub path: Vec<String>,
 }
 
 /// search_get.proto

@@ -15,7 +15,7 @@ use super::grpc::Sent;
 use super::page::{Found, Page};
 use super::{Client, proto};
 use crate::weaviate::error;
-use crate::weaviate::value::uuid_text;
+use crate::weaviate::value::{Wire, uuid_text};
 
 /// The most objects that the server gives in one answer (`QUERY_MAXIMUM_RESULTS`, unless it was changed).
 pub const PAGE_OBJECTS_MAX: u32 = 10_000;
@@ -181,6 +181,42 @@ impl Client {
             }
         }
         Ok(pages)
+    }
+
+    /// The objects of which a property has a value, in the descending order of these properties.
+    pub async fn newest(
+        &self,
+        listing: &Listing,
+        property: &str,
+        value: &Wire<'_>,
+        order: &[String],
+        limit: u32,
+    ) -> Result<Page> {
+        const OPERATION: &str = "read the newest objects";
+        let mut request = self.request(listing, limit.min(PAGE_OBJECTS_MAX));
+        let value = match value {
+            Wire::Text(text) | Wire::Date(text) => proto::TestValue::Text((*text).to_owned()),
+            Wire::Uuid(uuid) => proto::TestValue::Text(text_of(uuid)),
+            Wire::Int(number) => proto::TestValue::Int(*number),
+            Wire::Number(number) => proto::TestValue::Number(*number),
+            Wire::Bool(truth) => proto::TestValue::Boolean(*truth),
+            other => {
+                return Err(Error::new(Kind::Unsupported, OPERATION)
+                    .table(&*listing.collection)
+                    .detail(format!("objects are not found by a {}", other.kind()))
+                    .hint("name a column of numbers, texts, times or UUIDs"));
+            }
+        };
+        request.filters = Some(proto::Filters {
+            operator: proto::Operator::Equal.into(),
+            filters: Vec::new(),
+            test_value: Some(value),
+            target: Some(proto::FilterTarget { property: Some(property.to_owned()) }),
+        });
+        let by = |name: &String| proto::SortBy { ascending: false, path: vec![name.clone()] };
+        request.sort_by = order.iter().map(by).collect();
+        let page = self.page(0, &request, listing, OPERATION).await;
+        page.map_err(|failed| failed.error.table(&*listing.collection))
     }
 
     /// The objects that a search finds, the best first.
