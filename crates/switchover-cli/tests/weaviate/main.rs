@@ -15,6 +15,7 @@ mod live;
 mod mapping;
 mod presets;
 mod python;
+mod references;
 mod search;
 mod server;
 mod values;
