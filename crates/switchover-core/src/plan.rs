@@ -448,6 +448,9 @@ pub struct ForeignKeyPlan {
     pub initially_deferred: bool,
     /// Rows without a parent, at planning time.
     pub orphans: u64,
+    /// Whether it is a reference of that name between objects, beside the key; otherwise it is a constraint.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reference: bool,
 }
 
 impl ForeignKeyPlan {

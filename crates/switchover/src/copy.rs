@@ -116,9 +116,10 @@ impl Copy {
         chunks: mpsc::Sender<Chunk>,
         mut spares: mpsc::UnboundedReceiver<Rows>,
     ) -> Result<()> {
-        // Foreign keys of tables that were there hold while rows come: a table begins when those before
-        // it, its parents among them, are written.
-        let standing = self.plan.options.existing.is_some();
+        // Foreign keys of tables that were there hold while rows come, and so do references between objects: a table
+        // begins when those before it, its parents among them, are written.
+        let refers = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.reference);
+        let standing = self.plan.options.existing.is_some() || self.plan.tables.iter().any(refers);
         let mut before: Vec<oneshot::Receiver<()>> = Vec::new();
         for (index, table) in self.plan.tables.iter().enumerate() {
             for written in before.drain(..) {

@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 /// Keys of a section, in the order in which the reference has them.
 const TABLE_KEYS: [&str; 9] =
     ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index", "object"];
-const COLUMN_KEYS: [&str; 15] = [
+const COLUMN_KEYS: [&str; 16] = [
     "to",
     "drop",
     "type",
@@ -35,6 +35,7 @@ const COLUMN_KEYS: [&str; 15] = [
     "filterable",
     "searchable",
     "range",
+    "reference",
 ];
 
 const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
@@ -203,6 +204,7 @@ impl Section<'_, '_> {
                     "filterable" => map.filterable = Some(this.boolean(at, value)?),
                     "searchable" => map.searchable = Some(this.boolean(at, value)?),
                     "range" => map.range = Some(this.boolean(at, value)?),
+                    "reference" => map.reference = Some(this.text(at, value)?),
                     _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
                 }
                 Ok(())

@@ -168,10 +168,11 @@ fn keys(table: &TablePlan) -> Vec<[String; 2]> {
             0 => String::new(),
             orphans => format!("; {} WITHOUT A PARENT", plural(orphans, "row")),
         };
-        rows.push([
-            "foreign key".into(),
-            format!("({}) to {parent} ({columns}){orphans}", list(&key.columns)),
-        ]);
+        let own = list(&key.columns);
+        rows.push(match key.reference {
+            true => ["reference".into(), format!("{} of ({own}) to {parent}{orphans}", shown(&key.name))],
+            false => ["foreign key".into(), format!("({own}) to {parent} ({columns}){orphans}")],
+        });
     }
     for check in &table.checks {
         rows.push(["check".into(), shown(&check.sql)]);

@@ -17,6 +17,7 @@ mod mapping;
 mod presets;
 mod python;
 mod queries;
+mod references;
 mod search;
 mod server;
 mod values;

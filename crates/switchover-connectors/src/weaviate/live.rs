@@ -14,9 +14,9 @@ use super::ledger::{self, Of, Records};
 use super::reader;
 use super::rows::Table;
 use super::schema;
+use super::store::Sending;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::{BuildStep, Position};
@@ -87,26 +87,19 @@ impl WeaviateLive {
             .hint("`switchover cutover` sends all reads to it, and `switchover rollback` takes them back")
     }
 
-    /// Makes the objects of one table exactly these rows.
-    async fn put(&self, changed: &TableChanges) -> Result<()> {
+    /// Makes the objects of one table exactly these rows. `complete`: nothing of the log is behind them.
+    async fn put(&self, changed: &TableChanges, complete: bool) -> Result<()> {
         let planned = &self.run.plan.tables[changed.table];
         let mut table = Table::new(&self.run.plan, changed.table);
-        let mut written = HashSet::with_capacity(changed.rows.len());
-        let mut batch = self.client.writer(&planned.target);
-        for (at, row) in changed.rows.iter().enumerate() {
-            written.insert(table.write(row, |_| false, &mut batch)?);
-            if batch.bytes() > REQUEST_BYTES || at + 1 == changed.rows.len() {
-                let refused = self.client.batch(0, &batch.take()).await;
-                let refused = refused.map_err(|error| error.table(planned.source.clone()))?;
-                if let Some(first) = refused.first() {
-                    return Err(Error::new(Kind::Rejected, "take changes")
-                        .store(self.store())
-                        .table(planned.source.clone())
-                        .detail(format!("the server refuses an object: {}", first.why))
-                        .hint("see whether a shard is read-only, and the server's log"));
-                }
-            }
-        }
+        let sending = Sending {
+            client: &self.client,
+            lane: 0,
+            request_bytes: REQUEST_BYTES,
+            // Where the log goes on, the parent may stand in what comes next.
+            may_wait: complete,
+            operation: "take changes",
+        };
+        let written = sending.rows(&mut table, &changed.rows, 0..changed.rows.len(), &|_, _| false).await?;
         let mut gone = Vec::new();
         for key in encode_keys(planned, &changed.keys)? {
             let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
@@ -188,8 +181,11 @@ impl LiveStore for WeaviateLive {
                 .hint("another process may drive this run; `switchover status` shows it"));
         }
         failpoint::hit("live-target-apply-before-commit");
-        for changed in &changes.tables {
-            if let Err(error) = self.put(changed).await {
+        // Parents before their children, in the plan's order.
+        let mut tables: Vec<&TableChanges> = changes.tables.iter().collect();
+        tables.sort_by_key(|changed| changed.table);
+        for changed in tables {
+            if let Err(error) = self.put(changed, changes.complete).await {
                 if error.kind().remedy() == Remedy::Retry {
                     // The request may still be at work, and must not come behind what is sent next.
                     tokio::time::sleep(LATE).await;

@@ -6,7 +6,7 @@
 //! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
 //! | `names`, `dialect`, `schema` | what a source's schema becomes |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
-//! | `writer`, `reader`, `target` | the target |
+//! | `store`, `writer`, `reader`, `target` | the target |
 //! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
@@ -33,6 +33,7 @@ mod queries;
 mod reader;
 mod rows;
 mod schema;
+mod store;
 pub mod target;
 pub mod value;
 mod writer;

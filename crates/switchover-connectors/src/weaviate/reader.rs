@@ -34,7 +34,7 @@ pub(super) fn listing(table: &Table) -> Listing {
     Listing {
         collection: table.table().target.clone(),
         properties: table.properties().iter().map(Asked::plain).collect(),
-        references: Vec::new(),
+        references: table.references(),
         vectors: match names.as_slice() {
             [] => VectorsAsked::None,
             [""] => VectorsAsked::Unnamed,

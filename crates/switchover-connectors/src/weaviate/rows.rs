@@ -1,4 +1,8 @@
 //! Rows as objects, and objects as rows.
+//!
+//! A reference stands beside the foreign key that it is made of, and says nothing that the key does not. So it is written
+//! with the object, where a write replaces all of it and repeats nothing; and where an object's references are not what
+//! its key says, the key's cell is read as what it is not, so that a comparison sees the row.
 
 use super::cells;
 use super::client::{BatchWriter, Found};
@@ -7,10 +11,62 @@ use super::schema;
 use super::value::Wire;
 use std::sync::Arc;
 use switchover_core::native;
-use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
 use switchover_core::value::{Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
+
+/// A foreign key that is a reference too.
+#[derive(Debug)]
+struct Reference {
+    /// The field of the foreign key.
+    field: usize,
+    name: String,
+    /// The ids of the parent's objects.
+    parent: Ids,
+    /// Whether the parent is of the same table.
+    own: bool,
+}
+
+impl Reference {
+    fn all(plan: &Plan, table: &TablePlan) -> Vec<Reference> {
+        let of = |key: &ForeignKeyPlan| {
+            let parent = plan.tables.iter().find(|parent| parent.target == key.parent)?;
+            let field = table.columns.iter().position(|column| key.columns == [&*column.target])?;
+            let own = parent.target == table.target;
+            Some(Reference { field, name: key.name.clone(), parent: Ids::of(plan, parent), own })
+        };
+        table.foreign_keys.iter().filter_map(of).collect()
+    }
+
+    /// The parent's id that a foreign key says; none for NULL.
+    fn target(&self, key: Value<'_>) -> Option<[u8; 16]> {
+        self.parent.of_key(|_| key)
+    }
+
+    /// What stands there instead, in words, where an object's references are not what its key says.
+    fn astray(&self, field: usize, key: Value<'_>, found: &Found<'_>) -> Option<String> {
+        if field != self.field {
+            return None;
+        }
+        let there = found.references.iter().filter(|(name, _)| *name == self.name);
+        let there: Vec<[u8; 16]> = there.flat_map(|(_, uuids)| uuids.iter().copied()).collect();
+        if there.as_slice() == self.target(key).as_slice() {
+            return None;
+        }
+        let ids: Vec<String> = there.iter().map(|id| uuid::Uuid::from_bytes(*id).to_string()).collect();
+        let where_to = if ids.is_empty() { "nothing".to_owned() } else { ids.join(", ") };
+        Some(format!("{}, and its reference {} leads to {where_to}", key.shown(), self.name))
+    }
+}
+
+/// Whether an object is written with its references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum References {
+    With,
+    /// Without those whose object is not there, which the server would refuse: the comparison finds it.
+    Without,
+}
 
 /// How one table's rows become objects.
 #[derive(Debug)]
@@ -22,6 +78,7 @@ pub(super) struct Table {
     vectors: Vec<Option<String>>,
     /// The other columns' names, in their order.
     properties: Vec<String>,
+    references: Vec<Reference>,
     /// Room for what the codecs make, one a column: a key may be made of several.
     scratch: Vec<Vec<u8>>,
     text: Vec<u8>,
@@ -39,6 +96,7 @@ impl Table {
             ids: Ids::of(plan, table),
             vectors: table.columns.iter().map(vector).collect(),
             properties: plain.map(|column| column.target.clone()).collect(),
+            references: Reference::all(plan, table),
             scratch: vec![Vec::new(); table.columns.len()],
             text: Vec::new(),
         }
@@ -53,6 +111,7 @@ impl Table {
         &mut self,
         row: Row<'_>,
         is_null: impl Fn(usize) -> bool,
+        references: References,
         batch: &mut BatchWriter,
     ) -> Result<[u8; 16]> {
         let table = &self.plan.tables[self.at];
@@ -94,6 +153,11 @@ impl Table {
                 }
             }
         }
+        for reference in self.references.iter().filter(|_| references == References::With) {
+            if let Some(parent) = reference.target(encoded[reference.field]) {
+                object.references(&reference.name, &[parent]);
+            }
+        }
         object.finish();
         Ok(id)
     }
@@ -117,6 +181,22 @@ impl Table {
         &self.properties
     }
 
+    /// Whether its objects refer to others.
+    pub(super) fn refers(&self) -> bool {
+        !self.references.is_empty()
+    }
+
+    /// Whether a row of the source's refers to one of its own table, which may be written beside it.
+    pub(super) fn refers_to_itself(&self, row: Row<'_>) -> bool {
+        let own = self.references.iter().filter(|reference| reference.own);
+        own.into_iter().any(|reference| row.value(reference.field) != Value::Null)
+    }
+
+    /// The references that are read of an object, by name.
+    pub(super) fn references(&self) -> Vec<String> {
+        self.references.iter().map(|reference| reference.name.clone()).collect()
+    }
+
     /// The vectors that are read of an object; an empty name is the one without a name.
     pub(super) fn vectors(&self) -> Vec<&str> {
         self.vectors.iter().flatten().map(String::as_str).collect()
@@ -130,7 +210,8 @@ impl Table {
         let columns = &self.plan.tables[self.at].columns;
         let begin = rows.len();
         let mut properties = found.properties.iter();
-        for (column, vector) in columns.iter().zip(&self.vectors) {
+        let mut led_astray = false;
+        for ((field, column), vector) in columns.iter().enumerate().zip(&self.vectors) {
             let value = match vector {
                 Some(name) if name.is_empty() => found.vector.map(Value::Bytes),
                 Some(name) => found.vectors.iter().find(|(own, _)| own == name).map(|(_, n)| Value::Bytes(n)),
@@ -139,9 +220,17 @@ impl Table {
                     _ => None,
                 },
             };
-            rows.push(value.unwrap_or(Value::Null));
+            let value = value.unwrap_or(Value::Null);
+            match self.references.iter().find_map(|reference| reference.astray(field, value, found)) {
+                Some(seen) => {
+                    led_astray = true;
+                    rows.push(Value::Json(seen.as_bytes()));
+                }
+                None => rows.push(value),
+            }
         }
-        let id = self.id(rows.row(begin));
+        // A key that is a foreign key too is then not what it is.
+        let id = if led_astray { None } else { self.id(rows.row(begin)) };
         if id.is_some_and(|id| id != found.uuid) {
             return Err(Error::new(Kind::Different, "read rows of the target")
                 .table(self.table().source.clone())

@@ -13,12 +13,10 @@ const TOKENIZATION_WHOLE: &str = "field";
 /// The definition of a table's collection.
 pub(super) fn collection(plan: &Plan, table: &TablePlan) -> Json {
     let vectors: Vec<&ColumnPlan> = table.columns.iter().filter(|column| is_vector(column)).collect();
-    let properties: Vec<Json> = table
-        .columns
-        .iter()
-        .filter(|column| !is_vector(column))
-        .map(|column| property(plan, table, column))
-        .collect();
+    let plain = table.columns.iter().filter(|column| !is_vector(column));
+    let references =
+        table.foreign_keys.iter().map(|key| json!({ "name": key.name, "dataType": [key.parent] }));
+    let properties: Vec<Json> = plain.map(|column| property(plan, table, column)).chain(references).collect();
     let mut class = Map::new();
     class.insert("class".into(), json!(table.target));
     class.insert("properties".into(), Json::Array(properties));
@@ -87,7 +85,11 @@ fn property(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> Json {
     Json::Object(property)
 }
 
-/// What a collection is not that the plan wants: its properties, their types and indexes.
+/// What a property can be other than the plan wants.
+const COMPARED: [&str; 5] =
+    ["dataType", "indexFilterable", "indexSearchable", "indexRangeFilters", "tokenization"];
+
+/// What a collection is not that the plan wants: its properties, their types and indexes, and its references.
 pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String> {
     let none = Vec::new();
     let there = class["properties"].as_array().unwrap_or(&none);
@@ -99,12 +101,15 @@ pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String
             faults.push(format!("the collection {} has no property {name}", table.target));
             continue;
         };
-        for what in ["dataType", "indexFilterable", "indexSearchable", "indexRangeFilters", "tokenization"] {
+        // Of a reference only the collection that it leads to is said.
+        let reference = table.foreign_keys.iter().any(|key| property["name"] == *key.name);
+        let compared = if reference { &COMPARED[..1] } else { &COMPARED[..] };
+        for what in compared {
             let is = |json: &Json| if json.is_null() { json!(false) } else { json.clone() };
-            if is(&found[what]) != is(&property[what]) {
+            if is(&found[*what]) != is(&property[*what]) {
                 faults.push(format!(
                     "the property {}.{name} has {what} {}, and the plan has {}",
-                    table.target, found[what], property[what]
+                    table.target, found[*what], property[*what]
                 ));
             }
         }

@@ -11,6 +11,7 @@ use super::ledger::{self, Of, Records, RunRecord};
 use super::live::WeaviateLive;
 use super::queries::WeaviateQueries;
 use super::rows::Table;
+use super::store::Sending;
 use super::writer::WeaviateWriter;
 use super::{quarantine, reader, schema};
 use async_trait::async_trait;
@@ -40,8 +41,8 @@ const STORE: &str = "weaviate";
 /// Connections for objects: one would have a large answer wait behind another.
 const LANES: usize = 4;
 
-/// Objects that one request of a repair carries.
-const MEND_OBJECTS: usize = 1_000;
+/// Bytes of a request of a repair.
+const MEND_BYTES: usize = 4 << 20;
 
 /// A server to move data to.
 #[derive(Debug)]
@@ -240,19 +241,15 @@ impl Target for WeaviateTarget {
         for mend in mends {
             let planned = &plan.tables[mend.table];
             let mut table = Table::new(&plan, mend.table);
-            let mut written = BTreeSet::new();
-            let mut batch = client.writer(&planned.target);
-            for (at, row) in mend.missing.iter().enumerate() {
-                written.insert(table.write(row, |_| false, &mut batch)?);
-                let full = batch.len() == MEND_OBJECTS || at + 1 == mend.missing.len();
-                if full && let Some(refused) = client.batch(0, &batch.take()).await?.into_iter().next() {
-                    return Err(Error::new(Kind::Rejected, "mend rows of the target")
-                        .store(self.label())
-                        .table(planned.source.clone())
-                        .detail(format!("the server refuses an object: {}", refused.why))
-                        .hint("see whether a shard is read-only, and the server's log"));
-                }
-            }
+            let sending = Sending {
+                client,
+                lane: 0,
+                request_bytes: MEND_BYTES,
+                may_wait: true,
+                operation: "mend rows of the target",
+            };
+            let written =
+                sending.rows(&mut table, &mend.missing, 0..mend.missing.len(), &|_, _| false).await?;
             let mut gone = Vec::new();
             for row in mend.extra.iter() {
                 let Some(id) = table.id(row) else {

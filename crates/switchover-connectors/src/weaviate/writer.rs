@@ -4,17 +4,17 @@
 //! key, or of its place in a source that does not change. One chunk's objects have ids of their own, so no two requests
 //! under way write one object.
 
-use super::client::{BatchWriter, Client};
+use super::client::Client;
 use super::ledger::{Of, Records};
 use super::rows::Table;
+use super::store::Sending;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
+use switchover_core::Result;
 use switchover_core::connector::{ChunkWrite, Writer, Written};
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
-use switchover_core::planner::layout::shown_locator;
-use switchover_core::{Error, Kind, Result};
 
 /// A request is sent when it has so many bytes: a chunk of ordinary rows is one request, and no request comes near
 /// the server's limit on a message unless one object does.
@@ -46,33 +46,6 @@ impl WeaviateWriter {
             written: HashSet::new(),
         }
     }
-
-    /// Sends what was gathered. `rows` are the places of the objects in the chunk.
-    async fn send(
-        &self,
-        batch: &mut BatchWriter,
-        rows: &mut Vec<usize>,
-        chunk: &ChunkWrite<'_>,
-    ) -> Result<()> {
-        let table = &self.plan.tables[chunk.checkpoint.table];
-        let refused = self.client.batch(self.lane, &batch.take()).await;
-        let refused = refused.map_err(|error| error.table(table.source.clone()))?;
-        let Some(first) = refused.first() else {
-            rows.clear();
-            return Ok(());
-        };
-        let row = rows.get(first.index).map(|at| chunk.rows.row(*at));
-        let more = match refused.len() {
-            1 => String::new(),
-            count => format!(" (and {} more objects of the batch)", count - 1),
-        };
-        Err(Error::new(Kind::Rejected, OPERATION)
-            .store(self.client.config().redacted())
-            .table(table.source.clone())
-            .key(row.map(|row| shown_locator(table, &row.locator())).unwrap_or_default())
-            .detail(format!("the server refuses the object: {}{more}", first.why))
-            .hint("see whether a shard is read-only, and the server's log"))
-    }
 }
 
 /// The key of a checkpoint's record: where its chunk begins.
@@ -98,19 +71,16 @@ impl Writer for WeaviateWriter {
         failpoint::hit("copy-before-rows");
         let plan = Arc::clone(&self.plan);
         let table = &plan.tables[checkpoint.table];
-        let mut batch = self.client.writer(&table.target);
-        let mut rows = Vec::with_capacity(chunk.rows.len());
-        for (at, row) in chunk.rows.iter().enumerate().filter(|(at, _)| !chunk.left_out.contains(at)) {
-            let is_null = |field| chunk.as_null.contains(&(at, field));
-            self.tables[checkpoint.table].write(row, is_null, &mut batch)?;
-            rows.push(at);
-            if batch.bytes() > REQUEST_BYTES {
-                self.send(&mut batch, &mut rows, chunk).await?;
-            }
-        }
-        if !batch.is_empty() {
-            self.send(&mut batch, &mut rows, chunk).await?;
-        }
+        let places = (0..chunk.rows.len()).filter(|at| !chunk.left_out.contains(at));
+        let sending = Sending {
+            client: &self.client,
+            lane: self.lane,
+            request_bytes: REQUEST_BYTES,
+            may_wait: true,
+            operation: OPERATION,
+        };
+        let is_null = |at, field| chunk.as_null.contains(&(at, field));
+        sending.rows(&mut self.tables[checkpoint.table], chunk.rows, places, &is_null).await?;
         let mut quarantine = Records::new(&self.client);
         for entry in chunk.quarantine {
             super::quarantine::add(&mut quarantine, &self.run, &table.source, entry)?;

@@ -93,6 +93,7 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         filterable: upper.filterable.or(lower.filterable),
         searchable: upper.searchable.or(lower.searchable),
         range: upper.range.or(lower.range),
+        reference: upper.reference.or(lower.reference),
     }
 }
 

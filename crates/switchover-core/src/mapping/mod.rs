@@ -121,6 +121,9 @@ pub struct ColumnMap {
     /// Whether objects are found by a range that its value is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<bool>,
+    /// The name of the reference to the parent's object that stands beside this column, which is a foreign key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// What ids become.

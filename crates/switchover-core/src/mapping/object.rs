@@ -48,6 +48,7 @@ impl ColumnMap {
             ("filterable", self.filterable.is_some()),
             ("searchable", self.searchable.is_some()),
             ("range", self.range.is_some()),
+            ("reference", self.reference.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
     }

@@ -404,6 +404,7 @@ fn foreign_keys(
                     initially_deferred: key.initially_deferred,
                     // Counted by the engine, which looks at the rows.
                     orphans: 0,
+                    reference: false,
                 });
             }
             Err(why) => draft.outcome("foreign key", label, Fate::LeftOut, why),
@@ -414,7 +415,8 @@ fn foreign_keys(
 
 type Resolved = (String, Vec<String>, Vec<String>);
 
-fn foreign_key(
+/// The parent, and both sides' columns, where every child finds its parent on the target by equal values.
+pub(super) fn foreign_key(
     key: &ForeignKey,
     plan: &TablePlan,
     plans: &[TablePlan],

@@ -12,6 +12,7 @@ pub mod layout;
 mod mapped;
 mod native;
 mod object;
+mod reference;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
@@ -157,6 +158,9 @@ fn new_tables(
         expressions(table, &mut plan.columns, dialect, draft);
     }
     constraints::add(evidence, &mut tables, dialect, options, draft);
+    if dialect.objects().is_some() {
+        reference::add(evidence, &mut tables, dialect, options, draft);
+    }
     let views = views(evidence.catalog, &tables, dialect, options, draft);
     (tables, views)
 }

@@ -18,7 +18,7 @@ pub(super) fn add(plan: &mut TablePlan, dialect: &dyn Dialect, options: &PlanOpt
 }
 
 /// Where a key stands, and the key.
-fn at(mapping: &Mapping, table: &str, path: &[&str]) -> String {
+pub(super) fn at(mapping: &Mapping, table: &str, path: &[&str]) -> String {
     let key = key_of(&[&["table", table], path].concat());
     match mapping.place(&key) {
         place if place.is_empty() => key,

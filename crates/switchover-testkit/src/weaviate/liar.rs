@@ -273,7 +273,7 @@ impl Shared {
             let mut random = locked(&self.random);
             let one = random.next_u64();
             let which = usize::try_from(random.next_u64() % lies.len().max(1) as u64).unwrap_or(0);
-            if one % HONEST == 0 { lies.get(which).copied() } else { None }
+            if one.is_multiple_of(HONEST) { lies.get(which).copied() } else { None }
         };
         if let Some(lie) = chosen {
             *locked(&self.told).entry(lie).or_default() += 1;

@@ -70,6 +70,7 @@ pub(super) fn relations(
                     initially_deferred: false,
                     // Counted by the engine, which looks at the rows.
                     orphans: 0,
+                    reference: false,
                 });
             }
         }
@@ -105,7 +106,7 @@ fn reaches(edges: &[(String, String)], from: &str, to: &str) -> bool {
 }
 
 /// Parents before children; within a cycle, whose keys are dropped, as the source lists them.
-pub(super) fn parents_first(mut plans: Vec<TablePlan>) -> Vec<TablePlan> {
+pub(in super::super) fn parents_first(mut plans: Vec<TablePlan>) -> Vec<TablePlan> {
     let mut sorted: Vec<TablePlan> = Vec::with_capacity(plans.len());
     while !plans.is_empty() {
         let waits = |plan: &TablePlan| {

@@ -9,7 +9,8 @@ mod around;
 mod history;
 mod names;
 
-use self::around::{parents_first, relations, surroundings};
+pub(super) use self::around::parents_first;
+use self::around::{relations, surroundings};
 pub use self::history::{drift, set_aside};
 use self::names::{Match, find_column, find_table};
 use super::{Draft, Evidence, native, policy};

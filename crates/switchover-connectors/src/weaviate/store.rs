@@ -1,0 +1,122 @@
+//! Sending a table's rows as objects, and what becomes of those whose references lead to nothing yet.
+//!
+//! The server refuses an object with a reference to one that is not there, inside one request too. Parents come first,
+//! but a parent may be in the same request (a table that refers to itself), or may have been acknowledged and lost. Such
+//! an object is written without its references, and with them once all others of the call are there. Where the parent is
+//! still missing it stays without: the row then compares as different, and is mended or makes the verdict.
+//! Invariant: an object is written whole each time, so nothing is repeated in it.
+
+use super::client::{BatchWriter, Client};
+use super::rows::{References, Table};
+use std::collections::HashSet;
+use switchover_core::planner::layout::shown_locator;
+use switchover_core::value::Rows;
+use switchover_core::{Error, Kind, Result};
+
+/// How rows are sent.
+pub(super) struct Sending<'a> {
+    pub(super) client: &'a Client,
+    /// The connection.
+    pub(super) lane: usize,
+    /// Bytes at which a request is sent.
+    pub(super) request_bytes: usize,
+    /// Whether an object may be written without references that lead to nothing; otherwise it is an error.
+    pub(super) may_wait: bool,
+    /// What is done, for messages.
+    pub(super) operation: &'a str,
+}
+
+impl Sending<'_> {
+    /// Writes the rows at these places, of the source's values; cells for which `is_null` holds (by row and field) stay away.
+    /// Gives the objects' ids. Once this returns, each was acknowledged.
+    pub(super) async fn rows(
+        &self,
+        table: &mut Table,
+        rows: &Rows,
+        places: impl Iterator<Item = usize>,
+        is_null: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<HashSet<[u8; 16]>> {
+        let mut ids = HashSet::new();
+        let mut batch = self.client.writer(&table.table().target);
+        let (mut sent, mut late) = (Vec::new(), Vec::new());
+        for at in places {
+            let row = rows.row(at);
+            let references = match table.refers_to_itself(row) {
+                true => {
+                    late.push(at);
+                    References::Without
+                }
+                false => References::With,
+            };
+            ids.insert(table.write(row, |field| is_null(at, field), references, &mut batch)?);
+            sent.push(at);
+            if batch.bytes() > self.request_bytes {
+                let refused = self.send(table, rows, &mut batch, &mut sent, table.refers()).await?;
+                late.extend(self.bare(table, rows, refused, is_null).await?);
+            }
+        }
+        let refused = self.send(table, rows, &mut batch, &mut sent, table.refers()).await?;
+        late.extend(self.bare(table, rows, refused, is_null).await?);
+        for at in late {
+            table.write(rows.row(at), |field| is_null(at, field), References::With, &mut batch)?;
+            sent.push(at);
+            if batch.bytes() > self.request_bytes {
+                self.send(table, rows, &mut batch, &mut sent, true).await?;
+            }
+        }
+        // What is refused now stands there without.
+        self.send(table, rows, &mut batch, &mut sent, true).await?;
+        Ok(ids)
+    }
+
+    /// Writes rows without their references.
+    async fn bare(
+        &self,
+        table: &mut Table,
+        rows: &Rows,
+        places: Vec<usize>,
+        is_null: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<Vec<usize>> {
+        let mut batch = self.client.writer(&table.table().target);
+        let mut sent = places.clone();
+        for at in &places {
+            table.write(rows.row(*at), |field| is_null(*at, field), References::Without, &mut batch)?;
+        }
+        self.send(table, rows, &mut batch, &mut sent, false).await?;
+        Ok(places)
+    }
+
+    /// Sends what was gathered, of the rows at `sent`. Gives those that the server refuses, where that may be for a reference;
+    /// else they are an error.
+    async fn send(
+        &self,
+        table: &Table,
+        rows: &Rows,
+        batch: &mut BatchWriter,
+        sent: &mut Vec<usize>,
+        for_references: bool,
+    ) -> Result<Vec<usize>> {
+        let places = std::mem::take(sent);
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let planned = table.table();
+        let refused = self.client.batch(self.lane, &batch.take()).await;
+        let refused = refused.map_err(|error| error.table(planned.source.clone()))?;
+        let Some(first) = refused.first() else { return Ok(Vec::new()) };
+        if for_references && self.may_wait {
+            return Ok(refused.iter().filter_map(|refused| places.get(refused.index).copied()).collect());
+        }
+        let key = places.get(first.index).map(|at| shown_locator(planned, &rows.row(*at).locator()));
+        let more = match refused.len() {
+            1 => String::new(),
+            count => format!(" (and {} more objects of the batch)", count - 1),
+        };
+        Err(Error::new(Kind::Rejected, self.operation)
+            .store(self.client.config().redacted())
+            .table(planned.source.clone())
+            .key(key.unwrap_or_default())
+            .detail(format!("the server refuses the object: {}{more}", first.why))
+            .hint("see whether a shard is read-only, and the server's log"))
+    }
+}
