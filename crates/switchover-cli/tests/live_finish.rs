@@ -1,7 +1,7 @@
 //! `finish` that is killed wherever it has just removed something, or is about to: the target stays the owner, takes the application's
 //! writes all the while, and the next `finish` or `resume` ends it. And `finish` without a source.
 #![cfg(feature = "failpoints")]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod engine;
 mod program;
