@@ -5,9 +5,16 @@
 //! comes from. No field is ever printed with `Debug`: a URL may hold a password. Absent on purpose:
 //! defaults (they belong to the last layer) and clap's own `env` (it would hide where a value is from).
 
+mod live;
+mod look;
 mod options;
 
 use clap::{Parser, Subcommand};
+pub(crate) use live::{
+    CutoverArgs, FinishArgs, LiveArgs, ReadsArgs, RehearseArgs, RollbackArgs, RouteArgs, StartArgs, Switch,
+    ThrottleArgs,
+};
+pub(crate) use look::{BenchVerb, QueriesArgs, SearchArgs};
 pub(crate) use options::{Archive, Global, Limits, Mapping, Run, Safety, Stores, Validation};
 use std::path::PathBuf;
 
@@ -30,7 +37,7 @@ differ); 2 failed, or unproven.";
 /// Rows of a sample: their keys are held in memory, and whoever wants more should compare all.
 pub(crate) const SAMPLE_ROWS_MAX: u64 = 1_000_000;
 
-/// Moves an application's data between JSON, SQLite and PostgreSQL, and proves it.
+/// Moves an application's data between JSON, SQLite, PostgreSQL and Weaviate, and proves it.
 ///
 /// Every field of every row is compared before a run counts as done, a run that was interrupted
 /// resumes, and what a run made can be taken back. The source is only read.
@@ -345,135 +352,6 @@ pub(crate) struct StatusArgs {
     pub(crate) watch: bool,
 }
 
-/// `route`.
-#[derive(clap::Args)]
-pub(crate) struct RouteArgs {
-    /// The route's file [default: route.json in the state folder].
-    #[arg(long, value_name = "FILE", help_heading = "Stores")]
-    pub(crate) route: Option<String>,
-    /// Print JSON.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
-}
-
-/// `reads`.
-#[derive(clap::Args)]
-pub(crate) struct ReadsArgs {
-    /// Reads that go to the target, from 0% to 100% of keys.
-    #[arg(value_name = "SHARE")]
-    pub(crate) share: String,
-    /// The route's file [default: route.json in the state folder].
-    #[arg(long, value_name = "FILE", help_heading = "Stores")]
-    pub(crate) route: Option<String>,
-    /// Print JSON.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
-}
-
-/// `start`.
-#[derive(clap::Args)]
-pub(crate) struct StartArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) mapping: Mapping,
-    #[command(flatten)]
-    pub(crate) safety: Safety,
-    #[command(flatten)]
-    pub(crate) limits: Limits,
-    /// Run the engine in the background.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) detach: bool,
-    /// Say all that would be done, and write nothing.
-    #[arg(long, help_heading = "Safety", conflicts_with = "detach")]
-    pub(crate) dry_run: bool,
-}
-
-/// `rehearse`.
-#[derive(clap::Args)]
-pub(crate) struct RehearseArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) mapping: Mapping,
-    #[command(flatten)]
-    pub(crate) limits: Limits,
-}
-
-/// A verb of live runs without options of its own.
-#[derive(clap::Args)]
-pub(crate) struct LiveArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) run: Run,
-}
-
-/// `finish`.
-#[derive(clap::Args)]
-pub(crate) struct FinishArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) run: Run,
-    /// End it although the source cannot be brought up to date any more: it is not opened, and stays out of date.
-    #[arg(long, help_heading = "Safety")]
-    pub(crate) abandon_source: bool,
-    /// Do not ask.
-    #[arg(short, long, help_heading = "Safety")]
-    pub(crate) yes: bool,
-}
-
-/// `throttle`.
-#[derive(clap::Args)]
-pub(crate) struct ThrottleArgs {
-    #[command(flatten)]
-    pub(crate) run: Run,
-    /// `rows_per_s=N` and `commit_ms_max=N`; what is not named has no limit.
-    #[arg(value_name = "LIMIT=N")]
-    pub(crate) limits: Vec<String>,
-}
-
-/// `cutover`.
-#[derive(clap::Args)]
-pub(crate) struct CutoverArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) run: Run,
-    #[command(flatten)]
-    pub(crate) switch: Switch,
-}
-
-/// How the owner changes.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Safety")]
-pub(crate) struct Switch {
-    /// Say whether it could be done now, and change nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// How long no store may take writes: 3s, 500ms [default: 3s].
-    #[arg(long, value_name = "TIME")]
-    pub(crate) write_budget: Option<String>,
-    /// Wait until it can be done, instead of refusing.
-    #[arg(long)]
-    pub(crate) when_ready: bool,
-}
-
-/// `rollback`.
-#[derive(clap::Args)]
-pub(crate) struct RollbackArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    #[command(flatten)]
-    pub(crate) run: Run,
-    /// Go on although rows on the target were changed by others since; their changes are lost.
-    #[arg(long, help_heading = "Safety")]
-    pub(crate) discard_target_changes: bool,
-    #[command(flatten)]
-    pub(crate) switch: Switch,
-}
-
 /// `cleanup`.
 #[derive(clap::Args)]
 pub(crate) struct CleanupArgs {
@@ -500,102 +378,6 @@ pub(crate) struct DoctorArgs {
     /// Print JSON.
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
-}
-
-/// `search`.
-#[derive(clap::Args)]
-pub(crate) struct SearchArgs {
-    /// The words.
-    #[arg(value_name = "WORDS")]
-    pub(crate) words: Option<String>,
-    /// The store: weaviate://host:8080?grpc=50051, or env:NAME.
-    #[arg(long, value_name = "URL", help_heading = "Stores")]
-    pub(crate) to: Option<String>,
-    /// The file that holds the API key, and nothing else [default: WEAVIATE_API_KEY].
-    #[arg(long, value_name = "FILE", help_heading = "Stores")]
-    pub(crate) api_key_file: Option<String>,
-    /// The collection, or an alias of it.
-    #[arg(long = "in", value_name = "COLLECTION", help_heading = "Search")]
-    pub(crate) collection: String,
-    /// Search by words alone [the default where no vector is given].
-    #[arg(long, help_heading = "Search", conflicts_with_all = ["hybrid", "near_vector"])]
-    pub(crate) bm25: bool,
-    /// Search by words and a vector: that of --near-vector, or one that the server makes of the words.
-    #[arg(long, help_heading = "Search")]
-    pub(crate) hybrid: bool,
-    /// Search by the vector in this file: a JSON array, or numbers of 4 bytes, little-endian.
-    #[arg(long, value_name = "FILE", help_heading = "Search")]
-    pub(crate) near_vector: Option<PathBuf>,
-    /// Which vector is compared, where objects have several.
-    #[arg(long, value_name = "NAME", help_heading = "Search")]
-    pub(crate) vector: Option<String>,
-    /// At most so many objects.
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Search", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) limit: u32,
-    /// Print JSON.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
-}
-
-/// The verbs of `bench`.
-#[derive(Subcommand)]
-pub(crate) enum BenchVerb {
-    /// Ask both stores the same questions, alone and by several clients: are the answers alike, and how fast do they come?
-    #[command(after_help = "\
-Examples:
-  switchover bench queries --from sqlite:app.db --to weaviate://db:8080
-  switchover bench queries --table messages --by conversation_id
-  switchover bench queries --seconds 10 --clients 16 --report queries.md
-
-Asked are rows by their id, the newest rows of a parent (by a foreign key, or
---by), and rows by a word of a text. What the source answers first is what
-every answer must be; one that differs is counted, and its time is not.
-
-Exit codes: 0 all answers the same; 1 some differ; 2 some questions failed.")]
-    Queries(QueriesArgs),
-}
-
-/// `bench queries`.
-#[derive(clap::Args)]
-pub(crate) struct QueriesArgs {
-    #[command(flatten)]
-    pub(crate) stores: Stores,
-    /// The schema on a PostgreSQL target [default: public].
-    #[arg(long, value_name = "NAME", help_heading = "Stores")]
-    pub(crate) schema: Option<String>,
-    /// Ask these tables [default: the largest that can be asked, for each kind of question].
-    #[arg(long, value_name = "NAME", num_args = 1.., help_heading = "Questions")]
-    pub(crate) table: Vec<String>,
-    /// Ask for the newest rows of a value of this column [default: of a foreign key's].
-    #[arg(long, value_name = "COLUMN", requires = "table", help_heading = "Questions")]
-    pub(crate) by: Option<String>,
-    /// Different questions of each kind.
-    #[arg(long, value_name = "N", default_value_t = 200, help_heading = "Questions", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) samples: u32,
-    /// Rows of an answer, at most.
-    #[arg(long, value_name = "N", default_value_t = 20, help_heading = "Questions", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) rows: u32,
-    /// Choose the questions by this number, which an earlier report gave.
-    #[arg(long, value_name = "N", help_heading = "Questions", value_parser = clap::value_parser!(u64).range(..=0xffff_ffff))]
-    pub(crate) seed: Option<u64>,
-    /// Ask each store so many seconds, by each number of clients.
-    #[arg(long, value_name = "N", default_value = "2", help_heading = "Limits", value_parser = seconds)]
-    pub(crate) seconds: std::time::Duration,
-    /// Clients at a time, after one alone.
-    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Limits", value_parser = clap::value_parser!(u32).range(2..=16))]
-    pub(crate) clients: u32,
-    /// Write the report there as well: Markdown for *.md, JSON otherwise.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) report: Option<String>,
-    /// Print JSON.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
-}
-
-/// From a tenth of a second to an hour.
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
-    let number = text.parse().ok().filter(|number: &f64| (0.1..=3600.0).contains(number));
-    number.map(std::time::Duration::from_secs_f64).ok_or_else(|| "it is not from 0.1 to 3600".into())
 }
 
 /// The verbs of `presets`.
