@@ -66,6 +66,8 @@ struct Story {
     losses: bool,
     /// The target has no transactions, and never owns the data.
     loose: bool,
+    /// Once in so many readings the source is vacuumed before; 0 is never.
+    vacuum: u64,
 }
 
 impl Story {
@@ -90,9 +92,10 @@ impl Story {
             _ => vec![Goal::TakeBack],
         };
         let (zombies, losses) = (dice.one_in(2), dice.one_in(3));
+        let vacuum = if broken == Broken::Places || dice.one_in(3) { 10 + dice.below(30) } else { 0 };
         let loose = broken == Broken::Late || broken == Broken::Nothing && dice.one_in(4);
         if !loose {
-            return Story { seed, faults, broken, goals, zombies, losses, loose };
+            return Story { seed, faults, broken, goals, zombies, losses, loose, vacuum };
         }
         // The hold on the target keeps a second engine away for as long as the first one lives.
         let goals = match dice.below(4) {
@@ -101,7 +104,7 @@ impl Story {
             2 => vec![Goal::Try, Goal::Try],
             _ => vec![],
         };
-        Story { seed, faults, broken, goals, zombies: false, losses, loose }
+        Story { seed, faults, broken, goals, zombies: false, losses, loose, vacuum }
     }
 }
 
@@ -301,6 +304,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     }
     // Nothing goes wrong any more: now the stores must become equal.
     world.look().faults = Faults::default();
+    world.look().vacuum = 0;
     while !ended && !is_quiet(world) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         if process.task.is_finished() || process.world.is_dead() {
@@ -339,11 +343,14 @@ fn play(story: &Story) -> Result<Tally, String> {
     let notes = Arc::<Notes>::default();
     let world = World::new(story.seed, story.faults, story.broken);
     world.look().loose = story.loose;
+    world.look().vacuum = story.vacuum;
     for table in 0..TABLES {
         for key in 0..ROWS {
             let row = Row { unique: key, value: key };
             let mut inner = world.look();
             inner.source.data[table].insert(key, row);
+            // Not in the order of the keys.
+            inner.source.places[table].insert(key, 1 + (key * 7) % ROWS);
             inner.truth[table].insert(key, row);
         }
     }
@@ -413,6 +420,7 @@ fn a_guard_that_is_missing_is_noticed() {
         Broken::Deletes,
         Broken::Late,
         Broken::Left,
+        Broken::Places,
     ] {
         let noticed = (1..SEEDS_TO_NOTICE).find(|seed| play(&Story::of(*seed, broken)).is_err());
         println!("{broken:?} is noticed with seed {noticed:?}");
