@@ -114,6 +114,8 @@ struct Tally {
     calls: u64,
     crashes: u64,
     writes: [u64; 2],
+    /// Rows that the copy brought twice, and tables that a vacuum sent back to copy.
+    moved: [u64; 2],
 }
 
 #[derive(Default)]
@@ -369,7 +371,7 @@ fn play(story: &Story) -> Result<Tally, String> {
             story.seed, inner.ownership, inner.source.lost, inner.source.log.len(), inner.target.applied, inner.history
         )
     })?;
-    Ok(Tally { calls: inner.calls, crashes: inner.crashes, writes: inner.acknowledged })
+    Ok(Tally { calls: inner.calls, crashes: inner.crashes, writes: inner.acknowledged, moved: inner.moved })
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
@@ -388,10 +390,11 @@ fn no_acknowledged_write_is_lost_whatever_happens() {
         seeds += 1;
         sum.calls += tally.calls;
         sum.crashes += tally.crashes;
+        sum.moved = [sum.moved[0] + tally.moved[0], sum.moved[1] + tally.moved[1]];
         sum.writes = [sum.writes[0] + tally.writes[0], sum.writes[1] + tally.writes[1]];
     }
     println!("seeds {first}..{}, {sum:?}, lost 0", first + seeds);
-    assert!(sum.crashes > 0 && sum.writes.iter().all(|writes| *writes > 0));
+    assert!(sum.crashes > 0 && sum.writes.iter().chain(&sum.moved).all(|count| *count > 0));
 }
 
 #[test]

@@ -612,6 +612,8 @@ impl LiveTarget for Store {
         self.world
             .call("send tables back to copy", |world| {
                 world.check_attempt(Side::Target, attempt)?;
+                let again = tables.contains(&BY_PLACE) && has_moved(&world.source, world.broken);
+                world.moved[1] += u64::from(again);
                 for table in tables {
                     world.target.data[*table].clear();
                     world.checkpoints.retain(|checkpoint| checkpoint.table != *table);
@@ -754,6 +756,7 @@ impl Writer for Stream {
                     let (table, row) = (chunk.checkpoint.table, Row { unique, value });
                     if world.target.data[table].contains_key(&key) {
                         world.repeats.insert((table, key));
+                        world.moved[0] += 1;
                         if world.dice.one_in(2) {
                             continue;
                         }

@@ -153,6 +153,8 @@ pub(super) struct Inner {
     pub(super) uniques: bool,
     /// Keys of which the target holds more than one row, until it makes an index of them.
     pub(super) repeats: BTreeSet<(usize, i64)>,
+    /// Rows that came twice, and tables that went back to copy because rows may lie elsewhere, so far.
+    pub(super) moved: [u64; 2],
     /// Once in so many readings, the source is vacuumed before; 0 is never.
     pub(super) vacuum: u64,
     /// The target has no transactions, and never owns the data.
@@ -229,6 +231,7 @@ impl World {
             steps: BTreeSet::new(),
             uniques: false,
             repeats: BTreeSet::new(),
+            moved: [0; 2],
             vacuum: 0,
             loose: false,
             truth: Data::default(),
