@@ -220,9 +220,16 @@ pub trait LiveStore: Send + Sync {
     /// unknown (I6). All of them when the log itself is in doubt; none where no capture was made yet. Changes nothing,
     /// so that the answer stays the same until the tables were dealt with.
     async fn doubts(&self) -> Result<Vec<usize>>;
+    /// Tables, by index in the plan, whose rows may lie elsewhere than when the capture was made, without a word in the log
+    /// (such as after SQLite's VACUUM), and which the copy reads by place: what it has read of them and what it has not
+    /// may overlap, or leave rows out. Where all of a table was read before, no harm is done. Changes nothing.
+    async fn moved(&self) -> Result<Vec<usize>> {
+        Ok(Vec::new())
+    }
     /// Makes the capture of all tables of the plan, where it is not there, all or nothing. May be called again at
-    /// any time. `dealt` are doubtful tables for which nothing that happened before this call is needed, because they
-    /// are copied again behind it; fails with [`crate::Kind::Changed`] when others are in doubt.
+    /// any time. `dealt` are doubtful and moved tables for which nothing that happened before this call is needed, because
+    /// they are copied again behind it (or, moved, were copied whole before); fails with [`crate::Kind::Changed`] when others
+    /// are in doubt or have moved.
     async fn capture(&self, dealt: &[usize]) -> Result<Captured>;
     /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
     /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
@@ -287,6 +294,17 @@ pub trait LiveTarget: LiveStore {
     /// `fence` and `decide` are never called.
     fn can_own(&self) -> bool {
         true
+    }
+    /// Whether rows come as well in the order in which they lie at the source as in the order of their keys: the keys'
+    /// indexes are made after the copy. Where it is so, a row may be brought twice: [`LiveTarget::drop_repeats`].
+    fn takes_any_order(&self) -> bool {
+        false
+    }
+    /// Of rows of one key that the copy brought more than once, because they moved while it read, keeps one. Which one
+    /// does not matter: they changed since the capture, so changes that are taken later put the row right. Called before the
+    /// first of them is taken, when a step of [`LiveStage::Keys`] was refused. May be called again.
+    async fn drop_repeats(&self) -> Result<()> {
+        Ok(())
     }
     /// Who owns the data.
     async fn ownership(&self) -> Result<Ownership>;

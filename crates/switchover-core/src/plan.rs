@@ -344,6 +344,23 @@ impl TablePlan {
         key.columns.iter().map(find).collect::<Option<Vec<usize>>>().unwrap_or_default()
     }
 
+    /// What finds a row by its key on the source, whatever else it is found by; `None` without a key.
+    pub fn key_locator(&self) -> Option<Locator> {
+        let fields = self.key_fields();
+        let names: Vec<String> = fields.iter().map(|at| self.columns[*at].source.clone()).collect();
+        match (&self.locator, names.as_slice()) {
+            (_, []) => None,
+            // The key is the row's own number.
+            (Locator::RowId(name), [only]) if name.trim_matches('"') == only => Some(self.locator.clone()),
+            _ => Some(Locator::Key(names)),
+        }
+    }
+
+    /// Whether the copy finds rows by where they lie: by a number that the source may give to another row.
+    pub fn is_read_by_place(&self) -> bool {
+        matches!(self.locator, Locator::RowId(_)) && self.key_locator().as_ref() != Some(&self.locator)
+    }
+
     /// Whether a value of this table may have to be quarantined.
     pub fn has_exceptions(&self) -> bool {
         !self.orphans.is_empty() || self.columns.iter().any(|column| column.exceptions > 0)

@@ -61,6 +61,12 @@ pub(crate) fn is_whole(plan: &Plan, done: &[Checkpoint]) -> bool {
     })
 }
 
+/// Whether a table was copied in part.
+pub(crate) fn is_begun(done: &[Checkpoint], table: usize) -> bool {
+    let own: Vec<Checkpoint> = done.iter().filter(|checkpoint| checkpoint.table == table).cloned().collect();
+    !own.is_empty() && !gaps(&own).is_empty()
+}
+
 struct Chunk {
     table: usize,
     range: KeyRange,

@@ -143,7 +143,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const TABLES: &str = "
     CREATE TABLE counter (n INTEGER NOT NULL, one INTEGER PRIMARY KEY CHECK (one = 1));
     CREATE TABLE op (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-    CREATE TABLE item (id INTEGER PRIMARY KEY, u INTEGER NOT NULL UNIQUE, v INTEGER NOT NULL);
+    CREATE TABLE item (id INT NOT NULL PRIMARY KEY, u INTEGER NOT NULL UNIQUE, v INTEGER NOT NULL);
     CREATE TABLE child (id INTEGER PRIMARY KEY,
         item INTEGER NOT NULL REFERENCES item (id) ON DELETE CASCADE ON UPDATE CASCADE);
     CREATE INDEX child_item ON child (item);
@@ -257,6 +257,13 @@ impl Scene {
             .stdout(Stdio::null())
             .spawn()
             .unwrap()
+    }
+
+    /// Lays the source's rows elsewhere.
+    fn vacuum(&self) {
+        let connection = Connection::open(self.path("app.db")).unwrap();
+        connection.busy_timeout(LIMIT).unwrap();
+        connection.execute_batch("VACUUM").unwrap();
     }
 
     fn verb(&self, words: &[&str]) -> Command {
@@ -521,6 +528,8 @@ fn tell(goal: Goal) {
         if scene.until("following", Scene::is_ready) {
             scene.kill();
         }
+        // Also in the middle of the copy, which finds items by where they lie.
+        scene.vacuum();
     }
     scene.settle();
     for place in SWITCHING.iter().chain(TO_TARGET) {

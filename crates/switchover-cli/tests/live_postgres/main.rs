@@ -6,6 +6,7 @@ mod apply;
 mod decide;
 mod drift;
 mod gate;
+mod repeats;
 mod reverse;
 mod speed;
 mod stage;

@@ -9,7 +9,7 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::live::which::Which;
-use super::live::{SqliteLive, check};
+use super::live::{SqliteLive, check, layout};
 use super::queries::SqliteQueries;
 use super::read::Encoding;
 use super::{backup, connect, examine, fetch, file, fragment, inspect, open, read, rules};
@@ -294,7 +294,11 @@ impl Snapshot for SqliteSnapshot {
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         let (path, encoding, relations) = (self.path.clone(), self.encoding, Arc::clone(&self.relations));
         let operation = "read rows of the source";
+        let by_place = self.holding == Holding::Nothing && layout::is_place(&request.table.locator);
         self.call(move |connection| {
+            if by_place {
+                layout::verify(connection, &path, &request.table.name, operation)?;
+            }
             read::batch(connection, &path, encoding, &relations, &request, operation, rows)
         })
         .await

@@ -11,6 +11,7 @@
 use super::connect::{self, Commits, blocking};
 use super::error::classify;
 use super::ledger;
+use super::live::layout::is_place;
 use super::quote::{ident, qualified};
 use async_trait::async_trait;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -24,7 +25,6 @@ use switchover_core::failpoint;
 use switchover_core::judge;
 use switchover_core::plan::{LogicalType, Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
-use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
@@ -83,7 +83,7 @@ pub(super) fn rowid_name(table: &TablePlan) -> Option<&'static str> {
 /// Whether the source's locator is a number that the row has of its own there too, and no column shows.
 fn has_hidden_rowid(table: &TablePlan) -> bool {
     let typed = table.columns.iter().any(|column| column.r#type == LogicalType::Declared);
-    typed && matches!(&table.locator, Locator::RowId(name) if matches!(&**name, "rowid" | "_rowid_" | "oid"))
+    typed && is_place(&table.locator)
 }
 
 /// What of a batch is in quarantine: rows that are not written, and cells that are NULL.

@@ -18,7 +18,6 @@ use switchover_core::connector::{
 use switchover_core::digest::Hex;
 use switchover_core::live::{Changes, Limit, LiveRun, LiveStore, LiveTarget, decode, decode_keys};
 use switchover_core::plan::{Plan, TablePlan};
-use switchover_core::schema::Locator;
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 use switchover_testkit::lite;
@@ -51,16 +50,22 @@ impl App {
         self.connect().execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// The plan to a file that is not there yet.
+    /// The plan to a file that is not there yet, with rows found by their keys.
     pub(crate) async fn plan(&self) -> Plan {
+        let mut plan = self.plan_by_place().await;
+        plan.tables.iter_mut().for_each(by_key);
+        plan
+    }
+
+    /// The same, with rows found by where they lie.
+    pub(crate) async fn plan_by_place(&self) -> Plan {
         let (source, _) = self.stores();
         let target = SqliteTarget::new(SqliteConfig::from_path(self.folder.path().join("planned.db")));
         let mut settings = Settings { state_dir: self.folder.path().join("state"), ..Settings::default() };
         settings.plan.schema = "main".into();
         let migration = Migration::new(Arc::new(source), Arc::new(target)).settings(settings);
-        let mut plan = migration.plan().await.unwrap();
+        let plan = migration.plan().await.unwrap();
         assert_eq!(plan.refusals, []);
-        plan.tables.iter_mut().for_each(by_key);
         plan
     }
 
@@ -80,13 +85,10 @@ pub(crate) fn connect(path: &Path) -> Connection {
     connection
 }
 
-/// As a live plan has it: rows are found by their keys.
+/// As a live plan to another file has it: rows are found by their keys.
 fn by_key(table: &mut TablePlan) {
-    let key: Vec<String> =
-        table.key_fields().into_iter().map(|at| table.columns[at].source.clone()).collect();
-    let hidden = matches!(&table.locator, Locator::RowId(name) if ["rowid", "_rowid_", "oid"].contains(&name.as_str()));
-    if hidden && !key.is_empty() {
-        table.locator = Locator::Key(key);
+    if let Some(locator) = table.key_locator() {
+        table.locator = locator;
     }
 }
 
@@ -105,7 +107,13 @@ pub(crate) struct Pair {
 impl Pair {
     /// Up to the capture, with nothing copied.
     pub(crate) async fn start(app: App) -> Pair {
-        let plan = Arc::new(app.plan().await);
+        let plan = app.plan().await;
+        Pair::of(app, plan).await
+    }
+
+    /// The same by a plan.
+    pub(crate) async fn of(app: App, plan: Plan) -> Pair {
+        let plan = Arc::new(plan);
         let (source, target) = app.stores();
         let claim = target.claim("main", "r").await.unwrap();
         target.prepare(&plan, "r").await.unwrap();
@@ -274,6 +282,12 @@ impl Pair {
 
     pub(crate) async fn position(&self) -> Position {
         self.target.applied().await.unwrap().expect("a position")
+    }
+
+    /// Tables that lost their capture, and those whose rows may have moved by what was done to it.
+    pub(crate) async fn dealt(&self, lost: &[usize]) -> Vec<usize> {
+        let moved = self.source.moved().await.unwrap();
+        lost.iter().copied().chain(moved).collect()
     }
 
     pub(crate) fn table(&self, name: &str) -> usize {

@@ -5,5 +5,6 @@ mod capture;
 mod fence;
 mod harness;
 mod mutation;
+mod place;
 mod property;
 mod workload;

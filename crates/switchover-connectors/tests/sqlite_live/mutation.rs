@@ -52,7 +52,7 @@ async fn a_trigger_that_is_lost_or_changed_is_noticed() {
             assert_eq!(pair.source.doubts().await.unwrap(), lost, "{name}");
             assert_eq!(pair.source.capture(&[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
             assert_eq!(pair.source.doubts().await.unwrap(), lost, "{name}");
-            assert!(!pair.source.capture(&lost).await.unwrap().new, "{name}");
+            assert!(!pair.source.capture(&pair.dealt(&lost).await).await.unwrap().new, "{name}");
             assert_eq!(&triggers(&pair), &all);
             pair.source.changes(&position, ALL, None).await.unwrap();
             read(&pair).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_schema_that_changes_is_noticed() {
             }
             (Ok(doubts), true) => {
                 assert_eq!(doubts, [pair.table(table)], "{change}");
-                pair.source.capture(&doubts).await.unwrap();
+                pair.source.capture(&pair.dealt(&doubts).await).await.unwrap();
             }
             (Err(error), false) => assert_eq!(error.kind(), Kind::Changed, "{change}: {}", words(&error)),
             (other, _) => panic!("{change}: {other:?}"),

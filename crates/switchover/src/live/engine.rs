@@ -107,7 +107,7 @@ pub struct Engine {
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     losses: u32,
     /// Whether the log itself could not be read on.
-    torn: bool,
+    pub(super) torn: bool,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
     /// The proof of what the decision declared, beside the reverse window.
@@ -294,22 +294,8 @@ impl Engine {
     pub(super) async fn forward(&mut self) -> Result<Turn> {
         self.unproven();
         self.pass = None;
-        let mut lost = self.again(async || self.parts.source.doubts().await).await?;
-        if lost.is_empty() && std::mem::take(&mut self.torn) {
-            // Triggers and tables are as they were, and yet the log cannot be read on: nothing of it counts.
-            lost = (0..self.parts.plan.tables.len()).collect();
-        }
-        if !lost.is_empty() {
-            self.tell(|status| status.recopied += lost.len() as u64);
-            self.note(format!(
-                "copying again, because changes may have been missed: {}",
-                names(&self.parts.plan, &lost)
-            ));
-            // Before the capture is made again: until then the doubt stands, whoever asks.
-            self.again(async || self.parts.target.restart(&lost).await).await?;
-            failpoint::hit("live-restarted");
-        }
-        let captured = self.insist(async || self.parts.source.capture(&lost).await).await?;
+        let dealt = self.send_back().await?;
+        let captured = self.insist(async || self.parts.source.capture(&dealt).await).await?;
         failpoint::hit("live-captured");
         self.tell(LiveStatus::go_on);
         let mut link = self.link(Side::Source);
@@ -321,7 +307,16 @@ impl Engine {
         self.tell(|status| status.phase = LivePhase::CatchingUp);
         link.entries = BATCH_ENTRIES_MAX / 8;
         for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References, LiveStage::Last] {
-            self.steps(stage).await?;
+            match self.steps(stage).await {
+                // The copy may have met a row at two places.
+                Err(error) if stage == LiveStage::Keys && error.kind() == Kind::Rejected => {
+                    self.note("dropping rows that moved while they were copied, and came twice".into());
+                    self.insist(async || self.parts.target.drop_repeats().await).await?;
+                    failpoint::hit("live-repeats-dropped");
+                    self.steps(stage).await?;
+                }
+                done => done?,
+            }
             if stage == LiveStage::Last {
                 break;
             }

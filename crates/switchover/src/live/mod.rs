@@ -17,6 +17,7 @@ mod held;
 mod link;
 mod pace;
 mod pass;
+mod recopy;
 mod record;
 pub mod rehearse;
 mod requests;

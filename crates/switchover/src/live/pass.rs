@@ -8,9 +8,9 @@
 //! Invariant: an observation counts only if the batch was complete.
 
 use super::check::{self, Digests};
-use crate::evidence::planned_table;
+use std::sync::Arc;
 use switchover_core::chunk::{KeyRange, LocatorValue};
-use switchover_core::connector::{Batch, ReadRequest, Target};
+use switchover_core::connector::{Batch, ReadRequest, ReadTable, Target};
 use switchover_core::live::{Beside, LiveStore, Seen, Side};
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
@@ -46,7 +46,7 @@ impl Pass {
         }
         let whole = table.key_fields().is_empty();
         Some(Beside::Rows(ReadRequest {
-            table: planned_table(table),
+            table: in_key_order(table),
             range: KeyRange { after: self.after.clone(), upto: None },
             budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
             rows_max: ReadRequest::ANY_ROWS,
@@ -130,6 +130,15 @@ impl Pass {
         self.counting = true;
         Ok(())
     }
+}
+
+/// The table as both stores can read it: by the key, which a row keeps whatever is done to it, and not by place.
+fn in_key_order(table: &TablePlan) -> Arc<ReadTable> {
+    Arc::new(ReadTable {
+        name: table.source.clone(),
+        columns: table.columns.iter().map(|column| column.source.clone()).collect(),
+        locator: table.key_locator().unwrap_or_else(|| table.locator.clone()),
+    })
 }
 
 fn differs(store: String, table: &TablePlan) -> Error {

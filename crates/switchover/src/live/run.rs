@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
 use switchover_core::connector::Claim;
 use switchover_core::live::LiveRun;
-use switchover_core::plan::{Plan, Refusal, TablePlan};
+use switchover_core::plan::{Plan, Refusal};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,23 +73,16 @@ fn back_again(plan: &Plan) -> Vec<Refusal> {
         .collect()
 }
 
-/// The plan as a live run needs it: rows are found by their key, which stays theirs, and not by where they lie.
-fn by_key(plan: &mut Plan) {
+/// The plan as the copy of a live run reads: in the order of the keys, or by place where the target takes rows in any
+/// order, which is the order in which they lie (docs/decisions/0023).
+fn in_order(plan: &mut Plan, any: bool) {
     for table in &mut plan.tables {
-        if let Some(locator) = key_locator(table) {
+        if any && matches!(table.locator, Locator::RowId(_)) {
+            continue;
+        }
+        if let Some(locator) = table.key_locator() {
             table.locator = locator;
         }
-    }
-}
-
-fn key_locator(table: &TablePlan) -> Option<Locator> {
-    let fields = table.key_fields();
-    let names: Vec<String> = fields.iter().map(|at| table.columns[*at].source.clone()).collect();
-    match (&table.locator, names.as_slice()) {
-        (_, []) => None,
-        // The key is the row's own number.
-        (Locator::RowId(name), [only]) if name.trim_matches('"') == only => None,
-        _ => Some(Locator::Key(names)),
     }
 }
 
@@ -179,7 +172,8 @@ impl Migration {
     async fn live_plan_of(&self, run: &str) -> Result<Plan> {
         let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
         let (mut plan, _) = self.planned(&sight, None).await?;
-        by_key(&mut plan);
+        let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
+        in_order(&mut plan, self.target.live(&live)?.takes_any_order());
         plan.refusals.extend(self.obstacles(&plan, run).await?);
         Ok(plan)
     }

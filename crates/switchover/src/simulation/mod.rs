@@ -66,6 +66,8 @@ struct Story {
     losses: bool,
     /// The target has no transactions, and never owns the data.
     loose: bool,
+    /// Once in so many readings the source is vacuumed before; 0 is never.
+    vacuum: u64,
 }
 
 impl Story {
@@ -90,9 +92,10 @@ impl Story {
             _ => vec![Goal::TakeBack],
         };
         let (zombies, losses) = (dice.one_in(2), dice.one_in(3));
+        let vacuum = if broken == Broken::Places || dice.one_in(3) { 10 + dice.below(30) } else { 0 };
         let loose = broken == Broken::Late || broken == Broken::Nothing && dice.one_in(4);
         if !loose {
-            return Story { seed, faults, broken, goals, zombies, losses, loose };
+            return Story { seed, faults, broken, goals, zombies, losses, loose, vacuum };
         }
         // The hold on the target keeps a second engine away for as long as the first one lives.
         let goals = match dice.below(4) {
@@ -101,7 +104,7 @@ impl Story {
             2 => vec![Goal::Try, Goal::Try],
             _ => vec![],
         };
-        Story { seed, faults, broken, goals, zombies: false, losses, loose }
+        Story { seed, faults, broken, goals, zombies: false, losses, loose, vacuum }
     }
 }
 
@@ -111,6 +114,8 @@ struct Tally {
     calls: u64,
     crashes: u64,
     writes: [u64; 2],
+    /// Rows that the copy brought twice, and tables that a vacuum sent back to copy.
+    moved: [u64; 2],
 }
 
 #[derive(Default)]
@@ -301,6 +306,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     }
     // Nothing goes wrong any more: now the stores must become equal.
     world.look().faults = Faults::default();
+    world.look().vacuum = 0;
     while !ended && !is_quiet(world) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         if process.task.is_finished() || process.world.is_dead() {
@@ -339,11 +345,14 @@ fn play(story: &Story) -> Result<Tally, String> {
     let notes = Arc::<Notes>::default();
     let world = World::new(story.seed, story.faults, story.broken);
     world.look().loose = story.loose;
+    world.look().vacuum = story.vacuum;
     for table in 0..TABLES {
         for key in 0..ROWS {
             let row = Row { unique: key, value: key };
             let mut inner = world.look();
             inner.source.data[table].insert(key, row);
+            // Not in the order of the keys.
+            inner.source.places[table].insert(key, 1 + (key * 7) % ROWS);
             inner.truth[table].insert(key, row);
         }
     }
@@ -362,7 +371,7 @@ fn play(story: &Story) -> Result<Tally, String> {
             story.seed, inner.ownership, inner.source.lost, inner.source.log.len(), inner.target.applied, inner.history
         )
     })?;
-    Ok(Tally { calls: inner.calls, crashes: inner.crashes, writes: inner.acknowledged })
+    Ok(Tally { calls: inner.calls, crashes: inner.crashes, writes: inner.acknowledged, moved: inner.moved })
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
@@ -381,10 +390,11 @@ fn no_acknowledged_write_is_lost_whatever_happens() {
         seeds += 1;
         sum.calls += tally.calls;
         sum.crashes += tally.crashes;
+        sum.moved = [sum.moved[0] + tally.moved[0], sum.moved[1] + tally.moved[1]];
         sum.writes = [sum.writes[0] + tally.writes[0], sum.writes[1] + tally.writes[1]];
     }
     println!("seeds {first}..{}, {sum:?}, lost 0", first + seeds);
-    assert!(sum.crashes > 0 && sum.writes.iter().all(|writes| *writes > 0));
+    assert!(sum.crashes > 0 && sum.writes.iter().chain(&sum.moved).all(|count| *count > 0));
 }
 
 #[test]
@@ -413,6 +423,7 @@ fn a_guard_that_is_missing_is_noticed() {
         Broken::Deletes,
         Broken::Late,
         Broken::Left,
+        Broken::Places,
     ] {
         let noticed = (1..SEEDS_TO_NOTICE).find(|seed| play(&Story::of(*seed, broken)).is_err());
         println!("{broken:?} is noticed with seed {noticed:?}");

@@ -1,4 +1,5 @@
-//! The plan of the model's tables: an integer key, a unique integer, another integer.
+//! The plan of the model's tables: an integer key, a unique integer, another integer. One is read in the order of its key, the
+//! other as its rows lie.
 
 use switchover_core::census::ColumnCensus;
 use switchover_core::codec::Codec;
@@ -28,13 +29,19 @@ fn column(name: &str) -> ColumnPlan {
     }
 }
 
-fn table(name: &str) -> TablePlan {
+/// The table that is read by place.
+pub(super) const BY_PLACE: usize = 1;
+
+/// The name of a row's place.
+pub(super) const PLACE: &str = "rowid";
+
+fn table(name: &str, locator: &str) -> TablePlan {
     TablePlan {
         source: name.into(),
         target: name.into(),
         rows: 0,
         bytes: 0,
-        locator: Locator::RowId("id".into()),
+        locator: Locator::RowId(locator.into()),
         columns: vec![column("id"), column("u"), column("v")],
         primary_key: Some(KeyPlan {
             name: format!("{name}_pkey"),
@@ -69,7 +76,7 @@ pub(super) fn plan() -> Plan {
         },
         target: StoreInfo::default(),
         target_schema: None,
-        tables: vec![table("item"), table("part")],
+        tables: vec![table("item", "id"), table("part", PLACE)],
         views: Vec::new(),
         triggers: Vec::new(),
         outcomes: Vec::new(),

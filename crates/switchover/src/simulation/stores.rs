@@ -1,8 +1,9 @@
 //! The modelled stores behind the production traits.
 
-use super::world::{Broken, Data, Inner, Row, Side1, World, is_unique};
+use super::plan::{BY_PLACE, PLACE};
+use super::world::{Broken, Inner, Row, Side1, World, is_unique};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use switchover_core::live::{
     Side, TableChanges,
 };
 use switchover_core::plan::{Plan, Refusal};
-use switchover_core::schema::{Catalog, ForeignKey, Table};
+use switchover_core::schema::{Catalog, ForeignKey, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
@@ -52,25 +53,36 @@ fn index_of(name: &str) -> usize {
     usize::from(name == "part")
 }
 
-fn read_rows(data: &Data, request: &ReadRequest, mut rows: Rows) -> Batch {
+fn read_rows(store: &Side1, request: &ReadRequest, mut rows: Rows) -> Batch {
     rows.reset(1, 3);
     let after = request.range.after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key_of(key)));
     let upto = request.range.upto.as_ref().map_or(Bound::Unbounded, |key| Bound::Included(key_of(key)));
     let empty = matches!((after, upto), (Bound::Excluded(a), Bound::Included(b)) if a >= b);
+    let table = index_of(&request.table.name);
+    let place = |key: &i64| match is_by_place(request) {
+        true => store.places[table].get(key).copied().unwrap_or(i64::MAX),
+        false => *key,
+    };
+    let lying: BTreeMap<i64, i64> = store.data[table].keys().map(|key| (place(key), *key)).collect();
     let mut last = None;
     let mut done = true;
     if !empty {
-        for (key, row) in data[index_of(&request.table.name)].range((after, upto)) {
+        for (place, key) in lying.range((after, upto)) {
             if rows.len() == CHUNK_ROWS {
                 done = false;
                 break;
             }
-            rows.push(Value::Int(*key));
-            push(&mut rows, *key, *row);
-            last = Some(vec![OwnedValue::Int(*key)]);
+            rows.push(Value::Int(*place));
+            push(&mut rows, *key, store.data[table][key]);
+            last = Some(vec![OwnedValue::Int(*place)]);
         }
     }
     Batch { rows, last, done }
+}
+
+/// Whether rows are read in the order in which they lie, and not in that of their keys.
+fn is_by_place(request: &ReadRequest) -> bool {
+    matches!(&request.table.locator, Locator::RowId(name) if name == PLACE)
 }
 
 /// The model's source as the copy reads it.
@@ -90,7 +102,14 @@ impl Snapshot for Passing {
         self.0
             .call("read rows", |world| {
                 check_capture(&world.source, world.broken)?;
-                Ok(read_rows(&world.source.data, &request, rows))
+                let often = world.vacuum;
+                if world.dice.one_in(often) {
+                    world.source.vacuum();
+                }
+                if is_by_place(&request) && has_moved(&world.source, world.broken) {
+                    return Err(Error::new(Kind::Changed, "read rows").detail("rows lie elsewhere"));
+                }
+                Ok(read_rows(&world.source, &request, rows))
             })
             .await
     }
@@ -121,6 +140,10 @@ fn check_capture(store: &Side1, broken: Broken) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Changed, "read changes").detail("a trigger is gone"))
+}
+
+fn has_moved(source: &Side1, broken: Broken) -> bool {
+    source.captured && source.vacuums != source.vacuums_known && broken != Broken::Places
 }
 
 fn sequence(position: &Position) -> u64 {
@@ -169,6 +192,7 @@ impl Taken {
             return Err(Error::new(Kind::Rejected, "take changes").detail("a unique value is there"));
         }
         store.data = data;
+        store.lie();
         store.applied = Some(self.upto);
         Ok(())
     }
@@ -302,6 +326,15 @@ impl LiveStore for Store {
             .await
     }
 
+    async fn moved(&self) -> Result<Vec<usize>> {
+        self.world
+            .call("look where rows lie", |world| {
+                let moved = self.side == Side::Source && has_moved(&world.source, world.broken);
+                Ok(if moved { vec![BY_PLACE] } else { Vec::new() })
+            })
+            .await
+    }
+
     async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
         let attempt = self.world.attempt;
         self.world
@@ -312,6 +345,10 @@ impl LiveStore for Store {
                 if store.lost.iter().any(|table| !dealt.contains(table)) && broken != Broken::Capture {
                     return Err(Error::new(Kind::Changed, "make the capture").detail("a trigger is gone"));
                 }
+                if has_moved(store, broken) && !dealt.contains(&BY_PLACE) {
+                    return Err(Error::new(Kind::Changed, "make the capture").detail("rows lie elsewhere"));
+                }
+                store.vacuums_known = store.vacuums;
                 if broken != Broken::Capture {
                     store.lost.clear();
                 }
@@ -366,7 +403,7 @@ impl LiveStore for Store {
                 }
                 let beside = beside.map(|beside| match beside {
                     Beside::Rows(request) => {
-                        let batch = read_rows(&store.data, request, Rows::default());
+                        let batch = read_rows(store, request, Rows::default());
                         let mut rows = Rows::new(0, 3);
                         batch.rows.iter().for_each(|row| row.values().for_each(|value| rows.push(value)));
                         Seen::Rows(Batch { rows, ..batch })
@@ -499,6 +536,29 @@ impl LiveTarget for Store {
         !self.world.look().loose
     }
 
+    fn takes_any_order(&self) -> bool {
+        true
+    }
+
+    async fn drop_repeats(&self) -> Result<()> {
+        let attempt = self.world.attempt;
+        self.world
+            .call("drop repeats", |world| {
+                world.check_attempt(Side::Target, attempt)?;
+                let applied = world.target.applied.as_ref().map_or(0, sequence);
+                for (table, key) in std::mem::take(&mut world.repeats) {
+                    let logged = |(number, at, other): &(u64, usize, i64)| {
+                        *number > applied && (*at, *other) == (table, key)
+                    };
+                    if !world.source.log.iter().any(logged) {
+                        world.violations.push(format!("{table}/{key} came twice and is in no log"));
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
     async fn ownership(&self) -> Result<Ownership> {
         self.world.call("read the decision row", |world| Ok(world.ownership)).await
     }
@@ -552,9 +612,12 @@ impl LiveTarget for Store {
         self.world
             .call("send tables back to copy", |world| {
                 world.check_attempt(Side::Target, attempt)?;
+                let again = tables.contains(&BY_PLACE) && has_moved(&world.source, world.broken);
+                world.moved[1] += u64::from(again);
                 for table in tables {
                     world.target.data[*table].clear();
                     world.checkpoints.retain(|checkpoint| checkpoint.table != *table);
+                    world.repeats.retain(|(repeated, _)| repeated != table);
                 }
                 world.uniques = false;
                 world.steps.clear();
@@ -607,6 +670,9 @@ impl Target for Store {
         self.world
             .call("carry a step out", |world| {
                 world.check_attempt(Side::Target, attempt)?;
+                if !world.steps.contains(&step.id) && step.id == "keys" && !world.repeats.is_empty() {
+                    return Err(Error::new(Kind::Rejected, "make the key's index").detail("duplicates"));
+                }
                 if !world.steps.contains(&step.id) && step.id == "uniques" {
                     if !is_unique(&world.target.data) {
                         return Err(Error::new(Kind::Rejected, "make the unique index").detail("duplicates"));
@@ -642,6 +708,7 @@ impl Target for Store {
                 world.check_attempt(Side::Target, attempt)?;
                 world.target = Side1 { next: 1, attempt, ..Side1::default() };
                 world.checkpoints.clear();
+                world.repeats.clear();
                 world.steps.clear();
                 Ok(true)
             })
@@ -686,7 +753,15 @@ impl Writer for Stream {
                 }
                 for row in chunk.rows.iter().filter(|_| !world.loose) {
                     let [key, unique, value] = [0, 1, 2].map(|at| number(row.value(at)));
-                    world.target.data[chunk.checkpoint.table].insert(key, Row { unique, value });
+                    let (table, row) = (chunk.checkpoint.table, Row { unique, value });
+                    if world.target.data[table].contains_key(&key) {
+                        world.repeats.insert((table, key));
+                        world.moved[0] += 1;
+                        if world.dice.one_in(2) {
+                            continue;
+                        }
+                    }
+                    world.target.data[table].insert(key, row);
                 }
                 world.checkpoints.push(chunk.checkpoint.clone());
                 Ok(Written::Now)

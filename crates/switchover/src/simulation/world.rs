@@ -74,10 +74,19 @@ pub(super) struct Faults {
     pub(super) crash: u64,
 }
 
+/// Where rows lie, by key: what another program calls a rowid.
+pub(super) type Places = [BTreeMap<i64, i64>; TABLES];
+
 /// A change log and who may write past it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Side1 {
     pub(super) data: Data,
+    /// Of the source only.
+    pub(super) places: Places,
+    /// How often all rows were given other places, without a word in the log.
+    pub(super) vacuums: u64,
+    /// The same, as it was when the capture was made.
+    pub(super) vacuums_known: u64,
     /// Number, table, key.
     pub(super) log: Vec<(u64, usize, i64)>,
     pub(super) next: u64,
@@ -90,6 +99,40 @@ pub(super) struct Side1 {
     pub(super) entered: bool,
     pub(super) attempt: i64,
     pub(super) applied: Option<Position>,
+}
+
+impl Side1 {
+    /// A row is written: it stays where it is, or goes to the end as one that was deleted and put in again, or into a hole.
+    fn place(&mut self, table: usize, key: i64, dice: &mut Dice) {
+        let places = &mut self.places[table];
+        let end = places.values().max().map_or(1, |last| last + 1);
+        let stays = places.contains_key(&key) && !dice.one_in(3);
+        if !stays {
+            let free = |at: &i64| !places.values().any(|taken| taken == at);
+            let hole = (1..end).find(free).filter(|_| dice.one_in(4));
+            places.insert(key, hole.unwrap_or(end));
+        }
+    }
+
+    /// Rows that the engine took have a place too: those put in lie behind all others.
+    pub(super) fn lie(&mut self) {
+        for (places, rows) in self.places.iter_mut().zip(&self.data) {
+            places.retain(|key, _| rows.contains_key(key));
+            let end = places.values().max().map_or(1, |last| last + 1);
+            let new: Vec<i64> = rows.keys().filter(|key| !places.contains_key(key)).copied().collect();
+            places.extend(new.into_iter().zip(end..));
+        }
+    }
+
+    /// Gives the rows the first places, in the order in which they lie.
+    pub(super) fn vacuum(&mut self) {
+        for places in &mut self.places {
+            let mut keys: Vec<(i64, i64)> = places.iter().map(|(key, place)| (*place, *key)).collect();
+            keys.sort_unstable();
+            *places = keys.into_iter().zip(1..).map(|((_, key), place)| (key, place)).collect();
+        }
+        self.vacuums += 1;
+    }
 }
 
 /// Everything.
@@ -108,6 +151,12 @@ pub(super) struct Inner {
     pub(super) steps: BTreeSet<String>,
     /// Unique values hold on the target.
     pub(super) uniques: bool,
+    /// Keys of which the target holds more than one row, until it makes an index of them.
+    pub(super) repeats: BTreeSet<(usize, i64)>,
+    /// Rows that came twice, and tables that went back to copy because rows may lie elsewhere, so far.
+    pub(super) moved: [u64; 2],
+    /// Once in so many readings, the source is vacuumed before; 0 is never.
+    pub(super) vacuum: u64,
     /// The target has no transactions, and never owns the data.
     pub(super) loose: bool,
     /// What the acknowledged writes say.
@@ -154,6 +203,8 @@ pub(super) enum Broken {
     Late,
     /// An engine enters a target that the run has left.
     Left,
+    /// That rows were given other places is not noticed.
+    Places,
 }
 
 /// A handle on the world for one engine process, or for the application.
@@ -179,6 +230,9 @@ impl World {
             checkpoints: Vec::new(),
             steps: BTreeSet::new(),
             uniques: false,
+            repeats: BTreeSet::new(),
+            moved: [0; 2],
+            vacuum: 0,
             loose: false,
             truth: Data::default(),
             acknowledged: [0; 2],
@@ -373,8 +427,17 @@ impl Inner {
                 other.join("; ")
             ));
         }
+        let mut dice = self.dice.clone();
         let store = self.side(side);
         store.data = data;
+        for (table, key, row) in rows {
+            match row {
+                Some(_) => store.place(*table, *key, &mut dice),
+                None => drop(store.places[*table].remove(key)),
+            }
+        }
+        self.dice = dice;
+        let store = self.side(side);
         if store.captured {
             for (table, key, _) in rows {
                 if !store.lost.contains(table) {

@@ -11,6 +11,7 @@ mod gate;
 mod objects;
 mod obstacles;
 mod references;
+mod repeats;
 mod restart;
 pub(super) mod session;
 mod shape;
@@ -169,6 +170,15 @@ impl LiveStore for PostgresLive {
 
 #[async_trait]
 impl LiveTarget for PostgresLive {
+    fn takes_any_order(&self) -> bool {
+        // The key's index is made after the copy.
+        true
+    }
+
+    async fn drop_repeats(&self) -> Result<()> {
+        with!(self, session => self.drop_repeats_with(&mut session).await)
+    }
+
     async fn ownership(&self) -> Result<Ownership> {
         with!(self, session => self.ownership_with(&mut session).await)
     }

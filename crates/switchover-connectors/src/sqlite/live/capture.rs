@@ -7,7 +7,7 @@ use super::super::ledger;
 use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
 use super::records::{self, OBJECT};
 use super::shape::{self, Shape};
-use super::{SURE, SqliteLive, refused, triggers, which};
+use super::{SURE, SqliteLive, layout, refused, triggers, which};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use switchover_core::live::{Captured, LEFT, Side};
@@ -43,6 +43,24 @@ impl SqliteLive {
         })
     }
 
+    /// Tables that are read by place, where rows may lie elsewhere than when the capture was made.
+    pub(super) fn find_moved(&self) -> Result<Vec<usize>> {
+        let operation = "look where the rows lie";
+        self.read(operation, |connection, _, _| {
+            let record = records::own(connection, self.path(), &self.run, operation)?;
+            self.moved(connection, &record).map_err(|error| classify(error, operation, self.path()))
+        })
+    }
+
+    fn moved(&self, connection: &Connection, record: &records::Record) -> rusqlite::Result<Vec<usize>> {
+        // Before the first capture nothing was read; a target is never read by place.
+        if record.token.is_none() || self.side == Side::Target || layout::is_same(connection)? {
+            return Ok(Vec::new());
+        }
+        let tables = self.run.plan.tables.iter().enumerate();
+        Ok(tables.filter(|(_, table)| table.is_read_by_place()).map(|(at, _)| at).collect())
+    }
+
     /// Tables whose changes may be in no log.
     fn lost(&self, record: &records::Record, doubts: &check::Doubts, log: bool) -> BTreeSet<usize> {
         // While the source owns the data, nobody but the engine writes to the target: nothing can be lost there.
@@ -62,8 +80,11 @@ impl SqliteLive {
         // What is whole already is only looked at, so that a restart takes no lock from the application.
         let whole = self.read(OPERATION, |connection, _, known| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
-            let Some(token) = record.token else { return Ok(None) };
+            let Some(token) = record.token.clone() else { return Ok(None) };
             if !self.has_log(connection).map_err(fail)? || known.doubts != check::Doubts::default() {
+                return Ok(None);
+            }
+            if !self.moved(connection, &record).map_err(fail)?.is_empty() {
                 return Ok(None);
             }
             let from = records::position(&token, records::newest(connection).map_err(fail)?);
@@ -98,6 +119,9 @@ impl SqliteLive {
         if doubts.replaced && dealt.len() < self.run.plan.tables.len() {
             doubts.the_same_file(self.path(), OPERATION)?;
         }
+        if self.moved(connection, &record).map_err(fail)?.iter().any(|table| !dealt.contains(table)) {
+            return Err(layout::moved(self.path(), OPERATION));
+        }
         let shapes = self.whole_shapes(connection)?;
         let again = record.token.filter(|_| log && !doubts.replaced);
         let new = again.is_none();
@@ -110,6 +134,8 @@ impl SqliteLive {
         }
         self.record_tables(connection, &shapes).map_err(fail)?;
         which::record(connection).map_err(fail)?;
+        // Behind the last change of the schema.
+        layout::record(connection).map_err(fail)?;
         let from = records::position(&token, records::newest(connection).map_err(fail)?);
         Ok(Captured { from, new })
     }

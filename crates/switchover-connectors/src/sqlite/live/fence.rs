@@ -9,7 +9,7 @@ use super::super::connect::Commits;
 use super::super::error::classify;
 use super::capture::{forget_triggers, make_trigger};
 use super::check::{self, FENCE};
-use super::{SURE, SqliteLive, numbering, records, refused, triggers};
+use super::{SURE, SqliteLive, layout, numbering, records, refused, triggers};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl SqliteLive {
                 _ => Arc::new(self.known(connection).map_err(fail)?),
             };
             known.doubts.none_but_fence(self.path(), OPERATION)?;
-            self.make_fence(connection)?;
+            layout::keeping(connection, self.path(), OPERATION, || self.make_fence(connection))?;
             let seq = records::newest(connection).map_err(fail)?;
             let numbering = numbering::largest(connection, &known.shapes).map_err(fail)?;
             Ok(Fenced { position: records::position(&token, seq), numbering })
@@ -70,7 +70,7 @@ impl SqliteLive {
                     "the source owns the data, so the target's fence stays",
                 ));
             }
-            self.drop_fence(connection)
+            layout::keeping(connection, self.path(), operation, || self.drop_fence(connection))
         })
     }
 

@@ -15,6 +15,7 @@ mod changes;
 pub(super) mod check;
 mod decision;
 mod fence;
+pub(super) mod layout;
 mod lookup;
 mod numbering;
 mod obstacles;
@@ -315,6 +316,10 @@ impl LiveStore for SqliteLive {
 
     async fn doubts(&self) -> Result<Vec<usize>> {
         blocking(|| self.find_doubts())
+    }
+
+    async fn moved(&self) -> Result<Vec<usize>> {
+        blocking(|| self.find_moved())
     }
 
     async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
