@@ -4,6 +4,8 @@
 mod program;
 
 use program::{done, flat, run};
+use switchover_core::limits::MEMORY_BYTES_DEFAULT;
+use switchover_testkit::Cluster;
 use tempfile::TempDir;
 
 /// A table with a key and one without.
@@ -20,6 +22,9 @@ fn source() -> TempDir {
     .unwrap();
     folder
 }
+
+/// Bytes of a value that is large by itself.
+const LARGE: u64 = 20_000_000;
 
 const STORES: [&str; 7] =
     ["migrate", "--from", "sqlite:app.db", "--to", "sqlite:new.db", "--progress", "none"];
@@ -54,6 +59,42 @@ fn a_chunk_has_no_more_rows_than_a_batch() {
     std::fs::write(folder.path().join("d.json"), r#"{"note": [{"id": 1}, {"id": 2}, {"id": 3}]}"#).unwrap();
     done(folder.path(), &["migrate", "--from", "json:d.json", "--to", "sqlite:new.db", "--progress", "none"]);
     assert_eq!(chunks(&folder)[0], 1);
+}
+
+#[test]
+fn memory_is_bounded_by_bytes_whatever_the_rows_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    // 320 MB: many rows, and few large ones.
+    db.execute_batch(&format!(
+        "CREATE TABLE small(id INTEGER PRIMARY KEY, v BLOB); CREATE TABLE large(id INTEGER PRIMARY KEY, v BLOB);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) INSERT INTO small SELECT i, zeroblob(2000) FROM n;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12) INSERT INTO large SELECT i, zeroblob({LARGE}) FROM n;"
+    ))
+    .unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("memory").unwrap();
+    // A value costs twice its size where the target takes it in pieces, three times where it takes it whole;
+    // one is read while one is written.
+    for (to, values) in [(database.conninfo(), 4), ("sqlite:new.db".to_owned(), 6)] {
+        let limit = MEMORY_BYTES_DEFAULT + values * LARGE;
+        let arguments = [
+            "migrate",
+            "--from",
+            "sqlite:app.db",
+            "--to",
+            &to,
+            "--no-backup",
+            "--jobs",
+            "2",
+            "--report",
+            "r.json",
+        ];
+        done(folder.path(), &arguments);
+        let report = std::fs::read_to_string(folder.path().join("r.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let resident = report["resident_bytes_max"].as_u64().unwrap();
+        assert!(resident <= limit, "{to}: {resident} bytes resident, more than {limit}");
+    }
 }
 
 #[test]

@@ -206,6 +206,18 @@ pub struct TargetIndex {
     pub rebuildable: bool,
     /// The columns that it keeps unique for all rows; empty when it does not, or does by an expression.
     pub unique: Vec<String>,
+    /// What it keeps unique for all rows, where that is known: columns, and whether letters of either case are the
+    /// same there (`lower(name)`, `citext`).
+    pub compares: Vec<Compared>,
+}
+
+/// A column that a unique index compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// The column.
+    pub column: String,
+    /// Whether letters of either case are the same.
+    pub any_case: bool,
 }
 
 /// A trigger of the target.
@@ -242,6 +254,9 @@ pub struct Standing {
     /// Columns besides the primary key that the target keeps unique, by the name of their index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uniques: Vec<KeyPlan>,
+    /// What each of the target's unique indexes compares, by the names of the target's columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Vec<Compared>>,
     /// Columns of the target, in order, that are not computed by it: what a row is restored from.
     #[serde(default)]
     pub stored_columns: Vec<String>,

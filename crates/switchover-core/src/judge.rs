@@ -229,3 +229,41 @@ pub fn makes(codec: &Codec, ty: LogicalType) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::census::ColumnCensus;
+    use crate::plan::Policy;
+
+    #[test]
+    fn a_field_ends_at_a_gigabyte() {
+        let mut column = ColumnPlan {
+            source: "v".into(),
+            target: "v".into(),
+            declared: "BLOB".into(),
+            collation: "BINARY".into(),
+            r#type: LogicalType::Bytea,
+            codec: Codec::Bytes,
+            not_null: false,
+            default: None,
+            generated: None,
+            generated_virtual: false,
+            identity_next: None,
+            identity_sequence: None,
+            policy: Policy::Refuse,
+            exceptions: 0,
+            why: String::new(),
+            census: ColumnCensus { blobs: 1, ..ColumnCensus::default() },
+        };
+        // Zeros that nobody reads take no memory.
+        let zeros = vec![0; FIELD_BYTES_MAX + 1];
+        let judged = |bytes| misfit(Value::Bytes(bytes), &column, &mut Vec::new());
+        assert_eq!(judged(&zeros[1..]), None);
+        assert_eq!(judged(&zeros), Some("1073741761 bytes; a field ends at 1073741760".to_owned()));
+        column.census.blob_bytes_max = FIELD_BYTES_MAX as u64;
+        assert!(surely_fits(&column));
+        column.census.blob_bytes_max += 1;
+        assert!(!surely_fits(&column), "the rows are looked at");
+    }
+}

@@ -1,23 +1,28 @@
 //! Rows whose key an earlier row has, where the source does not keep that key.
 //!
 //! A database enforces its keys; a file does not, and no source knows the keys that a mapping declares, computes,
-//! or has over several tables. The target would reject such rows one by one during the load, so they are named
-//! before anything is written: refused, or kept whole in quarantine, the first of them staying. Invariant: by
+//! or has over several tables, or that a target's own table has beside the source's. The target would reject such
+//! rows one by one during the load, so they are named before anything is written. Where letters of either case are
+//! one key there, those of ASCII are; the others, predicates and other expressions are the target's to prove.
+//! Rows are refused, or kept whole in quarantine, the first of them staying. Invariant: by
 //! policy `quarantine`, what is written of a table has each key once.
 
 use crate::evidence::Look;
 use crate::exceptions::{Link, Loss, whole_table};
 use crate::mapped::by_name;
 use std::collections::{BTreeSet, HashSet};
-use switchover_core::Result;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::expr::Expr;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::plan::{OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, Index, IndexPart, Table};
+use switchover_core::{Kind, Result};
 
 const HINT: &str = "give each row a key of its own on the source, or use --policy quarantine";
+
+/// What messages say of a key by which two rows are one that differ.
+const EITHER_CASE: &str = ", for letters of either case are the same to the target's key";
 
 /// What the search gives.
 #[derive(Default)]
@@ -50,7 +55,7 @@ impl Look<'_> {
     ) -> Result<Repeated> {
         let mut found = Repeated::default();
         let enforced = self.snapshot.enforces_keys();
-        if enforced && plan.options.mapping.is_empty() {
+        if enforced && plan.options.mapping.is_empty() && plan.options.existing.is_none() {
             return Ok(found);
         }
         let plain = self.plain.catalog().await?;
@@ -59,7 +64,9 @@ impl Look<'_> {
             let Some(source) = catalog.table(&table.source) else { continue };
             let mut refusals = Vec::new();
             let mut rows: Vec<OrphanPlan> = Vec::new();
-            let unproven = if enforced { unkept(plan, source, &plain) } else { unenforced(table, source) };
+            let mut unproven =
+                if enforced { unkept(plan, source, &plain) } else { unenforced(table, source) };
+            unproven.extend(of_target(table, source, &unproven, enforced));
             for columns in unproven {
                 let field =
                     |(name, _): &(String, String)| table.columns.iter().position(|c| c.source == *name);
@@ -70,7 +77,11 @@ impl Look<'_> {
                 let shown = shown.join(", ");
                 let quarantined = fields.iter().all(|field| table.columns[*field].policy.quarantines());
                 let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
-                let broken = self.snapshot.duplicates(source, &columns, limit).await?;
+                let broken = match self.snapshot.duplicates(source, &columns, limit).await {
+                    // Such a source cannot tell: the target does, and the run is taken back.
+                    Err(error) if error.kind() == Kind::Unsupported && ignores_case(&columns) => continue,
+                    broken => broken?,
+                };
                 if broken.count == 0 {
                     continue;
                 }
@@ -89,8 +100,11 @@ impl Look<'_> {
                     }
                 } else {
                     for locator in &broken.first {
-                        let why =
-                            format!("its {shown} occurs in an earlier row; {} rows are such", broken.count);
+                        let there = if ignores_case(&columns) { EITHER_CASE } else { "" };
+                        let why = format!(
+                            "its {shown} occurs in an earlier row{there}; {} rows are such",
+                            broken.count
+                        );
                         refusals.push(self.refusal(table, &fields, &shown, locator, why).await?);
                     }
                 }
@@ -160,6 +174,10 @@ impl Look<'_> {
     }
 }
 
+/// The collations by which keys of a target's own are compared.
+const BINARY: &str = "BINARY";
+const NOCASE: &str = "NOCASE";
+
 /// Columns that no two rows may be equal in, each with the collation that compares it.
 type Key = Vec<(String, String)>;
 
@@ -193,6 +211,42 @@ fn unkept(plan: &Plan, table: &Table, plain: &Catalog) -> Vec<Key> {
         parts.len() == 1 && parts.iter().all(in_part) && !key.iter().any(|(name, _)| changed(name))
     };
     keys_of(table).filter(|key| !kept(key)).collect()
+}
+
+fn ignores_case(key: &Key) -> bool {
+    key.iter().any(|(_, collation)| collation == NOCASE)
+}
+
+/// The keys of the target's own table that the source does not keep, beside those that are `known`.
+fn of_target(table: &TablePlan, source: &Table, known: &[Key], enforced: bool) -> Vec<Key> {
+    let Some(standing) = &table.standing else { return Vec::new() };
+    let part = |target: &String, any_case: bool| {
+        let column = table.columns.iter().find(|column| column.target == *target)?;
+        Some((column.source.clone(), if any_case { NOCASE } else { BINARY }.to_owned()))
+    };
+    let primary = table
+        .primary_key
+        .iter()
+        .map(|key| key.columns.iter().map(|name| part(name, false)).collect::<Option<Key>>());
+    let others = standing
+        .compared
+        .iter()
+        .map(|parts| parts.iter().map(|compared| part(&compared.column, compared.any_case)).collect());
+    let kept: Vec<Key> = keys_of(source).filter(|key| enforced && !known.contains(key)).collect();
+    // What is unique in fewer columns, or without regard to case, is so in more, and with it.
+    let implied = |key: &Key| {
+        let within = |(name, collation): &(String, String)| {
+            key.iter().any(|(own, by)| own == name && (by == BINARY || by == collation))
+        };
+        kept.iter().any(|own| own.iter().all(within))
+    };
+    let mut found: Vec<Key> = Vec::new();
+    for key in primary.chain(others).flatten() {
+        if !implied(&key) && !known.contains(&key) && !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    found
 }
 
 /// What the catalog says of a table: its primary key, its unique constraints and indexes.

@@ -7,8 +7,8 @@
 use super::{connect::Connection, quote};
 use std::collections::{BTreeMap, HashMap};
 use switchover_core::existing::{
-    HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex, TargetSchema,
-    TargetSequence, TargetTable, TargetTrigger, history_of,
+    Compared, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
+    TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
 };
 use switchover_core::plan::{KeyPlan, LogicalType};
 use switchover_core::{Error, Kind, Result};
@@ -272,7 +272,10 @@ const INDEXES: &str = "SELECT i.indrelid, x.relname::text, r.oid IS NOT NULL,
         CASE WHEN i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL THEN
             ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
-                WHERE k.o <= i.indnkeyatts ORDER BY k.o) ELSE ARRAY[]::text[] END
+                WHERE k.o <= i.indnkeyatts ORDER BY k.o) ELSE ARRAY[]::text[] END,
+        CASE WHEN i.indisunique AND i.indpred IS NULL THEN
+            ARRAY(SELECT pg_catalog.pg_get_indexdef(x.oid, k::int4, false)
+                FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k) ELSE ARRAY[]::text[] END
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.contype IN ('u', 'x')
@@ -285,6 +288,8 @@ async fn indexes<C: GenericClient + Sync>(
 ) -> Answer<()> {
     for row in client.query(INDEXES, &[&schema]).await? {
         if let Some(table) = tables.get_mut(&row.get(0)) {
+            let parts: Vec<String> = row.get(7);
+            let compares = parts.iter().map(|part| compared(part, &table.columns)).collect::<Option<_>>();
             table.indexes.push(TargetIndex {
                 name: row.get(1),
                 constraint: row.get(2),
@@ -292,10 +297,28 @@ async fn indexes<C: GenericClient + Sync>(
                 comment: row.get(4),
                 rebuildable: row.get(5),
                 unique: row.get(6),
+                compares: compares.unwrap_or_default(),
             });
         }
     }
     Ok(())
+}
+
+/// What a part of an index compares, in the server's words: a column, or its letters in lower case.
+fn compared(part: &str, columns: &[TargetColumn]) -> Option<Compared> {
+    columns.iter().find_map(|column| {
+        let name = quote::ident(&column.name);
+        // The server leaves quotes out where it needs none.
+        let names = [&*name, &*column.name];
+        let own = names.contains(&part);
+        let lower = || {
+            names
+                .iter()
+                .any(|name| part == format!("lower({name})") || part == format!("lower(({name})::text)"))
+        };
+        let any_case = (own && column.type_name.ends_with("citext")) || (!own && lower());
+        (own || any_case).then(|| Compared { column: column.name.clone(), any_case })
+    })
 }
 
 /// A primary key comes back as it was under the same conditions, and when nothing rests on it that stays: no foreign key
@@ -335,6 +358,7 @@ async fn primary_indexes<C: GenericClient + Sync>(
                 comment: row.get(3),
                 rebuildable: row.get(4),
                 unique: row.get(5),
+                compares: Vec::new(),
             });
         }
     }

@@ -265,6 +265,12 @@ fn table_plan(
                     descending: false,
                 })
                 .collect(),
+            compared: own
+                .indexes
+                .iter()
+                .map(|index| index.compares.clone())
+                .filter(|parts| !parts.is_empty() && parts.iter().all(|part| taken.contains(&*part.column)))
+                .collect(),
             stored_columns: own
                 .columns
                 .iter()
