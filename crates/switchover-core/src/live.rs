@@ -256,6 +256,11 @@ pub trait LiveStore: Send + Sync {
         let _ = numbering;
         Ok(())
     }
+    /// Whether it may say of rows that they are stored which are not: then what does not read back is given to it again
+    /// before it counts.
+    fn may_lose(&self) -> bool {
+        false
+    }
     /// What it bears.
     async fn pressure(&self) -> Result<Pressure>;
     /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.
@@ -287,6 +292,15 @@ pub trait LiveTarget: LiveStore {
     /// `fence` and `decide` are never called.
     fn can_own(&self) -> bool {
         true
+    }
+    /// How long a request may still be carried out that nobody waits for: a dead engine's, or one whose answer was lost. Until
+    /// then no comparison proves anything that lasts. Nothing where the store puts such requests in order.
+    fn unsettled(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// The engine stops in order: nothing of it is under way, so that the next one need not wait for it.
+    async fn rest(&self) -> Result<()> {
+        Ok(())
     }
     /// Who owns the data.
     async fn ownership(&self) -> Result<Ownership>;
