@@ -23,6 +23,19 @@ pub fn asked(_name: &str) -> bool {
     false
 }
 
+/// The number that a test wants in the place of this one: `FAILPOINTS="name=return(250)"`.
+#[cfg(feature = "failpoints")]
+pub fn number(name: &str, otherwise: u64) -> u64 {
+    fail::fail_point!(name, |given| given.and_then(|text| text.parse().ok()).unwrap_or(otherwise));
+    otherwise
+}
+
+/// The number that a test wants in the place of this one.
+#[cfg(not(feature = "failpoints"))]
+pub fn number(_name: &str, otherwise: u64) -> u64 {
+    otherwise
+}
+
 /// A place by its name, and what is done there before the process ends.
 #[cfg(feature = "failpoints")]
 pub fn hit_after(name: &str, before: impl FnOnce()) {

@@ -263,6 +263,11 @@ pub trait LiveStore: Send + Sync {
         let _ = numbering;
         Ok(())
     }
+    /// Whether it may say of rows that they are stored which are not: then what does not read back is given to it again
+    /// before it counts.
+    fn may_lose(&self) -> bool {
+        false
+    }
     /// What it bears.
     async fn pressure(&self) -> Result<Pressure>;
     /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.
@@ -304,6 +309,15 @@ pub trait LiveTarget: LiveStore {
     /// does not matter: they changed since the capture, so changes that are taken later put the row right. Called before the
     /// first of them is taken, when a step of [`LiveStage::Keys`] was refused. May be called again.
     async fn drop_repeats(&self) -> Result<()> {
+        Ok(())
+    }
+    /// How long a request may still be carried out that nobody waits for: a dead engine's, or one whose answer was lost. Until
+    /// then no comparison proves anything that lasts. Nothing where the store puts such requests in order.
+    fn unsettled(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// The engine stops in order: nothing of it is under way, so that the next one need not wait for it.
+    async fn rest(&self) -> Result<()> {
         Ok(())
     }
     /// Who owns the data.

@@ -1,7 +1,7 @@
 //! A line that lies about batches and pages: no run ends as a success that is none, and on an honest line `resume` has
 //! everything there, once; nor does a rollback say that it took back what is still there.
 
-use crate::common::{Ran, run};
+use crate::common::{Ran, Running, run};
 use crate::server::Site;
 use std::collections::BTreeMap;
 use switchover_testkit::weaviate::{Liar, Lie};
@@ -105,5 +105,71 @@ fn a_line_that_lies_makes_no_false_success() {
         for lie in Lie::BATCHES.into_iter().chain(Lie::PAGES) {
             assert!(told.contains_key(&lie), "{lie:?} was never told");
         }
+    }
+}
+
+/// Rows that are changed again and again, by their numbers.
+const CHANGED: i64 = 100;
+
+#[test]
+fn a_live_run_over_a_line_that_lies_says_nothing_that_is_not_so() {
+    for seed in switchover_testkit::seeds(3) {
+        println!("SWITCHOVER_PROPERTY_SEED={seed}");
+        let site = Site::new(&format!("PRAGMA journal_mode = WAL; {ROWS} UPDATE items SET raw = x'02';"));
+        let line = Liar::start(site.server.0.grpc_port(), seed).unwrap();
+        line.tell(&Lie::BATCHES.into_iter().chain(Lie::PAGES).collect::<Vec<_>>());
+        let arguments = ["start", "--from", "sqlite:app.db", "--to", &site.by(&line), "--batch-size", "40"];
+        let mut engine = Running::start(&mut site.program(&arguments));
+        let source = site.source();
+        source.execute_batch("PRAGMA busy_timeout = 10000").unwrap();
+        for round in 0..60_i64 {
+            let (one, other) = (1 + round % CHANGED, 1 + (round * 7) % CHANGED);
+            source
+                .execute_batch(&format!(
+                    "UPDATE items SET name = 'round {round}' WHERE id = {one}; DELETE FROM items WHERE id = {other};
+                     INSERT INTO items VALUES ({}, 'fresh', x'03')",
+                    10_000 + round
+                ))
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            if round % 20 == 10 {
+                engine.signal_if_alive("KILL");
+            }
+            if !engine.is_alive() {
+                engine.end();
+                // A run that never came to its beginning is begun again.
+                let begun = site.status().is_some_and(|runs| runs[0]["live"].is_object());
+                engine = match begun {
+                    true => Running::start(&mut site.program(&["resume"])),
+                    false => Running::start(&mut site.program(&arguments)),
+                };
+            }
+        }
+        // Nothing is written any more. What it says while it is lied to is true, if it says anything.
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_secs(5) {
+            let is_same =
+                |runs: &serde_json::Value| runs[0]["live"]["verification"].to_string().contains("same");
+            if site.status().as_ref().is_some_and(is_same) {
+                assert_eq!(
+                    site.differences(&[("items", "Items")]),
+                    Vec::<String>::new(),
+                    "{:?}",
+                    line.told()
+                );
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        line.tell(&[]);
+        if !engine.is_alive() {
+            println!("{}", engine.end());
+            engine = Running::start(&mut site.program(&["resume"]));
+        }
+        site.until_same();
+        site.holds_items();
+        println!("{:?}", line.told());
+        run(&mut site.program(&["rollback"])).exits(0);
+        engine.end().exits(0);
+        assert_eq!(site.server.collections(), Vec::<String>::new());
     }
 }

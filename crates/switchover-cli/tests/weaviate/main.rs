@@ -11,6 +11,8 @@ mod common;
 
 mod faults;
 mod kill;
+#[cfg(feature = "failpoints")]
+mod late;
 mod lies;
 mod live;
 mod mapping;

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 static TURN: Mutex<()> = Mutex::new(());
 
+/// So that no test waits a minute for requests that could be late; a program without failpoints does.
+const SOON_SETTLED: &str = "live-target-late-ms=return(300)";
+
 /// Asking a server without the product.
 pub(crate) struct Look(pub(crate) Address);
 
@@ -107,6 +110,7 @@ impl Site {
 
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path(), arguments);
+        command.env("FAILPOINTS", SOON_SETTLED);
         if let Some(key) = self.server.0.api_key() {
             command.env("WEAVIATE_API_KEY", key);
         }

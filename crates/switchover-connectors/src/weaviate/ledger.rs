@@ -6,7 +6,7 @@
 //! | `run` | the run, with its attempt | by `prepare`, first | the run may have made its collections |
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
-//! | `live` | a live run: the engine that may write, and how far it is in the log | after the objects of a batch | the batch is written again |
+//! | `live` | a live run's engine, by its number: how far the server was in the log when it wrote last | after the objects of a batch | the batch is written again |
 //! | `quarantine` | a value or row that the collections cannot hold | before its chunk's checkpoint | it is kept |
 //!
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
@@ -194,24 +194,35 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
         }
         match page.last() {
             Some(last) => after = Some(last),
-            None => return Ok(records),
+            None => break,
         }
     }
+    // Whoever goes by them must not overlook one: a rollback would leave what it does not know of.
+    let counted = client.count(RECORDS).await?;
+    if counted == records.len() as u64 {
+        return Ok(records);
+    }
+    Err(Error::new(Kind::Unavailable, "read the run's records")
+        .store(client.config().redacted())
+        .detail(format!("the server counts {counted} of them, and lists {}", records.len()))
+        .hint("another process may be at work there; otherwise see the server's log"))
 }
 
-/// One record of a run.
-pub(super) async fn one<T: DeserializeOwned>(
+/// Records of a run by their keys.
+pub(super) async fn by_keys<T: DeserializeOwned>(
     client: &Client,
     run: &str,
     of: Of,
-    key: &str,
-) -> Result<Option<T>> {
-    for page in client.by_ids(0, &listing(), &[id(run, of, key)]).await? {
-        if let Some(found) = client.objects(&page).next() {
-            return read(&found?).read().map(Some);
+    keys: &[String],
+) -> Result<Vec<T>> {
+    let ids: Vec<[u8; 16]> = keys.iter().map(|key| id(run, of, key)).collect();
+    let mut records = Vec::new();
+    for page in client.by_ids(0, &listing(), &ids).await? {
+        for found in client.objects(&page) {
+            records.push(read(&found?).read()?);
         }
     }
-    Ok(None)
+    Ok(records)
 }
 
 /// Removes records of a run.

@@ -5,9 +5,10 @@
 //! application's own writes to the server could not be captured, so writes stay with the source, and what a cutover
 //! changes is where reads go.
 //!
-//! A request that an engine had under way when it was killed may arrive late, and nothing on the server orders it behind what
-//! the next engine writes. The next one therefore waits [`LATE`] before it writes anything, and compares every row before
-//! there is a verdict.
+//! A request that an engine had under way when it was killed, or whose answer was lost, may be carried out late, and nothing on the
+//! server orders it behind what is written next. So whoever goes on waits [`SOON`] before it writes anything, and there is no verdict
+//! before a comparison of every row that began [`LATE`] later, when such a request is either done or was ended by the server; what it
+//! undid is written again ([`LiveTarget::unsettled`]). The records of engines are one each, so that a late one hides no newer one.
 
 use super::client::Client;
 use super::ledger::{self, Of, Records};
@@ -17,8 +18,8 @@ use super::schema;
 use super::store::Sending;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use switchover_core::connector::{BuildStep, Position};
 use switchover_core::live::{
     Beside, Captured, Changes, Fenced, Limit, LiveRun, LiveStage, LiveStore, LiveTarget, Ownership, Pressure,
@@ -28,56 +29,82 @@ use switchover_core::plan::Refusal;
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 
-/// How long a request whose answer was lost, or whose engine was killed, may still be at work on the server: its connection is gone,
+/// How long a request whose answer was lost, or whose engine was killed, usually is at work on the server: its connection is gone,
 /// and the largest batch that an engine sends takes a tenth of this.
-const LATE: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(2);
+
+/// How long it may be at the longest: this goes with each request that writes as its deadline.
+const LATE: Duration = Duration::from_secs(60);
+
+/// Engines behind this one whose records would be seen: a process that dies before it enters leaves out a number.
+const NEWER: i64 = 16;
 
 /// Bytes of a request.
 const REQUEST_BYTES: usize = 4 << 20;
 
-/// What is known of a live run.
+/// What an engine of a live run leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LiveRecord {
-    /// The engine that may write.
+    /// The engine.
     attempt: i64,
     /// How far the server is in the source's log.
     position: Option<Position>,
+    /// Whether it stopped with nothing under way.
+    at_rest: bool,
 }
 
 /// The server's side of a live run.
 pub(super) struct WeaviateLive {
     client: Arc<Client>,
     run: LiveRun,
+    /// When the run was taken over from an engine that did not stop in order.
+    taken_over: Mutex<Option<Instant>>,
+}
+
+fn late() -> Duration {
+    Duration::from_millis(failpoint::number("live-target-late-ms", LATE.as_millis() as u64))
+}
+
+fn key(attempt: i64) -> String {
+    attempt.to_string()
 }
 
 impl WeaviateLive {
     pub(super) fn new(client: Arc<Client>, run: &LiveRun) -> WeaviateLive {
-        WeaviateLive { client, run: run.clone() }
+        client.write_within(late());
+        WeaviateLive { client, run: run.clone(), taken_over: Mutex::default() }
     }
 
     fn store(&self) -> String {
         self.client.config().redacted()
     }
 
-    async fn record(&self) -> Result<Option<LiveRecord>> {
-        ledger::one(&self.client, &self.run.run, Of::Live, "").await
+    /// The records of this engine and of those behind it.
+    async fn newest(&self) -> Result<Option<LiveRecord>> {
+        let keys: Vec<String> = (self.run.attempt..=self.run.attempt + NEWER).map(key).collect();
+        let found: Vec<LiveRecord> = ledger::by_keys(&self.client, &self.run.run, Of::Live, &keys).await?;
+        Ok(found.into_iter().max_by_key(|record| record.attempt))
     }
 
     async fn keep(&self, record: &LiveRecord) -> Result<()> {
         let mut records = Records::new(&self.client);
-        records.add(&self.run.run, Of::Live, "", record)?;
+        records.add(&self.run.run, Of::Live, &key(record.attempt), record)?;
         records.put(&self.client).await
     }
 
-    /// The record, if this engine is the one that may write.
+    /// This engine's record, if it is the one that may write.
     async fn own(&self) -> Result<LiveRecord> {
-        match self.record().await? {
+        match self.newest().await? {
             Some(record) if record.attempt == self.run.attempt => Ok(record),
             _ => Err(Error::new(Kind::Busy, "write to the target")
                 .store(self.store())
                 .detail("another process has taken this run over, or rolled it back")
                 .hint("let the other process end; `switchover status` shows the run")),
         }
+    }
+
+    fn taken_over(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.taken_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn never(&self, operation: &str) -> Error {
@@ -133,20 +160,25 @@ impl LiveStore for WeaviateLive {
     }
 
     async fn enter(&self) -> Result<()> {
-        let before = self.record().await?;
+        let all = ledger::of_run(&self.client, &self.run.run).await?;
+        let all = all.iter().filter(|record| record.is(Of::Live)).map(ledger::Record::read);
+        let all: Vec<LiveRecord> = all.collect::<Result<_>>()?;
+        let before = all.into_iter().max_by_key(|record| record.attempt);
         let position = match before {
             Some(record) if record.attempt == self.run.attempt => return Ok(()),
-            Some(record) if record.attempt > self.run.attempt => {
-                return self.own().await.map(drop);
-            }
+            Some(record) if record.attempt > self.run.attempt => return self.own().await.map(drop),
             Some(record) => {
-                tokio::time::sleep(LATE).await;
+                if !record.at_rest {
+                    tokio::time::sleep(SOON).await;
+                    *self.taken_over() = Some(Instant::now());
+                }
                 record.position
             }
+            // One that was killed before its first record had written nothing else.
             None => None,
         };
         failpoint::hit("live-target-enter-before-commit");
-        self.keep(&LiveRecord { attempt: self.run.attempt, position }).await?;
+        self.keep(&LiveRecord { attempt: self.run.attempt, position, at_rest: false }).await?;
         failpoint::hit("live-target-enter-after-commit");
         Ok(())
     }
@@ -187,8 +219,8 @@ impl LiveStore for WeaviateLive {
         for changed in tables {
             if let Err(error) = self.put(changed, changes.complete).await {
                 if error.kind().remedy() == Remedy::Retry {
-                    // The request may still be at work, and must not come behind what is sent next.
-                    tokio::time::sleep(LATE).await;
+                    // The request may still be at work, and is not to come behind what is sent next.
+                    tokio::time::sleep(SOON).await;
                 }
                 return Err(error);
             }
@@ -204,6 +236,10 @@ impl LiveStore for WeaviateLive {
 
     async fn count(&self, table: usize) -> Result<u64> {
         self.client.count(&self.run.plan.tables[table].target).await
+    }
+
+    fn may_lose(&self) -> bool {
+        true
     }
 
     async fn fence(&self, _: Duration) -> Result<Fenced> {
@@ -230,6 +266,19 @@ impl LiveStore for WeaviateLive {
 impl LiveTarget for WeaviateLive {
     fn can_own(&self) -> bool {
         false
+    }
+
+    fn unsettled(&self) -> Duration {
+        let since = self.taken_over().max(self.client.lost_at());
+        since.map_or(Duration::ZERO, |since| late().saturating_sub(since.elapsed()))
+    }
+
+    async fn rest(&self) -> Result<()> {
+        if !self.unsettled().is_zero() {
+            return Ok(());
+        }
+        let record = self.own().await?;
+        self.keep(&LiveRecord { at_rest: true, ..record }).await
     }
 
     async fn ownership(&self) -> Result<Ownership> {

@@ -103,6 +103,12 @@ pub struct Engine {
     pub(super) status: watch::Sender<LiveStatus>,
     pub(super) verified: Verification,
     pub(super) pass: Option<Pass>,
+    /// Whether what a pass finds is mended: the stores were never equal yet, or what is under way may undo it.
+    pub(super) mending: bool,
+    /// Passes one behind the other that mended something.
+    pub(super) mended_passes: u32,
+    /// When the next pass begins by itself.
+    pub(super) pass_due: Option<Instant>,
     /// A switch that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     losses: u32,
@@ -129,6 +135,9 @@ impl Engine {
             status,
             verified: Verification::Unproven,
             pass: None,
+            mending: false,
+            mended_passes: 0,
+            pass_due: None,
             waiting: None,
             losses: 0,
             torn: false,
@@ -145,6 +154,12 @@ impl Engine {
     /// Whatever stops the run for good before it follows; afterwards it holds and tries again.
     pub async fn run(&mut self) -> Result<End> {
         let ended = self.drive().await;
+        if matches!(ended, Ok(End::Stopped))
+            && let Err(error) = self.parts.target.rest().await
+        {
+            // Then the next one waits a while longer than it would have to.
+            self.note(format!("{error}"));
+        }
         self.tell(|status| {
             status.phase = LivePhase::Ended;
             status.go_on();
@@ -293,7 +308,8 @@ impl Engine {
     /// The source owns the data: bring the target up to it, and follow.
     pub(super) async fn forward(&mut self) -> Result<Turn> {
         self.unproven();
-        self.pass = None;
+        (self.pass, self.pass_due) = (None, None);
+        (self.mending, self.mended_passes) = (self.parts.target.may_lose(), 0);
         let dealt = self.send_back().await?;
         let captured = self.insist(async || self.parts.source.capture(&dealt).await).await?;
         failpoint::hit("live-captured");

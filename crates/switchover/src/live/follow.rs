@@ -3,7 +3,7 @@
 
 use super::engine::{Engine, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Link, Step};
-use super::pass::Pass;
+use super::pass::{Mending, Pass};
 use super::status::{LiveStatus, SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
@@ -28,6 +28,12 @@ const PAUSED_REVERSE: &str =
 /// How long the proof waits before it is asked for again: each time that it meets a lock of the application's, the application's
 /// statements may wait behind it for a tenth of a second, so for a fiftieth of the time at most.
 const PROVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long it waits for the next pass while a request of nobody's may still be carried out.
+const PASS_AGAIN: Duration = Duration::from_secs(1);
+
+/// Passes one behind the other that mend something: more, and somebody else writes there, or the store keeps nothing.
+const MENDED_PASSES_MAX: u32 = 16;
 
 /// How often the bearing of the stores is looked at.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
@@ -95,6 +101,7 @@ impl Engine {
             return self.rest(link).await;
         }
         self.pace.wait().await?;
+        self.look_again(link);
         let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
         let mut step = link.step(beside.as_ref(), true).await?;
         self.took(&step).await;
@@ -206,18 +213,29 @@ impl Engine {
     pub(super) async fn observe(&mut self, seen: Seen) -> Result<()> {
         let Some(mut pass) = self.pass.take() else { return Ok(()) };
         let parts = &self.parts;
-        let observed =
-            self.again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen).await).await;
+        let mending = || {
+            let (snapshot, shutdown) = (&parts.snapshot, &parts.shutdown);
+            self.mending.then_some(Mending { snapshot, shutdown })
+        };
+        let observed = self
+            .again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen, mending()).await)
+            .await;
         let (rows, table) = (pass.rows, pass.at(&self.parts.plan).map(|table| table.source.clone()));
         self.verified = match (observed, table) {
             (Ok(()), Some(table)) => Verification::Running { rows, table },
-            (Ok(()), None) => Verification::Same { rows, at: clock::now() },
+            (Ok(()), None) if !pass.is_proof() || !self.parts.target.unsettled().is_zero() => {
+                self.once_more(&pass)
+            }
+            (Ok(()), None) => {
+                self.mending = false;
+                Verification::Same { rows, at: clock::now() }
+            }
             (Err(error), _) if error.kind() == Kind::Different => {
                 Verification::Different { why: error.to_string() }
             }
             (Err(error), _) => return Err(error),
         };
-        if matches!(self.verified, Verification::Running { .. }) {
+        if matches!(self.verified, Verification::Running { .. }) && self.pass_due.is_none() {
             self.pass = Some(pass);
         }
         let verified = self.verified.clone();
@@ -227,6 +245,52 @@ impl Engine {
             self.announce(ownership).await;
         }
         Ok(())
+    }
+
+    /// What a pass says that mended something, or during which a request of nobody's could still be carried out: that
+    /// another follows.
+    fn once_more(&mut self, pass: &Pass) -> Verification {
+        self.mended_passes = if pass.mended > 0 { self.mended_passes + 1 } else { 0 };
+        if self.mended_passes > MENDED_PASSES_MAX {
+            let why = format!(
+                "{} rows were not as they should be once more, after {MENDED_PASSES_MAX} passes wrote such rows again",
+                pass.mended
+            );
+            return Verification::Different { why };
+        }
+        if pass.mended > 0 {
+            self.note(format!(
+                "{} rows of the target were not as they should be, and were written again",
+                pass.mended
+            ));
+        }
+        let pause = if pass.mended > 0 { Duration::ZERO } else { PASS_AGAIN };
+        self.pass_due = Some(Instant::now() + pause);
+        let table = self.parts.plan.tables.first().map(|table| table.source.clone());
+        Verification::Running { rows: pass.rows, table: table.unwrap_or_default() }
+    }
+
+    /// Begins a pass that is due; and where a request of nobody's may undo what was proven, it is proven no more.
+    fn look_again(&mut self, link: &Link) {
+        if link.from == Side::Target {
+            return;
+        }
+        let settled = self.parts.target.unsettled().is_zero();
+        if !settled && matches!(self.verified, Verification::Same { .. }) {
+            self.note(
+                "the answer to a request was lost, which may be carried out later: comparing again".into(),
+            );
+            self.mending = true;
+            self.unproven();
+            self.pass_due = Some(Instant::now());
+        }
+        if self.pass.is_none() && self.pass_due.is_some_and(|due| due <= Instant::now()) {
+            self.pass_due = None;
+            self.pass = Some(Pass::default());
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.settled.get_or_insert(settled);
+        }
     }
 
     /// Takes note of how the proof ended that runs beside the reverse window.

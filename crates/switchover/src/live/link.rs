@@ -29,6 +29,9 @@ pub(super) const BATCH_ENTRIES_BEHIND: u64 = 4 * BATCH_ENTRIES;
 /// a whole up to here: at some hundred bytes a row it is still within the default memory limit.
 pub(super) const BATCH_ENTRIES_MAX: u64 = 128_000;
 
+/// How often a follower that may lose changes is given them at most.
+const GIVEN_MAX: u32 = 4;
+
 /// By how much a batch grows whose rows need changes that come later.
 const GROWTH: u64 = 4;
 
@@ -154,7 +157,7 @@ impl Link {
             failpoint::hit("live-applied");
             self.position = Some(changes.upto.clone());
             if read_back {
-                self.read_back(mine.as_ref().unwrap_or(&changes)).await?;
+                self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
             }
             let begun = Instant::now();
             self.settle(&changes.upto).await?;
@@ -201,6 +204,19 @@ impl Link {
             mine.tables.push(TableChanges { table: changed.table, keys, rows, whole: changed.whole });
         }
         Ok(mine)
+    }
+
+    /// That the follower holds what it was given. One that may lose what it acknowledged is given it again first.
+    async fn insist_on(&self, changes: &Changes) -> Result<()> {
+        for _ in 1..GIVEN_MAX {
+            match self.read_back(changes).await {
+                Err(error) if error.kind() == Kind::Different && self.into.may_lose() => {
+                    self.apply(changes, Some(&changes.upto)).await?;
+                }
+                compared => return compared,
+            }
+        }
+        self.read_back(changes).await
     }
 
     /// Compares what the follower holds now with what it was given, in the source's values.

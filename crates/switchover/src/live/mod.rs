@@ -2,7 +2,7 @@
 //! and can give the data back without losing a write.
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `link` carries changes in one direction; `pass` compares
-//! the stores while they are written; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
+//! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
 //! `control` lets other processes ask a running engine, and `rehearse` goes through all of it on stores of its own.
 
 mod abandon;
@@ -15,6 +15,7 @@ mod follow;
 mod guards;
 mod held;
 mod link;
+mod mend;
 mod pace;
 mod pass;
 mod recopy;

@@ -5,12 +5,15 @@
 //! so a row too many is found. Rows that change afterwards are read back when they are taken, so the proof stays
 //! good while the stores move on.
 //!
-//! Invariant: an observation counts only if the batch was complete.
+//! Invariant: an observation counts only if the batch was complete. Where a target may lose what it acknowledged, what is
+//! not there as it should be is mended, and a pass that mended is none that proves.
 
 use super::check::{self, Digests};
+use super::mend;
+use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use switchover_core::chunk::{KeyRange, LocatorValue};
-use switchover_core::connector::{Batch, ReadRequest, ReadTable, Target};
+use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target};
 use switchover_core::live::{Beside, LiveStore, Seen, Side};
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
@@ -30,9 +33,24 @@ pub(super) struct Pass {
     counting: bool,
     /// Rows compared so far.
     pub(super) rows: u64,
+    /// Rows that were mended: they are to be compared again.
+    pub(super) mended: u64,
+    /// Whether nothing of a former engine could come any more when it began; unknown before it did.
+    pub(super) settled: Option<bool>,
+}
+
+/// What it takes to make good what a target lost.
+pub(super) struct Mending<'a> {
+    pub(super) snapshot: &'a Arc<dyn Snapshot>,
+    pub(super) shutdown: &'a Shutdown,
 }
 
 impl Pass {
+    /// Whether all rows were equal, and stay so.
+    pub(super) fn is_proof(&self) -> bool {
+        self.mended == 0 && self.settled == Some(true)
+    }
+
     /// The table that it is at; `None` when it is through.
     pub(super) fn at<'a>(&self, plan: &'a Plan) -> Option<&'a TablePlan> {
         plan.tables.get(self.table)
@@ -60,20 +78,32 @@ impl Pass {
         store: &dyn Target,
         target: &dyn LiveStore,
         seen: &Seen,
+        mending: Option<Mending<'_>>,
     ) -> Result<()> {
         let Some(table) = plan.tables.get(self.table) else { return Ok(()) };
         match seen {
             Seen::Rows(batch) if table.key_fields().is_empty() => {
                 self.whole(plan, table, store, batch).await?;
             }
-            Seen::Rows(batch) => self.chunk(plan, table, target, batch).await?,
+            Seen::Rows(batch) => {
+                let mender = mending.is_some().then_some(store);
+                self.chunk(plan, table, target, batch, mender).await?;
+            }
             Seen::Count(rows) => {
                 let found = target.count(self.table).await?;
-                if found != *rows {
+                if found != *rows
+                    && let Some(Mending { snapshot, shutdown }) = mending
+                {
+                    let removed =
+                        mend::extra(plan, self.table, store, snapshot, shutdown, found.max(*rows)).await?;
+                    // Whatever it was, all of it is looked at again.
+                    self.mended += removed.max(1);
+                } else if found != *rows {
                     return Err(differs(target.label(), table)
                         .detail(format!("it holds {found} rows where the source holds {rows}")));
                 }
-                *self = Pass { table: self.table + 1, rows: self.rows, ..Pass::default() };
+                let Pass { rows, mended, settled, .. } = *self;
+                *self = Pass { table: self.table + 1, rows, mended, settled, ..Pass::default() };
             }
         }
         Ok(())
@@ -85,12 +115,16 @@ impl Pass {
         table: &TablePlan,
         target: &dyn LiveStore,
         batch: &Batch,
+        mender: Option<&dyn Target>,
     ) -> Result<()> {
         let keys = keys(table, &batch.rows);
         let found = check::of_target(plan, self.table, target, &keys).await?;
         let expected = check::digests(table, Side::Source, &batch.rows);
         if let Some(difference) = check::first_difference(&expected, &found) {
-            return Err(check::different(table, &target.label(), difference, &batch.rows));
+            let Some(store) = mender else {
+                return Err(check::different(table, &target.label(), difference, &batch.rows));
+            };
+            self.mended += mend::rows(plan, self.table, store, &batch.rows, &found).await?;
         }
         self.rows += batch.rows.len() as u64;
         self.counting = batch.done;

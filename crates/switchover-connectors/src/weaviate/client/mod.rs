@@ -14,8 +14,9 @@ mod rest;
 mod schema;
 mod search;
 
-use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use switchover_core::{Error, Kind, Result};
@@ -34,8 +35,8 @@ use super::error;
 /// first whose reads over gRPC give back what this client compares.
 pub const OLDEST: (u32, u32) = (1, 30);
 
-/// How long a batch may take: the server may be merging segments or building a graph of vectors.
-const BATCH_DEADLINE: Duration = Duration::from_secs(300);
+/// How long a request that writes may take: the server may be merging segments or building a graph of vectors.
+const WRITE_DEADLINE: Duration = Duration::from_secs(300);
 /// How long the greeting may take.
 const HELLO_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -73,6 +74,10 @@ pub struct Client {
     meta: Meta,
     /// The longest page that this server gives, as far as it is known.
     page_max: AtomicU32,
+    /// How long a request that writes may take, in milliseconds.
+    write_deadline_ms: AtomicU64,
+    /// When the answer to a request that writes was last lost: it may be at work still.
+    lost: Mutex<Option<Instant>>,
 }
 
 impl Client {
@@ -103,8 +108,34 @@ impl Client {
                 .detail(format!("its gRPC does not serve (status {})", health.status))
                 .hint("the server may be starting: see its log"));
         }
-        let page_max = AtomicU32::new(PAGE_OBJECTS_MAX);
-        Ok(Client { config: config.clone(), rest, grpc, meta, page_max })
+        Ok(Client {
+            config: config.clone(),
+            rest,
+            grpc,
+            meta,
+            page_max: AtomicU32::new(PAGE_OBJECTS_MAX),
+            write_deadline_ms: AtomicU64::new(WRITE_DEADLINE.as_millis() as u64),
+            lost: Mutex::default(),
+        })
+    }
+
+    /// Has requests that write end within this time, on the server too.
+    pub fn write_within(&self, deadline: Duration) {
+        let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.write_deadline_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn write_deadline(&self) -> Duration {
+        Duration::from_millis(self.write_deadline_ms.load(Ordering::Relaxed))
+    }
+
+    /// When the answer to a request that writes was last lost; it may still be carried out.
+    pub fn lost_at(&self) -> Option<Instant> {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lose(&self) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// What the server said of itself.
@@ -144,8 +175,10 @@ impl Client {
     pub async fn batch(&self, lane: usize, batch: &Batch) -> Result<Vec<Refused>> {
         const OPERATION: &str = "store a batch of objects";
         let sent = Sent { head: batch.objects.clone(), tail: batch.trailer.clone() };
-        let reply = self.grpc.bytes(lane, BATCH_OBJECTS, sent, BATCH_DEADLINE).await;
+        let under_way = UnderWay::of(self);
+        let reply = self.grpc.bytes(lane, BATCH_OBJECTS, sent, self.write_deadline()).await;
         let reply = reply.map_err(|status| error::of_status(&status, &self.config, OPERATION))?;
+        under_way.is_answered();
         let reply = <proto::BatchObjectsReply as prost::Message>::decode(reply).map_err(|cause| {
             error::malformed(&self.config, OPERATION, "its answer is no message").because(cause)
         })?;
@@ -157,6 +190,30 @@ impl Client {
             Ok(Refused { index, why: error::shown(&refused.error) })
         });
         refused.collect()
+    }
+}
+
+/// A request that writes. One that fails, or that nobody waits for to its end, may be carried out later.
+struct UnderWay<'c> {
+    client: &'c Client,
+    answered: bool,
+}
+
+impl UnderWay<'_> {
+    fn of(client: &Client) -> UnderWay<'_> {
+        UnderWay { client, answered: false }
+    }
+
+    fn is_answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.client.lose();
+        }
     }
 }
 

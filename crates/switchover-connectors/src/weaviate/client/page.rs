@@ -8,6 +8,7 @@
 //! another question. Absent on purpose: a map for each object.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use serde_json::{Map, Number, Value as Json};
@@ -61,6 +62,8 @@ pub(crate) enum Wrong {
     Value(String),
     /// A listing that is not in the order of UUIDs, or begins before its place.
     Order,
+    /// An object that was not asked for, or one twice.
+    Stranger,
 }
 
 impl From<Malformed> for Wrong {
@@ -79,6 +82,7 @@ impl std::fmt::Display for Wrong {
             Wrong::Order => {
                 f.write_str("its objects are not in the order of their UUIDs, or not behind the one named")
             }
+            Wrong::Stranger => f.write_str("it holds an object that was not asked for, or one twice"),
             Wrong::Value(name) => write!(f, "the value of {name} is not of its kind's form"),
         }
     }
@@ -131,6 +135,18 @@ impl Page {
                 return Err(Wrong::Order);
             }
             after = Some(uuid);
+        }
+        Ok(())
+    }
+
+    /// That each object is one of these, and there once.
+    pub(super) fn is_of(&self, asked: &HashSet<&[u8; 16]>) -> Result<(), Wrong> {
+        let mut seen = HashSet::with_capacity(self.count);
+        for result in results(&self.reply) {
+            let uuid = self.uuid(result?)?;
+            if !asked.contains(&uuid) || !seen.insert(uuid) {
+                return Err(Wrong::Stranger);
+            }
         }
         Ok(())
     }

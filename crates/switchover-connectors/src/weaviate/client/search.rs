@@ -5,6 +5,7 @@
 //! A listing is no snapshot: what is written meanwhile may be in it or not.
 //! Absent on purpose: offsets, which skip and repeat objects while others are written.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tonic::Code;
 
 use super::grpc::Sent;
 use super::page::{Found, Page};
-use super::{Client, proto};
+use super::{Client, UnderWay, proto};
 use crate::weaviate::error;
 use crate::weaviate::value::{Wire, uuid_text};
 
@@ -26,8 +27,6 @@ const PAGE_OBJECTS_MIN: u32 = 50;
 const IDS_MAX: usize = 10_000;
 /// How long a page may take.
 const PAGE_DEADLINE: Duration = Duration::from_secs(300);
-/// How long deleting a part may take.
-const DELETE_DEADLINE: Duration = Duration::from_secs(300);
 
 const SEARCH: &str = "/weaviate.v1.Weaviate/Search";
 const AGGREGATE: &str = "/weaviate.v1.Weaviate/Aggregate";
@@ -167,7 +166,14 @@ impl Client {
             let mut request = self.request(listing, limit);
             request.filters = Some(ids(part));
             match self.page(lane, &request, listing, OPERATION).await {
-                Ok(page) => pages.push(page),
+                Ok(page) => {
+                    let asked: HashSet<&[u8; 16]> = part.iter().collect();
+                    page.is_of(&asked).map_err(|wrong| {
+                        error::malformed(&self.config, OPERATION, wrong.to_string())
+                            .table(&*listing.collection)
+                    })?;
+                    pages.push(page);
+                }
                 Err(failed)
                     if part.len() > 1
                         && (failed.too_large
@@ -286,11 +292,13 @@ impl Client {
                     consistency_level: self.consistency(),
                     tenant: self.config.tenant.clone(),
                 };
+                let under_way = UnderWay::of(self);
                 let reply: proto::BatchDeleteReply = self
                     .grpc
-                    .call(lane, BATCH_DELETE, &request, DELETE_DEADLINE, OPERATION)
+                    .call(lane, BATCH_DELETE, &request, self.write_deadline(), OPERATION)
                     .await
                     .map_err(|e| e.table(collection))?;
+                under_way.is_answered();
                 if reply.failed > 0 {
                     return Err(Error::new(Kind::Rejected, OPERATION)
                         .store(self.config.redacted())
