@@ -383,6 +383,8 @@ pub trait Objects: Send + Sync {
     fn parts(&self, column: &ColumnPlan, map: &ColumnMap) -> Result<Vec<String>, (&'static str, String)>;
     /// Whether a part of an index stays, as far as this column's mapping goes.
     fn keeps(&self, part: &str, column: &ColumnPlan, map: &ColumnMap) -> bool;
+    /// The type of a property that holds a column of that type, as the target writes it.
+    fn type_name(&self, ty: LogicalType) -> &'static str;
     /// What a part of an index of this column costs, in words; `None` for other columns' and where it is little.
     fn cost(&self, part: &str, column: &ColumnPlan) -> Option<String>;
 }

@@ -7,7 +7,7 @@
 //! | `names`, `dialect`, `schema` | what a source's schema becomes |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
 //! | `store`, `writer`, `reader`, `target` | the target |
-//! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
+//! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
 //! | `look` | a search, to see that the data is searchable |
@@ -16,6 +16,7 @@
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
 //! double there; the parts named above say what follows from that.
 
+mod before;
 mod cells;
 mod claim;
 pub mod client;

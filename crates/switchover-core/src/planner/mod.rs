@@ -90,7 +90,7 @@ impl Draft {
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
     let mut draft = Draft { native: dialect.speaks(&evidence.catalog.store), ..Draft::default() };
     let (mut tables, views) = match (evidence.existing, &options.existing) {
-        (Some(schema), Some(asked)) => {
+        (Some(schema), Some(asked)) if dialect.objects().is_none() => {
             draft.native = false;
             (existing::tables(evidence, schema, options, asked, &mut draft), Vec::new())
         }
@@ -100,6 +100,12 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         object::add(table, dialect, options, &mut draft);
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
+    }
+    if let (Some(schema), Some(objects), Some(asked)) =
+        (evidence.existing, dialect.objects(), &options.existing)
+    {
+        existing::objects::no_such(asked, &mut draft);
+        existing::objects::hold(&mut tables, schema, objects, &mut draft);
     }
     let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
@@ -631,7 +637,10 @@ fn target_faults(
         let why = format!("{place} is not empty: it holds {}{more}", shown.join(", "));
         draft.refuse("", "", why, todo);
     }
-    for table in tables.iter().filter(|table| target.taken.contains(&dialect.folded(&table.target))) {
+    let others = |table: &&TablePlan| {
+        options.existing.is_none() && target.taken.contains(&dialect.folded(&table.target))
+    };
+    for table in tables.iter().filter(others) {
         let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
         draft.refuse(
             &table.source,

@@ -13,6 +13,7 @@ mod proto;
 mod rest;
 mod schema;
 mod search;
+mod texts;
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use batch::{Batch, BatchWriter, MESSAGE_BYTES_MAX, ObjectWriter};
 pub use page::{Found, Page};
 pub use schema::{Collection, Property, Shard};
 pub use search::{Asked, Listing, PAGE_OBJECTS_MAX, Search, VectorsAsked, Words};
+pub use texts::same_object;
 
 use self::grpc::{Grpc, Sent};
 use super::config::WeaviateConfig;
