@@ -401,6 +401,8 @@ pub struct TargetState {
     /// Tables of others, beside which the run's may stand under other names, in the form in which the target
     /// compares names.
     pub taken: Vec<String>,
+    /// Other names of tables, and where each leads; `None` where the target has no such names.
+    pub aliases: Option<Vec<(String, String)>>,
     /// The run that made what is there, when one did.
     pub run: Option<String>,
     /// Bytes free on the target's disk, where it can be known.
@@ -551,6 +553,12 @@ pub trait Target: Send + Sync {
     /// Mends rows and quarantine of several tables in one transaction, for `--repair`. Actions of foreign
     /// keys do not fire.
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()>;
+    /// Has readers find what was moved, where the mapping gives them a name for it: after the verdict. May be called again;
+    /// [`Target::discard`] takes it back.
+    async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
+        let _ = (plan, run);
+        Ok(())
+    }
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
     /// Removes the runs' own records and leaves what was moved.

@@ -41,7 +41,7 @@ const COLUMN_KEYS: [&str; 16] = [
 const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
 
 const NAIVE_TIMES: &[(&str, NaiveTimes)] = &[("refuse", NaiveTimes::Refuse), ("utc", NaiveTimes::Utc)];
-const OBJECT_KEYS: [&str; 2] = ["namespace", "keep_uuid"];
+const OBJECT_KEYS: [&str; 4] = ["namespace", "keep_uuid", "alias", "move_alias"];
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
@@ -232,6 +232,8 @@ impl Section<'_, '_> {
                 match word {
                     "namespace" => map.namespace = Some(this.text(at, value)?),
                     "keep_uuid" => map.keep_uuid = Some(this.boolean(at, value)?),
+                    "alias" => map.alias = Some(this.text(at, value)?),
+                    "move_alias" => map.move_alias = Some(this.boolean(at, value)?),
                     _ => return Err(this.unknown(at, "an object", word, &OBJECT_KEYS)),
                 }
                 Ok(())

@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alias;
 mod existing;
 mod faults;
 mod kill;

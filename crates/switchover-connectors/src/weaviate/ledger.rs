@@ -8,6 +8,7 @@
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
 //! | `live` | a live run: the engine that may write, and how far it is in the log | after the objects of a batch | the batch is written again |
 //! | `standing` | a collection that was there before | when all of `before` is noted of it | it may be written |
+//! | `alias` | where an alias led before | before it is moved | it may lead to the run's collection |
 //! | `quarantine` | a value or row that the collections cannot hold | before its chunk's checkpoint | it is kept |
 //!
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
@@ -44,6 +45,8 @@ pub(super) enum Of {
     Live,
     /// A collection that was there, of which all that was is noted.
     Standing,
+    /// An alias that the run leads to a collection, and where it led before.
+    Alias,
     /// Ids of objects that were there and stay as they are.
     Stays,
     /// An object that gives way, as it was.
@@ -61,6 +64,7 @@ impl Of {
             Of::Quarantine => "quarantine",
             Of::Live => "live",
             Of::Standing => "standing",
+            Of::Alias => "alias",
             Of::Stays => "stays",
             Of::Image => "image",
             Of::Wrote => "wrote",

@@ -9,6 +9,7 @@
 //! the next engine writes. The next one therefore waits [`LATE`] before it writes anything, and compares every row before
 //! there is a verdict.
 
+use super::alias;
 use super::client::Client;
 use super::ledger::{self, Of, Records};
 use super::reader;
@@ -242,6 +243,13 @@ impl LiveTarget for WeaviateLive {
 
     async fn follow(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn readers(&self, here: bool) -> Result<()> {
+        match here {
+            true => alias::lead(&self.client, &self.run.plan, &self.run.run).await,
+            false => alias::lead_back(&self.client, &self.run.run).await,
+        }
     }
 
     fn steps(&self) -> Vec<(LiveStage, BuildStep)> {

@@ -6,6 +6,7 @@
 //! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
 //! | `names`, `dialect`, `schema` | what a source's schema becomes |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
+//! | `alias` | the names by which readers find collections |
 //! | `store`, `writer`, `reader`, `target` | the target |
 //! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
@@ -16,6 +17,7 @@
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
 //! double there; the parts named above say what follows from that.
 
+mod alias;
 mod before;
 mod cells;
 mod claim;

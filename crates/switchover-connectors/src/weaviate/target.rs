@@ -3,6 +3,7 @@
 //! A store without transactions, whose acknowledgements are no proof: it says so ([`Target::may_lose`]), and the
 //! engine writes again what the verification misses before there is a verdict.
 
+use super::alias;
 use super::before::{self, Aside};
 use super::claim::WeaviateClaim;
 use super::client::Client;
@@ -120,7 +121,13 @@ impl Target for WeaviateTarget {
         self.check_schema(schema)?;
         let client = self.client().await?;
         let names = names(client)?;
-        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX));
+        let aliases = match client.has_aliases() {
+            true => Some(client.aliases()?),
+            false => None,
+        };
+        // Aliases and collections share their names.
+        let others = aliases.iter().flatten().map(|(name, _)| name);
+        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX)).chain(others);
         let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
         Ok(TargetState {
             store: StoreInfo {
@@ -133,6 +140,7 @@ impl Target for WeaviateTarget {
             schema_exists: true,
             objects: Vec::new(),
             taken: taken.map(|name| self.dialect.folded(name)).collect(),
+            aliases,
             run: run.map(|record| record.run),
             free_bytes: None,
             missing_rights: Vec::new(),
@@ -309,6 +317,10 @@ impl Target for WeaviateTarget {
         Ok(())
     }
 
+    async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
+        alias::lead(self.client().await?, plan, run).await
+    }
+
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
         self.check_schema(schema)?;
         let client = self.client().await?;
@@ -322,6 +334,7 @@ impl Target for WeaviateTarget {
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
+        alias::lead_back(client, run).await?;
         for record in own.iter().rev().filter(|record| record.is(Of::Collection)) {
             client.delete_collection(&record.key)?;
         }

@@ -21,6 +21,13 @@ pub struct ObjectMap {
     /// said, a key of that type is, and no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_uuid: Option<bool>,
+    /// The alias by which readers find the collection once all is verified. Where the table has no name of its own on the
+    /// target (`to`), the collection is called by the alias and the day of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// Whether an alias of that name that leads elsewhere is moved; a rollback brings it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_alias: Option<bool>,
 }
 
 impl ObjectMap {
@@ -29,6 +36,8 @@ impl ObjectMap {
         ObjectMap {
             namespace: self.namespace.or(lower.namespace),
             keep_uuid: self.keep_uuid.or(lower.keep_uuid),
+            alias: self.alias.or(lower.alias),
+            move_alias: self.move_alias.or(lower.move_alias),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! exceptions, which have no parent) is asked for by the engine and handed in, or appended to the
 //! plan's refusals.
 
+pub mod alias;
 mod constraints;
 pub mod existing;
 pub mod given;
@@ -111,6 +112,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
     leftovers(evidence.catalog, &mut draft);
     kept::settings(evidence.catalog, dialect, &mut draft);
     target_faults(evidence.target, &tables, dialect, options, &mut draft);
+    alias::check(evidence.target, &tables, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
         format: PLAN_FORMAT,
@@ -148,7 +150,7 @@ fn new_tables(
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> (Vec<TablePlan>, Vec<ViewPlan>) {
-    let names = table_names(evidence.catalog, dialect, options, draft);
+    let names = table_names(evidence, dialect, options, draft);
     let mut tables: Vec<TablePlan> = evidence
         .catalog
         .tables
@@ -198,20 +200,22 @@ fn collision_refusals(
 }
 
 fn table_names(
-    catalog: &Catalog,
+    evidence: &Evidence<'_>,
     dialect: &dyn Dialect,
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> BTreeMap<String, String> {
     let max = dialect.identifier_bytes_max();
+    let catalog = evidence.catalog;
     let named = |table: &Table| {
-        let own = options.mapping.table(&table.name).and_then(|map| map.to.as_deref());
-        match own {
+        let own = options.mapping.table(&table.name).and_then(|map| map.to.clone());
+        let alias = options.mapping.object(&table.name).alias.filter(|_| dialect.objects().is_some());
+        match own.or_else(|| alias.map(|alias| alias::collection(&alias, &evidence.made_at))) {
             None => {
                 names::cut(&dialect.named(Named::Table, &options.names.apply(&table.name, usize::MAX)), max)
                     .to_owned()
             }
-            Some(own) => target_name(own, &table.name, "", max, draft),
+            Some(own) => target_name(&own, &table.name, "", max, draft),
         }
     };
     let pairs: Vec<(String, String)> = catalog
