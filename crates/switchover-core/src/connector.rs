@@ -403,6 +403,8 @@ pub struct TargetState {
     pub taken: Vec<String>,
     /// Other names of tables, and where each leads; `None` where the target has no such names.
     pub aliases: Option<Vec<(String, String)>>,
+    /// Parts of the target that work on what it stores, by name.
+    pub modules: Vec<String>,
     /// The run that made what is there, when one did.
     pub run: Option<String>,
     /// Bytes free on the target's disk, where it can be known.

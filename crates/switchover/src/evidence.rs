@@ -379,6 +379,7 @@ impl Look<'_> {
             plan.refusals.extend(faults);
         }
         plan.refusals.extend(planner::alias::faults(&plan, &state, self.target.dialect()));
+        plan.refusals.extend(planner::vectorizer::faults(&plan, &state, self.target.dialect()));
         left_out_lines(&mut plan, &catalog);
         self.mapping(&mut plan).await?;
         self.same_ids(&mut plan, &catalog).await?;

@@ -23,6 +23,7 @@ mod references;
 mod search;
 mod server;
 mod values;
+mod vectorizer;
 
 use common::run;
 use server::Site;

@@ -52,6 +52,7 @@ pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
         objects,
         taken: Vec::new(),
         aliases: None,
+        modules: Vec::new(),
         run,
         free_bytes: disk::free_bytes(path),
         missing_rights,

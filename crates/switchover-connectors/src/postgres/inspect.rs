@@ -97,6 +97,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         objects: objects(client, schema).await.map_err(fail)?,
         taken: Vec::new(),
         aliases: None,
+        modules: Vec::new(),
         run,
         free_bytes: room::free_bytes(connection).await,
         missing_rights,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use switchover_core::existing::{Holds, TargetColumn, TargetTable};
 use switchover_core::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use switchover_core::planner::existing::objects::UNNAMED_VECTOR;
+use switchover_core::planner::vectorizer::VECTOR;
 
 /// How words of a searchable text are found: the server's default, which drops case and what is no letter or digit.
 const TOKENIZATION_WORDS: &str = "word";
@@ -23,11 +24,17 @@ pub(super) fn collection(plan: &Plan, table: &TablePlan) -> Json {
     let mut class = Map::new();
     class.insert("class".into(), json!(table.target));
     class.insert("properties".into(), Json::Array(properties));
-    match vectors.as_slice() {
-        [] | [_] => {
+    let object = plan.options.mapping.object(&table.source);
+    match (vectors.as_slice(), object.vectorizer) {
+        (_, Some(module)) => {
+            let settings = object.vectorizer_config.unwrap_or_default();
+            let config = json!({ VECTOR: { "vectorizer": { module: settings }, "vectorIndexType": "hnsw" } });
+            class.insert("vectorConfig".into(), config);
+        }
+        ([] | [_], None) => {
             class.insert("vectorizer".into(), json!("none"));
         }
-        several => {
+        (several, None) => {
             let of = |column: &&ColumnPlan| {
                 let config = json!({ "vectorizer": { "none": {} }, "vectorIndexType": "hnsw" });
                 (column.target.clone(), config)

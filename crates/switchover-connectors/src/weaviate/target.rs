@@ -141,6 +141,13 @@ impl Target for WeaviateTarget {
             objects: Vec::new(),
             taken: taken.map(|name| self.dialect.folded(name)).collect(),
             aliases,
+            modules: client
+                .meta()
+                .modules
+                .as_object()
+                .into_iter()
+                .flat_map(|all| all.keys().cloned())
+                .collect(),
             run: run.map(|record| record.run),
             free_bytes: None,
             missing_rights: Vec::new(),

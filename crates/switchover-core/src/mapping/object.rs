@@ -28,6 +28,12 @@ pub struct ObjectMap {
     /// Whether an alias of that name that leads elsewhere is moved; a rollback brings it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_alias: Option<bool>,
+    /// The module of the server's that makes the objects' vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectorizer: Option<String>,
+    /// The module's own settings for the collection, as the server's documentation has them; no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectorizer_config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl ObjectMap {
@@ -38,6 +44,8 @@ impl ObjectMap {
             keep_uuid: self.keep_uuid.or(lower.keep_uuid),
             alias: self.alias.or(lower.alias),
             move_alias: self.move_alias.or(lower.move_alias),
+            vectorizer: self.vectorizer.or(lower.vectorizer),
+            vectorizer_config: self.vectorizer_config.or(lower.vectorizer_config),
         }
     }
 }

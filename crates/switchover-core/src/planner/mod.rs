@@ -14,6 +14,7 @@ mod mapped;
 mod native;
 mod object;
 mod reference;
+pub mod vectorizer;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
@@ -113,6 +114,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
     kept::settings(evidence.catalog, dialect, &mut draft);
     target_faults(evidence.target, &tables, dialect, options, &mut draft);
     alias::check(evidence.target, &tables, dialect, options, &mut draft);
+    vectorizer::check(evidence.target, &tables, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
         format: PLAN_FORMAT,

@@ -119,12 +119,11 @@ fn properties(plan: &TablePlan, own: &TargetTable, objects: &dyn Objects, draft:
     };
     for column in own.columns.iter().filter(|column| !planned(&column.name)) {
         let name = format!("{}.{}", own.name, column.name);
-        draft.outcome(
-            "target column",
-            name,
-            Fate::LeftOut,
-            "only on the target: the run's objects have none",
-        );
+        let why = match column.type_name == LogicalType::Vector.to_string() {
+            true => "the server's own where a module of it makes vectors; else the run's objects have none",
+            false => "only on the target: the run's objects have none",
+        };
+        draft.outcome("target column", name, Fate::LeftOut, why);
     }
 }
 
