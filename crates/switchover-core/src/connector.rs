@@ -383,6 +383,8 @@ pub trait Objects: Send + Sync {
     fn parts(&self, column: &ColumnPlan, map: &ColumnMap) -> Result<Vec<String>, (&'static str, String)>;
     /// Whether a part of an index stays, as far as this column's mapping goes.
     fn keeps(&self, part: &str, column: &ColumnPlan, map: &ColumnMap) -> bool;
+    /// The type of a property that holds a column of that type, as the target writes it.
+    fn type_name(&self, ty: LogicalType) -> &'static str;
     /// What a part of an index of this column costs, in words; `None` for other columns' and where it is little.
     fn cost(&self, part: &str, column: &ColumnPlan) -> Option<String>;
 }
@@ -399,6 +401,10 @@ pub struct TargetState {
     /// Tables of others, beside which the run's may stand under other names, in the form in which the target
     /// compares names.
     pub taken: Vec<String>,
+    /// Other names of tables, and where each leads; `None` where the target has no such names.
+    pub aliases: Option<Vec<(String, String)>>,
+    /// Parts of the target that work on what it stores, by name.
+    pub modules: Vec<String>,
     /// The run that made what is there, when one did.
     pub run: Option<String>,
     /// Bytes free on the target's disk, where it can be known.
@@ -549,6 +555,12 @@ pub trait Target: Send + Sync {
     /// Mends rows and quarantine of several tables in one transaction, for `--repair`. Actions of foreign
     /// keys do not fire.
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()>;
+    /// Has readers find what was moved, where the mapping gives them a name for it: after the verdict. May be called again;
+    /// [`Target::discard`] takes it back.
+    async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
+        let _ = (plan, run);
+        Ok(())
+    }
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
     /// Removes the runs' own records and leaves what was moved.

@@ -342,6 +342,12 @@ pub trait LiveTarget: LiveStore {
     async fn prove(&self) -> Result<()> {
         Ok(())
     }
+    /// Has readers that go by a name of the target's own find what the run keeps there, or what they found before. Before
+    /// the application is told, and only of a target that cannot own the data. May be called again.
+    async fn readers(&self, here: bool) -> Result<()> {
+        let _ = here;
+        Ok(())
+    }
     /// The steps after the copy, for [`crate::connector::Target::build`].
     fn steps(&self) -> Vec<(LiveStage, BuildStep)>;
     /// Sends tables back to copy: empties them, and forgets their checkpoints and steps; when it is all of them,

@@ -356,7 +356,10 @@ impl Look<'_> {
         }
         if let Some((schema, refusals)) = standing {
             plan.refusals.extend(refusals);
-            planner::existing::recheck(&mut plan, &schema);
+            match self.target.dialect().objects() {
+                Some(objects) => planner::existing::objects::recheck(&mut plan, &schema, objects),
+                None => planner::existing::recheck(&mut plan, &schema),
+            }
         } else if !state.objects.is_empty() || !state.missing_rights.is_empty() {
             let (place, todo) = self.target.dialect().place(&plan.options.schema);
             let holds = || format!("{place} is not empty: it holds {}", state.objects.join(", "));
@@ -375,6 +378,8 @@ impl Look<'_> {
             let faults = planner::given::faults(&plan, &census, self.target.dialect());
             plan.refusals.extend(faults);
         }
+        plan.refusals.extend(planner::alias::faults(&plan, &state, self.target.dialect()));
+        plan.refusals.extend(planner::vectorizer::faults(&plan, &state, self.target.dialect()));
         left_out_lines(&mut plan, &catalog);
         self.mapping(&mut plan).await?;
         self.same_ids(&mut plan, &catalog).await?;
@@ -403,7 +408,9 @@ impl Look<'_> {
         let mut keys = Keys::of(catalog);
         let mut hashed = BTreeMap::new();
         for table in keys.parents_first(catalog) {
-            let interests: Vec<Interest> = match existing {
+            // Collections of objects take what new ones would.
+            let standing = existing.filter(|_| dialect.objects().is_none());
+            let interests: Vec<Interest> = match standing {
                 Some(schema) => planner::existing::interests(table, schema, options),
                 None => {
                     let asked = |column: &Column| options.mapping.column(&table.name, &column.name)?.r#type;

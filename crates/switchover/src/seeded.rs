@@ -88,6 +88,11 @@ impl Look<'_> {
     /// Decides on the rows that the target's tables hold already.
     pub(crate) async fn seeded(&self, plan: &mut Plan) -> Result<()> {
         let Some(asked) = plan.options.existing.clone() else { return Ok(()) };
+        let whole = self.target.dialect().objects().is_some();
+        if whole && !plan.refusals.is_empty() {
+            // Properties that do not match cannot be read.
+            return Ok(());
+        }
         for index in 0..plan.tables.len() {
             let table = &plan.tables[index];
             let before = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
@@ -111,7 +116,7 @@ impl Look<'_> {
                 continue;
             }
             let conflicts = self.conflicts(table, &seeds).await?;
-            let lines = decided(&mut plan.tables[index], asked.on_conflict, &seeds, &conflicts);
+            let lines = decided(&mut plan.tables[index], asked.on_conflict, whole, &seeds, &conflicts);
             plan.outcomes.extend(lines);
             let met: HashSet<usize> = conflicts.iter().map(|conflict| conflict.seed).collect();
             let stays = |seed: &usize| asked.on_conflict == OnConflict::Keep || !met.contains(seed);
@@ -265,10 +270,11 @@ fn unfit(table: &TablePlan, before: u64) -> Option<String> {
     None
 }
 
-/// Writes the decision into the plan; gives its lines.
+/// Writes the decision into the plan; gives its lines. `whole`: a row that is written replaces all of the one that was there.
 fn decided(
     table: &mut TablePlan,
     on_conflict: OnConflict,
+    whole: bool,
     seeds: &Seeds,
     conflicts: &[Conflict],
 ) -> Vec<Outcome> {
@@ -287,6 +293,9 @@ fn decided(
         })
     };
     let what = match on_conflict {
+        OnConflict::Replace if whole => {
+            "objects give way to the source's, with all that they hold: properties that only they have, and vectors, are kept aside until a rollback"
+        }
         OnConflict::Replace => {
             "rows give way to the source's, with the values that they have in columns of the target's own"
         }

@@ -41,7 +41,8 @@ const COLUMN_KEYS: [&str; 16] = [
 const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
 
 const NAIVE_TIMES: &[(&str, NaiveTimes)] = &[("refuse", NaiveTimes::Refuse), ("utc", NaiveTimes::Utc)];
-const OBJECT_KEYS: [&str; 2] = ["namespace", "keep_uuid"];
+const OBJECT_KEYS: [&str; 6] =
+    ["namespace", "keep_uuid", "alias", "move_alias", "vectorizer", "vectorizer_config"];
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
@@ -232,12 +233,55 @@ impl Section<'_, '_> {
                 match word {
                     "namespace" => map.namespace = Some(this.text(at, value)?),
                     "keep_uuid" => map.keep_uuid = Some(this.boolean(at, value)?),
+                    "alias" => map.alias = Some(this.text(at, value)?),
+                    "vectorizer" => map.vectorizer = Some(this.text(at, value)?),
+                    "vectorizer_config" => map.vectorizer_config = Some(this.settings(at, value)?),
+                    "move_alias" => map.move_alias = Some(this.boolean(at, value)?),
                     _ => return Err(this.unknown(at, "an object", word, &OBJECT_KEYS)),
                 }
                 Ok(())
             })?;
         }
         Ok(map)
+    }
+
+    /// Settings that only the target knows, as JSON.
+    fn settings(
+        &self,
+        offset: usize,
+        value: Value<'_, '_>,
+    ) -> Result<serde_json::Map<String, serde_json::Value>> {
+        let mut all = serde_json::Map::new();
+        for (key, value) in self.keys(offset, value)? {
+            all.insert(key.get_ref().to_string(), self.setting(key.span().start, value)?);
+        }
+        Ok(all)
+    }
+
+    fn setting(&self, offset: usize, value: Value<'_, '_>) -> Result<serde_json::Value> {
+        Ok(match value.get_ref() {
+            DeValue::Table(_) => self.settings(offset, value)?.into(),
+            DeValue::Array(list) => {
+                list.iter().map(|value| self.setting(offset, value)).collect::<Result<Vec<_>>>()?.into()
+            }
+            DeValue::Datetime(_) => return Err(self.wrong(offset, "a setting is no date; write it as text")),
+            plain => match plain {
+                DeValue::Integer(number) => {
+                    number.as_str().replace('_', "").parse::<i64>().ok().map(Into::into)
+                }
+                DeValue::Float(number) => {
+                    number.as_str().replace('_', "").parse::<f64>().ok().map(Into::into)
+                }
+                DeValue::Boolean(on) => Some((*on).into()),
+                other => other.as_str().map(Into::into),
+            }
+            .ok_or_else(|| {
+                self.wrong(
+                    offset,
+                    "a setting is a text, a decimal number, a truth value, a list or a section",
+                )
+            })?,
+        })
     }
 
     fn namespace(&self, offset: usize, value: Value<'_, '_>) -> Result<Namespace> {

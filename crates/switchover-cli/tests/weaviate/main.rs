@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alias;
+mod existing;
 mod faults;
 mod kill;
 #[cfg(feature = "failpoints")]
@@ -23,6 +25,7 @@ mod references;
 mod search;
 mod server;
 mod values;
+mod vectorizer;
 
 use common::run;
 use server::Site;

@@ -51,6 +51,8 @@ pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
         schema_exists: false,
         objects,
         taken: Vec::new(),
+        aliases: None,
+        modules: Vec::new(),
         run,
         free_bytes: disk::free_bytes(path),
         missing_rights,

@@ -96,6 +96,8 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         schema_exists: exists,
         objects: objects(client, schema).await.map_err(fail)?,
         taken: Vec::new(),
+        aliases: None,
+        modules: Vec::new(),
         run,
         free_bytes: room::free_bytes(connection).await,
         missing_rights,

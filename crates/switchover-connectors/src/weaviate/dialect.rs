@@ -113,6 +113,13 @@ impl Objects for WeaviateDialect {
         asked != Some(false)
     }
 
+    fn type_name(&self, ty: LogicalType) -> &'static str {
+        match ty {
+            LogicalType::Vector => "vector",
+            ty => super::schema::data_type(ty),
+        }
+    }
+
     fn cost(&self, part: &str, column: &ColumnPlan) -> Option<String> {
         let (_, finds) = Finds::of_part(part).filter(|(property, _)| *property == column.target)?;
         if column.census.text_bytes_max < LONG_TEXT_BYTES {

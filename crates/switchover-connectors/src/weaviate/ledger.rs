@@ -7,6 +7,8 @@
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
 //! | `live` | a live run's engine, by its number: how far the server was in the log when it wrote last | after the objects of a batch | the batch is written again |
+//! | `standing` | a collection that was there before | when all of `before` is noted of it | it may be written |
+//! | `alias` | where an alias led before | before it is moved | it may lead to the run's collection |
 //! | `quarantine` | a value or row that the collections cannot hold | before its chunk's checkpoint | it is kept |
 //!
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
@@ -41,6 +43,16 @@ pub(super) enum Of {
     Checkpoint,
     Quarantine,
     Live,
+    /// A collection that was there, of which all that was is noted.
+    Standing,
+    /// An alias that the run leads to a collection, and where it led before.
+    Alias,
+    /// Ids of objects that were there and stay as they are.
+    Stays,
+    /// An object that gives way, as it was.
+    Image,
+    /// Ids of objects that the run is about to write.
+    Wrote,
 }
 
 impl Of {
@@ -51,6 +63,11 @@ impl Of {
             Of::Checkpoint => "checkpoint",
             Of::Quarantine => "quarantine",
             Of::Live => "live",
+            Of::Standing => "standing",
+            Of::Alias => "alias",
+            Of::Stays => "stays",
+            Of::Image => "image",
+            Of::Wrote => "wrote",
         }
     }
 }
@@ -91,12 +108,23 @@ fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
 #[derive(Debug)]
 pub(super) struct Records {
     batch: BatchWriter,
+    collection: &'static str,
     ids: Vec<[u8; 16]>,
 }
 
 impl Records {
     pub(super) fn new(client: &Client) -> Records {
-        Records { batch: client.writer(RECORDS), ids: Vec::new() }
+        Records::within(client, RECORDS)
+    }
+
+    /// In another collection than that of records.
+    pub(super) fn within(client: &Client, collection: &'static str) -> Records {
+        Records { batch: client.writer(collection), collection, ids: Vec::new() }
+    }
+
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.bytes()
     }
 
     /// Adds one.
@@ -134,7 +162,7 @@ impl Records {
             return Err(lost(format!("the server refuses a record: {}", refused.why)));
         }
         // An acknowledgement is no proof.
-        let listing = Listing { collection: RECORDS.to_owned(), ..Listing::default() };
+        let listing = Listing { collection: self.collection.to_owned(), ..Listing::default() };
         let mut found = BTreeSet::new();
         for page in client.by_ids(0, &listing, &self.ids).await? {
             for object in client.objects(&page) {
@@ -150,7 +178,12 @@ impl Records {
 
 /// Makes the collection of records, where it is not there.
 pub(super) fn make(client: &Client) -> Result<()> {
-    if client.collection(RECORDS)?.is_some() {
+    make_within(client, RECORDS)
+}
+
+/// Makes another collection of the same form.
+pub(super) fn make_within(client: &Client, collection: &str) -> Result<()> {
+    if client.collection(collection)?.is_some() {
         return Ok(());
     }
     let property = |name: &&str| {
@@ -158,15 +191,15 @@ pub(super) fn make(client: &Client) -> Result<()> {
                 "indexFilterable": false, "indexSearchable": false })
     };
     let properties: Vec<_> = PROPERTIES.iter().map(property).collect();
-    let class = json!({ "class": RECORDS, "vectorizer": "none", "properties": properties,
+    let class = json!({ "class": collection, "vectorizer": "none", "properties": properties,
         "description": "Records of Switchover's runs: rollback and cleanup remove them." });
     client.create_collection(&class).map(drop)
 }
 
 /// What is read of records.
-fn listing() -> Listing {
+fn listing(collection: &str) -> Listing {
     Listing {
-        collection: RECORDS.to_owned(),
+        collection: collection.to_owned(),
         properties: PROPERTIES.iter().map(|name| Asked::plain(*name)).collect(),
         ..Listing::default()
     }
@@ -185,17 +218,9 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
     if client.collection(RECORDS)?.is_none() {
         return Ok(Vec::new());
     }
-    let listing = listing();
     let (mut records, mut after) = (Vec::new(), None);
-    loop {
-        let page = client.list(0, &listing, after, PAGE).await?;
-        for found in client.objects(&page) {
-            records.push(read(&found?));
-        }
-        match page.last() {
-            Some(last) => after = Some(last),
-            None => break,
-        }
+    while let Some(page) = page(client, RECORDS, &mut after, PAGE).await? {
+        records.extend(page);
     }
     // Whoever goes by them must not overlook one: a rollback would leave what it does not know of.
     let counted = client.count(RECORDS).await?;
@@ -208,6 +233,19 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
         .hint("another process may be at work there; otherwise see the server's log"))
 }
 
+/// The next records of a collection; `None` at the end.
+pub(super) async fn page(
+    client: &Client,
+    collection: &str,
+    after: &mut Option<[u8; 16]>,
+    limit: u32,
+) -> Result<Option<Vec<Record>>> {
+    let page = client.list(0, &listing(collection), *after, limit).await?;
+    let Some(last) = page.last() else { return Ok(None) };
+    *after = Some(last);
+    client.objects(&page).map(|found| found.map(|found| read(&found))).collect::<Result<_>>().map(Some)
+}
+
 /// Records of a run by their keys.
 pub(super) async fn by_keys<T: DeserializeOwned>(
     client: &Client,
@@ -217,12 +255,35 @@ pub(super) async fn by_keys<T: DeserializeOwned>(
 ) -> Result<Vec<T>> {
     let ids: Vec<[u8; 16]> = keys.iter().map(|key| id(run, of, key)).collect();
     let mut records = Vec::new();
-    for page in client.by_ids(0, &listing(), &ids).await? {
+    for page in client.by_ids(0, &listing(RECORDS), &ids).await? {
         for found in client.objects(&page) {
             records.push(read(&found?).read()?);
         }
     }
     Ok(records)
+}
+
+/// One record of a run.
+pub(super) async fn one<T: DeserializeOwned>(
+    client: &Client,
+    run: &str,
+    of: Of,
+    key: &str,
+) -> Result<Option<T>> {
+    Ok(by_keys(client, run, of, &[key.to_owned()]).await?.pop())
+}
+
+/// Whether a record is there, in that collection.
+pub(super) async fn is_there(
+    client: &Client,
+    collection: &str,
+    run: &str,
+    of: Of,
+    key: &str,
+) -> Result<bool> {
+    let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
+    let pages = client.by_ids(0, &listing, &[id(run, of, key)]).await?;
+    Ok(pages.iter().any(|page| !page.is_empty()))
 }
 
 /// Removes records of a run.

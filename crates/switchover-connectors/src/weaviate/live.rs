@@ -10,6 +10,7 @@
 //! before a comparison of every row that began [`LATE`] later, when such a request is either done or was ended by the server; what it
 //! undid is written again ([`LiveTarget::unsettled`]). The records of engines are one each, so that a late one hides no newer one.
 
+use super::alias;
 use super::client::Client;
 use super::ledger::{self, Of, Records};
 use super::reader;
@@ -291,6 +292,13 @@ impl LiveTarget for WeaviateLive {
 
     async fn follow(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn readers(&self, here: bool) -> Result<()> {
+        match here {
+            true => alias::lead(&self.client, &self.run.plan, &self.run.run).await,
+            false => alias::lead_back(&self.client, &self.run.run).await,
+        }
     }
 
     fn steps(&self) -> Vec<(LiveStage, BuildStep)> {

@@ -6,8 +6,9 @@
 //! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
 //! | `names`, `dialect`, `schema` | what a source's schema becomes |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
+//! | `alias` | the names by which readers find collections |
 //! | `store`, `writer`, `reader`, `target` | the target |
-//! | `ledger`, `quarantine`, `claim` | the runs' own records, and who works on the server |
+//! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
 //! | `look` | a search, to see that the data is searchable |
@@ -16,6 +17,8 @@
 //! The server's acknowledgement is no proof that an object is stored, it has no transactions, and every number is a
 //! double there; the parts named above say what follows from that.
 
+mod alias;
+mod before;
 mod cells;
 mod claim;
 pub mod client;

@@ -1,8 +1,10 @@
 //! Reading a collection back, in parts: each part is a range of ids, listed page by page in their order.
 
+use super::before;
 use super::client::{Asked, Client, Listing, PAGE_OBJECTS_MAX, VectorsAsked};
 use super::rows::Table;
 use async_trait::async_trait;
+use std::collections::HashSet;
 use std::sync::Arc;
 use switchover_core::Result;
 use switchover_core::connector::Reader;
@@ -26,6 +28,8 @@ pub(super) struct WeaviateReader {
     /// The last id of the part; without one it goes to the end.
     upto: Option<[u8; 16]>,
     done: bool,
+    /// Ids of objects that are not the run's, and stay as they were.
+    stays: Arc<HashSet<[u8; 16]>>,
 }
 
 /// What is read of a table's objects.
@@ -44,7 +48,13 @@ pub(super) fn listing(table: &Table) -> Listing {
 }
 
 /// Readers that together list every id once.
-pub(super) fn parts(client: &Arc<Client>, plan: &Arc<Plan>, at: usize, parts: usize) -> Vec<Box<dyn Reader>> {
+pub(super) async fn parts(
+    client: &Arc<Client>,
+    plan: &Arc<Plan>,
+    at: usize,
+    parts: usize,
+) -> Result<Vec<Box<dyn Reader>>> {
+    let stays = Arc::new(stays(client, plan, at).await?);
     let planned = &plan.tables[at];
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
     let limit = u32::try_from(PAGE_BYTES / row_bytes).unwrap_or(PAGE_OBJECTS_MAX).clamp(1, PAGE_OBJECTS_MAX);
@@ -56,7 +66,7 @@ pub(super) fn parts(client: &Arc<Client>, plan: &Arc<Plan>, at: usize, parts: us
         id[..4].copy_from_slice(&first.wrapping_sub(1).to_be_bytes());
         id
     };
-    (0..parts)
+    let readers = (0..parts)
         .map(|part| {
             let table = Table::new(plan, at);
             let listing = listing(&table);
@@ -69,9 +79,18 @@ pub(super) fn parts(client: &Arc<Client>, plan: &Arc<Plan>, at: usize, parts: us
                 after: part.checked_sub(1).map(last),
                 upto: (part + 1 < parts).then(|| last(part)),
                 done: false,
+                stays: Arc::clone(&stays),
             }) as Box<dyn Reader>
         })
-        .collect()
+        .collect();
+    Ok(readers)
+}
+
+async fn stays(client: &Client, plan: &Plan, at: usize) -> Result<HashSet<[u8; 16]>> {
+    match plan.options.existing.is_some() {
+        true => before::stays(client, &plan.tables[at].target).await,
+        false => Ok(HashSet::new()),
+    }
 }
 
 /// The rows of these keys (the target's own values) that are there, in any order.
@@ -88,6 +107,10 @@ pub(super) async fn by_keys(
         ids.extend(table.id_of_key(&key));
     }
     let mut rows = Rows::new(0, table.table().columns.len());
+    if plan.options.existing.is_some() {
+        let stays = stays(client, plan, at).await?;
+        ids.retain(|id| !stays.contains(id));
+    }
     if ids.is_empty() {
         return Ok(rows);
     }
@@ -118,6 +141,9 @@ impl Reader for WeaviateReader {
             if self.upto.is_some_and(|upto| found.uuid > upto) {
                 self.done = true;
                 break;
+            }
+            if self.stays.contains(&found.uuid) {
+                continue;
             }
             self.table.push(&found, &mut rows)?;
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use switchover_core::native;
 use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
-use switchover_core::value::{Row, Rows, Value};
+use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
 /// A foreign key that is a reference too.
@@ -202,6 +202,34 @@ impl Table {
         self.vectors.iter().flatten().map(String::as_str).collect()
     }
 
+    /// The id that an object's own key tells.
+    fn id_in(&self, found: &Found<'_>) -> Option<[u8; 16]> {
+        let table = self.table();
+        let mut scratch = Vec::new();
+        let mut key = Vec::new();
+        for field in table.key_fields() {
+            let column = &table.columns[field];
+            let at = self.properties.iter().position(|name| *name == column.target)?;
+            let value = found.properties.get(at)?.as_ref()?;
+            key.push(cells::of_wire(value, column.r#type, &mut scratch).to_owned_value());
+        }
+        let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
+        self.id_of_key(&key)
+    }
+
+    /// The id of the object that a row of the source's becomes; cells for which `is_null` holds stay away.
+    pub(super) fn id_of_source(&mut self, row: Row<'_>, is_null: impl Fn(usize) -> bool) -> Option<[u8; 16]> {
+        let table = &self.plan.tables[self.at];
+        let mut key = Vec::new();
+        for field in table.key_fields() {
+            let value = if is_null(field) { Value::Null } else { row.value(field) };
+            let encoded = table.columns[field].codec.encode(value, &mut self.scratch[field]).ok()?;
+            key.push(encoded.to_owned_value());
+        }
+        let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
+        Some(self.id_of_key(&key).unwrap_or_else(|| self.ids.of_place(&row.locator())))
+    }
+
     /// Appends the row that an object says.
     ///
     /// # Errors
@@ -211,6 +239,9 @@ impl Table {
         let begin = rows.len();
         let mut properties = found.properties.iter();
         let mut led_astray = false;
+        // In a collection that was there, an object whose id is not that of its key is another's.
+        let strange = self.plan.options.existing.is_some() && self.id_in(found) != Some(found.uuid);
+        let key = if strange { self.plan.tables[self.at].key_fields() } else { Vec::new() };
         for ((field, column), vector) in columns.iter().enumerate().zip(&self.vectors) {
             let value = match vector {
                 Some(name) if name.is_empty() => found.vector.map(Value::Bytes),
@@ -221,6 +252,12 @@ impl Table {
                 },
             };
             let value = value.unwrap_or(Value::Null);
+            if key.contains(&field) {
+                led_astray = true;
+                let seen = format!("{} of the object {}", value.shown(), uuid::Uuid::from_bytes(found.uuid));
+                rows.push(Value::Json(seen.as_bytes()));
+                continue;
+            }
             match self.references.iter().find_map(|reference| reference.astray(field, value, found)) {
                 Some(seen) => {
                     led_astray = true;

@@ -1,8 +1,12 @@
 //! The collection that a table becomes, as the server's schema has it. Pure.
 
+use super::client::Collection;
 use super::dialect::Finds;
 use serde_json::{Map, Value as Json, json};
+use switchover_core::existing::{Holds, TargetColumn, TargetTable};
 use switchover_core::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
+use switchover_core::planner::existing::objects::UNNAMED_VECTOR;
+use switchover_core::planner::vectorizer::VECTOR;
 
 /// How words of a searchable text are found: the server's default, which drops case and what is no letter or digit.
 const TOKENIZATION_WORDS: &str = "word";
@@ -20,11 +24,17 @@ pub(super) fn collection(plan: &Plan, table: &TablePlan) -> Json {
     let mut class = Map::new();
     class.insert("class".into(), json!(table.target));
     class.insert("properties".into(), Json::Array(properties));
-    match vectors.as_slice() {
-        [] | [_] => {
+    let object = plan.options.mapping.object(&table.source);
+    match (vectors.as_slice(), object.vectorizer) {
+        (_, Some(module)) => {
+            let settings = object.vectorizer_config.unwrap_or_default();
+            let config = json!({ VECTOR: { "vectorizer": { module: settings }, "vectorIndexType": "hnsw" } });
+            class.insert("vectorConfig".into(), config);
+        }
+        ([] | [_], None) => {
             class.insert("vectorizer".into(), json!("none"));
         }
-        several => {
+        (several, None) => {
             let of = |column: &&ColumnPlan| {
                 let config = json!({ "vectorizer": { "none": {} }, "vectorIndexType": "hnsw" });
                 (column.target.clone(), config)
@@ -42,6 +52,10 @@ pub(super) fn is_vector(column: &ColumnPlan) -> bool {
 
 /// The name of the vector that a column becomes: the object's only one has none.
 pub(super) fn vector_name<'a>(table: &TablePlan, column: &'a ColumnPlan) -> &'a str {
+    if table.standing.is_some() {
+        // The collection's own, which the plan has by name.
+        return if column.target == UNNAMED_VECTOR { "" } else { &column.target };
+    }
     match table.columns.iter().filter(|column| is_vector(column)).count() {
         0 | 1 => "",
         _ => &column.target,
@@ -101,9 +115,10 @@ pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String
             faults.push(format!("the collection {} has no property {name}", table.target));
             continue;
         };
-        // Of a reference only the collection that it leads to is said.
+        // Of a reference only the collection that it leads to is said, and a collection that was there has its own indexes.
         let reference = table.foreign_keys.iter().any(|key| property["name"] == *key.name);
-        let compared = if reference { &COMPARED[..1] } else { &COMPARED[..] };
+        let standing = table.standing.is_some();
+        let compared = if reference || standing { &COMPARED[..1] } else { &COMPARED[..] };
         for what in compared {
             let is = |json: &Json| if json.is_null() { json!(false) } else { json.clone() };
             if is(&found[*what]) != is(&property[*what]) {
@@ -115,4 +130,33 @@ pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String
         }
     }
     faults
+}
+
+/// A collection that is there, as a plan for filling it sees it.
+pub(super) fn standing(collection: &Collection, rows: u64) -> TargetTable {
+    let column = |name: &str, type_name: String| TargetColumn {
+        name: name.to_owned(),
+        type_name,
+        holds: Holds::Unsupported,
+        not_null: false,
+        default: None,
+        generated: None,
+        identity: false,
+        sequence: None,
+    };
+    let mut columns: Vec<TargetColumn> = collection
+        .properties
+        .iter()
+        .map(|property| column(&property.name, property.kinds.join(" or ")))
+        .collect();
+    let named = collection.vectors.iter().map(|name| column(name, "vector".into()));
+    columns.extend(named);
+    let mut obstacles = Vec::new();
+    if collection.vectors.is_empty() {
+        columns.push(column(UNNAMED_VECTOR, "vector".into()));
+    } else if collection.vectors.iter().any(|name| name == UNNAMED_VECTOR) {
+        obstacles
+            .push(format!("a vector of the collection {} is named \"{UNNAMED_VECTOR}\"", collection.name));
+    }
+    TargetTable { name: collection.name.clone(), obstacles, rows, columns, ..TargetTable::default() }
 }

@@ -3,6 +3,8 @@
 //! A store without transactions, whose acknowledgements are no proof: it says so ([`Target::may_lose`]), and the
 //! engine writes again what the verification misses before there is a verdict.
 
+use super::alias;
+use super::before::{self, Aside};
 use super::claim::WeaviateClaim;
 use super::client::Client;
 use super::config::WeaviateConfig;
@@ -22,6 +24,7 @@ use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
 };
+use switchover_core::existing::TargetSchema;
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveTarget};
@@ -118,7 +121,13 @@ impl Target for WeaviateTarget {
         self.check_schema(schema)?;
         let client = self.client().await?;
         let names = names(client)?;
-        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX));
+        let aliases = match client.has_aliases() {
+            true => Some(client.aliases()?),
+            false => None,
+        };
+        // Aliases and collections share their names.
+        let others = aliases.iter().flatten().map(|(name, _)| name);
+        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX)).chain(others);
         let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
         Ok(TargetState {
             store: StoreInfo {
@@ -131,6 +140,14 @@ impl Target for WeaviateTarget {
             schema_exists: true,
             objects: Vec::new(),
             taken: taken.map(|name| self.dialect.folded(name)).collect(),
+            aliases,
+            modules: client
+                .meta()
+                .modules
+                .as_object()
+                .into_iter()
+                .flat_map(|all| all.keys().cloned())
+                .collect(),
             run: run.map(|record| record.run),
             free_bytes: None,
             missing_rights: Vec::new(),
@@ -139,6 +156,16 @@ impl Target for WeaviateTarget {
 
     async fn examine(&self, schema: &str, _: &Needs) -> Vec<Finding> {
         super::examine::findings(self.check_schema(schema), self.client().await.map(|client| &**client))
+    }
+
+    async fn tables(&self, schema: &str) -> Result<TargetSchema> {
+        self.check_schema(schema)?;
+        let client = self.client().await?;
+        let mut tables = Vec::new();
+        for collection in client.schema()?.iter().filter(|found| !found.name.starts_with(ledger::PREFIX)) {
+            tables.push(schema::standing(collection, client.count(&collection.name).await?));
+        }
+        Ok(TargetSchema { tables, others: Vec::new() })
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
@@ -159,10 +186,23 @@ impl Target for WeaviateTarget {
         let there = names(client)?;
         let own: BTreeSet<&str> =
             records.iter().filter(|record| record.is(Of::Collection)).map(|record| &*record.key).collect();
+        let standing = plan.options.existing.is_some();
+        if let Some(gone) = plan.tables.iter().find(|table| standing && !there.contains(&table.target)) {
+            return Err(Error::new(Kind::Changed, "prepare the target")
+                .store(self.label())
+                .table(gone.source.clone())
+                .detail(format!(
+                    "the collection {} was there when the plan was made, and is gone",
+                    gone.target
+                ))
+                .hint("plan again"));
+        }
         // What is there and not on record was there before the run, or came from somebody else.
         let folded = |name: &String| self.dialect.folded(name);
         let strange = plan.tables.iter().find(|table| {
-            !own.contains(&*table.target) && there.iter().any(|name| folded(name) == folded(&table.target))
+            !standing
+                && !own.contains(&*table.target)
+                && there.iter().any(|name| folded(name) == folded(&table.target))
         });
         if let Some(table) = strange {
             return Err(Error::new(Kind::AlreadyExists, "prepare the target")
@@ -174,11 +214,15 @@ impl Target for WeaviateTarget {
         failpoint::hit("prepare-before-commit");
         let mut put = Records::new(client);
         put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone() })?;
-        for table in &plan.tables {
+        // A collection that was there is none of the run's own, and is never dropped.
+        for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
         }
         put.put(client).await?;
-        Self::make(client, plan, &there)?;
+        match standing {
+            true => before::note(client, &Arc::new(plan.clone()), run).await?,
+            false => Self::make(client, plan, &there)?,
+        }
         self.attempt.store(attempt, Ordering::Relaxed);
         failpoint::hit("prepare-after-commit");
         Ok(())
@@ -205,7 +249,7 @@ impl Target for WeaviateTarget {
     }
 
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
-        Ok(reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts))
+        reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts).await
     }
 
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
@@ -227,7 +271,11 @@ impl Target for WeaviateTarget {
                     audit.faults.push(format!("the collection {} is not there", table.target));
                 }
                 Some(found) => {
-                    audit.rows.push(client.count(&table.target).await?);
+                    let mut rows = client.count(&table.target).await?;
+                    if plan.options.existing.is_some() {
+                        rows = rows.saturating_sub(before::staying(client, &table.target).await?);
+                    }
+                    audit.rows.push(rows);
                     audit.faults.extend(schema::faults(plan, table, &found.definition));
                 }
             }
@@ -248,6 +296,11 @@ impl Target for WeaviateTarget {
                 may_wait: true,
                 operation: "mend rows of the target",
             };
+            if plan.options.existing.is_some() {
+                let id = |row| table.id_of_source(row, |_| false);
+                let ids: Vec<[u8; 16]> = mend.missing.iter().filter_map(id).collect();
+                Aside::default().note(client, &the_run(client).await?, &planned.target, &ids).await?;
+            }
             let written =
                 sending.rows(&mut table, &mend.missing, 0..mend.missing.len(), &|_, _| false).await?;
             let mut gone = Vec::new();
@@ -271,6 +324,10 @@ impl Target for WeaviateTarget {
         Ok(())
     }
 
+    async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
+        alias::lead(self.client().await?, plan, run).await
+    }
+
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
         self.check_schema(schema)?;
         let client = self.client().await?;
@@ -284,13 +341,20 @@ impl Target for WeaviateTarget {
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
+        alias::lead_back(client, run).await?;
         for record in own.iter().rev().filter(|record| record.is(Of::Collection)) {
             client.delete_collection(&record.key)?;
         }
+        for record in own.iter().filter(|record| record.is(Of::Standing)) {
+            before::restore(client, &record.key).await?;
+        }
         // The records last: a discard that was stopped finds the rest by them.
         if others.is_empty() {
+            client.delete_collection(before::BEFORE)?;
+            failpoint::hit("existing-forgotten");
             client.delete_collection(ledger::RECORDS)?;
         } else {
+            before::forget(client, &own).await?;
             let ids: Vec<[u8; 16]> = own.iter().map(|record| record.id).collect();
             client.delete_ids(0, ledger::RECORDS, &ids).await?;
         }
@@ -299,7 +363,9 @@ impl Target for WeaviateTarget {
 
     async fn forget(&self, schema: &str) -> Result<()> {
         self.check_schema(schema)?;
-        self.client().await?.delete_collection(ledger::RECORDS)
+        let client = self.client().await?;
+        client.delete_collection(before::BEFORE)?;
+        client.delete_collection(ledger::RECORDS)
     }
 
     fn attempt(&self) -> i64 {
@@ -320,15 +386,18 @@ impl Target for WeaviateTarget {
     }
 }
 
+/// The run that is on record.
+async fn the_run(client: &Client) -> Result<String> {
+    let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
+    Ok(run.map(|record| record.run).unwrap_or_default())
+}
+
 /// Has the quarantine hold exactly these entries of a table.
 async fn mend_quarantine(client: &Client, table: &str, entries: &[Quarantined]) -> Result<()> {
     let found = quarantine::of_table(client, table).await?;
     let run = match found.first() {
         Some((run, _, _)) => run.clone(),
-        None => {
-            let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
-            run.map(|record| record.run).unwrap_or_default()
-        }
+        None => the_run(client).await?,
     };
     let mut records = Records::new(client);
     for entry in entries {

@@ -4,6 +4,7 @@
 //! key, or of its place in a source that does not change. One chunk's objects have ids of their own, so no two requests
 //! under way write one object.
 
+use super::before::Aside;
 use super::client::Client;
 use super::ledger::{Of, Records};
 use super::rows::Table;
@@ -30,18 +31,21 @@ pub(super) struct WeaviateWriter {
     plan: Arc<Plan>,
     run: String,
     tables: Vec<Table>,
+    /// By table, what is kept aside of a collection that was there.
+    aside: Vec<Aside>,
     /// Chunks that were there before this stream, by their records' ids.
     written: HashSet<[u8; 16]>,
 }
 
 impl WeaviateWriter {
     pub(super) fn new(client: &Arc<Client>, lane: usize, plan: Arc<Plan>, run: &str) -> WeaviateWriter {
-        let tables = (0..plan.tables.len()).map(|at| Table::new(&plan, at)).collect();
+        let tables: Vec<Table> = (0..plan.tables.len()).map(|at| Table::new(&plan, at)).collect();
         WeaviateWriter {
             client: Arc::clone(client),
             lane,
             plan,
             run: run.to_owned(),
+            aside: tables.iter().map(|_| Aside::default()).collect(),
             tables,
             written: HashSet::new(),
         }
@@ -80,6 +84,14 @@ impl Writer for WeaviateWriter {
             operation: OPERATION,
         };
         let is_null = |at, field| chunk.as_null.contains(&(at, field));
+        if plan.options.existing.is_some() {
+            let rows = &mut self.tables[checkpoint.table];
+            let id = |at: usize| rows.id_of_source(chunk.rows.row(at), |field| is_null(at, field));
+            let ids: Vec<[u8; 16]> = places.clone().filter_map(id).collect();
+            let aside = &mut self.aside[checkpoint.table];
+            aside.note(&self.client, &self.run, &table.target, &ids).await?;
+            failpoint::hit("existing-claimed");
+        }
         sending.rows(&mut self.tables[checkpoint.table], chunk.rows, places, &is_null).await?;
         let mut quarantine = Records::new(&self.client);
         for entry in chunk.quarantine {

@@ -21,6 +21,19 @@ pub struct ObjectMap {
     /// said, a key of that type is, and no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_uuid: Option<bool>,
+    /// The alias by which readers find the collection once all is verified. Where the table has no name of its own on the
+    /// target (`to`), the collection is called by the alias and the day of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// Whether an alias of that name that leads elsewhere is moved; a rollback brings it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_alias: Option<bool>,
+    /// The module of the server's that makes the objects' vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectorizer: Option<String>,
+    /// The module's own settings for the collection, as the server's documentation has them; no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectorizer_config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl ObjectMap {
@@ -29,6 +42,10 @@ impl ObjectMap {
         ObjectMap {
             namespace: self.namespace.or(lower.namespace),
             keep_uuid: self.keep_uuid.or(lower.keep_uuid),
+            alias: self.alias.or(lower.alias),
+            move_alias: self.move_alias.or(lower.move_alias),
+            vectorizer: self.vectorizer.or(lower.vectorizer),
+            vectorizer_config: self.vectorizer_config.or(lower.vectorizer_config),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! exceptions, which have no parent) is asked for by the engine and handed in, or appended to the
 //! plan's refusals.
 
+pub mod alias;
 mod constraints;
 pub mod existing;
 pub mod given;
@@ -13,6 +14,7 @@ mod mapped;
 mod native;
 mod object;
 mod reference;
+pub mod vectorizer;
 
 use crate::census::TableCensus;
 use crate::codec::Codec;
@@ -90,7 +92,7 @@ impl Draft {
 pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOptions) -> Plan {
     let mut draft = Draft { native: dialect.speaks(&evidence.catalog.store), ..Draft::default() };
     let (mut tables, views) = match (evidence.existing, &options.existing) {
-        (Some(schema), Some(asked)) => {
+        (Some(schema), Some(asked)) if dialect.objects().is_none() => {
             draft.native = false;
             (existing::tables(evidence, schema, options, asked, &mut draft), Vec::new())
         }
@@ -101,10 +103,18 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         let census = evidence.census.get(&table.source);
         layout::check(table, census, dialect, &mut draft);
     }
+    if let (Some(schema), Some(objects), Some(asked)) =
+        (evidence.existing, dialect.objects(), &options.existing)
+    {
+        existing::objects::no_such(asked, &mut draft);
+        existing::objects::hold(&mut tables, schema, objects, &mut draft);
+    }
     let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
     kept::settings(evidence.catalog, dialect, &mut draft);
     target_faults(evidence.target, &tables, dialect, options, &mut draft);
+    alias::check(evidence.target, &tables, dialect, options, &mut draft);
+    vectorizer::check(evidence.target, &tables, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     Plan {
         format: PLAN_FORMAT,
@@ -142,7 +152,7 @@ fn new_tables(
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> (Vec<TablePlan>, Vec<ViewPlan>) {
-    let names = table_names(evidence.catalog, dialect, options, draft);
+    let names = table_names(evidence, dialect, options, draft);
     let mut tables: Vec<TablePlan> = evidence
         .catalog
         .tables
@@ -192,20 +202,22 @@ fn collision_refusals(
 }
 
 fn table_names(
-    catalog: &Catalog,
+    evidence: &Evidence<'_>,
     dialect: &dyn Dialect,
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> BTreeMap<String, String> {
     let max = dialect.identifier_bytes_max();
+    let catalog = evidence.catalog;
     let named = |table: &Table| {
-        let own = options.mapping.table(&table.name).and_then(|map| map.to.as_deref());
-        match own {
+        let own = options.mapping.table(&table.name).and_then(|map| map.to.clone());
+        let alias = options.mapping.object(&table.name).alias.filter(|_| dialect.objects().is_some());
+        match own.or_else(|| alias.map(|alias| alias::collection(&alias, &evidence.made_at))) {
             None => {
                 names::cut(&dialect.named(Named::Table, &options.names.apply(&table.name, usize::MAX)), max)
                     .to_owned()
             }
-            Some(own) => target_name(own, &table.name, "", max, draft),
+            Some(own) => target_name(&own, &table.name, "", max, draft),
         }
     };
     let pairs: Vec<(String, String)> = catalog
@@ -631,7 +643,10 @@ fn target_faults(
         let why = format!("{place} is not empty: it holds {}{more}", shown.join(", "));
         draft.refuse("", "", why, todo);
     }
-    for table in tables.iter().filter(|table| target.taken.contains(&dialect.folded(&table.target))) {
+    let others = |table: &&TablePlan| {
+        options.existing.is_none() && target.taken.contains(&dialect.folded(&table.target))
+    };
+    for table in tables.iter().filter(others) {
         let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
         draft.refuse(
             &table.source,

@@ -180,7 +180,12 @@ impl Engine {
         if dry_run {
             return answer(command, Ok(Answer::Ready));
         }
-        match self.parts.announce.move_reads(percent).await {
+        let target = &self.parts.target;
+        let moved = match self.again(async || target.readers(percent > 0).await).await {
+            Ok(()) => self.parts.announce.move_reads(percent).await,
+            Err(error) => Err(error),
+        };
+        match moved {
             Ok(()) => {
                 self.note(format!("{percent}% of reads go to the target now; writes stay with the source"));
                 answer(command, Ok(Answer::Reads { percent }));

@@ -159,7 +159,11 @@ impl Migration {
     /// is taken back unless it is to be kept; the report keeps what differed.
     pub(super) async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
         match (report.verdict, run.journal.header().on_failure) {
-            (Verdict::Same, _) => Ok(State::Done),
+            (Verdict::Same, _) => {
+                let name = &run.journal.header().run;
+                self.again(async || self.target.publish(&run.plan, name).await).await?;
+                Ok(State::Done)
+            }
             (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
             (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
                 self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;

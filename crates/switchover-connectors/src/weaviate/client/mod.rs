@@ -13,6 +13,7 @@ mod proto;
 mod rest;
 mod schema;
 mod search;
+mod texts;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +27,7 @@ pub use batch::{Batch, BatchWriter, MESSAGE_BYTES_MAX, ObjectWriter};
 pub use page::{Found, Page};
 pub use schema::{Collection, Property, Shard};
 pub use search::{Asked, Listing, PAGE_OBJECTS_MAX, Search, VectorsAsked, Words};
+pub use texts::same_object;
 
 use self::grpc::{Grpc, Sent};
 use super::config::WeaviateConfig;
@@ -178,7 +180,7 @@ impl Client {
         let under_way = UnderWay::of(self);
         let reply = self.grpc.bytes(lane, BATCH_OBJECTS, sent, self.write_deadline()).await;
         let reply = reply.map_err(|status| error::of_status(&status, &self.config, OPERATION))?;
-        under_way.is_answered();
+        under_way.answered();
         let reply = <proto::BatchObjectsReply as prost::Message>::decode(reply).map_err(|cause| {
             error::malformed(&self.config, OPERATION, "its answer is no message").because(cause)
         })?;
@@ -204,7 +206,7 @@ impl UnderWay<'_> {
         UnderWay { client, answered: false }
     }
 
-    fn is_answered(mut self) {
+    fn answered(mut self) {
         self.answered = true;
     }
 }

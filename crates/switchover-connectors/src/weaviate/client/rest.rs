@@ -1,7 +1,7 @@
 //! REST to Weaviate: one request, to the first of the places that answers.
 //!
 //! Invariants: answers are bounded in size and time; redirects are not followed, for the key would go with them.
-//! Absent on purpose: objects, which go over gRPC.
+//! Absent on purpose: objects, which go over gRPC, but for the texts of those that a run replaces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,8 +80,24 @@ impl Rest {
         body: Option<&Json>,
         operation: &str,
     ) -> Result<Json> {
-        let (status, said) = self.send(method, path, body, operation)?;
+        let body = body.map(Json::to_string);
+        let (status, said) = self.send(method, path, body.as_deref(), operation)?;
         self.json(status, &said, operation)
+    }
+
+    /// The answer as the text that it is; `None` where it is 404.
+    pub(super) fn text(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+        operation: &str,
+    ) -> Result<Option<String>> {
+        match self.send(method, path, body, operation)? {
+            (404, _) => Ok(None),
+            (status, said) if (200..300).contains(&status) => Ok(Some(said)),
+            (status, said) => Err(error::of_http(status, &said, &self.config, operation)),
+        }
     }
 
     fn json(&self, status: u16, said: &str, operation: &str) -> Result<Json> {
@@ -101,7 +117,7 @@ impl Rest {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Json>,
+        body: Option<&str>,
         operation: &str,
     ) -> Result<(u16, String)> {
         let mut last = None;
@@ -115,7 +131,7 @@ impl Rest {
         Err(last.unwrap_or_else(|| error::malformed(&self.config, operation, "the URL names no host")))
     }
 
-    fn once(&self, method: &Method, url: &str, body: Option<&Json>) -> Result<(u16, String), ureq::Error> {
+    fn once(&self, method: &Method, url: &str, body: Option<&str>) -> Result<(u16, String), ureq::Error> {
         let mut request = Request::builder().method(method).uri(url).header("accept", "application/json");
         if let Some(key) = &self.config.api_key {
             request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
@@ -126,7 +142,7 @@ impl Rest {
         let mut answer = match body {
             None => self.agent.run(request.body(())?)?,
             Some(json) => {
-                self.agent.run(request.header("content-type", "application/json").body(json.to_string())?)?
+                self.agent.run(request.header("content-type", "application/json").body(json.to_owned())?)?
             }
         };
         let status = answer.status().as_u16();

@@ -120,6 +120,21 @@ impl Client {
         Ok(found.and_then(|alias| alias["class"].as_str().map(str::to_owned)))
     }
 
+    /// All aliases, each with the collection that it points at.
+    pub fn aliases(&self) -> Result<Vec<(String, String)>> {
+        const OPERATION: &str = "read the aliases";
+        let said = self.rest.call(Method::GET, "/v1/aliases", None, OPERATION)?;
+        let list = said["aliases"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of = |alias: &Json| {
+            let text = |name: &str| alias[name].as_str().map(str::to_owned);
+            let found = text("alias").zip(text("class"));
+            found.ok_or_else(|| {
+                error::malformed(&self.config, OPERATION, "an alias has no name or no collection")
+            })
+        };
+        list.iter().map(of).collect()
+    }
+
     /// Makes an alias, or has it point at another collection.
     pub fn set_alias(&self, name: &str, collection: &str) -> Result<()> {
         const OPERATION: &str = "set an alias";

@@ -8,6 +8,7 @@
 mod around;
 mod history;
 mod names;
+pub mod objects;
 
 pub(super) use self::around::parents_first;
 use self::around::{relations, surroundings};

@@ -1,0 +1,241 @@
+//! Into collections that are there: what does not match is refused at once, what was there comes back byte for byte, and
+//! what nobody touched stays, wherever the program is killed.
+
+use crate::common::run;
+use crate::server::Site;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+const SOURCE: &str = "
+    CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, score REAL, made DATETIME, embedding BLOB, raw BLOB);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+    INSERT INTO notes SELECT i, 'body ' || i, i / 8.0, '2024-01-01 00:00:00', x'0000803f00000040', iif(i % 50, x'01', x'') FROM n;";
+
+const MAPPING: &str = "
+    [table.notes]
+    to = 'Note'
+    object.namespace = 'mine'
+    [table.notes.column]
+    embedding.type = 'vector'";
+
+/// As Python says it: `[str(uuid.uuid5(uuid.NAMESPACE_DNS, "mine" + str(n))) for n in (1, 2)]`.
+const OURS: [&str; 2] = ["f69b9965-49f0-55ed-ad27-25f54d44a59b", "b9d1d6f8-8743-5be5-8428-938654c20e0e"];
+
+/// An object of an id of its own, with the key of a row.
+const OTHER: &str = "00000000-0000-4000-8000-00000000000a";
+
+/// Everything of an object that a write says.
+fn said(objects: &BTreeMap<String, Json>) -> BTreeMap<String, String> {
+    let said = |object: &Json| {
+        let mut object = object.clone();
+        let fields = object.as_object_mut().unwrap();
+        fields.remove("creationTimeUnix");
+        fields.remove("lastUpdateTimeUnix");
+        object.to_string()
+    };
+    objects.iter().map(|(id, object)| (id.clone(), said(object))).collect()
+}
+
+impl Site {
+    /// A collection as an application made it: with indexes, kinds and properties of its own, and three objects, of which two have
+    /// ids of ours.
+    fn filled() -> Site {
+        let site = Site::new(SOURCE);
+        std::fs::write(site.folder.path().join("switchover.toml"), MAPPING).unwrap();
+        let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind] });
+        let nested = json!({ "name": "extra", "dataType": ["object"], "nestedProperties": [
+            { "name": "a", "dataType": ["number"] }, { "name": "b", "dataType": ["text[]"] }] });
+        let class = json!({ "class": "Note", "vectorizer": "none", "invertedIndexConfig": { "bm25": { "b": 0.5, "k1": 1.5 } }, "properties": [
+            property("original_id", "int"), property("body", "text"), property("score", "number"), property("made", "date"),
+            property("raw", "blob"), property("place", "geoCoordinates"), property("phone", "phoneNumber"), nested, property("seen", "date[]"),
+            property("big", "number[]"), property("flags", "boolean[]")] });
+        assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+        let link = json!({ "name": "of", "dataType": ["Note"] });
+        assert_eq!(site.server.rest("POST", "/v1/schema/Note/properties", &link.to_string()).0, 200);
+        site.put(OTHER, json!({ "body": "stays", "original_id": 5 }), json!([0.1, -0.0]));
+        let full = json!({ "original_id": 1, "body": "was here \u{0} \u{1F600}", "score": -0.0, "made": "2020-02-29T23:59:59.123456789+02:00",
+            "raw": "AP8=", "place": { "latitude": 52.5, "longitude": 13.25 }, "phone": { "input": "+49 30 123456" },
+            "extra": { "a": 5e-324, "b": ["x", ""] }, "seen": ["0001-01-01T00:00:00Z"], "big": [1.7976931348623157e308, 0.1], "flags": [],
+            "of": [{ "beacon": format!("weaviate://localhost/Note/{OTHER}") }] });
+        site.put(OURS[0], full, json!([0.1, 1e-45]));
+        site.put(OURS[1], json!({ "original_id": 2, "body": "without a vector" }), json!(null));
+        site
+    }
+
+    fn put(&self, id: &str, properties: Json, vector: Json) {
+        let mut object = json!({ "class": "Note", "id": id, "properties": properties });
+        if vector.is_array() {
+            object["vector"] = vector;
+        }
+        let (status, answer) = self.server.rest("POST", "/v1/objects", &object.to_string());
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    fn fill(&self, conflict: &str) -> std::process::Command {
+        self.migrate(&["--into", "existing", "--on-conflict", conflict, "--policy", "quarantine"])
+    }
+}
+
+#[test]
+fn what_gave_way_comes_back_byte_for_byte_and_the_rest_was_never_touched() {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    let schema = site.server.properties("Note");
+    let ran = run(&mut site.fill("refuse")).exits(1);
+    assert!(ran.err.contains("holds 3 rows already"), "{ran}");
+    let ran = run(site.fill("replace").args(["--batch-size", "20", "--validation-sample", "50"])).exits(0);
+    assert!(ran.out.contains("same"), "{ran}");
+    let now = site.server.objects("Note");
+    assert_eq!(now.len(), 201);
+    assert_eq!(now[OTHER], before[OTHER]);
+    assert_eq!(now[OURS[0]]["properties"]["body"], "body 1");
+    assert!(now[OURS[0]]["properties"]["place"].is_null(), "replaced whole");
+    assert_eq!(now[OURS[1]]["vector"], json!([1, 2]));
+    run(&mut site.verb("verify")).exits(0);
+    // A second run cannot begin before this one is accepted or taken back.
+    run(&mut site.fill("replace")).exits(1);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.objects("Note")[OTHER], before[OTHER]);
+    assert_eq!(site.server.properties("Note"), schema);
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+#[test]
+fn what_is_kept_stands_and_its_rows_are_put_aside() {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    run(&mut site.fill("keep")).exits(0);
+    let now = site.server.objects("Note");
+    assert_eq!(now.len(), 201);
+    for id in OURS {
+        assert_eq!(now[id], before[id]);
+    }
+    run(&mut site.verb("verify")).exits(0);
+    // The application writes an object of its own, and one that was there: neither is the run's.
+    site.put("00000000-0000-4000-8000-00000000000b", json!({ "body": "new" }), json!(null));
+    run(&mut site.verb("rollback")).exits(1);
+    run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
+    let left = site.server.objects("Note");
+    assert_eq!(left.len(), 4, "an object that the run did not make stays");
+    assert_eq!(said(&left)[OURS[0]], said(&before)[OURS[0]]);
+}
+
+#[test]
+fn what_is_accepted_stays_and_leaves_no_record() {
+    let site = Site::filled();
+    run(&mut site.fill("replace")).exits(0);
+    run(site.verb("cleanup").arg("--yes")).exits(0);
+    assert_eq!(site.server.collections(), ["Note"]);
+    assert_eq!(site.server.objects("Note").len(), 201);
+}
+
+#[test]
+fn all_that_does_not_match_is_refused_at_once() {
+    let site = Site::filled();
+    std::fs::write(
+        site.folder.path().join("switchover.toml"),
+        "[table.notes]\nto = 'Note'\n[table.notes.column]\nbody.to = 'text'\nscore.type = 'text'\nembedding.to = 'extra'\nmade.to = 'body'",
+    )
+    .unwrap();
+    let ran = run(site.fill("replace").args(["--dry-run", "--rebuild"])).exits(1);
+    let all = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "the collection Note has no property \"text\"",
+        "the property \"score\" of Note is number, and the column's values are text",
+        "the property \"extra\" of Note is object, and the column's values are blob",
+        "the property \"body\" of Note is text, and the column's values are date",
+        "--rebuild means nothing for collections",
+    ] {
+        assert!(all.contains(said), "{said}: {ran}");
+    }
+    std::fs::write(site.folder.path().join("switchover.toml"), "[table.notes]\nto = 'Gone'").unwrap();
+    let ran = run(&mut site.fill("replace")).exits(1);
+    assert!(ran.err.contains("has no collection Gone"), "{ran}");
+    let arguments = [
+        "start",
+        "--from",
+        "sqlite:app.db",
+        "--to",
+        &site.server.0.url(),
+        "--into",
+        "existing",
+        "--on-conflict",
+        "replace",
+    ];
+    std::fs::write(site.folder.path().join("switchover.toml"), MAPPING).unwrap();
+    site.source().execute_batch("PRAGMA journal_mode = WAL; UPDATE notes SET raw = NULL").unwrap();
+    let ran = run(&mut site.program(&arguments)).exits(1);
+    let all = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(all.contains("were there before"), "{ran}");
+    assert_eq!(site.server.objects("Note").len(), 3);
+}
+
+#[test]
+fn an_object_of_our_id_that_holds_another_key_is_not_written_over() {
+    let site = Site::filled();
+    site.put("175953d9-954a-5187-b560-72d70f10318f", json!({ "body": "no key" }), json!(null));
+    let before = site.server.objects("Note");
+    let ran = run(&mut site.fill("replace")).exits(1);
+    assert!(ran.err.contains("175953d9-954a-5187-b560-72d70f10318f"), "{ran}");
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+/// Places of a run into a collection that was there; the first before anything is noted.
+#[cfg(feature = "failpoints")]
+const PLACES: [&str; 13] = [
+    "prepare-before-commit=return",
+    "existing-before-notes=return",
+    "existing-images-noted=return",
+    "existing-noted=return",
+    "prepare-after-commit=return",
+    "existing-claimed=return",
+    "existing-claimed=2*off->return",
+    "copy-before-commit=return",
+    "copy-before-commit=2*off->return",
+    "copy-after-commit=2*off->return",
+    "after-copy=return",
+    "after-build=return",
+    "before-done=return",
+];
+
+#[cfg(feature = "failpoints")]
+fn killed_at(place: &str) -> (Site, BTreeMap<String, Json>) {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    let mut killed = site.fill("replace");
+    run(killed.env("SWITCHOVER_TEST_CHUNK_BYTES", "2048").env("FAILPOINTS", place)).was_killed();
+    (site, before)
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn whoever_is_killed_goes_on() {
+    for place in PLACES {
+        println!("{place}");
+        let (site, before) = killed_at(place);
+        // In chunks of another size than those of which it died.
+        run(&mut site.verb("resume")).exits(0);
+        assert_eq!(site.server.objects("Note").len(), 201, "{place}");
+        run(&mut site.verb("verify")).exits(0);
+        run(&mut site.verb("rollback")).exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before), "{place}");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn whoever_is_killed_is_taken_back_though_that_is_killed_too() {
+    let rollbacks = ["discard-before-commit", "existing-deleted", "existing-restored", "existing-forgotten"];
+    for (at, place) in PLACES.iter().enumerate() {
+        let (site, before) = killed_at(place);
+        let during = rollbacks[at % rollbacks.len()];
+        println!("{place}, then {during}");
+        // Where nothing was noted or written yet, some of these places are never met.
+        run(site.verb("rollback").env("FAILPOINTS", format!("{during}=return")));
+        run(&mut site.verb("rollback")).exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before), "{place}");
+        assert_eq!(site.server.collections(), ["Note"], "{place}");
+    }
+}
