@@ -9,6 +9,7 @@
 
 use super::PostgresLive;
 use super::gate::LOCK_WAIT;
+use super::locks;
 use super::objects::{self, LIVE};
 use super::references;
 use super::session::{Session, begin_ours, busy};
@@ -150,16 +151,8 @@ impl PostgresLive {
         let names: Vec<String> =
             self.run.plan.tables.iter().map(|table| quote::qualified(self.schema(), &table.target)).collect();
         let work = async {
-            if !names.is_empty() {
-                // At least a millisecond: zero would be for ever.
-                let wait = patience.as_millis().clamp(1, 1 << 30);
-                let sql = format!("SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {wait}");
-                session.client().batch_execute(&sql).await?;
-                let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names.join(", "));
-                session.client().batch_execute(&sql).await?;
-                session.client().batch_execute("SET LOCAL statement_timeout = 0").await?;
-                session.client().batch_execute(&objects::fences(&self.run.plan, true)).await?;
-            }
+            locks::without_writers(session, &names, patience).await?;
+            session.client().batch_execute(&objects::fences(&self.run.plan, true)).await?;
             self.numbers(session).await
         };
         let numbering = work.await.map_err(|error| busy(error, &session.connection, operation))?;

@@ -8,6 +8,7 @@ mod apply;
 mod changes;
 mod decide;
 mod gate;
+mod locks;
 mod objects;
 mod obstacles;
 mod references;

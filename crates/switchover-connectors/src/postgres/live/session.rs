@@ -293,10 +293,15 @@ impl Failure {
     }
 }
 
+/// Whether a SQLSTATE says that others hold locks: a lock or a statement took too long, or a deadlock ended it.
+pub(super) fn is_busy(code: &str) -> bool {
+    matches!(code, "55P03" | "40P01" | "57014")
+}
+
 /// A lock that was not to be had in time is `Busy`: somebody else is at work, and nothing was changed.
 pub(super) fn busy(error: tokio_postgres::Error, connection: &Connection, operation: &str) -> Error {
     match crate::postgres::error::sqlstate(&error) {
-        Some("55P03" | "40P01" | "57014") => Error::new(Kind::Busy, operation)
+        Some(code) if is_busy(code) => Error::new(Kind::Busy, operation)
             .store(connection.label())
             .detail("other sessions hold locks on the tables, and did not let go of them in time")
             .hint("see pg_stat_activity for transactions that stay open; then try again")
