@@ -58,17 +58,17 @@ impl Interest {
 impl From<crate::plan::LogicalType> for Interest {
     fn from(ty: crate::plan::LogicalType) -> Interest {
         use crate::plan::LogicalType::{
-            Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric,
-            Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
+            Any, Array, Bool, Bytea, Char, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8, Json,
+            Jsonb, Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
         };
         match ty {
             Bool => Interest::Boolean,
             Numeric(_) => Interest::Decimal,
             Uuid => Interest::Uuid,
             Date | Timestamp | TimestampTz => Interest::Temporal,
-            Json | Jsonb | TextArray => Interest::Json,
-            Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time | Declared
-            | Any | Vector => Interest::Plain,
+            Json | Jsonb | TextArray | Array(_) => Interest::Json,
+            Inet | Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time
+            | Declared | Any | Vector => Interest::Plain,
         }
     }
 }

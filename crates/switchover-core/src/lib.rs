@@ -19,6 +19,7 @@ pub mod expr;
 pub mod failpoint;
 pub mod finding;
 pub mod ids;
+pub mod inet;
 pub mod json;
 pub mod judge;
 pub mod limits;

@@ -2,14 +2,15 @@
 //! choose by itself.
 //!
 //! The invariant is that of [`crate::codec`]: what is encoded comes back, or it is an [`Unfit`].
-//! [`Native::Moment`], [`Native::TimeOfDay`] and [`Native::TextArray`] compare by value, and the plan says so; the others give the
+//! [`Native::Moment`], [`Native::TimeOfDay`] and arrays compare by value, and the plan says so; the others give the
 //! source's own value back. Deliberately absent: any conversion of one kind of value into another
 //! that the caller did not ask for by name (a time without a zone, a number that counts seconds).
 
 use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
+use crate::inet::Inet;
 use crate::moment::{self, EpochUnit};
-use crate::plan::LogicalType;
+use crate::plan::{Element, LogicalType};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -63,7 +64,17 @@ pub enum Native {
         /// Whether an element may be null.
         #[serde(default = "yes", skip_serializing_if = "is_yes")]
         nulls: bool,
+        /// Characters that an element may have at most, where limited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chars: Option<u32>,
     },
+    /// A JSON array of integers, as an array of integers of so many bytes.
+    IntArray {
+        /// Bytes of an element: 2, 4 or 8.
+        bytes: u8,
+    },
+    /// An address of the Internet Protocol in its one spelling, see [`Inet`].
+    Inet,
     /// Text of valid UTF-8, NUL included.
     Unicode,
     /// Integers that binary64 holds, in a store that keeps every number so.
@@ -104,6 +115,16 @@ fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
 }
 
 impl Native {
+    /// The codec of an array.
+    pub fn array(element: Element) -> Native {
+        match element {
+            Element::Varchar(chars) => Native::TextArray { nulls: true, chars },
+            Element::Int2 => Native::IntArray { bytes: 2 },
+            Element::Int4 => Native::IntArray { bytes: 4 },
+            Element::Int8 => Native::IntArray { bytes: 8 },
+        }
+    }
+
     /// Whether the source's own value, and not only an equal one, comes back.
     pub fn is_exact(&self) -> bool {
         match self {
@@ -111,6 +132,7 @@ impl Native {
             | Native::Padded { .. }
             | Native::Label { .. }
             | Native::JsonText
+            | Native::Inet
             | Native::Unicode
             | Native::Safe
             | Native::Digits
@@ -121,6 +143,7 @@ impl Native {
             | Native::Moment { .. }
             | Native::TimeOfDay { .. }
             | Native::TextArray { .. }
+            | Native::IntArray { .. }
             | Native::Vector { from: VectorForm::Json } => false,
         }
     }
@@ -132,6 +155,7 @@ impl Native {
             | Native::Padded { .. }
             | Native::Label { .. }
             | Native::JsonText
+            | Native::Inet
             | Native::Unicode
             | Native::Safe
             | Native::Digits
@@ -139,7 +163,7 @@ impl Native {
             | Native::Vector { from: VectorForm::Float32 } => 0,
             Native::Float4 | Native::Finite if census.integers > 0 => 3,
             Native::Float4 | Native::Finite => 0,
-            Native::TextArray { .. } => 1,
+            Native::TextArray { .. } | Native::IntArray { .. } => 1,
             // Never what a scan predicts: such a column is read again.
             Native::Moment { .. } | Native::TimeOfDay { .. } | Native::Vector { from: VectorForm::Json } => {
                 u8::MAX
@@ -159,6 +183,8 @@ impl Native {
             Native::Moment { .. } => "timestamps",
             Native::TimeOfDay { .. } => "times of day",
             Native::TextArray { .. } => "JSON arrays of texts",
+            Native::IntArray { .. } => "JSON arrays of integers",
+            Native::Inet => "addresses of the Internet Protocol",
             Native::Unicode => "text",
             Native::Safe | Native::Digits => "integers",
             Native::Finite => "numbers",
@@ -206,12 +232,29 @@ impl Native {
                 Some(micros) => Ok(Value::Time(micros)),
                 None => unfit("a text that is no time of day HH:MM:SS within the column's precision"),
             },
-            (Native::TextArray { nulls }, Value::Text(text)) => {
-                if texts(text)?.iter().any(Option::is_none) && !nulls {
+            (Native::TextArray { nulls, chars }, Value::Text(text)) => {
+                let elements = texts(text)?;
+                if elements.iter().any(Option::is_none) && !nulls {
                     return unfit("null within an array, which the target's arrays do not hold");
+                }
+                for element in elements.iter().flatten() {
+                    codec::fit_text(element.as_bytes(), *chars)?;
                 }
                 Ok(Value::Json(text))
             }
+            (Native::IntArray { bytes }, Value::Text(text)) => {
+                let reach = i64::MAX >> (64 - 8 * u32::from(*bytes));
+                match ints(text)?.iter().flatten().any(|i| !(-reach - 1..=reach).contains(i)) {
+                    true => unfit(format!("an integer beyond {bytes} bytes")),
+                    false => Ok(Value::Json(text)),
+                }
+            }
+            (Native::Inet, Value::Text(text)) => match Inet::parse(text) {
+                Some(_) => Ok(value),
+                None => unfit(
+                    "no address of the Internet Protocol in its one spelling, such as 10.0.0.1, 10.0.0.0/8 or 2001:db8::1",
+                ),
+            },
             (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
                 Ok(_) => Ok(value),
                 Err(_) => unfit("a text that is not valid UTF-8"),
@@ -258,7 +301,9 @@ impl Native {
                 None => return false,
             },
             // What is no JSON is appended as the text that it is.
-            (Native::TextArray { .. }, Value::Text(text)) => drop(codec::json_cell(text, out)),
+            (Native::TextArray { .. } | Native::IntArray { .. }, Value::Text(text)) => {
+                drop(codec::json_cell(text, out));
+            }
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
                 codec::float(i as f64, out);
             }
@@ -291,8 +336,10 @@ impl Native {
             }
             (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
-            (Native::TextArray { .. }, Value::Json(text)) => drop(codec::json_cell(text, out)),
-            (Native::Unicode, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
+            (Native::TextArray { .. } | Native::IntArray { .. }, Value::Json(text)) => {
+                drop(codec::json_cell(text, out));
+            }
+            (Native::Unicode | Native::Inet, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
             (Native::Safe, Value::Int(i)) => codec::int(i, out),
             (Native::Digits, Value::Text(digits)) => {
                 let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
@@ -343,13 +390,18 @@ impl Native {
             | (Native::Moment { zoned: true, .. }, LogicalType::TimestampTz)
             | (Native::Moment { zoned: false, .. }, LogicalType::Timestamp)
             | (Native::TimeOfDay { .. }, LogicalType::Time)
-            | (Native::TextArray { .. }, LogicalType::TextArray)
+            | (Native::TextArray { chars: None, .. }, LogicalType::TextArray)
+            | (Native::IntArray { bytes: 2 }, LogicalType::Array(Element::Int2))
+            | (Native::IntArray { bytes: 4 }, LogicalType::Array(Element::Int4))
+            | (Native::IntArray { bytes: 8 }, LogicalType::Array(Element::Int8))
+            | (Native::Inet, LogicalType::Inet)
             | (Native::Unicode | Native::Digits, LogicalType::Text)
             | (Native::Safe, LogicalType::Int8)
             | (Native::Finite, LogicalType::Float8)
             | (Native::SomeBytes, LogicalType::Bytea)
             | (Native::Vector { .. }, LogicalType::Vector) => true,
             (Native::Padded { chars }, LogicalType::Char(own)) => *chars <= own,
+            (Native::TextArray { chars, .. }, LogicalType::Array(Element::Varchar(own))) => *chars == own,
             _ => false,
         }
     }
@@ -461,6 +513,11 @@ pub fn texts(json: &[u8]) -> Result<Vec<Option<String>>, Unfit> {
     Ok(elements)
 }
 
+/// The elements of a JSON array of integers and nulls.
+pub fn ints(json: &[u8]) -> Result<Vec<Option<i64>>, Unfit> {
+    serde_json::from_slice(json).map_err(|_| Unfit("no JSON array of integers and nulls".into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -492,7 +549,7 @@ mod tests {
             (Native::Float4, Value::Float(f64::NEG_INFINITY)),
             (Native::Padded { chars: 3 }, Value::Text(b"ab")),
             (label, Value::Text(b"off")),
-            (Native::TextArray { nulls: false }, Value::Text(b"[]")),
+            (Native::TextArray { nulls: false, chars: None }, Value::Text(b"[]")),
             (Native::Unicode, Value::Text(b"a\0b")),
             (Native::Safe, Value::Int(-(1 << 53))),
             (Native::Digits, Value::Int(i64::MIN)),
@@ -507,7 +564,13 @@ mod tests {
             (moment(false, true, None), Value::Text(b"2024-01-02T03:04:05Z")),
             (moment(true, false, Some(EpochUnit::Millis)), Value::Int(1_700_000_000_123)),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"23:59:59.5")),
-            (Native::TextArray { nulls: true }, Value::Text(b"[\"a\", null]")),
+            (Native::array(Element::Varchar(Some(2))), Value::Text("[\"ab\", null, \"éß\"]".as_bytes())),
+            (Native::array(Element::Int2), Value::Text(b"[32767, -32768, null]")),
+            (Native::array(Element::Int4), Value::Text(b" [2147483647,-2147483648] ")),
+            (Native::array(Element::Int8), Value::Text(b"[9223372036854775807, -9223372036854775808]")),
+            (Native::Inet, Value::Text(b"10.0.0.1/8")),
+            (Native::Inet, Value::Text(b"2001:db8::1")),
+            (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[\"a\", null]")),
         ] {
             let expected = native != moment(true, false, None);
             assert_eq!(comes_back(&native, value), expected, "{native:?} {value:?}");
@@ -553,9 +616,19 @@ mod tests {
                 Value::Text(b"2024-01-02 03:04:05.0001"),
             ),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"24:00:00")),
-            (Native::TextArray { nulls: true }, Value::Text(b"[1]")),
-            (Native::TextArray { nulls: true }, Value::Text(b"[\"\\u0000\"]")),
-            (Native::TextArray { nulls: false }, Value::Text(b"[null]")),
+            (Native::array(Element::Varchar(Some(2))), Value::Text(b"[\"abc\"]")),
+            (Native::array(Element::Int2), Value::Text(b"[32768]")),
+            (Native::array(Element::Int4), Value::Text(b"[-2147483649]")),
+            (Native::array(Element::Int8), Value::Text(b"[9223372036854775808]")),
+            (Native::array(Element::Int8), Value::Text(b"[1.0]")),
+            (Native::array(Element::Int8), Value::Text(b"[[1]]")),
+            (Native::array(Element::Int8), Value::Text(b"{1}")),
+            (Native::array(Element::Int8), Value::Int(1)),
+            (Native::Inet, Value::Text(b"10.0.0.1/32")),
+            (Native::Inet, Value::Text(b"localhost")),
+            (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[1]")),
+            (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[\"\\u0000\"]")),
+            (Native::TextArray { nulls: false, chars: None }, Value::Text(b"[null]")),
             (Native::Unicode, Value::Text(b"\xff")),
             (Native::Unicode, Value::Int(1)),
             (Native::Safe, Value::Int((1 << 53) + 1)),

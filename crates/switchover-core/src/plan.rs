@@ -86,12 +86,29 @@ pub enum LogicalType {
     Time,
     /// Arrays of texts.
     TextArray,
+    /// Arrays of other values.
+    Array(Element),
+    /// Addresses of the Internet Protocol, with the bits that count.
+    Inet,
     /// Vectors of binary32, as stores for nearness search have them.
     Vector,
     /// As the source declares it ([`ColumnPlan::declared`]), where both stores are of one kind.
     Declared,
     /// Values of every storage class, in stores that type values and not columns.
     Any,
+}
+
+/// What an array holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// Texts, of at most so many characters where limited.
+    Varchar(Option<u32>),
+    /// 16-bit integers.
+    Int2,
+    /// 32-bit integers.
+    Int4,
+    /// 64-bit integers.
+    Int8,
 }
 
 impl fmt::Display for LogicalType {
@@ -117,6 +134,12 @@ impl fmt::Display for LogicalType {
             LogicalType::Json => f.write_str("json"),
             LogicalType::Time => f.write_str("time"),
             LogicalType::TextArray => f.write_str("text[]"),
+            LogicalType::Array(Element::Varchar(None)) => f.write_str("varchar[]"),
+            LogicalType::Array(Element::Varchar(Some(chars))) => write!(f, "varchar({chars})[]"),
+            LogicalType::Array(Element::Int2) => f.write_str("smallint[]"),
+            LogicalType::Array(Element::Int4) => f.write_str("integer[]"),
+            LogicalType::Array(Element::Int8) => f.write_str("bigint[]"),
+            LogicalType::Inet => f.write_str("inet"),
             LogicalType::Vector => f.write_str("vector"),
             LogicalType::Declared => f.write_str("declared"),
             LogicalType::Any => f.write_str("any"),
@@ -128,6 +151,19 @@ impl FromStr for LogicalType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(element) = text.strip_suffix("[]") {
+            return Ok(match element.trim() {
+                "text" => LogicalType::TextArray,
+                "varchar" => LogicalType::Array(Element::Varchar(None)),
+                other => match other.parse()? {
+                    LogicalType::Varchar(chars) => LogicalType::Array(Element::Varchar(Some(chars))),
+                    LogicalType::Int2 => LogicalType::Array(Element::Int2),
+                    LogicalType::Int4 => LogicalType::Array(Element::Int4),
+                    LogicalType::Int8 => LogicalType::Array(Element::Int8),
+                    _ => return Err(format!("'{text}' is no column type of a plan")),
+                },
+            });
+        }
         let (name, arguments) = match text.split_once('(') {
             Some((name, rest)) => (name, Some(rest.strip_suffix(')').ok_or("a closing bracket is missing")?)),
             None => (text, None),
@@ -159,7 +195,7 @@ impl FromStr for LogicalType {
             ("char", [chars]) if *chars > 0 => LogicalType::Char(*chars),
             ("json", []) => LogicalType::Json,
             ("time", []) => LogicalType::Time,
-            ("text[]", []) => LogicalType::TextArray,
+            ("inet", []) => LogicalType::Inet,
             ("vector", []) => LogicalType::Vector,
             ("declared", []) => LogicalType::Declared,
             ("any", []) => LogicalType::Any,
@@ -591,6 +627,12 @@ mod tests {
             LogicalType::Numeric(None),
             LogicalType::Char(36),
             LogicalType::TextArray,
+            LogicalType::Array(Element::Varchar(None)),
+            LogicalType::Array(Element::Varchar(Some(9))),
+            LogicalType::Array(Element::Int2),
+            LogicalType::Array(Element::Int4),
+            LogicalType::Array(Element::Int8),
+            LogicalType::Inet,
             LogicalType::Int4,
         ] {
             assert_eq!(ty.to_string().parse(), Ok(ty));

@@ -44,6 +44,8 @@ pub fn of_kind(kind: LogicalType) -> Option<Codec> {
         | LogicalType::Time
         | LogicalType::Json
         | LogicalType::TextArray
+        | LogicalType::Array(_)
+        | LogicalType::Inet
         | LogicalType::Vector
         | LogicalType::Text
         | LogicalType::Varchar(_)

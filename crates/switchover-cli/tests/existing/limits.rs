@@ -92,11 +92,52 @@ fn a_check_that_a_row_breaks_ends_the_run_which_is_taken_back() {
 }
 
 #[test]
+fn arrays_and_addresses_are_what_the_server_reads_back() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, i TEXT, l TEXT, v TEXT, w TEXT, a TEXT);
+         INSERT INTO t VALUES (1, '[1, -32768, null]', '[2147483647]', '[9223372036854775807, -9223372036854775808]', '[\"abc\", null, \"\", \"é\\\"\"]', '[\"any length\"]', '10.0.0.1'),
+            (2, '[]', '[]', '[]', '[]', '[]', '192.168.0.0/16'), (3, NULL, NULL, NULL, NULL, NULL, '2001:db8::1'), (4, ' [ 7 ] ', '[1]', '[1]', '[\"x\"]', '[]', '::ffff:1.2.3.4/120');",
+        "CREATE DOMAIN address AS inet CHECK (family(VALUE) > 0);
+         CREATE TABLE t (id int PRIMARY KEY, s smallint[], i int[], l bigint[], v varchar(3)[], w varchar[], a address);",
+    );
+    let before = app.dump();
+    for rebuild in [&[][..], &["--rebuild"]] {
+        run(&mut app.migrate(rebuild)).exits(0);
+        app.shows(
+            "SELECT s, i, l, v, w, a FROM t ORDER BY id",
+            "{1,-32768,NULL}|{2147483647}|{9223372036854775807,-9223372036854775808}|{abc,NULL,\"\",\"é\\\"\"}|{\"any length\"}|10.0.0.1\n\
+             {}|{}|{}|{}|{}|192.168.0.0/16\n|||||2001:db8::1\n{7}|{1}|{1}|{x}|{}|::ffff:1.2.3.4/120",
+        );
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        let own = app.psql("SELECT format('s = %L, i = %L, l = %L, v = %L, w = %L, a = %L', s, i, l, v, w, a) FROM t WHERE id = 1");
+        for (column, other) in [
+            ("s", "'{1}'"),
+            ("i", "'[2:2]={1}'"),
+            ("l", "NULL"),
+            ("v", "'{{a},{b}}'"),
+            ("w", "'{any}'"),
+            ("a", "'::1/127'"),
+        ] {
+            app.psql(&format!("UPDATE t SET {column} = {other} WHERE id = 1"));
+            run(&mut app.on_both("verify", rebuild)).exits(1);
+            app.psql(&format!("UPDATE t SET {own} WHERE id = 1"));
+        }
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+    app.source(
+        "DELETE FROM t; INSERT INTO t VALUES (1, '[32768]', '[1.5]', '{1}', '[\"four\"]', '[1]', '10.0.0.1/32'), (2, 7, '\"1\"', '[[1]]', 'x', '[\"\\u0000\"]', 'localhost');",
+    );
+    insta::assert_snapshot!(app.refusals(&[]));
+}
+
+#[test]
 fn types_that_no_value_is_written_into_are_refused_by_name() {
     let app = App::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT); INSERT INTO t VALUES (1, '[1]', '[\"a\"]', '10.0.0.1', '1 day', 'x', 'MiXed');",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT); INSERT INTO t VALUES (1, '[1]', '[\"a\"]', '10.0.0.0/8', '1 day', 'x', 'MiXed');",
         "CREATE EXTENSION citext; CREATE TYPE pair AS (x int, y int);
-         CREATE TABLE t (id int PRIMARY KEY, a int[], b varchar(9)[], c inet, d interval, e pair, f citext UNIQUE);",
+         CREATE TABLE t (id int PRIMARY KEY, a float8[], b uuid[], c cidr, d interval, e pair, f citext UNIQUE);",
     );
     insta::assert_snapshot!(app.refusals(&[]));
     // A text without regard to case keeps the case that it has.

@@ -10,7 +10,7 @@ use switchover_core::existing::{
     Compared, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
     TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
 };
-use switchover_core::plan::{KeyPlan, LogicalType};
+use switchover_core::plan::{Element, KeyPlan, LogicalType};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::GenericClient;
 
@@ -215,6 +215,11 @@ fn holds(kind: &str, modifier: i32) -> Holds {
         ("json", _) => plain(LogicalType::Json),
         ("jsonb", _) => plain(LogicalType::Jsonb),
         ("_text", _) => plain(LogicalType::TextArray),
+        ("_varchar", chars) => plain(LogicalType::Array(Element::Varchar(chars))),
+        ("_int2", _) => plain(LogicalType::Array(Element::Int2)),
+        ("_int4", _) => plain(LogicalType::Array(Element::Int4)),
+        ("_int8", _) => plain(LogicalType::Array(Element::Int8)),
+        ("inet", _) => plain(LogicalType::Inet),
         _ => Holds::Unsupported,
     }
 }

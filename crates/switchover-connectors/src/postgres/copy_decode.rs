@@ -3,10 +3,12 @@
 //! The types are the plan's: the reader selects the columns by name and the server sends their
 //! binary forms. A field that does not have the form of its type is an error, never a guess.
 
-use super::copy_encode::{EPOCH_DAYS, EPOCH_MICROS, HEADER, JSONB_VERSION};
+use super::copy_encode::{EPOCH_DAYS, EPOCH_MICROS, FAMILY_4, FAMILY_6, HEADER, JSONB_VERSION};
 use bytes::{Buf, Bytes, BytesMut};
+use std::net::IpAddr;
 use switchover_core::decimal;
-use switchover_core::plan::LogicalType;
+use switchover_core::inet::Inet;
+use switchover_core::plan::{Element, LogicalType};
 use switchover_core::value::{Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
@@ -200,10 +202,17 @@ impl Decoder {
         let value = match ty {
             LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_) => Value::Text(bytes),
             LogicalType::Json => Value::Json(bytes),
-            LogicalType::TextArray => {
+            LogicalType::TextArray | LogicalType::Array(_) => {
                 self.digits.clear();
-                texts(bytes, &mut self.digits).ok_or_else(wrong)?;
+                let integers =
+                    matches!(ty, LogicalType::Array(Element::Int2 | Element::Int4 | Element::Int8));
+                array(bytes, integers, &mut self.digits).ok_or_else(wrong)?;
                 Value::Json(&self.digits)
+            }
+            LogicalType::Inet => {
+                self.digits.clear();
+                self.digits.extend_from_slice(inet(bytes).ok_or_else(wrong)?.text().as_bytes());
+                Value::Text(&self.digits)
             }
             LogicalType::Int2 => {
                 Value::Int(i64::from(i16::from_be_bytes(bytes.try_into().map_err(|_| wrong())?)))
@@ -312,14 +321,25 @@ fn numeric(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// An array of texts as JSON. One of several dimensions, or one that does not begin at 1, becomes a JSON value
-/// that no array of texts equals.
-fn texts(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+/// An address of the Internet Protocol, as the encoder writes it.
+fn inet(bytes: &[u8]) -> Option<Inet> {
+    let [family, bits, _, length, octets @ ..] = bytes else { return None };
+    let address = match *family {
+        FAMILY_4 => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+        FAMILY_6 => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+        _ => return None,
+    };
+    (usize::from(*length) == octets.len()).then_some(Inet { address, bits: *bits })
+}
+
+/// An array of texts or integers as JSON. One of several dimensions, or one that does not begin at 1, becomes a JSON value
+/// that no array of texts or integers equals.
+fn array(mut bytes: &[u8], integers: bool, out: &mut Vec<u8>) -> Option<()> {
     if bytes.len() < 12 {
         return None;
     }
     let (dimensions, _nulls, _type) = (bytes.get_i32(), bytes.get_i32(), bytes.get_i32());
-    let mut elements: Vec<Option<String>> = Vec::new();
+    let mut elements: Vec<Option<&[u8]>> = Vec::new();
     match dimensions {
         0 => {}
         1 if bytes.len() >= 8 => {
@@ -336,13 +356,32 @@ fn texts(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
                     elements.push(None);
                     continue;
                 };
-                elements.push(Some(String::from_utf8(bytes.get(..length)?.to_vec()).ok()?));
+                elements.push(Some(bytes.get(..length)?));
                 bytes.advance(length);
             }
         }
         _ => return special(b"\"an array of several dimensions\"", out),
     }
-    serde_json::to_writer(out, &elements).ok()
+    if integers {
+        let all: Option<Vec<Option<i64>>> = elements
+            .into_iter()
+            .map(|element| element.map_or(Some(None), |bytes| integer(bytes).map(Some)))
+            .collect();
+        return serde_json::to_writer(out, &all?).ok();
+    }
+    let all: Result<Vec<Option<&str>>, _> =
+        elements.into_iter().map(|element| element.map(std::str::from_utf8).transpose()).collect();
+    serde_json::to_writer(out, &all.ok()?).ok()
+}
+
+/// An integer of as many bytes as there are.
+fn integer(bytes: &[u8]) -> Option<i64> {
+    match bytes.len() {
+        2 => Some(i64::from(i16::from_be_bytes(bytes.try_into().ok()?))),
+        4 => Some(i64::from(i32::from_be_bytes(bytes.try_into().ok()?))),
+        8 => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
 }
 
 fn special(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
@@ -418,12 +457,27 @@ mod tests {
             native(Native::Float4, LogicalType::Float4, Value::Float(f64::from(i as f32)));
             native(Native::JsonText, LogicalType::Json, Value::Text(format!("[ {i} ]").as_bytes()));
             native(Native::TimeOfDay { digits: 6 }, LogicalType::Time, Value::Text(&stamp[11..26]));
+            for (element, own) in [
+                (Element::Int2, i64::from(i as i16)),
+                (Element::Int4, i64::from(i as i32)),
+                (Element::Int8, i),
+            ] {
+                let array = format!("[{own}, null, 0]");
+                native(Native::array(element), LogicalType::Array(element), Value::Text(array.as_bytes()));
+            }
+            let six = Inet { address: IpAddr::from((u128::from(i.unsigned_abs()) * 7).to_be_bytes()), bits: (i & 127) as u8 };
+            let four = Inet { address: IpAddr::from((i as u32).to_be_bytes()), bits: 32 };
+            for inet in [six, four] {
+                native(Native::Inet, LogicalType::Inet, Value::Text(inet.text().as_bytes()));
+            }
             let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None, cut: false };
             native(moment, LogicalType::TimestampTz, Value::Text(&stamp));
             if !text.contains('\0') {
                 let array = serde_json::to_string(&[Some(&*text), None, Some("")]).expect("JSON");
-                native(Native::TextArray { nulls: true }, LogicalType::TextArray, Value::Text(array.as_bytes()));
-                native(Native::TextArray { nulls: true }, LogicalType::TextArray, Value::Text(b"[]"));
+                native(Native::TextArray { nulls: true, chars: None }, LogicalType::TextArray, Value::Text(array.as_bytes()));
+                native(Native::TextArray { nulls: true, chars: None }, LogicalType::TextArray, Value::Text(b"[]"));
+                let varchar = LogicalType::Array(Element::Varchar(None));
+                native(Native::array(Element::Varchar(None)), varchar, Value::Text(array.as_bytes()));
             }
         }
     }

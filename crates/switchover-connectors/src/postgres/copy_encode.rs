@@ -4,9 +4,11 @@
 //! cell is allocated. What a codec refuses is returned with its place; nothing is written in its stead.
 
 use bytes::{BufMut, BytesMut};
+use std::net::IpAddr;
 use switchover_core::codec::{Codec, Unfit};
+use switchover_core::inet::Inet;
 use switchover_core::limits::LARGE_VALUE_BYTES;
-use switchover_core::plan::{LogicalType, TablePlan};
+use switchover_core::plan::{Element, LogicalType, TablePlan};
 use switchover_core::value::{Row, Value};
 use switchover_core::{decimal, judge, native};
 
@@ -128,6 +130,7 @@ fn payload(bytes: &[u8], out: &mut BytesMut) {
 pub(super) fn cell(value: Value<'_>, ty: LogicalType, out: &mut BytesMut) {
     match value {
         Value::Null => out.put_i32(-1),
+        Value::Text(text) if ty == LogicalType::Inet => inet(text, out),
         Value::Text(bytes) | Value::Bytes(bytes) => payload(bytes, out),
         Value::Int(i) => integer(i, ty, out),
         // The codec has proven that the narrower form is the same number.
@@ -157,12 +160,18 @@ pub(super) fn cell(value: Value<'_>, ty: LogicalType, out: &mut BytesMut) {
             out.put_i64(micros - EPOCH_MICROS);
         }
         Value::Json(text) if ty == LogicalType::Json => payload(text, out),
-        Value::Json(text) if ty == LogicalType::TextArray => array(text, out),
-        Value::Json(text) => {
-            out.put_i32(text.len() as i32 + 1);
-            out.put_u8(JSONB_VERSION);
-            out.extend_from_slice(text);
-        }
+        Value::Json(text) => match ty {
+            LogicalType::TextArray => texts(text, TEXT_OID, out),
+            LogicalType::Array(Element::Varchar(_)) => texts(text, VARCHAR_OID, out),
+            LogicalType::Array(Element::Int2) => integers(text, INT2_OID, LogicalType::Int2, out),
+            LogicalType::Array(Element::Int4) => integers(text, INT4_OID, LogicalType::Int4, out),
+            LogicalType::Array(Element::Int8) => integers(text, INT8_OID, LogicalType::Int8, out),
+            _ => {
+                out.put_i32(text.len() as i32 + 1);
+                out.put_u8(JSONB_VERSION);
+                out.extend_from_slice(text);
+            }
+        },
         Value::Decimal(canonical) => numeric(canonical, out),
     }
 }
@@ -186,33 +195,68 @@ fn integer(value: i64, ty: LogicalType, out: &mut BytesMut) {
     }
 }
 
-/// The type `text` in an array's header: `TEXTOID` of the server's catalog.
+/// Types in an array's header, by their numbers in the server's catalog (`pg_type.dat`).
 const TEXT_OID: i32 = 25;
+const VARCHAR_OID: i32 = 1043;
+const INT2_OID: i32 = 21;
+const INT4_OID: i32 = 23;
+const INT8_OID: i32 = 20;
 
-/// An array of texts (`array_recv` in the server's `arrayfuncs.c`): dimensions, whether there are nulls, the
-/// elements' type; length and lower bound; then each element.
-fn array(json: &[u8], out: &mut BytesMut) {
-    let Ok(elements) = native::texts(json) else {
-        refused(out);
-        return;
-    };
+fn texts(json: &[u8], oid: i32, out: &mut BytesMut) {
+    match native::texts(json) {
+        Ok(elements) => array(&elements, oid, out, |text, out| payload(text.as_bytes(), out)),
+        Err(_) => refused(out),
+    }
+}
+
+fn integers(json: &[u8], oid: i32, ty: LogicalType, out: &mut BytesMut) {
+    match native::ints(json) {
+        Ok(elements) => array(&elements, oid, out, |number, out| integer(*number, ty, out)),
+        Err(_) => refused(out),
+    }
+}
+
+/// An array (`array_recv` in the server's `arrayfuncs.c`): dimensions, whether there are nulls, the elements'
+/// type; length and lower bound; then each element.
+fn array<T>(elements: &[Option<T>], oid: i32, out: &mut BytesMut, put: impl Fn(&T, &mut BytesMut)) {
     let start = out.len();
     out.put_i32(0);
     out.put_i32(i32::from(!elements.is_empty()));
     out.put_i32(i32::from(elements.iter().any(Option::is_none)));
-    out.put_i32(TEXT_OID);
+    out.put_i32(oid);
     if !elements.is_empty() {
         out.put_i32(elements.len() as i32);
         out.put_i32(1);
     }
-    for element in &elements {
+    for element in elements {
         match element {
-            Some(text) => payload(text.as_bytes(), out),
+            Some(element) => put(element, out),
             None => out.put_i32(-1),
         }
     }
     let length = (out.len() - start - 4) as i32;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Families of addresses on the wire (`PGSQL_AF_INET` and `PGSQL_AF_INET6` in the server's `inet.h`).
+pub(super) const FAMILY_4: u8 = 2;
+pub(super) const FAMILY_6: u8 = 3;
+
+/// An address (`network_recv` in the server's `network.c`): family, bits that count, whether it is a network,
+/// its length and its bytes.
+fn inet(text: &[u8], out: &mut BytesMut) {
+    let Some(inet) = Inet::parse(text) else {
+        // The codec has read it before.
+        refused(out);
+        return;
+    };
+    let (family, octets) = match inet.address {
+        IpAddr::V4(address) => (FAMILY_4, address.octets().to_vec()),
+        IpAddr::V6(address) => (FAMILY_6, address.octets().to_vec()),
+    };
+    out.put_i32(4 + octets.len() as i32);
+    out.extend_from_slice(&[family, inet.bits, 0, octets.len() as u8]);
+    out.extend_from_slice(&octets);
 }
 
 /// `numeric`'s wire form: groups of four digits, the first one's weight in powers of 10,000, the

@@ -50,7 +50,9 @@ fn ty(ty: LogicalType, collation: &str) -> Ty {
         | LogicalType::Char(_)
         | LogicalType::Json
         | LogicalType::Time
-        | LogicalType::TextArray => Ty::Other,
+        | LogicalType::TextArray
+        | LogicalType::Array(_)
+        | LogicalType::Inet => Ty::Other,
         // Not of this target: see `Dialect::takes`.
         LogicalType::Declared | LogicalType::Any | LogicalType::Vector => Ty::Other,
     }

@@ -77,6 +77,8 @@ fn type_name(column: &ColumnPlan) -> String {
         | LogicalType::Json
         | LogicalType::Time
         | LogicalType::TextArray
+        | LogicalType::Array(_)
+        | LogicalType::Inet
         | LogicalType::Vector => String::new(),
     }
 }

@@ -160,7 +160,7 @@ impl Dialect for WeaviateDialect {
                     | Native::Digits
                     | Native::Finite
                     | Native::SomeBytes
-                    | Native::TextArray { nulls: false }
+                    | Native::TextArray { nulls: false, .. }
                     | Native::Vector { .. }
                     | Native::Moment { .. }
             ),
@@ -251,7 +251,9 @@ impl Dialect for WeaviateDialect {
             (LogicalType::Jsonb | LogicalType::Json, _) => {
                 native(LogicalType::Text, Native::Unicode, "as the text that it is")
             }
-            (LogicalType::TextArray, _) => native(r#type, Native::TextArray { nulls: false }, ""),
+            (LogicalType::TextArray, _) => {
+                native(r#type, Native::TextArray { nulls: false, chars: None }, "")
+            }
             (LogicalType::Timestamp, _) => {
                 let why = format!("{why}; the server's dates are instants, so it is kept as one of UTC");
                 Choice { r#type, codec, why }

@@ -473,8 +473,8 @@ pub(super) fn foreign_key(
 /// Types of one family compare with each other on the target.
 fn comparable(ty: crate::plan::LogicalType) -> u8 {
     use crate::plan::LogicalType::{
-        Any, Bool, Bytea, Char, Date, Declared, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Text,
-        TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
+        Any, Array, Bool, Bytea, Char, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8, Json, Jsonb,
+        Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
     };
     match ty {
         Bool => 0,
@@ -490,7 +490,11 @@ fn comparable(ty: crate::plan::LogicalType) -> u8 {
         Jsonb => 10,
         Json => 11,
         Time => 12,
-        TextArray => 13,
+        TextArray | Array(crate::plan::Element::Varchar(_)) => 13,
+        Array(crate::plan::Element::Int2) => 16,
+        Array(crate::plan::Element::Int4) => 17,
+        Array(crate::plan::Element::Int8) => 18,
+        Inet => 19,
         // Values of every class compare with each other.
         Declared | Any => 14,
         Vector => 15,

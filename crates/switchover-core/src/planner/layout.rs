@@ -81,6 +81,8 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
         | LogicalType::Json
         | LogicalType::Jsonb
         | LogicalType::TextArray
+        | LogicalType::Array(_)
+        | LogicalType::Inet
         | LogicalType::Vector
         | LogicalType::Declared
         | LogicalType::Any => {

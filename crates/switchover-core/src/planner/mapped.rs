@@ -59,7 +59,9 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::Char(chars) => Codec::Native(Native::Padded { chars }),
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits: 6 }),
-        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true }),
+        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true, chars: None }),
+        LogicalType::Array(element) => Codec::Native(Native::array(element)),
+        LogicalType::Inet => Codec::Native(Native::Inet),
         LogicalType::Vector => {
             let json = census.texts > census.blobs;
             Codec::Native(Native::Vector { from: if json { VectorForm::Json } else { VectorForm::Float32 } })

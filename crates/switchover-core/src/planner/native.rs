@@ -69,7 +69,9 @@ pub(super) fn choose(
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits }),
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Jsonb => Codec::Json,
-        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true }),
+        LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true, chars: None }),
+        LogicalType::Array(element) => Codec::Native(Native::array(element)),
+        LogicalType::Inet => Codec::Native(Native::Inet),
         LogicalType::Declared | LogicalType::Any | LogicalType::Vector => {
             Codec::Any { affinity: column.affinity }
         }
