@@ -10,6 +10,7 @@ use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
 use crate::moment::{self, EpochUnit};
 use crate::plan::LogicalType;
+use crate::shape::Shape;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -63,6 +64,11 @@ pub enum Native {
         /// Whether an element may be null.
         #[serde(default = "yes", skip_serializing_if = "is_yes")]
         nulls: bool,
+    },
+    /// JSON texts of a declared form, as objects of the target's.
+    Nested {
+        /// The form.
+        shape: Shape,
     },
     /// Text of valid UTF-8, NUL included.
     Unicode,
@@ -121,6 +127,7 @@ impl Native {
             | Native::Moment { .. }
             | Native::TimeOfDay { .. }
             | Native::TextArray { .. }
+            | Native::Nested { .. }
             | Native::Vector { from: VectorForm::Json } => false,
         }
     }
@@ -139,7 +146,7 @@ impl Native {
             | Native::Vector { from: VectorForm::Float32 } => 0,
             Native::Float4 | Native::Finite if census.integers > 0 => 3,
             Native::Float4 | Native::Finite => 0,
-            Native::TextArray { .. } => 1,
+            Native::TextArray { .. } | Native::Nested { .. } => 1,
             // Never what a scan predicts: such a column is read again.
             Native::Moment { .. } | Native::TimeOfDay { .. } | Native::Vector { from: VectorForm::Json } => {
                 u8::MAX
@@ -159,6 +166,7 @@ impl Native {
             Native::Moment { .. } => "timestamps",
             Native::TimeOfDay { .. } => "times of day",
             Native::TextArray { .. } => "JSON arrays of texts",
+            Native::Nested { .. } => "JSON of the declared form",
             Native::Unicode => "text",
             Native::Safe | Native::Digits => "integers",
             Native::Finite => "numbers",
@@ -212,6 +220,7 @@ impl Native {
                 }
                 Ok(Value::Json(text))
             }
+            (Native::Nested { shape }, Value::Text(text)) => shape.read(text).map(|_| Value::Json(text)),
             (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
                 Ok(_) => Ok(value),
                 Err(_) => unfit("a text that is not valid UTF-8"),
@@ -258,7 +267,9 @@ impl Native {
                 None => return false,
             },
             // What is no JSON is appended as the text that it is.
-            (Native::TextArray { .. }, Value::Text(text)) => drop(codec::json_cell(text, out)),
+            (Native::TextArray { .. } | Native::Nested { .. }, Value::Text(text)) => {
+                drop(codec::json_cell(text, out));
+            }
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
                 codec::float(i as f64, out);
             }
@@ -291,7 +302,9 @@ impl Native {
             }
             (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
-            (Native::TextArray { .. }, Value::Json(text)) => drop(codec::json_cell(text, out)),
+            (Native::TextArray { .. } | Native::Nested { .. }, Value::Json(text)) => {
+                drop(codec::json_cell(text, out));
+            }
             (Native::Unicode, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
             (Native::Safe, Value::Int(i)) => codec::int(i, out),
             (Native::Digits, Value::Text(digits)) => {
@@ -344,6 +357,7 @@ impl Native {
             | (Native::Moment { zoned: false, .. }, LogicalType::Timestamp)
             | (Native::TimeOfDay { .. }, LogicalType::Time)
             | (Native::TextArray { .. }, LogicalType::TextArray)
+            | (Native::Nested { .. }, LogicalType::Jsonb)
             | (Native::Unicode | Native::Digits, LogicalType::Text)
             | (Native::Safe, LogicalType::Int8)
             | (Native::Finite, LogicalType::Float8)
