@@ -34,6 +34,7 @@ pub mod query;
 pub mod relation;
 pub mod reverse;
 pub mod schema;
+pub mod shape;
 pub mod tagged;
 pub mod typing;
 pub mod uuid_text;

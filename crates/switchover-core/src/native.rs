@@ -11,6 +11,7 @@ use crate::codec::{self, Unfit};
 use crate::inet::Inet;
 use crate::moment::{self, EpochUnit};
 use crate::plan::{Element, LogicalType};
+use crate::shape::Shape;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -75,6 +76,11 @@ pub enum Native {
     },
     /// An address of the Internet Protocol in its one spelling, see [`Inet`].
     Inet,
+    /// JSON texts of a declared form, as objects of the target's.
+    Nested {
+        /// The form.
+        shape: Shape,
+    },
     /// Text of valid UTF-8, NUL included.
     Unicode,
     /// Integers that binary64 holds, in a store that keeps every number so.
@@ -144,6 +150,7 @@ impl Native {
             | Native::TimeOfDay { .. }
             | Native::TextArray { .. }
             | Native::IntArray { .. }
+            | Native::Nested { .. }
             | Native::Vector { from: VectorForm::Json } => false,
         }
     }
@@ -163,7 +170,7 @@ impl Native {
             | Native::Vector { from: VectorForm::Float32 } => 0,
             Native::Float4 | Native::Finite if census.integers > 0 => 3,
             Native::Float4 | Native::Finite => 0,
-            Native::TextArray { .. } | Native::IntArray { .. } => 1,
+            Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. } => 1,
             // Never what a scan predicts: such a column is read again.
             Native::Moment { .. } | Native::TimeOfDay { .. } | Native::Vector { from: VectorForm::Json } => {
                 u8::MAX
@@ -185,6 +192,7 @@ impl Native {
             Native::TextArray { .. } => "JSON arrays of texts",
             Native::IntArray { .. } => "JSON arrays of integers",
             Native::Inet => "addresses of the Internet Protocol",
+            Native::Nested { .. } => "JSON of the declared form",
             Native::Unicode => "text",
             Native::Safe | Native::Digits => "integers",
             Native::Finite => "numbers",
@@ -255,6 +263,7 @@ impl Native {
                     "no address of the Internet Protocol in its one spelling, such as 10.0.0.1, 10.0.0.0/8 or 2001:db8::1",
                 ),
             },
+            (Native::Nested { shape }, Value::Text(text)) => shape.read(text).map(|_| Value::Json(text)),
             (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
                 Ok(_) => Ok(value),
                 Err(_) => unfit("a text that is not valid UTF-8"),
@@ -301,7 +310,10 @@ impl Native {
                 None => return false,
             },
             // What is no JSON is appended as the text that it is.
-            (Native::TextArray { .. } | Native::IntArray { .. }, Value::Text(text)) => {
+            (
+                Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. },
+                Value::Text(text),
+            ) => {
                 drop(codec::json_cell(text, out));
             }
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
@@ -336,7 +348,10 @@ impl Native {
             }
             (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
-            (Native::TextArray { .. } | Native::IntArray { .. }, Value::Json(text)) => {
+            (
+                Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. },
+                Value::Json(text),
+            ) => {
                 drop(codec::json_cell(text, out));
             }
             (Native::Unicode | Native::Inet, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
@@ -395,6 +410,7 @@ impl Native {
             | (Native::IntArray { bytes: 4 }, LogicalType::Array(Element::Int4))
             | (Native::IntArray { bytes: 8 }, LogicalType::Array(Element::Int8))
             | (Native::Inet, LogicalType::Inet)
+            | (Native::Nested { .. }, LogicalType::Jsonb)
             | (Native::Unicode | Native::Digits, LogicalType::Text)
             | (Native::Safe, LogicalType::Int8)
             | (Native::Finite, LogicalType::Float8)

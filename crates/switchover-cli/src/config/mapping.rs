@@ -13,13 +13,14 @@ use switchover_core::mapping::{
     ColumnMap, Ids, Mapping, NaiveTimes, ObjectMap, PartMap, TOKENIZATIONS, TableMap, key_of,
 };
 use switchover_core::plan::LogicalType;
+use switchover_core::shape::{Kind, Shape};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys of a section, in the order in which the reference has them.
 const TABLE_KEYS: [&str; 9] =
     ["from", "to", "where", "column", "part", "primary_key", "foreign_key", "index", "object"];
-const COLUMN_KEYS: [&str; 16] = [
+const COLUMN_KEYS: [&str; 17] = [
     "to",
     "drop",
     "type",
@@ -36,6 +37,7 @@ const COLUMN_KEYS: [&str; 16] = [
     "searchable",
     "range",
     "reference",
+    "nested",
 ];
 
 const IDS: &[(&str, Ids)] = &[("uuid5", Ids::Uuid5)];
@@ -205,6 +207,7 @@ impl Section<'_, '_> {
                     "filterable" => map.filterable = Some(this.boolean(at, value)?),
                     "searchable" => map.searchable = Some(this.boolean(at, value)?),
                     "range" => map.range = Some(this.boolean(at, value)?),
+                    "nested" => map.nested = Some(this.shape(at, value)?),
                     "reference" => map.reference = Some(this.text(at, value)?),
                     _ => return Err(this.unknown(at, "a column", word, &COLUMN_KEYS)),
                 }
@@ -243,6 +246,23 @@ impl Section<'_, '_> {
             })?;
         }
         Ok(map)
+    }
+
+    /// The form of nested objects.
+    fn shape(&self, offset: usize, value: Value<'_, '_>) -> Result<Shape> {
+        match value.get_ref() {
+            DeValue::Table(properties) => {
+                let each = properties.iter().map(|(key, value)| {
+                    Ok((key.get_ref().to_string(), self.shape(key.span().start, value)?))
+                });
+                each.collect::<Result<_>>().map(Shape::Object)
+            }
+            DeValue::Array(list) => match list.iter().collect::<Vec<_>>().as_slice() {
+                [one] if one.get_ref().is_table() => Ok(Shape::Objects([Box::new(self.shape(offset, one)?)])),
+                _ => Err(self.wrong(offset, "a list holds one form of its objects: [{ … }]; lists of plain values are such as \"text[]\"")),
+            },
+            _ => self.word(offset, value, &Kind::ALL).map(Shape::Kind),
+        }
     }
 
     /// Settings that only the target knows, as JSON.

@@ -18,6 +18,7 @@ mod late;
 mod lies;
 mod live;
 mod mapping;
+mod nested;
 mod presets;
 mod python;
 mod queries;

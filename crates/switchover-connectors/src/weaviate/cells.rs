@@ -62,9 +62,18 @@ pub(super) fn of_wire<'a>(wire: &'a Wire<'_>, ty: LogicalType, scratch: &'a mut 
             }
             _ => Value::Text(text.as_bytes()),
         },
+        Wire::Object(object) => json(object, scratch),
+        Wire::Objects(list) => json(list, scratch),
         // No column is of these: as a text that no column says.
         other => Value::Json(other.kind().as_bytes()),
     }
+}
+
+fn json<'a>(value: &impl serde::Serialize, scratch: &'a mut Vec<u8>) -> Value<'a> {
+    scratch.clear();
+    // Writing into memory cannot fail, and the keys are texts.
+    let _ = serde_json::to_writer(&mut *scratch, value);
+    Value::Json(scratch)
 }
 
 fn array<'a>(texts: &[&str], scratch: &'a mut Vec<u8>) -> Value<'a> {

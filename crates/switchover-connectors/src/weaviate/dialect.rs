@@ -74,7 +74,7 @@ impl Objects for WeaviateDialect {
     fn parts(&self, column: &ColumnPlan, map: &ColumnMap) -> Result<Vec<String>, (&'static str, String)> {
         let ty = column.r#type;
         let texts = super::schema::data_type(ty).starts_with("text");
-        let none = matches!(ty, LogicalType::Bytea | LogicalType::Vector);
+        let none = matches!(ty, LogicalType::Bytea | LogicalType::Vector | LogicalType::Jsonb);
         let refused = |key, what: &str| Err((key, format!("a property of type {ty} {what}")));
         let mut parts = Vec::new();
         if map.tokenization.is_some() && (!texts || none) {
@@ -161,6 +161,7 @@ impl Dialect for WeaviateDialect {
                     | Native::Finite
                     | Native::SomeBytes
                     | Native::TextArray { nulls: false, .. }
+                    | Native::Nested { .. }
                     | Native::Vector { .. }
                     | Native::Moment { .. }
             ),
@@ -248,6 +249,7 @@ impl Dialect for WeaviateDialect {
             }
             (LogicalType::Char(_), _) => native(LogicalType::Text, Native::Unicode, ""),
             (LogicalType::Bytea, Codec::Bytes) => native(LogicalType::Bytea, Native::SomeBytes, ""),
+            (LogicalType::Jsonb, Codec::Native(Native::Nested { .. })) => Choice { r#type, codec, why },
             (LogicalType::Jsonb | LogicalType::Json, _) => {
                 native(LogicalType::Text, Native::Unicode, "as the text that it is")
             }
@@ -299,7 +301,7 @@ impl Dialect for WeaviateDialect {
             let column = scope.iter().find(|column| column.source.eq_ignore_ascii_case(name));
             let column = column.ok_or_else(|| format!("the column {name} is not moved"))?;
             match column.r#type {
-                LogicalType::Bytea | LogicalType::Vector => {
+                LogicalType::Bytea | LogicalType::Vector | LogicalType::Jsonb => {
                     return Err(format!("the server has no index of a property of type {}", column.r#type));
                 }
                 ty if ranged(ty) => {

@@ -1,7 +1,7 @@
 //! Reading a collection back, in parts: each part is a range of ids, listed page by page in their order.
 
 use super::before;
-use super::client::{Asked, Client, Listing, PAGE_OBJECTS_MAX, VectorsAsked};
+use super::client::{Client, Listing, PAGE_OBJECTS_MAX, VectorsAsked};
 use super::rows::Table;
 use async_trait::async_trait;
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ pub(super) fn listing(table: &Table) -> Listing {
     let names = table.vectors();
     Listing {
         collection: table.table().target.clone(),
-        properties: table.properties().iter().map(Asked::plain).collect(),
+        properties: table.asked(),
         references: table.references(),
         vectors: match names.as_slice() {
             [] => VectorsAsked::None,

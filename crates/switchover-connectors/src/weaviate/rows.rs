@@ -5,14 +5,17 @@
 //! its key says, the key's cell is read as what it is not, so that a comparison sees the row.
 
 use super::cells;
-use super::client::{BatchWriter, Found};
+use super::client::{Asked, BatchWriter, Found};
 use super::ids::Ids;
 use super::schema;
 use super::value::Wire;
+use serde_json::Value as Json;
 use std::sync::Arc;
-use switchover_core::native;
+use switchover_core::codec::Codec;
+use switchover_core::native::{self, Native};
 use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
+use switchover_core::shape::Shape;
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
@@ -66,6 +69,11 @@ pub(super) enum References {
     With,
     /// Without those whose object is not there, which the server would refuse: the comparison finds it.
     Without,
+}
+
+fn nested(name: &str, shape: &Shape) -> Asked {
+    let inner = shape.properties().into_iter().flatten();
+    Asked { name: name.to_owned(), nested: inner.map(|(name, shape)| nested(name, shape)).collect() }
 }
 
 /// How one table's rows become objects.
@@ -138,6 +146,14 @@ impl Table {
                 (_, value) => {
                     let name = &table.columns[field].target;
                     let written = match value {
+                        Value::Json(text)
+                            if let Codec::Native(Native::Nested { shape }) = &table.columns[field].codec =>
+                        {
+                            match shape.read(text).map_err(|unfit| refused(field, &unfit.0))? {
+                                Json::Array(list) => object.property(name, &Wire::Objects(list)),
+                                one => object.property(name, &Wire::Object(one)),
+                            }
+                        }
                         Value::Json(array) => {
                             let texts = native::texts(array).map_err(|unfit| refused(field, &unfit.0))?;
                             let texts: Option<Vec<&str>> = texts.iter().map(|text| text.as_deref()).collect();
@@ -177,8 +193,14 @@ impl Table {
     }
 
     /// The properties that are read of an object.
-    pub(super) fn properties(&self) -> &[String] {
-        &self.properties
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        let plain = self.table().columns.iter().filter(|column| !schema::is_vector(column));
+        plain
+            .map(|column| match &column.codec {
+                Codec::Native(Native::Nested { shape }) => nested(&column.target, shape),
+                _ => Asked::plain(&column.target),
+            })
+            .collect()
     }
 
     /// Whether its objects refer to others.

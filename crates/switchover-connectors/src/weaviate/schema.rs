@@ -3,10 +3,13 @@
 use super::client::Collection;
 use super::dialect::Finds;
 use serde_json::{Map, Value as Json, json};
+use switchover_core::codec::Codec;
 use switchover_core::existing::{Holds, TargetColumn, TargetTable};
+use switchover_core::native::Native;
 use switchover_core::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use switchover_core::planner::existing::objects::UNNAMED_VECTOR;
 use switchover_core::planner::vectorizer::VECTOR;
+use switchover_core::shape::Shape;
 
 /// How words of a searchable text are found: the server's default, which drops case and what is no letter or digit.
 const TOKENIZATION_WORDS: &str = "word";
@@ -81,6 +84,9 @@ fn property(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> Json {
     let parts =
         || table.indexes.iter().flat_map(|index| &index.parts).filter_map(|part| Finds::of_part(part));
     let has = |wanted: Finds| parts().any(|(name, finds)| name == column.target && finds == wanted);
+    if let Codec::Native(Native::Nested { shape }) = &column.codec {
+        return nested(&column.target, shape);
+    }
     let ty = data_type(column.r#type);
     let mut property = Map::new();
     property.insert("name".into(), json!(column.target));
@@ -95,6 +101,28 @@ fn property(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> Json {
         let asked = plan.options.mapping.column(&table.source, &column.source);
         let asked = asked.and_then(|map| map.tokenization.as_deref());
         property.insert("tokenization".into(), json!(asked.unwrap_or(words)));
+    }
+    Json::Object(property)
+}
+
+/// A property of that form, without any index.
+fn nested(name: &str, shape: &Shape) -> Json {
+    let mut property = Map::new();
+    property.insert("name".into(), json!(name));
+    let ty = match shape {
+        Shape::Kind(kind) => kind.name(),
+        Shape::Object(_) => "object",
+        Shape::Objects(_) => "object[]",
+    };
+    property.insert("dataType".into(), json!([ty]));
+    property.insert("indexFilterable".into(), json!(false));
+    property.insert("indexSearchable".into(), json!(false));
+    if ty.starts_with("text") {
+        property.insert("tokenization".into(), json!(TOKENIZATION_WHOLE));
+    }
+    if let Some(inner) = shape.properties() {
+        let inner: Vec<Json> = inner.iter().map(|(name, shape)| nested(name, shape)).collect();
+        property.insert("nestedProperties".into(), Json::Array(inner));
     }
     Json::Object(property)
 }

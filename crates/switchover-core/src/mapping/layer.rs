@@ -94,6 +94,7 @@ fn column(upper: ColumnMap, lower: ColumnMap) -> ColumnMap {
         searchable: upper.searchable.or(lower.searchable),
         range: upper.range.or(lower.range),
         reference: upper.reference.or(lower.reference),
+        nested: upper.nested.or(lower.nested),
     }
 }
 

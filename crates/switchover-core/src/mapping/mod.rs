@@ -24,6 +24,7 @@ use crate::ids::Namespace;
 use crate::moment::EpochUnit;
 use crate::plan::{LogicalType, Policy};
 use crate::relation::Fragment;
+use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -124,6 +125,9 @@ pub struct ColumnMap {
     /// The name of the reference to the parent's object that stands beside this column, which is a foreign key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The form of its JSON texts, where they become objects of the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Shape>,
 }
 
 /// What ids become.

@@ -66,6 +66,7 @@ impl ColumnMap {
             ("searchable", self.searchable.is_some()),
             ("range", self.range.is_some()),
             ("reference", self.reference.is_some()),
+            ("nested", self.nested.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
     }

@@ -7,14 +7,15 @@
 use super::Draft;
 use crate::census::ColumnCensus;
 use crate::codec::Codec;
-use crate::connector::{Choice, Dialect};
+use crate::connector::{Choice, Dialect, Named};
 use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::expr::Affinity;
 use crate::ids::Namespace;
 use crate::mapping::{ColumnMap, NaiveTimes};
 use crate::native::{Native, VectorForm};
-use crate::plan::{ColumnPlan, Fate, LogicalType, Policy, TablePlan};
+use crate::plan::{ColumnPlan, Fate, LogicalType, PlanOptions, Policy, TablePlan};
 use crate::schema::Catalog;
+use crate::shape::{Kind, Shape};
 use crate::uuid_text::UuidForm;
 
 /// Digits of a second's fraction that the target's times keep.
@@ -69,6 +70,51 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };
     Choice { r#type: ty, codec, why: asked }
+}
+
+/// The codec for JSON texts of a declared form.
+pub(super) fn nested(
+    table: &str,
+    column: &str,
+    options: &PlanOptions,
+    dialect: &dyn Dialect,
+    draft: &mut Draft,
+) -> Choice {
+    let map = options.mapping.column(table, column).cloned().unwrap_or_default();
+    let shape = map.nested.unwrap_or(Shape::Kind(Kind::Text));
+    let mut faults = Vec::new();
+    if map.r#type.is_some_and(|ty| ty != LogicalType::Jsonb) {
+        faults.push("an object has no `type` beside it".to_owned());
+    }
+    match shape.properties() {
+        Some(_) => names(&shape, dialect, &mut faults),
+        None => faults.push("it is `{ … }` for an object, or `[{ … }]` for a list of objects".to_owned()),
+    }
+    for why in faults {
+        let key = super::object::at(&options.mapping, table, &["column", column, "nested"]);
+        draft.refuse(
+            table,
+            column,
+            format!("{key}: {why}"),
+            "leave the key out: the JSON is kept as the text that it is",
+        );
+    }
+    let why = "an object of the declared form, by value: the order of keys and white space do not come back";
+    Choice { r#type: LogicalType::Jsonb, codec: Codec::Native(Native::Nested { shape }), why: why.into() }
+}
+
+/// Names of properties that the target would not take, however deep.
+fn names(shape: &Shape, dialect: &dyn Dialect, faults: &mut Vec<String>) {
+    let Some(properties) = shape.properties() else { return };
+    if properties.is_empty() {
+        faults.push("an object without a property".to_owned());
+    }
+    for (name, inner) in properties {
+        // Inside an object nothing is called so by the server itself.
+        let own = dialect.name_fault(Named::Column, &format!("{name}_"));
+        faults.extend(own.map(|_| format!("\"{name}\" is no name there: a property's name begins with a small letter or _ and goes on with letters, digits and _")));
+        names(inner, dialect, faults);
+    }
 }
 
 /// The codec for a column of ids that become UUIDs: the target's own type for them, or text.

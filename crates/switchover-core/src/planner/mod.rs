@@ -339,6 +339,9 @@ fn table_plan(
             _ if column.ids.is_some() => column
                 .ids
                 .map_or_else(|| kept::as_declared(column), |namespace| mapped::ids(namespace, dialect)),
+            _ if map.is_some_and(|map| map.nested.is_some()) && dialect.objects().is_some() => {
+                mapped::nested(&table.name, &column.name, options, dialect, draft)
+            }
             Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
             None if draft.native => kept::as_declared(column),

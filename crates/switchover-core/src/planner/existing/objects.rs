@@ -4,8 +4,10 @@
 //! named at once; nothing of a collection's own definition is changed. Absent: which objects are there, which the engine reads.
 
 use super::super::Draft;
+use crate::codec::Codec;
 use crate::connector::Objects;
 use crate::existing::{ExistingOptions, Standing, TargetSchema, TargetTable};
+use crate::native::Native;
 use crate::plan::{Fate, LogicalType, Plan, TablePlan};
 
 /// What the vector without a name is called in a plan for a collection that is there, where no property can be called so.
@@ -84,6 +86,11 @@ fn vectors(plan: &mut TablePlan, own: &TargetTable) {
 fn properties(plan: &TablePlan, own: &TargetTable, objects: &dyn Objects, draft: &mut Draft) {
     let find = |name: &str| own.columns.iter().find(|column| column.name == name);
     for column in &plan.columns {
+        if matches!(column.codec, Codec::Native(Native::Nested { .. })) {
+            let why = "nested objects go into new collections only: their properties are not compared with those that are there";
+            draft.refuse(&plan.source, &column.source, why, "leave `nested` out, or --into existing");
+            continue;
+        }
         let wanted = objects.type_name(column.r#type);
         let why = match find(&column.target) {
             None => format!("the collection {} has no property \"{}\"", own.name, column.target),
