@@ -1,9 +1,10 @@
-//! The lock that keeps two processes off one server: a collection that only one of them can make.
+//! The lock that keeps two processes off one server: a collection of each that wants it, and a look at the others'.
 //!
-//! Making a collection goes through the server's consensus, so of two that try at once one is refused. The
-//! collection's description says who holds it. It outlives a process that is killed, so the holder also locks a file of
-//! its own machine, which the system unlocks with the process: a lock whose file is there and free is a dead
-//! holder's and is taken over. On another machine, or where that file is gone, nobody can tell, and a person must.
+//! Making a collection and listing all goes through the server's consensus, so of two processes that each make their own and
+//! look then, the later one sees the earlier one's: it takes its own away again. Each removes only what is its own, or a dead one's, by a name that nobody
+//! else ever has; so no process can take the lock from one that has just got it. The collection's description says who it is. It outlives a process that is killed, so each
+//! process also locks a file of its own machine, which the system unlocks with it: one whose file is there and free
+//! is dead. On another machine, or where that file is gone, nobody can tell, and a person must.
 
 use super::client::Client;
 use super::ledger::PREFIX;
@@ -14,21 +15,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use switchover_core::connector::Claim;
 use switchover_core::{Error, Kind, Result};
 
-/// How often it is tried to take a dead holder's place: others may come between, and the server forgets a collection a
-/// moment after it was removed.
-const TRIES: usize = 10;
+/// How often it is tried again where another process wants it at the same instant: both step back then.
+const TRIES: u32 = 10;
 
-/// The pause between two tries: the server's schema has no event to wait for.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// The shortest pause before it is tried again, and how many times it is at most: two that stepped back together are
+/// apart then.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSES: u32 = 8;
 
-fn collection() -> String {
+fn prefix() -> String {
     format!("{PREFIX}lock")
 }
 
-/// Who holds it.
+/// Who holds it, or wants to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     run: String,
@@ -37,6 +40,12 @@ struct Holder {
     process: u32,
     /// The file whose lock shows that the process lives.
     file: PathBuf,
+}
+
+impl Holder {
+    fn collection(&self) -> String {
+        format!("{}_{}", prefix(), self.token)
+    }
 }
 
 /// The hold on a server.
@@ -49,40 +58,59 @@ pub(super) struct WeaviateClaim {
 impl WeaviateClaim {
     /// Takes it, or says who is busy.
     pub(super) async fn take(client: &Arc<Client>, run: &str) -> Result<WeaviateClaim> {
+        let mut tries = 1;
+        loop {
+            if let Some(other) = another(client, None)? {
+                return Err(busy(client, &other));
+            }
+            let claim = WeaviateClaim::make(client, run)?;
+            // From here on whoever comes later sees it, and whoever came earlier is seen.
+            let Some(other) = another(client, Some(&claim.holder))? else { return Ok(claim) };
+            let number = uuid::Uuid::parse_str(&claim.holder.token).map_or(0, |token| token.as_u128());
+            drop(claim);
+            if tries == TRIES {
+                return Err(busy(client, &other));
+            }
+            tries += 1;
+            let pauses = u32::try_from(number % u128::from(PAUSES)).unwrap_or(0) + 1;
+            tokio::time::sleep(PAUSE * pauses).await;
+        }
+    }
+
+    fn make(client: &Arc<Client>, run: &str) -> Result<WeaviateClaim> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let file = std::env::temp_dir().join(format!("switchover-{token}"));
         let own = place::Lock::take(&file)?;
         let holder = Holder { run: run.to_owned(), token, host: host(), process: std::process::id(), file };
         let description = serde_json::to_string(&holder)
             .map_err(|error| Error::new(Kind::Internal, "lock the target").because(error))?;
-        let class = json!({ "class": collection(), "vectorizer": "none", "description": description,
+        let class = json!({ "class": holder.collection(), "vectorizer": "none", "description": description,
             "properties": [{ "name": "none", "dataType": ["text"], "tokenization": "field",
                              "indexFilterable": false, "indexSearchable": false }] });
-        let mut tries = 0;
-        loop {
-            let error = match client.create_collection(&class) {
-                Ok(_) => return Ok(WeaviateClaim { client: Arc::clone(client), holder, file: Some(own) }),
-                Err(error) => error,
-            };
-            match found(client)? {
-                Some(found) if !is_dead(&found) => return Err(busy(client, &found)),
-                Some(_) => client.delete_collection(&collection())?,
-                // It went between the two looks, or is still on its way out.
-                None => {}
-            }
-            tries += 1;
-            if tries == TRIES {
-                return Err(error);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        // Before it is made: an answer that is lost leaves it behind too.
+        let claim = WeaviateClaim { client: Arc::clone(client), holder, file: Some(own) };
+        client.create_collection(&class)?;
+        Ok(claim)
     }
 }
 
-fn found(client: &Client) -> Result<Option<Holder>> {
-    let class = client.collection(&collection())?;
-    let text = class.as_ref().and_then(|class| class.definition["description"].as_str());
-    text.map(|text| serde_json::from_str(text).map_err(crate::records::unreadable)).transpose()
+/// Another process that holds it or wants to. The locks of dead ones are removed.
+fn another(client: &Client, own: Option<&Holder>) -> Result<Option<Holder>> {
+    for collection in client.schema()? {
+        if !collection.name.starts_with(&prefix()) {
+            continue;
+        }
+        let text = collection.definition["description"].as_str().unwrap_or_default();
+        let holder: Holder = serde_json::from_str(text).map_err(crate::records::unreadable)?;
+        if own.is_some_and(|own| *own == holder) {
+            continue;
+        }
+        if !is_dead(&holder) {
+            return Ok(Some(holder));
+        }
+        client.delete_collection(&collection.name)?;
+    }
+    Ok(None)
 }
 
 /// Whether the holder's process has ended, for certain: it locked a file of this machine, and no longer does.
@@ -99,7 +127,7 @@ fn busy(client: &Client, holder: &Holder) -> Error {
         ))
         .hint(format!(
             "wait until it ends; if that process is gone for certain, remove the collection {} from the server",
-            collection()
+            holder.collection()
         ))
 }
 
@@ -110,9 +138,9 @@ fn host() -> String {
 #[async_trait]
 impl Claim for WeaviateClaim {
     async fn check(&self) -> Result<()> {
-        match found(&self.client)? {
-            Some(holder) if holder == self.holder => Ok(()),
-            _ => Err(Error::new(Kind::Busy, "check the lock on the target")
+        match self.client.collection(&self.holder.collection())? {
+            Some(_) => Ok(()),
+            None => Err(Error::new(Kind::Busy, "check the lock on the target")
                 .store(self.client.config().redacted())
                 .detail("another process has taken the lock over")
                 .hint("let the other process end; `switchover status` shows the run")),
@@ -123,7 +151,7 @@ impl Claim for WeaviateClaim {
 impl Drop for WeaviateClaim {
     fn drop(&mut self) {
         // One that cannot be removed locks nobody out: its file stays, and shows that nobody holds it.
-        if self.client.delete_collection(&collection()).is_err()
+        if self.client.delete_collection(&self.holder.collection()).is_err()
             && let Some(file) = self.file.take()
         {
             file.leave();

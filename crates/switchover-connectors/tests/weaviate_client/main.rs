@@ -5,5 +5,6 @@
 mod errors;
 mod facts;
 mod listing;
+mod lock;
 mod support;
 mod values;

@@ -5,7 +5,8 @@
 //! again as always. What was mended proves nothing: the rows are compared again.
 
 use super::check::Digests;
-use crate::evidence::{planned_table, scan};
+use super::pass::in_key_order;
+use crate::evidence::scan;
 use crate::shutdown::Shutdown;
 use crate::verify::digester as digester_of;
 use std::collections::HashSet;
@@ -65,7 +66,7 @@ pub(super) async fn extra(
         let mut keys = HashSet::new();
         let mut digester = digester_of(planned, digest::Side::Source);
         // First the source: a row that is on the target and was not seen here was removed meanwhile, and the log says so.
-        scan(snapshot, &planned_table(planned), KeyRange::default(), shutdown, |rows| {
+        scan(snapshot, &in_key_order(planned), KeyRange::default(), shutdown, |rows| {
             let own = rows.iter().map(|row| digester.digest(row, |_| false).key);
             keys.extend(own.filter(|key| key % parts == part));
         })

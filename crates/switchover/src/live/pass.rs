@@ -167,7 +167,7 @@ impl Pass {
 }
 
 /// The table as both stores can read it: by the key, which a row keeps whatever is done to it, and not by place.
-fn in_key_order(table: &TablePlan) -> Arc<ReadTable> {
+pub(super) fn in_key_order(table: &TablePlan) -> Arc<ReadTable> {
     Arc::new(ReadTable {
         name: table.source.clone(),
         columns: table.columns.iter().map(|column| column.source.clone()).collect(),
