@@ -211,6 +211,15 @@ pub struct TargetIndex {
     pub compares: Vec<Compared>,
 }
 
+/// A unique index of the target, beside the primary key's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueIndex {
+    /// Its name.
+    pub name: String,
+    /// What it compares, in its order.
+    pub parts: Vec<Compared>,
+}
+
 /// A column that a unique index compares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
@@ -251,12 +260,9 @@ pub struct Standing {
     /// Sequences, by column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<SequencePlan>,
-    /// Columns besides the primary key that the target keeps unique, by the name of their index.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub uniques: Vec<KeyPlan>,
     /// What each of the target's unique indexes compares, by the names of the target's columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub compared: Vec<Vec<Compared>>,
+    pub compared: Vec<UniqueIndex>,
     /// Columns of the target, in order, that are not computed by it: what a row is restored from.
     #[serde(default)]
     pub stored_columns: Vec<String>,

@@ -228,10 +228,9 @@ fn of_target(table: &TablePlan, source: &Table, known: &[Key], enforced: bool) -
         .primary_key
         .iter()
         .map(|key| key.columns.iter().map(|name| part(name, false)).collect::<Option<Key>>());
-    let others = standing
-        .compared
-        .iter()
-        .map(|parts| parts.iter().map(|compared| part(&compared.column, compared.any_case)).collect());
+    let others = standing.compared.iter().map(|index| {
+        index.parts.iter().map(|compared| part(&compared.column, compared.any_case)).collect::<Option<Key>>()
+    });
     let kept: Vec<Key> = keys_of(source).filter(|key| enforced && !known.contains(key)).collect();
     // What is unique in fewer columns, or without regard to case, is so in more, and with it.
     let implied = |key: &Key| {

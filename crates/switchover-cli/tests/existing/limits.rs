@@ -14,6 +14,12 @@ fn a_row_that_meets_another_one_in_something_unique_is_named_before_anything_is_
          INSERT INTO role VALUES (1, 'admin', 'a', 1), (7, 'system', NULL, NULL), (8, 'eight', 'g', 9), (9, 'nine', NULL, NULL);",
     );
     insta::assert_snapshot!(app.refusals(&["--on-conflict", "keep"]));
+    // Letters of either case are one to some keys.
+    app.psql("CREATE UNIQUE INDEX any_name ON role (lower(name::text)); UPDATE role SET name = 'OTHER' WHERE id = 9");
+    let either = "role | id=4 | name | 'other' | the target's own row id=9 has the same, in letters of either case, and \"any_name\"";
+    let refused = app.refusals(&["--on-conflict", "keep"]);
+    assert!(refused.contains(either), "{refused}");
+    app.psql("DROP INDEX any_name");
     // What gives way meets nobody; what stays does.
     let replaced = app.refusals(&["--on-conflict", "replace"]);
     assert_eq!(replaced.lines().count(), 2, "{replaced}");

@@ -19,11 +19,12 @@ use crate::census::{Interest, TableCensus};
 use crate::codec::Codec;
 use crate::existing::{
     self, ExistingOptions, Holds, SequencePlan, Standing, TargetColumn, TargetSchema, TargetTable,
+    UniqueIndex,
 };
 use crate::ids::{ORIGINAL, UUID};
 use crate::mapping::{IndexMethod, NaiveTimes};
 use crate::native::Native;
-use crate::plan::{CheckPlan, ColumnPlan, Fate, IndexPlan, KeyPlan, LogicalType, PlanOptions, TablePlan};
+use crate::plan::{CheckPlan, ColumnPlan, Fate, IndexPlan, LogicalType, PlanOptions, TablePlan};
 use crate::schema::Table;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -256,21 +257,14 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
-            uniques: own
-                .indexes
-                .iter()
-                .filter(|index| !index.unique.is_empty() && mapped(&index.unique))
-                .map(|index| KeyPlan {
-                    name: index.name.clone(),
-                    columns: index.unique.clone(),
-                    descending: false,
-                })
-                .collect(),
             compared: own
                 .indexes
                 .iter()
-                .map(|index| index.compares.clone())
-                .filter(|parts| !parts.is_empty() && parts.iter().all(|part| taken.contains(&*part.column)))
+                .map(|index| UniqueIndex { name: index.name.clone(), parts: index.compares.clone() })
+                .filter(|index| {
+                    let mapped = |part: &existing::Compared| taken.contains(&*part.column);
+                    !index.parts.is_empty() && index.parts.iter().all(mapped)
+                })
                 .collect(),
             stored_columns: own
                 .columns
