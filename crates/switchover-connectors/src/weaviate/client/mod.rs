@@ -178,7 +178,7 @@ impl Client {
         let under_way = UnderWay::of(self);
         let reply = self.grpc.bytes(lane, BATCH_OBJECTS, sent, self.write_deadline()).await;
         let reply = reply.map_err(|status| error::of_status(&status, &self.config, OPERATION))?;
-        under_way.is_answered();
+        under_way.answered();
         let reply = <proto::BatchObjectsReply as prost::Message>::decode(reply).map_err(|cause| {
             error::malformed(&self.config, OPERATION, "its answer is no message").because(cause)
         })?;
@@ -204,7 +204,7 @@ impl UnderWay<'_> {
         UnderWay { client, answered: false }
     }
 
-    fn is_answered(mut self) {
+    fn answered(mut self) {
         self.answered = true;
     }
 }

@@ -298,7 +298,7 @@ impl Client {
                     .call(lane, BATCH_DELETE, &request, self.write_deadline(), OPERATION)
                     .await
                     .map_err(|e| e.table(collection))?;
-                under_way.is_answered();
+                under_way.answered();
                 if reply.failed > 0 {
                     return Err(Error::new(Kind::Rejected, OPERATION)
                         .store(self.config.redacted())
