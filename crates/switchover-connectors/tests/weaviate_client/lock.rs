@@ -2,6 +2,7 @@
 //! never two hold it, and nobody is locked out.
 //!
 //! Whoever holds it makes a collection that only one can make, so that two at once are seen by the server itself.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
