@@ -205,8 +205,8 @@ pub struct Pressure {
 pub trait LiveStore: Send + Sync {
     /// The store without secrets.
     fn label(&self) -> String;
-    /// All that keeps this store from live work with the plan. Reads only.
-    async fn obstacles(&self) -> Result<Vec<Refusal>>;
+    /// All that keeps this store from live work with the plan; more, where changes are to `return` to the source. Reads only.
+    async fn obstacles(&self, returns: bool) -> Result<Vec<Refusal>>;
     /// Whether the run's records are in this store, as far as it can tell without entering.
     async fn has_records(&self) -> Result<bool> {
         Ok(true)

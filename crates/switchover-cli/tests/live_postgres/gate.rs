@@ -50,7 +50,7 @@ async fn entering_again_changes_nothing() {
     assert_eq!(before, after);
     assert_eq!(stage.ownership().await, Ownership::FIRST);
     assert_eq!(stage.live.applied().await.unwrap(), Some(position("p0")));
-    assert!(stage.live.obstacles().await.unwrap().is_empty());
+    assert!(stage.live.obstacles(true).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

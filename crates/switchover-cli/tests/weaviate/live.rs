@@ -204,3 +204,58 @@ fn an_engine_and_a_server_that_are_killed_lose_nothing() {
     run(&mut site.program(&["rollback"])).exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
 }
+
+/// What only goes there needs no way back: columns that are left behind, values that the source computes, rows that it leaves out.
+const MAPPING: &str = r#"
+[table.notes]
+where = "body NOT LIKE 'secret%'"
+[table.notes.column.body]
+value = "upper(body)"
+[table.users.column.name]
+drop = true
+"#;
+
+impl Site {
+    /// What the mapping makes of the source, and what is there.
+    fn is_mapped(&self) -> bool {
+        let source = self.source();
+        let mut statement =
+            source.prepare("SELECT id, upper(body) FROM notes WHERE body NOT LIKE 'secret%'").unwrap();
+        let notes = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let mut notes: Vec<(String, String)> = notes.map(Result::unwrap).collect();
+        let text =
+            |object: &Json, name: &str| object["properties"][name].as_str().unwrap_or_default().to_owned();
+        let found = self.server.objects("Notes");
+        let mut found: Vec<(String, String)> =
+            found.values().map(|object| (text(object, "original_id"), text(object, "body"))).collect();
+        notes.sort();
+        found.sort();
+        let users: i64 = source.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).unwrap();
+        notes == found && self.server.objects("Users").len() as i64 == users
+    }
+}
+
+#[test]
+fn a_mapping_that_needs_no_way_back_holds_for_every_change() {
+    let site = Site::new(SOURCE);
+    site.source().execute_batch("UPDATE notes SET body = 'secret ' || id WHERE id LIKE 'note-1%'").unwrap();
+    std::fs::write(site.folder.path().join("switchover.toml"), MAPPING).unwrap();
+    let engine = site.start();
+    work(&site, 0);
+    site.until_same();
+    site.source()
+        .execute_batch(
+            "UPDATE notes SET body = 'open now' WHERE id = 'note-10'; UPDATE notes SET body = 'secret now' WHERE id = 'note-20';
+             INSERT INTO notes VALUES ('new', 1, 'seen'), ('hidden', 1, 'secret'); UPDATE users SET name = 'x' WHERE id = 1",
+        )
+        .unwrap();
+    let begun = Instant::now();
+    while !site.is_mapped() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", site.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!site.server.properties("Users").contains_key("name"));
+    site.until_same();
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
+}

@@ -29,9 +29,12 @@ pub(super) fn readings(relations: &Relations, table: &ReadTable) -> Vec<Reading>
         return vec![Reading { from, locator: table.locator.clone(), part: None }];
     };
     let several = relation.parts.len() > 1;
+    // Asked for by its key, which then is the way to its rows, it need not be found by its own locator.
+    let by_key = !several && matches!(table.locator, Locator::Key(_));
     let reading = |(number, part): (i64, &Part)| Reading {
-        from: format!("({})", select(part, several.then_some(number), true)),
+        from: format!("({})", select(part, several.then_some(number), !by_key)),
         locator: match &part.locator {
+            _ if by_key => table.locator.clone(),
             Locator::RowId(_) => Locator::RowId(ident(ROW_COLUMN)),
             other => other.clone(),
         },

@@ -147,7 +147,7 @@ impl LiveStore for WeaviateLive {
         self.store()
     }
 
-    async fn obstacles(&self) -> Result<Vec<Refusal>> {
+    async fn obstacles(&self, _: bool) -> Result<Vec<Refusal>> {
         let keyless = self.run.plan.tables.iter().filter(|table| table.key_fields().is_empty());
         let refusal = |table: &switchover_core::plan::TablePlan| Refusal {
             table: table.source.clone(),

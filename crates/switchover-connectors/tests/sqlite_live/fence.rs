@@ -272,7 +272,7 @@ async fn obstacles_say_what_to_do() {
         change(&app.path());
         let run = LiveRun { run: "r".into(), plan, attempt: 1 };
         let live = SqliteSource::new(SqliteConfig::from_path(app.path())).live(&run).unwrap();
-        let found = format!("{:?}", live.obstacles().await.unwrap());
+        let found = format!("{:?}", live.obstacles(true).await.unwrap());
         for part in parts {
             assert!(found.contains(part), "{part}: {found}");
         }
@@ -292,9 +292,45 @@ async fn obstacles_say_what_to_do() {
     let run = LiveRun { run: "other".into(), ..pair.run.clone() };
     let config = SqliteConfig::from_path(pair.app.path());
     let live = SqliteSource::new(config).live(&run).unwrap();
-    let found = format!("{:?}", live.obstacles().await.unwrap());
+    let found = format!("{:?}", live.obstacles(true).await.unwrap());
     assert!(found.contains("the live run r has its records"), "{found}");
     assert_eq!(live.enter().await.unwrap_err().kind(), Kind::Refused);
     live.leave().await.unwrap();
     pair.source.capture(&[]).await.unwrap();
+}
+
+/// What a mapping asks for that has no way back, and what no live run can do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_without_a_way_back_is_refused_where_there_is_one() {
+    let app = App::new("CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v, w)");
+    let mut plan = app.plan().await;
+    plan.tables[0].columns.retain(|column| column.source != "w");
+    let mut said = async |mapping: serde_json::Value, returns: bool| {
+        plan.options.mapping = serde_json::from_value(mapping).unwrap();
+        let run = LiveRun { run: "r".into(), plan: std::sync::Arc::new(plan.clone()), attempt: 1 };
+        let live = SqliteSource::new(SqliteConfig::from_path(app.path())).live(&run).unwrap();
+        let found = live.obstacles(returns).await.unwrap();
+        found.into_iter().map(|refusal| format!("{}: {}", refusal.column, refusal.why)).collect::<Vec<_>>()
+    };
+    let columns = serde_json::json!({ "v": { "value": "upper(v)" }, "w": { "drop": true } });
+    let there = serde_json::json!({ "table": { "t": { "where": "v > 1", "column": columns } } });
+    assert_eq!(said(there.clone(), false).await, [""; 0]);
+    let found = said(there, true).await.join("; ");
+    for part in
+        ["`where`", "v: the mapping's `value`", "w: the mapping's `drop`", "w: the column is not in the plan"]
+    {
+        assert!(found.contains(part), "{part}: {found}");
+    }
+    let key = serde_json::json!({ "id": { "value": "lower(id)" }, "w": { "drop": true } });
+    for asked in [
+        serde_json::json!({ "table": { "t": { "column": key } } }),
+        serde_json::json!({ "table": { "t": { "from": ["t"], "column": { "w": { "drop": true } } } } }),
+        serde_json::json!({ "table": { "t": { "primary_key": ["v"], "column": { "w": { "drop": true } } } } }),
+    ] {
+        assert_eq!(said(asked.clone(), false).await.len(), 1, "{asked}");
+    }
+    assert_eq!(
+        said(serde_json::json!({}), false).await,
+        ["w: the column is not in the plan, and a row that comes back would lose its value"]
+    );
 }

@@ -121,8 +121,8 @@ impl Pair {
         let passing = source.passing().await.unwrap();
         let receiver: Arc<dyn Target> = Arc::new(target);
         let (source, target) = (source.live(&run).unwrap(), receiver.live(&run).unwrap());
-        assert_eq!(source.obstacles().await.unwrap(), []);
-        assert_eq!(target.obstacles().await.unwrap(), []);
+        assert_eq!(source.obstacles(true).await.unwrap(), []);
+        assert_eq!(target.obstacles(true).await.unwrap(), []);
         source.enter().await.unwrap();
         target.enter().await.unwrap();
         let captured = source.capture(&[]).await.unwrap();

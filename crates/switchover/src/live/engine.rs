@@ -24,6 +24,7 @@ use crate::copy::{self, Copy};
 use crate::progress::{Event, Phase, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
+use crate::sight::Sight;
 use crate::{build, clock, retry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -392,6 +393,11 @@ impl Engine {
         });
         let begun = Instant::now();
         let stop = self.parts.shutdown.child();
+        let plain = &self.parts.snapshot;
+        let snapshot = match plan.options.mapping.is_empty() {
+            true => Arc::clone(plain),
+            false => self.again(async || Sight::of(Arc::clone(plain), &plan.options).await).await?.snapshot,
+        };
         loop {
             let done =
                 self.again(async || self.parts.store.checkpoints(&plan, &self.parts.run).await).await?;
@@ -402,10 +408,7 @@ impl Engine {
             let copy = Arc::new(Copy {
                 plan: Arc::clone(&plan),
                 run: self.parts.run.clone(),
-                snapshot: Arc::new(Paced {
-                    inner: Arc::clone(&self.parts.snapshot),
-                    pace: self.pace.clone(),
-                }),
+                snapshot: Arc::new(Paced { inner: Arc::clone(&snapshot), pace: self.pace.clone() }),
                 target: Arc::clone(&self.parts.store),
                 progress: Arc::clone(&self.parts.progress),
                 shutdown: stop.clone(),

@@ -182,9 +182,10 @@ impl Migration {
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
         let target = self.target.live(&live)?;
         // A target that never owns the data feeds nothing back.
-        let mut found = if target.can_own() { back_again(plan) } else { Vec::new() };
-        found.extend(self.source.live(&live)?.obstacles().await?);
-        found.extend(target.obstacles().await?);
+        let returns = target.can_own();
+        let mut found = if returns { back_again(plan) } else { Vec::new() };
+        found.extend(self.source.live(&live)?.obstacles(returns).await?);
+        found.extend(target.obstacles(returns).await?);
         Ok(found)
     }
 

@@ -285,7 +285,7 @@ impl LiveStore for Store {
         format!("model {}", self.side)
     }
 
-    async fn obstacles(&self) -> Result<Vec<Refusal>> {
+    async fn obstacles(&self, _: bool) -> Result<Vec<Refusal>> {
         Ok(Vec::new())
     }
 

@@ -103,7 +103,7 @@ impl LiveStore for PostgresLive {
         self.label.clone()
     }
 
-    async fn obstacles(&self) -> Result<Vec<Refusal>> {
+    async fn obstacles(&self, _: bool) -> Result<Vec<Refusal>> {
         with!(self, session => self.obstacles_with(&mut session).await)
     }
 

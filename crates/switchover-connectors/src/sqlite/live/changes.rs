@@ -5,8 +5,8 @@
 //! So the count of the entries between two positions says whether one is missing.
 
 use super::super::error::classify;
-use super::super::quote::qualified;
 use super::super::read::{self, Encoding, column, push};
+use super::super::relation::{whole, whole_in_order};
 use super::super::rules;
 use super::records::{self, CHANGES};
 use super::{Known, LATER, SqliteLive, View, refused};
@@ -14,7 +14,6 @@ use rusqlite::Connection;
 use std::collections::{BTreeMap, HashSet};
 use switchover_core::connector::Position;
 use switchover_core::live::{Beside, Changes, Limit, Seen, TableChanges};
-use switchover_core::relation::Relations;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -64,7 +63,7 @@ impl SqliteLive {
             let (tables, upto) = self.gather(connection, encoding, known, from, upto)?;
             let beside = match beside {
                 None => None,
-                Some(beside) => Some(self.beside(connection, encoding, beside)?),
+                Some(beside) => Some(self.beside(connection, encoding, known, beside)?),
             };
             // Differences of positions of one log are never negative here.
             Ok(Changes {
@@ -128,7 +127,7 @@ impl SqliteLive {
             if view.key.is_empty() {
                 if !own.changes.whole {
                     own.changes.whole = true;
-                    own.changes.rows = self.whole(connection, encoding, view)?;
+                    own.changes.rows = self.whole(connection, encoding, known, view)?;
                     bytes += own.changes.rows.bytes();
                 }
             } else {
@@ -186,7 +185,8 @@ impl SqliteLive {
         }
         let shape = self.shape(known, own.changes.table, OPERATION)?;
         let mut found = Rows::new(0, view.columns.len());
-        Self::look_up(connection, encoding, view, shape, &key, &mut found)
+        let from = whole(self.relations(connection, known)?, view.name);
+        Self::look_up(connection, encoding, (view, &from), shape, &key, &mut found)
             .map_err(|error| self.failed(error).table(view.name))?;
         let mut keys = vec![key];
         for row in found.iter() {
@@ -218,10 +218,17 @@ impl SqliteLive {
     }
 
     /// All rows of a table without a key.
-    fn whole(&self, connection: &Connection, encoding: Encoding, view: &View<'_>) -> Result<Rows> {
+    fn whole(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        known: &Known,
+        view: &View<'_>,
+    ) -> Result<Rows> {
         let fail = |error| self.failed(error).table(view.name);
         let columns: Vec<String> = view.columns.iter().map(|name| column(name, encoding)).collect();
-        let sql = format!("SELECT {} FROM {} NOT INDEXED", columns.join(", "), qualified("main", view.name));
+        let from = whole_in_order(self.relations(connection, known)?, view.name, "t");
+        let sql = format!("SELECT {} FROM {from}", columns.join(", "));
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
         let mut found = statement.query([]).map_err(fail)?;
         let mut rows = Rows::new(0, view.columns.len());
@@ -240,21 +247,22 @@ impl SqliteLive {
         Ok(rows)
     }
 
-    fn beside(&self, connection: &Connection, encoding: Encoding, beside: &Beside) -> Result<Seen> {
+    fn beside(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        known: &Known,
+        beside: &Beside,
+    ) -> Result<Seen> {
+        let relations = self.relations(connection, known)?;
         match beside {
-            Beside::Rows(request) => read::batch(
-                connection,
-                self.path(),
-                encoding,
-                &Relations::new(),
-                request,
-                OPERATION,
-                Rows::default(),
-            )
-            .map(Seen::Rows),
+            Beside::Rows(request) => {
+                read::batch(connection, self.path(), encoding, relations, request, OPERATION, Rows::default())
+                    .map(Seen::Rows)
+            }
             Beside::Count(table) => {
                 let view = self.view(&self.run.plan.tables[*table]);
-                rules::count(connection, self.path(), &Relations::new(), view.name).map(Seen::Count)
+                rules::count(connection, self.path(), relations, view.name).map(Seen::Count)
             }
         }
     }

@@ -1,13 +1,12 @@
 //! Finding rows by their keys, in the store's own values.
 
 use super::super::error::classify;
-use super::super::quote::qualified;
 use super::super::read::{Bound, Encoding, column, placeholder, push};
+use super::super::relation::whole;
 use super::super::rules;
 use super::shape::Shape;
 use super::{Known, SqliteLive, View, refused};
 use rusqlite::{Connection, params_from_iter};
-use switchover_core::relation::Relations;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Kind, Result};
 
@@ -25,15 +24,14 @@ impl SqliteLive {
     pub(super) fn look_up(
         connection: &Connection,
         encoding: Encoding,
-        view: &View<'_>,
+        (view, from): (&View<'_>, &str),
         shape: &Shape,
         key: &[OwnedValue],
         rows: &mut Rows,
     ) -> rusqlite::Result<bool> {
         let columns: Vec<String> = view.columns.iter().map(|name| column(name, encoding)).collect();
         let condition = shape.same_key(|at| placeholder(at + 1, &key[at], encoding));
-        let sql =
-            format!("SELECT {} FROM {} WHERE {condition}", columns.join(", "), qualified("main", view.name));
+        let sql = format!("SELECT {} FROM {from} WHERE {condition}", columns.join(", "));
         let mut statement = connection.prepare_cached(&sql)?;
         let mut found = statement.query(params_from_iter(key.iter().map(|cell| Bound(cell, encoding))))?;
         let Some(row) = found.next()? else { return Ok(false) };
@@ -50,10 +48,11 @@ impl SqliteLive {
                 return Err(refused(Kind::Unsupported, operation, self.path(), "the table has no key")
                     .table(view.name));
             }
+            let from = whole(self.relations(connection, known)?, view.name);
             let mut rows = Rows::new(0, view.columns.len());
             for key in keys {
                 let mut found = Rows::new(0, view.columns.len());
-                Self::look_up(connection, encoding, &view, shape, key, &mut found)
+                Self::look_up(connection, encoding, (&view, &from), shape, key, &mut found)
                     .map_err(|error| classify(error, operation, self.path()).table(view.name))?;
                 // The key as asked, not one that the index holds for the same.
                 for row in found.iter() {
@@ -67,9 +66,9 @@ impl SqliteLive {
     }
 
     pub(super) fn count_rows(&self, table: usize) -> Result<u64> {
-        self.read("count rows", |connection, _, _| {
+        self.read("count rows", |connection, _, known| {
             let view = self.view(&self.run.plan.tables[table]);
-            rules::count(connection, self.path(), &Relations::new(), view.name)
+            rules::count(connection, self.path(), self.relations(connection, known)?, view.name)
         })
     }
 }

@@ -33,12 +33,12 @@ use super::connect::{self, Commits, blocking};
 use super::error::{classify, is_busy};
 use super::open::BUSY_TIMEOUT;
 use super::read::Encoding;
-use super::{open, reader};
+use super::{inspect, open, reader};
 use crate::sidecar::with_suffix;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use switchover_core::connector::{BuildStep, Position};
 use switchover_core::failpoint;
@@ -46,7 +46,9 @@ use switchover_core::live::{
     Beside, Captured, Changes, Fenced, Limit, LiveRun, LiveStage, LiveStore, LiveTarget, Ownership, Pressure,
     Side,
 };
+use switchover_core::mapping;
 use switchover_core::plan::{Refusal, TablePlan};
+use switchover_core::relation::Relations;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -94,6 +96,8 @@ struct Known {
     shapes: Vec<Option<Shape>>,
     /// What is not as the run left it.
     doubts: Doubts,
+    /// What the mapping makes of its tables, once that was asked.
+    relations: OnceLock<Relations>,
 }
 
 /// A table of the plan by its names in this file.
@@ -160,7 +164,20 @@ impl SqliteLive {
     fn known(&self, connection: &Connection) -> rusqlite::Result<Known> {
         let present = records::present(connection)?;
         let doubts = if present { check::doubts(connection)? } else { Doubts::default() };
-        Ok(Known { shapes: self.shapes(connection)?, doubts })
+        Ok(Known { shapes: self.shapes(connection)?, doubts, relations: OnceLock::new() })
+    }
+
+    /// What the names of the plan's tables mean in this file. What is read beside a copy, and later, is what the copy reads.
+    fn relations<'a>(&self, connection: &Connection, known: &'a Known) -> Result<&'a Relations> {
+        if let Some(relations) = known.relations.get() {
+            return Ok(relations);
+        }
+        let options = &self.run.plan.options;
+        let relations = match self.side == Side::Target || options.mapping.is_empty() {
+            true => Relations::new(),
+            false => mapping::resolve(inspect::catalog(connection, self.path())?, options)?.relations,
+        };
+        Ok(known.relations.get_or_init(|| relations))
     }
 
     /// A read transaction: begun, looked at, used and ended within the call.
@@ -295,8 +312,8 @@ impl LiveStore for SqliteLive {
         self.config.label()
     }
 
-    async fn obstacles(&self) -> Result<Vec<Refusal>> {
-        blocking(|| self.find_obstacles())
+    async fn obstacles(&self, returns: bool) -> Result<Vec<Refusal>> {
+        blocking(|| self.find_obstacles(returns))
     }
 
     async fn has_records(&self) -> Result<bool> {

@@ -9,7 +9,8 @@ use super::{SqliteLive, View, records, triggers};
 use rusqlite::Connection;
 use switchover_core::Result;
 use switchover_core::live::Side;
-use switchover_core::plan::{ColumnPlan, Refusal};
+use switchover_core::mapping::TableMap;
+use switchover_core::plan::{ColumnPlan, Refusal, TablePlan};
 use switchover_core::schema::Catalog;
 
 const OPERATION: &str = "look for obstacles to a live run";
@@ -25,22 +26,75 @@ fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Ref
     }
 }
 
+/// What a table's mapping asks for that a live run cannot do: the column, the word, and why.
+fn asked<'a>(
+    map: &'a TableMap,
+    table: Option<&TablePlan>,
+    returns: bool,
+) -> Vec<(&'a str, &'static str, &'static str)> {
+    let mut asked = Vec::new();
+    if !map.from.is_empty() {
+        asked.push((
+            "",
+            "from",
+            "a change is logged for the table that it is made in, and that is not the plan's table",
+        ));
+    }
+    if !map.primary_key.is_empty() {
+        asked.push((
+            "",
+            "primary_key",
+            "nothing in the source keeps these columns unique, or finds rows by them",
+        ));
+    }
+    if returns && (map.filter.is_some() || map.parts.values().any(|part| part.filter.is_some())) {
+        let why = "a row that is changed on the target so that the filter leaves it out would be lost on its way back";
+        asked.push(("", "where", why));
+    }
+    let in_key = |column: &str| {
+        table.is_some_and(|table| table.key_fields().iter().any(|at| table.columns[*at].source == column))
+    };
+    for (column, map) in &map.columns {
+        if map.value.is_some() && in_key(column) {
+            asked.push((
+                column,
+                "value",
+                "the log has the key as the table holds it, and rows are found by it on both sides",
+            ));
+        } else if map.value.is_some() && returns {
+            asked.push((
+                column,
+                "value",
+                "nothing computes the source's values from those that are changed on the target",
+            ));
+        }
+        if map.drop && returns {
+            asked.push((
+                column,
+                "drop",
+                "a row that is changed on the target would come back without the column's value",
+            ));
+        }
+    }
+    asked
+}
+
 impl SqliteLive {
-    pub(super) fn find_obstacles(&self) -> Result<Vec<Refusal>> {
-        let mut found = self.of_the_plan();
+    pub(super) fn find_obstacles(&self, returns: bool) -> Result<Vec<Refusal>> {
+        let mut found = self.of_the_plan(returns);
         found.extend(self.of_the_file());
         // A target that is not there yet will be made by the run itself.
         let empty = std::fs::metadata(self.path()).map_or(true, |meta| meta.is_file() && meta.len() == 0);
         if self.side == Side::Target && empty {
             return Ok(found);
         }
-        let of_content = self.read(OPERATION, |connection, _, _| self.of_the_content(connection))?;
+        let of_content = self.read(OPERATION, |connection, _, _| self.of_the_content(connection, returns))?;
         found.extend(of_content);
         Ok(found)
     }
 
     /// What the plan asks for that cannot be fed back.
-    fn of_the_plan(&self) -> Vec<Refusal> {
+    fn of_the_plan(&self, returns: bool) -> Vec<Refusal> {
         let plan = &self.run.plan;
         let mut found = Vec::new();
         if plan.options.existing.is_some() {
@@ -48,34 +102,11 @@ impl SqliteLive {
             found.push(refusal("", "", why, "let the run make its own tables, or use `switchover migrate`"));
         }
         for (name, map) in &plan.options.mapping.tables {
-            let mut asks: Vec<(&str, &str)> = Vec::new();
-            if !map.from.is_empty() {
-                asks.push(("", "from"));
-            }
-            if map.filter.is_some() || map.parts.values().any(|part| part.filter.is_some()) {
-                asks.push(("", "where"));
-            }
-            if !map.primary_key.is_empty() {
-                asks.push(("", "primary_key"));
-            }
-            for (column, map) in &map.columns {
-                if map.value.is_some() {
-                    asks.push((column, "value"));
-                }
-                if map.drop {
-                    asks.push((column, "drop"));
-                }
-            }
-            for (column, word) in asks {
-                let why = format!(
-                    "the mapping's `{word}` cannot be turned round: a change on the target would not find its way back"
-                );
-                found.push(refusal(
-                    name,
-                    column,
-                    why,
-                    "take it out of the mapping, or use `switchover migrate`",
-                ));
+            for (column, word, why) in
+                asked(map, plan.tables.iter().find(|table| table.source == *name), returns)
+            {
+                let hint = "take it out of the mapping, or use `switchover migrate`";
+                found.push(refusal(name, column, format!("the mapping's `{word}`: {why}"), hint));
             }
         }
         for table in &plan.tables {
@@ -123,7 +154,7 @@ impl SqliteLive {
         found
     }
 
-    fn of_the_content(&self, connection: &Connection) -> Result<Vec<Refusal>> {
+    fn of_the_content(&self, connection: &Connection, returns: bool) -> Result<Vec<Refusal>> {
         let fail = |error| classify(error, OPERATION, self.path());
         let mut found = Vec::new();
         if let Some(run) = records::run_of(connection).map_err(fail)?
@@ -151,7 +182,7 @@ impl SqliteLive {
         }
         let catalog = inspect::catalog(connection, self.path())?;
         for (number, view) in self.views().into_iter().enumerate() {
-            found.extend(self.of_a_table(connection, &catalog, number, &view)?);
+            found.extend(self.of_a_table(connection, &catalog, number, &view, returns)?);
         }
         Ok(found)
     }
@@ -162,6 +193,7 @@ impl SqliteLive {
         catalog: &Catalog,
         number: usize,
         view: &View<'_>,
+        returns: bool,
     ) -> Result<Vec<Refusal>> {
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
         let Some(table) = catalog.table(view.name) else {
@@ -176,7 +208,10 @@ impl SqliteLive {
         }
         let mut found = Vec::new();
         for column in &table.columns {
-            if !view.columns.contains(&column.name.as_str()) {
+            let asked = self.run.plan.options.mapping.column(view.name, &column.name);
+            if !view.columns.contains(&column.name.as_str())
+                && (returns || !asked.is_some_and(|map| map.drop))
+            {
                 let why = "the column is not in the plan, and a row that comes back would lose its value";
                 found.push(refusal(view.name, &column.name, why, "plan again with all columns"));
             }
