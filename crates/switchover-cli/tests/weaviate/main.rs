@@ -25,6 +25,7 @@ mod queries;
 mod references;
 mod search;
 mod server;
+mod tenants;
 mod values;
 mod vectorizer;
 

@@ -24,7 +24,7 @@ use switchover_core::{Error, Kind, Result};
 use uuid::Uuid;
 
 /// Names of collections that begin so are the runs' own.
-pub(super) const PREFIX: &str = "Switchover_";
+pub(super) const PREFIX: &str = super::client::OWN;
 
 /// The collection of records.
 pub(super) const RECORDS: &str = "Switchover_record";

@@ -316,7 +316,7 @@ impl LiveTarget for WeaviateLive {
         for table in tables {
             let planned = &self.run.plan.tables[*table];
             self.client.delete_collection(&planned.target)?;
-            self.client.create_collection(&schema::collection(&self.run.plan, planned))?;
+            self.client.create_with_tenant(&schema::collection(&self.run.plan, planned))?;
         }
         if tables.len() == self.run.plan.tables.len() {
             self.keep(&LiveRecord { position: None, ..record }).await?;

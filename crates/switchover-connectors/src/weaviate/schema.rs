@@ -161,7 +161,7 @@ pub(super) fn faults(plan: &Plan, table: &TablePlan, class: &Json) -> Vec<String
 }
 
 /// A collection that is there, as a plan for filling it sees it.
-pub(super) fn standing(collection: &Collection, rows: u64) -> TargetTable {
+pub(super) fn standing(collection: &Collection, rows: u64, tenant: bool) -> TargetTable {
     let column = |name: &str, type_name: String| TargetColumn {
         name: name.to_owned(),
         type_name,
@@ -180,6 +180,17 @@ pub(super) fn standing(collection: &Collection, rows: u64) -> TargetTable {
     let named = collection.vectors.iter().map(|name| column(name, "vector".into()));
     columns.extend(named);
     let mut obstacles = Vec::new();
+    match (collection.tenants, tenant) {
+        (true, false) => obstacles.push(format!(
+            "the collection {} has tenants, and the URL names none (tenant=NAME)",
+            collection.name
+        )),
+        (false, true) => {
+            obstacles
+                .push(format!("the collection {} has no tenants, and the URL names one", collection.name));
+        }
+        _ => {}
+    }
     if collection.vectors.is_empty() {
         columns.push(column(UNNAMED_VECTOR, "vector".into()));
     } else if collection.vectors.iter().any(|name| name == UNNAMED_VECTOR) {

@@ -87,8 +87,13 @@ impl WeaviateTarget {
 
     /// Makes the collections that the run recorded as its own and that are not there.
     fn make(client: &Client, plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
-        for table in plan.tables.iter().filter(|table| !there.contains(&table.target)) {
-            let made = client.create_collection(&schema::collection(plan, table));
+        for table in &plan.tables {
+            let made = match (there.contains(&table.target), &client.config().tenant) {
+                (false, _) => client.create_with_tenant(&schema::collection(plan, table)),
+                // An attempt that was killed may have made the collection, and not its tenant.
+                (true, Some(tenant)) => client.create_tenants(&table.target, std::slice::from_ref(tenant)),
+                (true, None) => Ok(()),
+            };
             made.map_err(|error| error.table(table.source.clone()))?;
         }
         Ok(())
@@ -163,7 +168,10 @@ impl Target for WeaviateTarget {
         let client = self.client().await?;
         let mut tables = Vec::new();
         for collection in client.schema()?.iter().filter(|found| !found.name.starts_with(ledger::PREFIX)) {
-            tables.push(schema::standing(collection, client.count(&collection.name).await?));
+            let tenant = client.config().tenant.is_some();
+            // One that cannot be asked so is refused only if a table is meant for it.
+            let rows = if tenant == collection.tenants { client.count(&collection.name).await? } else { 0 };
+            tables.push(schema::standing(collection, rows, tenant));
         }
         Ok(TargetSchema { tables, others: Vec::new() })
     }

@@ -33,6 +33,9 @@ use self::grpc::{Grpc, Sent};
 use super::config::WeaviateConfig;
 use super::error;
 
+/// Names of collections that begin so are the runs' own: none of them has tenants.
+pub const OWN: &str = "Switchover_";
+
 /// The oldest server that is known to have all that is used: counting over gRPC came with 1.29, and 1.30 is the
 /// first whose reads over gRPC give back what this client compares.
 pub const OLDEST: (u32, u32) = (1, 30);
@@ -169,7 +172,12 @@ impl Client {
 
     /// A writer of batches for this collection, with the tenant and the consistency of the URL.
     pub fn writer(&self, collection: &str) -> BatchWriter {
-        BatchWriter::new(collection, self.config.tenant.as_deref(), self.config.consistency)
+        BatchWriter::new(collection, self.tenant(collection), self.config.consistency)
+    }
+
+    /// The tenant of the URL, in a collection that is the application's.
+    pub fn tenant(&self, collection: &str) -> Option<&str> {
+        self.config.tenant.as_deref().filter(|_| !collection.starts_with(OWN))
     }
 
     /// Stores a batch, replacing whole objects of the same UUIDs. Returns the objects that the server refused; that the

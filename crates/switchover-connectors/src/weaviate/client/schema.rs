@@ -82,6 +82,15 @@ impl Client {
         self.rest.call(Method::DELETE, &class_path(name), None, "drop a collection").map(drop)
     }
 
+    /// Makes a collection with the URL's tenant in it, where the URL names one.
+    pub fn create_with_tenant(&self, definition: &Json) -> Result<()> {
+        let Some(tenant) = &self.config.tenant else { return self.create_collection(definition).map(drop) };
+        let mut definition = definition.clone();
+        definition["multiTenancyConfig"] = json!({ "enabled": true });
+        let made = self.create_collection(&definition)?;
+        self.create_tenants(&made.name, std::slice::from_ref(tenant))
+    }
+
     /// Adds a property; `definition` is the body of `POST /v1/schema/NAME/properties`.
     pub fn add_property(&self, collection: &str, definition: &Json) -> Result<()> {
         let path = format!("{}/properties", class_path(collection));

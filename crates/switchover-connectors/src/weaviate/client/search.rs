@@ -263,7 +263,7 @@ impl Client {
         const OPERATION: &str = "count the objects of a collection";
         let request = proto::AggregateRequest {
             collection: collection.to_owned(),
-            tenant: self.config.tenant.clone().unwrap_or_default(),
+            tenant: self.tenant(collection).unwrap_or_default().to_owned(),
             objects_count: true,
             filters: None,
         };
@@ -290,7 +290,7 @@ impl Client {
                     filters: Some(ids(part)),
                     verbose: false,
                     consistency_level: self.consistency(),
-                    tenant: self.config.tenant.clone(),
+                    tenant: self.tenant(collection).map(str::to_owned),
                 };
                 let under_way = UnderWay::of(self);
                 let reply: proto::BatchDeleteReply = self
@@ -340,7 +340,7 @@ impl Client {
         };
         proto::SearchRequest {
             collection: listing.collection.clone(),
-            tenant: self.config.tenant.clone().unwrap_or_default(),
+            tenant: self.tenant(&listing.collection).unwrap_or_default().to_owned(),
             consistency_level: self.consistency(),
             properties: Some(proto::PropertiesRequest {
                 non_ref_properties: plain.iter().map(|asked| asked.name.clone()).collect(),

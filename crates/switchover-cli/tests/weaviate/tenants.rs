@@ -1,0 +1,60 @@
+//! Tenants and a consistency level, as the URL names them: the run's objects are that tenant's, and no other's are touched.
+
+use crate::common::run;
+use crate::server::Site;
+use serde_json::{Value as Json, json};
+use std::process::Command;
+
+const SOURCE: &str = "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120) INSERT INTO items SELECT i, 'item ' || i FROM n;";
+
+/// As Python says it: `uuid.uuid5(uuid.NAMESPACE_DNS, "Items1")`.
+const FIRST: &str = "341be3ce-13e9-5fe1-ad42-7ac54ff8d0b4";
+
+fn verb(site: &Site, arguments: &[&str]) -> Command {
+    let url = format!("{}&tenant=ada&consistency=all", site.server.0.url());
+    let mut command = site.program(arguments);
+    command.args(["--from", "sqlite:app.db", "--to", &url]);
+    command
+}
+
+fn of(site: &Site, tenant: &str) -> Vec<Json> {
+    let path = format!("/v1/objects?class=Items&limit=1000&tenant={tenant}");
+    site.server.rest("GET", &path, "").1["objects"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_new_collection_has_the_tenant_of_the_url() {
+    let site = Site::new(SOURCE);
+    run(&mut verb(&site, &["migrate", "--batch-size", "20", "--validation-sample", "10"])).exits(0);
+    assert_eq!(of(&site, "ada").len(), 120);
+    run(&mut verb(&site, &["verify"])).exits(0);
+    run(&mut verb(&site, &["rollback"])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[test]
+fn another_tenants_objects_are_never_touched() {
+    let site = Site::new(SOURCE);
+    let class = json!({ "class": "Items", "vectorizer": "none", "multiTenancyConfig": { "enabled": true }, "properties": [
+        { "name": "original_id", "dataType": ["int"] }, { "name": "name", "dataType": ["text"] }] });
+    assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    let tenants = json!([{ "name": "ada" }, { "name": "bob" }]).to_string();
+    assert_eq!(site.server.rest("POST", "/v1/schema/Items/tenants", &tenants).0, 200);
+    for tenant in ["ada", "bob"] {
+        let properties = json!({ "original_id": 1, "name": format!("of {tenant}") });
+        let object = json!({ "class": "Items", "id": FIRST, "tenant": tenant, "properties": properties, "vector": [0.5, 0.1] });
+        assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    }
+    let bobs = of(&site, "bob");
+    let into = ["migrate", "--into", "existing", "--on-conflict", "replace"];
+    let ran = run(&mut site.migrate(&into[1..])).exits(1);
+    assert!(ran.err.contains("has tenants, and the URL names none"), "{ran}");
+    run(&mut verb(&site, &into)).exits(0);
+    assert_eq!(of(&site, "ada").len(), 120);
+    run(&mut verb(&site, &["verify"])).exits(0);
+    run(&mut verb(&site, &["rollback"])).exits(0);
+    let adas = of(&site, "ada");
+    assert_eq!((adas.len(), &adas[0]["properties"]["name"]), (1, &json!("of ada")));
+    assert_eq!(of(&site, "bob"), bobs);
+}
