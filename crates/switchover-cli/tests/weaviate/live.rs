@@ -168,6 +168,20 @@ fn readers_are_switched_and_go_back() {
 }
 
 #[test]
+fn what_a_live_run_cannot_follow_is_refused_before_anything_is_made() {
+    let site = Site::new(
+        "PRAGMA journal_mode = WAL; CREATE TABLE bare(a TEXT); INSERT INTO bare VALUES ('x');
+         CREATE TABLE odd(id INTEGER PRIMARY KEY, v REAL); INSERT INTO odd VALUES (1, 1e999);",
+    );
+    let url = site.server.0.url();
+    let arguments = ["start", "--from", "sqlite:app.db", "--to", &url, "--policy", "quarantine", "--dry-run"];
+    let ran = run(&mut site.program(&arguments)).exits(1);
+    let said = format!("{} {}", ran.out, ran.err).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("has no primary key") && said.contains("would go to quarantine"), "{ran}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[test]
 fn finish_leaves_the_data_and_nothing_else() {
     let site = Site::new(SOURCE);
     let engine = site.start();

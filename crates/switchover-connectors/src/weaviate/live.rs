@@ -148,16 +148,40 @@ impl LiveStore for WeaviateLive {
     }
 
     async fn obstacles(&self, _: bool) -> Result<Vec<Refusal>> {
-        let keyless = self.run.plan.tables.iter().filter(|table| table.key_fields().is_empty());
-        let refusal = |table: &switchover_core::plan::TablePlan| Refusal {
-            table: table.source.clone(),
+        let plan = &*self.run.plan;
+        let refusal = |table: &str, why: &str, hint: &str| Refusal {
+            table: table.to_owned(),
             key: String::new(),
             column: String::new(),
             value: String::new(),
-            why: "the table has no primary key, so its objects cannot be told apart while it changes".into(),
-            hint: "give it a primary key, leave it with --exclude, or use `switchover migrate`".into(),
+            why: why.into(),
+            hint: hint.into(),
         };
-        Ok(keyless.map(refusal).collect())
+        let mut refusals = Vec::new();
+        if plan.options.existing.is_some() {
+            refusals.push(refusal(
+                "",
+                "a live migration makes its collections; it does not fill collections that are there",
+                "leave out --into existing, or stop the application and use `switchover migrate`",
+            ));
+        }
+        for table in &plan.tables {
+            if table.key_fields().is_empty() {
+                refusals.push(refusal(
+                    &table.source,
+                    "the table has no primary key, so its objects cannot be told apart while it changes",
+                    "give it a primary key, leave it with --exclude, or use `switchover migrate`",
+                ));
+            }
+            if table.has_exceptions() {
+                refusals.push(refusal(
+                    &table.source,
+                    "some of its rows or values would go to quarantine, which a row that changes later cannot follow",
+                    "change those rows, leave the table with --exclude, or use `switchover migrate`",
+                ));
+            }
+        }
+        Ok(refusals)
     }
 
     async fn enter(&self) -> Result<()> {
