@@ -3,10 +3,11 @@
 //! Invariants: without a server it fails, and starts no test; a run of all tests fails when fewer ran than
 //! [`MIN_TESTS`], so that tests cannot vanish behind a feature, a filter or a broken manifest; the last line
 //! is `N passed, M failed`.
-//! Absent on purpose: parallel test runners. `cargo test` is on every machine that builds this.
+//! Absent on purpose: other test runners. `cargo test` is on every machine that builds this.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 use switchover_testkit::{Cluster, TEST_SERVER_ENV, Weaviate, weaviate};
@@ -14,7 +15,7 @@ use switchover_testkit::{Cluster, TEST_SERVER_ENV, Weaviate, weaviate};
 use crate::{Result, paths};
 
 /// The number of tests that must run when all are run. Raise it with the tests; never lower it unexplained.
-const MIN_TESTS: u64 = 614;
+const MIN_TESTS: u64 = 745;
 
 /// Which tests.
 #[derive(clap::Args)]
@@ -47,45 +48,50 @@ impl Count {
     }
 }
 
+/// The tests that work on the one shared Weaviate, one after the other. They mostly wait, so all others run beside them.
+const ON_WEAVIATE: [&str; 4] = ["weaviate", "weaviate_client", "property", "mutation"];
+
 /// Runs them.
 pub(crate) fn run(args: &Args) -> Result {
     let cluster = Cluster::builder().start()?;
     println!("PostgreSQL {} on {}", cluster.binaries.major(), cluster.host);
     let documents = Weaviate::start()?;
     println!("Weaviate {} on {}", weaviate::VERSION, documents.http_url());
-    let mut command = paths::cargo();
-    command
-        .args(["test", "--no-fail-fast"])
-        .env(TEST_SERVER_ENV, cluster.conninfo("postgres"))
-        .env(weaviate::TEST_SERVER_ENV, documents.url());
-    match &args.package {
-        Some(package) => command.args(["--package", package]),
-        None => command.arg("--workspace"),
-    };
-    let features = failpoint_features(args.package.as_deref())?;
-    if !features.is_empty() {
-        command.args(["--features", &features.join(",")]);
-    }
-    command.args(args.filter.as_deref());
-    println!("$ {}", paths::show(&command));
-
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let mut count = Count::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line?;
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            count.add(&line);
+    let metadata = metadata()?;
+    let features = failpoint_features(&metadata, args.package.as_deref()).join(",");
+    let cargo = |more: &[&str]| {
+        let mut command = paths::cargo();
+        command
+            .args(["test", "--no-fail-fast"])
+            .env(TEST_SERVER_ENV, cluster.conninfo("postgres"))
+            .env(weaviate::TEST_SERVER_ENV, documents.url());
+        match &args.package {
+            Some(package) => command.args(["--package", package]),
+            None => command.arg("--workspace"),
+        };
+        if !features.is_empty() {
+            command.args(["--features", &features]);
         }
-    }
-    let status = child.wait()?;
-    drop((cluster, documents));
-    println!("{} passed, {} failed", count.passed, count.failed);
-    if !status.success() {
-        return Err(format!("cargo test: {status}").into());
-    }
+        command.args(more);
+        println!("$ {}", paths::show(&command));
+        command
+    };
     let all = args.filter.is_none() && args.package.is_none();
+    let outcome = match all {
+        true => {
+            let (shared, others) = targets(&metadata);
+            run_all(&cargo, &shared, &others)
+        }
+        false => {
+            counted(cargo(&args.filter.as_deref().into_iter().collect::<Vec<_>>()), |line| println!("{line}"))
+        }
+    };
+    drop((cluster, documents));
+    let (count, failed) = outcome?;
+    println!("{} passed, {} failed", count.passed, count.failed);
+    if let Some(failed) = failed {
+        return Err(format!("cargo test: {failed}").into());
+    }
     let ran = count.passed + count.failed;
     if all && ran < MIN_TESTS {
         return Err(format!("only {ran} tests ran, and there are at least {MIN_TESTS}").into());
@@ -93,17 +99,76 @@ pub(crate) fn run(args: &Args) -> Result {
     Ok(())
 }
 
-/// `package/failpoints` for every package that has the feature.
-fn failpoint_features(only: Option<&str>) -> Result<Vec<String>> {
+/// What a run of `cargo test` counted, and how it ended unless well.
+type Outcome = (Count, Option<ExitStatus>);
+
+/// All tests, those on the shared Weaviate beside the others; their lines come last.
+fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[String]) -> Result<Outcome> {
+    // Built first, so that neither waits for the other's build.
+    let built = cargo(&["--no-run"]).status()?;
+    if !built.success() {
+        return Ok((Count::default(), Some(built)));
+    }
+    let tests =
+        |names: &[String]| names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect();
+    let (shared, mut rest): (Vec<String>, Vec<String>) = (tests(shared), tests(others));
+    rest.splice(..0, ["--lib".to_owned(), "--bins".to_owned()]);
+    let beside = cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>());
+    let beside = std::thread::spawn(move || {
+        let mut lines = Vec::new();
+        let outcome = counted(beside, |line| lines.push(line.to_owned())).map_err(|error| error.to_string());
+        (outcome, lines)
+    });
+    let rest =
+        counted(cargo(&rest.iter().map(String::as_str).collect::<Vec<_>>()), |line| println!("{line}"));
+    let documented = counted(cargo(&["--doc"]), |line| println!("{line}"));
+    let (beside, lines) = beside.join().map_err(|_| "the thread of the tests on Weaviate ended early")?;
+    lines.iter().for_each(|line| println!("{line}"));
+    let (mut sum, mut failed) = (Count::default(), None);
+    for (count, ended) in [rest?, documented?, beside?] {
+        sum.passed += count.passed;
+        sum.failed += count.failed;
+        failed = failed.or(ended);
+    }
+    Ok((sum, failed))
+}
+
+/// Runs `cargo test`, hands its lines on, and counts.
+fn counted(mut command: Command, mut line_by_line: impl FnMut(&str)) -> Result<Outcome> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut count = Count::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            line_by_line(&line);
+            count.add(&line);
+        }
+    }
+    let status = child.wait()?;
+    Ok((count, (!status.success()).then_some(status)))
+}
+
+/// The workspace's integration tests by name: those on the shared Weaviate, and the others.
+fn targets(metadata: &Value) -> (Vec<String>, Vec<String>) {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    let names: BTreeSet<&str> = tests.filter_map(|target| target["name"].as_str()).collect();
+    names.into_iter().map(str::to_owned).partition(|name| ON_WEAVIATE.contains(&name.as_str()))
+}
+
+fn metadata() -> Result<Value> {
     let output = paths::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// `package/failpoints` for every package that has the feature.
+fn failpoint_features(metadata: &Value, only: Option<&str>) -> Vec<String> {
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
     let with_feature = packages.iter().filter(|package| package["features"]["failpoints"].is_array());
     let names = with_feature.filter_map(|package| package["name"].as_str());
-    Ok(names
-        .filter(|name| only.is_none_or(|only| only == *name))
-        .map(|n| format!("{n}/failpoints"))
-        .collect())
+    names.filter(|name| only.is_none_or(|only| only == *name)).map(|n| format!("{n}/failpoints")).collect()
 }
 
 #[cfg(test)]
