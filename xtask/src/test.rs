@@ -112,7 +112,7 @@ fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[Stri
     let tests =
         |names: &[String]| names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect();
     let (shared, mut rest): (Vec<String>, Vec<String>) = (tests(shared), tests(others));
-    rest.splice(..0, ["--lib".to_owned(), "--bins".to_owned()]);
+    rest.splice(..0, ["--lib", "--bins", "--examples"].map(str::to_owned));
     let beside = cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>());
     let beside = std::thread::spawn(move || {
         let mut lines = Vec::new();
