@@ -184,3 +184,16 @@ fn a_source_that_owns_the_data_cannot_be_given_up() {
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert!(flat(&refused.err).contains("the source owns the data"), "{}", refused.err);
 }
+
+#[test]
+fn a_target_that_somebody_emptied_is_not_taken_for_a_run_that_is_over() {
+    let mut scene = Scene::on_server("");
+    scene.stop();
+    let To::Server(database) = &scene.to else { unreachable!("a server") };
+    database.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").unwrap();
+    for verb in [&["finish", "--abandon-source", "--yes"][..], &["finish", "--yes"]] {
+        let refused = run(scene.path(), verb);
+        assert!(refused.code != 0, "{verb:?}: {}", refused.out);
+        assert!(!done(scene.path(), &["status"]).contains("cleaned up"), "{verb:?}");
+    }
+}

@@ -4,6 +4,7 @@
 //! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
 //! the source up to date.
 
+use super::run::standing;
 use crate::journal::State;
 use crate::migration::Migration;
 use std::sync::Arc;
@@ -20,10 +21,19 @@ impl Migration {
     pub async fn abandon_source(&self, run: Option<&str>) -> Result<()> {
         let (journal, plan, claim) = self.reopen(run).await?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
-        let there = self.again(async || self.target.inspect(&schema).await).await?.run;
-        if there.as_ref() == Some(&run) {
+        let found = self.again(async || self.target.inspect(&schema).await).await?;
+        let (some, all) = standing(&plan, &found);
+        if found.run.as_ref() == Some(&run) {
             self.leave_target(plan, run).await?;
             self.again(async || self.target.forget(&schema).await).await?;
+        } else if some < all || !journal.has_been(State::Prepared)? {
+            // It was killed behind its last removal only if all that it moved is there.
+            return Err(Error::new(Kind::Refused, "end the run without its source")
+                .store(self.target.label())
+                .detail(format!(
+                    "it holds no records of the run, and {some} of its {all} tables: this is not a run that was being finished"
+                ))
+                .hint("`switchover rollback` takes the run back; the source may hold the only data"));
         }
         drop(claim);
         journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")

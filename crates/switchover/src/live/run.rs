@@ -14,12 +14,13 @@ use crate::migration::Migration;
 use crate::progress::{Event, Phase};
 use crate::settings::OnFailure;
 use crate::{clock, copy};
+use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
-use switchover_core::connector::Claim;
+use switchover_core::connector::{Claim, TargetState};
 use switchover_core::live::LiveRun;
 use switchover_core::plan::{Plan, Refusal};
 use switchover_core::schema::Locator;
@@ -195,11 +196,14 @@ impl Migration {
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
         // A target that somebody emptied is another matter: the source still captures then.
         let begun = async || self.source.live(&live)?.has_records().await;
-        Ok(match found.run {
-            Some(there) if there == run => None,
-            _ if self.again(begun).await? => None,
-            _ if found.objects.is_empty() => Some(End::TakenBack),
-            _ => Some(End::Finished),
+        if found.run.as_deref() == Some(run) || self.again(begun).await? {
+            return Ok(None);
+        }
+        Ok(match standing(plan, &found) {
+            (0, _) => Some(End::TakenBack),
+            (some, all) if some == all => Some(End::Finished),
+            // Neither of the two leaves a part.
+            _ => None,
         })
     }
 
@@ -297,6 +301,14 @@ impl Migration {
         // It may have come to its end before it came to the request.
         Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end)))))
     }
+}
+
+/// How many of the plan's tables the target holds, and how many there are.
+pub(super) fn standing(plan: &Plan, found: &TargetState) -> (usize, usize) {
+    let names: BTreeSet<&str> =
+        found.objects.iter().filter_map(|object| Some(object.split_once(' ')?.1)).collect();
+    let some = plan.tables.iter().filter(|table| names.contains(table.target.as_str())).count();
+    (some, plan.tables.len())
 }
 
 /// The state of a run that ended so.
