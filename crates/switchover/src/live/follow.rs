@@ -260,7 +260,7 @@ impl Engine {
         }
         if pass.mended > 0 {
             self.note(format!(
-                "{} rows of the target were not as they should be, and were written again",
+                "{} rows of the target were not as they should be: they were written again, or removed where the source has none",
                 pass.mended
             ));
         }
