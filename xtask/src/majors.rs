@@ -1,5 +1,5 @@
-//! `cargo xtask pg fetch MAJOR`: the server programs of another major version, for
-//! `SWITCHOVER_PG_BIN=… cargo xtask test`.
+//! The server programs of another major version, for `SWITCHOVER_PG_BIN=… cargo xtask test` by way of
+//! `cargo xtask pg fetch MAJOR`, and for the tests that run on a second one each time.
 //!
 //! They come as a Java archive that the Zonky project publishes for every version (licence: PostgreSQL's),
 //! by its coordinates and the machine's own Maven. It holds the server alone; `psql` and the like are
@@ -20,8 +20,8 @@ const VERSIONS: [(u32, &str); 6] =
 /// Programs that the archive lacks.
 const CLIENTS: [&str; 3] = ["psql", "pg_dump", "pg_restore"];
 
-/// Fetches a major version, unless it is there; prints the folder of its programs.
-pub(crate) fn fetch(major: u32) -> Result {
+/// Fetches a major version, unless it is there; gives the folder of its programs.
+pub(crate) fn fetch(major: u32) -> Result<PathBuf> {
     let Some((_, version)) = VERSIONS.iter().find(|(known, _)| *known == major) else {
         let known: Vec<String> = VERSIONS.iter().map(|(known, _)| known.to_string()).collect();
         return Err(format!("no version {major} is known here; there are {}", known.join(", ")).into());
@@ -37,8 +37,7 @@ pub(crate) fn fetch(major: u32) -> Result {
             std::os::unix::fs::symlink(installed.tool(client), &link)?;
         }
     }
-    println!("{}", folder.join("bin").display());
-    Ok(())
+    Ok(folder.join("bin"))
 }
 
 fn unpack(version: &str, folder: &PathBuf) -> Result {

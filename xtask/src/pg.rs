@@ -36,7 +36,8 @@ pub(crate) enum Verb {
 /// Does it.
 pub(crate) fn run(verb: &Verb) -> Result {
     if let Verb::Fetch { major } = verb {
-        return crate::majors::fetch(*major);
+        println!("{}", crate::majors::fetch(*major)?.display());
+        return Ok(());
     }
     let options = Cluster::builder().persistent(&paths::target().join("pg"));
     match verb {

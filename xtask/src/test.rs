@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value;
-use switchover_testkit::{Cluster, TEST_SERVER_ENV, Weaviate, weaviate};
+use switchover_testkit::{BINARIES_ENV, Binaries, Cluster, TEST_SERVER_ENV, Weaviate, weaviate};
 
 use crate::{Result, paths};
 
@@ -51,6 +51,22 @@ impl Count {
 /// The tests that work on the one shared Weaviate, one after the other. They mostly wait, so all others run beside them.
 const ON_WEAVIATE: [&str; 4] = ["weaviate", "weaviate_client", "property", "mutation"];
 
+/// The newest major version, unless it is the installed one: then the oldest one that is supported.
+const MAJORS: (u32, u32) = (18, 13);
+
+/// The tests that run on a second major version too: what a server's version can change is its catalog, its types'
+/// text and binary forms, its locks, triggers and messages.
+const ON_SECOND_MAJOR: [&str; 8] = [
+    "chinook",
+    "hazards_orphans",
+    "hazards_relations",
+    "hazards_schema",
+    "hazards_values",
+    "live_postgres",
+    "plain_role",
+    "postgres_source",
+];
+
 /// Runs them.
 pub(crate) fn run(args: &Args) -> Result {
     let cluster = Cluster::builder().start()?;
@@ -80,7 +96,12 @@ pub(crate) fn run(args: &Args) -> Result {
     let outcome = match all {
         true => {
             let (shared, others) = targets(&metadata);
-            run_all(&cargo, &shared, &others)
+            let (mut sum, mut ended) = run_all(&cargo, &shared, &others)?;
+            let (count, failed) = on_second_major(&cargo, cluster.binaries.major())?;
+            sum.passed += count.passed;
+            sum.failed += count.failed;
+            ended = ended.or(failed);
+            Ok((sum, ended))
         }
         false => {
             counted(cargo(&args.filter.as_deref().into_iter().collect::<Vec<_>>()), |line| println!("{line}"))
@@ -131,6 +152,25 @@ fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[Stri
         failed = failed.or(ended);
     }
     Ok((sum, failed))
+}
+
+/// Some tests again, on another major version of the server. Its programs come from a registry: where they cannot be
+/// had, that is said, and is no failure.
+fn on_second_major(cargo: &dyn Fn(&[&str]) -> Command, installed: u32) -> Result<Outcome> {
+    let major = if installed == MAJORS.0 { MAJORS.1 } else { MAJORS.0 };
+    let programs = match crate::majors::fetch(major) {
+        Ok(programs) => programs,
+        Err(reason) => {
+            println!("PostgreSQL {major}: NOT TESTED, because its programs could not be fetched: {reason}");
+            return Ok((Count::default(), None));
+        }
+    };
+    let cluster = Cluster::builder().binaries(Binaries::at(&programs)?).start()?;
+    println!("PostgreSQL {} on {}", cluster.binaries.major(), cluster.host);
+    let tests: Vec<&str> = ON_SECOND_MAJOR.iter().flat_map(|name| ["--test", name]).collect();
+    let mut command = cargo(&tests);
+    command.env(TEST_SERVER_ENV, cluster.conninfo("postgres")).env(BINARIES_ENV, &programs);
+    counted(command, |line| println!("{line}"))
 }
 
 /// Runs `cargo test`, hands its lines on, and counts.
