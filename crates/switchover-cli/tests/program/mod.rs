@@ -23,8 +23,24 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let code = output.status.code();
-    assert!(code.is_some(), "{arguments:?}: {}", text(&output.stderr));
+    // What it had to say until then, and where it stood: nobody can ask it any more.
+    assert!(
+        code.is_some(),
+        "{arguments:?}: {}{}{}",
+        text(&output.stdout),
+        text(&output.stderr),
+        standing(folder)
+    );
     Ran { code: code.unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// The status of each live run in the folder, and what its journal says last.
+fn standing(folder: &Path) -> String {
+    let runs = std::fs::read_dir(folder.join(".switchover/runs"));
+    let files = runs.into_iter().flatten().flatten().flat_map(|run| {
+        ["live.json", "journal.jsonl"].map(|name| std::fs::read_to_string(run.path().join(name)))
+    });
+    files.flatten().collect::<Vec<_>>().join("\n")
 }
 
 /// Runs it, and it must succeed; gives what it printed.
