@@ -47,6 +47,7 @@ impl Context {
     /// Resolves the configuration, and begins to log and to listen for signals.
     fn new(global: &Global, flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
         let context = Context::resolved(global, flags, plan, early)?;
+        context.resolved.report.as_deref().map_or(Ok(()), report::check_place)?;
         signals::listen(&context.shutdown, &context.screen, Some(signals::STOPPING))?;
         Ok(context)
     }
@@ -84,7 +85,7 @@ impl Context {
     }
 
     /// The engine on the stores of a run of the journal, unless others are named. The journal holds no
-    /// passwords: they come from the environment or a password file again.
+    /// passwords: they come from the environment, `.env` or a password file again.
     fn migration_of(&self, run: Option<&str>) -> Result<Migration> {
         let (from, to) = self.stores_of(run)?;
         self.between(&from, &to)
@@ -94,7 +95,9 @@ impl Context {
     fn stores_of(&self, run: Option<&str>) -> Result<(StoreRef, StoreRef)> {
         let header = Journal::header_of(&self.resolved.settings.state_dir, run)?;
         let named = |given: &Option<StoreRef>, kept: &str| {
-            given.clone().unwrap_or_else(|| StoreRef::new(kept, Origin::Journal))
+            let environment = &self.resolved.environment;
+            let known = given.clone().or_else(|| registry::in_environment(kept, environment));
+            known.unwrap_or_else(|| StoreRef::new(kept, Origin::Journal))
         };
         Ok((named(&self.resolved.from, &header.source), named(&self.resolved.to, &header.target)))
     }

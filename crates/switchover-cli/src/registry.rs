@@ -7,7 +7,7 @@ pub(crate) mod archive;
 pub(crate) mod numbers;
 pub(crate) mod scratch;
 
-use crate::config::{Environment, StoreRef, nearest};
+use crate::config::{Environment, Origin, StoreRef, nearest};
 use std::sync::Arc;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
@@ -141,6 +141,18 @@ pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
         Store::Weaviate => Some(weaviate::target::SCHEMA),
         Store::Postgres => None,
     }
+}
+
+/// A PostgreSQL server that a journal names, as a variable of the environment or of `.env` names it: with its password, and with
+/// how TLS is checked, which a journal does not hold. Only the same role, hosts and database count.
+pub(crate) fn in_environment(kept: &str, environment: &Environment) -> Option<StoreRef> {
+    let kept = StoreRef::new(kept, Origin::Journal);
+    environment.texts().find_map(|(name, text)| {
+        let named = StoreRef::new(text, Origin::Variable(name.to_owned()));
+        let both = [&kept, &named].map(|reference| store(reference).ok());
+        let label = || postgres(&named, environment).ok().map(|config| config.redacted());
+        (both == [Some(Store::Postgres); 2] && label()? == kept.expose()).then_some(named)
+    })
 }
 
 /// A PostgreSQL configuration, whose defaults come from the same environment as everything else.

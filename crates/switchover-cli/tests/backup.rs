@@ -41,6 +41,25 @@ fn only_backup(folder: &Path) -> serde_json::Value {
 }
 
 #[test]
+fn what_is_restored_is_the_file_behind_a_link() {
+    let folder = sample();
+    let at = folder.path();
+    fs::create_dir(at.join("real")).unwrap();
+    fs::rename(at.join("app.db"), at.join("real/app.db")).unwrap();
+    std::os::unix::fs::symlink("real/app.db", at.join("app.db")).unwrap();
+    let before = rows(&at.join("real/app.db"));
+    done(at, &["backup", "create", "sqlite:app.db"]);
+    let db = rusqlite::Connection::open(at.join("real/app.db")).unwrap();
+    db.execute_batch("UPDATE note SET body = 'broken'").unwrap();
+    drop(db);
+    done(at, &["backup", "restore", "sqlite:app.db", "--force"]);
+    assert_eq!(rows(&at.join("real/app.db")), before);
+    assert!(at.join("app.db").is_symlink());
+    fs::remove_file(at.join("real/app.db")).unwrap();
+    refused(at, &["backup", "restore", "sqlite:app.db", "--force"], 2, "a link that leads nowhere");
+}
+
+#[test]
 fn a_sqlite_backup_is_made_checked_damaged_refused_and_restored() {
     let folder = sample();
     let at = folder.path();

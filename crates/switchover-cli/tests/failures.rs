@@ -165,6 +165,32 @@ fn a_full_disk_of_the_state_folder_is_named_and_nothing_stays() {
 }
 
 #[test]
+fn a_full_disk_of_a_new_file_gives_it_up() {
+    let mut case = Case::to(Goal::Sqlite);
+    let folder = case.folder.path().join("small");
+    std::fs::create_dir(&folder).expect("a folder");
+    let Some(disk) = Disk::mount(&folder, 400) else { return };
+    let to = ["--to", "sqlite:small/new.db", "--no-backup"];
+    case.vars.push(("SWITCHOVER_TEST_CHUNK_BYTES".to_owned(), "65536".to_owned()));
+    let ran = run(&mut case.migrate(&to)).exits(2);
+    ran.says("the disk is full").says("what the run wrote was taken back");
+    assert_eq!(case.state_of_run(), "rolled back");
+    assert_eq!(files(&folder), Vec::<PathBuf>::new(), "{}", disk.0.display());
+}
+
+#[test]
+fn a_target_that_holds_an_unfinished_run_names_it() {
+    for goal in GOALS {
+        let case = Case::to(goal);
+        run(case.migrate(&[]).env("FAILPOINTS", "copy-after-commit=9*off->return")).was_killed();
+        let refused = run(&mut case.migrate(&[])).exits(1);
+        refused.says("holds what the run").says("`resume` goes on with it, `rollback` takes it back");
+        run(&mut case.verb("resume")).exits(0);
+        case.is_equal();
+    }
+}
+
+#[test]
 fn a_right_that_is_taken_away_stops_the_run_until_it_is_given_back() {
     let case = Case::new();
     let role = format!("role_of_{}", case.database.name());

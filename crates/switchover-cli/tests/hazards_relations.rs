@@ -106,6 +106,16 @@ fn views_triggers_and_what_becomes_of_them() {
 }
 
 #[test]
+fn many_views_are_made_side_by_side() {
+    let views: String =
+        (0..24).map(|at| format!("CREATE VIEW v{at} AS SELECT id FROM u WHERE id > {at};")).collect();
+    check(&format!("CREATE TABLE u(id INTEGER PRIMARY KEY); INSERT INTO u VALUES (1), (5); {views}"))
+        .moves()
+        .shows("SELECT count(*) FROM pg_views WHERE schemaname = 'public'", "24")
+        .shows("SELECT count(*) FROM v3", "1");
+}
+
+#[test]
 fn fts5_and_other_virtual_tables() {
     let moved = check(
         "CREATE VIRTUAL TABLE docs USING fts5(title, body); INSERT INTO docs VALUES ('a', 'hello world'), ('b', 'x');

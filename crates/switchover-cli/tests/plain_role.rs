@@ -109,6 +109,9 @@ fn a_password_comes_from_the_environment_or_the_password_file_and_is_never_shown
     run(&mut case.verb("resume")).exits(2).says("none was given");
     run(case.verb("resume").env("PGPASSWORD", SECRET)).exits(0);
     is_equal(&case);
+    // A variable that names the same store names it again, with its password.
+    run(&mut case.verb("rollback")).exits(2).says("none was given");
+    run(case.verb("rollback").env("DATABASE_URL", &with_secret)).exits(0);
 }
 
 /// A root, and a certificate for `localhost` that it signed: root, certificate and key, in PEM.

@@ -306,7 +306,7 @@ pub(crate) fn io_error(operation: &str, path: &Path, cause: io::Error) -> Error 
         io::ErrorKind::ReadOnlyFilesystem => {
             (Kind::Permission, "the file system is read-only", "name a directory that can be written")
         }
-        _ => (Kind::Io, "the operating system reports an error", "see the cause below"),
+        _ => (Kind::Io, "the operating system reports an error", "see the cause above"),
     };
     Error::new(kind, operation).store(path.display().to_string()).detail(detail).hint(hint).because(cause)
 }

@@ -17,7 +17,7 @@ use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::existing::TargetSchema;
 use switchover_core::judge;
-use switchover_core::plan::{Fate, LogicalType, Outcome, Plan, PlanOptions, Refusal, TablePlan};
+use switchover_core::plan::{LogicalType, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
 use switchover_core::schema::{Catalog, Column, Skipped, Table};
 use switchover_core::value::Rows;
@@ -360,18 +360,18 @@ impl Look<'_> {
                 Some(objects) => planner::existing::objects::recheck(&mut plan, &schema, objects),
                 None => planner::existing::recheck(&mut plan, &schema),
             }
-        } else if !state.objects.is_empty() || !state.missing_rights.is_empty() {
-            let (place, todo) = self.target.dialect().place(&plan.options.schema);
-            let holds = || format!("{place} is not empty: it holds {}", state.objects.join(", "));
-            let why = state.missing_rights.first().cloned().unwrap_or_else(holds);
-            plan.refusals.push(Refusal {
+        } else {
+            let right =
+                state.missing_rights.first().map(|why| (why.clone(), planner::MISSING_RIGHT.to_owned()));
+            let held = || planner::occupied(&state, self.target.dialect(), &plan.options.schema);
+            plan.refusals.extend(right.or_else(held).map(|(why, hint)| Refusal {
                 table: String::new(),
                 key: String::new(),
                 column: String::new(),
                 value: String::new(),
                 why,
-                hint: todo.into(),
-            });
+                hint,
+            }));
         }
         if plan.options.existing.is_none() {
             // Names and keys of tables that are there are the target's own.
@@ -380,7 +380,7 @@ impl Look<'_> {
         }
         plan.refusals.extend(planner::alias::faults(&plan, &state, self.target.dialect()));
         plan.refusals.extend(planner::vectorizer::faults(&plan, &state, self.target.dialect()));
-        left_out_lines(&mut plan, &catalog);
+        planner::given::leavings(&mut plan, &catalog);
         self.mapping(&mut plan).await?;
         self.same_ids(&mut plan, &catalog).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
@@ -472,29 +472,5 @@ impl Look<'_> {
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         Ok(found)
-    }
-}
-
-/// Lines for what an edited plan leaves behind: nothing is dropped without one.
-fn left_out_lines(plan: &mut Plan, catalog: &Catalog) {
-    let mut lines: Vec<(&str, String)> = Vec::new();
-    for table in &catalog.tables {
-        match plan.tables.iter().find(|planned| planned.source == table.name) {
-            None => lines.push(("table", table.name.clone())),
-            Some(planned) => {
-                let missing = |name: &String| planned.columns.iter().all(|column| column.source != *name);
-                let names = table.columns.iter().map(|column| &column.name).filter(|name| missing(name));
-                lines.extend(names.map(|name| ("column", format!("{}.{name}", table.name))));
-            }
-        }
-    }
-    for (kind, name) in lines {
-        plan.outcomes.retain(|outcome| !(outcome.kind == kind && outcome.name == name));
-        plan.outcomes.push(Outcome {
-            kind: kind.into(),
-            name,
-            fate: Fate::LeftOut,
-            why: "the given plan does not take it".into(),
-        });
     }
 }

@@ -87,6 +87,14 @@ impl Environment {
         }
     }
 
+    /// The names and values of all variables; the process's hide those of `.env`.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let file = self.file.iter().filter(|(name, _)| !self.variables.contains_key(*name));
+        let file =
+            file.filter_map(|(name, entry)| Some((name.as_str(), entry.value.as_ref().ok()?.as_str())));
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(file)
+    }
+
     /// The value of a variable that must be there.
     pub(crate) fn require(&self, name: &str, at: &Origin) -> Result<String> {
         if let Some(value) = self.get(name)? {

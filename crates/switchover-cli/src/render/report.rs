@@ -112,6 +112,20 @@ pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
     write_as(path, || switchover::report::markdown(report), json)
 }
 
+/// That a report can be written there, as far as that shows before there is one: an hour's run should not end in a
+/// mistyped folder.
+pub(crate) fn check_place(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match () {
+        () if path.is_dir() => "it is a folder".to_owned(),
+        () if !folder.is_dir() => format!("there is no folder {}", folder.display()),
+        () => return Ok(()),
+    };
+    Err(Error::new(Kind::Config, "write the report").store(path.display().to_string()).detail(why).hint(
+        "name a file in a folder that is there: .json is for programs, .md for people; nothing was done yet",
+    ))
+}
+
 /// The same for any report: the file's name says which form.
 pub(crate) fn write_as(
     path: &Path,
@@ -119,7 +133,10 @@ pub(crate) fn write_as(
     json: impl FnOnce() -> Result<String>,
 ) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::new(Kind::Io, "write the report").store(path.display().to_string()).because(error)
+        Error::new(Kind::Io, "write the report")
+            .store(path.display().to_string())
+            .hint("what it is about is done all the same; name another place with --report")
+            .because(error)
     };
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase()).unwrap_or_default();
     let text = if extension == "md" || extension == "markdown" { markdown() } else { json()? };

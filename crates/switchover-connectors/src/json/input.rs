@@ -125,6 +125,12 @@ pub(super) fn open(config: &JsonConfig) -> Result<(Vec<Part>, Vec<Skipped>)> {
     if meta.is_dir() {
         return folder(path);
     }
+    if !meta.is_file() {
+        return Err(Error::new(Kind::Config, "open the JSON source")
+            .store(path.display().to_string())
+            .detail("it is not a regular file")
+            .hint("write the dump to a file first: it is read more than once"));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let holds = match Ending::of(&name) {
         Some((stem, Ending::Lines)) => Holds::Lines(stem),

@@ -116,7 +116,7 @@ impl<R: Read> Scanner<R> {
                 Err(cause) => {
                     return Err(Error::new(Kind::Io, OPERATION)
                         .detail(format!("the file cannot be read at {}", self.place()))
-                        .hint("see the cause below; nothing was changed on the target")
+                        .hint("see the cause above; nothing was changed on the target")
                         .because(cause));
                 }
             }

@@ -196,7 +196,7 @@ fn of_tls(error: &rustls::Error, host: &Host) -> Error {
         ),
         _ => (
             "the TLS handshake failed".to_owned(),
-            "the server must offer TLS 1.2 or 1.3; see the cause below",
+            "the server must offer TLS 1.2 or 1.3; see the cause above",
         ),
     };
     Error::new(Kind::Config, CONNECT).detail(detail).hint(hint)

@@ -203,13 +203,14 @@ pub(super) async fn build(
                 transaction.batch_execute("SET LOCAL search_path = ''").await?;
             }
             transaction.batch_execute(&step.sql).await?;
-            if let Some(name) = step.id.strip_prefix("view ") {
+            if let Some(at) = plan.views.iter().position(|view| step.id == format!("view {}", view.name)) {
+                // Steps are carried out side by side: its number is its own, behind those of the tables.
+                let ordinal = i32::try_from(plan.tables.len() + at).unwrap_or(i32::MAX);
                 let sql = format!(
-                    "INSERT INTO {0} (run, ordinal, kind, name)
-                     SELECT $1, coalesce(max(ordinal), 0) + 1, 'view', $2 FROM {0} WHERE run = $1",
+                    "INSERT INTO {} (run, ordinal, kind, name) VALUES ($1, $2, 'view', $3)",
                     ledger::table(schema, ledger::OBJECT)
                 );
-                transaction.execute(&sql, &[&run, &name]).await?;
+                transaction.execute(&sql, &[&run, &ordinal, &plan.views[at].name]).await?;
             }
         }
         failpoint::hit("build-before-commit");

@@ -82,6 +82,15 @@ impl SqliteConfig {
                 .hint("export a plain copy first (SQLCipher's sqlcipher_export) and name that"));
         }
         let (path, query) = split_query(rest);
+        if let Some((authority, _)) = path.strip_prefix("//").and_then(|after| after.split_once('@'))
+            && authority.contains(':')
+            && !authority.contains('/')
+        {
+            // The text is not shown: a password may stand in it.
+            return Err(bad(scheme, "it names a user and a password, and a file has neither").hint(
+                "name the file, such as sqlite:app.db; in a URL an '@' of a file's name is written %40",
+            ));
+        }
         // SQLAlchemy lets an SQLite URI stand as its database: sqlite:///file:app.db?uri=true
         if let Some(inner) = path.strip_prefix("///file:") {
             let whole = query.map_or_else(|| inner.to_owned(), |query| format!("{inner}?{query}"));

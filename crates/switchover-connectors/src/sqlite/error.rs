@@ -70,7 +70,7 @@ fn meaning(code: i32) -> Meaning {
             "SQLite must not be read live over a network share: copy the file to a local disk while the application is stopped",
         ),
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
-            (Kind::Rejected, "a foreign key is violated", "see the cause below")
+            (Kind::Rejected, "a foreign key is violated", "see the cause above")
         }
         _ => primary_meaning(code & 0xff),
     }
@@ -122,15 +122,15 @@ fn primary_meaning(primary: i32) -> Meaning {
             (Kind::Io, "reading or writing it failed", "look at the system's log: the disk may be failing")
         }
         ffi::SQLITE_INTERRUPT => (Kind::Interrupted, "it was stopped", "run it again"),
-        ffi::SQLITE_CONSTRAINT => (Kind::Rejected, "a constraint is violated", "see the cause below"),
+        ffi::SQLITE_CONSTRAINT => (Kind::Rejected, "a constraint is violated", "see the cause above"),
         ffi::SQLITE_TOOBIG | ffi::SQLITE_MISMATCH | ffi::SQLITE_RANGE => {
-            (Kind::Rejected, "a value does not fit", "see the cause below")
+            (Kind::Rejected, "a value does not fit", "see the cause above")
         }
         ffi::SQLITE_SCHEMA => (Kind::Changed, "its schema changed meanwhile", "plan again"),
         ffi::SQLITE_ERROR => (
             Kind::Rejected,
             "SQLite rejected the statement",
-            "the table may use a module or a function that only the application has; see the cause below",
+            "the table may use a module or a function that only the application has; see the cause above",
         ),
         _ => (
             Kind::Internal,

@@ -307,7 +307,11 @@ pub(super) fn discard(path: &Path, run: &str) -> Result<bool> {
     let Some(before) = before else { return Ok(false) };
     if before == ABSENT && strangers(&connection).map_err(fail)?.is_empty() {
         // The log is folded back and removed first: a file without it is whole until it is gone.
-        alone(&connection, path, operation, "delete")?;
+        match alone(&connection, path, operation, "delete") {
+            // There is no room to fold it back: then nobody may have the file open while it goes.
+            Err(error) if error.kind() == Kind::Exhausted => held(&connection, path, operation)?,
+            folded => folded?,
+        }
         drop(connection);
         failpoint::hit("discard-before-commit");
         file::remove_all(path, operation)?;
@@ -336,6 +340,12 @@ fn strangers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         ))?
         .query_map([], |row| row.get(0))?
         .collect()
+}
+
+/// Has nobody else have the file open, without writing to it.
+fn held(connection: &Connection, path: &Path, operation: &str) -> Result<()> {
+    let taken = connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; ROLLBACK");
+    taken.map_err(|error| classify(error, operation, path))
 }
 
 /// Sets the journal's mode, which only a connection without company can.

@@ -18,6 +18,7 @@ use switchover_core::{Error, Kind, Result};
 
 use super::backup::{BackupInfo, Stop, integrity_check, verify};
 use super::error::{classify, is_busy, primary_code};
+use crate::place;
 use crate::sidecar::{self, io_error, with_suffix};
 
 /// A target in use is refused at once: waiting would not make its program let go of the file.
@@ -28,6 +29,8 @@ const OPERATION: &str = "restore the backup";
 /// Puts the backup at `path` in place of `to`. With `force`, a file that is there is replaced. Blocking.
 pub fn restore(path: &Path, to: &Path, force: bool) -> Result<BackupInfo> {
     let info = verify(path)?;
+    // Behind a link, it is the file that the applications open which is put back, and the link stays.
+    let to = &place::resolved(to, OPERATION)?;
     if to.exists() && !force {
         return Err(Error::new(Kind::AlreadyExists, OPERATION)
             .store(to.display().to_string())

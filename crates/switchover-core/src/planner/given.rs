@@ -8,7 +8,8 @@
 use super::{Draft, RESERVED_PREFIX, constraints, layout};
 use crate::census::TableCensus;
 use crate::connector::Dialect;
-use crate::plan::{ForeignKeyPlan, KeyPlan, Plan, Refusal, TablePlan};
+use crate::plan::{ColumnPlan, Fate, ForeignKeyPlan, KeyPlan, Outcome, Plan, Refusal, TablePlan};
+use crate::schema::{Catalog, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 const HINT: &str = "the plan was edited: change the name or the key there, or plan again";
@@ -16,6 +17,14 @@ const HINT: &str = "the plan was edited: change the name or the key there, or pl
 /// Everything that is wrong; empty for a plan as this program makes it.
 pub fn faults(plan: &Plan, census: &BTreeMap<String, TableCensus>, dialect: &dyn Dialect) -> Vec<Refusal> {
     let mut draft = Draft::default();
+    if plan.tables.is_empty() {
+        draft.refuse(
+            "",
+            "",
+            "the plan has no table",
+            "a run that moves nothing would be \"the same\": plan again",
+        );
+    }
     for table in &plan.tables {
         names(table, dialect, &mut draft);
         keys(table, &plan.tables, dialect, &mut draft);
@@ -26,6 +35,113 @@ pub fn faults(plan: &Plan, census: &BTreeMap<String, TableCensus>, dialect: &dyn
         relation(&view.source, &view.name, dialect, &mut draft);
     }
     draft.refusals
+}
+
+/// Lines for what a given plan leaves behind: nothing is dropped without one, and nothing is said to be moved that the
+/// plan no longer has.
+pub fn leavings(plan: &mut Plan, catalog: &Catalog) {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for table in &catalog.tables {
+        let planned = plan.tables.iter().find(|planned| planned.source == table.name);
+        let has =
+            |name: &String| planned.is_some_and(|planned| planned.columns.iter().any(|c| c.source == *name));
+        match planned {
+            None => lines.push(("table", table.name.clone())),
+            Some(_) => {
+                let missing = table.columns.iter().map(|column| &column.name).filter(|name| !has(name));
+                lines.extend(missing.map(|name| ("column", format!("{}.{name}", table.name))));
+            }
+        }
+        // Tables that are there have keys and indexes of their own.
+        if plan.options.existing.is_none() {
+            lines.extend(
+                objects(table, planned, plan)
+                    .into_iter()
+                    .filter(|(kind, name)| said_to_be_there(plan, kind, name)),
+            );
+        }
+    }
+    let views = catalog.views.iter().map(|view| ("view", view.name.clone()));
+    let views = views.filter(|(_, name)| plan.views.iter().all(|view| view.source != *name));
+    let triggers = catalog.triggers.iter().map(|trigger| ("trigger", trigger.name.clone()));
+    let triggers = triggers.filter(|(_, name)| plan.triggers.iter().all(|trigger| trigger.name != *name));
+    lines.extend(views.chain(triggers).filter(|(kind, name)| said_to_be_there(plan, kind, name)));
+    for (kind, name) in lines {
+        plan.outcomes.retain(|outcome| !(outcome.kind == kind && outcome.name == name));
+        plan.outcomes.push(Outcome {
+            kind: kind.into(),
+            name,
+            fate: Fate::LeftOut,
+            why: "the given plan does not take it".into(),
+        });
+    }
+}
+
+fn said_to_be_there(plan: &Plan, kind: &str, name: &str) -> bool {
+    // A generated column that changed became a plain one, which is no object of its own.
+    let there = |fate: Fate| match kind {
+        "generated column" => fate == Fate::Moved,
+        _ => fate != Fate::LeftOut,
+    };
+    let line = |outcome: &Outcome| outcome.kind == kind && outcome.name == name && there(outcome.fate);
+    plan.outcomes.iter().any(line)
+}
+
+/// A source table's objects that the plan does not have, by the kind and name of their lines.
+fn objects(table: &Table, planned: Option<&TablePlan>, plan: &Plan) -> Vec<(&'static str, String)> {
+    let own = &table.name;
+    let column =
+        |name: &String| planned.and_then(|planned| planned.columns.iter().find(|c| c.source == *name));
+    let targets = |names: &mut dyn Iterator<Item = &String>| -> Option<Vec<String>> {
+        names.map(|name| column(name).map(|column| column.target.clone())).collect()
+    };
+    let mut gone: Vec<(&'static str, String)> = Vec::new();
+    let mut line = |kind, name: String, there: bool| {
+        if !there {
+            gone.push((kind, name));
+        }
+    };
+    let there = |holds: &dyn Fn(&TablePlan) -> bool| planned.is_some_and(holds);
+    line("primary key", own.clone(), there(&|planned| planned.primary_key.is_some()));
+    for unique in &table.uniques {
+        let columns = targets(&mut unique.columns.iter().map(|(name, _)| name));
+        let found =
+            there(&|planned| planned.uniques.iter().any(|key| Some(&key.columns) == columns.as_ref()));
+        let names: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
+        line("unique", format!("{own}({})", names.join(", ")), found);
+    }
+    for index in &table.indexes {
+        let found = there(&|planned| planned.indexes.iter().any(|planned| planned.source == index.name));
+        line("index", format!("{} on {own}", index.name), found);
+    }
+    for check in &table.checks {
+        let name = format!("{own}: {}", check.text);
+        // The line says as what it was to be made.
+        let made = plan.outcomes.iter().find(|outcome| outcome.kind == "check" && outcome.name == name);
+        let found = there(&|planned| {
+            planned.checks.iter().any(|check| made.is_some_and(|made| made.why == check.sql))
+        });
+        line("check", name, found);
+    }
+    for key in &table.foreign_keys {
+        let columns = targets(&mut key.columns.iter());
+        let found =
+            there(&|planned| planned.foreign_keys.iter().any(|key| Some(&key.columns) == columns.as_ref()));
+        line("foreign key", format!("{own}({}) → {}", key.columns.join(", "), key.parent), found);
+    }
+    for source in &table.columns {
+        let name = format!("{own}.{}", source.name);
+        let found = column(&source.name);
+        line("identity", name.clone(), found.is_some_and(|column| column.identity_next.is_some()));
+        let default = |column: &ColumnPlan| column.default.is_some() || column.identity_next.is_some();
+        line("default", name.clone(), found.is_some_and(default));
+        line(
+            "generated column",
+            name,
+            found.is_some_and(|column| column.generated.is_some() || source.generated.is_none()),
+        );
+    }
+    gone
 }
 
 /// A name that the target would refuse, or take as another.

@@ -13,9 +13,11 @@ pub mod layout;
 mod mapped;
 mod native;
 mod object;
+mod occupied;
 mod reference;
 pub mod vectorizer;
 
+pub use self::occupied::{MISSING_RIGHT, occupied};
 use crate::census::TableCensus;
 use crate::codec::Codec;
 use crate::connector::{Dialect, Named, ScopeColumn, TargetState};
@@ -112,7 +114,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
     let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
     kept::settings(evidence.catalog, dialect, &mut draft);
-    target_faults(evidence.target, &tables, dialect, options, &mut draft);
+    occupied::faults(evidence.target, &tables, dialect, options, &mut draft);
     alias::check(evidence.target, &tables, dialect, options, &mut draft);
     vectorizer::check(evidence.target, &tables, dialect, options, &mut draft);
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
@@ -617,48 +619,5 @@ fn views(
 fn leftovers(catalog: &Catalog, draft: &mut Draft) {
     for skipped in &catalog.skipped {
         draft.outcome(&skipped.kind, &skipped.name, Fate::LeftOut, &skipped.why);
-    }
-}
-
-fn target_faults(
-    target: &TargetState,
-    tables: &[TablePlan],
-    dialect: &dyn Dialect,
-    options: &PlanOptions,
-    draft: &mut Draft,
-) {
-    if options.existing.is_some() {
-        let why = match &target.run {
-            _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
-            Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
-            None => String::new(),
-        };
-        if !why.is_empty() {
-            let hint =
-                "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
-            draft.refuse("", "", why, hint);
-        }
-    } else if !target.objects.is_empty() {
-        let shown: Vec<&str> = target.objects.iter().take(5).map(String::as_str).collect();
-        let more = target.objects.len().saturating_sub(shown.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (place, todo) = dialect.place(&options.schema);
-        let why = format!("{place} is not empty: it holds {}{more}", shown.join(", "));
-        draft.refuse("", "", why, todo);
-    }
-    let others = |table: &&TablePlan| {
-        options.existing.is_none() && target.taken.contains(&dialect.folded(&table.target))
-    };
-    for table in tables.iter().filter(others) {
-        let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
-        draft.refuse(
-            &table.source,
-            "",
-            why,
-            "give the table another name in the mapping (`to`), or remove what is there",
-        );
-    }
-    for right in &target.missing_rights {
-        draft.refuse("", "", right, "have the owner of the database change that, or name another target");
     }
 }

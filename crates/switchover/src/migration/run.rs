@@ -342,7 +342,14 @@ impl Migration {
                 Err(error)
             }
             // The target is out of reach: what was written is still there, and the journal says so.
-            Err(_) => keep(error, State::Failed),
+            Err(kept) => {
+                let why = [error.why(), &format!("what it wrote could not be taken back: {}", kept.why())]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                keep(error.detail(why), State::Failed)
+            }
         }
     }
 

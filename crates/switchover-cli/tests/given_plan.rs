@@ -1,0 +1,116 @@
+//! A plan that is given back: unedited it says what it said before, and of what an editor took out it says so.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod program;
+
+use program::{done, flat, run};
+use rusqlite::Connection;
+use serde_json::Value;
+use std::path::Path;
+use switchover_testkit::Cluster;
+use tempfile::TempDir;
+
+fn source() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Connection::open(folder.path().join("app.db")).unwrap();
+    db.execute_batch(
+        "CREATE TABLE parent(id INTEGER PRIMARY KEY, code TEXT DEFAULT 'x', lower_code TEXT AS (lower(code)) STORED, UNIQUE(code));
+         CREATE TABLE child(id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent(id), n INTEGER CHECK(n > 0));
+         CREATE INDEX by_parent ON child(parent_id);
+         CREATE VIEW both AS SELECT c.id FROM child AS c JOIN parent AS p ON p.id = c.parent_id;
+         INSERT INTO parent(id, code) VALUES (1, 'a'), (2, 'b');
+         INSERT INTO child VALUES (1, 1, 5), (2, 2, 6);",
+    )
+    .unwrap();
+    folder
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Kind, name and fate of each line, in a fixed order.
+fn lines(of: &Value) -> Vec<(String, String, String)> {
+    let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+    let all = of["outcomes"].as_array().unwrap().iter();
+    let mut lines: Vec<_> =
+        all.map(|line| (text(line, "kind"), text(line, "name"), text(line, "fate"))).collect();
+    lines.sort();
+    lines
+}
+
+/// The plan, and the report of a run by it after `edit`.
+fn by_plan(to: &str, edit: impl Fn(&mut Value)) -> (Value, Value) {
+    let folder = source();
+    let at = folder.path();
+    let stores = ["--from", "sqlite:app.db", "--to", to];
+    done(at, &[&["plan", "-o", "plan.json"][..], &stores].concat());
+    let plan = read(&at.join("plan.json"));
+    let mut edited = plan.clone();
+    edit(&mut edited);
+    std::fs::write(at.join("edited.json"), edited.to_string()).unwrap();
+    let given = ["migrate", "--plan", "edited.json", "--report", "report.json", "--no-backup"];
+    done(at, &[&given[..], &stores].concat());
+    (plan, read(&at.join("report.json")))
+}
+
+#[test]
+fn a_plan_that_nobody_edited_says_what_it_said() {
+    let database = Cluster::shared().unwrap().fresh_database("given").unwrap();
+    for to in [&database.url(), "sqlite:new.db", "json:new.json"] {
+        let (plan, report) = by_plan(to, |_| {});
+        assert_eq!(lines(&plan), lines(&report), "{to}");
+    }
+}
+
+#[test]
+fn what_an_editor_took_out_is_said_to_be_left_out() {
+    let database = Cluster::shared().unwrap().fresh_database("given").unwrap();
+    for to in [&database.url(), "sqlite:new.db"] {
+        let (plan, report) = by_plan(to, |plan| {
+            for table in plan["tables"].as_array_mut().unwrap() {
+                for key in ["foreign_keys", "indexes", "uniques", "checks"] {
+                    table[key] = Value::Array(Vec::new());
+                }
+            }
+            plan["views"] = Value::Array(Vec::new());
+        });
+        let changed: Vec<_> =
+            lines(&report).into_iter().filter(|line| !lines(&plan).contains(line)).collect();
+        let named: Vec<(&str, &str)> =
+            changed.iter().map(|line| (line.0.as_str(), line.1.as_str())).collect();
+        let gone = [
+            ("check", "child: n > 0"),
+            ("foreign key", "child(parent_id) → parent"),
+            ("index", "by_parent on child"),
+            ("unique", "parent(code)"),
+            ("view", "both"),
+        ];
+        assert_eq!(named, gone, "{to}");
+        assert!(changed.iter().all(|line| line.2 == "left_out"), "{changed:?}");
+    }
+}
+
+#[test]
+fn a_table_that_was_taken_out_takes_its_keys_and_indexes_along() {
+    let (_, report) = by_plan("sqlite:new.db", |plan| {
+        plan["tables"].as_array_mut().unwrap().retain(|table| table["source"] != "child");
+        plan["views"] = Value::Array(Vec::new());
+    });
+    let moved: Vec<_> = lines(&report).into_iter().filter(|line| line.2 != "left_out").collect();
+    assert!(!moved.is_empty() && moved.iter().all(|line| !line.1.contains("child")), "{moved:?}");
+}
+
+#[test]
+fn a_plan_without_a_table_is_refused() {
+    let folder = source();
+    let stores = ["--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+    done(folder.path(), &[&["plan", "-o", "plan.json"][..], &stores].concat());
+    let mut plan = read(&folder.path().join("plan.json"));
+    plan["tables"] = Value::Array(Vec::new());
+    std::fs::write(folder.path().join("edited.json"), plan.to_string()).unwrap();
+    let refused = run(folder.path(), &[&["migrate", "--plan", "edited.json"][..], &stores].concat());
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(flat(&refused.err).contains("the plan has no table"), "{}", refused.err);
+    assert!(!folder.path().join("new.db").exists());
+}

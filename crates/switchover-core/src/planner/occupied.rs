@@ -1,0 +1,70 @@
+//! What a target holds already, and what it does not allow: found before anything is written.
+
+use super::Draft;
+use crate::connector::{Dialect, TargetState};
+use crate::plan::{PlanOptions, TablePlan};
+
+/// Objects of a target that a message names.
+const SHOWN_MAX: usize = 5;
+
+/// What to do about a right that the role lacks.
+pub const MISSING_RIGHT: &str = "have the owner of the database change that, or name another target";
+
+/// Why nothing can be made in a place that holds something, and what to do about it. What an earlier run made is never
+/// to be removed by hand: its records tell how to go on or back.
+pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Option<(String, String)> {
+    if target.objects.is_empty() {
+        return None;
+    }
+    let (place, todo) = dialect.place(schema);
+    if let Some(run) = &target.run {
+        let why = format!("{place} is not empty: it holds what the run {run} made");
+        let hint = format!(
+            "`switchover status` shows that run: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it; or {todo}"
+        );
+        return Some((why, hint));
+    }
+    let shown: Vec<&str> = target.objects.iter().take(SHOWN_MAX).map(String::as_str).collect();
+    let more = target.objects.len().saturating_sub(shown.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some((format!("{place} is not empty: it holds {}{more}", shown.join(", ")), todo.to_owned()))
+}
+
+/// Everything about the target as it is found that keeps these tables from it.
+pub(super) fn faults(
+    target: &TargetState,
+    tables: &[TablePlan],
+    dialect: &dyn Dialect,
+    options: &PlanOptions,
+    draft: &mut Draft,
+) {
+    if options.existing.is_some() {
+        let why = match &target.run {
+            _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
+            Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
+            None => String::new(),
+        };
+        if !why.is_empty() {
+            let hint =
+                "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
+            draft.refuse("", "", why, hint);
+        }
+    } else if let Some((why, hint)) = occupied(target, dialect, &options.schema) {
+        draft.refuse("", "", why, hint);
+    }
+    let others = |table: &&TablePlan| {
+        options.existing.is_none() && target.taken.contains(&dialect.folded(&table.target))
+    };
+    for table in tables.iter().filter(others) {
+        let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
+        draft.refuse(
+            &table.source,
+            "",
+            why,
+            "give the table another name in the mapping (`to`), or remove what is there",
+        );
+    }
+    for right in &target.missing_rights {
+        draft.refuse("", "", right, MISSING_RIGHT);
+    }
+}
