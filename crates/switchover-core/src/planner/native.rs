@@ -7,9 +7,10 @@ use super::mapped::{ids_why, uuid};
 use crate::census::{ColumnCensus, Interest};
 use crate::codec::Codec;
 use crate::connector::Choice;
-use crate::datetime::Zone;
+use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::existing::{ExistingOptions, Holds, TargetColumn};
 use crate::ids::Namespace;
+use crate::expr::Affinity;
 use crate::native::Native;
 use crate::plan::LogicalType;
 use crate::schema::Column;
@@ -64,7 +65,7 @@ pub(super) fn choose(
         LogicalType::Uuid => uuid(census),
         LogicalType::Date => Codec::Date,
         LogicalType::Timestamp | LogicalType::TimestampTz => {
-            moment(ty == LogicalType::TimestampTz, digits, census, asked, &mut why)
+            moment(ty == LogicalType::TimestampTz, digits, column, census, asked, &mut why)
         }
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits }),
         LogicalType::Json => Codec::Native(Native::JsonText),
@@ -119,6 +120,7 @@ fn boolean(census: &ColumnCensus) -> Codec {
 fn moment(
     zoned: bool,
     digits: u8,
+    column: &Column,
     census: &ColumnCensus,
     asked: &ExistingOptions,
     why: &mut String,
@@ -140,7 +142,24 @@ fn moment(
         why.push_str(&format!("; cut to {digits} digits of a second's fraction"));
     }
     let (utc, epoch, cut) = (asked.utc, asked.epoch, asked.cut_fractions);
-    Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut })
+    let back = if asked.live { back(zoned, column, census, asked) } else { None };
+    Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut, back })
+}
+
+/// How a time is written that comes back to the source: as all of its texts are, else in the form that the common libraries
+/// read alike; `None` where it is a number.
+fn back(zoned: bool, column: &Column, census: &ColumnCensus, asked: &ExistingOptions) -> Option<TimeFormat> {
+    let numbers = match census.present() {
+        0 => column.affinity == Affinity::Integer,
+        _ => census.integers > census.texts,
+    };
+    if numbers && asked.epoch.is_some() {
+        return None;
+    }
+    let zone = if zoned && !asked.utc { Zone::Offset } else { Zone::None };
+    let read = |format: &TimeFormat| asked.utc || (format.zone != Zone::None) == zoned;
+    let usual = TimeFormat { separator: Separator::Space, fraction: Fraction::OmitZero(FRACTION_DIGITS), zone };
+    Some(census.time.format().filter(read).unwrap_or(usual))
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl SqliteLive {
     fn of_the_plan(&self, returns: bool) -> Vec<Refusal> {
         let plan = &self.run.plan;
         let mut found = Vec::new();
-        if plan.options.existing.is_some() {
+        if plan.options.existing.is_some() && self.side == Side::Target {
             let why = "the target's tables were there before: what they hold beside this run's rows would go and come with them";
             found.push(refusal("", "", why, "let the run make its own tables, or use `switchover migrate`"));
         }
