@@ -106,14 +106,14 @@ fn every_value_goes_there_and_back_and_the_definitions_stay() {
          VALUES (4, 'sad', 'Born@there.org', 1, 2, 0.5, 12.50, 'ab', 'dort', '\\xff00', true, '0188d9c2-af00-7fff-0102-0000000000ff', '2025-02-03',
             '2025-02-03 04:05:06.5', '2025-02-03 04:05:06+02', '2025-02-03 04:05:06.000001+00', '23:59:59.25', '{ \"z\" : 1 }', '{\"z\": 1.50}', '{a,NULL,\"b c\"}', 0.1, 5);
          UPDATE person SET small = 9, extra = 'changed there' WHERE id = 4; DELETE FROM person WHERE id = 10;
-         UPDATE pair SET b = 'moved' WHERE a = 5; DELETE FROM team WHERE id = 3; INSERT INTO plain VALUES (3, 'z');",
+         UPDATE pair SET b = 'moved' WHERE a = 5; UPDATE person SET boss_id = NULL; DELETE FROM team WHERE id = 3; INSERT INTO plain VALUES (3, 'z');",
     );
     scene.app.shows("SELECT id FROM team WHERE name = 'four'", "4");
     scene.app.shows("SELECT id FROM numbered", "1000");
     scene.app.shows("SELECT count(*), (SELECT count(*) FROM badge) FROM person WHERE team_id = 3", "0|1");
     let born = scene.app.psql("SELECT id FROM person WHERE mail = 'Born@there.org'");
     assert_eq!(born, "202");
-    let expected = "202|4||sad|Born@there.org|1|2|0.5|12.5|ab|dort|FF00|1|0188d9c2-af00-7fff-0102-0000000000ff|2025-02-03|2025-02-03 04:05:06.500|2025-02-03T02:05:06+00:00|2025-02-03 04:05:06.000001|23:59:59.250000|{ \"z\" : 1 }|{\"z\": 1.50}|[\"a\",null,\"b c\"]|0.1|5";
+    let expected = "202|4||sad|Born@there.org|1|2|0.5|12.5|ab|dort|FF00|1|0188d9c2-af00-7fff-0102-0000000000ff|2025-02-03|2025-02-03 04:05:06.500|2025-02-03 02:05:06+00:00|2025-02-03 04:05:06.000001|23:59:59.250000|{ \"z\" : 1 }|{\"z\": 1.50}|[\"a\",null,\"b c\"]|0.1|5";
     scene.until_equal(&format!("{ROW}202"), expected, true);
     scene.until_equal("SELECT b FROM half WHERE a = 5", "moved", true);
     scene.until_equal("SELECT count(*) FROM plain", "5", true);

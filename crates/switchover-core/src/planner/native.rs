@@ -146,8 +146,8 @@ fn moment(
     Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut, back })
 }
 
-/// How a time is written that comes back to the source: as all of its texts are, else in the form that the common libraries
-/// read alike; `None` where it is a number.
+/// How a time is written that comes back to the source: as all of its texts are, else with the zone of the first, in the form
+/// that the common libraries read alike; `None` where it is a number.
 fn back(zoned: bool, column: &Column, census: &ColumnCensus, asked: &ExistingOptions) -> Option<TimeFormat> {
     let numbers = match census.present() {
         0 => column.affinity == Affinity::Integer,
@@ -156,10 +156,16 @@ fn back(zoned: bool, column: &Column, census: &ColumnCensus, asked: &ExistingOpt
     if numbers && asked.epoch.is_some() {
         return None;
     }
-    let zone = if zoned && !asked.utc { Zone::Offset } else { Zone::None };
-    let read = |format: &TimeFormat| asked.utc || (format.zone != Zone::None) == zoned;
-    let usual = TimeFormat { separator: Separator::Space, fraction: Fraction::OmitZero(FRACTION_DIGITS), zone };
-    Some(census.time.format().filter(read).unwrap_or(usual))
+    let read = |zone: Zone| asked.utc || (zone != Zone::None) == zoned;
+    let (separator, zone) = match census.time.first() {
+        Some((separator, zone)) if read(zone) => (separator, zone),
+        // Texts that are none of the usual forms have offsets of their own.
+        None if asked.utc && census.texts > 0 => (Separator::Space, Zone::Offset),
+        _ if zoned && !asked.utc => (Separator::Space, Zone::Offset),
+        _ => (Separator::Space, Zone::None),
+    };
+    let usual = TimeFormat { separator, fraction: Fraction::OmitZero(FRACTION_DIGITS), zone };
+    Some(census.time.format().filter(|format| read(format.zone)).unwrap_or(usual))
 }
 
 #[cfg(test)]
