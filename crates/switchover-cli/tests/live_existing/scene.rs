@@ -1,6 +1,7 @@
 //! A live run between an application's file and its own tables, and what a test does with it.
 
 use crate::app::App;
+use crate::common::dump::definitions;
 use crate::common::{Ran, Running, run};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -25,21 +26,6 @@ impl Drop for Scene {
             engine.signal_if_alive("KILL");
         }
     }
-}
-
-/// The definitions of a dump: rows, and where sequences stand, come and go.
-pub(crate) fn definitions(dump: &str) -> String {
-    let mut inside = false;
-    let kept = dump.lines().filter(|line| {
-        let of_rows = inside || line.starts_with("SELECT pg_catalog.setval(");
-        inside = match (inside, *line) {
-            (true, "\\.") => false,
-            (false, line) => line.starts_with("COPY ") && line.ends_with("FROM stdin;"),
-            (inside, _) => inside,
-        };
-        !of_rows
-    });
-    kept.collect::<Vec<_>>().join("\n")
 }
 
 impl Scene {
