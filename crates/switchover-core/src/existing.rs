@@ -82,7 +82,9 @@ impl TargetSchema {
             table.foreign_keys.retain(|key| !key.name.starts_with(RECORDS));
         }
         for found in keys {
-            let Some(table) = self.tables.iter_mut().find(|table| table.name == found.table) else { continue };
+            let Some(table) = self.tables.iter_mut().find(|table| table.name == found.table) else {
+                continue;
+            };
             table.foreign_keys.retain(|key| key.name != found.key.name);
             table.foreign_keys.push(found.key.clone());
             table.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));

@@ -107,7 +107,8 @@ impl Scene {
     pub(crate) fn until_equal(&mut self, query: &str, expected: &str, of_source: bool) {
         let begun = Instant::now();
         loop {
-            let found = if of_source { self.of_source(query) } else { self.app.psql(query).replace('\t', "|") };
+            let found =
+                if of_source { self.of_source(query) } else { self.app.psql(query).replace('\t', "|") };
             if found == expected {
                 return;
             }
@@ -167,7 +168,11 @@ impl Scene {
     /// That the definitions are what they were, but for what the run itself has there.
     #[track_caller]
     pub(crate) fn defined_as_before(&self) {
-        assert_eq!(definitions(&self.app.dump()), self.schema, "the definitions are what the migrations made");
+        assert_eq!(
+            definitions(&self.app.dump()),
+            self.schema,
+            "the definitions are what the migrations made"
+        );
     }
 
     /// Waits until keys, indexes and constraints are what they were, while the run's own things stand beside them.

@@ -93,7 +93,11 @@ fn every_value_goes_there_and_back_and_the_definitions_stay() {
          DELETE FROM person WHERE id IN (20, 200); INSERT INTO plain VALUES (2, 'y'); DELETE FROM numbered;",
     );
     scene.until_equal("SELECT count(*), sum(id) FROM person", "197|19871", false);
-    scene.until_equal("SELECT id, mail FROM person WHERE id IN (1, 2, 10) ORDER BY id", "1|p2@example.org\n2|p1@example.org\n10|p11@example.org", false);
+    scene.until_equal(
+        "SELECT id, mail FROM person WHERE id IN (1, 2, 10) ORDER BY id",
+        "1|p2@example.org\n2|p1@example.org\n10|p11@example.org",
+        false,
+    );
     scene.until_equal("SELECT count(*) FROM plain", "4", false);
     scene.cutover();
     scene.constrained_as(&constraints);

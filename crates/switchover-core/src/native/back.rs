@@ -43,10 +43,9 @@ impl Native {
             | (Native::Float4, Value::Float(_))
             | (Native::Label { .. } | Native::Inet, Value::Text(_)) => value,
             (Native::Padded { .. }, Value::Text(text)) => Value::Text(text.trim_ascii_end_spaces()),
-            (
-                Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. },
-                Value::Json(text),
-            ) => Value::Text(text),
+            (Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. }, Value::Json(text)) => {
+                Value::Text(text)
+            }
             (Native::Moment { .. }, Value::Timestamp(micros) | Value::TimestampTz(micros)) => {
                 self.written(micros, scratch)?
             }
@@ -65,7 +64,11 @@ impl Native {
             }
             (there, value) => there == value,
         };
-        if same { Ok(source) } else { unfit(format!("{} that the source's column cannot say exactly", value.class())) }
+        if same {
+            Ok(source)
+        } else {
+            unfit(format!("{} that the source's column cannot say exactly", value.class()))
+        }
     }
 
     /// A time as the source's column writes it.
@@ -79,9 +82,10 @@ impl Native {
             Native::Moment { epoch: Some(unit), .. } if micros % unit.micros() == 0 => {
                 Ok(Value::Int(micros / unit.micros()))
             }
-            Native::Moment { epoch: Some(unit), .. } => {
-                unfit(format!("a time that is no whole number of {}, which the source's numbers count", unit.word()))
-            }
+            Native::Moment { epoch: Some(unit), .. } => unfit(format!(
+                "a time that is no whole number of {}, which the source's numbers count",
+                unit.word()
+            )),
             _ => unfit("a time, and nothing says how the source writes it"),
         }
     }
@@ -132,7 +136,11 @@ mod tests {
             (Native::TimeOfDay { digits: 6 }, Value::Time(1_500_000), Value::Text(b"00:00:01.500000")),
             (moment(false, false, Zone::None, None), noon, Value::Text(b"1970-01-01 12:00:00")),
             (moment(true, true, Zone::None, None), instant, Value::Text(b"1970-01-01 12:00:00.000001")),
-            (moment(true, false, Zone::Offset, None), instant, Value::Text(b"1970-01-01 12:00:00.000001+00:00")),
+            (
+                moment(true, false, Zone::Offset, None),
+                instant,
+                Value::Text(b"1970-01-01 12:00:00.000001+00:00"),
+            ),
             (moment(true, false, Zone::None, Some(EpochUnit::Micros)), instant, Value::Int(43_200_000_001)),
         ] {
             assert!(native.comes_back(), "{native:?}");

@@ -46,13 +46,8 @@ pub(super) fn mark(run: &str) -> String {
 pub(super) fn closed(plan: &Plan, run: &str) -> String {
     let schema = &plan.options.schema;
     let gates = plan.tables.iter().map(|table| objects::gate(schema, run, table)).collect::<String>();
-    [
-        objects::records(schema),
-        objects::gate_function(schema, run),
-        objects::fence_function(schema),
-        gates,
-    ]
-    .concat()
+    [objects::records(schema), objects::gate_function(schema, run), objects::fence_function(schema), gates]
+        .concat()
 }
 
 /// The target of a live run.

@@ -80,7 +80,10 @@ pub(super) fn moved_on(plan: &Plan, numbering: &[(usize, i64)]) -> String {
 }
 
 /// The largest numbers that the target gave, where the source numbers the same.
-pub(super) async fn given(session: &Session, plan: &Plan) -> Result<Vec<(usize, i64)>, tokio_postgres::Error> {
+pub(super) async fn given(
+    session: &Session,
+    plan: &Plan,
+) -> Result<Vec<(usize, i64)>, tokio_postgres::Error> {
     let mut numbers = Vec::new();
     for own in numbered(plan).into_iter().filter(|own| own.assigned) {
         let sql = format!("SELECT pg_catalog.pg_sequence_last_value({})", own.sequence);

@@ -63,7 +63,10 @@ impl PostgresLive {
     }
 
     /// What tables that are there have about them that the plan does not tell.
-    async fn of_standing(&self, session: &Session) -> std::result::Result<Vec<Refusal>, tokio_postgres::Error> {
+    async fn of_standing(
+        &self,
+        session: &Session,
+    ) -> std::result::Result<Vec<Refusal>, tokio_postgres::Error> {
         let plan = &*self.run.plan;
         let mut refusals = Vec::new();
         let (mut tables, mut columns) = (Vec::new(), Vec::new());
@@ -96,7 +99,9 @@ impl PostgresLive {
             let (table, column): (&str, &str) = (row.get(0), row.get(1));
             refusals.push(refusal(
                 source_of(plan, table),
-                format!("\"{column}\" is part of the primary key, and its collation takes different texts for one"),
+                format!(
+                    "\"{column}\" is part of the primary key, and its collation takes different texts for one"
+                ),
                 "stop the application, and use `switchover migrate`",
             ));
         }

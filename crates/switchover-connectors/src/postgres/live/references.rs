@@ -98,8 +98,12 @@ pub(crate) fn keys(plan: &Plan) -> Vec<Key> {
             keys.extend(of_plan.map(|(at, key)| planned(schema, (home, at), &table.target, key)));
             continue;
         };
-        let mut found: Vec<Key> =
-            standing.references.iter().enumerate().map(|(at, key)| standing_key(schema, (home, at), key)).collect();
+        let mut found: Vec<Key> = standing
+            .references
+            .iter()
+            .enumerate()
+            .map(|(at, key)| standing_key(schema, (home, at), key))
+            .collect();
         found.sort_by(|a, b| a.child.cmp(&b.child));
         keys.extend(found);
     }

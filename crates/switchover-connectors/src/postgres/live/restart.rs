@@ -6,15 +6,15 @@ use super::objects::{self, CHANGES, LIVE, WATCH};
 use super::references::{self, Declared};
 use super::session::{Session, begin_ours, busy};
 use super::watch::{self, Part, Watch};
-use crate::postgres::{ledger, standing};
 use crate::postgres::quote::{ident, qualified};
 use crate::postgres::steps::{self, TableSteps, create_table};
+use crate::postgres::{ledger, standing};
 use std::collections::BTreeSet;
-use switchover_core::{Error, Kind, Result};
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::failpoint;
 use switchover_core::live::LiveStage;
 use switchover_core::plan::{KeyPlan, Plan, TablePlan};
+use switchover_core::{Error, Kind, Result};
 
 /// The steps of the foreign keys, by which `restart` forgets them.
 const WAITING: &str = "waiting keys";

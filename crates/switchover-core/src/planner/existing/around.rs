@@ -146,7 +146,9 @@ fn beside_children(plans: &mut [TablePlan], schema: &TargetSchema) {
     let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
     for child in schema.tables.iter().filter(|table| !loaded.contains(&table.name)) {
         for key in &child.foreign_keys {
-            let Some(plan) = plans.iter_mut().find(|plan| key.parent.as_ref() == Some(&plan.target)) else { continue };
+            let Some(plan) = plans.iter_mut().find(|plan| key.parent.as_ref() == Some(&plan.target)) else {
+                continue;
+            };
             let key = StandingKey { table: child.name.clone(), key: key.clone() };
             plan.standing.get_or_insert_default().references.push(key);
         }
@@ -233,7 +235,8 @@ fn indexes(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptio
             });
         }
         let wanted = |index: &TargetIndex| asked.rebuild || is_unique(index);
-        for index in own.indexes.iter().filter(|index| wanted(index) && index.rebuildable && !referred(index)) {
+        for index in own.indexes.iter().filter(|index| wanted(index) && index.rebuildable && !referred(index))
+        {
             standing.rebuilt.push(Rebuilt {
                 table: own.name.clone(),
                 kind: if index.constraint { RebuiltKind::Constraint } else { RebuiltKind::Index },

@@ -17,9 +17,13 @@ const OFFLINE: &str = "stop the application, and use `switchover migrate`";
 pub(super) fn refuse(plans: &[TablePlan], catalog: &Catalog, schema: &TargetSchema, draft: &mut Draft) {
     for plan in plans {
         let Some(own) = schema.table(&plan.target) else { continue };
-        let mut refuse = |column: &str, why: String, hint: &str| draft.refuse(&plan.source, column, why, hint);
+        let mut refuse =
+            |column: &str, why: String, hint: &str| draft.refuse(&plan.source, column, why, hint);
         if own.partitioned {
-            let why = format!("\"{}\" is divided into partitions, whose keys cannot wait for their proof", own.name);
+            let why = format!(
+                "\"{}\" is divided into partitions, whose keys cannot wait for their proof",
+                own.name
+            );
             refuse("", why, OFFLINE);
         }
         if !own.owned {
@@ -55,7 +59,8 @@ pub(super) fn refuse(plans: &[TablePlan], catalog: &Catalog, schema: &TargetSche
         }
         for sequence in own.columns.iter().filter(|column| moved(plan, &column.name)) {
             if sequence.sequence.as_ref().is_some_and(|sequence| sequence.step <= 0) {
-                let why = "its sequence counts down, which a change of the owner does not carry on".to_owned();
+                let why =
+                    "its sequence counts down, which a change of the owner does not carry on".to_owned();
                 refuse(&sequence.name, why, OFFLINE);
             }
         }
@@ -91,8 +96,12 @@ fn computed(plan: &TablePlan, table: &Table, refuse: &mut impl FnMut(&str, Strin
     for column in &plan.columns {
         let Some(source) = table.columns.iter().find(|source| source.name == column.source) else { continue };
         let why = match (source.generated.is_some(), column.generated.is_some()) {
-            (false, true) => "the target computes it and the source stores it: what the source holds could not be written on the way back",
-            (true, false) => "the source computes it and the target stores it: a value that is changed on the target could not be written on the way back",
+            (false, true) => {
+                "the target computes it and the source stores it: what the source holds could not be written on the way back"
+            }
+            (true, false) => {
+                "the source computes it and the target stores it: a value that is changed on the target could not be written on the way back"
+            }
             _ => continue,
         };
         refuse(&column.source, why.to_owned(), OFFLINE);

@@ -312,13 +312,7 @@ fn declared_indexes(table: &Table, options: &PlanOptions, draft: &mut Draft) {
 }
 
 /// Columns that only the target has.
-fn extra_columns(
-    table: &Table,
-    own: &TargetTable,
-    taken: &BTreeSet<&str>,
-    live: bool,
-    draft: &mut Draft,
-) {
+fn extra_columns(table: &Table, own: &TargetTable, taken: &BTreeSet<&str>, live: bool, draft: &mut Draft) {
     let triggers = own.triggers.iter().any(|trigger| trigger.harmless);
     for column in own.columns.iter().filter(|column| !taken.contains(column.name.as_str())) {
         let name = format!("{}.{}", own.name, column.name);
@@ -341,7 +335,9 @@ fn extra_columns(
             "only on the target: left NULL".to_owned()
         };
         let why = match live && column.generated.is_none() {
-            true => format!("{why}; it does not go to the source, and a row that the source changes has it anew"),
+            true => {
+                format!("{why}; it does not go to the source, and a row that the source changes has it anew")
+            }
             false => why,
         };
         draft.outcome("target column", name, Fate::LeftOut, why);
