@@ -51,11 +51,6 @@ impl Scene {
         self.engine = Some(Running::start(&mut self.start()));
     }
 
-    /// Another engine takes the run up.
-    pub(crate) fn resume(&mut self) {
-        self.engine = Some(Running::start(&mut self.app.verb("resume", &[])));
-    }
-
     /// The engine dies.
     pub(crate) fn kill(&mut self) {
         let engine = self.engine.take().expect("an engine");
