@@ -152,12 +152,52 @@ fn a_rollback_before_the_cutover_leaves_everything_as_it_was() {
     scene.ended().exits(0);
     assert_eq!(scene.app.dump(), before);
     assert_eq!(scene.of_source("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%switchover%'"), "0");
-    // And the way is free again; also from the middle of it, where nobody drives it.
+    // And the way is free again; also behind a cutover.
+    scene.begin();
+    scene.until_same();
+    scene.cutover();
+    scene.app.psql("INSERT INTO team (name) VALUES ('four'); DELETE FROM person WHERE id = 7; UPDATE pair SET b = 'moved' WHERE a = 5");
+    scene.rollback();
+    scene.until_equal("SELECT name FROM Team WHERE id = 4", "four", true);
+    scene.done(&["rollback"]);
+    scene.ended().exits(0);
+    assert_eq!(scene.app.dump(), before);
+    assert_eq!(scene.of_source("SELECT count(*) FROM person WHERE id = 7"), "0", "what was written stays");
+    // And from the middle of it, where nobody drives it.
     scene.begin();
     scene.until(|live| live["phase"] == "following");
     scene.kill();
     run_rollback(&scene);
     assert_eq!(scene.app.dump(), before);
+    scene.app.drop_owner();
+}
+
+#[test]
+fn tables_whose_capture_was_lost_are_copied_again_into_what_is_there() {
+    let mut scene = everything();
+    let constraints = scene.app.psql(CONSTRAINTS).replace('\t', "|");
+    scene.begin();
+    scene.until_same();
+    for tables in ["'person'", "'pair', 'plain'", "'Team', 'half', 'numbered', 'pair', 'person', 'plain'"] {
+        // What the application does meanwhile is in no log.
+        let drops = scene.of_source(&format!(
+            "SELECT 'DROP TRIGGER \"' || name || '\";' FROM sqlite_schema WHERE type = 'trigger' AND name LIKE '\\_switchover%' ESCAPE '\\' AND tbl_name IN ({tables})"
+        ));
+        scene.write(&format!(
+            "BEGIN IMMEDIATE; {drops} UPDATE person SET small = small + 1, mail = 'lost@' || id WHERE id < 50; DELETE FROM person WHERE id = (SELECT max(id) FROM person);
+             UPDATE pair SET note = 'lost' WHERE a < 20; INSERT INTO plain VALUES (77, 'lost'); COMMIT"
+        ));
+        let small = scene.of_source("SELECT count(*), sum(small), max(id) FROM person");
+        scene.until_equal("SELECT count(*), sum(small), max(id) FROM person", &small, false);
+        let plain = scene.of_source("SELECT count(*) FROM plain");
+        scene.until_equal("SELECT count(*) FROM plain", &plain, false);
+        scene.until_same();
+    }
+    scene.cutover();
+    scene.constrained_as(&constraints);
+    scene.done(&["finish", "--yes"]);
+    scene.ended().exits(0);
+    scene.defined_as_before();
     scene.app.drop_owner();
 }
 
