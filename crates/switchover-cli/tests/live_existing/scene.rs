@@ -51,6 +51,11 @@ impl Scene {
         self.engine = Some(Running::start(&mut self.start()));
     }
 
+    /// An engine begins, with places at which something happens.
+    pub(crate) fn begin_with(&mut self, places: &str) {
+        self.engine = Some(Running::start(self.start().env("FAILPOINTS", places)));
+    }
+
     /// The engine dies.
     pub(crate) fn kill(&mut self) {
         let engine = self.engine.take().expect("an engine");

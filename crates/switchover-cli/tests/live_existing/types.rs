@@ -109,6 +109,7 @@ fn every_value_goes_there_and_back_and_the_definitions_stay() {
          INSERT INTO person (team_id, mood, mail, age, small, share, price, code, body, raw, ok, uid, day, at, seen, naive, clock, doc, data, tags, total, counted)
          VALUES (4, 'sad', 'Born@there.org', 1, 2, 0.5, 12.50, 'ab', 'dort', '\\xff00', true, '0188d9c2-af00-7fff-0102-0000000000ff', '2025-02-03',
             '2025-02-03 04:05:06.5', '2025-02-03 04:05:06+02', '2025-02-03 04:05:06.000001+00', '23:59:59.25', '{ \"z\" : 1 }', '{\"z\": 1.50}', '{a,NULL,\"b c\"}', 0.1, 5);
+         INSERT INTO person (mail) VALUES ('gone@there.org'); DELETE FROM person WHERE mail = 'gone@there.org';
          UPDATE person SET small = 9, extra = 'changed there' WHERE id = 4; DELETE FROM person WHERE id = 10;
          UPDATE pair SET b = 'moved' WHERE a = 5; UPDATE person SET boss_id = NULL; DELETE FROM team WHERE id = 3; INSERT INTO plain VALUES (3, 'z');",
     );
@@ -127,7 +128,7 @@ fn every_value_goes_there_and_back_and_the_definitions_stay() {
     scene.rollback();
     scene.write("INSERT INTO person (team_id, mail, ok) VALUES (2, 'again@example.org', 0); UPDATE person SET small = 10 WHERE id = 4; INSERT INTO numbered (v) VALUES ('second')");
     scene.app.shows("SELECT count(*) FROM badge", "1");
-    scene.until_equal("SELECT id FROM person WHERE mail = 'again@example.org'", "203", false);
+    scene.until_equal("SELECT id FROM person WHERE mail = 'again@example.org'", "204", false);
     scene.until_equal("SELECT small FROM person WHERE id = 4", "10", false);
     scene.app.shows("SELECT count(*) FROM badge", "1");
     scene.until_equal("SELECT max(id) FROM numbered", "1001", false);
@@ -169,6 +170,46 @@ fn a_rollback_before_the_cutover_leaves_everything_as_it_was() {
     scene.kill();
     run_rollback(&scene);
     assert_eq!(scene.app.dump(), before);
+    scene.app.drop_owner();
+}
+
+#[test]
+fn what_moves_between_rows_and_places_while_they_are_copied_meets_no_key() {
+    let mut scene = everything();
+    let constraints = scene.app.psql(CONSTRAINTS).replace('\t', "|");
+    // Chunks of two kilobytes, with time between them.
+    scene.begin_with("copy-after-commit=sleep(40)");
+    scene.until(|live| live["phase"] == "copying");
+    let mut round = 0;
+    while !scene.until(|live| !live["phase"].is_null())["phase"]
+        .as_str()
+        .is_some_and(|phase| phase != "copying")
+    {
+        round += 1;
+        let (low, high) = (1 + round % 90, 190 - round % 90);
+        scene.write(&format!(
+            "BEGIN IMMEDIATE; UPDATE person SET mail = 'between@x' WHERE id = {low}; UPDATE person SET mail = 'p{low}@example.org' WHERE mail = 'p{high}@example.org';
+             UPDATE person SET mail = 'p{high}@example.org' WHERE id = {low} AND mail = 'between@x';
+             UPDATE person SET uid = (SELECT uid FROM person WHERE id = {high}) WHERE id = {low}; UPDATE person SET uid = NULL WHERE id = {high};
+             DELETE FROM half WHERE a = {low}; INSERT OR REPLACE INTO pair SELECT a, b, 'later' FROM pair WHERE a = {low}; DELETE FROM pair WHERE a = {high} AND a NOT IN (SELECT a FROM half WHERE a IS NOT NULL);
+             INSERT INTO Team (id, name) VALUES ({round} + 100, 'team {round}'); UPDATE person SET team_id = {round} + 100 WHERE id = {low}; COMMIT"
+        ));
+    }
+    assert!(round > 5, "it was copied in {round} rounds: the application wrote meanwhile");
+    scene.until_same();
+    for query in [
+        "SELECT count(*), count(uid), count(DISTINCT mail) FROM person",
+        "SELECT count(*), count(note) FROM pair",
+        "SELECT count(*) FROM half",
+    ] {
+        let expected = scene.of_source(query);
+        scene.until_equal(query, &expected, false);
+    }
+    scene.cutover();
+    scene.constrained_as(&constraints);
+    scene.done(&["finish", "--yes"]);
+    scene.ended().exits(0);
+    scene.defined_as_before();
     scene.app.drop_owner();
 }
 
