@@ -21,7 +21,18 @@ const REMAINS: &str = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%swit
 
 enum To {
     Server(Database),
+    /// A server on which the tables are there.
+    Tables(Database),
     File,
+}
+
+impl To {
+    fn database(&self) -> Option<&Database> {
+        match self {
+            To::Server(database) | To::Tables(database) => Some(database),
+            To::File => None,
+        }
+    }
 }
 
 /// A run in its reverse window, with no engine.
@@ -36,11 +47,13 @@ impl Scene {
     fn new(to: To, config: &str) -> Scene {
         let (folder, source) = application();
         std::fs::write(folder.path().join("switchover.toml"), config).unwrap();
-        let name = match &to {
-            To::Server(database) => database.conninfo(),
-            To::File => "sqlite:new.db".into(),
-        };
-        let engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", &name]);
+        let name = to.database().map_or("sqlite:new.db".into(), Database::conninfo);
+        let mut start = vec!["start", "--from", "sqlite:app.db", "--to", &name];
+        if let To::Tables(database) = &to {
+            database.psql("CREATE TABLE t (id serial PRIMARY KEY, x varchar(9) UNIQUE)").unwrap();
+            start.extend(["--into", "existing"]);
+        }
+        let engine = begin(folder.path(), &start);
         until(folder.path(), is_same);
         done(folder.path(), &["cutover"]);
         until(folder.path(), |live| live["phase"] == "reverse");
@@ -63,10 +76,10 @@ impl Scene {
     /// The application writes where the data is.
     #[track_caller]
     fn write(&self, id: i64) {
-        let sql = format!("INSERT INTO t VALUES ({id}, 'late')");
-        match &self.to {
-            To::Server(database) => drop(database.psql(&sql).unwrap()),
-            To::File => self.file().execute_batch(&sql).unwrap(),
+        let sql = format!("INSERT INTO t VALUES ({id}, 'late {id}')");
+        match self.to.database() {
+            Some(database) => drop(database.psql(&sql).unwrap()),
+            None => self.file().execute_batch(&sql).unwrap(),
         }
     }
 
@@ -78,12 +91,12 @@ impl Scene {
     fn target(&self) -> (i64, i64) {
         let relations = "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%switchover%')
             + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%switchover%')";
-        match &self.to {
-            To::Server(database) => {
+        match self.to.database() {
+            Some(database) => {
                 let number = |sql: &str| database.psql(sql).unwrap().trim().parse().unwrap();
                 (number("SELECT count(*) FROM t"), number(relations))
             }
-            To::File => {
+            None => {
                 let number = |sql: &str| self.file().query_row(sql, [], |row| row.get(0)).unwrap();
                 (number("SELECT count(*) FROM t"), number(REMAINS))
             }
@@ -96,6 +109,17 @@ impl Scene {
         assert!(done(self.path(), &["status"]).contains("cleaned up"));
     }
 }
+
+/// Where it dies on a server.
+const ON_SERVER: [&str; 7] = [
+    "live-leave-before-commit",
+    "live-leave-after-commit",
+    "live-target-left",
+    "live-source-leave-before-commit",
+    "live-source-leave-after-commit",
+    "live-source-left",
+    "live-forgotten",
+];
 
 fn killed_at(scene: &Scene, place: &str) {
     let mut command = Command::cargo_bin("switchover").unwrap();
@@ -126,16 +150,13 @@ fn whoever_is_killed(to: impl Fn() -> To, places: &[&str]) {
 #[test]
 fn a_finish_that_is_killed_never_gives_the_data_back_to_the_source() {
     let server = || To::Server(Cluster::shared().unwrap().fresh_database("finish").unwrap());
-    let places = [
-        "live-leave-before-commit",
-        "live-leave-after-commit",
-        "live-target-left",
-        "live-source-leave-before-commit",
-        "live-source-leave-after-commit",
-        "live-source-left",
-        "live-forgotten",
-    ];
-    whoever_is_killed(server, &places);
+    whoever_is_killed(server, &ON_SERVER);
+}
+
+#[test]
+fn nor_does_one_of_tables_that_were_there() {
+    let tables = || To::Tables(Cluster::shared().unwrap().fresh_database("finish").unwrap());
+    whoever_is_killed(tables, &ON_SERVER);
 }
 
 #[test]
@@ -189,8 +210,7 @@ fn a_source_that_owns_the_data_cannot_be_given_up() {
 fn a_target_that_somebody_emptied_is_not_taken_for_a_run_that_is_over() {
     let mut scene = Scene::on_server("");
     scene.stop();
-    let To::Server(database) = &scene.to else { unreachable!("a server") };
-    database.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").unwrap();
+    scene.to.database().unwrap().psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").unwrap();
     for verb in [&["finish", "--abandon-source", "--yes"][..], &["finish", "--yes"]] {
         let refused = run(scene.path(), verb);
         assert!(refused.code != 0, "{verb:?}: {}", refused.out);

@@ -8,13 +8,16 @@ mod program;
 use engine::{Engine, application, begin, is_held_by, is_same, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
+#[cfg(feature = "failpoints")]
+use rusqlite::config::DbConfig;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use switchover_testkit::{Cluster, Database};
+use switchover_testkit::{Cluster, Database, Https};
 use tempfile::TempDir;
 
 /// A run in its reverse window, into a database of its own, with a guard.
@@ -27,12 +30,21 @@ struct Scene {
 
 impl Scene {
     fn new(guard: &str) -> Scene {
+        Scene::started(guard, &[])
+    }
+
+    /// With variables of the program's environment.
+    fn started(guard: &str, variables: &[(&str, &str)]) -> Scene {
         let (folder, file) = application();
         let database = Cluster::shared().unwrap().fresh_database("guards").unwrap();
         let config = format!("[watch]\nwindow = \"1s\"\n\n[[watch.guard]]\n{guard}\n");
         std::fs::write(folder.path().join("switchover.toml"), config).unwrap();
         let to = database.conninfo();
-        let engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", &to]);
+        let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
+        start.args(["start", "--from", "sqlite:app.db", "--to", &to]).current_dir(folder.path());
+        start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        start.envs(variables.iter().copied());
+        let engine = Engine(start.spawn().unwrap());
         until(folder.path(), is_same);
         done(folder.path(), &["cutover"]);
         until(folder.path(), |live| live["phase"] == "reverse");
@@ -153,4 +165,57 @@ fn a_paused_reverse_window_says_that_it_feeds_nothing_back_and_its_guard_sees_it
     let why = scene.went_back();
     assert!(why.starts_with("the guard 'lag' measured ") && why.contains("above 3"), "{why}");
     assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "waits");
+}
+
+#[test]
+fn an_endpoint_over_https_is_asked_when_its_certificate_is_trusted_and_says_nothing_otherwise() {
+    let slow = Arc::new(AtomicU64::new(20));
+    let number = Arc::clone(&slow);
+    let server = Https::start(move || format!("{{\"p99_ms\": {}}}", number.load(Ordering::SeqCst))).unwrap();
+    let other = Https::start(String::new).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("roots.pem");
+    let guard = |host: &str| {
+        let url = server.url(host, "/numbers?token=s3cret");
+        format!("name = 'slow'\nhttp = '{url}'\nvalue = '/p99_ms'\nmax = 250\nwindows = 1")
+    };
+    // An authority that nobody knows, and a name that the certificate is not for: unknown is never a reason to go back.
+    slow.store(900, Ordering::SeqCst);
+    for (host, roots) in [("localhost", &other.root), ("127.0.0.1", &server.root)] {
+        std::fs::write(&trusted, roots).unwrap();
+        let scene = Scene::started(&guard(host), &[("SSL_CERT_FILE", trusted.to_str().unwrap())]);
+        let silent = until(scene.path(), |live| live["guards"][0]["window"]["silent"].is_string());
+        let text = silent.to_string();
+        assert!(text.contains("certificate") && !text.contains("s3cret"), "{host}: {silent:#}");
+        assert_eq!(silent["ownership"]["owner"], "target");
+    }
+    slow.store(20, Ordering::SeqCst);
+    let scene = Scene::started(&guard("localhost"), &[("SSL_CERT_FILE", trusted.to_str().unwrap())]);
+    until(scene.path(), |live| live["guards"][0]["window"]["within"] == 20.0);
+    slow.store(900, Ordering::SeqCst);
+    assert_eq!(scene.went_back(), "the guard 'slow' measured 900, above 250, for 1 window");
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
+    let guard = "name = 'equal'\nverification = true\n\n[[watch.guard]]\nname = 'bad rows'\nsql = \"SELECT count(*) FROM t WHERE x = 'bad'\"\nmax = 0\nwindows = 1";
+    // The engine rests between what it wrote and its reading back.
+    let Scene { file, folder, database, engine } =
+        Scene::started(guard, &[("FAILPOINTS", "live-applied=sleep(700)")]);
+    let path = folder.path();
+    database.psql("UPDATE t SET x = 'new' WHERE id = 2").unwrap();
+    // Somebody writes to the source past its fence meanwhile.
+    file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    file.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+    until(path, |_| file.execute("UPDATE t SET x = 'else' WHERE id = 2 AND x = 'new'", []).unwrap() == 1);
+    until(path, |live| live["verification"]["verdict"] == "different");
+    let alarmed =
+        until(path, |live| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("the guard 'equal'")));
+    assert!(alarmed["alarm"].as_str().unwrap().contains("known to differ"), "{alarmed:#}");
+    // Nor does any other.
+    database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    let later = until(path, |live| live["guards"][1]["window"]["over"] == 1.0 && live["held"].is_null());
+    assert!(later["ownership"]["owner"] == "target" && later["phase"] == "reverse", "{later:#}");
+    drop(engine);
 }

@@ -290,6 +290,11 @@ impl TimeEvidence {
         self.trimmed &= parsed.digits == fraction_digits(parsed.micros, Fraction::Trimmed);
     }
 
+    /// How the first text was written.
+    pub fn first(&self) -> Option<(Separator, Zone)> {
+        self.first
+    }
+
     /// The one format that gives back every text seen; `None` when there is none, or no text.
     pub fn format(&self) -> Option<TimeFormat> {
         let (separator, zone) = self.first.filter(|_| !self.mixed)?;

@@ -18,6 +18,9 @@ pub const ROWS_BEFORE_MAX: u64 = 100_000;
 /// Versions that a migration-history table may hold for its content to be compared.
 pub const HISTORY_ROWS_MAX: usize = 10_000;
 
+/// What the names begin with that a run gives to objects of its own.
+pub const RECORDS: &str = "_switchover_";
+
 /// What is done with a row of the target whose key a row of the source has too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +54,10 @@ pub struct ExistingOptions {
     /// Whether digits of a second's fraction that a column does not keep are cut off.
     #[serde(default)]
     pub cut_fractions: bool,
+    /// Whether the source is written while rows come: then nothing of the target's may act on a row, or refuse it, that
+    /// is right a moment later. Not the user's to say: a live run's plan has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// A target's schema as it was found.
@@ -66,6 +73,23 @@ impl TargetSchema {
     /// The table of that name, as written.
     pub fn table(&self, name: &str) -> Option<&TargetTable> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The same with these keys as they were found, in whatever form a live run has them.
+    #[must_use]
+    pub fn with_keys<'a>(mut self, keys: impl IntoIterator<Item = &'a StandingKey>) -> TargetSchema {
+        for table in &mut self.tables {
+            table.foreign_keys.retain(|key| !key.name.starts_with(RECORDS));
+        }
+        for found in keys {
+            let Some(table) = self.tables.iter_mut().find(|table| table.name == found.table) else {
+                continue;
+            };
+            table.foreign_keys.retain(|key| key.name != found.key.name);
+            table.foreign_keys.push(found.key.clone());
+            table.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        self
     }
 
     /// A digest of all definitions, without what changes as rows come and go.
@@ -189,6 +213,33 @@ pub struct TargetForeignKey {
     pub definition: String,
     /// What is said about it.
     pub comment: Option<String>,
+    /// Whether a change of the parent acts on the child's rows, or is checked without waiting for the end of the
+    /// transaction whatever is asked for.
+    #[serde(default)]
+    pub acts: bool,
+    /// Whether its check can be asked to wait.
+    #[serde(default)]
+    pub deferrable: bool,
+    /// Whether a row that is NULL in a part of it only is refused.
+    #[serde(default)]
+    pub full: bool,
+}
+
+impl TargetForeignKey {
+    /// Whether the target vouches for every row of it.
+    pub fn is_proven(&self) -> bool {
+        !["NOT VALID", "NOT ENFORCED"].iter().any(|end| self.definition.ends_with(end))
+    }
+}
+
+/// A foreign key that a live run takes down while it copies, and gives another form while it follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingKey {
+    /// The child, which need not be a table of the plan.
+    pub table: String,
+    /// The key as it was found.
+    #[serde(flatten)]
+    pub key: TargetForeignKey,
 }
 
 /// An index of the target.
@@ -254,6 +305,10 @@ pub struct Standing {
     /// What is dropped for the load and made again after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rebuilt: Vec<Rebuilt>,
+    /// Foreign keys to tables of the plan that a live run changes for as long as it lasts: those of this table, and those of
+    /// children that are not in the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<StandingKey>,
     /// Foreign keys that stay, by name and definition: rollback may have to drop them for a moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<Rebuilt>,
@@ -315,6 +370,9 @@ pub struct SequencePlan {
     pub name: String,
     /// The next value at least; `None` leaves it.
     pub next: Option<i64>,
+    /// Whether it numbers what the source numbers by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assigned: bool,
 }
 
 /// Columns that say which migrations were applied, by the name of the history table in lower case. The tool

@@ -6,8 +6,11 @@
 //! source's own value back. Deliberately absent: any conversion of one kind of value into another
 //! that the caller did not ask for by name (a time without a zone, a number that counts seconds).
 
+mod back;
+
 use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
+use crate::datetime::TimeFormat;
 use crate::inet::Inet;
 use crate::moment::{self, EpochUnit};
 use crate::plan::{Element, LogicalType};
@@ -54,6 +57,9 @@ pub enum Native {
         /// Whether digits of a fraction that the column does not keep are cut off.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cut: bool,
+        /// How a time is written that comes back to the source; without it as a number, where one counts something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<TimeFormat>,
     },
     /// Times of day `HH:MM:SS`, with or without a fraction, by value.
     TimeOfDay {
@@ -424,7 +430,7 @@ impl Native {
 
     /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.
     fn moment(&self, value: Value<'_>) -> Result<i64, Unfit> {
-        let Native::Moment { zoned, digits, utc, epoch, cut } = self else {
+        let Native::Moment { zoned, digits, utc, epoch, cut, .. } = self else {
             return unfit("no column of times");
         };
         let (micros, has_zone) = match value {
@@ -551,7 +557,7 @@ mod tests {
     }
 
     fn moment(zoned: bool, utc: bool, epoch: Option<EpochUnit>) -> Native {
-        Native::Moment { zoned, digits: 6, utc, epoch, cut: false }
+        Native::Moment { zoned, digits: 6, utc, epoch, cut: false, back: None }
     }
 
     #[test]
@@ -601,7 +607,7 @@ mod tests {
             (0, "2024-01-02 03:04:05.9+02:00", "2024-01-02 03:04:05+02:00"),
             (3, "1969-12-31 23:59:59.9999Z", "1969-12-31 23:59:59.999Z"),
         ] {
-            let of = |cut| Native::Moment { zoned: true, digits, utc: false, epoch: None, cut };
+            let of = |cut| Native::Moment { zoned: true, digits, utc: false, epoch: None, cut, back: None };
             assert!(!comes_back(&of(false), Value::Text(text.as_bytes())), "{text}");
             assert!(comes_back(&of(true), Value::Text(text.as_bytes())), "{text}");
             assert_eq!(
@@ -628,7 +634,7 @@ mod tests {
             (moment(true, true, None), Value::Int(1)),
             (moment(true, true, Some(EpochUnit::Seconds)), Value::Int(1_700_000_000_000)),
             (
-                Native::Moment { zoned: false, digits: 3, utc: false, epoch: None, cut: false },
+                Native::Moment { zoned: false, digits: 3, utc: false, epoch: None, cut: false, back: None },
                 Value::Text(b"2024-01-02 03:04:05.0001"),
             ),
             (Native::TimeOfDay { digits: 6 }, Value::Text(b"24:00:00")),

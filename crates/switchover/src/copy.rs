@@ -125,7 +125,8 @@ impl Copy {
         // Foreign keys of tables that were there hold while rows come, and so do references between objects: a table
         // begins when those before it, its parents among them, are written.
         let refers = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.reference);
-        let standing = self.plan.options.existing.is_some() || self.plan.tables.iter().any(refers);
+        let keys_hold = self.plan.options.existing.as_ref().is_some_and(|existing| !existing.live);
+        let standing = keys_hold || self.plan.tables.iter().any(refers);
         let mut before: Vec<oneshot::Receiver<()>> = Vec::new();
         for (index, table) in self.plan.tables.iter().enumerate() {
             for written in before.drain(..) {

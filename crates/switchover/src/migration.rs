@@ -130,10 +130,18 @@ impl Migration {
 
     /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
     pub(crate) async fn planned(&self, sight: &Sight, given: Option<Plan>) -> Result<(Plan, Content)> {
-        let (mut plan, content) = match given {
-            Some(plan) => self.look(sight).recheck(plan).await?,
-            None => self.look(sight).plan(&self.settings.plan).await?,
-        };
+        match given {
+            Some(plan) => Ok(self.with_room(self.look(sight).recheck(plan).await?)),
+            None => self.planned_as(sight, &self.settings.plan).await,
+        }
+    }
+
+    /// A plan with these options, made now, with the disks' room.
+    pub(crate) async fn planned_as(&self, sight: &Sight, options: &PlanOptions) -> Result<(Plan, Content)> {
+        Ok(self.with_room(self.look(sight).plan(options).await?))
+    }
+
+    fn with_room(&self, (mut plan, content): (Plan, Content)) -> (Plan, Content) {
         if self.settings.backup {
             plan.disk.backup_needed_bytes = plan.source.store.size_bytes;
             plan.disk.backup_free_bytes = self.source.backup_room(&self.settings.backups());
@@ -141,7 +149,7 @@ impl Migration {
             plan.disk.backup_needed_bytes = 0;
             plan.disk.backup_free_bytes = None;
         }
-        Ok((plan, content))
+        (plan, content)
     }
 
     /// Checks a plan that was made earlier against the stores as they are now.

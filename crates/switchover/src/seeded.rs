@@ -20,6 +20,9 @@ use switchover_core::{Error, Kind, Result};
 
 const CLASH_HINT: &str = "give one of the two rows another value, or both one key, or take the row out of the target; rows that only migrations wrote can be emptied there before the run, for the source has its own";
 
+/// What to do about rows that a live run finds.
+const LIVE_HINT: &str = "empty the table on the target; or, where the source has a row of each of these keys, say --on-conflict replace: they give way to the source's";
+
 /// Keys that a message shows.
 const KEYS_SHOWN: usize = 5;
 
@@ -113,7 +116,12 @@ impl Look<'_> {
                 let more = if seeds.rows.len() > keys.len() { " and more" } else { "" };
                 let why =
                     format!("the target's table holds {before} rows already: {}{more}", keys.join("; "));
-                let hint = "empty the table on the target, or say with --on-conflict whether the source's row (replace) or the target's (keep) stands where both have one key";
+                let hint = match asked.live {
+                    true => LIVE_HINT,
+                    false => {
+                        "empty the table on the target, or say with --on-conflict whether the source's row (replace) or the target's (keep) stands where both have one key"
+                    }
+                };
                 plan.refusals.push(refusal(table, "", why, hint));
                 continue;
             }

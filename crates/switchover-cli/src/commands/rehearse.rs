@@ -29,6 +29,11 @@ async fn engine(context: &Context) -> Result<(Rehearsal, f64)> {
     if let Some(refused) = switchover::migration::refusal(&plan) {
         return Err(refused);
     }
+    if plan.options.existing.is_some() {
+        return Err(Error::new(Kind::Refused, "rehearse")
+            .detail("a rehearsal has a schema of its own, in which only the application's migrations could make its tables")
+            .hint("have the migrations make another database, and `start` into that one with a copy of the source"));
+    }
     let name = name();
     let folder = context.resolved.settings.state_dir.join(&name);
     std::fs::create_dir_all(&folder).map_err(|cause| io("make the rehearsal's folder", &folder, cause))?;

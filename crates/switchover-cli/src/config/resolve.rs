@@ -304,6 +304,7 @@ impl Layers {
                 utc: utc.unwrap_or_default(),
                 epoch,
                 cut_fractions: cut_fractions.unwrap_or_default(),
+                live: false,
             }));
         }
         let alone = [Key::OnConflict, Key::Rebuild, Key::NaiveTimes, Key::Epoch, Key::Fractions];

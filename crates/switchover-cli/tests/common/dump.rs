@@ -84,3 +84,18 @@ pub(crate) fn differences(source: &Path, dump: &Path) -> Vec<String> {
     }
     differences
 }
+
+/// The definitions of a dump: rows, and where sequences stand, come and go.
+pub(crate) fn definitions(dump: &str) -> String {
+    let mut inside = false;
+    let kept = dump.lines().filter(|line| {
+        let of_rows = inside || line.starts_with("SELECT pg_catalog.setval(");
+        inside = match (inside, *line) {
+            (true, "\\.") => false,
+            (false, line) => line.starts_with("COPY ") && line.ends_with("FROM stdin;"),
+            (inside, _) => inside,
+        };
+        !of_rows
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}

@@ -42,6 +42,17 @@ pub(super) async fn tables(connection: &mut Connection, schema: &str) -> Result<
 
 /// The same within a transaction, whose search path it empties. `None` when a history cannot be read.
 pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> Answer<Option<TargetSchema>> {
+    let mut found = definitions(client, schema).await?;
+    for table in &mut found.tables {
+        if table.obstacles.is_empty() && !rows(client, schema, table).await? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The same without rows and histories.
+pub(super) async fn definitions<C: GenericClient + Sync>(client: &C, schema: &str) -> Answer<TargetSchema> {
     client.batch_execute("SET LOCAL search_path = ''").await?;
     let mut found = TargetSchema::default();
     let mut by_oid: HashMap<u32, TargetTable> = HashMap::new();
@@ -75,12 +86,7 @@ pub(super) async fn read<C: GenericClient + Sync>(client: &C, schema: &str) -> A
     }
     found.tables = by_oid.into_values().collect();
     found.tables.sort_by(|a, b| a.name.cmp(&b.name));
-    for table in &mut found.tables {
-        if table.obstacles.is_empty() && !rows(client, schema, table).await? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(found))
+    Ok(found)
 }
 
 /// Relations with rows, and what keeps the role from loading them.
@@ -231,7 +237,8 @@ const CONSTRAINTS: &str =
         CASE WHEN p.relnamespace = r.connamespace THEN p.relname::text END,
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.confkey) WITH ORDINALITY k(n, o)
             JOIN pg_catalog.pg_attribute a ON a.attrelid = r.confrelid AND a.attnum = k.n ORDER BY k.o),
-        pg_catalog.obj_description(r.oid, 'pg_constraint')
+        pg_catalog.obj_description(r.oid, 'pg_constraint'), r.confdeltype <> 'a' OR r.confupdtype <> 'a', r.condeferrable,
+        r.confmatchtype = 'f'
     FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
@@ -256,6 +263,9 @@ async fn constraints<C: GenericClient + Sync>(
                 parent_columns: row.get(6),
                 definition,
                 comment: row.get(7),
+                acts: row.get(8),
+                deferrable: row.get(9),
+                full: row.get(10),
             }),
             _ => table.checks.push((name, definition)),
         }
@@ -377,7 +387,7 @@ const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname::text, pg_catalog.pg_get_trig
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-    WHERE n.nspname = $1 AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 44) <> 0
+    WHERE n.nspname = $1 AND NOT t.tgisinternal AND pg_catalog.left(t.tgname::text, 12) <> '_switchover_' AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 44) <> 0
     ORDER BY t.tgrelid, t.tgname";
 
 /// How many rows a table has, up to a bound, and a history's content.

@@ -470,7 +470,7 @@ mod tests {
             for inet in [six, four] {
                 native(Native::Inet, LogicalType::Inet, Value::Text(inet.text().as_bytes()));
             }
-            let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None, cut: false };
+            let moment = Native::Moment { zoned: true, digits: 6, utc: false, epoch: None, cut: false, back: None };
             native(moment, LogicalType::TimestampTz, Value::Text(&stamp));
             if !text.contains('\0') {
                 let array = serde_json::to_string(&[Some(&*text), None, Some("")]).expect("JSON");

@@ -370,8 +370,9 @@ async fn drop_all(
     );
     let Some(row) = transaction.query_opt(&sql, &[&run]).await? else { return Ok(false) };
     let made_schema: bool = row.get(0);
-    standing::restore(transaction, schema).await?;
+    // The gates of a live run keep everybody out who is not the run.
     live::remove(transaction, schema).await?;
+    standing::restore(transaction, schema).await?;
     let sql =
         format!("SELECT kind, name FROM {} WHERE run = $1 ORDER BY ordinal DESC", table(schema, OBJECT));
     let objects = transaction.query(&sql, &[&run]).await?;

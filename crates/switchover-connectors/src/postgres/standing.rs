@@ -12,13 +12,13 @@
 
 use super::quote::{ident, literal, qualified};
 use super::steps::TableSteps;
-use super::{catalog, keys, ledger};
+use super::{catalog, keys, ledger, live};
 use std::collections::BTreeSet;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::existing::{Rebuilt, RebuiltKind, SequencePlan, Standing};
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::{Error, Kind, Result};
-use tokio_postgres::Transaction;
+use tokio_postgres::{GenericClient, Transaction};
 
 /// How everything comes back.
 pub(super) const UNDO: &str = "_switchover_undo";
@@ -105,6 +105,11 @@ impl Sql for Rebuilt {
         let unproven = ["NOT VALID", "NOT ENFORCED"].iter().any(|end| self.definition.ends_with(end));
         !unproven && !self.at_once
     }
+}
+
+/// The statement that drops what was taken down for a load, where it is there.
+pub(super) fn down(rebuilt: &Rebuilt, schema: &str) -> String {
+    rebuilt.down(schema)
 }
 
 trait Sql {
@@ -246,6 +251,9 @@ pub(super) async fn prepare(
     }
     records(transaction, plan, run).await.map_err(fail)?;
     // A foreign key rests on the index of another table: the keys go first.
+    for key in live::keys(plan) {
+        transaction.batch_execute(&key.down(schema)).await.map_err(fail)?;
+    }
     let rebuilt = || plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.rebuilt);
     let is_foreign = |rebuilt: &&Rebuilt| rebuilt.kind == RebuiltKind::ForeignKey;
     for rebuilt in rebuilt().filter(is_foreign).chain(rebuilt().filter(|rebuilt| !is_foreign(rebuilt))) {
@@ -253,6 +261,11 @@ pub(super) async fn prepare(
     }
     for index in 0..plan.tables.len() {
         take_out(transaction, plan, index).await?;
+    }
+    if plan.options.existing.as_ref().is_some_and(|existing| existing.live) {
+        // From the moment on at which they were found as planned, nobody writes to them but the run: what a rollback takes
+        // out is then the run's own.
+        transaction.batch_execute(&live::closed(plan, run)).await.map_err(fail)?;
     }
     Ok(())
 }
@@ -289,6 +302,9 @@ async fn records(transaction: &Transaction<'_>, plan: &Plan, run: &str) -> Answe
     transaction.batch_execute(&sql).await?;
     let mut made = vec![UNDO.to_owned()];
     let mut entries: Vec<(&str, String, String, String)> = Vec::new();
+    for key in live::keys(plan) {
+        entries.push(("foreign key", key.name().to_owned(), key.down(schema), key.up(schema)));
+    }
     for (index, table) in plan.tables.iter().enumerate() {
         let name = qualified(schema, &table.target);
         for standing in standing(table) {
@@ -394,12 +410,19 @@ async fn may_truncate(transaction: &Transaction<'_>, names: &[&str]) -> Answer<b
     Ok(transaction.query_one(sql, &[&names]).await?.get::<_, Option<bool>>(0).unwrap_or(false))
 }
 
+/// Whether all definitions of the schema are the plan's, but for the forms that a live run's foreign keys have meanwhile. In a
+/// transaction, whose search path it empties.
+pub(super) async fn is_as_planned<C: GenericClient + Sync>(client: &C, plan: &Plan) -> Answer<bool> {
+    let now = catalog::definitions(client, &plan.options.schema).await?;
+    let keys = plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.references);
+    Ok(Some(now.with_keys(keys).fingerprint()) == plan.target_schema)
+}
+
 /// What differs from what the plan found and the run should have left: definitions, and rows that stay.
 pub(super) async fn faults(transaction: &Transaction<'_>, plan: &Plan) -> Answer<Vec<String>> {
     let schema = &plan.options.schema;
     let mut faults = Vec::new();
-    let now = catalog::read(transaction, schema).await?.unwrap_or_default();
-    if Some(now.fingerprint()) != plan.target_schema {
+    if !is_as_planned(transaction, plan).await? {
         faults.push(format!(
             "the definitions in the schema \"{schema}\" are not what they were before the run"
         ));

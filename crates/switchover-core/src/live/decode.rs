@@ -135,6 +135,7 @@ fn back<'a>(codec: &Codec, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result
             time(micros, format, scratch)?
         }
         (Codec::Json | Codec::JsonText, Value::Json(text)) => Value::Text(text),
+        (Codec::Native(native), value) => native.back(value, scratch)?,
         (codec, other) => {
             return Err(Unfit(format!("{} in a column of {}", other.class(), codec.expects())));
         }

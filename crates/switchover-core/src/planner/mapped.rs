@@ -34,6 +34,7 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
             utc,
             epoch: map.epoch,
             cut: false,
+            back: None,
         });
         let utc = if utc { "; without a zone they are UTC" } else { "" };
         let unit = map.epoch.map(|unit| format!("; numbers count {} since 1970", unit.word()));

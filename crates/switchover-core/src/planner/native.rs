@@ -7,8 +7,9 @@ use super::mapped::{ids_why, uuid};
 use crate::census::{ColumnCensus, Interest};
 use crate::codec::Codec;
 use crate::connector::Choice;
-use crate::datetime::Zone;
+use crate::datetime::{Fraction, Separator, TimeFormat, Zone};
 use crate::existing::{ExistingOptions, Holds, TargetColumn};
+use crate::expr::Affinity;
 use crate::ids::Namespace;
 use crate::native::Native;
 use crate::plan::LogicalType;
@@ -64,7 +65,7 @@ pub(super) fn choose(
         LogicalType::Uuid => uuid(census),
         LogicalType::Date => Codec::Date,
         LogicalType::Timestamp | LogicalType::TimestampTz => {
-            moment(ty == LogicalType::TimestampTz, digits, census, asked, &mut why)
+            moment(ty == LogicalType::TimestampTz, digits, column, census, asked, &mut why)
         }
         LogicalType::Time => Codec::Native(Native::TimeOfDay { digits }),
         LogicalType::Json => Codec::Native(Native::JsonText),
@@ -119,6 +120,7 @@ fn boolean(census: &ColumnCensus) -> Codec {
 fn moment(
     zoned: bool,
     digits: u8,
+    column: &Column,
     census: &ColumnCensus,
     asked: &ExistingOptions,
     why: &mut String,
@@ -140,7 +142,30 @@ fn moment(
         why.push_str(&format!("; cut to {digits} digits of a second's fraction"));
     }
     let (utc, epoch, cut) = (asked.utc, asked.epoch, asked.cut_fractions);
-    Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut })
+    let back = if asked.live { back(zoned, column, census, asked) } else { None };
+    Codec::Native(Native::Moment { zoned, digits, utc, epoch, cut, back })
+}
+
+/// How a time is written that comes back to the source: as all of its texts are, else with the zone of the first, in the form
+/// that the common libraries read alike; `None` where it is a number.
+fn back(zoned: bool, column: &Column, census: &ColumnCensus, asked: &ExistingOptions) -> Option<TimeFormat> {
+    let numbers = match census.present() {
+        0 => column.affinity == Affinity::Integer,
+        _ => census.integers > census.texts,
+    };
+    if numbers && asked.epoch.is_some() {
+        return None;
+    }
+    let read = |zone: Zone| asked.utc || (zone != Zone::None) == zoned;
+    let (separator, zone) = match census.time.first() {
+        Some((separator, zone)) if read(zone) => (separator, zone),
+        // Texts that are none of the usual forms have offsets of their own.
+        None if asked.utc && census.texts > 0 => (Separator::Space, Zone::Offset),
+        _ if zoned && !asked.utc => (Separator::Space, Zone::Offset),
+        _ => (Separator::Space, Zone::None),
+    };
+    let usual = TimeFormat { separator, fraction: Fraction::OmitZero(FRACTION_DIGITS), zone };
+    Some(census.time.format().filter(|format| read(format.zone)).unwrap_or(usual))
 }
 
 #[cfg(test)]

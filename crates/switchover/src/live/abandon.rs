@@ -4,7 +4,6 @@
 //! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
 //! the source up to date.
 
-use super::run::standing;
 use crate::journal::State;
 use crate::migration::Migration;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ impl Migration {
         let (journal, plan, claim) = self.reopen(run).await?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
-        let (some, all) = standing(&plan, &found);
+        let (some, all) = self.remaining(&plan, &found).await?;
         if found.run.as_ref() == Some(&run) {
             self.leave_target(plan, run).await?;
             self.again(async || self.target.forget(&schema).await).await?;

@@ -159,6 +159,16 @@ impl Engine {
             });
         }
         let Some(why) = why else { return Ok(None) };
+        if let Verification::Different { why: differs } = &self.verified {
+            // What was acknowledged may be in the target alone: a person has to say which store is right.
+            let alarm =
+                format!("{why}; it does not go back by itself, for the source is known to differ: {differs}");
+            if self.status.borrow().alarm != alarm {
+                self.note(alarm.clone());
+            }
+            self.tell(|status| status.alarm = alarm);
+            return Ok(None);
+        }
         if let Err(not_yet) = self.ready(link) {
             // The next window asks again.
             let alarm = format!("{why}; it cannot go back now: {}", not_yet.why());

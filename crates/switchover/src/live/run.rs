@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Claim, TargetState};
+use switchover_core::existing::ExistingOptions;
 use switchover_core::live::LiveRun;
-use switchover_core::plan::{Plan, Refusal};
+use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -55,12 +56,21 @@ impl Surroundings for super::announce::Nobody {
     }
 }
 
+/// What is asked for, as a live run plans it.
+fn live_options(asked: &PlanOptions) -> PlanOptions {
+    let existing = asked.existing.clone().map(|existing| ExistingOptions { live: true, ..existing });
+    PlanOptions { existing, ..asked.clone() }
+}
+
 /// Values for which there is no way back, so that a reverse window could not carry them.
 fn back_again(plan: &Plan) -> Vec<Refusal> {
     let columns =
         plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
-    let one_way =
-        columns.filter(|(_, column)| matches!(column.codec, Codec::Uuid5 { .. } | Codec::Native(_)));
+    let one_way = columns.filter(|(_, column)| match &column.codec {
+        Codec::Uuid5 { .. } => true,
+        Codec::Native(native) => !native.comes_back(),
+        _ => false,
+    });
     one_way
         .map(|(table, column)| Refusal {
             table: table.source.clone(),
@@ -172,7 +182,7 @@ impl Migration {
 
     async fn live_plan_of(&self, run: &str) -> Result<Plan> {
         let sight = crate::sight::Sight::of(self.source.passing().await?, &self.settings.plan).await?;
-        let (mut plan, _) = self.planned(&sight, None).await?;
+        let (mut plan, _) = self.planned_as(&sight, &live_options(&self.settings.plan)).await?;
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
         in_order(&mut plan, self.target.live(&live)?.takes_any_order());
         plan.refusals.extend(self.obstacles(&plan, run).await?);
@@ -199,12 +209,27 @@ impl Migration {
         if found.run.as_deref() == Some(run) || self.again(begun).await? {
             return Ok(None);
         }
-        Ok(match standing(plan, &found) {
+        Ok(match self.remaining(plan, &found).await? {
             (0, _) => Some(End::TakenBack),
             (some, all) if some == all => Some(End::Finished),
             // Neither of the two leaves a part.
             _ => None,
         })
+    }
+
+    /// How many of the plan's tables hold what the run left on a target without its records, and how many there are. Tables that
+    /// the application's migrations made always stand: what tells is whether one holds more or fewer rows than before.
+    pub(super) async fn remaining(&self, plan: &Plan, found: &TargetState) -> Result<(usize, usize)> {
+        if plan.options.existing.is_none() {
+            return Ok(standing(plan, found));
+        }
+        let schema = self.again(async || self.target.tables(&plan.options.schema).await).await?;
+        let as_before = |table: &TablePlan| {
+            let before = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
+            schema.table(&table.target).is_some_and(|own| own.rows == before)
+        };
+        let all = plan.tables.len();
+        Ok((if plan.tables.iter().all(as_before) { 0 } else { all }, all))
     }
 
     /// Everything behind the plan; also when the run did some of it before.
@@ -304,7 +329,7 @@ impl Migration {
 }
 
 /// How many of the plan's tables the target holds, and how many there are.
-pub(super) fn standing(plan: &Plan, found: &TargetState) -> (usize, usize) {
+fn standing(plan: &Plan, found: &TargetState) -> (usize, usize) {
     let names: BTreeSet<&str> =
         found.objects.iter().filter_map(|object| Some(object.split_once(' ')?.1)).collect();
     let some = plan.tables.iter().filter(|table| names.contains(table.target.as_str())).count();

@@ -11,11 +11,10 @@ use super::PostgresLive;
 use super::gate::LOCK_WAIT;
 use super::locks;
 use super::objects::{self, LIVE};
-use super::references;
 use super::session::{Session, begin_ours, busy};
 use super::token::Token;
-use crate::postgres::quote;
-use crate::postgres::quote::literal;
+use super::{numbers, references};
+use crate::postgres::{quote, standing};
 use std::time::Duration;
 use switchover_core::failpoint;
 use switchover_core::live::{Fenced, Ownership, Side};
@@ -64,6 +63,18 @@ impl PostgresLive {
         };
         let (new, old) = (number(to.epoch)?, number(from.epoch)?);
         let opens = to.owner == Side::Target && from.owner == Side::Source;
+        if to.pending && from.owner == Side::Source && self.run.plan.options.existing.is_some() {
+            // Before anybody is fenced: what was taken down is up again, and nobody changed anything meanwhile.
+            let same = standing::is_as_planned(session.client(), &self.run.plan).await;
+            if !same.map_err(|error| busy(error, &session.connection, operation))? {
+                return Err(Error::new(Kind::Refused, operation)
+                    .store(session.connection.label())
+                    .detail(format!(
+                        "the definitions in the schema \"{schema}\" are not what they were before the run"
+                    ))
+                    .hint("undo what was changed there since; `switchover rollback` takes the run back"));
+            }
+        }
         let work = async {
             // Prepared when the decision is proposed, so that the decision itself does not wait for it.
             let change = session.prepared(&sql).await?;
@@ -90,7 +101,7 @@ impl PostgresLive {
                 if fenced?.is_some() {
                     sql.push_str(&objects::fences(&self.run.plan, false));
                 }
-                sql.push_str(&self.numbered(numbering));
+                sql.push_str(&numbers::moved_on(&self.run.plan, numbering));
                 client.batch_execute(&sql).await?;
             }
             Ok(true)
@@ -104,47 +115,6 @@ impl PostgresLive {
         Ok(decided)
     }
 
-    /// Has the target's numbering go on behind the largest number that either store ever gave or holds.
-    fn numbered(&self, numbering: &[(usize, i64)]) -> String {
-        let schema = self.schema();
-        let mut sql = String::new();
-        for (at, table) in self.run.plan.tables.iter().enumerate() {
-            for column in &table.columns {
-                let Some(next) = column.identity_next else { continue };
-                let given = numbering.iter().filter(|(table, _)| *table == at).map(|(_, number)| *number);
-                let least = given.max().unwrap_or(0).max(next.saturating_sub(1));
-                let name = quote::qualified(schema, &table.target);
-                sql.push_str(&format!(
-                    "SELECT pg_catalog.setval(s.seq, GREATEST(s.most, 1), s.most >= 1)
-                     FROM (SELECT q.seq, GREATEST({least}, (SELECT max({}) FROM {name}),
-                             pg_catalog.pg_sequence_last_value(q.seq)) AS most
-                         FROM (SELECT pg_catalog.pg_get_serial_sequence({}, {})::pg_catalog.regclass AS seq) q) s;",
-                    quote::ident(&column.target),
-                    literal(&name),
-                    literal(&column.target)
-                ));
-            }
-        }
-        sql
-    }
-
-    /// The largest numbers that the target gave.
-    async fn numbers(&self, session: &Session) -> Result<Vec<(usize, i64)>, tokio_postgres::Error> {
-        let mut numbers = Vec::new();
-        for (at, table) in self.run.plan.tables.iter().enumerate() {
-            for column in table.columns.iter().filter(|column| column.identity_next.is_some()) {
-                let name = quote::qualified(self.schema(), &table.target);
-                let sql = "SELECT pg_catalog.pg_sequence_last_value(
-                    pg_catalog.pg_get_serial_sequence($1, $2)::pg_catalog.regclass)";
-                let row = session.client().query_one(sql, &[&name, &column.target]).await?;
-                if let Some(number) = row.get(0) {
-                    numbers.push((at, number));
-                }
-            }
-        }
-        Ok(numbers)
-    }
-
     pub(super) async fn fence_with(&self, session: &mut Session, patience: Duration) -> Result<Fenced> {
         let operation = "fence the target";
         begin_ours(session, &self.run, operation).await?;
@@ -153,7 +123,7 @@ impl PostgresLive {
         let work = async {
             locks::without_writers(session, &names, patience).await?;
             session.client().batch_execute(&objects::fences(&self.run.plan, true)).await?;
-            self.numbers(session).await
+            numbers::given(session, &self.run.plan).await
         };
         let numbering = work.await.map_err(|error| busy(error, &session.connection, operation))?;
         failpoint::hit("live-fence-before-commit");

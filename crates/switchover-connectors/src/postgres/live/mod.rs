@@ -9,6 +9,7 @@ mod changes;
 mod decide;
 mod gate;
 mod locks;
+mod numbers;
 mod objects;
 mod obstacles;
 mod references;
@@ -20,6 +21,7 @@ mod token;
 mod watch;
 
 pub(super) use self::gate::remove;
+pub(super) use self::references::keys;
 use self::session::{Session, Sessions};
 use self::shape::Shape;
 use super::config::PgConfig;
@@ -30,13 +32,22 @@ use switchover_core::connector::{BuildStep, Position};
 use switchover_core::live::{
     Beside, Captured, Changes, Fenced, Limit, LiveRun, LiveStage, LiveStore, LiveTarget, Ownership, Pressure,
 };
-use switchover_core::plan::{Refusal, TablePlan};
+use switchover_core::plan::{Plan, Refusal, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
 /// What marks a transaction as the engine's own, within it.
 pub(super) fn mark(run: &str) -> String {
     format!("SET LOCAL {} = {}", session::MARK, super::quote::literal(run))
+}
+
+/// The statements that close all tables of a plan to everybody but the run, where nothing of a live run is there yet: before
+/// its first row comes, and with what is taken down for it.
+pub(super) fn closed(plan: &Plan, run: &str) -> String {
+    let schema = &plan.options.schema;
+    let gates = plan.tables.iter().map(|table| objects::gate(schema, run, table)).collect::<String>();
+    [objects::records(schema), objects::gate_function(schema, run), objects::fence_function(schema), gates]
+        .concat()
 }
 
 /// The target of a live run.
@@ -172,8 +183,8 @@ impl LiveStore for PostgresLive {
 #[async_trait]
 impl LiveTarget for PostgresLive {
     fn takes_any_order(&self) -> bool {
-        // The key's index is made after the copy.
-        true
+        // The key's index is made after the copy, unless it was there: then rows are found by it from the first on.
+        self.run.plan.options.existing.is_none()
     }
 
     async fn drop_repeats(&self) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::PostgresLive;
 use super::session::Session;
 use switchover_core::Result;
-use switchover_core::plan::Refusal;
+use switchover_core::plan::{Plan, Refusal};
 
 fn refusal(table: &str, why: String, hint: &str) -> Refusal {
     Refusal {
@@ -22,11 +22,8 @@ impl PostgresLive {
         let plan = &*self.run.plan;
         let mut refusals = Vec::new();
         if plan.options.existing.is_some() {
-            refusals.push(refusal(
-                "",
-                "a live migration makes the target's tables; it does not fill tables that are there".into(),
-                "leave out --into existing, or stop the application and use `switchover migrate`",
-            ));
+            let found = self.of_standing(session).await;
+            refusals.extend(found.map_err(|error| session.connection.classify(error, operation))?);
         }
         for table in &plan.tables {
             if table.has_exceptions() {
@@ -64,4 +61,73 @@ impl PostgresLive {
         }
         Ok(refusals)
     }
+
+    /// What tables that are there have about them that the plan does not tell.
+    async fn of_standing(
+        &self,
+        session: &Session,
+    ) -> std::result::Result<Vec<Refusal>, tokio_postgres::Error> {
+        let plan = &*self.run.plan;
+        let mut refusals = Vec::new();
+        let (mut tables, mut columns) = (Vec::new(), Vec::new());
+        for table in &plan.tables {
+            let staying = table.standing.as_ref().map_or(0, |standing| standing.rows_staying);
+            if staying > 0 && !plan.refusals.iter().any(|refusal| refusal.table == table.source) {
+                refusals.push(refusal(
+                    &table.source,
+                    format!(
+                        "{staying} rows that only the target has would stay, and a row that the application makes meanwhile may have their key"
+                    ),
+                    "take these rows out of the target, or have the application make them in the source; --on-conflict replace lets the others give way",
+                ));
+            }
+            for field in table.key_fields() {
+                tables.push(table.target.as_str());
+                columns.push(table.columns[field].target.as_str());
+            }
+        }
+        let client = session.client();
+        let schema = self.schema();
+        let sql = "SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_attribute a
+                JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
+                JOIN ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) AS k(t, name)
+                    ON k.t = c.relname::text AND k.name = a.attname::text
+            WHERE n.nspname = $1";
+        for row in client.query(sql, &[&schema, &tables, &columns]).await? {
+            let (table, column): (&str, &str) = (row.get(0), row.get(1));
+            refusals.push(refusal(
+                source_of(plan, table),
+                format!(
+                    "\"{column}\" is part of the primary key, and its collation takes different texts for one"
+                ),
+                "stop the application, and use `switchover migrate`",
+            ));
+        }
+        let names: Vec<&str> = plan.tables.iter().map(|table| table.target.as_str()).collect();
+        let sql = "SELECT p.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname), r.conname::text
+            FROM pg_catalog.pg_constraint r
+                JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
+                JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace AND pn.nspname = $1
+                JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
+                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE r.contype = 'f' AND n.oid <> pn.oid AND p.relname::text = ANY ($2)";
+        for row in client.query(sql, &[&schema, &names]).await? {
+            let (table, child, key): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+            refusals.push(refusal(
+                source_of(plan, table),
+                format!(
+                    "the foreign key {key} of {child}, in another schema, acts on rows or checks them at once while they go and come again"
+                ),
+                "drop that key for the run, or stop the application and use `switchover migrate`",
+            ));
+        }
+        Ok(refusals)
+    }
+}
+
+/// The source's name of a table of the target.
+fn source_of<'a>(plan: &'a Plan, target: &'a str) -> &'a str {
+    plan.tables.iter().find(|table| table.target == target).map_or(target, |table| &table.source)
 }

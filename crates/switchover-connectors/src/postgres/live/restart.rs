@@ -3,27 +3,29 @@
 use super::PostgresLive;
 use super::gate::LOCK_WAIT;
 use super::objects::{self, CHANGES, LIVE, WATCH};
-use super::references;
+use super::references::{self, Declared};
 use super::session::{Session, begin_ours, busy};
 use super::watch::{self, Part, Watch};
-use crate::postgres::ledger;
 use crate::postgres::quote::{ident, qualified};
 use crate::postgres::steps::{self, TableSteps, create_table};
+use crate::postgres::{ledger, standing};
 use std::collections::BTreeSet;
-use switchover_core::Result;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::failpoint;
 use switchover_core::live::LiveStage;
 use switchover_core::plan::{KeyPlan, Plan, TablePlan};
+use switchover_core::{Error, Kind, Result};
 
 /// The steps of the foreign keys, by which `restart` forgets them.
 const WAITING: &str = "waiting keys";
 const PROOF: &str = "proof of the waiting keys";
 
 /// All steps after the copy. They are the ordinary ones, but for the keys, which come one kind at a time, the
-/// foreign keys, which have the waiting form, and the numbering, which the decision sets.
+/// foreign keys, which have the waiting form, and the numbering, which the decision sets. Of tables that were there they
+/// are what was taken down for the copy.
 pub(super) fn live_steps(plan: &Plan) -> Vec<(LiveStage, BuildStep)> {
     let mut all: Vec<(LiveStage, BuildStep)> = Vec::new();
+    let stood = plan.options.existing.is_some();
     for step in steps::build_steps(plan) {
         let primary = step.table.and_then(|at| {
             let key = plan.tables[at].primary_key.as_ref()?;
@@ -32,6 +34,7 @@ pub(super) fn live_steps(plan: &Plan) -> Vec<(LiveStage, BuildStep)> {
         let stage = match step.stage {
             BuildStage::Indexes if primary == Some(true) => LiveStage::Keys,
             BuildStage::Indexes => LiveStage::Uniques,
+            BuildStage::Keys if stood => LiveStage::Uniques,
             BuildStage::Statistics => LiveStage::Last,
             BuildStage::Finish if step.table.is_none() => LiveStage::Last,
             BuildStage::Finish | BuildStage::Keys | BuildStage::ForeignKeys | BuildStage::Validation => {
@@ -50,16 +53,43 @@ pub(super) fn live_steps(plan: &Plan) -> Vec<(LiveStage, BuildStep)> {
         let over = |kind: &str, key: &KeyPlan| {
             format!("ADD CONSTRAINT {0} {kind} USING INDEX {0}", ident(&key.name))
         };
+        if stood {
+            continue;
+        }
         let primary: Vec<String> = table.primary_key.iter().map(|key| over("PRIMARY KEY", key)).collect();
         add(LiveStage::Keys, BuildStage::Keys, "primary key", &primary);
         let uniques: Vec<String> = table.uniques.iter().map(|key| over("UNIQUE", key)).collect();
         add(LiveStage::Uniques, BuildStage::Keys, "unique constraints", &uniques);
-        let (declared, proven) = references::declared(plan, at);
-        add(LiveStage::References, BuildStage::ForeignKeys, WAITING, &declared);
-        add(LiveStage::References, BuildStage::Validation, PROOF, &proven);
+    }
+    for keys in references::declared(plan) {
+        let (at, table) = (keys.home, &plan.tables[keys.home]);
+        let name = qualified(&plan.options.schema, &keys.child);
+        let [waiting, proof] = steps_of(plan, &keys);
+        let mut made = Vec::new();
+        let mut of_table = TableSteps { at, table, steps: &mut made };
+        of_table.alter(BuildStage::ForeignKeys, &waiting, &name, &keys.declared);
+        of_table.alter(BuildStage::Validation, &proof, &name, &keys.proven);
+        for (step, remarks) in made.iter_mut().zip([&keys.remarks, &Vec::new()]) {
+            remarks.iter().for_each(|remark| step.sql.push_str(&format!("; {remark}")));
+        }
+        all.extend(made.into_iter().map(|step| (LiveStage::References, step)));
     }
     all.sort_by_key(|(live, step)| (*live, step.stage));
     all
+}
+
+/// The names of the two steps of a child's foreign keys, at the table where they stand.
+fn steps_of(plan: &Plan, keys: &Declared) -> [String; 2] {
+    let own = plan.tables[keys.home].target == keys.child;
+    [WAITING, PROOF].map(|step| if own { step.to_owned() } else { format!("{step} of {}", keys.child) })
+}
+
+/// Empties a table that was there before the run, and takes down what was taken down for the first copy. Everything else
+/// of it stays.
+fn emptied_again(schema: &str, table: &TablePlan) -> String {
+    let rebuilt = table.standing.iter().flat_map(|standing| &standing.rebuilt);
+    let down: String = rebuilt.map(|rebuilt| format!("{};", standing::down(rebuilt, schema))).collect();
+    format!("{down}TRUNCATE ONLY {};", qualified(schema, &table.target))
 }
 
 /// Empties a table that is there, and takes its keys and indexes away: rows are loaded first, and sorted once.
@@ -87,38 +117,40 @@ impl PostgresLive {
         }
         begin_ours(session, &self.run, operation).await?;
         let (plan, schema) = (&*self.run.plan, self.schema());
+        let watch = Watch::read(session, plan).await;
+        let watch = watch.map_err(|error| session.connection.classify(error, operation))?;
+        let gone = tables.iter().find(|at| !watch.has(plan, **at, Part::Columns));
+        if let Some(at) = gone.filter(|_| plan.options.existing.is_some()) {
+            return Err(Error::new(Kind::NotFound, operation)
+                .store(session.connection.label())
+                .table(plan.tables[*at].target.clone())
+                .detail("the table was there before the run, and is not there any more: only the application's migrations can make it")
+                .hint("put it back as it was, or take the run back with `switchover rollback`"));
+        }
         let work = async {
             session.client().batch_execute(LOCK_WAIT).await?;
             let mut sql = String::new();
             let mut steps: Vec<String> = Vec::new();
             let again: BTreeSet<usize> = tables.iter().copied().collect();
             // Every foreign key of a table and to it goes; a child's are made together, so all of its go.
-            let children: BTreeSet<usize> = plan
-                .tables
-                .iter()
-                .enumerate()
-                .filter(|(at, table)| {
-                    let restarts = |parent: &str| again.iter().any(|at| plan.tables[*at].target == parent);
-                    again.contains(at) || table.foreign_keys.iter().any(|key| restarts(&key.parent))
-                })
-                .map(|(at, _)| at)
-                .collect();
+            let restarts = |name: &String| again.iter().any(|at| plan.tables[*at].target == *name);
             let found = references::read(session.client(), schema).await?;
-            for child in &children {
-                let target = &plan.tables[*child].target;
-                for (_, key) in found.keys().filter(|(table, _)| table == target) {
-                    sql.push_str(&format!(
-                        "ALTER TABLE {} DROP CONSTRAINT {};",
-                        qualified(schema, target),
-                        ident(key)
-                    ));
+            for keys in references::declared(plan) {
+                let tables: BTreeSet<&String> = found.keys().map(|(table, _)| table).collect();
+                if !restarts(&keys.child) && !keys.parents.iter().any(restarts) {
+                    continue;
                 }
-                steps.extend([WAITING, PROOF].map(|step| format!("{child}:{step}")));
+                if tables.contains(&keys.child) {
+                    keys.down.iter().for_each(|down| sql.push_str(&format!("{down};")));
+                }
+                steps.extend(steps_of(plan, &keys).map(|step| format!("{}:{step}", keys.home)));
             }
-            let watch = Watch::read(session, plan).await?;
             for at in &again {
                 let table = &plan.tables[*at];
-                if watch.has(plan, *at, Part::Columns) {
+                if plan.options.existing.is_some() {
+                    sql.push_str(&emptied_again(schema, table));
+                    sql.push_str(&objects::no_gate(schema, table));
+                } else if watch.has(plan, *at, Part::Columns) {
                     sql.push_str(&emptied(schema, table));
                     sql.push_str(&objects::no_gate(schema, table));
                 } else {

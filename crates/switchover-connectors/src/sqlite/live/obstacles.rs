@@ -8,6 +8,8 @@ use super::shape::{self, Shape};
 use super::{SqliteLive, View, records, triggers};
 use rusqlite::Connection;
 use switchover_core::Result;
+use switchover_core::codec::Codec;
+use switchover_core::expr::Affinity;
 use switchover_core::live::Side;
 use switchover_core::mapping::TableMap;
 use switchover_core::plan::{ColumnPlan, Refusal, TablePlan};
@@ -24,6 +26,13 @@ fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Ref
         why: why.into(),
         hint: hint.to_owned(),
     }
+}
+
+/// Whether a key's value is the same value on the other side. A column that prefers reals holds no integers, so that its numbers
+/// do not change their class where the other side's are all reals.
+fn keeps_its_value(column: &ColumnPlan) -> bool {
+    let reals = column.codec == Codec::Float && Affinity::of_declared(&column.declared) == Affinity::Real;
+    reals || column.codec.is_exact()
 }
 
 /// What a table's mapping asks for that a live run cannot do: the column, the word, and why.
@@ -97,7 +106,7 @@ impl SqliteLive {
     fn of_the_plan(&self, returns: bool) -> Vec<Refusal> {
         let plan = &self.run.plan;
         let mut found = Vec::new();
-        if plan.options.existing.is_some() {
+        if plan.options.existing.is_some() && self.side == Side::Target {
             let why = "the target's tables were there before: what they hold beside this run's rows would go and come with them";
             found.push(refusal("", "", why, "let the run make its own tables, or use `switchover migrate`"));
         }
@@ -111,8 +120,8 @@ impl SqliteLive {
         }
         for table in &plan.tables {
             let key = table.key_fields();
-            let exact = |column: &&ColumnPlan| !column.codec.is_exact();
-            for column in key.iter().map(|at| &table.columns[*at]).filter(exact) {
+            let changes = |column: &&ColumnPlan| !keeps_its_value(column);
+            for column in key.iter().map(|at| &table.columns[*at]).filter(changes) {
                 let why = "the key's values are another text or number on the target, so a row would not be found again by its key";
                 let hint =
                     "give the column a type that keeps its values exactly, or use `switchover migrate`";

@@ -5,7 +5,8 @@
 
 use super::super::Draft;
 use crate::existing::{
-    self, ExistingOptions, OnConflict, Rebuilt, RebuiltKind, TargetForeignKey, TargetSchema, TargetTable,
+    self, ExistingOptions, OnConflict, Rebuilt, RebuiltKind, StandingKey, TargetForeignKey, TargetIndex,
+    TargetSchema, TargetTable,
 };
 use crate::plan::{Fate, ForeignKeyPlan, TablePlan};
 use std::collections::BTreeSet;
@@ -34,7 +35,8 @@ pub(super) fn relations(
             let Some(parent) = key.parent.as_ref().filter(|parent| loaded.contains(*parent)) else {
                 continue;
             };
-            let cyclic = reaches(&edges, parent, &own.name);
+            // A live run's keys are no part of the load, whatever leads where.
+            let cyclic = !asked.live && reaches(&edges, parent, &own.name);
             if cyclic && !own.owned {
                 let why = format!(
                     "its foreign key {} leads back to the table itself, so that no order of loading satisfies it, and the role may not drop it for the load",
@@ -42,7 +44,10 @@ pub(super) fn relations(
                 );
                 draft.refuse(&plans[at].source, "", why, "connect as the tables' owner");
             }
-            if (cyclic || asked.rebuild) && own.owned {
+            if asked.live {
+                let key = StandingKey { table: own.name.clone(), key: key.clone() };
+                plans[at].standing.get_or_insert_default().references.push(key);
+            } else if (cyclic || asked.rebuild) && own.owned {
                 draft.outcome(
                     "foreign key",
                     format!("{} of {}", key.name, own.name),
@@ -127,6 +132,31 @@ pub(in super::super) fn parents_first(mut plans: Vec<TablePlan>) -> Vec<TablePla
 
 /// What else is dropped for the load, and what only a rollback may have to drop for a moment.
 pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions) {
+    if asked.live {
+        beside_children(plans, schema);
+    } else {
+        held(plans, schema, asked);
+    }
+    indexes(plans, schema, asked);
+}
+
+/// Keys of children that are not in the plan: an action of theirs, and a check that does not wait, would meet rows that go
+/// and come again.
+fn beside_children(plans: &mut [TablePlan], schema: &TargetSchema) {
+    let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
+    for child in schema.tables.iter().filter(|table| !loaded.contains(&table.name)) {
+        for key in &child.foreign_keys {
+            let Some(plan) = plans.iter_mut().find(|plan| key.parent.as_ref() == Some(&plan.target)) else {
+                continue;
+            };
+            let key = StandingKey { table: child.name.clone(), key: key.clone() };
+            plan.standing.get_or_insert_default().references.push(key);
+        }
+    }
+}
+
+/// Keys that a replaced row would meet, and those that only a rollback may have to drop for a moment.
+fn held(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions) {
     let loaded: BTreeSet<String> = plans.iter().map(|plan| plan.target.clone()).collect();
     let seeded: BTreeSet<String> = plans
         .iter()
@@ -158,9 +188,23 @@ pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked
             }
         }
     }
-    if !asked.rebuild {
+}
+
+/// Indexes and unique constraints that are made again behind the load. A live run's copy reads its chunks at different
+/// moments, so that a value may be there twice until the changes since are taken: nothing may be unique meanwhile but the
+/// key by which rows are found.
+fn indexes(plans: &mut [TablePlan], schema: &TargetSchema, asked: &ExistingOptions) {
+    if !asked.rebuild && !asked.live {
         return;
     }
+    let dropped: BTreeSet<(String, String)> = plans
+        .iter()
+        .flat_map(|plan| &plan.standing)
+        .flat_map(|standing| {
+            let keys = standing.references.iter().map(|key| (key.table.clone(), key.key.name.clone()));
+            keys.chain(standing.rebuilt.iter().map(|rebuilt| (rebuilt.table.clone(), rebuilt.name.clone())))
+        })
+        .collect();
     for plan in plans.iter_mut() {
         let Some(own) = schema.table(&plan.target).filter(|own| own.owned) else { continue };
         // Rows that are there are found by their keys while the others come.
@@ -178,7 +222,8 @@ pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked
             !index.unique.is_empty() && schema.tables.iter().any(by)
         };
         let standing = plan.standing.get_or_insert_default();
-        let primary = own.primary_index.as_ref().filter(|_| own.rows == 0);
+        // A live copy finds its rows by the key from the first chunk on.
+        let primary = own.primary_index.as_ref().filter(|_| own.rows == 0 && !asked.live);
         for index in primary.iter().filter(|index| index.rebuildable && !referred(index)) {
             standing.rebuilt.push(Rebuilt {
                 table: own.name.clone(),
@@ -189,7 +234,9 @@ pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked
                 at_once: false,
             });
         }
-        for index in own.indexes.iter().filter(|index| index.rebuildable && !referred(index)) {
+        let wanted = |index: &TargetIndex| asked.rebuild || is_unique(index);
+        for index in own.indexes.iter().filter(|index| wanted(index) && index.rebuildable && !referred(index))
+        {
             standing.rebuilt.push(Rebuilt {
                 table: own.name.clone(),
                 kind: if index.constraint { RebuiltKind::Constraint } else { RebuiltKind::Index },
@@ -200,4 +247,9 @@ pub(super) fn surroundings(plans: &mut [TablePlan], schema: &TargetSchema, asked
             });
         }
     }
+}
+
+/// Whether an index keeps two rows from holding the same, whatever they are compared by.
+pub(super) fn is_unique(index: &TargetIndex) -> bool {
+    index.constraint || index.definition.starts_with("CREATE UNIQUE")
 }

@@ -7,6 +7,7 @@
 
 mod around;
 mod history;
+mod live;
 mod names;
 pub mod objects;
 
@@ -96,6 +97,9 @@ pub(super) fn tables(
     relations(&mut plans, schema, asked, draft);
     let mut plans = parents_first(plans);
     surroundings(&mut plans, schema, asked);
+    if asked.live {
+        live::refuse(&plans, evidence.catalog, schema, draft);
+    }
     for view in &evidence.catalog.views {
         let there = schema.others.iter().any(|(_, name)| name.eq_ignore_ascii_case(&view.name));
         let why =
@@ -221,7 +225,7 @@ fn table_plan(
             census,
         });
     }
-    extra_columns(table, own, &taken, draft);
+    extra_columns(table, own, &taken, asked.live, draft);
     declared_indexes(table, options, draft);
     let sequences = sequences(table, own, &columns, draft);
     let mapped = |names: &[String]| names.iter().all(|name| taken.contains(name.as_str()));
@@ -308,7 +312,7 @@ fn declared_indexes(table: &Table, options: &PlanOptions, draft: &mut Draft) {
 }
 
 /// Columns that only the target has.
-fn extra_columns(table: &Table, own: &TargetTable, taken: &BTreeSet<&str>, draft: &mut Draft) {
+fn extra_columns(table: &Table, own: &TargetTable, taken: &BTreeSet<&str>, live: bool, draft: &mut Draft) {
     let triggers = own.triggers.iter().any(|trigger| trigger.harmless);
     for column in own.columns.iter().filter(|column| !taken.contains(column.name.as_str())) {
         let name = format!("{}.{}", own.name, column.name);
@@ -329,6 +333,12 @@ fn extra_columns(table: &Table, own: &TargetTable, taken: &BTreeSet<&str>, draft
             "only on the target: left to its trigger".to_owned()
         } else {
             "only on the target: left NULL".to_owned()
+        };
+        let why = match live && column.generated.is_none() {
+            true => {
+                format!("{why}; it does not go to the source, and a row that the source changes has it anew")
+            }
+            false => why,
         };
         draft.outcome("target column", name, Fate::LeftOut, why);
     }
@@ -381,6 +391,7 @@ fn sequences(
             schema: sequence.schema.clone(),
             name: sequence.name.clone(),
             next,
+            assigned: column.is_some_and(|column| key == Some(&column.source)),
         });
     }
     plans
