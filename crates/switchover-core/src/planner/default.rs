@@ -36,12 +36,7 @@ pub(super) fn choose(
 }
 
 /// The choice that holds the default too, where the one for the values does not.
-fn wider(
-    column: &Column,
-    census: &ColumnCensus,
-    choice: &Choice,
-    dialect: &dyn Dialect,
-) -> Option<Choice> {
+fn wider(column: &Column, census: &ColumnCensus, choice: &Choice, dialect: &dyn Dialect) -> Option<Choice> {
     let default = column.default.as_ref().filter(|_| column.kind.is_none())?;
     if let Some(value) = stored(column) {
         let Unfit(unfit) = holds(&choice.codec, value.borrow()).err()?;
@@ -57,9 +52,7 @@ fn wider(
         {
             (LogicalType::Text, Codec::Text { chars_max: None })
         }
-        Codec::Decimal { limits: Some(_) } => {
-            (LogicalType::Numeric(None), Codec::Decimal { limits: None })
-        }
+        Codec::Decimal { limits: Some(_) } => (LogicalType::Numeric(None), Codec::Decimal { limits: None }),
         _ => return None,
     };
     // One that is left out in any case limits nothing.
