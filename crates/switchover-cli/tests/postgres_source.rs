@@ -389,16 +389,6 @@ fn what_sqlite_cannot_hold_is_refused_or_quarantined() {
     refused.shows("SELECT * FROM t ORDER BY id", "1|NULL\n2|1.5");
     refused.shows("SELECT table_name, column_name, whole_row FROM _switchover_quarantine", "'t'|'f'|0");
 
-    let far =
-        way("CREATE TABLE t(id int PRIMARY KEY, at timestamp); INSERT INTO t VALUES (1, '294270-01-01')");
-    let said = far.migrate(&[]).exits(1).says("294246").says("read rows of the source").says("drop = true");
-    said.says("table t").says("id=1").says("column at");
-    far.wrote_nothing();
-    let keyless = way(
-        "CREATE TABLE t(v text, at timestamptz); INSERT INTO t VALUES ('a', 'infinity'), ('b', '294270-01-01')",
-    );
-    keyless.migrate(&[]).exits(1).says("table t").says("row 2").says("column at");
-
     let alike = way("CREATE TABLE t(id int PRIMARY KEY); CREATE TABLE \"T\"(id int PRIMARY KEY)");
     let said = alike.migrate(&[]).exits(1).says("the table names T, t all become").says("(`to`)");
     assert!(!said.err.contains("--names keep"), "the names are kept: {said}");

@@ -200,6 +200,15 @@ impl ColumnCensus {
         reverse::of_kind(kind).unwrap_or_else(|| ColumnCensus::predicted(Interest::Plain))
     }
 
+    /// The same with one value more: what a column would be seen to hold that held it too. Whether a text is
+    /// JSON is not looked at: see [`ColumnCensus::note_json`].
+    #[must_use]
+    pub fn with(&self, value: Value<'_>, interest: Interest) -> ColumnCensus {
+        let mut more = self.clone();
+        more.observe(value, interest, &mut Vec::new());
+        more
+    }
+
     #[inline]
     fn observe(&mut self, value: Value<'_>, interest: Interest, scratch: &mut Vec<u8>) {
         match value {

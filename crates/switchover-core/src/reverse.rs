@@ -136,16 +136,28 @@ pub(crate) fn timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
     if micros < MINUS_INFINITE_MICROS_BELOW {
         return out.extend_from_slice(b"-infinity");
     }
-    let (year, month, day) = datetime::civil_from_days(micros.div_euclid(MICROS_PER_DAY));
-    if (1..=9999).contains(&year) {
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    if (1..=9999).contains(&datetime::civil_from_days(days).0) {
         return datetime::format_timestamp(micros, format, out);
     }
-    // The year is written by hand; everything behind the date as in any other year.
+    by_hand(days, micros.rem_euclid(MICROS_PER_DAY), format, out);
+}
+
+/// Appends a timestamp that is later than a [`Value::Timestamp`] can say (from the year 294247 on), in the form
+/// that all others get. Its days since 1970, and the microseconds of its day.
+pub fn late_timestamp(days: i64, of_day: i64, zoned: bool, out: &mut Vec<u8>) {
+    let zone = if zoned { Zone::Offset } else { Zone::None };
+    by_hand(days, of_day, &time_format(zone), out);
+}
+
+/// The date is written by hand; everything behind it as in any other year.
+fn by_hand(days: i64, of_day: i64, format: &TimeFormat, out: &mut Vec<u8>) {
+    let (year, month, day) = datetime::civil_from_days(days);
     let era: &[u8] = if year < 1 { b" BC" } else { b"" };
     let year = if year < 1 { 1 - year } else { year };
     out.extend_from_slice(format!("{year:04}-{month:02}-{day:02}").as_bytes());
     let mut rest = Vec::with_capacity(32);
-    datetime::format_timestamp(micros.rem_euclid(MICROS_PER_DAY), format, &mut rest);
+    datetime::format_timestamp(of_day, format, &mut rest);
     // 1970-01-01 is ten bytes.
     out.extend_from_slice(&rest[10..]);
     out.extend_from_slice(era);
@@ -186,6 +198,8 @@ pub(crate) fn encode<'a>(of: &Codec, value: Value<'a>, scratch: &'a mut Vec<u8>)
         (Codec::Decimal { .. }, Value::Decimal(digits)) => number(digits).ok_or_else(|| {
             Unfit("a decimal number that neither an integer nor a double holds exactly".into())
         }),
+        // A source hands over its own text of a time that is no `Value::Timestamp`: see `late_timestamp`.
+        (Codec::Timestamp { .. }, Value::Text(_)) => Ok(value),
         _ => {
             scratch.clear();
             if text_of(of, value, scratch) {

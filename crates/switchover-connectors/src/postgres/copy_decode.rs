@@ -9,8 +9,11 @@ use std::net::IpAddr;
 use switchover_core::decimal;
 use switchover_core::inet::Inet;
 use switchover_core::plan::{Element, LogicalType};
+use switchover_core::reverse;
 use switchover_core::value::{Rows, Value};
 use switchover_core::{Error, Kind, Result};
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Takes messages of a COPY stream and appends whole rows.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ impl Decoder {
                     for index in 0..self.types.len() {
                         let ty = self.types[index];
                         if let Err(detail) = self.field(&mut tuple, ty, rows) {
-                            return Err(self.unheld(&input[2..2 + length], index, detail));
+                            return Err(self.in_row(&input[2..2 + length], index, detail));
                         }
                     }
                     input.advance(2 + length);
@@ -133,14 +136,9 @@ impl Decoder {
         Error::new(Kind::Internal, self.names.operation).detail(detail)
     }
 
-    /// The error of a field that is no value here, with its column.
-    fn error(&self, index: usize, fault: Fault) -> Error {
-        let error = match fault {
-            Fault::Malformed(detail) => self.malformed(detail),
-            Fault::Unheld(detail) => Error::new(Kind::Refused, self.names.operation)
-                .detail(detail)
-                .hint("change the value, or leave the column out with `drop = true` in the mapping"),
-        };
+    /// The error of a field that has not the form of its type, with its column.
+    fn error(&self, index: usize, detail: String) -> Error {
+        let error = self.malformed(detail);
         match self.names.fields.get(index) {
             Some(column) => error.column(column.clone()),
             None => error,
@@ -148,8 +146,8 @@ impl Decoder {
     }
 
     /// The same with its row, where that can be read.
-    fn unheld(&mut self, tuple: &[u8], index: usize, fault: Fault) -> Error {
-        let error = self.error(index, fault);
+    fn in_row(&mut self, tuple: &[u8], index: usize, detail: String) -> Error {
+        let error = self.error(index, detail);
         let (mut rest, mut key) = (tuple, Rows::new(0, 1));
         for at in 0..self.names.key.min(index) {
             let ty = self.types[at];
@@ -190,7 +188,7 @@ impl Decoder {
                 Some(bytes) => {
                     let ty = self.types.get(index).copied();
                     let ty = ty.ok_or_else(|| self.malformed("a row of too many fields"))?;
-                    self.cell(bytes, ty, rows).map_err(|fault| self.error(index, fault))?;
+                    self.cell(bytes, ty, rows).map_err(|detail| self.error(index, detail))?;
                 }
             }
         }
@@ -198,7 +196,7 @@ impl Decoder {
     }
 
     fn cell(&mut self, bytes: &[u8], ty: LogicalType, rows: &mut Rows) -> Answer {
-        let wrong = || Fault::Malformed(format!("a field of {} bytes is no {ty}", bytes.len()));
+        let wrong = || format!("a field of {} bytes is no {ty}", bytes.len());
         let value = match ty {
             LogicalType::Text | LogicalType::Varchar(_) | LogicalType::Char(_) => Value::Text(bytes),
             LogicalType::Json => Value::Json(bytes),
@@ -242,15 +240,17 @@ impl Decoder {
                 let raw = i64::from_be_bytes(bytes.try_into().map_err(|_| wrong())?);
                 // The type's extremes are the infinities: they saturate and so stay unlike any other.
                 let micros = raw.saturating_add(EPOCH_MICROS);
+                let zoned = ty == LogicalType::TimestampTz;
                 if micros == i64::MAX && raw != i64::MAX {
-                    return Err(Fault::Unheld(
-                        "a timestamp behind the year 294246, which is not held exactly",
-                    ));
-                }
-                if ty == LogicalType::Timestamp {
-                    Value::Timestamp(micros)
-                } else {
+                    // Too late to be counted from 1970, though not from 2000.
+                    let (days, of_day) = (raw.div_euclid(MICROS_PER_DAY), raw.rem_euclid(MICROS_PER_DAY));
+                    self.digits.clear();
+                    reverse::late_timestamp(days + i64::from(EPOCH_DAYS), of_day, zoned, &mut self.digits);
+                    Value::Text(&self.digits)
+                } else if zoned {
                     Value::TimestampTz(micros)
+                } else {
+                    Value::Timestamp(micros)
                 }
             }
             LogicalType::Jsonb => match bytes.split_first() {
@@ -281,16 +281,8 @@ fn tuple_length(input: &[u8], fields: usize) -> Option<usize> {
     (at <= input.len()).then_some(at)
 }
 
-type Answer = std::result::Result<(), Fault>;
-
-/// What is wrong with a field.
-#[derive(Debug)]
-enum Fault {
-    /// It has not the form of its type: a defect.
-    Malformed(String),
-    /// It is a value of its type that no value here is.
-    Unheld(&'static str),
-}
+/// Else why a field has not the form of its type: a defect.
+type Answer = std::result::Result<(), String>;
 
 /// A `numeric` as its canonical decimal form; `NaN` and infinities as words, which no number equals.
 fn numeric(mut bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {

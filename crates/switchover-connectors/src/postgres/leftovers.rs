@@ -17,7 +17,7 @@ macro_rules! own {
 }
 
 /// Each gives a kind, a name and a reason.
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 10] = [
     concat!(
         "SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
             WHEN 'S' THEN 'sequence' ELSE 'partition' END, c.relname::text,
@@ -35,6 +35,19 @@ const QUERIES: [&str; 8] = [
         own!("pg_class", "c.oid"),
         " ORDER BY 1, 2"
     ),
+    "SELECT 'inheritance', c.relname::text || ' of ' || p.relname::text,
+        'its rows are in its own table alone: a query of ' || p.relname::text || ' does not find them on the target'
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'f') AND NOT c.relispartition ORDER BY 2",
+    "SELECT CASE r.contype WHEN 'c' THEN 'check' WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique'
+            WHEN 'f' THEN 'foreign key' ELSE 'constraint' END, r.conname::text || ' on ' || c.relname::text,
+        pg_catalog.pg_get_constraintdef(r.oid) || ': it is the rule of a partition alone'
+    FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relispartition AND r.conislocal AND r.conparentid = 0
+        AND r.contype IN ('c', 'p', 'u', 'f', 'x') ORDER BY 2",
     "SELECT 'trigger', t.tgname::text || ' on ' || c.relname::text,
         'a trigger''s program is not translated: write it for the target'
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid

@@ -38,6 +38,8 @@ struct Draft {
     shape: Shape,
     /// Of each column: its type below domains, and what its comparison is.
     bases: Vec<(Base, Class)>,
+    /// Columns whose default is the next number of a sequence, with that default.
+    numbered: Vec<(String, String)>,
 }
 
 impl Draft {
@@ -133,6 +135,7 @@ async fn gather(client: &Client, schema: &str) -> std::result::Result<(Vec<Draft
                 id_map: None,
             },
             bases: Vec::new(),
+            numbered: Vec::new(),
         });
     }
     let oids: Vec<u32> = drafts.iter().map(|draft| draft.oid).collect();
@@ -150,6 +153,11 @@ async fn gather(client: &Client, schema: &str) -> std::result::Result<(Vec<Draft
     for row in client.query(DOMAINS, &[&oids]).await? {
         if let Some(draft) = of(&mut drafts, row.get(0)) {
             let (name, text): (String, String) = (row.get(1), row.get(2));
+            if !row.get::<_, bool>(3) {
+                let rule = format!("{} on {}", row.get::<_, String>(4), draft.table.name);
+                skipped.push(not_valid(rule, &text));
+                continue;
+            }
             let expr = draft.condition(&text, Some(&name));
             draft.table.checks.push(Check {
                 name: None,
@@ -174,13 +182,46 @@ async fn gather(client: &Client, schema: &str) -> std::result::Result<(Vec<Draft
             continue;
         };
         (key.assigned, key.autoincrement) = (true, true);
+        let (step, end, again): (i64, i64, bool) = (row.get(5), row.get(6), row.get(7));
+        if step != 1 {
+            let why = format!("the source counts by {step}, and the target by 1 from the next number on");
+            skipped.push(Skipped { kind: "numbering".into(), name: label.clone(), why });
+        }
+        if again {
+            let why = format!("the source's count ends at {end} and begins again, and the target's goes on");
+            skipped.push(Skipped { kind: "numbering".into(), name: label, why });
+        }
         if readable {
             let sequence = quote::qualified(&row.get::<_, String>(2), &row.get::<_, String>(3));
-            let sql = format!("SELECT CASE WHEN is_called THEN last_value END FROM {sequence}");
-            draft.table.sequence = client.query_one(&sql, &[]).await?.get(0);
+            let sql = format!("SELECT last_value, is_called FROM {sequence}");
+            let row = client.query_one(&sql, &[]).await?;
+            let (last, given): (i64, bool) = (row.get(0), row.get(1));
+            // The number before the next one, which the target goes on from.
+            let next = if given { last.checked_add(step) } else { Some(last) };
+            draft.table.sequence = next.and_then(|next| next.checked_sub(1));
+        }
+    }
+    let numbered = |draft: &Draft, name: &str| {
+        let key = draft.table.primary_key.as_ref();
+        key.is_some_and(|key| key.assigned && key.columns == [name])
+    };
+    for draft in &drafts {
+        for (name, text) in &draft.numbered {
+            let label = format!("{}.{name}", draft.table.name);
+            let said = |line: &Skipped| line.kind == "identity" && line.name == label;
+            if !numbered(draft, name) && !skipped.iter().any(said) {
+                let why = format!("{text}: the column does not own that sequence, and the target has none");
+                skipped.push(Skipped { kind: "default".into(), name: label, why });
+            }
         }
     }
     Ok((drafts, skipped))
+}
+
+/// A rule that rows may break which are there already, and that the target would hold them to.
+fn not_valid(name: String, text: &str) -> Skipped {
+    let why = format!("{text}: it is NOT VALID on the source, where older rows may break it");
+    Skipped { kind: "check".into(), name, why }
 }
 
 fn of(drafts: &mut [Draft], oid: u32) -> Option<&mut Draft> {
@@ -226,8 +267,11 @@ fn column(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
             let expr = Expr::Opaque(text, why);
             (None, Some(Generated { expr, stored: generated == "s" }))
         }
-        // Its sequence says it already.
-        Some(text) if text.starts_with("nextval(") => (None, None),
+        // Its sequence says it, where the column owns one.
+        Some(text) if text.starts_with("nextval(") => {
+            draft.numbered.push((name.clone(), text));
+            (None, None)
+        }
         Some(text) => {
             let expr = deparsed::default(&text, &base, class);
             (Some(Default { text, expr }), None)
@@ -266,6 +310,17 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
     let mut line = |kind: &str, why: String| {
         skipped.push(Skipped { kind: kind.into(), name: label.clone(), why });
     };
+    if matches!(kind.as_str(), "p" | "u") {
+        if row.get(8) {
+            line("deferrable", format!("{definition}: the target checks it at each row"));
+        }
+        if row.get(15) {
+            line(
+                "included columns",
+                format!("{definition}: the target's key holds the columns of the key alone"),
+            );
+        }
+    }
     match kind.as_str() {
         "p" => {
             let integer = |name: &String| {
@@ -312,6 +367,9 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
                 initially_deferred: row.get(9),
             });
         }
+        "c" if !row.get::<_, bool>(14) => {
+            skipped.push(not_valid(label, &definition));
+        }
         "c" => {
             let text: String = row.get::<_, Option<String>>(11).unwrap_or_default();
             let expr = draft.condition(&text, None);
@@ -325,10 +383,12 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
 fn index(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
     let (name, unique, method): (String, bool, String) = (row.get(1), row.get(2), row.get(3));
     let text: String = row.get(9);
-    let mut line = |why: &str| {
+    let label = format!("{name} on {}", draft.table.name);
+    let mut say = |kind: &str, why: &str| {
         let why = format!("{text}: {why}");
-        skipped.push(Skipped { kind: "index".into(), name: format!("{name} on {}", draft.table.name), why });
+        skipped.push(Skipped { kind: kind.into(), name: label.clone(), why });
     };
+    let mut line = |why: &str| say("index", why);
     if method != "btree" {
         return line(&format!("an index of the kind {method} has no like on the target"));
     }
@@ -351,6 +411,14 @@ fn index(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
             None => Expr::Opaque(written[at].clone(), "an expression of PostgreSQL".into()),
         };
         parts.push(IndexPart { expr, collation: "BINARY".into(), descending: descending[at] });
+    }
+    if row.get(12) {
+        say("included columns", "the target's index holds the columns of its key alone");
+    }
+    // PostgreSQL's own order is that of NULLs as the largest values.
+    let nulls_first: Vec<bool> = row.get(13);
+    if parts.iter().zip(nulls_first).any(|(part, first)| part.descending != first) {
+        say("order of NULL", "the target's indexes have NULL as the smallest value always");
     }
     let predicate: Option<String> = row.get(8);
     let predicate = predicate.map(|text| draft.condition(&text, None));

@@ -6,6 +6,7 @@
 
 pub mod alias;
 mod constraints;
+mod default;
 pub mod existing;
 pub mod given;
 mod kept;
@@ -347,7 +348,7 @@ fn table_plan(
             Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
             None if draft.native => kept::as_declared(column),
-            None => dialect.choose(column, &census),
+            None => default::choose(&table.name, column, &census, dialect, draft),
         };
         choice = dialect.adapt(choice, &census);
         if choice.codec == Codec::Json && is_unique(table, column) {
@@ -553,7 +554,11 @@ fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect,
             let why = format!("{}: it is no id of the target's", default.text);
             draft.outcome("default", &name, Fate::LeftOut, why);
         } else if let Some(default) = &column.default {
-            match dialect.translate_default(column, plan.r#type) {
+            let translated = match default::fault(column, &plan.codec).filter(|_| !draft.native) {
+                None => dialect.translate_default(column, plan.r#type),
+                Some(why) => Err(why),
+            };
+            match translated {
                 Ok(sql) => {
                     draft.outcome("default", &name, Fate::Moved, sql.clone());
                     plan.default = plan.identity_next.is_none().then_some(sql);

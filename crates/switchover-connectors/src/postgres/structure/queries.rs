@@ -33,11 +33,12 @@ pub(super) const COLUMNS: &str = "WITH RECURSIVE walk AS (
         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = w.attrelid AND d.adnum = w.attnum
     ORDER BY w.attrelid, w.attnum";
 
-/// Sequences that a column owns, and the number that each gave out last.
+/// Sequences that a column owns, how each counts, and whether it says what it gave out last.
 pub(super) const SEQUENCES: &str = "SELECT d.refobjid, a.attname::text, n.nspname::text, s.relname::text,
-        pg_catalog.has_sequence_privilege(s.oid, 'SELECT')
+        pg_catalog.has_sequence_privilege(s.oid, 'SELECT'), q.seqincrement, q.seqmax, q.seqcycle
     FROM pg_catalog.pg_depend d
         JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
         JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
@@ -52,7 +53,8 @@ pub(super) const CONSTRAINTS: &str = "SELECT r.conrelid, r.contype::text, r.conn
             JOIN pg_catalog.pg_attribute a ON a.attrelid = r.confrelid AND a.attnum = k.n ORDER BY k.o),
         r.confdeltype::text, r.confupdtype::text, r.condeferrable, r.condeferred, r.confmatchtype::text,
         pg_catalog.pg_get_expr(r.conbin, r.conrelid), pg_catalog.pg_get_constraintdef(r.oid),
-        coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false)
+        coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false), r.convalidated,
+        coalesce(i.indnatts > i.indnkeyatts, false)
     FROM pg_catalog.pg_constraint r LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
         LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = r.conindid AND r.contype IN ('p', 'u')
     WHERE r.conrelid = ANY($1) AND r.contype IN ('p', 'u', 'f', 'c', 'x', 't') ORDER BY r.conrelid, r.conname";
@@ -64,7 +66,7 @@ pub(super) const DOMAINS: &str = "WITH RECURSIVE walk AS (
         UNION ALL
         SELECT w.attrelid, w.attnum, w.name, t.typbasetype
         FROM walk w JOIN pg_catalog.pg_type t ON t.oid = w.type WHERE t.typtype = 'd')
-    SELECT w.attrelid, w.name, pg_catalog.pg_get_expr(r.conbin, 0)
+    SELECT w.attrelid, w.name, pg_catalog.pg_get_expr(r.conbin, 0), r.convalidated, r.conname::text
     FROM walk w JOIN pg_catalog.pg_constraint r ON r.contypid = w.type AND r.contype = 'c'
     ORDER BY w.attrelid, w.attnum, r.conname";
 
@@ -77,7 +79,9 @@ pub(super) const INDEXES: &str = "SELECT i.indrelid, x.relname::text, i.indisuni
         ARRAY(SELECT a.attname::text FROM pg_catalog.generate_series(1, i.indnkeyatts) k
             LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1] ORDER BY k),
         pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_indexdef(i.indexrelid),
-        coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false), i.indisvalid
+        coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false), i.indisvalid,
+        i.indnatts > i.indnkeyatts,
+        ARRAY(SELECT i.indoption[k - 1] & 2 = 2 FROM pg_catalog.generate_series(1, i.indnkeyatts) k)
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_am m ON m.oid = x.relam
     WHERE i.indrelid = ANY($1) AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint r
