@@ -12,6 +12,8 @@ mod common;
 mod compare;
 mod fill;
 mod limits;
+mod since;
+mod uniques;
 
 use app::App;
 use common::run;

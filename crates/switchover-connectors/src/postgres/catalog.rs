@@ -7,7 +7,7 @@
 use super::{connect::Connection, quote};
 use std::collections::{BTreeMap, HashMap};
 use switchover_core::existing::{
-    Compared, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
+    Apart, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
     TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
 };
 use switchover_core::plan::{Element, KeyPlan, LogicalType};
@@ -191,6 +191,14 @@ async fn columns<C: GenericClient + Sync>(
     Ok(())
 }
 
+/// Precision and scale of a `numeric`; `None` for what is no decimal(p,s) of SQL: scales below zero or beyond the
+/// precision (PostgreSQL 15).
+fn numeric(modifier: Option<u32>) -> Option<Option<(u32, u32)>> {
+    let Some(packed) = modifier else { return Some(None) };
+    let (precision, scale) = (packed >> 16, packed & 0x7ff);
+    (scale <= precision).then_some(Some((precision, scale)))
+}
+
 /// What a type of `pg_catalog` holds, with the modifier that limits it.
 fn holds(kind: &str, modifier: i32) -> Holds {
     let length = u32::try_from(modifier - MODIFIER_OFFSET).ok();
@@ -203,11 +211,9 @@ fn holds(kind: &str, modifier: i32) -> Holds {
         ("int8", _) => plain(LogicalType::Int8),
         ("float4", _) => plain(LogicalType::Float4),
         ("float8", _) => plain(LogicalType::Float8),
-        ("numeric", None) => plain(LogicalType::Numeric(None)),
-        ("numeric", Some(packed)) => match (packed >> 16, packed & 0x7ff) {
-            // Scales below zero or beyond the precision (PostgreSQL 15) are no decimal(p,s) of SQL.
-            (precision, scale) if scale <= precision => plain(LogicalType::Numeric(Some((precision, scale)))),
-            _ => Holds::Unsupported,
+        ("numeric", length) => match numeric(length) {
+            Some(limits) => plain(LogicalType::Numeric(limits)),
+            None => Holds::Unsupported,
         },
         ("text" | "citext", _) | ("varchar", None) => plain(LogicalType::Text),
         ("varchar", Some(chars)) => plain(LogicalType::Varchar(chars)),
@@ -226,6 +232,19 @@ fn holds(kind: &str, modifier: i32) -> Holds {
         ("_int4", _) => plain(LogicalType::Array(Element::Int4)),
         ("_int8", _) => plain(LogicalType::Array(Element::Int8)),
         ("inet", _) => plain(LogicalType::Inet),
+        ("cidr", _) => plain(LogicalType::Cidr),
+        ("macaddr", _) => plain(LogicalType::Macaddr),
+        // A modifier limits an interval to some of its fields, or its fraction: what it cuts it does not say.
+        ("interval", None) => plain(LogicalType::Interval),
+        ("_bool", _) => plain(LogicalType::Array(Element::Bool)),
+        ("_float8", _) => plain(LogicalType::Array(Element::Float8)),
+        ("_uuid", _) => plain(LogicalType::Array(Element::Uuid)),
+        ("_timestamp", _) => Holds::Values(LogicalType::Array(Element::Timestamp), digits),
+        ("_timestamptz", _) => Holds::Values(LogicalType::Array(Element::TimestampTz), digits),
+        ("_numeric", length) => match numeric(length) {
+            Some(limits) => plain(LogicalType::Array(Element::Numeric(limits))),
+            None => Holds::Unsupported,
+        },
         _ => Holds::Unsupported,
     }
 }
@@ -288,9 +307,24 @@ const INDEXES: &str = "SELECT i.indrelid, x.relname::text, r.oid IS NOT NULL,
             ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
                 WHERE k.o <= i.indnkeyatts ORDER BY k.o) ELSE ARRAY[]::text[] END,
-        CASE WHEN i.indisunique AND i.indpred IS NULL THEN
-            ARRAY(SELECT pg_catalog.pg_get_indexdef(x.oid, k::int4, false)
-                FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k) ELSE ARRAY[]::text[] END
+        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                LEFT JOIN LATERAL (SELECT k.o FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
+                    WHERE k.n = a.attnum AND k.o <= i.indnkeyatts LIMIT 1) k ON true
+            WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (i.indisunique OR r.contype = 'x')
+                AND (k.o IS NOT NULL OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                    WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid
+                        AND d.refobjsubid = a.attnum
+                        AND (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = x.oid
+                                AND NOT a.attnum = ANY (i.indkey::int2[])
+                            OR d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = r.oid
+                                AND r.contype = 'x')))
+            ORDER BY k.o, a.attnum),
+        i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+            AND NOT coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace p ON p.oid = o.opcnamespace
+                WHERE o.oid = ANY (i.indclass::pg_catalog.oid[]) AND p.nspname <> 'pg_catalog')
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l
+                WHERE l.oid = ANY (i.indcollation::pg_catalog.oid[]) AND NOT l.collisdeterministic)
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.contype IN ('u', 'x')
@@ -303,8 +337,8 @@ async fn indexes<C: GenericClient + Sync>(
 ) -> Answer<()> {
     for row in client.query(INDEXES, &[&schema]).await? {
         if let Some(table) = tables.get_mut(&row.get(0)) {
-            let parts: Vec<String> = row.get(7);
-            let compares = parts.iter().map(|part| compared(part, &table.columns)).collect::<Option<_>>();
+            let columns: Vec<String> = row.get(7);
+            let apart = Apart { columns, plain: row.get(8) };
             table.indexes.push(TargetIndex {
                 name: row.get(1),
                 constraint: row.get(2),
@@ -312,28 +346,11 @@ async fn indexes<C: GenericClient + Sync>(
                 comment: row.get(4),
                 rebuildable: row.get(5),
                 unique: row.get(6),
-                compares: compares.unwrap_or_default(),
+                apart: (!apart.columns.is_empty()).then_some(apart),
             });
         }
     }
     Ok(())
-}
-
-/// What a part of an index compares, in the server's words: a column, or its letters in lower case.
-fn compared(part: &str, columns: &[TargetColumn]) -> Option<Compared> {
-    columns.iter().find_map(|column| {
-        let name = quote::ident(&column.name);
-        // The server leaves quotes out where it needs none.
-        let names = [&*name, &*column.name];
-        let own = names.contains(&part);
-        let lower = || {
-            names
-                .iter()
-                .any(|name| part == format!("lower({name})") || part == format!("lower(({name})::text)"))
-        };
-        let any_case = (own && column.type_name.ends_with("citext")) || (!own && lower());
-        (own || any_case).then(|| Compared { column: column.name.clone(), any_case })
-    })
 }
 
 /// A primary key comes back as it was under the same conditions, and when nothing rests on it that stays: no foreign key
@@ -353,7 +370,11 @@ const PRIMARY: &str = "SELECT i.indrelid, x.relname::text, pg_catalog.pg_get_con
             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_publication_tables p
                 WHERE p.schemaname = n.nspname AND p.tablename = c.relname),
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
-            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o),
+        NOT EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace p ON p.oid = o.opcnamespace
+                WHERE o.oid = ANY (i.indclass::pg_catalog.oid[]) AND p.nspname <> 'pg_catalog')
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l
+                WHERE l.oid = ANY (i.indcollation::pg_catalog.oid[]) AND NOT l.collisdeterministic)
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.conrelid = c.oid AND r.contype = 'p'
@@ -366,14 +387,15 @@ async fn primary_indexes<C: GenericClient + Sync>(
 ) -> Answer<()> {
     for row in client.query(PRIMARY, &[&schema]).await? {
         if let Some(table) = tables.get_mut(&row.get(0)) {
+            let unique: Vec<String> = row.get(5);
             table.primary_index = Some(TargetIndex {
                 name: row.get(1),
                 constraint: true,
                 definition: row.get(2),
                 comment: row.get(3),
                 rebuildable: row.get(4),
-                unique: row.get(5),
-                compares: Vec::new(),
+                apart: Some(Apart { columns: unique.clone(), plain: row.get(6) }),
+                unique,
             });
         }
     }
