@@ -26,6 +26,7 @@ mod references;
 mod search;
 mod server;
 mod tenants;
+mod tls;
 mod values;
 mod vectorizer;
 

@@ -6,7 +6,6 @@
 //! that no layer logs them; an answer above [`REPLY_BYTES_MAX`] is an error and not memory.
 //! Absent on purpose: retries (the caller's, by the error's remedy) and compression (the server is the bottleneck).
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -17,9 +16,10 @@ use switchover_core::{Error, Kind, Result};
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use super::roots;
 use crate::weaviate::config::{Place, WeaviateConfig};
 use crate::weaviate::error;
 
@@ -47,7 +47,7 @@ pub(super) struct Grpc {
 impl Grpc {
     /// So many lanes, over the places in turns. Connections open with the first call.
     pub(super) fn new(config: &WeaviateConfig, lanes: usize) -> Result<Grpc> {
-        let tls = config.tls.then(|| tls(config.tls_root_cert.as_deref())).transpose()?;
+        let tls = config.tls.then(|| tls(config)).transpose()?;
         let count = lanes.max(config.grpc.len());
         let channels = (0..count)
             .map(|lane| channel(&config.grpc[lane % config.grpc.len()], tls.as_ref()))
@@ -148,16 +148,12 @@ fn channel(place: &Place, tls: Option<&ClientTlsConfig>) -> Result<Channel> {
     Ok(endpoint.connect_lazy())
 }
 
-fn tls(root: Option<&Path>) -> Result<ClientTlsConfig> {
-    let config = ClientTlsConfig::new();
-    Ok(match root {
-        None => config.with_native_roots(),
-        Some(path) => {
-            let pem = std::fs::read(path)
-                .map_err(|cause| crate::sidecar::io_error("read the root certificate", path, cause))?;
-            config.ca_certificate(Certificate::from_pem(pem))
-        }
-    })
+fn tls(config: &WeaviateConfig) -> Result<ClientTlsConfig> {
+    let certificates = roots::read(config.tls_root_cert.as_deref())?;
+    // Of the system's own roots some may be of a kind that is not known here: they sign nothing then.
+    let anchors =
+        certificates.iter().filter_map(|der| roots::anchors(std::slice::from_ref(der)).ok()).flatten();
+    Ok(ClientTlsConfig::new().trust_anchors(anchors))
 }
 
 /// A message in two parts, sent one behind the other.

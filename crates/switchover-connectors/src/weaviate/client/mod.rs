@@ -11,6 +11,7 @@ mod grpc;
 mod page;
 mod proto;
 mod rest;
+mod roots;
 mod schema;
 mod search;
 mod texts;

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Kind, Result};
 use ureq::http::{Method, Request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use super::roots;
 use crate::blocking::blocking;
 use crate::weaviate::config::WeaviateConfig;
 use crate::weaviate::error;
@@ -40,18 +39,7 @@ impl Rest {
             .http_status_as_error(false)
             .user_agent("switchover");
         if config.tls {
-            let roots = match &config.tls_root_cert {
-                Some(path) => CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-                    .map_err(|cause| {
-                        Error::new(Kind::Config, "read the root certificate")
-                            .store(path.display().to_string())
-                            .detail("it does not hold certificates in PEM")
-                            .hint("it must begin with -----BEGIN CERTIFICATE-----")
-                            .because(cause)
-                    })?,
-                None => rustls_native_certs::load_native_certs().certs,
-            };
+            let roots = roots::read(config.tls_root_cert.as_deref())?;
             let roots = roots.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned());
             builder = builder.tls_config(
                 TlsConfig::builder()
@@ -125,7 +113,14 @@ impl Rest {
             let scheme = if self.config.tls { "https" } else { "http" };
             match blocking(|| self.once(&method, &format!("{scheme}://{place}{path}"), body)) {
                 Ok(answer) => return Ok(answer),
-                Err(failed) => last = Some(error::of_transport(&failed, &self.config, operation)),
+                Err(failed) => {
+                    let failed = error::of_transport(&failed, &self.config, operation);
+                    // A place that cannot prove who it is is no place that is away.
+                    if failed.kind() == Kind::Config {
+                        return Err(failed);
+                    }
+                    last = Some(failed);
+                }
             }
         }
         Err(last.unwrap_or_else(|| error::malformed(&self.config, operation, "the URL names no host")))
