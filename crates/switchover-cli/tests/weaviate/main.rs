@@ -19,6 +19,7 @@ mod lies;
 mod live;
 mod mapping;
 mod nested;
+mod nodes;
 mod presets;
 mod python;
 mod queries;

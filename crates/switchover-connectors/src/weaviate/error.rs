@@ -18,9 +18,7 @@ pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &st
     if let Some(tls) = cause_of::<rustls::Error>(status) {
         return of_tls(tls, "gRPC", config, operation);
     }
-    // A connection that ends under a request has no code of its own: but only the transport's statuses have a cause.
-    let lost = status.code() == Code::Unknown && std::error::Error::source(status).is_some();
-    let (kind, hint) = meaning(if lost { Code::Unavailable } else { status.code() });
+    let (kind, hint) = meaning(if is_away(status) { Code::Unavailable } else { status.code() });
     let mut error = Error::new(kind, operation)
         .store(config.redacted())
         .detail(format!("{} ({:?})", shown(status.message()), status.code()))
@@ -30,6 +28,13 @@ pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &st
         error = error.because(chain(cause));
     }
     error
+}
+
+/// Whether the status says that the place does not answer.
+pub(super) fn is_away(status: &Status) -> bool {
+    // A connection that ends under a request has no code of its own: but only the transport's statuses have a cause.
+    let lost = status.code() == Code::Unknown && std::error::Error::source(status).is_some();
+    lost || status.code() == Code::Unavailable
 }
 
 fn meaning(code: Code) -> (Kind, &'static str) {
@@ -82,10 +87,32 @@ pub(super) fn of_http(status: u16, said: &str, config: &WeaviateConfig, operatio
         507 => (Kind::Exhausted, "the server is out of memory or disk"),
         _ => (Kind::Rejected, "see the server's log"),
     };
+    answered(status, said, config, operation, kind).hint(hint)
+}
+
+/// What status 500 means as the answer to a question: nothing was asked to be done, so it can be asked again.
+pub(super) fn of_no_leader(said: &str, config: &WeaviateConfig, operation: &str) -> Error {
+    answered(500, said, config, operation, Kind::Unavailable).hint(
+        "a cluster that has just lost its leader answers so for some seconds; otherwise see the server's log",
+    )
+}
+
+fn answered(status: u16, said: &str, config: &WeaviateConfig, operation: &str, kind: Kind) -> Error {
     Error::new(kind, operation)
         .store(config.redacted())
         .detail(format!("the server answered with status {status}: {}", shown(&message(said))))
-        .hint(hint)
+}
+
+/// Whether a request over HTTP did not leave: no connection was opened for it.
+pub(super) fn is_unsent(error: &ureq::Error) -> bool {
+    use ureq::Timeout::{Connect, Resolve};
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Timeout(Connect | Resolve) => true,
+        ureq::Error::Io(cause) => cause.kind() == std::io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
 }
 
 /// A request over HTTP that got no answer.
