@@ -1,5 +1,6 @@
 //! A SQLite target that is there and has no table: a rollback gives back its every byte, whenever it is killed.
 #![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

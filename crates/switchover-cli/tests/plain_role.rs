@@ -4,9 +4,9 @@
 mod common;
 
 use common::{Case, Ran, Running, SECRET, run};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use switchover_testkit::certificates::Root;
 use switchover_testkit::{Cluster, Server};
 
 /// The role of the case's database: it owns the schema `app` and may do nothing else.
@@ -114,17 +114,6 @@ fn a_password_comes_from_the_environment_or_the_password_file_and_is_never_shown
     run(case.verb("rollback").env("DATABASE_URL", &with_secret)).exits(0);
 }
 
-/// A root, and a certificate for `localhost` that it signed: root, certificate and key, in PEM.
-fn certificates() -> (String, String, String) {
-    let mut root = CertificateParams::new(Vec::new()).expect("names");
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().expect("a key")).expect("a root");
-    let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
-    let leaf = leaf.signed_by(&key, &root).expect("a certificate");
-    (root.pem(), leaf.pem(), key.serialize_pem())
-}
-
 fn error_of(ran: &Ran, server: &Server) -> String {
     let line = ran.err.lines().rfind(|line| line.contains(r#""event":"error""#)).unwrap_or_default();
     let error: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
@@ -136,14 +125,16 @@ fn error_of(ran: &Ran, server: &Server) -> String {
 
 #[test]
 fn tls_is_checked_as_far_as_sslmode_says() {
-    let (root, certificate, key) = certificates();
-    let (other_root, ..) = certificates();
-    let cluster = Cluster::builder().tls(&certificate, &key).require_tls().password(SECRET);
+    let (root, other) = (Root::new().expect("a root"), Root::new().expect("a root"));
+    let signed = root.sign(&["localhost"]).expect("a certificate");
+    let cluster = Cluster::builder().tls(&signed.certificate, &signed.key).require_tls().password(SECRET);
     let cluster = cluster.start().expect("a cluster");
     let tcp = cluster.tcp().expect("loopback");
     let case = Case::on(&cluster);
     let role = role_of(&case);
-    for (name, text) in [("root.pem", &*root), ("other.pem", &other_root), ("broken.pem", "nonsense")] {
+    for (name, text) in
+        [("root.pem", root.pem()), ("other.pem", other.pem()), ("broken.pem", "nonsense".to_owned())]
+    {
         fs::write(case.folder.path().join(name), text).expect("a file");
     }
     let url = |host: &str, more: &str| {

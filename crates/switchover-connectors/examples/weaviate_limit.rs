@@ -1,7 +1,9 @@
 //! The limit of a Weaviate, for the benchmark: the objects of a collection are read raw, made into requests, and sent to
 //! the same collection made anew, by nothing but the bare client.
 //!
-//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT
+//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]
+//!
+//! A definition (the text of a collection in the server's JSON) takes the place of the one that is there.
 //!
 //! Prints one line of JSON: objects, and the seconds of the raw reading and of the sending. No loader can be quicker by
 //! much: it reads no source, converts nothing and checks nothing.
@@ -25,14 +27,22 @@ type Failed = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failed> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, collection, per_request, in_flight] = args.as_slice() else {
-        return Err("usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT".into());
+    let (args, definition) = args.split_at(args.len().min(4));
+    let ([url, collection, per_request, in_flight], [] | [_]) = (args, definition) else {
+        return Err("usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]".into());
     };
+    let definition = definition.first().map(|text| serde_json::from_str(text)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?))
+    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?, definition))
 }
 
-async fn run(url: &str, collection: &str, per_request: usize, in_flight: usize) -> Result<(), Failed> {
+async fn run(
+    url: &str,
+    collection: &str,
+    per_request: usize,
+    in_flight: usize,
+    definition: Option<serde_json::Value>,
+) -> Result<(), Failed> {
     let config = WeaviateConfig::parse(url, &|name| std::env::var(name).ok())?;
     let client = Client::connect(&config, LANES).await?;
     let there = client.collection(collection)?.ok_or("there is no such collection")?;
@@ -53,7 +63,7 @@ async fn run(url: &str, collection: &str, per_request: usize, in_flight: usize) 
     drop(pages);
 
     client.delete_collection(collection)?;
-    client.create_collection(&there.definition)?;
+    client.create_collection(definition.as_ref().unwrap_or(&there.definition))?;
     let begun = Instant::now();
     let next = AtomicUsize::new(0);
     let refused = try_join_all((0..in_flight).map(async |stream| {

@@ -2,10 +2,11 @@
 //!
 //! Beside them stand the things that they share because they are about text and files and about no store:
 //! `uri`, which reads connection texts; [`sidecar`], the note beside a backup; `disk`, which tells how much room
-//! there is; `place`, which locks and names a file that is made; and `blocking`, for work that waits for a disk.
+//! there is; `place`, which locks and names a file that is made; `handshake`, why TLS failed; and `blocking`, for work that waits for a disk.
 
 mod blocking;
 mod disk;
+mod handshake;
 pub mod json;
 mod place;
 pub mod postgres;

@@ -205,7 +205,7 @@ mod tests {
             ("1.5 secs", "PT1.5S"),
             ("100000:00", "PT360000000S"),
         ] {
-            let read = Interval::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+            let read = Interval::parse(text.as_bytes()).expect(text);
             assert_eq!(read.text(), canonical, "{text}");
             assert_eq!(Interval::parse(canonical.as_bytes()), Some(read), "{text}");
         }

@@ -532,7 +532,7 @@ impl Native {
     fn list(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
         let Native::List { of, digits, utc } = self else { return unfit("no column of arrays") };
         let zoned = *of == LogicalType::TimestampTz;
-        let times = Native::Moment { zoned, digits: *digits, utc: *utc, epoch: None, cut: false };
+        let times = Native::Moment { zoned, digits: *digits, utc: *utc, epoch: None, cut: false, back: None };
         list::encode(*of, |text| times.moment(Value::Text(text)), text, out)
     }
 

@@ -24,6 +24,7 @@
 
 mod account;
 mod binaries;
+pub mod certificates;
 pub mod chaos;
 mod cluster;
 mod conninfo;
@@ -35,6 +36,7 @@ mod proxy;
 pub mod sample;
 mod seeds;
 mod server;
+pub mod tls_end;
 pub mod watchdog;
 pub mod weaviate;
 

@@ -20,6 +20,7 @@ mod binary;
 mod client;
 mod liar;
 mod look;
+mod nodes;
 mod rest;
 
 use std::fs::{self, File};
@@ -34,6 +35,7 @@ pub use binary::{BINARY_ENV, VERSION, cached, find};
 pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
 pub use liar::{Liar, Lie};
 pub use look::Object;
+pub use nodes::Nodes;
 
 use crate::cluster::{free_port, temp_root};
 use crate::server::unique;
@@ -124,6 +126,8 @@ pub struct Builder {
     api_key: Option<String>,
     persistent: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    /// Which node of a cluster it is, of several.
+    member: Option<nodes::Member>,
 }
 
 impl Builder {
@@ -150,6 +154,21 @@ impl Builder {
 
     /// Starts it, and waits until it is ready.
     pub fn start(self) -> Result<Weaviate> {
+        let mut server = self.unstarted()?;
+        let mut last = None;
+        for _ in 0..PORT_TRIES {
+            server.use_ports(free_ports()?);
+            match server.launch() {
+                Ok(()) => return Ok(server),
+                Err(error) if server.lost_a_port() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new("Weaviate does not start", "no port was free")))
+    }
+
+    /// A server with a folder, and without ports and process.
+    fn unstarted(self) -> Result<Weaviate> {
         let binary = find()?;
         let folder =
             self.persistent.clone().unwrap_or_else(|| temp_root().join(format!("swwv-{}", unique())));
@@ -160,20 +179,7 @@ impl Builder {
             None => Some(Watchdog::of_process(&folder)?),
         };
         let address = Address { http_port: 0, grpc_port: 0, api_key: self.api_key.clone() };
-        let mut server =
-            Weaviate { address, ports: Vec::new(), folder, binary, options: self, watchdog, process: None };
-        let mut last = None;
-        for _ in 0..PORT_TRIES {
-            server.ports = free_ports()?;
-            server.address.http_port = server.ports[0];
-            server.address.grpc_port = server.ports[1];
-            match server.launch() {
-                Ok(()) => return Ok(server),
-                Err(error) if server.lost_a_port() => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::new("Weaviate does not start", "no port was free")))
+        Ok(Weaviate { address, ports: Vec::new(), folder, binary, options: self, watchdog, process: None })
     }
 }
 
@@ -266,7 +272,18 @@ impl Weaviate {
         self.log().contains("address already in use")
     }
 
+    fn use_ports(&mut self, ports: Vec<u16>) {
+        self.address.http_port = ports[0];
+        self.address.grpc_port = ports[1];
+        self.ports = ports;
+    }
+
     fn launch(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.await_ready()
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -289,6 +306,10 @@ impl Weaviate {
             watchdog.tell(Some(process.id()))?;
         }
         self.process = Some(process);
+        Ok(())
+    }
+
+    fn await_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         while !self.address.is_ready() {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
@@ -310,7 +331,6 @@ impl Weaviate {
         let mut pairs: Vec<(String, String)> = [
             ("PERSISTENCE_DATA_PATH", self.data_folder().display().to_string()),
             ("GRPC_PORT", port(1)),
-            ("CLUSTER_HOSTNAME", "node1".into()),
             ("CLUSTER_IN_LOCALHOST", "true".into()),
             ("CLUSTER_BIND_ADDR", "127.0.0.1".into()),
             ("CLUSTER_ADVERTISE_ADDR", "127.0.0.1".into()),
@@ -318,7 +338,6 @@ impl Weaviate {
             ("CLUSTER_DATA_BIND_PORT", port(3)),
             ("RAFT_PORT", port(4)),
             ("RAFT_INTERNAL_RPC_PORT", port(5)),
-            ("RAFT_BOOTSTRAP_EXPECT", "1".into()),
             // Of its default, five, a single server has only a slow start.
             ("RAFT_TIMEOUTS_MULTIPLIER", "1".into()),
             ("GO_PROFILING_DISABLE", "true".into()),
@@ -342,6 +361,7 @@ impl Weaviate {
                 ("AUTHORIZATION_ADMINLIST_USERS", "tester"),
             ],
         };
+        pairs.extend(nodes::settings(self.options.member.as_ref()));
         pairs.extend(access.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         pairs.extend(self.options.settings.iter().cloned());
         pairs

@@ -1,6 +1,6 @@
 //! A cluster starts, answers on its socket and on loopback, survives a crash, and leaves nothing behind.
 
-use switchover_testkit::{Cluster, Server, Shutdown};
+use switchover_testkit::{Cluster, Server, Shutdown, certificates};
 
 #[test]
 fn the_shared_server_gives_each_test_a_database_of_its_own() {
@@ -54,10 +54,10 @@ fn loopback_asks_for_the_password_and_a_crash_loses_no_commit() {
 
 #[test]
 fn a_server_with_a_certificate_takes_tls_and_refuses_its_absence() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = made.signing_key.serialize_pem();
+    let root = certificates::Root::new().expect("a root");
+    let signed = root.sign(&["localhost"]).expect("a certificate");
     let cluster = Cluster::builder()
-        .tls(&made.cert.pem(), &key)
+        .tls(&signed.certificate, &signed.key)
         .require_tls()
         .password("secret")
         .start()

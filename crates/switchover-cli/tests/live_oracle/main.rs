@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod history;
+mod reads;
 mod writer;
 
 use common::{Running, program};
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use switchover_testkit::{Cluster, Database, Proxy, Shutdown};
+use switchover_testkit::{Cluster, Database, Proxy, Shutdown, Weaviate};
 use tempfile::TempDir;
 
 /// Where an engine dies on its way to following. Each is the next engine's place.
@@ -173,6 +174,8 @@ enum Goal {
     Existing,
     /// To a file of the folder.
     Sqlite,
+    /// To a server that follows, and never owns the data.
+    Weaviate,
 }
 
 /// The process that a writer is: not a test of its own.
@@ -191,10 +194,17 @@ fn application() {
     );
 }
 
+/// What is there.
+enum Target {
+    Postgres(Box<Cluster>, Database),
+    /// A file of the folder.
+    Sqlite,
+    Weaviate(Box<Weaviate>),
+}
+
 struct Scene {
     folder: TempDir,
-    /// The server, where one is the target; a file of the folder is it otherwise.
-    server: Option<(Cluster, Database)>,
+    server: Target,
     /// Between the engine and the server; the writers are told by the server itself.
     line: Option<Proxy>,
     writers: Vec<Child>,
@@ -220,16 +230,24 @@ impl Drop for Scene {
 impl Scene {
     fn new(seed: u64, goal: Goal) -> Scene {
         let folder = tempfile::tempdir().unwrap();
-        // A server that keeps what it acknowledged, also when it goes down at once.
-        let server = (goal != Goal::Sqlite).then(|| {
-            let cluster = Cluster::builder().fsync(true).start().unwrap();
-            let database = cluster.fresh_database("oracle").unwrap();
-            if goal == Goal::Existing {
-                database.psql(STANDING).unwrap();
+        let server = match goal {
+            Goal::Postgres | Goal::Existing => {
+                // One that keeps what it acknowledged, also when it goes down at once.
+                let cluster = Cluster::builder().fsync(true).start().unwrap();
+                let database = cluster.fresh_database("oracle").unwrap();
+                if goal == Goal::Existing {
+                    database.psql(STANDING).unwrap();
+                }
+                Target::Postgres(Box::new(cluster), database)
             }
-            (cluster, database)
-        });
-        let line = server.as_ref().map(|(cluster, _)| Proxy::start(cluster, seed).unwrap());
+            Goal::Sqlite => Target::Sqlite,
+            Goal::Weaviate => Target::Weaviate(Box::new(Weaviate::start().unwrap())),
+        };
+        let line = match &server {
+            Target::Postgres(cluster, _) => Some(Proxy::start(cluster, seed).unwrap()),
+            Target::Sqlite => None,
+            Target::Weaviate(server) => Some(Proxy::to_port(server.grpc_port(), seed).unwrap()),
+        };
         let source = Connection::open(folder.path().join("app.db")).unwrap();
         let mode: String = source.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
@@ -237,7 +255,9 @@ impl Scene {
         for id in 1..=ITEMS {
             source.execute("INSERT INTO item VALUES (?1, ?1, 0)", [id]).unwrap();
         }
-        std::fs::write(folder.path().join("switchover.toml"), CUTOVER).unwrap();
+        // A target that never owns the data has nothing to tell by these.
+        let cutover = if goal == Goal::Weaviate { "" } else { CUTOVER };
+        std::fs::write(folder.path().join("switchover.toml"), cutover).unwrap();
         std::fs::write(folder.path().join("app.env"), "OWNER=source\n").unwrap();
         let mut scene = Scene {
             folder,
@@ -256,15 +276,19 @@ impl Scene {
 
     fn target(&self) -> String {
         match &self.server {
-            Some((_, database)) => database.conninfo(),
-            None => format!("sqlite:{}", self.path("new.db").display()),
+            Target::Postgres(_, database) => database.conninfo(),
+            Target::Sqlite => format!("sqlite:{}", self.path("new.db").display()),
+            Target::Weaviate(server) => server.url(),
         }
     }
 
     /// The same as the engine reaches it.
     fn by_line(&self) -> String {
         match (&self.line, &self.server) {
-            (Some(line), Some((_, database))) => {
+            (Some(line), Target::Weaviate(server)) => {
+                format!("weaviate://127.0.0.1:{}?grpc={}", server.http_port(), line.port())
+            }
+            (Some(line), Target::Postgres(_, database)) => {
                 let (port, name) = (line.port(), database.name());
                 format!("host=127.0.0.1 port={port} dbname={name} user=postgres sslmode=disable")
             }
@@ -316,7 +340,9 @@ impl Scene {
                 command
             }
         };
-        self.engine = Some(Running::start(command.env("FAILPOINTS", place)));
+        // So that no engine waits a minute for a dead one's requests, where they could be late.
+        let points = format!("{place};live-target-late-ms=return(1500)");
+        self.engine = Some(Running::start(command.env("FAILPOINTS", points)));
     }
 
     fn has_run(&self) -> bool {
@@ -397,6 +423,9 @@ impl Scene {
         let read = |name: &str| std::fs::read_to_string(self.path(name)).unwrap_or_default();
         let route: serde_json::Value = serde_json::from_str(&read(".switchover/route.json")).unwrap();
         assert!(route["owner"] == owner && route["writes"] == "open", "{owner}: {route}");
+        if matches!(self.server, Target::Weaviate(_)) {
+            return;
+        }
         assert_eq!(read("app.env"), format!("OWNER={owner}\n"));
         // Nobody was told before the owner changed for the first time.
         assert!([owner, ""].contains(&read("owner").trim()), "{owner}: {:?}", read("owner"));
@@ -432,7 +461,7 @@ impl Scene {
 
     /// All definitions of the target's schema, as `pg_dump` writes them.
     fn definitions(&self) -> String {
-        let Some((cluster, database)) = &self.server else { return String::new() };
+        let Target::Postgres(cluster, database) = &self.server else { return String::new() };
         common::dump::definitions(&switchover_testkit::sample::dump(cluster, database.name()).unwrap())
     }
 
@@ -482,11 +511,12 @@ impl Scene {
         let rows: Vec<Vec<Vec<String>>> = queries
             .iter()
             .map(|query| match (side, &self.server) {
-                ("target", Some((_, database))) => {
+                ("target", Target::Weaviate(server)) => reads::rows_of(server, query),
+                ("target", Target::Postgres(_, database)) => {
                     let rows = database.rows(query).unwrap();
                     rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect()).collect()
                 }
-                ("target", None) => rows_of(&self.path("new.db"), query),
+                ("target", Target::Sqlite) => rows_of(&self.path("new.db"), query),
                 _ => rows_of(&self.path("app.db"), query),
             })
             .collect();
@@ -567,6 +597,11 @@ fn no_acknowledged_operation_is_lost_on_the_way_to_another_file_and_back() {
     tell(Goal::Sqlite);
 }
 
+#[test]
+fn nothing_is_lost_on_the_way_to_a_server_that_follows() {
+    reads::tell();
+}
+
 fn tell(goal: Goal) {
     let seed = from_environment("SWITCHOVER_ORACLE_SEED", 1);
     let begun = Instant::now();
@@ -592,7 +627,7 @@ fn tell(goal: Goal) {
     // The server goes down in both directions.
     for owner in ["source", "target"] {
         scene.bring(owner);
-        if let Some((cluster, _)) = &mut scene.server {
+        if let Target::Postgres(cluster, _) = &mut scene.server {
             cluster.restart(Shutdown::Immediate).unwrap();
         }
         scene.settle();

@@ -27,6 +27,8 @@ enum Store {
     /// A file that need not be there yet.
     Sqlite(PathBuf, Option<Connection>),
     Postgres(tokio::runtime::Runtime, Option<tokio_postgres::Client>, String),
+    /// One that never owns the data.
+    Nowhere,
 }
 
 /// Writes until the file `stop` is there.
@@ -36,6 +38,7 @@ pub(crate) fn run(sqlite: &Path, target: &str, seed: u64, record: &Path, stop: &
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let target = match target.strip_prefix("sqlite:") {
         Some(path) => Store::Sqlite(path.into(), None),
+        None if target.starts_with("weaviate:") => Store::Nowhere,
         None => Store::Postgres(runtime, None, target.to_owned()),
     };
     let mut stores = [Store::Sqlite(sqlite.to_owned(), None), target];
@@ -92,6 +95,7 @@ impl Store {
                 }
                 connection.as_ref().map_or(Came::Closed, |connection| sqlite(connection, name, op))
             }
+            Store::Nowhere => Came::Closed,
             Store::Postgres(runtime, client, conninfo) => {
                 runtime.block_on(postgres(client, conninfo, name, op))
             }

@@ -19,6 +19,7 @@ mod lies;
 mod live;
 mod mapping;
 mod nested;
+mod nodes;
 mod presets;
 mod python;
 mod queries;
@@ -26,6 +27,7 @@ mod references;
 mod search;
 mod server;
 mod tenants;
+mod tls;
 mod values;
 mod vectorizer;
 

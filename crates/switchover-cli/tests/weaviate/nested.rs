@@ -97,6 +97,41 @@ fn what_would_not_come_back_is_named_or_put_aside() {
     run(&mut site.verb("verify")).exits(0);
 }
 
+/// A value of `usage` or `calls`, and what is said of it where it would not come back.
+const NOTHING_INSIDE: [(&str, &str, Option<&str>); 12] = [
+    ("usage", r#"{"model":"a","inner":{}}"#, Some("without a property")),
+    ("usage", r#"{"inner":{"at":{}}}"#, Some("without a property")),
+    ("usage", r#"{"inner":null}"#, Some("is no object")),
+    ("usage", r#"{"inner":[]}"#, Some("is no object")),
+    ("usage", r#"{"model":[]}"#, Some("not of the kind")),
+    ("usage", r#"{"model":{}}"#, Some("not of the kind")),
+    ("usage", r#"{"model":"a","tags":[],"scores":[]}"#, None),
+    ("calls", "[{}]", Some("without a property")),
+    ("calls", "[null]", Some("is no object")),
+    ("calls", r#"[{"parts":[{}]}]"#, Some("without a property")),
+    ("calls", r#"[{"id":null}]"#, Some("not of the kind")),
+    ("calls", r#"[{"id":"1","parts":[]},{"id":"2","parts":[{"text":""}]}]"#, None),
+];
+
+#[test]
+fn nothing_inside_an_object_comes_back_as_nothing_or_is_named() {
+    let mut said = Vec::new();
+    for (column, text, why) in NOTHING_INSIDE {
+        let site = match column {
+            "usage" => site(&[text], &[], MAPPING),
+            _ => site(&[], &[text], MAPPING),
+        };
+        let ran = run(&mut site.migrate(&[]));
+        let all = format!("{} {}", ran.out, ran.err).split_whitespace().collect::<Vec<_>>().join(" ");
+        match why {
+            None => assert!(ran.code == Some(0) && all.contains("same"), "{text}: {ran}"),
+            Some(why) if ran.code == Some(1) && all.contains(why) => {}
+            Some(why) => said.push(format!("{text}, wanted {why:?}: {ran}")),
+        }
+    }
+    assert!(said.is_empty(), "{}", said.join("\n"));
+}
+
 #[test]
 fn a_form_that_cannot_be_is_refused_with_its_line() {
     let site = site(&USAGE[..1], &[], "");

@@ -129,6 +129,33 @@ fn a_provider_that_refuses_is_no_success() {
     assert_ne!(ran.code, Some(0), "{ran}");
     assert!(ran.err.contains("no such key"), "{ran}");
     assert!(!ran.err.contains("another"), "{ran}");
+    let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("table notes") && said.contains("id=") && said.contains("the key in headers_file"),
+        "{ran}"
+    );
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+/// A module that counts tokens: without the network it panics in the server, and with it the provider refuses the key.
+#[test]
+fn a_module_that_fails_is_named_with_the_row_and_what_to_look_at() {
+    let provider = Provider::start();
+    let site = site(&provider, "another");
+    let path = site.folder.path().join("switchover.toml");
+    let toml = std::fs::read_to_string(&path).unwrap().replace("text2vec-cohere", "text2vec-openai");
+    std::fs::write(&path, toml).unwrap();
+    std::fs::write(site.folder.path().join("headers"), "X-OpenAI-Api-Key: another\n").unwrap();
+    let ran = run(&mut verb(&site, &["migrate"])).exits(2);
+    let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "the server refuses the object",
+        "table notes",
+        "the server's module text2vec-openai refuses it, or fails",
+    ] {
+        assert!(said.contains(part), "{part}: {ran}");
+    }
+    assert!(!said.contains("another"), "{ran}");
     assert_eq!(site.server.collections(), Vec::<String>::new());
 }
 

@@ -5,13 +5,13 @@
 //! The server's own DETAIL may quote values of rows: they are the user's data, shown as the design asks, and never
 //! a password. Absent: retries.
 
-use std::error::Error as StdError;
 use std::io;
 
 use switchover_core::{Error, Kind};
 use tokio_postgres::error::DbError;
 
 use super::config::{Host, PgConfig};
+use crate::handshake::{Handshake, cause_of};
 
 /// Context longer than this is cut: a COPY's context may quote a whole row.
 const CONTEXT_CHARS_MAX: usize = 300;
@@ -170,36 +170,23 @@ pub(super) fn is_tls(error: &tokio_postgres::Error) -> bool {
 }
 
 fn of_tls(error: &rustls::Error, host: &Host) -> Error {
-    use rustls::CertificateError as Bad;
-    let (detail, hint) = match error {
-        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => (
-            "no trusted root signed the server's certificate".to_owned(),
-            "name the root that did with sslrootcert=FILE",
-        ),
-        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => (
-            format!("the server's certificate is not for the host '{}'", host.name),
-            "use the name that is in the certificate's subjectAltName (its common name alone does not count), or sslmode=verify-ca",
-        ),
-        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
-            ("the server's certificate has expired".to_owned(), "renew it on the server")
+    let broken = Handshake::of(error);
+    let hint = match broken {
+        Handshake::Issuer => "name the root that did with sslrootcert=FILE",
+        Handshake::Name => {
+            "use the name that is in the certificate's subjectAltName (its common name alone does not count), or sslmode=verify-ca"
         }
-        rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
-            ("the server's certificate is not valid yet".to_owned(), "check this machine's clock")
+        Handshake::Expired => "renew it on the server",
+        Handshake::Early => "check this machine's clock",
+        Handshake::Unusable => {
+            "it must be X.509 version 3 and made for a server; a self-signed one must itself be the file of sslrootcert"
         }
-        rustls::Error::InvalidCertificate(_) => (
-            "the server's certificate cannot be used".to_owned(),
-            "it must be X.509 version 3 and made for a server; a self-signed one must itself be the file of sslrootcert",
-        ),
-        rustls::Error::AlertReceived(_) => (
-            "the server ended the TLS handshake".to_owned(),
-            "the server may ask for a client certificate (sslcert, sslkey), or for another TLS version; see its log",
-        ),
-        _ => (
-            "the TLS handshake failed".to_owned(),
-            "the server must offer TLS 1.2 or 1.3; see the cause above",
-        ),
+        Handshake::Protocol | Handshake::Ended => {
+            "the server may ask for a client certificate (sslcert, sslkey), or for another TLS version; see its log"
+        }
+        Handshake::Other => "the server must offer TLS 1.2 or 1.3; see the cause above",
     };
-    Error::new(Kind::Config, CONNECT).detail(detail).hint(hint)
+    Error::new(Kind::Config, CONNECT).detail(broken.detail(&host.name)).hint(hint)
 }
 
 /// A host name that leads nowhere.
@@ -240,21 +227,6 @@ pub(super) fn unreachable(cause: io::Error, config: &PgConfig, host: &Host) -> E
         .detail(format!("{why} {place}"))
         .hint(hint)
         .because(cause)
-}
-
-/// The first cause of this type, also inside `io::Error`, which hides what it wraps.
-fn cause_of<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    None
 }
 
 #[cfg(test)]

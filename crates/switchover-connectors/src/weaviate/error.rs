@@ -8,15 +8,17 @@ use switchover_core::{Error, Kind};
 use tonic::{Code, Status};
 
 use super::config::WeaviateConfig;
+use crate::handshake::{Handshake, cause_of};
 
 /// A server's message longer than this is cut: it may quote a whole object.
 const MESSAGE_CHARS_MAX: usize = 600;
 
 /// What a gRPC status means.
 pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &str) -> Error {
-    // A connection that ends under a request has no code of its own: but only the transport's statuses have a cause.
-    let lost = status.code() == Code::Unknown && std::error::Error::source(status).is_some();
-    let (kind, hint) = meaning(if lost { Code::Unavailable } else { status.code() });
+    if let Some(tls) = cause_of::<rustls::Error>(status) {
+        return of_tls(tls, "gRPC", config, operation);
+    }
+    let (kind, hint) = meaning(if is_away(status) { Code::Unavailable } else { status.code() });
     let mut error = Error::new(kind, operation)
         .store(config.redacted())
         .detail(format!("{} ({:?})", shown(status.message()), status.code()))
@@ -26,6 +28,13 @@ pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &st
         error = error.because(chain(cause));
     }
     error
+}
+
+/// Whether the status says that the place does not answer.
+pub(super) fn is_away(status: &Status) -> bool {
+    // A connection that ends under a request has no code of its own: but only the transport's statuses have a cause.
+    let lost = status.code() == Code::Unknown && std::error::Error::source(status).is_some();
+    lost || status.code() == Code::Unavailable
 }
 
 fn meaning(code: Code) -> (Kind, &'static str) {
@@ -78,14 +87,44 @@ pub(super) fn of_http(status: u16, said: &str, config: &WeaviateConfig, operatio
         507 => (Kind::Exhausted, "the server is out of memory or disk"),
         _ => (Kind::Rejected, "see the server's log"),
     };
+    answered(status, said, config, operation, kind).hint(hint)
+}
+
+/// What status 500 means as the answer to a question: nothing was asked to be done, so it can be asked again.
+pub(super) fn of_no_leader(said: &str, config: &WeaviateConfig, operation: &str) -> Error {
+    answered(500, said, config, operation, Kind::Unavailable).hint(
+        "a cluster that has just lost its leader answers so for some seconds; otherwise see the server's log",
+    )
+}
+
+fn answered(status: u16, said: &str, config: &WeaviateConfig, operation: &str, kind: Kind) -> Error {
     Error::new(kind, operation)
         .store(config.redacted())
         .detail(format!("the server answered with status {status}: {}", shown(&message(said))))
-        .hint(hint)
+}
+
+/// Whether a request over HTTP did not leave: no connection was opened for it.
+pub(super) fn is_unsent(error: &ureq::Error) -> bool {
+    use ureq::Timeout::{Connect, Resolve};
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Timeout(Connect | Resolve) => true,
+        ureq::Error::Io(cause) => cause.kind() == std::io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
 }
 
 /// A request over HTTP that got no answer.
 pub(super) fn of_transport(error: &ureq::Error, config: &WeaviateConfig, operation: &str) -> Error {
+    let tls = match error {
+        // It does not tell what is in it as its cause.
+        ureq::Error::Io(io) => cause_of(io),
+        other => cause_of(other),
+    };
+    if let Some(tls) = tls {
+        return of_tls(tls, "REST", config, operation);
+    }
     let (kind, why, hint) = match error {
         ureq::Error::Timeout(_) => {
             (Kind::Unavailable, "it gave no answer in time".to_owned(), "see the server's log")
@@ -108,11 +147,6 @@ pub(super) fn of_transport(error: &ureq::Error, config: &WeaviateConfig, operati
         ureq::Error::Io(cause) => {
             (Kind::Unavailable, cause.to_string(), "the server may be restarting: see its log")
         }
-        ureq::Error::Rustls(cause) => (
-            Kind::Config,
-            cause.to_string(),
-            "name the root that signed the server's certificate with tls_root_cert=FILE",
-        ),
         ureq::Error::BodyExceedsLimit(most) => {
             (Kind::Unsupported, format!("its answer is longer than {most} bytes"), "is this a Weaviate?")
         }
@@ -122,6 +156,41 @@ pub(super) fn of_transport(error: &ureq::Error, config: &WeaviateConfig, operati
         other => (Kind::Unavailable, other.to_string(), "see the server's log"),
     };
     Error::new(kind, operation).store(config.redacted()).detail(why).hint(hint)
+}
+
+/// A server that could not prove who it is, or that speaks no TLS. It has been told nothing: no key, no row.
+fn of_tls(error: &rustls::Error, port: &str, config: &WeaviateConfig, operation: &str) -> Error {
+    use rustls::CertificateError::NotValidForNameContext;
+    let broken = Handshake::of(error);
+    let hint = match broken {
+        Handshake::Issuer => "name the root that did with tls_root_cert=FILE in the URL",
+        Handshake::Name => {
+            "use the name that is in the certificate's subjectAltName (its common name alone does not count); grpc=host:port names gRPC's own"
+        }
+        Handshake::Expired => "renew it on the server, or on the proxy before it",
+        Handshake::Early => "check this machine's clock",
+        Handshake::Unusable => "it must be X.509 version 3 and made for a server, not a root's own",
+        Handshake::Protocol => "what ends TLS before gRPC must speak HTTP/2 and say so (ALPN h2)",
+        Handshake::Ended => {
+            "the server may ask for another TLS version or a client's certificate; see its log"
+        }
+        Handshake::Other => "where the server speaks plain http, write weaviate:// instead of weaviates://",
+    };
+    let host = match error {
+        rustls::Error::InvalidCertificate(NotValidForNameContext { expected, .. }) => {
+            expected.to_str().into_owned()
+        }
+        _ => "the URL's".to_owned(),
+    };
+    let said = Error::new(Kind::Config, operation)
+        .store(config.redacted())
+        .detail(format!("{} ({port})", broken.detail(&host)))
+        .hint(hint);
+    match broken {
+        Handshake::Issuer | Handshake::Expired | Handshake::Early => said,
+        // These have more to tell: the names that it has, what was answered.
+        _ => said.because(error.to_string()),
+    }
 }
 
 /// An answer that is not what this server's version answers.

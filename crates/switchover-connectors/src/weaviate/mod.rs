@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config` | the URL, the key, other headers |
 //! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
-//! | `names`, `dialect`, `schema` | what a source's schema becomes |
+//! | `names`, `dialect`, `schema`, `costs` | what a source's schema becomes, and what its indexes cost |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
 //! | `alias` | the names by which readers find collections |
 //! | `store`, `writer`, `reader`, `target` | the target |
@@ -23,6 +23,7 @@ mod cells;
 mod claim;
 pub mod client;
 pub mod config;
+mod costs;
 mod dialect;
 mod error;
 mod examine;

@@ -117,6 +117,18 @@ impl Sending<'_> {
             .table(planned.source.clone())
             .key(key.unwrap_or_default())
             .detail(format!("the server refuses the object: {}{more}", first.why))
-            .hint("see whether a shard is read-only, and the server's log"))
+            .hint(self.hint(table)))
+    }
+
+    /// Where a module of the server's makes the vectors, an object is refused for what that module met.
+    fn hint(&self, table: &Table) -> String {
+        match table.plan.options.mapping.object(&table.table().source).vectorizer {
+            None => "see whether a shard is read-only, and the server's log".to_owned(),
+            Some(module) => format!(
+                "the server's module {module} refuses it, or fails: see the key in headers_file, whether the server reaches the \
+                 provider, and its log; a module that counts tokens loads files from the network for that (`panic` here means \
+                 that it could not), and text2vec-cohere, -huggingface and -ollama do not"
+            ),
+        }
     }
 }

@@ -22,9 +22,13 @@ impl Native {
             | Native::TimeOfDay { .. }
             | Native::TextArray { .. }
             | Native::IntArray { .. }
-            | Native::Inet => true,
+            | Native::Inet
+            | Native::Cidr
+            | Native::Macaddr => true,
             // Without either nothing says how the source writes a time.
             Native::Moment { back, epoch, .. } => back.is_some() || epoch.is_some(),
+            // Nothing says which of several ways the source writes them.
+            Native::List { .. } | Native::Interval { .. } => false,
             Native::Nested { .. }
             | Native::Unicode
             | Native::Safe
@@ -41,7 +45,7 @@ impl Native {
             (_, Value::Null) => return Ok(value),
             (Native::Int { .. }, Value::Int(_))
             | (Native::Float4, Value::Float(_))
-            | (Native::Label { .. } | Native::Inet, Value::Text(_)) => value,
+            | (Native::Label { .. } | Native::Inet | Native::Cidr | Native::Macaddr, Value::Text(_)) => value,
             (Native::Padded { .. }, Value::Text(text)) => Value::Text(text.trim_ascii_end_spaces()),
             (Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. }, Value::Json(text)) => {
                 Value::Text(text)

@@ -6,6 +6,7 @@
 //! definition is the one that Switchover makes; where the two differ, its load has no time either.
 //! Absent on purpose: a threshold that fails a build.
 
+mod indexes;
 mod program;
 mod source;
 mod table;
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Rounds; the figures are medians.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// What each index costs, in place of the contestants.
+    #[arg(long, conflicts_with = "only")]
+    indexes: bool,
     /// Only these contestants (all by default).
     #[arg(long, value_delimiter = ',')]
     only: Vec<Contestant>,
@@ -208,6 +212,9 @@ fn features(class: &Value) -> Vec<String> {
 /// Measures.
 pub(super) fn run(args: &Args) -> Result {
     let chosen = if args.only.is_empty() { Contestant::value_variants() } else { &args.only };
+    if args.indexes {
+        return indexes::run(&prepare(args, &[Contestant::Limit2])?, args.runs);
+    }
     let field = prepare(args, chosen)?;
     let mut results: Vec<(Contestant, Vec<Load>)> = chosen.iter().map(|who| (*who, Vec::new())).collect();
     let mut setting = None;

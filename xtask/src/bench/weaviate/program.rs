@@ -33,17 +33,28 @@ pub(super) fn build_limit() -> Result<PathBuf> {
     Ok(paths::target().join("release/examples/weaviate_limit"))
 }
 
+/// Fills the collection, so that there are objects to make requests of.
+pub(super) fn fill(field: &Field) -> Result {
+    field.empty()?;
+    python_into(field, SETTINGS[0])?;
+    field.check()
+}
+
 /// Sends prepared requests. It needs objects to make them of: those that the contestant before it stored.
 pub(super) fn limit(field: &Field, in_flight: u32) -> Result<Load> {
-    let program = field.limit.as_ref().ok_or("the bare client was not built")?;
     if field.check().is_err() {
-        field.empty()?;
-        python_into(field, SETTINGS[0])?;
-        field.check()?;
+        fill(field)?;
     }
+    sent_again(field, in_flight, None)
+}
+
+/// Sends the objects that are there to the collection made anew, by this definition or the one that it has.
+pub(super) fn sent_again(field: &Field, in_flight: u32, definition: Option<&Value>) -> Result<Load> {
+    let program = field.limit.as_ref().ok_or("the bare client was not built")?;
     settled(&field.server);
     let mut command = Command::new(program);
     command.arg(field.server.url()).args([COLLECTION, OBJECTS_PER_REQUEST, &in_flight.to_string()]);
+    command.args(definition.map(Value::to_string));
     let ended = measured(&mut command)?;
     let said: Value = serde_json::from_str(&ended.stdout)?;
     let seconds = number(&said, "load_seconds")?;

@@ -6,8 +6,7 @@
 //! that no layer logs them; an answer above [`REPLY_BYTES_MAX`] is an error and not memory.
 //! Absent on purpose: retries (the caller's, by the error's remedy) and compression (the server is the bottleneck).
 
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -17,9 +16,11 @@ use switchover_core::{Error, Kind, Result};
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
 
+use super::places::Places;
+use super::roots;
 use crate::weaviate::config::{Place, WeaviateConfig};
 use crate::weaviate::error;
 
@@ -37,21 +38,21 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 /// Connections to each of the places, and what goes with each call.
 #[derive(Debug)]
 pub(super) struct Grpc {
-    channels: Vec<Channel>,
+    /// By place, one for each lane; a connection opens with its first call.
+    channels: Vec<Vec<Channel>>,
     metadata: MetadataMap,
-    /// Grows with each place that did not answer, so that the next call goes elsewhere.
-    shift: AtomicUsize,
+    places: Arc<Places>,
+    lanes: usize,
     config: WeaviateConfig,
 }
 
 impl Grpc {
-    /// So many lanes, over the places in turns. Connections open with the first call.
-    pub(super) fn new(config: &WeaviateConfig, lanes: usize) -> Result<Grpc> {
-        let tls = config.tls.then(|| tls(config.tls_root_cert.as_deref())).transpose()?;
-        let count = lanes.max(config.grpc.len());
-        let channels = (0..count)
-            .map(|lane| channel(&config.grpc[lane % config.grpc.len()], tls.as_ref()))
-            .collect::<Result<Vec<_>>>()?;
+    /// So many lanes, over the places in turns.
+    pub(super) fn new(config: &WeaviateConfig, places: &Arc<Places>, lanes: usize) -> Result<Grpc> {
+        let tls = config.tls.then(|| tls(config)).transpose()?;
+        let lanes = lanes.max(config.grpc.len());
+        let of_place = |place| (0..lanes).map(|_| channel(place, tls.as_ref())).collect::<Result<Vec<_>>>();
+        let channels = config.grpc.iter().map(of_place).collect::<Result<Vec<_>>>()?;
         let mut metadata = MetadataMap::new();
         let key = config.api_key.as_ref().map(|key| format!("Bearer {}", key.expose_secret()));
         let headers =
@@ -68,12 +69,12 @@ impl Grpc {
             value.set_sensitive(true);
             metadata.insert(name, value);
         }
-        Ok(Grpc { channels, metadata, shift: AtomicUsize::new(0), config: config.clone() })
+        Ok(Grpc { channels, metadata, places: Arc::clone(places), lanes, config: config.clone() })
     }
 
     /// The number of lanes.
     pub(super) fn lanes(&self) -> usize {
-        self.channels.len()
+        self.lanes
     }
 
     /// One call with a message of prost's.
@@ -88,6 +89,27 @@ impl Grpc {
         let sent = Sent { head: Bytes::from(request.encode_to_vec()), tail: Bytes::new() };
         let reply = self.bytes(lane, path, sent, deadline).await;
         let reply = reply.map_err(|status| error::of_status(&status, &self.config, operation))?;
+        self.decoded(reply, operation)
+    }
+
+    /// One small question to each of the places, by its number; of each what it said.
+    pub(super) async fn each<R: Message + Default>(
+        &self,
+        path: &'static str,
+        request: &impl Message,
+        deadline: Duration,
+        operation: &str,
+    ) -> Vec<Result<R>> {
+        let ask = |at: usize| async move {
+            let sent = Sent { head: Bytes::from(request.encode_to_vec()), tail: Bytes::new() };
+            let reply = self.at(at, 0, path, sent, deadline).await;
+            let reply = reply.map_err(|status| error::of_status(&status, &self.config, operation))?;
+            self.decoded(reply, operation)
+        };
+        futures_util::future::join_all((0..self.channels.len()).map(ask)).await
+    }
+
+    fn decoded<R: Message + Default>(&self, reply: Bytes, operation: &str) -> Result<R> {
         R::decode(reply).map_err(|cause| {
             error::malformed(&self.config, operation, "its answer is no message").because(cause)
         })
@@ -101,8 +123,18 @@ impl Grpc {
         sent: Sent,
         deadline: Duration,
     ) -> Result<Bytes, Status> {
-        let shift = self.shift.load(Ordering::Relaxed);
-        let channel = self.channels[(lane + shift) % self.channels.len()].clone();
+        self.at(self.places.of_lane(lane), lane % self.lanes, path, sent, deadline).await
+    }
+
+    async fn at(
+        &self,
+        place: usize,
+        lane: usize,
+        path: &'static str,
+        sent: Sent,
+        deadline: Duration,
+    ) -> Result<Bytes, Status> {
+        let channel = self.channels[place][lane].clone();
         let mut client = tonic::client::Grpc::new(channel)
             .max_decoding_message_size(REPLY_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
@@ -117,10 +149,11 @@ impl Grpc {
         let answer = tokio::time::timeout(deadline + CONNECT_TIMEOUT, called)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
-        if self.config.grpc.len() > 1
-            && answer.as_ref().is_err_and(|status| status.code() == tonic::Code::Unavailable)
-        {
-            self.shift.fetch_add(1, Ordering::Relaxed);
+        match &answer {
+            Err(status) if error::is_away(status) || status.code() == Code::DeadlineExceeded => {
+                self.places.missed(place);
+            }
+            _ => self.places.answered(place),
         }
         answer.map(tonic::Response::into_inner)
     }
@@ -148,16 +181,12 @@ fn channel(place: &Place, tls: Option<&ClientTlsConfig>) -> Result<Channel> {
     Ok(endpoint.connect_lazy())
 }
 
-fn tls(root: Option<&Path>) -> Result<ClientTlsConfig> {
-    let config = ClientTlsConfig::new();
-    Ok(match root {
-        None => config.with_native_roots(),
-        Some(path) => {
-            let pem = std::fs::read(path)
-                .map_err(|cause| crate::sidecar::io_error("read the root certificate", path, cause))?;
-            config.ca_certificate(Certificate::from_pem(pem))
-        }
-    })
+fn tls(config: &WeaviateConfig) -> Result<ClientTlsConfig> {
+    let certificates = roots::read(config.tls_root_cert.as_deref())?;
+    // Of the system's own roots some may be of a kind that is not known here: they sign nothing then.
+    let anchors =
+        certificates.iter().filter_map(|der| roots::anchors(std::slice::from_ref(der)).ok()).flatten();
+    Ok(ClientTlsConfig::new().trust_anchors(anchors))
 }
 
 /// A message in two parts, sent one behind the other.

@@ -9,14 +9,16 @@ mod batch;
 mod fields;
 mod grpc;
 mod page;
+mod places;
 mod proto;
 mod rest;
+mod roots;
 mod schema;
 mod search;
 mod texts;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -30,6 +32,7 @@ pub use search::{Asked, Listing, PAGE_OBJECTS_MAX, Search, VectorsAsked, Words};
 pub use texts::same_object;
 
 use self::grpc::{Grpc, Sent};
+use self::places::Places;
 use super::config::WeaviateConfig;
 use super::error;
 
@@ -89,8 +92,9 @@ impl Client {
     /// Greets the server on both ports, with so many connections for gRPC. A server that is too old is refused.
     pub async fn connect(config: &WeaviateConfig, lanes: usize) -> Result<Client> {
         const OPERATION: &str = "connect to Weaviate";
-        let rest = rest::Rest::new(config)?;
-        let grpc = Grpc::new(config, lanes)?;
+        let places = Arc::new(Places::new(config.http.len()));
+        let rest = rest::Rest::new(config, &places)?;
+        let grpc = Grpc::new(config, &places, lanes)?;
         let said = rest.call(Method::GET, "/v1/meta", None, OPERATION)?;
         let meta = meta_of(&said).ok_or_else(|| {
             error::malformed(config, OPERATION, "its /v1/meta tells no version: is this a Weaviate?")
@@ -105,14 +109,9 @@ impl Client {
                 .hint("update the server"));
         }
         // A wrong port for gRPC is told here and not by the first batch.
-        let health: proto::HealthReply =
-            grpc.call(0, HEALTH, &proto::HealthRequest::default(), HELLO_DEADLINE, OPERATION).await?;
-        if health.status != 1 {
-            return Err(Error::new(Kind::Unavailable, OPERATION)
-                .store(config.redacted())
-                .detail(format!("its gRPC does not serve (status {})", health.status))
-                .hint("the server may be starting: see its log"));
-        }
+        let request = proto::HealthRequest::default();
+        let said = grpc.each::<proto::HealthReply>(HEALTH, &request, HELLO_DEADLINE, OPERATION).await;
+        serves(config, said, OPERATION)?;
         Ok(Client {
             config: config.clone(),
             rest,
@@ -131,7 +130,11 @@ impl Client {
     }
 
     fn write_deadline(&self) -> Duration {
-        Duration::from_millis(self.write_deadline_ms.load(Ordering::Relaxed))
+        self.patience(Duration::from_millis(self.write_deadline_ms.load(Ordering::Relaxed)))
+    }
+
+    fn patience(&self, at_most: Duration) -> Duration {
+        places::patience(self.config.http.len(), at_most)
     }
 
     /// When the answer to a request that writes was last lost; it may still be carried out.
@@ -200,6 +203,31 @@ impl Client {
             Ok(Refused { index, why: error::shown(&refused.error) })
         });
         refused.collect()
+    }
+}
+
+/// That one of the places serves gRPC, and that none says something other than that it is away.
+fn serves(config: &WeaviateConfig, said: Vec<Result<proto::HealthReply>>, operation: &str) -> Result<()> {
+    let mut away = None;
+    let mut serving = false;
+    for health in said {
+        match health {
+            Ok(health) if health.status == 1 => serving = true,
+            Ok(health) => {
+                away = Some(
+                    Error::new(Kind::Unavailable, operation)
+                        .store(config.redacted())
+                        .detail(format!("its gRPC does not serve (status {})", health.status))
+                        .hint("the server may be starting: see its log"),
+                );
+            }
+            Err(error) if error.kind() == Kind::Unavailable => away = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match away {
+        Some(error) if !serving => Err(error),
+        _ => Ok(()),
     }
 }
 

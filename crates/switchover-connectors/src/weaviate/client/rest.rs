@@ -1,25 +1,28 @@
 //! REST to Weaviate: one request, to the first of the places that answers.
 //!
-//! Invariants: answers are bounded in size and time; redirects are not followed, for the key would go with them.
+//! Invariants: a request that changes something is sent to another place only where it did not leave for the first;
+//! answers are bounded in size and time; redirects are not followed, for the key would go with them.
 //! Absent on purpose: objects, which go over gRPC, but for the texts of those that a run replaces.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Kind, Result};
 use ureq::http::{Method, Request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use super::places::{self, Places};
+use super::roots;
 use crate::blocking::blocking;
 use crate::weaviate::config::WeaviateConfig;
 use crate::weaviate::error;
 
 /// How long one answer may take: making a collection with many properties waits for the cluster's agreement.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a question may take where another place can be asked: a schema is told in milliseconds.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer: a schema of thousands of properties is some megabytes.
@@ -28,30 +31,19 @@ const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Rest {
     agent: ureq::Agent,
+    places: Arc<Places>,
     config: WeaviateConfig,
 }
 
 impl Rest {
-    pub(super) fn new(config: &WeaviateConfig) -> Result<Rest> {
+    pub(super) fn new(config: &WeaviateConfig, places: &Arc<Places>) -> Result<Rest> {
         let mut builder = ureq::Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .max_redirects(0)
             .http_status_as_error(false)
             .user_agent("switchover");
         if config.tls {
-            let roots = match &config.tls_root_cert {
-                Some(path) => CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-                    .map_err(|cause| {
-                        Error::new(Kind::Config, "read the root certificate")
-                            .store(path.display().to_string())
-                            .detail("it does not hold certificates in PEM")
-                            .hint("it must begin with -----BEGIN CERTIFICATE-----")
-                            .because(cause)
-                    })?,
-                None => rustls_native_certs::load_native_certs().certs,
-            };
+            let roots = roots::read(config.tls_root_cert.as_deref())?;
             let roots = roots.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned());
             builder = builder.tls_config(
                 TlsConfig::builder()
@@ -61,7 +53,7 @@ impl Rest {
                     .build(),
             );
         }
-        Ok(Rest { agent: builder.build().new_agent(), config: config.clone() })
+        Ok(Rest { agent: builder.build().new_agent(), places: Arc::clone(places), config: config.clone() })
     }
 
     /// The answer's JSON; `None` where it is 404.
@@ -121,11 +113,31 @@ impl Rest {
         operation: &str,
     ) -> Result<(u16, String)> {
         let mut last = None;
-        for place in &self.config.http {
+        for at in self.places.order(0) {
+            let place = &self.config.http[at];
             let scheme = if self.config.tls { "https" } else { "http" };
             match blocking(|| self.once(&method, &format!("{scheme}://{place}{path}"), body)) {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => last = Some(error::of_transport(&failed, &self.config, operation)),
+                // So answers a node of a cluster that has no leader for a moment; asking again does no harm.
+                Ok((500, said)) if method == Method::GET => {
+                    last = Some(error::of_no_leader(&said, &self.config, operation));
+                }
+                Ok(answer) => {
+                    self.places.answered(at);
+                    return Ok(answer);
+                }
+                Err(cause) => {
+                    let failed = error::of_transport(&cause, &self.config, operation);
+                    // A place that cannot prove who it is is no place that is away.
+                    if failed.kind() == Kind::Config {
+                        return Err(failed);
+                    }
+                    self.places.missed(at);
+                    // What left may be carried out, so whether to ask again is the caller's to say.
+                    if method != Method::GET && !error::is_unsent(&cause) {
+                        return Err(failed);
+                    }
+                    last = Some(failed);
+                }
             }
         }
         Err(last.unwrap_or_else(|| error::malformed(&self.config, operation, "the URL names no host")))
@@ -139,10 +151,18 @@ impl Rest {
         for (name, value) in &self.config.headers {
             request = request.header(name, value.expose_secret());
         }
+        let several = self.config.http.len() > 1;
+        let timeout = if several && method == Method::GET { READ_TIMEOUT } else { TIMEOUT };
+        let timeout = places::patience(self.config.http.len(), timeout);
+        let within = Some(timeout);
         let mut answer = match body {
-            None => self.agent.run(request.body(())?)?,
+            None => {
+                let request = self.agent.configure_request(request.body(())?);
+                self.agent.run(request.timeout_global(within).build())?
+            }
             Some(json) => {
-                self.agent.run(request.header("content-type", "application/json").body(json.to_owned())?)?
+                let request = request.header("content-type", "application/json").body(json.to_owned())?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(within).build())?
             }
         };
         let status = answer.status().as_u16();

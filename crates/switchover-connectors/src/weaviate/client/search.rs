@@ -269,7 +269,7 @@ impl Client {
         };
         let reply: proto::AggregateReply = self
             .grpc
-            .call(0, AGGREGATE, &request, PAGE_DEADLINE, OPERATION)
+            .call(0, AGGREGATE, &request, self.patience(PAGE_DEADLINE), OPERATION)
             .await
             .map_err(|e| e.table(collection))?;
         let count = reply.single_result.and_then(|single| single.objects_count);
@@ -370,11 +370,14 @@ impl Client {
         operation: &str,
     ) -> Result<Page, Failed> {
         let sent = Sent { head: prost::Message::encode_to_vec(request).into(), tail: bytes::Bytes::new() };
-        let reply = self.grpc.bytes(lane, SEARCH, sent, PAGE_DEADLINE).await.map_err(|status| Failed {
-            // tonic's own word for an answer above the limit; the server has no other use for it.
-            too_large: status.code() == Code::OutOfRange,
-            error: error::of_status(&status, &self.config, operation),
-        })?;
+        let reply =
+            self.grpc.bytes(lane, SEARCH, sent, self.patience(PAGE_DEADLINE)).await.map_err(|status| {
+                Failed {
+                    // tonic's own word for an answer above the limit; the server has no other use for it.
+                    too_large: status.code() == Code::OutOfRange,
+                    error: error::of_status(&status, &self.config, operation),
+                }
+            })?;
         let asked = listing.properties.iter().map(|asked| asked.name.clone()).collect();
         let page = Page::read(reply, asked).map_err(|wrong| Failed {
             too_large: false,

@@ -1,0 +1,78 @@
+//! A cluster of three real servers, each object on all of them: one dies in the middle of a load.
+//!
+//! The program knows all three by its URL. With `consistency=quorum` it goes on with the other two; with `all` it says that it
+//! cannot, and goes on once the third is back. At the end every field is read back.
+
+use crate::common::{Running, run};
+use crate::server::Site;
+use std::process::Command;
+use switchover_testkit::Weaviate;
+use switchover_testkit::weaviate::Nodes;
+
+const SOURCE: &str = "
+    CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+    INSERT INTO items SELECT i, 'item number ' || i FROM n;";
+
+/// The node that dies: the first that the program would ask, and not the one by which the nodes found each other.
+const MORTAL: usize = 1;
+const ORDER: [usize; 3] = [MORTAL, 2, 0];
+
+const ROWS: u64 = 1500;
+
+/// A node that asked the dead one for something never answers: so long it is waited for, instead of a minute.
+const PATIENT: &str = "weaviate-patience-ms=return(8000)";
+
+fn verb(site: &Site, verb: &str, url: &str) -> Command {
+    let mut command = site.program(&[verb, "--from", "sqlite:app.db", "--to", url]);
+    command.env("SWITCHOVER_TEST_CHUNK_BYTES", "2048");
+    command.env("FAILPOINTS", PATIENT);
+    command
+}
+
+/// Kills a node as soon as something was copied, with most still to come.
+fn killed_in_the_middle(site: &Site, nodes: &mut Nodes, url: &str) -> crate::common::Ran {
+    let mut command = verb(site, "migrate", url);
+    command.args(["--progress", "json", "--jobs", "1"]);
+    command.env("FAILPOINTS", format!("copy-before-rows=sleep(40);{PATIENT}"));
+    let mut running = Running::start(&mut command);
+    running.await_copied();
+    nodes.node(MORTAL).kill().unwrap();
+    running.end()
+}
+
+#[test]
+fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
+    let options = Weaviate::builder().setting("REPLICATION_MINIMUM_FACTOR", "3");
+    let mut nodes = Nodes::start(3, &options).unwrap();
+    let site = Site::at((**nodes.node(0)).clone(), |source| source.execute_batch(SOURCE).unwrap());
+
+    // Two of three are enough.
+    let quorum = nodes.url(&ORDER) + "&consistency=quorum";
+    let ran = killed_in_the_middle(&site, &mut nodes, &quorum).exits(0);
+    assert!(ran.out.contains("same"), "{ran}");
+    assert!(ran.err.contains("trying_again"), "the node died too late: {ran}");
+    assert_eq!(site.server.count("Items"), ROWS);
+    assert_eq!(site.server.objects("Items").len() as u64, ROWS);
+    run(&mut verb(&site, "verify", &quorum)).exits(0);
+
+    // A node that comes back does not have what was written without it, and is not taken for the whole.
+    nodes.node(MORTAL).restart().unwrap();
+    let alone = run(&mut verb(&site, "verify", &nodes.url(&[MORTAL])));
+    let held = nodes.node(MORTAL).objects("Items").unwrap().len() as u64;
+    assert!(alone.code != Some(0) || held == ROWS, "{alone}");
+    // The cluster gives it back what it missed, and who waits for that finds all.
+    run(&mut verb(&site, "verify", &quorum)).exits(0);
+    run(&mut verb(&site, "rollback", &quorum)).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+
+    // Of all three none may be away.
+    let all = nodes.url(&ORDER) + "&consistency=all";
+    let ran = killed_in_the_middle(&site, &mut nodes, &all).exits(2);
+    assert!(!ran.out.contains("same"), "{ran}");
+    assert!(ran.err.contains("required 3 replicas, got 2"), "{ran}");
+    nodes.node(MORTAL).restart().unwrap();
+    let ran = run(&mut verb(&site, "resume", &all)).exits(0);
+    assert!(ran.out.contains("same"), "{ran}");
+    assert_eq!(site.server.objects("Items").len() as u64, ROWS);
+}
