@@ -273,7 +273,7 @@ fn keys(shapes: &[Shape], links: &[Link]) -> Vec<Key> {
             3 => vec![pair.clone()],
             _ => Vec::new(),
         };
-        if shapes[parent].4 % 3 == 0 {
+        if shapes[parent].4.is_multiple_of(3) {
             candidates.push(pair);
         }
         if candidates.is_empty() {
