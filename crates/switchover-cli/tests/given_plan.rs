@@ -102,6 +102,28 @@ fn a_table_that_was_taken_out_takes_its_keys_and_indexes_along() {
 }
 
 #[test]
+fn a_key_that_no_plan_has_is_named_with_its_place() {
+    let folder = source();
+    let stores = ["--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+    done(folder.path(), &[&["plan", "-o", "plan.json"][..], &stores].concat());
+    let plan = read(&folder.path().join("plan.json"));
+    let refused = |edit: fn(&mut Value), saying: &str| {
+        let mut plan = plan.clone();
+        edit(&mut plan);
+        std::fs::write(folder.path().join("edited.json"), plan.to_string()).unwrap();
+        let refused = run(folder.path(), &[&["migrate", "--plan", "edited.json"][..], &stores].concat());
+        assert!(refused.code == 2 && flat(&refused.err).contains(saying), "{} {}", refused.code, refused.err);
+        assert!(!folder.path().join("new.db").exists());
+    };
+    refused(
+        |plan| plan["tables"][0]["columns"][1]["polcy"] = "quarantine".into(),
+        "no key tables[0].columns[1].polcy",
+    );
+    refused(|plan| plan["tables"][0]["index"] = serde_json::json!([1]), "no key tables[0].index");
+    refused(|plan| plan["option"] = serde_json::json!({"a": 1}), "did you mean 'options'?");
+}
+
+#[test]
 fn a_plan_without_a_table_is_refused() {
     let folder = source();
     let stores = ["--from", "sqlite:app.db", "--to", "sqlite:new.db"];

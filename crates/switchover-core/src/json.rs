@@ -51,6 +51,16 @@ pub fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     Err(Unfit(unfit))
 }
 
+/// That a text is JSON, for a column that keeps it as the text that it is: keys may occur twice there, and any escape may stand.
+pub fn check(text: &[u8]) -> Result<(), Unfit> {
+    let raw: &RawValue =
+        serde_json::from_slice(text).map_err(|error| Unfit(format!("not valid JSON: {error}")))?;
+    match without_space(raw.get().as_bytes(), &mut Vec::new()) {
+        depth if depth > DEPTH_MAX => Err(Unfit(format!("nested deeper than {DEPTH_MAX} levels"))),
+        _ => Ok(()),
+    }
+}
+
 /// Appends what is known to be JSON without the white space between its parts. All else stays, byte for byte:
 /// digits, escapes, the order of keys, keys that occur twice. Gives how deep it is nested.
 pub fn without_space(bytes: &[u8], out: &mut Vec<u8>) -> usize {

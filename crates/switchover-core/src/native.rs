@@ -275,7 +275,7 @@ impl Native {
                 }
             }
             (Native::JsonText, Value::Text(text)) => {
-                crate::json::canonical(text, &mut Vec::new()).map_err(|reason| Unfit(reason.0))?;
+                crate::json::check(text).map_err(|reason| Unfit(reason.0))?;
                 Ok(Value::Json(text))
             }
             (Native::Moment { zoned, .. }, Value::Text(_) | Value::Int(_)) => {
@@ -708,6 +708,7 @@ mod tests {
             (Native::Vector { from: VectorForm::Float32 }, Value::Bytes(&(-0.0f32).to_le_bytes())),
             (Native::Vector { from: VectorForm::Json }, Value::Text(b"[1, -0.1, 3e-40]")),
             (Native::JsonText, Value::Text(b"{ \"a\": 1 }")),
+            (Native::JsonText, Value::Text(b"{\"a\": \"\\u0000\", \"a\": 1e999999}")),
             (moment(true, false, None), Value::Text(b"2024-01-02 03:04:05.123456700+02:00")),
             (moment(false, false, None), Value::Text(b"2024-01-02T03:04:05")),
             (moment(false, true, None), Value::Text(b"2024-01-02T03:04:05Z")),
