@@ -525,6 +525,15 @@ pub trait Target: Send + Sync {
         let _ = (plan, table);
         Ok(Vec::new())
     }
+    /// Rows held against what keeps a table's rows apart ([`crate::existing::Standing::apart`]), by the target itself; `which`
+    /// are places in that list. Rows are held against each other, or, where `stay`, against its rows that stay alone.
+    /// Nothing of it is left when it is dropped.
+    async fn trial(&self, plan: &Plan, table: usize, which: &[usize], stay: bool) -> Result<Box<dyn Trial>> {
+        let _ = (which, stay);
+        Err(Error::new(Kind::Unsupported, "hold rows against the target's own keys")
+            .store(self.label())
+            .table(plan.tables[table].source.clone()))
+    }
     /// Takes the target for a run, against every other process, until dropped. `Busy` when taken.
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>>;
     /// Makes the schema, the tables and the run's own records, all or nothing.
@@ -579,6 +588,33 @@ pub trait Target: Send + Sync {
         let _ = plan;
         Err(not_asked(self.label()))
     }
+}
+
+/// Rows on trial: the target's own words decide, on a copy of what they look at.
+#[async_trait]
+pub trait Trial: Send {
+    /// What could not be asked, by place in the table's list, and why: only the load tells there.
+    fn unasked(&self) -> &[(usize, String)];
+    /// Holds rows against those before them, or those that stay: the source's, fields in the plan's order. Rows named in
+    /// `left_out` (by index) are none, cells in `as_null` NULL, as in [`ChunkWrite`]. A row that is refused is none for
+    /// those that follow.
+    async fn hold(
+        &mut self,
+        rows: &Rows,
+        as_null: &std::collections::BTreeSet<(usize, usize)>,
+        left_out: &std::collections::BTreeSet<usize>,
+    ) -> Result<Vec<Met>>;
+}
+
+/// A row that something of the target's would refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The row, by index.
+    pub row: usize,
+    /// Place in the table's list of what keeps rows apart.
+    pub which: usize,
+    /// Where it is no other row that is in the way: what the target says of the row.
+    pub fault: Option<String>,
 }
 
 /// Holds a target for a run. Dropping it releases.

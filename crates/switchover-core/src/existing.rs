@@ -257,27 +257,40 @@ pub struct TargetIndex {
     pub rebuildable: bool,
     /// The columns that it keeps unique for all rows; empty when it does not, or does by an expression.
     pub unique: Vec<String>,
-    /// What it keeps unique for all rows, where that is known: columns, and whether letters of either case are the
-    /// same there (`lower(name)`, `citext`).
-    pub compares: Vec<Compared>,
+    /// What it keeps rows apart by, where it does: a unique index, or an exclusion constraint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Apart>,
 }
 
-/// A unique index of the target, beside the primary key's.
+impl TargetIndex {
+    /// Its definition from its method on; a constraint's whole.
+    pub fn words(&self) -> &str {
+        match self.definition.split_once(" USING ") {
+            Some((_, rest)) if !self.constraint => rest,
+            _ => &self.definition,
+        }
+    }
+}
+
+/// By what rows are kept apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apart {
+    /// The columns that are looked at: in the index's order, then those of its predicate and its expressions.
+    pub columns: Vec<String>,
+    /// Whether two rows meet exactly where all of these are equal and none is NULL. Else only the target can tell: it
+    /// looks at an expression, at some rows only, at letters without their case, or takes NULL for equal.
+    pub plain: bool,
+}
+
+/// What keeps the rows of a target's table apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UniqueIndex {
-    /// Its name.
+    /// The index's name.
     pub name: String,
-    /// What it compares, in its order.
-    pub parts: Vec<Compared>,
-}
-
-/// A column that a unique index compares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compared {
-    /// The column.
-    pub column: String,
-    /// Whether letters of either case are the same.
-    pub any_case: bool,
+    /// Its definition, from its method on, as the target writes it.
+    pub definition: String,
+    /// By what.
+    pub apart: Apart,
 }
 
 /// A trigger of the target.
@@ -315,9 +328,9 @@ pub struct Standing {
     /// Sequences, by column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<SequencePlan>,
-    /// What each of the target's unique indexes compares, by the names of the target's columns.
+    /// What keeps its rows apart, the primary key first, by the names of the target's columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub compared: Vec<UniqueIndex>,
+    pub apart: Vec<UniqueIndex>,
     /// Columns of the target, in order, that are not computed by it: what a row is restored from.
     #[serde(default)]
     pub stored_columns: Vec<String>,

@@ -2,27 +2,24 @@
 //!
 //! A database enforces its keys; a file does not, and no source knows the keys that a mapping declares, computes,
 //! or has over several tables, or that a target's own table has beside the source's. The target would reject such
-//! rows one by one during the load, so they are named before anything is written. Where letters of either case are
-//! one key there, those of ASCII are; the others, predicates and other expressions are the target's to prove.
-//! Rows are refused, or kept whole in quarantine, the first of them staying. Invariant: by
+//! rows one by one during the load, so they are named before anything is written; what only the target can compare,
+//! it compares (`trial`). Rows are refused, or kept whole in quarantine, the first of them staying. Invariant: by
 //! policy `quarantine`, what is written of a table has each key once.
 
 use crate::evidence::Look;
 use crate::exceptions::{Link, Loss, whole_table};
 use crate::mapped::by_name;
+use crate::trial::is_plain;
 use std::collections::{BTreeSet, HashSet};
+use switchover_core::Result;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::expr::Expr;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::plan::{OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, Index, IndexPart, Table};
-use switchover_core::{Kind, Result};
 
-const HINT: &str = "give each row a key of its own on the source, or use --policy quarantine";
-
-/// What messages say of a key by which two rows are one that differ.
-const EITHER_CASE: &str = ", for letters of either case are the same to the target's key";
+pub(crate) const HINT: &str = "give each row a key of its own on the source, or use --policy quarantine";
 
 /// What the search gives.
 #[derive(Default)]
@@ -77,11 +74,7 @@ impl Look<'_> {
                 let shown = shown.join(", ");
                 let quarantined = fields.iter().all(|field| table.columns[*field].policy.quarantines());
                 let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
-                let broken = match self.snapshot.duplicates(source, &columns, limit).await {
-                    // Such a source cannot tell: the target does, and the run is taken back.
-                    Err(error) if error.kind() == Kind::Unsupported && ignores_case(&columns) => continue,
-                    broken => broken?,
-                };
+                let broken = self.snapshot.duplicates(source, &columns, limit).await?;
                 if broken.count == 0 {
                     continue;
                 }
@@ -100,15 +93,13 @@ impl Look<'_> {
                     }
                 } else {
                     for locator in &broken.first {
-                        let there = if ignores_case(&columns) { EITHER_CASE } else { "" };
-                        let why = format!(
-                            "its {shown} occurs in an earlier row{there}; {} rows are such",
-                            broken.count
-                        );
+                        let why =
+                            format!("its {shown} occurs in an earlier row; {} rows are such", broken.count);
                         refusals.push(self.refusal(table, &fields, &shown, locator, why).await?);
                     }
                 }
             }
+            refusals.extend(self.kept_out(plan, index, links, &mut found, &mut rows).await?);
             plan.refusals.extend(refusals);
             found.rows.push((index, rows));
         }
@@ -150,7 +141,7 @@ impl Look<'_> {
     }
 
     /// What a row that is left out takes with it: other rows may refer to columns that are not of its key.
-    async fn losses(
+    pub(crate) async fn losses(
         &self,
         index: usize,
         table: &TablePlan,
@@ -174,9 +165,8 @@ impl Look<'_> {
     }
 }
 
-/// The collations by which keys of a target's own are compared.
+/// The collation by which keys of a target's own are compared.
 const BINARY: &str = "BINARY";
-const NOCASE: &str = "NOCASE";
 
 /// Columns that no two rows may be equal in, each with the collation that compares it.
 type Key = Vec<(String, String)>;
@@ -213,34 +203,22 @@ fn unkept(plan: &Plan, table: &Table, plain: &Catalog) -> Vec<Key> {
     keys_of(table).filter(|key| !kept(key)).collect()
 }
 
-fn ignores_case(key: &Key) -> bool {
-    key.iter().any(|(_, collation)| collation == NOCASE)
-}
-
 /// The keys of the target's own table that the source does not keep, beside those that are `known`.
 fn of_target(table: &TablePlan, source: &Table, known: &[Key], enforced: bool) -> Vec<Key> {
     let Some(standing) = &table.standing else { return Vec::new() };
-    let part = |target: &String, any_case: bool| {
+    let part = |target: &String| {
         let column = table.columns.iter().find(|column| column.target == *target)?;
-        Some((column.source.clone(), if any_case { NOCASE } else { BINARY }.to_owned()))
+        Some((column.source.clone(), BINARY.to_owned()))
     };
-    let primary = table
-        .primary_key
-        .iter()
-        .map(|key| key.columns.iter().map(|name| part(name, false)).collect::<Option<Key>>());
-    let others = standing.compared.iter().map(|index| {
-        index.parts.iter().map(|compared| part(&compared.column, compared.any_case)).collect::<Option<Key>>()
-    });
     let kept: Vec<Key> = keys_of(source).filter(|key| enforced && !known.contains(key)).collect();
-    // What is unique in fewer columns, or without regard to case, is so in more, and with it.
+    // What is unique in fewer columns, or by a looser comparison, is so in more, and by bytes.
     let implied = |key: &Key| {
-        let within = |(name, collation): &(String, String)| {
-            key.iter().any(|(own, by)| own == name && (by == BINARY || by == collation))
-        };
+        let within = |(name, _): &(String, String)| key.iter().any(|(own, _)| own == name);
         kept.iter().any(|own| own.iter().all(within))
     };
     let mut found: Vec<Key> = Vec::new();
-    for key in primary.chain(others).flatten() {
+    for index in standing.apart.iter().filter(|index| is_plain(table, index)) {
+        let Some(key) = index.apart.columns.iter().map(part).collect::<Option<Key>>() else { continue };
         if !implied(&key) && !known.contains(&key) && !found.contains(&key) {
             found.push(key);
         }

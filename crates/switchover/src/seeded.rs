@@ -5,11 +5,10 @@
 //! plan's list of replaced ones; the plan decides, nothing is found out while rows are written.
 
 use crate::evidence::{Look, planned_table, read_table, scan};
+use crate::trial::is_plain;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};
-use switchover_core::existing::{
-    Compared, HISTORY_ROWS_MAX, OnConflict, ROWS_BEFORE_MAX, TargetSchema, TextRow,
-};
+use switchover_core::existing::{HISTORY_ROWS_MAX, OnConflict, ROWS_BEFORE_MAX, TargetSchema, TextRow};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Fate, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
 use switchover_core::planner::existing;
@@ -132,6 +131,8 @@ impl Look<'_> {
             let stays = |seed: &usize| asked.on_conflict == OnConflict::Keep || !met.contains(seed);
             let clashes = self.clashes(&plan.tables[index], &seeds, &stays).await?;
             plan.refusals.extend(clashes);
+            let kept_out = self.kept_out_by_seeds(plan, index, CLASH_HINT).await?;
+            plan.refusals.extend(kept_out);
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ impl Look<'_> {
     /// The target's rows by their keys.
     async fn seeds(&self, plan: &Plan, index: usize) -> Result<Seeds> {
         let table = &plan.tables[index];
-        let fields = exactly(&table.key_fields());
+        let fields = table.key_fields();
         let others = unique_fields(table);
         let mut seeds = Seeds { others: vec![HashMap::new(); others.len()], ..Seeds::default() };
         for mut reader in self.target.read(plan, index, 1).await? {
@@ -148,16 +149,16 @@ impl Look<'_> {
                 self.shutdown.check("plan")?;
                 for row in rows.iter() {
                     let key: Vec<OwnedValue> =
-                        fields.iter().map(|(field, _)| row.value(*field).to_owned_value()).collect();
+                        fields.iter().map(|field| row.value(*field).to_owned_value()).collect();
                     let shown: Vec<String> = fields
                         .iter()
-                        .map(|(field, _)| {
+                        .map(|field| {
                             format!("{}={}", table.columns[*field].target, row.value(*field).shown())
                         })
                         .collect();
                     seeds.places.insert(target_key(table, &fields, row), seeds.rows.len());
                     for (places, (_, fields)) in seeds.others.iter_mut().zip(&others) {
-                        if fields.iter().all(|(field, _)| row.value(*field) != Value::Null) {
+                        if fields.iter().all(|field| row.value(*field) != Value::Null) {
                             places.insert(target_key(table, fields, row), seeds.rows.len());
                         }
                     }
@@ -171,7 +172,7 @@ impl Look<'_> {
 
     /// Rows of the source whose key is one of these.
     async fn conflicts(&self, table: &TablePlan, seeds: &Seeds) -> Result<Vec<Conflict>> {
-        let fields = exactly(&table.key_fields());
+        let fields = table.key_fields();
         let mut found = Vec::new();
         let mut bytes = Vec::new();
         scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
@@ -206,7 +207,7 @@ impl Look<'_> {
         scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
             for row in rows.iter().filter(|row| !out.contains(&row.locator())) {
                 for (places, (name, fields)) in seeds.others.iter().zip(&others) {
-                    let there = fields.iter().all(|(field, _)| row.value(*field) != Value::Null)
+                    let there = fields.iter().all(|field| row.value(*field) != Value::Null)
                         && source_key(table, fields, row, &mut bytes);
                     let Some(seed) = places.get(&bytes).filter(|seed| there && stays(seed)) else { continue };
                     total += 1;
@@ -226,74 +227,47 @@ impl Look<'_> {
 }
 
 /// The refusal of one such row.
-fn clash(table: &TablePlan, row: Row<'_>, unique: (&str, &[Field]), seed: &str) -> Refusal {
+fn clash(table: &TablePlan, row: Row<'_>, unique: (&str, &[usize]), seed: &str) -> Refusal {
     let (name, fields) = unique;
-    let columns: Vec<&str> = fields.iter().map(|(field, _)| &*table.columns[*field].source).collect();
-    let values: Vec<String> = fields.iter().map(|(field, _)| row.value(*field).shown()).collect();
-    let there = if fields.iter().any(|(_, any_case)| *any_case) { ", in letters of either case" } else { "" };
+    let columns: Vec<&str> = fields.iter().map(|field| &*table.columns[*field].source).collect();
+    let values: Vec<String> = fields.iter().map(|field| row.value(*field).shown()).collect();
     Refusal {
         table: table.source.clone(),
         key: shown_locator(table, &row.locator()),
         column: columns.join(", "),
         value: values.join(", "),
-        why: format!(
-            "the target's own row {seed} has the same{there}, and \"{name}\" lets only one row have it"
-        ),
+        why: format!("the target's own row {seed} has the same, and \"{name}\" lets only one row have it"),
         hint: CLASH_HINT.into(),
     }
 }
 
-/// A field of a key, and whether letters of either case are the same in it.
-type Field = (usize, bool);
-
-fn exactly(fields: &[usize]) -> Vec<Field> {
-    fields.iter().map(|field| (*field, false)).collect()
-}
-
 /// The target's other unique columns: their index's name, and their fields.
-fn unique_fields(table: &TablePlan) -> Vec<(String, Vec<Field>)> {
-    let indexes = table.standing.iter().flat_map(|standing| &standing.compared);
-    let field = |part: &Compared| {
-        let at = table.columns.iter().position(|column| column.target == part.column)?;
-        Some((at, part.any_case))
-    };
-    indexes
+fn unique_fields(table: &TablePlan) -> Vec<(String, Vec<usize>)> {
+    let field = |name: &String| table.columns.iter().position(|column| column.target == *name);
+    let others = table.standing.iter().flat_map(|standing| &standing.apart).filter(|index| {
+        let primary = table.primary_key.as_ref().is_some_and(|key| key.name == index.name);
+        !primary && is_plain(table, index)
+    });
+    others
         .filter_map(|index| {
-            Some((index.name.clone(), index.parts.iter().map(field).collect::<Option<Vec<Field>>>()?))
+            Some((index.name.clone(), index.apart.columns.iter().map(field).collect::<Option<Vec<usize>>>()?))
         })
         .collect()
 }
 
-/// A text in lower case, as far as that is the same everywhere: letters of ASCII.
-fn folded<'a>(value: Value<'a>, any_case: bool, scratch: &'a mut Vec<u8>) -> Value<'a> {
-    match value {
-        Value::Text(text) if any_case => {
-            scratch.clear();
-            scratch.extend(text.iter().map(u8::to_ascii_lowercase));
-            Value::Text(scratch)
-        }
-        other => other,
-    }
-}
-
 /// The canonical bytes of some fields of a target's row.
-fn target_key(table: &TablePlan, fields: &[Field], row: Row<'_>) -> Vec<u8> {
-    let (mut scratch, mut lower, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-    for (field, any_case) in fields {
-        let value = folded(row.value(*field), *any_case, &mut lower);
-        table.columns[*field].codec.canonical_target(value, &mut scratch, &mut bytes);
+fn target_key(table: &TablePlan, fields: &[usize], row: Row<'_>) -> Vec<u8> {
+    let (mut scratch, mut bytes) = (Vec::new(), Vec::new());
+    for field in fields {
+        table.columns[*field].codec.canonical_target(row.value(*field), &mut scratch, &mut bytes);
     }
     bytes
 }
 
 /// The canonical bytes of a source row's key; false when a part of it has none.
-fn source_key(table: &TablePlan, fields: &[Field], row: Row<'_>, out: &mut Vec<u8>) -> bool {
+fn source_key(table: &TablePlan, fields: &[usize], row: Row<'_>, out: &mut Vec<u8>) -> bool {
     out.clear();
-    let mut lower = Vec::new();
-    fields.iter().all(|(field, any_case)| {
-        let value = folded(row.value(*field), *any_case, &mut lower);
-        table.columns[*field].codec.canonical_source(value, out).is_ok()
-    })
+    fields.iter().all(|field| table.columns[*field].codec.canonical_source(row.value(*field), out).is_ok())
 }
 
 /// Why rows that are there cannot be told from those that come.

@@ -7,7 +7,7 @@
 use super::{connect::Connection, quote};
 use std::collections::{BTreeMap, HashMap};
 use switchover_core::existing::{
-    Compared, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
+    Apart, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
     TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
 };
 use switchover_core::plan::{Element, KeyPlan, LogicalType};
@@ -288,9 +288,24 @@ const INDEXES: &str = "SELECT i.indrelid, x.relname::text, r.oid IS NOT NULL,
             ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
                 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
                 WHERE k.o <= i.indnkeyatts ORDER BY k.o) ELSE ARRAY[]::text[] END,
-        CASE WHEN i.indisunique AND i.indpred IS NULL THEN
-            ARRAY(SELECT pg_catalog.pg_get_indexdef(x.oid, k::int4, false)
-                FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k) ELSE ARRAY[]::text[] END
+        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                LEFT JOIN LATERAL (SELECT k.o FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
+                    WHERE k.n = a.attnum AND k.o <= i.indnkeyatts LIMIT 1) k ON true
+            WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (i.indisunique OR r.contype = 'x')
+                AND (k.o IS NOT NULL OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                    WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid
+                        AND d.refobjsubid = a.attnum
+                        AND (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = x.oid
+                                AND NOT a.attnum = ANY (i.indkey::int2[])
+                            OR d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = r.oid
+                                AND r.contype = 'x')))
+            ORDER BY k.o, a.attnum),
+        i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+            AND NOT coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace p ON p.oid = o.opcnamespace
+                WHERE o.oid = ANY (i.indclass::pg_catalog.oid[]) AND p.nspname <> 'pg_catalog')
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l
+                WHERE l.oid = ANY (i.indcollation::pg_catalog.oid[]) AND NOT l.collisdeterministic)
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.contype IN ('u', 'x')
@@ -303,8 +318,8 @@ async fn indexes<C: GenericClient + Sync>(
 ) -> Answer<()> {
     for row in client.query(INDEXES, &[&schema]).await? {
         if let Some(table) = tables.get_mut(&row.get(0)) {
-            let parts: Vec<String> = row.get(7);
-            let compares = parts.iter().map(|part| compared(part, &table.columns)).collect::<Option<_>>();
+            let columns: Vec<String> = row.get(7);
+            let apart = Apart { columns, plain: row.get(8) };
             table.indexes.push(TargetIndex {
                 name: row.get(1),
                 constraint: row.get(2),
@@ -312,28 +327,11 @@ async fn indexes<C: GenericClient + Sync>(
                 comment: row.get(4),
                 rebuildable: row.get(5),
                 unique: row.get(6),
-                compares: compares.unwrap_or_default(),
+                apart: (!apart.columns.is_empty()).then_some(apart),
             });
         }
     }
     Ok(())
-}
-
-/// What a part of an index compares, in the server's words: a column, or its letters in lower case.
-fn compared(part: &str, columns: &[TargetColumn]) -> Option<Compared> {
-    columns.iter().find_map(|column| {
-        let name = quote::ident(&column.name);
-        // The server leaves quotes out where it needs none.
-        let names = [&*name, &*column.name];
-        let own = names.contains(&part);
-        let lower = || {
-            names
-                .iter()
-                .any(|name| part == format!("lower({name})") || part == format!("lower(({name})::text)"))
-        };
-        let any_case = (own && column.type_name.ends_with("citext")) || (!own && lower());
-        (own || any_case).then(|| Compared { column: column.name.clone(), any_case })
-    })
 }
 
 /// A primary key comes back as it was under the same conditions, and when nothing rests on it that stays: no foreign key
@@ -353,7 +351,11 @@ const PRIMARY: &str = "SELECT i.indrelid, x.relname::text, pg_catalog.pg_get_con
             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_publication_tables p
                 WHERE p.schemaname = n.nspname AND p.tablename = c.relname),
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
-            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o),
+        NOT EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace p ON p.oid = o.opcnamespace
+                WHERE o.oid = ANY (i.indclass::pg_catalog.oid[]) AND p.nspname <> 'pg_catalog')
+            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l
+                WHERE l.oid = ANY (i.indcollation::pg_catalog.oid[]) AND NOT l.collisdeterministic)
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_constraint r ON r.conindid = x.oid AND r.conrelid = c.oid AND r.contype = 'p'
@@ -366,14 +368,15 @@ async fn primary_indexes<C: GenericClient + Sync>(
 ) -> Answer<()> {
     for row in client.query(PRIMARY, &[&schema]).await? {
         if let Some(table) = tables.get_mut(&row.get(0)) {
+            let unique: Vec<String> = row.get(5);
             table.primary_index = Some(TargetIndex {
                 name: row.get(1),
                 constraint: true,
                 definition: row.get(2),
                 comment: row.get(3),
                 rebuildable: row.get(4),
-                unique: row.get(5),
-                compares: Vec::new(),
+                apart: Some(Apart { columns: unique.clone(), plain: row.get(6) }),
+                unique,
             });
         }
     }

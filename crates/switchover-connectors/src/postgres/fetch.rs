@@ -26,7 +26,7 @@ pub(super) async fn rows(
         super::error::classify(&error, OPERATION).table(table.source.clone()).because(error)
     };
     let transaction = connection.client_mut().transaction().await.map_err(fail)?;
-    let matched = keys::load(&transaction, plan, index, wanted, OPERATION).await?;
+    let matched = keys::load(transaction.client(), plan, index, wanted, OPERATION).await?;
     let columns: Vec<String> =
         table.columns.iter().map(|column| format!("t.{}", quote::ident(&column.target))).collect();
     let sql = format!(

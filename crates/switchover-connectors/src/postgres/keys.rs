@@ -7,17 +7,17 @@ use super::copy_encode::{self, HEADER, TRAILER};
 use super::quote;
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
-use switchover_core::plan::{LogicalType, Plan, TablePlan};
+use switchover_core::plan::{LogicalType, Plan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
-use tokio_postgres::Transaction;
+use tokio_postgres::Client;
 
 /// The session's own table that holds the keys.
 pub(super) const TABLE: &str = "pg_temp._switchover_keys";
 
-/// Makes and fills [`TABLE`]; gives the condition by which `t`, the plan's table, and `k` meet.
+/// Makes and fills [`TABLE`] within the client's transaction; gives the condition by which `t`, the plan's table, and `k` meet.
 pub(super) async fn load(
-    transaction: &Transaction<'_>,
+    client: &Client,
     plan: &Plan,
     index: usize,
     keys: &[Vec<OwnedValue>],
@@ -38,27 +38,27 @@ pub(super) async fn load(
         columns.join(", "),
         quote::qualified(&plan.options.schema, &table.target)
     );
-    transaction.batch_execute(&sql).await.map_err(|error| failed(error, table, operation))?;
+    client.batch_execute(&sql).await.map_err(|error| failed(error, &table.source, operation))?;
     let mut batch = Rows::new(0, key.len());
     keys.iter().flatten().for_each(|value| batch.push(value.borrow()));
     let mut out = BytesMut::from(HEADER);
     let types: Vec<LogicalType> = key.iter().map(|field| table.columns[*field].r#type).collect();
     batch.iter().for_each(|row| copy_encode::target_row(row, &types, &mut out));
-    send(transaction, &format!("COPY {TABLE} FROM STDIN (FORMAT binary)"), table, out, operation).await?;
+    send(client, &format!("COPY {TABLE} FROM STDIN (FORMAT binary)"), &table.source, out, operation).await?;
     let equal: Vec<String> = columns.iter().map(|column| format!("t.{column} = k.{column}")).collect();
     Ok(equal.join(" AND "))
 }
 
 /// Sends the rows in `out`, which begins with COPY's header, and ends the stream.
 pub(super) async fn send(
-    transaction: &Transaction<'_>,
+    client: &Client,
     sql: &str,
-    table: &TablePlan,
+    table: &str,
     mut out: BytesMut,
     operation: &str,
 ) -> Result<()> {
     let fail = |error| failed(error, table, operation);
-    let sink = transaction.copy_in::<_, Bytes>(sql).await.map_err(fail)?;
+    let sink = client.copy_in::<_, Bytes>(sql).await.map_err(fail)?;
     let mut sink = std::pin::pin!(sink);
     out.extend_from_slice(&TRAILER);
     sink.send(out.freeze()).await.map_err(fail)?;
@@ -66,6 +66,6 @@ pub(super) async fn send(
     Ok(())
 }
 
-fn failed(error: tokio_postgres::Error, table: &TablePlan, operation: &str) -> Error {
-    super::error::classify(&error, operation).table(table.source.clone()).because(error)
+fn failed(error: tokio_postgres::Error, table: &str, operation: &str) -> Error {
+    super::error::classify(&error, operation).table(table).because(error)
 }

@@ -38,4 +38,5 @@ mod steps;
 mod structure;
 pub mod target;
 mod tls;
+mod trial;
 mod writer;

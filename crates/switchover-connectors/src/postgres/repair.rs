@@ -82,7 +82,7 @@ async fn remove(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Resu
     let types: Vec<LogicalType> = table.columns.iter().map(|column| column.r#type).collect();
     mend.extra.iter().for_each(|row| copy_encode::target_row(row, &types, &mut out));
     let sql = format!("COPY pg_temp.{EXTRA} FROM STDIN (FORMAT binary)");
-    keys::send(transaction, &sql, table, out, OPERATION).await?;
+    keys::send(transaction.client(), &sql, &table.source, out, OPERATION).await?;
     // As text two rows are equal exactly when all their fields are, 0 and -0 and NULL and '' apart.
     let sql = format!(
         "DELETE FROM {name} WHERE ctid IN (
@@ -159,5 +159,5 @@ async fn copy(
                 .hint("the source changed since the plan was made: migrate again"));
         }
     }
-    keys::send(transaction, sql, table, out, OPERATION).await
+    keys::send(transaction.client(), sql, &table.source, out, OPERATION).await
 }

@@ -277,7 +277,7 @@ async fn take_out(transaction: &Transaction<'_>, plan: &Plan, index: usize) -> R
     if replaced.is_empty() {
         return Ok(());
     }
-    let matched = keys::load(transaction, plan, index, replaced, OPERATION).await?;
+    let matched = keys::load(transaction.client(), plan, index, replaced, OPERATION).await?;
     let (name, saved) =
         (qualified(&plan.options.schema, &table.target), qualified(&plan.options.schema, &before(index)));
     let keys = keys::TABLE;

@@ -8,14 +8,15 @@ use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
 use super::queries::PostgresQueries;
 use super::{
-    audit, catalog, examine, fetch, inspect, ledger, live, quote, reader, repair, standing, steps, writer,
+    audit, catalog, examine, fetch, inspect, ledger, live, quote, reader, repair, standing, steps, trial,
+    writer,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
-    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
+    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Trial, Writer,
 };
 use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs};
@@ -101,6 +102,10 @@ impl Target for PostgresTarget {
                 .hint("whether the others are equal cannot be told from them; `switchover verify` proves that before `switchover cleanup`, not after it"));
         }
         reader::of_relation(&self.config, planned, &name, &standing::stays(), 1).await
+    }
+
+    async fn trial(&self, plan: &Plan, table: usize, which: &[usize], stay: bool) -> Result<Box<dyn Trial>> {
+        Ok(Box::new(trial::PostgresTrial::open(self.open().await?, plan, table, which, stay).await?))
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {

@@ -261,13 +261,13 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
-            compared: own
-                .indexes
+            apart: own
+                .primary_index
                 .iter()
-                .map(|index| UniqueIndex { name: index.name.clone(), parts: index.compares.clone() })
-                .filter(|index| {
-                    let mapped = |part: &existing::Compared| taken.contains(&*part.column);
-                    !index.parts.is_empty() && index.parts.iter().all(mapped)
+                .chain(&own.indexes)
+                .filter_map(|index| {
+                    let definition = index.words().to_owned();
+                    Some(UniqueIndex { name: index.name.clone(), definition, apart: index.apart.clone()? })
                 })
                 .collect(),
             stored_columns: own
@@ -284,14 +284,13 @@ fn table_plan(
 
 fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
     let unique = index.definition.starts_with("CREATE UNIQUE");
-    let part = index.definition.split_once(" USING ").map_or(&*index.definition, |(_, rest)| rest);
     IndexPlan {
         source: index.name.clone(),
         name: index.name.clone(),
         unique,
         // Its own definition makes it again, whatever its method.
         method: IndexMethod::Btree,
-        parts: vec![part.to_owned()],
+        parts: vec![index.words().to_owned()],
         predicate: None,
         cost: String::new(),
     }
