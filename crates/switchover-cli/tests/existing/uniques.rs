@@ -55,14 +55,15 @@ fn rows_that_only_the_server_takes_for_one_are_all_named_before_anything_is_writ
 fn rows_that_the_targets_own_rows_keep_out_are_named_too() {
     let app = App::new(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, gone TEXT);
-         INSERT INTO t VALUES (1, 'ADMIN', NULL), (2, 'guest', NULL), (3, 'Éva', NULL), (4, 'GUEST', '2024-01-01T00:00:00Z'), (5, 'new', NULL), (6, 'New', '2024-01-01T00:00:00Z');",
+         INSERT INTO t VALUES (1, 'ADMIN', NULL), (2, 'guest', NULL), (3, 'Éva', NULL), (4, 'GUEST', '2024-01-01T00:00:00Z'), (5, 'new', NULL), (6, 'New', '2024-01-01T00:00:00Z'), (7, 'twin', NULL), (8, 'Twin', NULL);",
         "CREATE TABLE t (id int PRIMARY KEY, name text, gone timestamptz);
          CREATE UNIQUE INDEX living ON t (lower(name)) WHERE gone IS NULL;
-         INSERT INTO t VALUES (1, 'admin', NULL), (8, 'Guest', NULL), (9, 'éVA', NULL), (10, 'new', '2023-01-01');",
+         INSERT INTO t VALUES (1, 'admin', NULL), (18, 'Guest', NULL), (9, 'éVA', NULL), (10, 'new', '2023-01-01');",
     );
     insta::assert_snapshot!(app.refusals(&["--on-conflict", "replace"]));
     // What is replaced is in nobody's way.
-    app.psql("DELETE FROM t WHERE id IN (8, 9)");
+    app.psql("DELETE FROM t WHERE id IN (18, 9)");
+    app.source("DELETE FROM t WHERE id IN (7, 8)");
     run(&mut app.migrate(&["--on-conflict", "replace"])).exits(0);
     app.shows("SELECT string_agg(id::text, ' ' ORDER BY id) FROM t", "1 2 3 4 5 6 10");
 }
