@@ -455,3 +455,32 @@ fn times_without_a_zone_and_numbers_that_count() {
         assert!(found, "{toml}: {:#?}", plan.refusals);
     }
 }
+
+#[test]
+fn spans_networks_and_lists_are_made_where_they_are_asked_for() {
+    let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, span TEXT, net TEXT, card TEXT, sums TEXT, seen TEXT);
+        INSERT INTO t VALUES (1, 'P1DT1H', '10.0.0.0/8', '08:00:2b:01:02:03', '[1.25, null]', '[\"2024-01-01T00:00:00Z\"]');";
+    let toml = "[table.t.column]
+        span = { type = 'interval' }
+        net = { type = 'cidr' }
+        card = { type = 'macaddr' }
+        sums = { type = 'numeric(4,2)[]' }
+        seen = { type = 'timestamptz[]' }";
+    check(sql)
+        .mapped(toml)
+        .moves()
+        .types(
+            "t",
+            "id bigint, span interval, net cidr, card macaddr, sums numeric(4,2)[], seen timestamp with time zone[]",
+        )
+        .shows("SELECT span, net, sums FROM t", "1 day 01:00:00|10.0.0.0/8|{1.25,NULL}");
+    for (from, to, column) in [
+        ("P1DT1H", "a day", ("span", "no span of time")),
+        ("10.0.0.0/8", "10.0.0.1/8", ("net", "no network")),
+        ("1.25", "1.255", ("sums", "more digits than numeric(4,2)")),
+    ] {
+        let plan = check(&sql.replace(from, to)).mapped(toml).plan();
+        let found = plan.refusals.iter().any(|r| r.column == column.0 && r.why.contains(column.1));
+        assert!(found, "{to}: {:#?}", plan.refusals);
+    }
+}

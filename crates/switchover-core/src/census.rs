@@ -58,8 +58,9 @@ impl Interest {
 impl From<crate::plan::LogicalType> for Interest {
     fn from(ty: crate::plan::LogicalType) -> Interest {
         use crate::plan::LogicalType::{
-            Any, Array, Bool, Bytea, Char, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8, Json,
-            Jsonb, Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
+            Any, Array, Bool, Bytea, Char, Cidr, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8,
+            Interval, Json, Jsonb, Macaddr, Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid,
+            Varchar, Vector,
         };
         match ty {
             Bool => Interest::Boolean,
@@ -67,8 +68,8 @@ impl From<crate::plan::LogicalType> for Interest {
             Uuid => Interest::Uuid,
             Date | Timestamp | TimestampTz => Interest::Temporal,
             Json | Jsonb | TextArray | Array(_) => Interest::Json,
-            Inet | Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_) | Char(_) | Bytea | Time
-            | Declared | Any | Vector => Interest::Plain,
+            Inet | Cidr | Macaddr | Interval | Int2 | Int4 | Int8 | Float4 | Float8 | Text | Varchar(_)
+            | Char(_) | Bytea | Time | Declared | Any | Vector => Interest::Plain,
         }
     }
 }

@@ -415,7 +415,7 @@ pub(crate) fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit>
     }
 }
 
-fn fit_decimal(canonical: &[u8], limits: Option<(u32, u32)>) -> Result<(), Unfit> {
+pub(crate) fn fit_decimal(canonical: &[u8], limits: Option<(u32, u32)>) -> Result<(), Unfit> {
     let (Some((precision, scale)), Some(parts)) = (limits, decimal::parts(canonical)) else { return Ok(()) };
     if parts.scale() > u64::from(scale) || parts.integer_digits() > u64::from(precision.saturating_sub(scale))
     {

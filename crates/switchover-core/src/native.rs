@@ -12,6 +12,8 @@ use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
 use crate::datetime::TimeFormat;
 use crate::inet::Inet;
+use crate::interval::Interval;
+use crate::list;
 use crate::moment::{self, EpochUnit};
 use crate::plan::{Element, LogicalType};
 use crate::shape::Shape;
@@ -80,8 +82,28 @@ pub enum Native {
         /// Bytes of an element: 2, 4 or 8.
         bytes: u8,
     },
+    /// A JSON array of truth values, numbers, UUIDs or times ([`crate::list`]).
+    List {
+        /// An element's type.
+        of: LogicalType,
+        /// Digits of a second's fraction that an element keeps, where it is a time.
+        digits: u8,
+        /// Whether a time without a zone is one of UTC, and an instant is written without one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        utc: bool,
+    },
     /// An address of the Internet Protocol in its one spelling, see [`Inet`].
     Inet,
+    /// A network of the Internet Protocol in its one spelling, see [`Inet`].
+    Cidr,
+    /// A network card's address: six pairs of digits in lower case with colons.
+    Macaddr,
+    /// Spans of time by their months, days and microseconds, however each is written ([`Interval`]).
+    Interval {
+        /// What numbers count; without it a number does not fit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<EpochUnit>,
+    },
     /// JSON texts of a declared form, as objects of the target's.
     Nested {
         /// The form.
@@ -134,6 +156,7 @@ impl Native {
             Element::Int2 => Native::IntArray { bytes: 2 },
             Element::Int4 => Native::IntArray { bytes: 4 },
             Element::Int8 => Native::IntArray { bytes: 8 },
+            other => Native::List { of: other.of(), digits: 6, utc: false },
         }
     }
 
@@ -145,6 +168,8 @@ impl Native {
             | Native::Label { .. }
             | Native::JsonText
             | Native::Inet
+            | Native::Cidr
+            | Native::Macaddr
             | Native::Unicode
             | Native::Safe
             | Native::Digits
@@ -156,6 +181,8 @@ impl Native {
             | Native::TimeOfDay { .. }
             | Native::TextArray { .. }
             | Native::IntArray { .. }
+            | Native::List { .. }
+            | Native::Interval { .. }
             | Native::Nested { .. }
             | Native::Vector { from: VectorForm::Json } => false,
         }
@@ -169,6 +196,8 @@ impl Native {
             | Native::Label { .. }
             | Native::JsonText
             | Native::Inet
+            | Native::Cidr
+            | Native::Macaddr
             | Native::Unicode
             | Native::Safe
             | Native::Digits
@@ -178,9 +207,11 @@ impl Native {
             Native::Float4 | Native::Finite => 0,
             Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. } => 1,
             // Never what a scan predicts: such a column is read again.
-            Native::Moment { .. } | Native::TimeOfDay { .. } | Native::Vector { from: VectorForm::Json } => {
-                u8::MAX
-            }
+            Native::Moment { .. }
+            | Native::TimeOfDay { .. }
+            | Native::List { .. }
+            | Native::Interval { .. }
+            | Native::Vector { from: VectorForm::Json } => u8::MAX,
         }
     }
 
@@ -198,6 +229,15 @@ impl Native {
             Native::TextArray { .. } => "JSON arrays of texts",
             Native::IntArray { .. } => "JSON arrays of integers",
             Native::Inet => "addresses of the Internet Protocol",
+            Native::Cidr => "networks of the Internet Protocol",
+            Native::Macaddr => "addresses of network cards",
+            Native::Interval { .. } => "spans of time",
+            Native::List { of: LogicalType::Bool, .. } => "JSON arrays of truth values",
+            Native::List { of: LogicalType::Uuid, .. } => "JSON arrays of UUIDs",
+            Native::List { of: LogicalType::Timestamp | LogicalType::TimestampTz, .. } => {
+                "JSON arrays of times"
+            }
+            Native::List { .. } => "JSON arrays of numbers",
             Native::Nested { .. } => "JSON of the declared form",
             Native::Unicode => "text",
             Native::Safe | Native::Digits => "integers",
@@ -269,6 +309,25 @@ impl Native {
                     "no address of the Internet Protocol in its one spelling, such as 10.0.0.1, 10.0.0.0/8 or 2001:db8::1",
                 ),
             },
+            (Native::Cidr, Value::Text(text)) => match Inet::parse_network(text) {
+                Some(_) => Ok(value),
+                None => unfit(
+                    "no network of the Internet Protocol in its one spelling, such as 10.0.0.0/8, 10.0.0.1/32 or 2001:db8::/32",
+                ),
+            },
+            (Native::Macaddr, Value::Text(text)) => match macaddr(text) {
+                Some(_) => Ok(value),
+                None => unfit("no address of a network card in its one spelling, such as 08:00:2b:01:02:03"),
+            },
+            (Native::Interval { .. }, Value::Text(_) | Value::Int(_)) => {
+                scratch.clear();
+                scratch.extend_from_slice(self.span(value)?.text().as_bytes());
+                Ok(Value::Text(scratch))
+            }
+            (Native::List { .. }, Value::Text(text)) => {
+                self.list(text, scratch)?;
+                Ok(Value::Json(scratch))
+            }
             (Native::Nested { shape }, Value::Text(text)) => shape.read(text).map(|_| Value::Json(text)),
             (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
                 Ok(_) => Ok(value),
@@ -322,6 +381,17 @@ impl Native {
             ) => {
                 drop(codec::json_cell(text, out));
             }
+            (Native::Interval { .. }, Value::Text(_) | Value::Int(_)) => match self.span(value) {
+                Ok(span) => codec::bytes(codec::tag::TEXT, span.text().as_bytes(), out),
+                Err(_) => return false,
+            },
+            (Native::List { .. }, Value::Text(text)) => {
+                let mut list = Vec::new();
+                match self.list(text, &mut list) {
+                    Ok(()) => drop(codec::json_cell(&list, out)),
+                    Err(_) => return false,
+                }
+            }
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
                 codec::float(i as f64, out);
             }
@@ -355,12 +425,18 @@ impl Native {
             (Native::TimeOfDay { .. }, Value::Time(micros)) => number(codec::tag::TIME, micros, out),
             // What cannot be read as JSON compares as the text that it is, which no JSON equals.
             (
-                Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. },
+                Native::TextArray { .. }
+                | Native::IntArray { .. }
+                | Native::List { .. }
+                | Native::Nested { .. },
                 Value::Json(text),
             ) => {
                 drop(codec::json_cell(text, out));
             }
-            (Native::Unicode | Native::Inet, Value::Text(text)) => codec::bytes(codec::tag::TEXT, text, out),
+            (
+                Native::Unicode | Native::Inet | Native::Cidr | Native::Macaddr | Native::Interval { .. },
+                Value::Text(text),
+            ) => codec::bytes(codec::tag::TEXT, text, out),
             (Native::Safe, Value::Int(i)) => codec::int(i, out),
             (Native::Digits, Value::Text(digits)) => {
                 let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
@@ -416,16 +492,48 @@ impl Native {
             | (Native::IntArray { bytes: 4 }, LogicalType::Array(Element::Int4))
             | (Native::IntArray { bytes: 8 }, LogicalType::Array(Element::Int8))
             | (Native::Inet, LogicalType::Inet)
+            | (Native::Cidr, LogicalType::Cidr)
+            | (Native::Macaddr, LogicalType::Macaddr)
+            | (Native::Interval { .. }, LogicalType::Interval)
             | (Native::Nested { .. }, LogicalType::Jsonb)
             | (Native::Unicode | Native::Digits, LogicalType::Text)
             | (Native::Safe, LogicalType::Int8)
             | (Native::Finite, LogicalType::Float8)
             | (Native::SomeBytes, LogicalType::Bytea)
             | (Native::Vector { .. }, LogicalType::Vector) => true,
+            (Native::List { of, .. }, LogicalType::Array(element)) => element.of() == *of,
             (Native::Padded { chars }, LogicalType::Char(own)) => *chars <= own,
             (Native::TextArray { chars, .. }, LogicalType::Array(Element::Varchar(own))) => *chars == own,
             _ => false,
         }
+    }
+
+    /// A cell's span of time.
+    fn span(&self, value: Value<'_>) -> Result<Interval, Unfit> {
+        let (value, epoch) = match (self, value) {
+            (Native::Interval { epoch }, Value::Int(count)) => (count, epoch),
+            (_, Value::Text(text)) => {
+                return Interval::parse(text).ok_or_else(|| {
+                    Unfit("a text that is no span of time, such as 1 day 02:03:04 or P1DT2H3M4S".into())
+                });
+            }
+            (_, other) => return unfit(format!("{} in a column of spans of time", other.class())),
+        };
+        let Some(unit) = epoch else {
+            return unfit("a number in a column of spans of time, and nothing says what it counts");
+        };
+        match value.checked_mul(unit.micros()) {
+            Some(micros) => Ok(Interval { micros, ..Interval::default() }),
+            None => unfit("a number that counts beyond what a span of time holds"),
+        }
+    }
+
+    /// A JSON array as the target's side has it.
+    fn list(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+        let Native::List { of, digits, utc } = self else { return unfit("no column of arrays") };
+        let zoned = *of == LogicalType::TimestampTz;
+        let times = Native::Moment { zoned, digits: *digits, utc: *utc, epoch: None, cut: false, back: None };
+        list::encode(*of, |text| times.moment(Value::Text(text)), text, out)
     }
 
     /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.
@@ -477,6 +585,25 @@ impl TrimSpaces for [u8] {
         let end = self.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
         &self[..end]
     }
+}
+
+/// The bytes of a network card's address, in its one spelling.
+pub fn macaddr(text: &[u8]) -> Option<[u8; 6]> {
+    let mut bytes = [0; 6];
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let pairs: Vec<&[u8]> = text.split(|byte| *byte == b':').collect();
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair else { return None };
+        *byte = digit(*high)? * 16 + digit(*low)?;
+    }
+    Some(bytes)
 }
 
 fn number(tag: u8, value: i64, out: &mut Vec<u8>) {
@@ -592,6 +719,13 @@ mod tests {
             (Native::array(Element::Int8), Value::Text(b"[9223372036854775807, -9223372036854775808]")),
             (Native::Inet, Value::Text(b"10.0.0.1/8")),
             (Native::Inet, Value::Text(b"2001:db8::1")),
+            (Native::Cidr, Value::Text(b"10.0.0.1/32")),
+            (Native::Macaddr, Value::Text(b"08:00:2b:01:02:ff")),
+            (Native::Interval { epoch: None }, Value::Text(b"1 mon -3 days 04:05:06.7")),
+            (Native::Interval { epoch: Some(EpochUnit::Micros) }, Value::Int(-1)),
+            (Native::array(Element::Float8), Value::Text(b"[0.1, -0.0, null]")),
+            (Native::array(Element::Uuid), Value::Text(b"[\"0188d9c2-af00-7fff-0102-030405060708\"]")),
+            (Native::array(Element::TimestampTz), Value::Text(b"[\"2024-01-02 03:04:05.123+02:00\"]")),
             (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[\"a\", null]")),
         ] {
             let expected = native != moment(true, false, None);
@@ -648,6 +782,15 @@ mod tests {
             (Native::array(Element::Int8), Value::Int(1)),
             (Native::Inet, Value::Text(b"10.0.0.1/32")),
             (Native::Inet, Value::Text(b"localhost")),
+            (Native::Cidr, Value::Text(b"10.0.0.1/8")),
+            (Native::Cidr, Value::Text(b"10.0.0.1")),
+            (Native::Macaddr, Value::Text(b"08:00:2B:01:02:03")),
+            (Native::Macaddr, Value::Text(b"08-00-2b-01-02-03")),
+            (Native::Interval { epoch: None }, Value::Int(1)),
+            (Native::Interval { epoch: None }, Value::Text(b"a while")),
+            (Native::Interval { epoch: Some(EpochUnit::Seconds) }, Value::Int(i64::MAX)),
+            (Native::array(Element::Bool), Value::Text(b"[0]")),
+            (Native::array(Element::TimestampTz), Value::Text(b"[\"2024-01-02 03:04:05\"]")),
             (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[1]")),
             (Native::TextArray { nulls: true, chars: None }, Value::Text(b"[\"\\u0000\"]")),
             (Native::TextArray { nulls: false, chars: None }, Value::Text(b"[null]")),

@@ -90,6 +90,12 @@ pub enum LogicalType {
     Array(Element),
     /// Addresses of the Internet Protocol, with the bits that count.
     Inet,
+    /// Networks of the Internet Protocol.
+    Cidr,
+    /// Addresses of network cards, of 6 bytes.
+    Macaddr,
+    /// Spans of time ([`crate::interval`]).
+    Interval,
     /// Vectors of binary32, as stores for nearness search have them.
     Vector,
     /// As the source declares it ([`ColumnPlan::declared`]), where both stores are of one kind.
@@ -109,6 +115,37 @@ pub enum Element {
     Int4,
     /// 64-bit integers.
     Int8,
+    /// Truth values.
+    Bool,
+    /// Binary64.
+    Float8,
+    /// Decimal numbers, with precision and scale where limited.
+    Numeric(Option<(u32, u32)>),
+    /// UUIDs.
+    Uuid,
+    /// Timestamps without a zone.
+    Timestamp,
+    /// Instants.
+    TimestampTz,
+}
+
+impl Element {
+    /// The type of a column that holds one.
+    pub fn of(self) -> LogicalType {
+        match self {
+            Element::Varchar(None) => LogicalType::Text,
+            Element::Varchar(Some(chars)) => LogicalType::Varchar(chars),
+            Element::Int2 => LogicalType::Int2,
+            Element::Int4 => LogicalType::Int4,
+            Element::Int8 => LogicalType::Int8,
+            Element::Bool => LogicalType::Bool,
+            Element::Float8 => LogicalType::Float8,
+            Element::Numeric(limits) => LogicalType::Numeric(limits),
+            Element::Uuid => LogicalType::Uuid,
+            Element::Timestamp => LogicalType::Timestamp,
+            Element::TimestampTz => LogicalType::TimestampTz,
+        }
+    }
 }
 
 impl fmt::Display for LogicalType {
@@ -135,11 +172,11 @@ impl fmt::Display for LogicalType {
             LogicalType::Time => f.write_str("time"),
             LogicalType::TextArray => f.write_str("text[]"),
             LogicalType::Array(Element::Varchar(None)) => f.write_str("varchar[]"),
-            LogicalType::Array(Element::Varchar(Some(chars))) => write!(f, "varchar({chars})[]"),
-            LogicalType::Array(Element::Int2) => f.write_str("smallint[]"),
-            LogicalType::Array(Element::Int4) => f.write_str("integer[]"),
-            LogicalType::Array(Element::Int8) => f.write_str("bigint[]"),
+            LogicalType::Array(element) => write!(f, "{}[]", element.of()),
             LogicalType::Inet => f.write_str("inet"),
+            LogicalType::Cidr => f.write_str("cidr"),
+            LogicalType::Macaddr => f.write_str("macaddr"),
+            LogicalType::Interval => f.write_str("interval"),
             LogicalType::Vector => f.write_str("vector"),
             LogicalType::Declared => f.write_str("declared"),
             LogicalType::Any => f.write_str("any"),
@@ -160,6 +197,12 @@ impl FromStr for LogicalType {
                     LogicalType::Int2 => LogicalType::Array(Element::Int2),
                     LogicalType::Int4 => LogicalType::Array(Element::Int4),
                     LogicalType::Int8 => LogicalType::Array(Element::Int8),
+                    LogicalType::Bool => LogicalType::Array(Element::Bool),
+                    LogicalType::Float8 => LogicalType::Array(Element::Float8),
+                    LogicalType::Numeric(limits) => LogicalType::Array(Element::Numeric(limits)),
+                    LogicalType::Uuid => LogicalType::Array(Element::Uuid),
+                    LogicalType::Timestamp => LogicalType::Array(Element::Timestamp),
+                    LogicalType::TimestampTz => LogicalType::Array(Element::TimestampTz),
                     _ => return Err(format!("'{text}' is no column type of a plan")),
                 },
             });
@@ -196,6 +239,9 @@ impl FromStr for LogicalType {
             ("json", []) => LogicalType::Json,
             ("time", []) => LogicalType::Time,
             ("inet", []) => LogicalType::Inet,
+            ("cidr", []) => LogicalType::Cidr,
+            ("macaddr", []) => LogicalType::Macaddr,
+            ("interval", []) => LogicalType::Interval,
             ("vector", []) => LogicalType::Vector,
             ("declared", []) => LogicalType::Declared,
             ("any", []) => LogicalType::Any,
@@ -632,7 +678,15 @@ mod tests {
             LogicalType::Array(Element::Int2),
             LogicalType::Array(Element::Int4),
             LogicalType::Array(Element::Int8),
+            LogicalType::Array(Element::Bool),
+            LogicalType::Array(Element::Float8),
+            LogicalType::Array(Element::Numeric(Some((9, 3)))),
+            LogicalType::Array(Element::Uuid),
+            LogicalType::Array(Element::TimestampTz),
             LogicalType::Inet,
+            LogicalType::Cidr,
+            LogicalType::Macaddr,
+            LogicalType::Interval,
             LogicalType::Int4,
         ] {
             assert_eq!(ty.to_string().parse(), Ok(ty));

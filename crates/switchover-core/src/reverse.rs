@@ -46,6 +46,9 @@ pub fn of_kind(kind: LogicalType) -> Option<Codec> {
         | LogicalType::TextArray
         | LogicalType::Array(_)
         | LogicalType::Inet
+        | LogicalType::Cidr
+        | LogicalType::Macaddr
+        | LogicalType::Interval
         | LogicalType::Vector
         | LogicalType::Text
         | LogicalType::Varchar(_)

@@ -13,7 +13,7 @@ use switchover_core::codec::Codec;
 use switchover_core::judge;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::native::Native;
-use switchover_core::plan::{ColumnPlan, Fate, OrphanPlan, Plan, Refusal, TablePlan};
+use switchover_core::plan::{ColumnPlan, Fate, LogicalType, OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::schema::{Catalog, ForeignKey};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
@@ -21,6 +21,9 @@ const HINT: &str =
     "mend the values on the source, use --policy quarantine, or give the column another type in the plan";
 const STANDING_HINT: &str = "mend the values on the source, or use --policy quarantine";
 const MOMENT_HINT: &str = "mend the values on the source, or use --policy quarantine; --naive-times utc takes times without a zone for UTC, --epoch UNIT says what numbers count, --fractions cut leaves out what the column does not keep of a second";
+const SPAN_HINT: &str =
+    "mend the values on the source, or use --policy quarantine; --epoch UNIT says what numbers count";
+const LIST_HINT: &str = "mend the values on the source, or use --policy quarantine; --naive-times utc takes times without a zone for UTC";
 const ORPHAN_HINT: &str = "delete or mend the rows on the source, or use --policy quarantine";
 
 /// A foreign key of the plan, by position, with its fields on both sides.
@@ -456,6 +459,10 @@ fn refusal(table: &TablePlan, column: &ColumnPlan, row: Row<'_>, field: usize, w
 fn hint(column: &ColumnPlan, standing: bool) -> &'static str {
     match &column.codec {
         Codec::Native(Native::Moment { .. }) => MOMENT_HINT,
+        Codec::Native(Native::Interval { .. }) => SPAN_HINT,
+        Codec::Native(Native::List { of: LogicalType::Timestamp | LogicalType::TimestampTz, .. }) => {
+            LIST_HINT
+        }
         _ if standing => STANDING_HINT,
         _ => HINT,
     }

@@ -48,7 +48,7 @@ const OBJECT_KEYS: [&str; 6] =
 const PART_KEYS: [&str; 2] = ["where", "value"];
 
 /// Types by example, for messages.
-const TYPES: &str = "boolean, bigint, double precision, numeric, numeric(10,2), text, varchar(320), bytea, uuid, date, timestamp, timestamptz, jsonb, inet, text[], varchar(9)[], integer[], bigint[]";
+const TYPES: &str = "boolean, bigint, double precision, numeric, numeric(10,2), text, varchar(320), bytea, uuid, date, timestamp, timestamptz, jsonb, inet, cidr, macaddr, interval, text[], varchar(9)[], and arrays of integers, numbers, booleans, UUIDs and times, such as bigint[]";
 
 /// Reads all sections.
 pub(super) fn read(reader: &Reader<'_>, tables: &DeTable<'_>, mapping: &mut Mapping) -> Result<()> {

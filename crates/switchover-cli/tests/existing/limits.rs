@@ -139,11 +139,68 @@ fn arrays_and_addresses_are_what_the_server_reads_back() {
 }
 
 #[test]
+fn spans_networks_and_lists_are_what_the_server_reads_back() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, span, net TEXT, card TEXT, yes TEXT, reals TEXT, sums TEXT, ids TEXT, seen TEXT, read TEXT);
+         INSERT INTO t VALUES (1, '1 year 2 mons -3 days 04:05:06.789', '10.0.0.0/8', '08:00:2b:01:02:ff', '[true, null, false]', '[0.1, -1.5e300, null]', '[1.50, 99.99]',
+                '[\"0188d9c2-af00-7fff-0102-030405060708\", null]', '[\"2024-01-01T02:00:00+02:00\", null]', '[\"2024-01-01 00:00:00.123\"]'),
+            (2, 'P1DT1S', '10.0.0.1/32', '00:00:00:00:00:00', '[]', '[]', '[]', '[]', '[]', '[]'), (3, '1 day, 0:00:01', '2001:db8::/32', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+            (4, NULL, NULL, NULL, NULL, '[5]', '[-7]', NULL, NULL, NULL);",
+        "CREATE TABLE t (id int PRIMARY KEY, span interval, net cidr, card macaddr, yes boolean[], reals double precision[], sums numeric(6,2)[],
+            ids uuid[], seen timestamptz[], read timestamp(3)[]);",
+    );
+    let before = app.dump();
+    for rebuild in [&[][..], &["--rebuild"]] {
+        run(&mut app.migrate(rebuild)).exits(0);
+        app.shows(
+            "SELECT span, net, card, yes, reals, sums, ids, seen[1] AT TIME ZONE 'UTC', seen[2], read FROM t ORDER BY id",
+            "1 year 2 mons -3 days +04:05:06.789|10.0.0.0/8|08:00:2b:01:02:ff|{t,NULL,f}|{0.1,-1.5e+300,NULL}|{1.50,99.99}|{0188d9c2-af00-7fff-0102-030405060708,NULL}|2024-01-01 00:00:00||{\"2024-01-01 00:00:00.123\"}\n\
+             1 day 00:00:01|10.0.0.1/32|00:00:00:00:00:00|{}|{}|{}|{}|||{}\n1 day 00:00:01|2001:db8::/32||||||||\n||||{5}|{-7.00}||||",
+        );
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        let own = app.psql("SELECT format('span = %L, net = %L, card = %L, yes = %L, reals = %L, sums = %L, ids = %L, seen = %L, read = %L', span, net, card, yes, reals, sums, ids, seen, read) FROM t WHERE id = 1");
+        for (column, other) in [
+            ("span", "'1 year 2 mons -2 days -19:54:53.211'"),
+            ("net", "'10.0.0.0/9'"),
+            ("card", "NULL"),
+            ("yes", "'{t,f,f}'"),
+            ("reals", "'{0.1,NaN,NULL}'"),
+            ("reals", "'{0.10000000000000002,-1.5e300,NULL}'"),
+            ("sums", "'{1.51,99.99}'"),
+            ("sums", "'{NaN,99.99}'"),
+            ("ids", "'[2:3]={0188d9c2-af00-7fff-0102-030405060708,NULL}'"),
+            ("seen", "'{2024-01-01 00:00:00.000001+00,NULL}'"),
+            ("seen", "'{infinity,NULL}'"),
+            ("read", "'{{2024-01-01 00:00:00.123}}'"),
+        ] {
+            app.psql(&format!("UPDATE t SET {column} = {other} WHERE id = 1"));
+            run(&mut app.on_both("verify", rebuild)).exits(1);
+            app.psql(&format!("UPDATE t SET {own} WHERE id = 1"));
+        }
+        run(&mut app.on_both("verify", rebuild)).exits(0);
+        run(&mut app.verb("rollback", &[])).exits(0);
+        assert_eq!(app.dump(), before);
+    }
+    // What a number counts is said, as for times.
+    app.source("UPDATE t SET span = 90000000 WHERE id = 1");
+    let refused = app.refusals(&[]);
+    assert!(refused.contains("t | id=1 | span | 90000000 | a number in a column of spans of time, and nothing says what it counts"), "{refused}");
+    run(&mut app.migrate(&["--epoch", "micros"])).exits(0);
+    app.shows("SELECT span FROM t WHERE id = 1", "00:01:30");
+    run(&mut app.verb("rollback", &[])).exits(0);
+    app.source(
+        "DELETE FROM t; INSERT INTO t VALUES (1, 'a while', '10.0.0.1/8', '08-00-2b-01-02-ff', '[1]', '[0.30000000000000000001]', '[1.234]', '[\"x\"]', '[\"2024-01-01 00:00:00\"]', '[\"2024-01-01 00:00:00.1234\"]'),
+            (2, 1.5, '10.0.0.0', 'x', 'yes', '[\"1\"]', '{}', '[\"0188D9C2-AF00-7FFF-0102-030405060708\"]', '[1]', '[null, \"soon\"]');",
+    );
+    insta::assert_snapshot!(app.refusals(&[]));
+}
+
+#[test]
 fn types_that_no_value_is_written_into_are_refused_by_name() {
     let app = App::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT); INSERT INTO t VALUES (1, '[1]', '[\"a\"]', '10.0.0.0/8', '1 day', 'x', 'MiXed');",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT, e TEXT, f TEXT); INSERT INTO t VALUES (1, '1.50', '[1,2)', 'x', '1 day', 'x', 'MiXed');",
         "CREATE EXTENSION citext; CREATE TYPE pair AS (x int, y int);
-         CREATE TABLE t (id int PRIMARY KEY, a float8[], b uuid[], c cidr, d interval, e pair, f citext UNIQUE);",
+         CREATE TABLE t (id int PRIMARY KEY, a money, b int4range, c tsrange[], d interval day, e pair, f citext UNIQUE);",
     );
     insta::assert_snapshot!(app.refusals(&[]));
     // A text without regard to case keeps the case that it has.

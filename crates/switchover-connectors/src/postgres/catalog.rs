@@ -191,6 +191,14 @@ async fn columns<C: GenericClient + Sync>(
     Ok(())
 }
 
+/// Precision and scale of a `numeric`; `None` for what is no decimal(p,s) of SQL: scales below zero or beyond the
+/// precision (PostgreSQL 15).
+fn numeric(modifier: Option<u32>) -> Option<Option<(u32, u32)>> {
+    let Some(packed) = modifier else { return Some(None) };
+    let (precision, scale) = (packed >> 16, packed & 0x7ff);
+    (scale <= precision).then_some(Some((precision, scale)))
+}
+
 /// What a type of `pg_catalog` holds, with the modifier that limits it.
 fn holds(kind: &str, modifier: i32) -> Holds {
     let length = u32::try_from(modifier - MODIFIER_OFFSET).ok();
@@ -203,11 +211,9 @@ fn holds(kind: &str, modifier: i32) -> Holds {
         ("int8", _) => plain(LogicalType::Int8),
         ("float4", _) => plain(LogicalType::Float4),
         ("float8", _) => plain(LogicalType::Float8),
-        ("numeric", None) => plain(LogicalType::Numeric(None)),
-        ("numeric", Some(packed)) => match (packed >> 16, packed & 0x7ff) {
-            // Scales below zero or beyond the precision (PostgreSQL 15) are no decimal(p,s) of SQL.
-            (precision, scale) if scale <= precision => plain(LogicalType::Numeric(Some((precision, scale)))),
-            _ => Holds::Unsupported,
+        ("numeric", length) => match numeric(length) {
+            Some(limits) => plain(LogicalType::Numeric(limits)),
+            None => Holds::Unsupported,
         },
         ("text" | "citext", _) | ("varchar", None) => plain(LogicalType::Text),
         ("varchar", Some(chars)) => plain(LogicalType::Varchar(chars)),
@@ -226,6 +232,19 @@ fn holds(kind: &str, modifier: i32) -> Holds {
         ("_int4", _) => plain(LogicalType::Array(Element::Int4)),
         ("_int8", _) => plain(LogicalType::Array(Element::Int8)),
         ("inet", _) => plain(LogicalType::Inet),
+        ("cidr", _) => plain(LogicalType::Cidr),
+        ("macaddr", _) => plain(LogicalType::Macaddr),
+        // A modifier limits an interval to some of its fields, or its fraction: what it cuts it does not say.
+        ("interval", None) => plain(LogicalType::Interval),
+        ("_bool", _) => plain(LogicalType::Array(Element::Bool)),
+        ("_float8", _) => plain(LogicalType::Array(Element::Float8)),
+        ("_uuid", _) => plain(LogicalType::Array(Element::Uuid)),
+        ("_timestamp", _) => Holds::Values(LogicalType::Array(Element::Timestamp), digits),
+        ("_timestamptz", _) => Holds::Values(LogicalType::Array(Element::TimestampTz), digits),
+        ("_numeric", length) => match numeric(length) {
+            Some(limits) => plain(LogicalType::Array(Element::Numeric(limits))),
+            None => Holds::Unsupported,
+        },
         _ => Holds::Unsupported,
     }
 }

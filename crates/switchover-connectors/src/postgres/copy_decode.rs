@@ -8,8 +8,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::net::IpAddr;
 use switchover_core::decimal;
 use switchover_core::inet::Inet;
+use switchover_core::interval::Interval;
 use switchover_core::plan::{Element, LogicalType};
 use switchover_core::reverse;
+use switchover_core::uuid_text::{self, UuidForm};
 use switchover_core::value::{Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
@@ -202,14 +204,34 @@ impl Decoder {
             LogicalType::Json => Value::Json(bytes),
             LogicalType::TextArray | LogicalType::Array(_) => {
                 self.digits.clear();
-                let integers =
-                    matches!(ty, LogicalType::Array(Element::Int2 | Element::Int4 | Element::Int8));
-                array(bytes, integers, &mut self.digits).ok_or_else(wrong)?;
+                let element = match ty {
+                    LogicalType::Array(element) => element,
+                    _ => Element::Varchar(None),
+                };
+                array(bytes, element, &mut self.digits).ok_or_else(wrong)?;
                 Value::Json(&self.digits)
             }
             LogicalType::Inet => {
                 self.digits.clear();
                 self.digits.extend_from_slice(inet(bytes).ok_or_else(wrong)?.text().as_bytes());
+                Value::Text(&self.digits)
+            }
+            LogicalType::Cidr => {
+                self.digits.clear();
+                let text = inet(bytes).ok_or_else(wrong)?.network_text();
+                self.digits.extend_from_slice(text.as_bytes());
+                Value::Text(&self.digits)
+            }
+            LogicalType::Macaddr => {
+                let bytes: [u8; 6] = bytes.try_into().map_err(|_| wrong())?;
+                self.digits.clear();
+                self.digits.extend_from_slice(bytes.map(|byte| format!("{byte:02x}")).join(":").as_bytes());
+                Value::Text(&self.digits)
+            }
+            LogicalType::Interval => {
+                self.digits.clear();
+                let text = interval(bytes).ok_or_else(wrong)?.text();
+                self.digits.extend_from_slice(text.as_bytes());
                 Value::Text(&self.digits)
             }
             LogicalType::Int2 => {
@@ -324,9 +346,18 @@ fn inet(bytes: &[u8]) -> Option<Inet> {
     (usize::from(*length) == octets.len()).then_some(Inet { address, bits: *bits })
 }
 
-/// An array of texts or integers as JSON. One of several dimensions, or one that does not begin at 1, becomes a JSON value
-/// that no array of texts or integers equals.
-fn array(mut bytes: &[u8], integers: bool, out: &mut Vec<u8>) -> Option<()> {
+/// A span of time, as the encoder writes it.
+fn interval(mut bytes: &[u8]) -> Option<Interval> {
+    if bytes.len() != 16 {
+        return None;
+    }
+    let (micros, days, months) = (bytes.get_i64(), bytes.get_i32(), bytes.get_i32());
+    Some(Interval { months, days, micros })
+}
+
+/// An array as JSON. One of several dimensions, or one that does not begin at 1, becomes a JSON value that no array
+/// that was written equals; times are their microseconds.
+fn array(mut bytes: &[u8], element: Element, out: &mut Vec<u8>) -> Option<()> {
     if bytes.len() < 12 {
         return None;
     }
@@ -354,16 +385,69 @@ fn array(mut bytes: &[u8], integers: bool, out: &mut Vec<u8>) -> Option<()> {
         }
         _ => return special(b"\"an array of several dimensions\"", out),
     }
-    if integers {
+    if matches!(element, Element::Int2 | Element::Int4 | Element::Int8) {
         let all: Option<Vec<Option<i64>>> = elements
             .into_iter()
             .map(|element| element.map_or(Some(None), |bytes| integer(bytes).map(Some)))
             .collect();
         return serde_json::to_writer(out, &all?).ok();
     }
+    if !matches!(element, Element::Varchar(_)) {
+        out.push(b'[');
+        for (at, bytes) in elements.into_iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            match bytes {
+                Some(bytes) => one(bytes, element, out)?,
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.push(b']');
+        return Some(());
+    }
     let all: Result<Vec<Option<&str>>, _> =
         elements.into_iter().map(|element| element.map(std::str::from_utf8).transpose()).collect();
     serde_json::to_writer(out, &all.ok()?).ok()
+}
+
+/// An element as JSON; what JSON has no number for is a word, which no number equals.
+fn one(bytes: &[u8], element: Element, out: &mut Vec<u8>) -> Option<()> {
+    match element {
+        Element::Bool => out.extend_from_slice(match bytes {
+            [0] => b"false",
+            [1] => b"true",
+            _ => return None,
+        }),
+        Element::Float8 => {
+            let double = f64::from_be_bytes(bytes.try_into().ok()?);
+            match double.is_finite() {
+                true => out.extend_from_slice(format!("{double:e}").as_bytes()),
+                false => out.extend_from_slice(format!("\"{double}\"").as_bytes()),
+            }
+        }
+        Element::Numeric(_) => {
+            let mut number = Vec::new();
+            numeric(bytes, &mut number)?;
+            match number.last()?.is_ascii_digit() {
+                true => out.append(&mut number),
+                false => out.extend_from_slice(format!("\"{}\"", String::from_utf8(number).ok()?).as_bytes()),
+            }
+        }
+        Element::Uuid => {
+            let uuid: [u8; 16] = bytes.try_into().ok()?;
+            out.push(b'"');
+            uuid_text::write(&uuid, UuidForm::LowerDashed, out);
+            out.push(b'"');
+        }
+        // The type's extremes are the infinities: they saturate and so stay unlike any other.
+        Element::Timestamp | Element::TimestampTz => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?).saturating_add(EPOCH_MICROS);
+            out.extend_from_slice(micros.to_string().as_bytes());
+        }
+        Element::Varchar(_) | Element::Int2 | Element::Int4 | Element::Int8 => return None,
+    }
+    Some(())
 }
 
 /// An integer of as many bytes as there are.
@@ -459,6 +543,20 @@ mod tests {
             }
             let six = Inet { address: IpAddr::from((u128::from(i.unsigned_abs()) * 7).to_be_bytes()), bits: (i & 127) as u8 };
             let four = Inet { address: IpAddr::from((i as u32).to_be_bytes()), bits: 32 };
+            let span = Interval { months: i as i32, days: (i >> 32) as i32, micros: i };
+            native(Native::Interval { epoch: None }, LogicalType::Interval, Value::Text(span.text().as_bytes()));
+            native(Native::Macaddr, LogicalType::Macaddr, Value::Text(b"08:00:2b:ff:02:03"));
+            native(Native::Cidr, LogicalType::Cidr, Value::Text(b"2001:db8::/32"));
+            let double = if f.is_finite() { f } else { 0.5 };
+            for (element, array) in [
+                (Element::Bool, format!("[{}, null]", i & 1 == 0)),
+                (Element::Float8, format!("[{double:e}, 0, null]")),
+                (Element::Numeric(None), format!("[{i}.5, {double}]")),
+                (Element::Uuid, format!("[\"{}\"]", String::from_utf8_lossy(&uuid_text::format(&u128::from(i.unsigned_abs()).to_be_bytes(), UuidForm::LowerDashed)))),
+                (Element::TimestampTz, format!("[\"{}\", null]", String::from_utf8_lossy(&stamp))),
+            ] {
+                native(Native::array(element), LogicalType::Array(element), Value::Text(array.as_bytes()));
+            }
             for inet in [six, four] {
                 native(Native::Inet, LogicalType::Inet, Value::Text(inet.text().as_bytes()));
             }

@@ -7,10 +7,11 @@ use bytes::{BufMut, BytesMut};
 use std::net::IpAddr;
 use switchover_core::codec::{Codec, Unfit};
 use switchover_core::inet::Inet;
+use switchover_core::interval::Interval;
 use switchover_core::limits::LARGE_VALUE_BYTES;
 use switchover_core::plan::{Element, LogicalType, TablePlan};
 use switchover_core::value::{Row, Value};
-use switchover_core::{decimal, judge, native};
+use switchover_core::{decimal, judge, list, native, uuid_text};
 
 /// The signature, flags and extension length that open a stream.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -130,7 +131,13 @@ fn payload(bytes: &[u8], out: &mut BytesMut) {
 pub(super) fn cell(value: Value<'_>, ty: LogicalType, out: &mut BytesMut) {
     match value {
         Value::Null => out.put_i32(-1),
-        Value::Text(text) if ty == LogicalType::Inet => inet(text, out),
+        Value::Text(text) if ty == LogicalType::Inet => inet(Inet::parse(text), 0, out),
+        Value::Text(text) if ty == LogicalType::Cidr => inet(Inet::parse_network(text), 1, out),
+        Value::Text(text) if ty == LogicalType::Macaddr => match native::macaddr(text) {
+            Some(bytes) => payload(&bytes, out),
+            None => refused(out),
+        },
+        Value::Text(text) if ty == LogicalType::Interval => interval(text, out),
         Value::Text(bytes) | Value::Bytes(bytes) => payload(bytes, out),
         Value::Int(i) => integer(i, ty, out),
         // The codec has proven that the narrower form is the same number.
@@ -166,6 +173,14 @@ pub(super) fn cell(value: Value<'_>, ty: LogicalType, out: &mut BytesMut) {
             LogicalType::Array(Element::Int2) => integers(text, INT2_OID, LogicalType::Int2, out),
             LogicalType::Array(Element::Int4) => integers(text, INT4_OID, LogicalType::Int4, out),
             LogicalType::Array(Element::Int8) => integers(text, INT8_OID, LogicalType::Int8, out),
+            LogicalType::Array(
+                element @ (Element::Bool
+                | Element::Float8
+                | Element::Numeric(_)
+                | Element::Uuid
+                | Element::Timestamp
+                | Element::TimestampTz),
+            ) => elements(text, element, out),
             _ => {
                 out.put_i32(text.len() as i32 + 1);
                 out.put_u8(JSONB_VERSION);
@@ -216,6 +231,67 @@ fn integers(json: &[u8], oid: i32, ty: LogicalType, out: &mut BytesMut) {
     }
 }
 
+const BOOL_OID: i32 = 16;
+const FLOAT8_OID: i32 = 701;
+const TIMESTAMP_OID: i32 = 1114;
+const TIMESTAMPTZ_OID: i32 = 1184;
+const NUMERIC_OID: i32 = 1700;
+const UUID_OID: i32 = 2950;
+
+/// The elements of a list as the codec wrote it.
+fn elements(json: &[u8], element: Element, out: &mut BytesMut) {
+    let oid = match element {
+        Element::Bool => BOOL_OID,
+        Element::Float8 => FLOAT8_OID,
+        Element::Timestamp => TIMESTAMP_OID,
+        Element::TimestampTz => TIMESTAMPTZ_OID,
+        Element::Numeric(_) => NUMERIC_OID,
+        Element::Uuid => UUID_OID,
+        Element::Varchar(_) | Element::Int2 | Element::Int4 | Element::Int8 => return refused(out),
+    };
+    match list::elements(json) {
+        Ok(elements) => array(&elements, oid, out, |raw, out| {
+            if one(raw.get(), element, out).is_none() {
+                refused(out);
+            }
+        }),
+        Err(_) => refused(out),
+    }
+}
+
+/// One of them; `None` for what the codec never writes.
+fn one(raw: &str, element: Element, out: &mut BytesMut) -> Option<()> {
+    let ty = element.of();
+    match element {
+        Element::Bool => cell(Value::Bool(raw.parse().ok()?), ty, out),
+        Element::Float8 => cell(Value::Float(raw.parse().ok()?), ty, out),
+        Element::Numeric(_) => {
+            let mut canonical = Vec::new();
+            decimal::parse(raw.as_bytes(), &mut canonical).then_some(())?;
+            cell(Value::Decimal(&canonical), ty, out);
+        }
+        Element::Uuid => {
+            let (uuid, _) = uuid_text::parse(raw.trim_matches('"').as_bytes())?;
+            cell(Value::Uuid(uuid), ty, out);
+        }
+        _ => cell(Value::Timestamp(raw.parse().ok()?), ty, out),
+    }
+    Some(())
+}
+
+/// A span of time (`interval_recv` in the server's `timestamp.c`): microseconds, days, months.
+fn interval(text: &[u8], out: &mut BytesMut) {
+    let Some(Interval { months, days, micros }) = Interval::parse(text) else {
+        // The codec has read it before.
+        refused(out);
+        return;
+    };
+    out.put_i32(16);
+    out.put_i64(micros);
+    out.put_i32(days);
+    out.put_i32(months);
+}
+
 /// An array (`array_recv` in the server's `arrayfuncs.c`): dimensions, whether there are nulls, the elements'
 /// type; length and lower bound; then each element.
 fn array<T>(elements: &[Option<T>], oid: i32, out: &mut BytesMut, put: impl Fn(&T, &mut BytesMut)) {
@@ -244,8 +320,8 @@ pub(super) const FAMILY_6: u8 = 3;
 
 /// An address (`network_recv` in the server's `network.c`): family, bits that count, whether it is a network,
 /// its length and its bytes.
-fn inet(text: &[u8], out: &mut BytesMut) {
-    let Some(inet) = Inet::parse(text) else {
+fn inet(read: Option<Inet>, is_network: u8, out: &mut BytesMut) {
+    let Some(inet) = read else {
         // The codec has read it before.
         refused(out);
         return;
@@ -255,7 +331,7 @@ fn inet(text: &[u8], out: &mut BytesMut) {
         IpAddr::V6(address) => (FAMILY_6, address.octets().to_vec()),
     };
     out.put_i32(4 + octets.len() as i32);
-    out.extend_from_slice(&[family, inet.bits, 0, octets.len() as u8]);
+    out.extend_from_slice(&[family, inet.bits, is_network, octets.len() as u8]);
     out.extend_from_slice(&octets);
 }
 

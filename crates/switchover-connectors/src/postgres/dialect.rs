@@ -52,7 +52,10 @@ fn ty(ty: LogicalType, collation: &str) -> Ty {
         | LogicalType::Time
         | LogicalType::TextArray
         | LogicalType::Array(_)
-        | LogicalType::Inet => Ty::Other,
+        | LogicalType::Inet
+        | LogicalType::Cidr
+        | LogicalType::Macaddr
+        | LogicalType::Interval => Ty::Other,
         // Not of this target: see `Dialect::takes`.
         LogicalType::Declared | LogicalType::Any | LogicalType::Vector => Ty::Other,
     }

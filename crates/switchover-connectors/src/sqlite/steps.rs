@@ -79,6 +79,9 @@ fn type_name(column: &ColumnPlan) -> String {
         | LogicalType::TextArray
         | LogicalType::Array(_)
         | LogicalType::Inet
+        | LogicalType::Cidr
+        | LogicalType::Macaddr
+        | LogicalType::Interval
         | LogicalType::Vector => String::new(),
     }
 }

@@ -473,8 +473,9 @@ pub(super) fn foreign_key(
 /// Types of one family compare with each other on the target.
 fn comparable(ty: crate::plan::LogicalType) -> u8 {
     use crate::plan::LogicalType::{
-        Any, Array, Bool, Bytea, Char, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8, Json, Jsonb,
-        Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid, Varchar, Vector,
+        Any, Array, Bool, Bytea, Char, Cidr, Date, Declared, Float4, Float8, Inet, Int2, Int4, Int8,
+        Interval, Json, Jsonb, Macaddr, Numeric, Text, TextArray, Time, Timestamp, TimestampTz, Uuid,
+        Varchar, Vector,
     };
     match ty {
         Bool => 0,
@@ -495,6 +496,15 @@ fn comparable(ty: crate::plan::LogicalType) -> u8 {
         Array(crate::plan::Element::Int4) => 17,
         Array(crate::plan::Element::Int8) => 18,
         Inet => 19,
+        Cidr => 20,
+        Macaddr => 21,
+        Interval => 22,
+        Array(crate::plan::Element::Bool) => 23,
+        Array(crate::plan::Element::Float8) => 24,
+        Array(crate::plan::Element::Numeric(_)) => 25,
+        Array(crate::plan::Element::Uuid) => 26,
+        Array(crate::plan::Element::Timestamp) => 27,
+        Array(crate::plan::Element::TimestampTz) => 28,
         // Values of every class compare with each other.
         Declared | Any => 14,
         Vector => 15,

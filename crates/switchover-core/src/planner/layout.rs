@@ -83,6 +83,9 @@ fn least_width(column: &crate::plan::ColumnPlan) -> u64 {
         | LogicalType::TextArray
         | LogicalType::Array(_)
         | LogicalType::Inet
+        | LogicalType::Cidr
+        | LogicalType::Macaddr
+        | LogicalType::Interval
         | LogicalType::Vector
         | LogicalType::Declared
         | LogicalType::Any => {

@@ -64,6 +64,9 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true, chars: None }),
         LogicalType::Array(element) => Codec::Native(Native::array(element)),
         LogicalType::Inet => Codec::Native(Native::Inet),
+        LogicalType::Cidr => Codec::Native(Native::Cidr),
+        LogicalType::Macaddr => Codec::Native(Native::Macaddr),
+        LogicalType::Interval => Codec::Native(Native::Interval { epoch: map.epoch }),
         LogicalType::Vector => {
             let json = census.texts > census.blobs;
             Codec::Native(Native::Vector { from: if json { VectorForm::Json } else { VectorForm::Float32 } })

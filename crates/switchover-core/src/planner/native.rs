@@ -12,7 +12,7 @@ use crate::existing::{ExistingOptions, Holds, TargetColumn};
 use crate::expr::Affinity;
 use crate::ids::Namespace;
 use crate::native::Native;
-use crate::plan::LogicalType;
+use crate::plan::{Element, LogicalType};
 use crate::schema::Column;
 
 /// Digits of a second's fraction that a column keeps without a precision of its own.
@@ -42,7 +42,10 @@ pub(super) fn choose(
             return Ok(Choice { r#type: LogicalType::Text, codec, why });
         }
         Holds::Unsupported => {
-            return Err(format!("the target's type {name} is none that values are written into"));
+            return Err(format!(
+                "the target's type {name} is none that values are written into{}",
+                why_not(name)
+            ));
         }
     };
     let mut why = format!("the target's {name}");
@@ -71,8 +74,14 @@ pub(super) fn choose(
         LogicalType::Json => Codec::Native(Native::JsonText),
         LogicalType::Jsonb => Codec::Json,
         LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true, chars: None }),
+        LogicalType::Array(element @ (Element::Timestamp | Element::TimestampTz)) => {
+            Codec::Native(Native::List { of: element.of(), digits, utc: asked.utc })
+        }
         LogicalType::Array(element) => Codec::Native(Native::array(element)),
         LogicalType::Inet => Codec::Native(Native::Inet),
+        LogicalType::Cidr => Codec::Native(Native::Cidr),
+        LogicalType::Macaddr => Codec::Native(Native::Macaddr),
+        LogicalType::Interval => Codec::Native(Native::Interval { epoch: asked.epoch }),
         LogicalType::Declared | LogicalType::Any | LogicalType::Vector => {
             Codec::Any { affinity: column.affinity }
         }
@@ -84,6 +93,17 @@ pub(super) fn choose(
         why.push_str("; the target computes it, and the source's values must be the same");
     }
     Ok(Choice { r#type: ty, codec, why })
+}
+
+/// Why nothing is written into columns of a type, where that is to be said.
+fn why_not(type_name: &str) -> &'static str {
+    match type_name {
+        "money" => ": what a number of it means depends on the server's setting lc_monetary",
+        name if name.ends_with("range") || name.ends_with("range[]") => {
+            ": a range has two ends, and no one value of the source is both"
+        }
+        _ => "",
+    }
 }
 
 /// The codec of ids that become UUIDs, in a column that is there.
