@@ -561,6 +561,12 @@ pub trait Target: Send + Sync {
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
+    /// What others did since the run to what it filled, where a comparison with the source cannot see it, and a
+    /// rollback would undo it, in words.
+    async fn touched(&self, plan: &Plan) -> Result<Vec<String>> {
+        let _ = plan;
+        Ok(Vec::new())
+    }
     /// Mends rows and quarantine of several tables in one transaction, for `--repair`. Actions of foreign
     /// keys do not fire.
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()>;

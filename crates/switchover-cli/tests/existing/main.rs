@@ -12,6 +12,7 @@ mod common;
 mod compare;
 mod fill;
 mod limits;
+mod since;
 mod uniques;
 
 use app::App;

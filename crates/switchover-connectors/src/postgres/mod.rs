@@ -20,6 +20,7 @@ mod ledger;
 mod leftovers;
 mod live;
 pub mod numbers;
+mod own;
 mod parameters;
 mod pgpass;
 mod pull;

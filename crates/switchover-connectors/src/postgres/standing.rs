@@ -12,7 +12,7 @@
 
 use super::quote::{ident, literal, qualified};
 use super::steps::TableSteps;
-use super::{catalog, keys, ledger, live};
+use super::{catalog, keys, ledger, live, own};
 use std::collections::BTreeSet;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::existing::{Rebuilt, RebuiltKind, SequencePlan, Standing};
@@ -49,7 +49,7 @@ fn of(names: &[String], alias: &str) -> String {
 }
 
 /// Text that is equal exactly when all fields are.
-fn body(names: &[String], alias: &str) -> String {
+pub(super) fn body(names: &[String], alias: &str) -> String {
     format!("ROW({})::text COLLATE pg_catalog.\"C\"", of(names, alias))
 }
 
@@ -163,6 +163,10 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 let id = format!("sequence {}", sequence.column);
                 let what = format!("sequence of {}", table.source);
                 of_table.add(BuildStage::Finish, &id, what, forward(sequence, next));
+            }
+            if let Some(sql) = own::record(schema, table, standing) {
+                let what = format!("digest of what only the target has in {}", table.source);
+                of_table.add(BuildStage::Finish, "own columns", what, sql);
             }
             if standing.owned {
                 let what = format!("statistics of {}", table.source);

@@ -8,8 +8,8 @@ use super::connect::{Connection, connect};
 use super::dialect::PostgresDialect;
 use super::queries::PostgresQueries;
 use super::{
-    audit, catalog, examine, fetch, inspect, ledger, live, quote, reader, repair, standing, steps, trial,
-    writer,
+    audit, catalog, examine, fetch, inspect, ledger, live, own, quote, reader, repair, standing, steps,
+    trial, writer,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -162,6 +162,10 @@ impl Target for PostgresTarget {
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
         audit::audit(&mut self.open().await?, plan).await
+    }
+
+    async fn touched(&self, plan: &Plan) -> Result<Vec<String>> {
+        own::touched(&mut self.open().await?, plan).await
     }
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {

@@ -10,7 +10,7 @@
 //! | `_switchover_quarantine` | a value or row that the tables cannot hold | `write`, with its chunk | it is kept |
 //!
 //! A file that the run makes comes with all its tables, or not at all (see `file`); `before` says what was
-//! there, so that a rollback leaves the same. Two processes are kept apart by the lock, and should a file be
+//! there, so that a rollback leaves the same: a file without tables comes back byte for byte. Two processes are kept apart by the lock, and should a file be
 //! replaced under a process, the attempt's number stops its late writes.
 
 use super::connect::{self, Commits};
@@ -50,7 +50,7 @@ const ABSENT: &str = "absent";
 
 fn create() -> String {
     format!(
-        "CREATE TABLE {RUN} (run TEXT PRIMARY KEY, attempt INTEGER NOT NULL, before TEXT NOT NULL,
+        "CREATE TABLE {RUN} (run TEXT PRIMARY KEY, attempt INTEGER NOT NULL, before TEXT NOT NULL, file BLOB,
             tool TEXT NOT NULL, started_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
          CREATE TABLE {OBJECT} (run TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL,
             name TEXT NOT NULL, PRIMARY KEY (run, ordinal));
@@ -129,7 +129,8 @@ pub(super) fn prepare(path: &Path, plan: &Plan, run: &str) -> Result<i64> {
     let path = &file::resolved(path, operation)?;
     if !path.exists() {
         let place = file::new_place(path, operation)?;
-        let made = make(&mut connect::make(&place)?, &place, plan, run, ABSENT);
+        let before = Before { mode: ABSENT.to_owned(), image: None };
+        let made = make(&mut connect::make(&place)?, &place, plan, run, &before);
         return made.and_then(|()| {
             failpoint::hit("prepare-before-commit");
             file::publish(&place, path, operation)?;
@@ -138,6 +139,12 @@ pub(super) fn prepare(path: &Path, plan: &Plan, run: &str) -> Result<i64> {
         });
     }
     let fail = |error| classify(error, operation, path);
+    if file::has_journal(path) {
+        // A run that was killed left a transaction half done.
+        drop(connect::bare(path)?);
+    }
+    // Before SQLite has it open: who closes any descriptor of a file takes its locks away.
+    let image = file::Image::of(path, operation)?;
     // As it is: should it be refused, not even its journal mode has changed.
     let mut connection = connect::bare(path)?;
     if let Some(attempt) = take_over(&mut connection, run).map_err(fail)? {
@@ -150,8 +157,8 @@ pub(super) fn prepare(path: &Path, plan: &Plan, run: &str) -> Result<i64> {
             .detail(format!("the file holds {} already", present.join(", ")))
             .hint("name a new file"));
     }
-    let before = connect::text(&connection, path, "PRAGMA journal_mode")?;
-    make(&mut connection, path, plan, run, &before)?;
+    let mode = connect::text(&connection, path, "PRAGMA journal_mode")?;
+    make(&mut connection, path, plan, run, &Before { mode, image })?;
     failpoint::hit("prepare-after-commit");
     Ok(1)
 }
@@ -169,21 +176,31 @@ fn take_over(connection: &mut Connection, run: &str) -> rusqlite::Result<Option<
     Ok(attempt)
 }
 
-fn make(connection: &mut Connection, path: &Path, plan: &Plan, run: &str, before: &str) -> Result<()> {
+/// What was there before the run.
+struct Before {
+    /// The mode of the file's journal, or [`ABSENT`].
+    mode: String,
+    /// All of the file, where it is small.
+    image: Option<file::Image>,
+}
+
+fn make(connection: &mut Connection, path: &Path, plan: &Plan, run: &str, before: &Before) -> Result<()> {
     let operation = "make the target's tables";
     let fail = |error| classify(error, operation, path);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+    // Nobody else writes from here on: what was read is the file, unless somebody was quicker.
+    let image = before.image.as_ref().filter(|image| image.is_of(path)).map(|image| &image.bytes);
     transaction.execute_batch(&create()).map_err(fail)?;
     for table in &plan.tables {
         let made = transaction.execute_batch(&steps::create_table(table, steps::Keys::Later));
         made.map_err(|error| fail(error).table(table.source.clone()))?;
     }
-    let sql = format!("INSERT INTO {RUN} (run, attempt, before, tool) VALUES (?1, 1, ?2, ?3)");
-    transaction.execute(&sql, (run, before, &plan.made_by)).map_err(fail)?;
+    let sql = format!("INSERT INTO {RUN} (run, attempt, before, file, tool) VALUES (?1, 1, ?2, ?3, ?4)");
+    transaction.execute(&sql, (run, &before.mode, image, &plan.made_by)).map_err(fail)?;
     for table in &plan.tables {
         record_object(&transaction, run, "table", &table.target).map_err(fail)?;
     }
-    if before != ABSENT {
+    if before.mode != ABSENT {
         failpoint::hit("prepare-before-commit");
     }
     transaction.commit().map_err(fail)
@@ -301,11 +318,20 @@ pub(super) fn discard(path: &Path, run: &str) -> Result<bool> {
     if !has_records(&connection).map_err(fail)? {
         return Ok(false);
     }
-    let sql = format!("SELECT before FROM {RUN} WHERE run = ?1");
-    let before: Option<String> =
-        connection.query_row(&sql, [run], |row| row.get(0)).optional().map_err(fail)?;
-    let Some(before) = before else { return Ok(false) };
-    if before == ABSENT && strangers(&connection).map_err(fail)?.is_empty() {
+    let sql = format!("SELECT before, file FROM {RUN} WHERE run = ?1");
+    let before: Option<(String, Option<Vec<u8>>)> =
+        connection.query_row(&sql, [run], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(fail)?;
+    let Some((before, image)) = before else { return Ok(false) };
+    let ours = strangers(&connection).map_err(fail)?.is_empty();
+    if let Some(image) = image.filter(|_| ours) {
+        let place = file::staged(path, &image, operation)?;
+        alone(&connection, path, operation, "delete")?;
+        drop(connection);
+        failpoint::hit("discard-before-commit");
+        file::put_back(&place, path, &image, operation)?;
+        return Ok(true);
+    }
+    if before == ABSENT && ours {
         // The log is folded back and removed first: a file without it is whole until it is gone.
         match alone(&connection, path, operation, "delete") {
             // There is no room to fold it back: then nobody may have the file open while it goes.

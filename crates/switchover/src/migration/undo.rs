@@ -69,8 +69,9 @@ impl Migration {
     /// Rows and definitions that were there before the run are the application's: what it did to them since
     /// would be undone in silence.
     async fn standing_unchanged(&self, plan: &Plan) -> Result<()> {
-        let audit = self.target.audit(plan).await?;
-        match audit.faults.first() {
+        let mut faults = self.target.audit(plan).await?.faults;
+        faults.extend(self.target.touched(plan).await?);
+        match faults.first() {
             None => Ok(()),
             Some(fault) => Err(Error::new(Kind::Different, "roll the run back")
                 .store(self.target.label())
