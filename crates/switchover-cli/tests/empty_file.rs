@@ -121,3 +121,22 @@ fn what_an_application_put_there_since_stays() {
     assert_eq!(one("SELECT v FROM its_own"), "kept");
     assert_eq!(one("SELECT group_concat(name) FROM sqlite_schema"), "its_own");
 }
+
+#[test]
+fn the_lock_of_a_run_that_was_killed_while_it_planned_is_gone_with_the_next_look() {
+    for (goal, verbs) in [("sqlite:new.db", ["plan", "doctor"]), ("json:new.json", ["doctor", "plan"])] {
+        for next in verbs {
+            let (folder, target) = folder(&EMPTY[0]);
+            fs::remove_file(&target).expect("no target");
+            let both = ["--from", "sqlite:app.db", "--to", goal];
+            let mut killed = verb(&folder, &["migrate", "--no-backup"]);
+            run(killed.args(both).env("FAILPOINTS", "after-claim=return")).was_killed();
+            let locks =
+                || files(folder.path()).iter().filter(|path| path.to_string_lossy().contains("lock")).count();
+            assert_eq!(locks(), 1, "{goal}");
+            run(verb(&folder, &[next]).args(both)).exits(0);
+            assert_eq!(locks(), 0, "{goal}: {next}");
+            run(verb(&folder, &["migrate", "--no-backup"]).args(both)).exits(0);
+        }
+    }
+}

@@ -538,6 +538,30 @@ fn a_dump_through_sqlite_and_postgresql_is_the_same_dump() {
 }
 
 #[test]
+fn what_a_round_trip_writes_otherwise_is_the_same_value_and_is_said() {
+    let mut place = Place::new();
+    place.database = Some(Cluster::shared().unwrap().fresh_database("said").unwrap());
+    let app = r#"{"users": [{"id": 1, "at": "2024-02-29T12:00:00Z", "uuid": "0188D9C2-AF00-7FFF-0102-030405060708", "nested": {"bb" : 1, "a": [ 2.50 ]}}]}"#;
+    fs::write(place.path("a.json"), app).unwrap();
+    let mut whys = Vec::new();
+    for pair in ["a.json", "b.db", "pg", "c.db", "d.json"].windows(2) {
+        let plan = place.runtime.block_on(place.migration(pair[0], pair[1]).unwrap().plan()).unwrap();
+        let columns = plan.tables.iter().flat_map(|table| &table.columns);
+        whys.extend(
+            columns.map(|column| format!("{} to {}: {}: {}", pair[0], pair[1], column.source, column.why)),
+        );
+        place.moves(pair[0], pair[1]);
+        place.accepts(pair[0], pair[1]);
+    }
+    let [before, after] = ["a.json", "d.json"].map(|name| all_said(&place.path(name))["users"][0].clone());
+    assert_eq!(before["id"], after["id"]);
+    assert_eq!(after["at"], "\"2024-02-29 12:00:00+00:00\"");
+    assert_eq!(after["uuid"], before["uuid"].to_lowercase());
+    assert_eq!(after["nested"], r#"{"a":[2.50],"bb":1}"#);
+    insta::assert_snapshot!(whys.join("\n"));
+}
+
+#[test]
 fn every_type_of_postgresql_has_a_form_in_a_dump() {
     let mut place = Place::new();
     let database = Cluster::shared().unwrap().fresh_database("types").unwrap();

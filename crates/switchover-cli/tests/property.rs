@@ -1,4 +1,4 @@
-//! Random schemas with random values: whatever they are, a migration with quarantine is verified as same,
+//! Random schemas with random values and foreign keys: whatever they are, a migration with quarantine is verified as same,
 //! and so it is by a comparison that shares no code with the verification. So it is under random mappings, whose
 //! rows the test then reads by SQL of its own.
 //!
@@ -233,10 +233,11 @@ fn same_in_quarantine(value: &Value, bytes: Option<&[u8]>, held: &OwnedValue) ->
     }
 }
 
-/// Makes a table; rows that the source itself refuses are left out.
-fn make(source: &rusqlite::Connection, cast: bool, at: usize, shape: &Shape) -> (String, Vec<String>) {
-    let (name, columns, key, rows, extra) = shape;
-    let name = format!("{} {at}", NAMES[*name]);
+/// A foreign key: its child and its parent, where the child's columns begin, which of the parent's keys, what it does.
+type Link = (usize, usize, usize, u8, u8);
+
+/// A table's name and its columns'.
+fn named(at: usize, (name, columns, ..): &Shape) -> (String, Vec<String>) {
     let mut names: Vec<String> = Vec::new();
     for (column, _) in columns {
         let taken = names.iter().any(|other| other.eq_ignore_ascii_case(NAMES[*column]));
@@ -246,6 +247,112 @@ fn make(source: &rusqlite::Connection, cast: bool, at: usize, shape: &Shape) -> 
             NAMES[*column].to_owned()
         });
     }
+    (format!("{} {at}", NAMES[*name]), names)
+}
+
+/// A foreign key as it is declared.
+struct Key {
+    child: usize,
+    columns: Vec<String>,
+    parent: String,
+    parent_columns: Vec<String>,
+    clause: String,
+}
+
+/// The foreign keys that can be: to a parent's key, of as many columns, any of the child's. Parents may come later, and be the
+/// child itself.
+fn keys(shapes: &[Shape], links: &[Link]) -> Vec<Key> {
+    const ACTIONS: [&str; 5] = ["NO ACTION", "RESTRICT", "SET NULL", "CASCADE", "SET DEFAULT"];
+    let mut found: Vec<Key> = Vec::new();
+    for (child, parent, start, which, how) in links {
+        let (child, parent) = (child % shapes.len(), parent % shapes.len());
+        let ((_, own), (parent_name, names)) = (named(child, &shapes[child]), named(parent, &shapes[parent]));
+        let pair: Vec<String> = names.iter().take(2).cloned().collect();
+        let mut candidates: Vec<Vec<String>> = match shapes[parent].2 {
+            1 | 2 => vec![names[..1].to_vec()],
+            3 => vec![pair.clone()],
+            _ => Vec::new(),
+        };
+        if shapes[parent].4 % 3 == 0 {
+            candidates.push(pair);
+        }
+        if candidates.is_empty() {
+            continue;
+        }
+        let parent_columns = candidates[usize::from(*which) % candidates.len()].clone();
+        if own.len() < parent_columns.len() {
+            continue;
+        }
+        let columns: Vec<String> =
+            (0..parent_columns.len()).map(|at| own[(start + at) % own.len()].clone()).collect();
+        if found.iter().any(|key| key.child == child && key.columns == columns) {
+            continue;
+        }
+        let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+        let action = |at: u8| ACTIONS[usize::from(at) % ACTIONS.len()];
+        let deferred = if how % 3 == 0 { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
+        let clause = format!(
+            "FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}{deferred}",
+            list(&columns),
+            quoted(&parent_name),
+            list(&parent_columns),
+            action(*how),
+            action(how / 5)
+        );
+        found.push(Key { child, columns, parent: parent_name, parent_columns, clause });
+    }
+    found
+}
+
+/// Gives most rows a parent that is there, some none, and some NULL in a part of the key.
+fn relate(source: &rusqlite::Connection, shapes: &[Shape], key: &Key) {
+    let (table, _) = named(key.child, &shapes[key.child]);
+    let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    let (parents, columns, table) = (list(&key.parent_columns), list(&key.columns), quoted(&table));
+    let first = quoted(&key.columns[0]);
+    let count = format!("SELECT count(*) FROM {}", quoted(&key.parent));
+    let parents_there: i64 = source.query_row(&count, [], |row| row.get(0)).unwrap();
+    for at in 0..parents_there.min(3) {
+        // A row that is a key itself is not always another.
+        let _ = source.execute_batch(&format!(
+            "UPDATE OR IGNORE {table} SET ({columns}) = (SELECT {parents} FROM {} ORDER BY 1 LIMIT 1 OFFSET {at})
+             WHERE coalesce(length({first}), 0) % 4 = {at}",
+            quoted(&key.parent)
+        ));
+    }
+    let _ = source.execute_batch(&format!(
+        "UPDATE OR IGNORE {table} SET {first} = NULL WHERE typeof({first}) = 'text' AND length({first}) % 5 = 1"
+    ));
+}
+
+/// Takes rows without a parent away, until each has one.
+fn mend(source: &rusqlite::Connection) {
+    loop {
+        let mut check = source.prepare("PRAGMA foreign_key_check").unwrap();
+        let orphans: Vec<String> =
+            check.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let Some(table) = orphans.first() else { return };
+        // WITHOUT ROWID they have no number: the table goes without rows.
+        let by_number = format!(
+            "DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM pragma_foreign_key_check WHERE \"table\" = ?1)",
+            quoted(table)
+        );
+        if source.execute(&by_number, [table]).is_err() {
+            source.execute(&format!("DELETE FROM {}", quoted(table)), []).unwrap();
+        }
+    }
+}
+
+/// Makes a table; rows that the source itself refuses are left out.
+fn make(
+    source: &rusqlite::Connection,
+    cast: bool,
+    at: usize,
+    shape: &Shape,
+    keys: &[Key],
+) -> (String, Vec<String>) {
+    let (_, columns, key, rows, extra) = shape;
+    let (name, names) = named(at, shape);
     let mut parts: Vec<String> = (names.iter().zip(columns))
         .map(|(name, (_, ty))| format!("{} {}", quoted(name), TYPES[*ty]))
         .collect();
@@ -265,6 +372,7 @@ fn make(source: &rusqlite::Connection, cast: bool, at: usize, shape: &Shape) -> 
     if extra % 3 == 0 {
         parts.push(format!("UNIQUE ({pair})"));
     }
+    parts.extend(keys.iter().filter(|key| key.child == at).map(|key| key.clause.clone()));
     let create = format!("CREATE TABLE {}({}){tail}", quoted(&name), parts.join(", "));
     source.execute_batch(&create).unwrap_or_else(|error| panic!("{create}: {error}"));
     if extra % 5 == 0 {
@@ -390,15 +498,21 @@ fn mapped(made: &(String, Vec<String>), choices: &[u8], mapping: &mut Mapping) -
 }
 
 /// Makes the source, and says what must come of it.
-fn source(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> (Case, Vec<Expected>, Mapping) {
+fn source(input: &Input, orphans: bool, choices: &[Vec<u8>]) -> (Case, Vec<Expected>, Mapping) {
+    let (encoding, shapes, links) = input;
+    let keys = keys(shapes, links);
     let mut made = Vec::new();
     let case = check_with(|source| {
-        source.execute_batch(&format!("PRAGMA encoding = '{encoding}'")).unwrap();
+        source.execute_batch(&format!("PRAGMA encoding = '{encoding}'; PRAGMA foreign_keys = OFF")).unwrap();
         made = shapes
             .iter()
             .enumerate()
-            .map(|(at, shape)| make(source, encoding == "UTF-8", at, shape))
+            .map(|(at, shape)| make(source, *encoding == "UTF-8", at, shape, &keys))
             .collect();
+        keys.iter().for_each(|key| relate(source, shapes, key));
+        if !orphans {
+            mend(source);
+        }
     });
     let mut mapping = Mapping::default();
     let all: Vec<Expected> = match choices {
@@ -439,10 +553,15 @@ fn texts_that_do_not_stay(source: &rusqlite::Connection) -> u32 {
 }
 
 /// In another file everything is as it was, or as the mapping makes it, and nothing is in quarantine.
-fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
-    let (case, all, mapping) = source(encoding, shapes, choices);
+fn holds_in_a_file(input: &Input, choices: &[Vec<u8>]) {
+    let (case, all, mapping) = source(input, false, choices);
     let case = case.options(|options| options.mapping = mapping).into_file();
     let refusals = case.plan().refusals;
+    if !choices.is_empty() && refusals.iter().any(|refusal| refusal.why.contains("parent")) {
+        // The mapping left their parents behind.
+        case.migrate().expect_err("it must refuse");
+        return;
+    }
     if refusals.iter().any(|refusal| refusal.why.contains("looks like a number")) {
         assert!(texts_that_do_not_stay(&case.source()) as usize >= refusals.len(), "{refusals:?}");
         case.migrate().expect_err("it must refuse");
@@ -456,6 +575,11 @@ fn holds_in_a_file(encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) {
         let found = lite::differing_rows(from, select, &to, &there).unwrap();
         assert!(found.is_empty(), "{table}: {found:#?}");
     }
+    let target = rusqlite::Connection::open(&to).unwrap();
+    assert!(
+        !target.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap(),
+        "a row without a parent"
+    );
     if choices.is_empty() {
         let found = lite::differences_by_name(from, &to).unwrap();
         assert!(found.is_empty(), "{found:#?}");
@@ -517,8 +641,8 @@ fn base64(text: &str) -> Vec<u8> {
 }
 
 /// Whether it was carried out, and not refused in words with nothing written.
-fn holds(to_server: bool, encoding: &str, shapes: &[Shape], choices: &[Vec<u8>]) -> bool {
-    let (case, all, mapping) = source(encoding, shapes, choices);
+fn holds(to_server: bool, input: &Input, choices: &[Vec<u8>]) -> bool {
+    let (case, all, mapping) = source(input, true, choices);
     let case = case.options(|options| options.mapping = mapping).quarantine();
     let case = if to_server { case.into_server() } else { case };
     let planned = to_server.then(|| case.plan());
@@ -624,16 +748,20 @@ fn each_of(cases: u64, mut check: impl FnMut(&mut TestRunner)) {
     }
 }
 
-fn input() -> impl Strategy<Value = (&'static str, Vec<Shape>)> {
+/// An encoding, tables, and the foreign keys between them.
+type Input = (&'static str, Vec<Shape>, Vec<Link>);
+
+fn input() -> impl Strategy<Value = Input> {
     let encodings = prop::sample::select(vec!["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"]);
-    (encodings, prop::collection::vec(table(), 1..4))
+    let link = (0usize..4, 0usize..4, 0usize..5, any::<u8>(), any::<u8>());
+    (encodings, prop::collection::vec(table(), 1..4), prop::collection::vec(link, 0..4))
 }
 
 #[test]
 fn whatever_the_source_holds_is_in_another_file_as_it_was() {
     each_case(|runner| {
-        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
-        holds_in_a_file(encoding, &shapes, &[]);
+        let input = input().new_tree(runner).unwrap().current();
+        holds_in_a_file(&input, &[]);
     });
 }
 
@@ -641,16 +769,16 @@ fn whatever_the_source_holds_is_in_another_file_as_it_was() {
 fn whatever_a_mapping_makes_of_it_is_in_another_file() {
     each_case(|runner| {
         let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
-        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
-        holds_in_a_file(encoding, &shapes, &choices);
+        let (input, choices) = (input(), choices).new_tree(runner).unwrap().current();
+        holds_in_a_file(&input, &choices);
     });
 }
 
 #[test]
 fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
     each_case(|runner| {
-        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
-        holds(false, encoding, &shapes, &[]);
+        let input = input().new_tree(runner).unwrap().current();
+        holds(false, &input, &[]);
     });
 }
 
@@ -658,8 +786,8 @@ fn whatever_the_source_holds_is_on_the_target_or_in_quarantine() {
 fn whatever_a_mapping_makes_of_it_is_on_the_target_or_in_quarantine() {
     each_case(|runner| {
         let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
-        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
-        holds(false, encoding, &shapes, &choices);
+        let (input, choices) = (input(), choices).new_tree(runner).unwrap().current();
+        holds(false, &input, &choices);
     });
 }
 
@@ -667,8 +795,8 @@ fn whatever_a_mapping_makes_of_it_is_on_the_target_or_in_quarantine() {
 fn whatever_the_source_holds_is_on_a_server_or_in_quarantine_or_refused() {
     let mut carried_out = 0;
     each_of(CASES_ON_SERVER, |runner| {
-        let (encoding, shapes) = input().new_tree(runner).unwrap().current();
-        carried_out += u64::from(holds(true, encoding, &shapes, &[]));
+        let input = input().new_tree(runner).unwrap().current();
+        carried_out += u64::from(holds(true, &input, &[]));
     });
     assert!(carried_out > 0, "all were refused");
 }
@@ -678,8 +806,8 @@ fn whatever_a_mapping_makes_of_it_is_on_a_server_or_in_quarantine_or_refused() {
     let mut carried_out = 0;
     each_of(CASES_ON_SERVER, |runner| {
         let choices = prop::collection::vec(prop::collection::vec(any::<u8>(), 23), 3);
-        let ((encoding, shapes), choices) = (input(), choices).new_tree(runner).unwrap().current();
-        carried_out += u64::from(holds(true, encoding, &shapes, &choices));
+        let (input, choices) = (input(), choices).new_tree(runner).unwrap().current();
+        carried_out += u64::from(holds(true, &input, &choices));
     });
     assert!(carried_out > 0, "all were refused");
 }

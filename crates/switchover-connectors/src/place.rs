@@ -109,6 +109,15 @@ impl Lock {
     }
 }
 
+/// Removes the lock that a killed process left beside a target, if one did. One that is held stays.
+pub(crate) fn sweep(target: &Path) {
+    let path = with_suffix(target, LOCK_SUFFIX);
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else { return };
+    if file.try_lock().is_ok() {
+        drop(Lock { file, path });
+    }
+}
+
 /// Whether a process holds the lock of that file; `None` where no lock was ever left there.
 pub(crate) fn is_locked(target: &Path) -> Option<bool> {
     let file = OpenOptions::new().read(true).open(with_suffix(target, LOCK_SUFFIX)).ok()?;
@@ -171,8 +180,16 @@ mod tests {
         let first = Lock::take(&target).expect("free");
         assert!(first.holds());
         assert_eq!(Lock::take(&target).expect_err("taken").kind(), Kind::Busy);
+        sweep(&target);
+        assert!(first.holds(), "what is held stays");
         drop(first);
         assert!(fs::read_dir(folder.path()).expect("folder").next().is_none(), "the lock leaves nothing");
+        Lock::take(&target).expect("free").leave();
+        sweep(&target);
+        assert!(
+            fs::read_dir(folder.path()).expect("folder").next().is_none(),
+            "one that nobody holds is gone"
+        );
         Lock::take(&target).expect("free again");
     }
 

@@ -175,6 +175,7 @@ impl Migration {
         // Before the plan, so that a second run is told of the first, not of the tables that this one made.
         let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema);
         let claim = self.target.claim(schema, &run).await?;
+        failpoint::hit("after-claim");
         let (plan, content) = self.planned(&sight, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {

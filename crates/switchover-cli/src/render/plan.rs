@@ -197,22 +197,71 @@ fn more(all: usize) -> String {
     }
 }
 
+/// Rows of one refusal that are shown; the rest is counted, and in the plan's file.
+const ROWS_SHOWN: usize = 3;
+
+/// Refusals that differ only in the row and its value.
+struct Alike<'a> {
+    first: &'a Refusal,
+    rows: Vec<&'a Refusal>,
+}
+
+fn alike(refusals: &[Refusal]) -> Vec<Alike<'_>> {
+    let mut groups: Vec<Alike<'_>> = Vec::new();
+    for refusal in refusals {
+        let same = |group: &&mut Alike<'_>| {
+            let first = group.first;
+            (&first.table, &first.column, &first.why, &first.hint)
+                == (&refusal.table, &refusal.column, &refusal.why, &refusal.hint)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.rows.push(refusal),
+            None => groups.push(Alike { first: refusal, rows: vec![refusal] }),
+        }
+    }
+    groups
+}
+
+/// Where it is: a row with its value, or several, the first of them shown.
+fn place(group: &Alike<'_>) -> String {
+    let mut place = format!("table {}", shown(&group.first.table));
+    let mut add = |label: &str, part: &str| {
+        if !part.is_empty() {
+            place.push_str(&format!(", {label} {}", shown(part)));
+        }
+    };
+    if let [one] = group.rows[..] {
+        add("row", &one.key);
+        add("column", &one.column);
+        add("value", &one.value);
+        return place;
+    }
+    add("column", &group.first.column);
+    for row in group.rows.iter().take(ROWS_SHOWN) {
+        add("row", &row.key);
+        add("value", &row.value);
+    }
+    match group.rows.len().saturating_sub(ROWS_SHOWN) {
+        0 => place,
+        rest => place + &format!(" and {}", plural(rest as u64, "more row")),
+    }
+}
+
 fn refusals(refusals: &[Refusal]) -> String {
     if refusals.is_empty() {
         return String::new();
     }
     let mut out = format!("\nRefused ({}): as it is, this plan will not be carried out\n", refusals.len());
-    for refusal in refusals.iter().take(LISTED_MAX) {
-        let mut place = format!("table {}", shown(&refusal.table));
-        for (label, part) in [("row", &refusal.key), ("column", &refusal.column), ("value", &refusal.value)] {
-            if !part.is_empty() {
-                place.push_str(&format!(", {label} {}", shown(part)));
-            }
-        }
+    let groups = alike(refusals);
+    for (at, group) in groups.iter().enumerate().take(LISTED_MAX) {
+        // What is to be done about several, one after the other, is said once, behind the last of them.
+        let next = groups.get(at + 1).filter(|_| at + 1 < LISTED_MAX);
+        let again = next.is_some_and(|next| next.first.hint == group.first.hint);
+        let hint = if again { String::new() } else { shown(&group.first.hint) };
         for (first, next, text) in [
-            ("  ", "    ", &place),
-            ("    ", "    ", &shown(&refusal.why)),
-            ("    hint: ", "    ", &shown(&refusal.hint)),
+            ("  ", "    ", &place(group)),
+            ("    ", "    ", &shown(&group.first.why)),
+            ("    hint: ", "    ", &hint),
         ] {
             if text.is_empty() {
                 continue;
@@ -222,7 +271,7 @@ fn refusals(refusals: &[Refusal]) -> String {
             }
         }
     }
-    out + &more(refusals.len())
+    out + &more(groups.len())
 }
 
 fn foot(plan: &Plan) -> String {
@@ -248,6 +297,23 @@ mod tests {
     /// A plan with something of everything, as its file holds it, but for the censuses: so this
     /// also fails when the format changes without its documentation.
     const SAMPLE: &str = include_str!("../../tests/data/plan.json.in");
+
+    #[test]
+    fn refusals_that_are_alike_are_one() {
+        let refusal = |table: &str, row: usize, why: &str, hint: &str| Refusal {
+            table: table.into(),
+            key: format!("id={row}"),
+            column: "at".into(),
+            value: format!("'{row}'"),
+            why: why.into(),
+            hint: hint.into(),
+        };
+        let mut all: Vec<Refusal> = (1..=50)
+            .flat_map(|row| ["a", "b"].map(|table| refusal(table, row, "no time", "mend it")))
+            .collect();
+        all.push(refusal("c", 7, "too long", "cut it"));
+        insta::assert_snapshot!(refusals(&all));
+    }
 
     #[test]
     fn the_table_is_complete_and_fits() {

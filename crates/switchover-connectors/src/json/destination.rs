@@ -7,7 +7,7 @@ use super::form::Form;
 use super::publish::is_ours;
 use super::work::Work;
 use crate::disk;
-use crate::place::resolved;
+use crate::place::{resolved, sweep};
 use std::fs;
 use std::path::Path;
 use switchover_core::Result;
@@ -21,6 +21,7 @@ const OPERATION: &str = "inspect the target";
 pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
     Form::of(config)?;
     let path = &resolved(config.path(), OPERATION)?;
+    sweep(path);
     let work = Work::beside(path);
     let run = work.run()?;
     let mut objects = Vec::new();

@@ -117,3 +117,44 @@ fn set(connection: &Connection, path: &Path, name: &str, value: i64) -> Result<(
 pub(super) fn text(connection: &Connection, path: &Path, pragma: &str) -> Result<String> {
     connection.query_row(pragma, [], |row| row.get(0)).map_err(|error| classify(error, OPERATION, path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchover_core::Kind;
+
+    fn number(connection: &Connection, pragma: &str) -> i64 {
+        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).expect("a number")
+    }
+
+    #[test]
+    fn what_is_set_is_read_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.db");
+        drop(make(&path).expect("a file"));
+        for (commits, level) in [(Commits::Soon, 1), (Commits::Durable, 2)] {
+            let connection = open(&path, commits).expect("opens");
+            assert_eq!(text(&connection, &path, "PRAGMA journal_mode").expect("a mode"), "wal");
+            assert_eq!(number(&connection, "synchronous"), level);
+            assert_eq!(
+                number(&connection, "foreign_keys"),
+                0,
+                "parents may come later; the audit checks them"
+            );
+            assert_eq!(number(&connection, "wal_autocheckpoint"), LOG_PAGES);
+        }
+    }
+
+    #[test]
+    fn a_setting_that_stays_otherwise_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.db");
+        let connection = make(&path).expect("a file");
+        let error = set(&connection, &path, "page_count", 77).expect_err("nobody sets that");
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(error.to_string().contains("PRAGMA page_count stays"), "{error}");
+        // A database in memory has no log.
+        let memory = Connection::open_in_memory().expect("memory");
+        assert_ne!(text(&memory, &path, "PRAGMA journal_mode = WAL").expect("a mode"), "wal");
+    }
+}

@@ -22,6 +22,7 @@ const NAMED_MAX: usize = 3;
 /// The state of the file.
 pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
     let path = &file::resolved(config.path(), OPERATION)?;
+    file::sweep(path);
     if config.immutable() {
         return Err(Error::new(Kind::Config, OPERATION)
             .store(config.label())

@@ -4,7 +4,7 @@
 //! was there without tables comes back as the bytes that it was.
 //! Absent: what the file holds, which is `ledger`; who may write it, which is the same for every file (`place`).
 
-pub(super) use crate::place::{Lock, identity, publish, resolved};
+pub(super) use crate::place::{Lock, identity, publish, resolved, sweep};
 use crate::sidecar::{io_error, sync_directory, with_suffix};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -32,6 +32,14 @@ fn differing(tables: &[TableReport]) -> u64 {
     tables.iter().map(|table| table.differences_total).sum()
 }
 
+/// Rows that the target is to hold: the source's but those that are left out, and those that stay.
+fn target_rows(plan: &Plan) -> u64 {
+    let out =
+        plan.tables.iter().flat_map(|table| &table.orphans).filter(|row| row.columns.is_empty()).count();
+    let staying = plan.tables.iter().flat_map(|table| &table.standing).map(|standing| standing.rows_staying);
+    plan.source.rows.saturating_sub(out as u64) + staying.sum::<u64>()
+}
+
 impl Migration {
     /// Compares, and mends, until nothing is left or nothing is mended any more.
     pub(super) async fn mended(
@@ -67,7 +75,7 @@ impl Migration {
         let begun = Instant::now();
         self.progress.event(Event::PhaseStarted {
             phase: Phase::Verify,
-            rows: plan.source.rows,
+            rows: target_rows(plan),
             bytes: plan.source.bytes,
         });
         let verify = self.verifier(plan, snapshot, content, parts, mending != Mending::Nothing);
