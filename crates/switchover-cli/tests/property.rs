@@ -337,7 +337,8 @@ fn mend(source: &rusqlite::Connection) {
             "DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM pragma_foreign_key_check WHERE \"table\" = ?1)",
             quoted(table)
         );
-        if source.execute(&by_number, [table]).is_err() {
+        // Nor where a column has the number's name.
+        if !source.execute(&by_number, [table]).is_ok_and(|rows| rows > 0) {
             source.execute(&format!("DELETE FROM {}", quoted(table)), []).unwrap();
         }
     }
