@@ -48,20 +48,12 @@ impl Native {
             (_, Value::Null) => return Ok(value),
             (Native::Int { .. }, Value::Int(_))
             | (Native::Float4, Value::Float(_))
-            | (
-                Native::Label { .. } | Native::Inet | Native::Cidr | Native::Macaddr,
-                Value::Text(_),
-            ) => value,
+            | (Native::Label { .. } | Native::Inet | Native::Cidr | Native::Macaddr, Value::Text(_)) => value,
             (Native::Padded { .. }, Value::Text(text)) => Value::Text(text.trim_ascii_end_spaces()),
             (
-                Native::JsonText
-                | Native::TextArray { .. }
-                | Native::IntArray { .. }
-                | Native::List { .. },
+                Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. } | Native::List { .. },
                 Value::Json(text),
-            ) => {
-                Value::Text(text)
-            }
+            ) => Value::Text(text),
             (Native::Moment { .. }, Value::Timestamp(micros) | Value::TimestampTz(micros)) => {
                 self.written(micros, scratch)?
             }
