@@ -273,7 +273,7 @@ fn keys(shapes: &[Shape], links: &[Link]) -> Vec<Key> {
             3 => vec![pair.clone()],
             _ => Vec::new(),
         };
-        if shapes[parent].4 % 3 == 0 {
+        if shapes[parent].4.is_multiple_of(3) {
             candidates.push(pair);
         }
         if candidates.is_empty() {
@@ -290,7 +290,7 @@ fn keys(shapes: &[Shape], links: &[Link]) -> Vec<Key> {
         }
         let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
         let action = |at: u8| ACTIONS[usize::from(at) % ACTIONS.len()];
-        let deferred = if how % 3 == 0 { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
+        let deferred = if how.is_multiple_of(3) { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
         let clause = format!(
             "FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}{deferred}",
             list(&columns),
