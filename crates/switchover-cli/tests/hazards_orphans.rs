@@ -203,3 +203,15 @@ fn a_plan_given_back_finds_its_orphans_again() {
     moved.shows("SELECT p FROM c ORDER BY id", "NULL\nNULL").holds(&[("c", 1, "p", Int(7), false)]);
     assert_ne!(moved.entries()[0].3, Null);
 }
+
+#[test]
+fn a_parent_that_only_the_sources_rules_find_is_none() {
+    // The parent's column prefers numbers, and so SQLite finds 0.5 by the text '0.5'; the target has no such parent.
+    let sql = "CREATE TABLE p(code UUID PRIMARY KEY NOT NULL); CREATE TABLE c(id INTEGER PRIMARY KEY, p VARCHAR(9) REFERENCES p(code));
+        INSERT INTO p VALUES ('a'), (0.5); INSERT INTO c VALUES (1, 'a'), (2, '0.5'), (3, NULL)";
+    let moved = check(sql).quarantine().quarantines();
+    moved
+        .shows("SELECT * FROM p ORDER BY code", "a")
+        .shows("SELECT * FROM c ORDER BY id", "1|a\n2|NULL\n3|NULL");
+    assert!(moved.entries().iter().any(|entry| entry.0 == "c" && entry.3 == text("0.5")));
+}

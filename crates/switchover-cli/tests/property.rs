@@ -290,7 +290,7 @@ fn keys(shapes: &[Shape], links: &[Link]) -> Vec<Key> {
         }
         let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
         let action = |at: u8| ACTIONS[usize::from(at) % ACTIONS.len()];
-        let deferred = if how % 3 == 0 { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
+        let deferred = if how.is_multiple_of(3) { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
         let clause = format!(
             "FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}{deferred}",
             list(&columns),
@@ -337,7 +337,8 @@ fn mend(source: &rusqlite::Connection) {
             "DELETE FROM {0} WHERE rowid IN (SELECT rowid FROM pragma_foreign_key_check WHERE \"table\" = ?1)",
             quoted(table)
         );
-        if source.execute(&by_number, [table]).is_err() {
+        // Nor where a column has the number's name.
+        if !source.execute(&by_number, [table]).is_ok_and(|rows| rows > 0) {
             source.execute(&format!("DELETE FROM {}", quoted(table)), []).unwrap();
         }
     }

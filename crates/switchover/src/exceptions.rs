@@ -6,10 +6,12 @@
 //! the plan, what is written of a child is NULL in it or names a parent that is written.
 
 use crate::evidence::{Look, planned_table, scan};
+use crate::orphans::{KEYS_MAX, compares_by_bytes};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::codec::Codec;
+use switchover_core::digest;
 use switchover_core::judge;
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::native::Native;
@@ -187,7 +189,14 @@ impl Look<'_> {
             let quarantined =
                 link.child_fields.iter().all(|field| table.columns[*field].policy.quarantines());
             let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
-            let orphans = self.snapshot.orphans(found, &key, limit).await?;
+            let mut orphans = self.snapshot.orphans(found, &key, limit).await?;
+            if !compares_by_bytes(catalog, found, &key) && orphans.count <= limit as u64 {
+                let unmet = self.unmet(plan, link).await?;
+                let more: Vec<LocatorValue> =
+                    unmet.into_iter().filter(|row| !orphans.first.contains(row)).collect();
+                orphans.count += more.len() as u64;
+                orphans.first.extend(more.into_iter().take(limit.saturating_sub(orphans.first.len())));
+            }
             let mut refusals = Vec::new();
             if quarantined && orphans.count > limit as u64 {
                 let why = format!("{} rows have no parent in {}", orphans.count, key.parent);
@@ -213,6 +222,44 @@ impl Look<'_> {
             plan.refusals.extend(refusals);
         }
         Ok(marks)
+    }
+
+    /// Rows that find a parent by the source's rules (`'1'` is 1 to a column of numbers) and none by the values that are
+    /// written. Of a parent too large for its keys to be held, the target's own validation of the key tells.
+    async fn unmet(&self, plan: &Plan, link: &Link) -> Result<Vec<LocatorValue>> {
+        let (table, parent) = (&plan.tables[link.child], &plan.tables[link.parent]);
+        let own = |field: &usize| matches!(table.columns[*field].codec, Codec::Any { .. } | Codec::Plain);
+        if link.child_fields.iter().any(own) {
+            // Between stores of one kind the target compares as the source does.
+            return Ok(Vec::new());
+        }
+        let (mut keys, mut key) = (HashSet::new(), Vec::new());
+        scan(self.snapshot, &planned_table(parent), KeyRange::default(), self.shutdown, |rows| {
+            for row in rows.iter() {
+                if keys.len() <= KEYS_MAX
+                    && key_of(parent, &link.parent_fields, |field| row.value(field), &mut key)
+                {
+                    keys.insert(digest::of_bytes(&key));
+                }
+            }
+        })
+        .await?;
+        let mut found = Vec::new();
+        if keys.len() > KEYS_MAX {
+            return Ok(found);
+        }
+        scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
+            for row in rows.iter() {
+                if found.len() <= ORPHANS_MAX
+                    && key_of(table, &link.child_fields, |field| row.value(field), &mut key)
+                    && !keys.contains(&digest::of_bytes(&key))
+                {
+                    found.push(row.locator());
+                }
+            }
+        })
+        .await?;
+        Ok(found)
     }
 
     /// From lost keys to the rows that name them, until no more are lost.

@@ -14,7 +14,7 @@ use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{Row, Rows, Value};
 
 /// Keys that are kept of one parent: 16 MiB of hashes. A larger parent is left to the store.
-const KEYS_MAX: usize = 500_000;
+pub(crate) const KEYS_MAX: usize = 500_000;
 
 /// The hashes are hashes already.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub(crate) struct Watch<'a> {
 }
 
 /// Whether equal bytes are what the store would call equal, and unlike bytes unlike.
-fn compares_by_bytes(catalog: &Catalog, table: &Table, key: &ForeignKey) -> bool {
+pub(crate) fn compares_by_bytes(catalog: &Catalog, table: &Table, key: &ForeignKey) -> bool {
     let Some(parent) = catalog.table(&key.parent) else { return false };
     key.columns.len() == key.parent_columns.len()
         && key.columns.iter().zip(&key.parent_columns).all(|(child, own)| {

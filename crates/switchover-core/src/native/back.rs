@@ -7,6 +7,7 @@
 use super::{Native, TrimSpaces, unfit};
 use crate::codec::Unfit;
 use crate::datetime;
+use crate::plan::LogicalType;
 use crate::value::Value;
 use std::io::Write as _;
 
@@ -25,11 +26,13 @@ impl Native {
             | Native::Inet
             | Native::Cidr
             | Native::Macaddr => true,
+            // A time in a list has no form of its own there.
+            Native::List { of, .. } => !matches!(of, LogicalType::Timestamp | LogicalType::TimestampTz),
             // Without either nothing says how the source writes a time.
             Native::Moment { back, epoch, .. } => back.is_some() || epoch.is_some(),
-            // Nothing says which of several ways the source writes them.
-            Native::List { .. } | Native::Interval { .. } => false,
-            Native::Nested { .. }
+            // Nothing says how the source writes a span.
+            Native::Interval { .. }
+            | Native::Nested { .. }
             | Native::Unicode
             | Native::Safe
             | Native::Digits
@@ -47,9 +50,10 @@ impl Native {
             | (Native::Float4, Value::Float(_))
             | (Native::Label { .. } | Native::Inet | Native::Cidr | Native::Macaddr, Value::Text(_)) => value,
             (Native::Padded { .. }, Value::Text(text)) => Value::Text(text.trim_ascii_end_spaces()),
-            (Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. }, Value::Json(text)) => {
-                Value::Text(text)
-            }
+            (
+                Native::JsonText | Native::TextArray { .. } | Native::IntArray { .. } | Native::List { .. },
+                Value::Json(text),
+            ) => Value::Text(text),
             (Native::Moment { .. }, Value::Timestamp(micros) | Value::TimestampTz(micros)) => {
                 self.written(micros, scratch)?
             }
