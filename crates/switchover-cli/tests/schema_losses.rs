@@ -217,3 +217,40 @@ fn times_that_no_count_of_microseconds_since_1970_holds_are_moved() {
         "2024-01-01 00:00:00+00:00, 294276-01-01 00:00:00+00:00",
     );
 }
+
+#[test]
+fn keys_between_two_files_keep_their_order_and_collations() {
+    let moved = check(
+        "CREATE TABLE w(a INT, b TEXT, PRIMARY KEY (b DESC, a)) WITHOUT ROWID; INSERT INTO w VALUES (1, 'x'), (2, 'y');
+         CREATE TABLE u(a INT, b TEXT COLLATE NOCASE, c TEXT, UNIQUE (a DESC, b), UNIQUE (c COLLATE NOCASE)); INSERT INTO u VALUES (1, 'x', 'p'), (1, 'y', 'q');
+         CREATE TABLE k(a TEXT, b INT, v TEXT DEFAULT 'x' COLLATE NOCASE, PRIMARY KEY (a COLLATE NOCASE, b DESC), UNIQUE (v COLLATE BINARY));
+         INSERT INTO k VALUES ('x', 1, 'a'), ('x', 2, 'A');
+         CREATE TABLE plain(id INTEGER PRIMARY KEY) WITHOUT ROWID; CREATE TABLE one(t TEXT PRIMARY KEY DESC);
+         CREATE TABLE quirk(id INTEGER PRIMARY KEY DESC); INSERT INTO quirk VALUES (NULL), (7);
+         CREATE TABLE z(id INTEGER PRIMARY KEY, zero DEFAULT -0.0, one DEFAULT -1.0)",
+    )
+    .into_file()
+    .moves();
+    let all = "SELECT group_concat(p, '; ') FROM (SELECT t.name || ' ' || i.origin || ' ' || group_concat(x.name || ' ' || x.coll || ' ' || x.desc) AS p
+        FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_xinfo(i.name) x
+        WHERE t.name NOT LIKE '\\_%' ESCAPE '\\' AND x.key GROUP BY t.name, i.name ORDER BY t.name, i.name)";
+    let expected = "k pk a NOCASE 0,b BINARY 1; k u v BINARY 0; one pk t BINARY 1; plain pk id BINARY 0; \
+        quirk pk id BINARY 1; u u a BINARY 1,b NOCASE 0; u u c NOCASE 0; w pk b BINARY 1,a BINARY 0";
+    let own: String = moved.case.source().query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(own, expected);
+    moved
+        .shows(all, expected)
+        .shows("SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", "0");
+    let negative = "SELECT zero, one FROM z";
+    let inserted = moved.case.source();
+    inserted.execute_batch("INSERT INTO z(id) VALUES (1)").unwrap();
+    let own: (f64, f64) = inserted.query_row(negative, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let shown = format!("{:?}|{:?}", own.0, own.1);
+    moved.runs("INSERT INTO z(id) VALUES (1)").shows(negative, &shown);
+    assert_eq!(shown, "-0.0|-1.0");
+    // Another kind of target keeps what the keys say, and not the order in which an index has it.
+    check("CREATE TABLE w(a INT, b TEXT, PRIMARY KEY (b DESC, a), UNIQUE (a DESC)); INSERT INTO w VALUES (1, 'x')")
+        .moves()
+        .fate("key order", "w(b DESC)", Fate::LeftOut, "in ascending order")
+        .fate("key order", "w(a DESC)", Fate::LeftOut, "in ascending order");
+}

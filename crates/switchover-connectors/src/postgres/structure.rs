@@ -333,8 +333,7 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
             };
             draft.table.locator = locator.clone();
             draft.shape.locator = locator;
-            draft.table.primary_key =
-                Some(PrimaryKey { name: Some(name), columns, assigned: false, autoincrement: false });
+            draft.table.primary_key = Some(PrimaryKey::plain(Some(name), columns));
         }
         "u" if row.get::<_, bool>(13) => {
             line(
@@ -350,7 +349,7 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
                 }
             }
             let columns = columns.into_iter().map(|name| (name, "BINARY".to_owned())).collect();
-            draft.table.uniques.push(Unique { name: Some(name), columns });
+            draft.table.uniques.push(Unique { name: Some(name), columns, descending: Vec::new() });
         }
         "f" => {
             if row.get::<_, String>(10) == "f" && columns.len() > 1 {
