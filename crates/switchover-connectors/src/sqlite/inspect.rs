@@ -187,9 +187,17 @@ fn table(
     }
     let infos = infos(connection, name)?;
     let parsed = if is_virtual { None } else { parse(listed, skipped) };
+    let readable = |info: &&Info| match unknown_function(connection, name, info) {
+        Some(why) => {
+            skipped.push(why);
+            false
+        }
+        None => true,
+    };
     let columns: Vec<Column> = infos
         .iter()
         .filter(|info| info.hidden != 1)
+        .filter(readable)
         .map(|info| column(info, parsed.as_ref(), listed.strict))
         .collect();
     skipped.extend(parsed.iter().flat_map(conflict_clauses));
@@ -212,6 +220,18 @@ fn table(
         columns,
         primary_key,
     }))
+}
+
+/// A virtual generated column whose expression SQLite cannot compute here: its values are nowhere else, and all
+/// others can be read without it.
+fn unknown_function(connection: &Connection, table: &str, info: &Info) -> Option<Skipped> {
+    if info.hidden != 2 {
+        return None;
+    }
+    let sql = format!("SELECT {} FROM {} LIMIT 0", ident(&info.name), qualified("main", table));
+    let error = connection.prepare(&sql).err()?;
+    let why = format!("it is computed when it is read, by what only the application has: {error}");
+    Some(Skipped { kind: "generated column".into(), name: format!("{table}.{}", info.name), why })
 }
 
 fn parse(listed: &Listed, skipped: &mut Vec<Skipped>) -> Option<ddl::TableDdl> {

@@ -268,7 +268,10 @@ fn uniques(
             continue;
         }
         if unique.columns.iter().all(plain) {
-            let Some(columns) = target_columns(plan, &names) else { continue };
+            let Some(columns) = target_columns(plan, &names) else {
+                draft.outcome("unique", label, Fate::LeftOut, "it names a column that is not moved");
+                continue;
+            };
             if let Some((bytes, max)) = too_long(plan, &names, dialect) {
                 draft.refuse(
                     &table.name,
