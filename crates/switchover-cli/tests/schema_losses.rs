@@ -217,3 +217,158 @@ fn times_that_no_count_of_microseconds_since_1970_holds_are_moved() {
         "2024-01-01 00:00:00+00:00, 294276-01-01 00:00:00+00:00",
     );
 }
+
+#[test]
+fn keys_between_two_files_keep_their_order_and_collations() {
+    let moved = check(
+        "CREATE TABLE w(a INT, b TEXT, PRIMARY KEY (b DESC, a)) WITHOUT ROWID; INSERT INTO w VALUES (1, 'x'), (2, 'y');
+         CREATE TABLE u(a INT, b TEXT COLLATE NOCASE, c TEXT, UNIQUE (a DESC, b), UNIQUE (c COLLATE NOCASE)); INSERT INTO u VALUES (1, 'x', 'p'), (1, 'y', 'q');
+         CREATE TABLE k(a TEXT, b INT, v TEXT DEFAULT 'x' COLLATE NOCASE, PRIMARY KEY (a COLLATE NOCASE, b DESC), UNIQUE (v COLLATE BINARY));
+         INSERT INTO k VALUES ('x', 1, 'a'), ('x', 2, 'A');
+         CREATE TABLE plain(id INTEGER PRIMARY KEY) WITHOUT ROWID; CREATE TABLE one(t TEXT PRIMARY KEY DESC);
+         CREATE TABLE quirk(id INTEGER PRIMARY KEY DESC); INSERT INTO quirk VALUES (NULL), (7);
+         CREATE TABLE z(id INTEGER PRIMARY KEY, zero DEFAULT -0.0, one DEFAULT -1.0)",
+    )
+    .into_file()
+    .moves();
+    let all = "SELECT group_concat(p, '; ') FROM (SELECT t.name || ' ' || i.origin || ' ' || group_concat(x.name || ' ' || x.coll || ' ' || x.desc) AS p
+        FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_xinfo(i.name) x
+        WHERE t.name NOT LIKE '\\_%' ESCAPE '\\' AND x.key GROUP BY t.name, i.name ORDER BY t.name, i.name)";
+    let expected = "k pk a NOCASE 0,b BINARY 1; k u v BINARY 0; one pk t BINARY 1; plain pk id BINARY 0; \
+        quirk pk id BINARY 1; u u a BINARY 1,b NOCASE 0; u u c NOCASE 0; w pk b BINARY 1,a BINARY 0";
+    let own: String = moved.case.source().query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(own, expected);
+    moved
+        .shows(all, expected)
+        .shows("SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", "0");
+    let negative = "SELECT zero, one FROM z";
+    let inserted = moved.case.source();
+    inserted.execute_batch("INSERT INTO z(id) VALUES (1)").unwrap();
+    let own: (f64, f64) = inserted.query_row(negative, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let shown = format!("{:?}|{:?}", own.0, own.1);
+    moved.runs("INSERT INTO z(id) VALUES (1)").shows(negative, &shown);
+    assert_eq!(shown, "-0.0|-1.0");
+    // Another kind of target keeps what the keys say, and not the order in which an index has it.
+    check("CREATE TABLE w(a INT, b TEXT, PRIMARY KEY (b DESC, a), UNIQUE (a DESC)); INSERT INTO w VALUES (1, 'x')")
+        .moves()
+        .fate("key order", "w(b DESC)", Fate::LeftOut, "in ascending order")
+        .fate("key order", "w(a DESC)", Fate::LeftOut, "in ascending order");
+}
+
+#[test]
+fn a_schema_that_the_server_keeps_or_cuts_is_refused_in_the_plan() {
+    let case = || check("CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    let named = |schema: &str| case().options(|options| options.schema = schema.to_owned());
+    named("pg_foo").refuses(&[("", "", "", "keeps the schema \"pg_foo\" for itself")]);
+    named(&"s".repeat(64)).refuses(&[("", "", "", "has 64 bytes; a name ends at 63")]);
+    assert_eq!(named(&"s".repeat(63)).plan().refusals, []);
+}
+
+#[test]
+fn only_tables_that_are_moved_must_be_readable_and_doctor_says_which_are_not() {
+    let server = Cluster::shared().unwrap();
+    let source = source(
+        "CREATE TABLE open(id int PRIMARY KEY); INSERT INTO open VALUES (1); CREATE TABLE secret(id int PRIMARY KEY);
+         CREATE TABLE rls(id int PRIMARY KEY); INSERT INTO rls VALUES (1), (2); ALTER TABLE rls ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY one_row ON rls USING (id = 1)",
+    );
+    let role = format!("{}_reader", source.database.name());
+    source.database.psql(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON open, rls TO {role}")).unwrap();
+    let url = server.with_role(&role, None).conninfo(source.database.name());
+    let command = |verb: &[&str]| {
+        let mut command = program(source.folder.path(), verb);
+        command.args(["--from", &url, "--to", "sqlite:app.db"]);
+        command
+    };
+    let ask = |verb: &[&str], more: &[&str]| run(command(verb).args(more));
+    let doctor = |more: &[(&str, &str)], code: i32, texts: &[&str]| {
+        let ran = run(command(&["doctor"]).envs(more.iter().copied())).exits(code);
+        let found = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        texts.iter().for_each(|text| assert!(found.contains(text), "no {text}: {ran}"));
+    };
+    let hidden = "\"rls\": row-level security would hide rows";
+    doctor(&[], 1, &["NOT ready: 2 faults", hidden, "\"secret\": the role may not read the table"]);
+    doctor(&[("SWITCHOVER_EXCLUDE", "secret")], 1, &["NOT ready: 1 fault", hidden]);
+    doctor(&[("SWITCHOVER_TABLES", "open")], 0, &["ready"]);
+    let migrate = ["migrate", "--no-backup"];
+    ask(&migrate, &[]).exits(2).says("row-level security").says("BYPASSRLS").says("table rls");
+    ask(&migrate, &["--exclude", "rls"]).exits(2).says("table secret").says("grant SELECT");
+    ask(&migrate, &["--tables", "open"]).exits(0);
+    source.shows("SELECT count(*) || '' FROM open", "1");
+    source.database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
+}
+
+#[test]
+fn an_expression_of_the_mapping_that_fails_is_named_with_its_row() {
+    let sql = "CREATE TABLE a(id INTEGER PRIMARY KEY, n INT); INSERT INTO a VALUES (1, 5), (7, -9223372036854775807 - 1), (9, 1);
+        CREATE TABLE k(k TEXT PRIMARY KEY, j TEXT) WITHOUT ROWID; INSERT INTO k VALUES ('x', '{'), ('y', '[]')";
+    let fails = |toml: &str, table: &str, column: &str, key: &str, why: &str| {
+        let error = check(sql).mapped(toml).migrate().expect_err("it fails");
+        let subject = error.subject();
+        assert_eq!((&*subject.table, &*subject.column, &*subject.key), (table, column, key), "{error:?}");
+        assert!(error.why().contains(why), "{error:?}");
+    };
+    fails(
+        "[table.a.column]\nx.value = 'abs(n)'\nx.type = 'bigint'",
+        "a",
+        "x",
+        "id=7",
+        "table.a.column.x.value = \"abs(n)\": integer overflow",
+    );
+    fails(
+        "[table.a]\nwhere = 'abs(n) > 3'",
+        "a",
+        "",
+        "id=7",
+        "table.a.where = \"abs(n) > 3\": integer overflow",
+    );
+    fails(
+        "[table.k.column]\nx.value = \"json_extract(j, '$.a')\"\nx.type = 'text'",
+        "k",
+        "x",
+        "",
+        "malformed JSON",
+    );
+    // Rows that the filter leaves out are not read.
+    check(sql)
+        .mapped("[table.a]\nwhere = 'id <> 7'\n[table.a.column]\nx.value = 'abs(n)'\nx.type = 'bigint'")
+        .moves();
+}
+
+#[test]
+fn what_only_the_application_can_compute_or_compare_is_named() {
+    // Written as what every SQLite has, and then called what this one has not.
+    let made = |sql: &'static str| {
+        support::check_with(move |source| {
+            source.execute_batch(sql).unwrap();
+            let renamed = "PRAGMA writable_schema = ON;
+                UPDATE sqlite_schema SET sql = replace(replace(sql, 'lower(', 'appf('), 'RTRIM', 'german');
+                PRAGMA writable_schema = RESET";
+            source.execute_batch(renamed).unwrap();
+        })
+    };
+    let computed = "CREATE TABLE g(id INTEGER PRIMARY KEY, a TEXT, v TEXT GENERATED ALWAYS AS (lower(a)) VIRTUAL,
+        s TEXT GENERATED ALWAYS AS (lower(a)) STORED, UNIQUE (v), CHECK (v <> '')); INSERT INTO g(a) VALUES ('x'); CREATE INDEX gv ON g(v, a)";
+    for into_file in [false, true] {
+        let case = made(computed);
+        let moved = if into_file { case.into_file() } else { case }.moves();
+        moved
+            .shows("SELECT * FROM g", "1|x|x")
+            .fate("generated column", "g.v", Fate::LeftOut, "appf()")
+            .fate("generated column", "g.s", Fate::Changed, "appf")
+            .fate("unique", "g(v)", Fate::LeftOut, "a column that is not moved")
+            .fate("index", "gv on g", Fate::LeftOut, "v")
+            .fate("check", "g: v <> ''", Fate::LeftOut, "v");
+    }
+    let compared = || {
+        made(
+            "CREATE TABLE w(b INT, k TEXT COLLATE RTRIM PRIMARY KEY) WITHOUT ROWID; INSERT INTO w VALUES (1, 'a');
+             CREATE TABLE r(k TEXT COLLATE RTRIM PRIMARY KEY); INSERT INTO r VALUES ('a')",
+        )
+    };
+    let error = compared().migrate().expect_err("it cannot be read");
+    assert_eq!((&*error.subject().table, &*error.subject().column), ("w", "k"), "{error:?}");
+    assert!(error.why().contains("the collation german, which only the application has"), "{error:?}");
+    assert!(error.what_to_do().contains("--exclude"), "{error:?}");
+    compared().options(|options| options.exclude = vec!["w".into()]).moves().shows("SELECT * FROM r", "a");
+}

@@ -291,6 +291,11 @@ pub trait Dialect: Send + Sync {
         let place = format!("the target's schema \"{schema}\"");
         (place, "name an empty or new schema with --schema, or empty this one")
     }
+    /// What is wrong with the name of a schema there.
+    fn schema_fault(&self, schema: &str) -> Option<String> {
+        let _ = schema;
+        None
+    }
     /// The form in which it compares names: two names of one form are one name.
     fn folded(&self, name: &str) -> String {
         name.to_owned()

@@ -66,6 +66,8 @@ pub struct Needs {
     pub target_bytes: Option<u64>,
     /// Whether the target's own tables are to be filled.
     pub existing: bool,
+    /// The source's tables that are to be moved; `None` when that is not known, and it may be any.
+    pub tables: Option<Vec<String>>,
 }
 
 /// Bytes as people read them, in powers of ten.

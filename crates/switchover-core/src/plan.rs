@@ -502,6 +502,30 @@ pub struct KeyPlan {
     /// Whether its one column is in descending order: so an integer is no name of the row's own number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub descending: bool,
+    /// Columns of it that its index holds otherwise than ascending and by their own collation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<KeyForm>,
+}
+
+impl KeyPlan {
+    /// A key of columns as they are.
+    #[must_use]
+    pub fn plain(name: String, columns: Vec<String>) -> KeyPlan {
+        KeyPlan { name, columns, descending: false, forms: Vec::new() }
+    }
+}
+
+/// How the index of a key holds one of its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyForm {
+    /// The column on the target.
+    pub column: String,
+    /// The collation, where it is not the column's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<String>,
+    /// Whether it is in descending order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descending: bool,
 }
 
 /// An index.

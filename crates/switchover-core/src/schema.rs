@@ -199,6 +199,21 @@ pub struct PrimaryKey {
     pub assigned: bool,
     /// Whether it gives out no number twice, even after the row is gone (SQLite's AUTOINCREMENT).
     pub autoincrement: bool,
+    /// Columns that it compares by another collation than their own, with that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collated: Vec<(String, String)>,
+    /// Columns that its index holds in descending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descending: Vec<String>,
+}
+
+impl PrimaryKey {
+    /// A key of columns as they are, that is numbered by nobody.
+    #[must_use]
+    pub fn plain(name: Option<String>, columns: Vec<String>) -> PrimaryKey {
+        let (collated, descending) = (Vec::new(), Vec::new());
+        PrimaryKey { name, columns, assigned: false, autoincrement: false, collated, descending }
+    }
 }
 
 /// A unique constraint.
@@ -208,6 +223,9 @@ pub struct Unique {
     pub name: Option<String>,
     /// Its columns, with the collation that decides equality.
     pub columns: Vec<(String, String)>,
+    /// Those that its index holds in descending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descending: Vec<String>,
 }
 
 /// An index.

@@ -1,8 +1,10 @@
 //! Examining one or both stores before anything is done. The connectors know what matters; this only asks.
 
+use crate::evidence;
 use crate::settings::Settings;
 use switchover_core::connector::{Source, Target};
 use switchover_core::finding::{Finding, Needs};
+use switchover_core::schema::Catalog;
 
 /// What matters about the stores, the source's findings first, each marked with its side.
 ///
@@ -17,14 +19,19 @@ pub async fn examine(
         backup_folder: settings.backup.then(|| settings.backups()),
         target_bytes: None,
         existing: settings.plan.existing.is_some(),
+        tables: None,
     };
     let mut found = Vec::new();
     if let Some(source) = source {
-        found.extend(marked("source", source.examine(&needs).await));
-        // Why it could not be measured is a finding already.
-        if let Ok(bytes) = size(source).await {
+        // Why it could not be looked at is a finding of the source's.
+        if let Ok(mut catalog) = catalog(source).await {
+            let bytes = catalog.store.size_bytes;
             needs.target_bytes = Some(switchover_core::planner::layout::target_bytes_about(bytes));
+            if evidence::select(&mut catalog, &settings.plan).is_ok() {
+                needs.tables = Some(catalog.tables.into_iter().map(|table| table.name).collect());
+            }
         }
+        found.extend(marked("source", source.examine(&needs).await));
     }
     if let Some(target) = target {
         found.extend(marked("target", target.examine(&settings.plan.schema, &needs).await));
@@ -32,8 +39,8 @@ pub async fn examine(
     found
 }
 
-async fn size(source: &dyn Source) -> switchover_core::Result<u64> {
-    Ok(source.snapshot().await?.catalog().await?.store.size_bytes)
+async fn catalog(source: &dyn Source) -> switchover_core::Result<Catalog> {
+    source.snapshot().await?.catalog().await
 }
 
 fn marked(side: &str, findings: Vec<Finding>) -> impl Iterator<Item = Finding> {

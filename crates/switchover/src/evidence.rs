@@ -129,7 +129,7 @@ fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
 }
 
 /// Leaves in the catalog what the options take, with a line for everything else.
-fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
+pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     let (take, leave) = (globs(&options.tables, "--tables")?, globs(&options.exclude, "--exclude")?);
     for (pattern, option) in
         options.tables.iter().map(|p| (p, "--tables")).chain(options.exclude.iter().map(|p| (p, "--exclude")))

@@ -78,9 +78,7 @@ fn table(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Table {
 }
 
 fn primary_key(surveyed: &Surveyed, skipped: &mut Vec<Skipped>) -> Option<PrimaryKey> {
-    let key = |columns: Vec<String>| {
-        Some(PrimaryKey { name: None, columns, assigned: false, autoincrement: false })
-    };
+    let key = |columns: Vec<String>| Some(PrimaryKey::plain(None, columns));
     let id = surveyed.columns.iter().find(|column| column.name == ID)?;
     let absent = surveyed.absent(id);
     if absent == 0 && id.evidence.identifies() && surveyed.repeated.is_some() {

@@ -273,8 +273,8 @@ async fn constraints<C: GenericClient + Sync>(
         let (kind, name, definition): (String, String, String) = (row.get(1), row.get(2), row.get(3));
         let columns: Vec<String> = row.get(4);
         match kind.as_str() {
-            "p" => table.primary_key = Some(KeyPlan { name, columns, descending: false }),
-            "u" => table.uniques.push(KeyPlan { name, columns, descending: false }),
+            "p" => table.primary_key = Some(KeyPlan::plain(name, columns)),
+            "u" => table.uniques.push(KeyPlan::plain(name, columns)),
             "f" => table.foreign_keys.push(TargetForeignKey {
                 name,
                 columns,

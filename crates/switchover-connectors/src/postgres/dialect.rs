@@ -19,11 +19,33 @@ pub(super) struct PostgresDialect;
 /// `NAMEDATALEN - 1`, as every packaged server is built.
 const IDENTIFIER_BYTES_MAX: usize = 63;
 
+/// What the names of the server's own schemas begin with.
+const RESERVED_SCHEMAS: &str = "pg_";
+
 /// A btree entry ends here (`BTMaxItemSize` with 8 KiB pages).
 const BTREE_ENTRY_BYTES_MAX: u64 = 2704;
 
 /// Bytes of a heap page that one tuple may fill (`MaxHeapTupleSize` with 8 KiB pages).
 const TUPLE_BYTES_MAX: u64 = 8160;
+
+/// What is wrong with the name of a schema.
+pub(super) fn schema_fault(schema: &str) -> Option<String> {
+    if schema.is_empty() || schema.contains('\0') {
+        return Some("the schema's name is empty or holds a NUL character".into());
+    }
+    if schema.len() > IDENTIFIER_BYTES_MAX {
+        let bytes = schema.len();
+        return Some(format!(
+            "the schema's name \"{schema}\" has {bytes} bytes; a name ends at {IDENTIFIER_BYTES_MAX}"
+        ));
+    }
+    let kept = schema.starts_with(RESERVED_SCHEMAS);
+    kept.then(|| {
+        format!(
+            "the server keeps the schema \"{schema}\" for itself, as all whose names begin with {RESERVED_SCHEMAS}"
+        )
+    })
+}
 
 /// The type as the expression renderer knows it.
 fn ty(ty: LogicalType, collation: &str) -> Ty {
@@ -113,6 +135,10 @@ impl Dialect for PostgresDialect {
 
     fn row_bytes_max(&self) -> Option<u64> {
         Some(TUPLE_BYTES_MAX)
+    }
+
+    fn schema_fault(&self, schema: &str) -> Option<String> {
+        schema_fault(schema)
     }
 
     fn takes(&self, logical: LogicalType, codec: &Codec) -> bool {

@@ -2,7 +2,7 @@
 
 use super::config::PgConfig;
 use super::connect::{Connection, connect};
-use super::{catalog, inspect, steps};
+use super::{catalog, dialect, inspect, steps};
 use switchover_core::connector::TargetState;
 use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs, shown_bytes};
@@ -35,6 +35,10 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
         }
     };
     found.push(version_of(&state.store));
+    if let Some(why) = dialect::schema_fault(schema) {
+        found.push(Finding::fault("schema", why, "name another schema with --schema"));
+        return found;
+    }
     found.extend(rights(&state, schema));
     if needs.existing && state.run.is_none() {
         found.extend(match catalog::tables(&mut connection, schema).await {

@@ -1,7 +1,7 @@
 //! What a target is and holds, before anything is written to it.
 
 use super::connect::Connection;
-use super::{ledger, room};
+use super::{dialect, ledger, room};
 use switchover_core::connector::TargetState;
 use switchover_core::schema::StoreInfo;
 use switchover_core::{Error, Kind, Result};
@@ -66,6 +66,10 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
     let fail = |error| connection.classify(error, OPERATION);
     supported(connection, OPERATION)?;
     let store = store(connection).await?;
+    if dialect::schema_fault(schema).is_some() {
+        // The server would not even answer about such a name; the plan refuses it.
+        return Ok(TargetState { store, ..TargetState::default() });
+    }
     let client = connection.client();
     let sql = "SELECT n.oid IS NOT NULL,
             coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false),

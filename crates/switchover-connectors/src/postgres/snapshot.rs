@@ -9,9 +9,10 @@ use super::config::PgConfig;
 use super::connect::{Connection, connect};
 use super::pull::{self, Pulls};
 use super::shape::Shape;
-use super::structure::{self, Structure};
+use super::structure::{self, Locked, Structure};
 use super::{inspect, rules};
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot};
 use switchover_core::schema::{Catalog, ForeignKey, Locator, Table};
@@ -59,8 +60,23 @@ impl PostgresSnapshot {
         self.structure.get_or_try_init(read).await
     }
 
+    /// The tables whose rows the role cannot read, or not all of them.
+    pub(super) async fn locked(&self) -> Result<&BTreeMap<String, Locked>> {
+        Ok(&self.structure().await?.locked)
+    }
+
+    /// How a table is read: only of those that are to be moved is it asked, and that they can be is no matter of others.
     async fn shape(&self, table: &str) -> Result<&Shape> {
-        self.structure().await?.shapes.get(table).ok_or_else(|| {
+        let structure = self.structure().await?;
+        if let Some(locked) = structure.locked.get(table) {
+            let (why, todo) = locked.told();
+            return Err(Error::new(Kind::Permission, pull::OPERATION)
+                .store(self.holder.label())
+                .table(table)
+                .detail(why)
+                .hint(todo));
+        }
+        structure.shapes.get(table).ok_or_else(|| {
             Error::new(Kind::Changed, "read rows of the source")
                 .store(self.holder.label())
                 .table(table)

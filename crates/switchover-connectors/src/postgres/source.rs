@@ -64,19 +64,22 @@ impl Source for PostgresSource {
         disk::free_bytes(directory)
     }
 
-    async fn examine(&self, _: &Needs) -> Vec<Finding> {
+    async fn examine(&self, needs: &Needs) -> Vec<Finding> {
         let connection = match connect(&self.config).await {
             Ok(connection) => connection,
             Err(error) => return vec![Finding::of_error("connection", &error)],
         };
         let mut found = vec![examine::transport(&connection, &self.config)];
         drop(connection);
-        let catalog = match PostgresSnapshot::begin(&self.config, &self.schema).await {
-            Ok(snapshot) => snapshot.catalog().await,
+        let looked = match PostgresSnapshot::begin(&self.config, &self.schema).await {
+            Ok(snapshot) => match snapshot.catalog().await {
+                Ok(catalog) => snapshot.locked().await.map(|locked| (catalog, locked.clone())),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
-        match catalog {
-            Ok(catalog) => {
+        match looked {
+            Ok((catalog, locked)) => {
                 found.push(examine::version_of(&catalog.store));
                 let tables = catalog.tables.len();
                 found.push(match tables {
@@ -87,6 +90,12 @@ impl Source for PostgresSource {
                     ),
                     _ => Finding::ok("schema", format!("\"{}\" holds {tables} tables", self.schema)),
                 });
+                for (table, locked) in &locked {
+                    let (why, todo) = locked.told();
+                    if needs.tables.as_ref().is_none_or(|moved| moved.contains(table)) {
+                        found.push(Finding::fault("rights", format!("\"{table}\": {why}"), todo));
+                    }
+                }
             }
             Err(error) => found.push(Finding::of_error("schema", &error)),
         }

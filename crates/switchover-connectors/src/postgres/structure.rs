@@ -29,11 +29,39 @@ const OPERATION: &str = "read the schema of the source";
 pub(super) struct Structure {
     pub(super) catalog: Catalog,
     pub(super) shapes: BTreeMap<String, Shape>,
+    /// Tables whose rows the role cannot read, or not all of them.
+    pub(super) locked: BTreeMap<String, Locked>,
+}
+
+/// Why rows cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    /// The role has not been granted SELECT.
+    Right,
+    /// Row-level security would hide rows from the role.
+    RowSecurity,
+}
+
+impl Locked {
+    /// What is wrong, and what to do.
+    pub(super) fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Locked::Right => (
+                "the role may not read the table",
+                "grant SELECT on it, name another role, or leave the table with --exclude",
+            ),
+            Locked::RowSecurity => (
+                "row-level security would hide rows of the table from the role",
+                "connect as the table's owner, give the role BYPASSRLS, or leave the table with --exclude",
+            ),
+        }
+    }
 }
 
 /// A table while it is gathered.
 struct Draft {
     oid: u32,
+    locked: Option<Locked>,
     table: Table,
     shape: Shape,
     /// Of each column: its type below domains, and what its comparison is.
@@ -67,35 +95,21 @@ pub(super) async fn read(connection: &Connection, schema: &str, store: StoreInfo
             .hint("name the schema that holds the tables with --from-schema"));
     }
     let gathered = gather(client, schema).await;
-    let (drafts, mut skipped) = gathered.map_err(|error| match error {
-        Failed::Server(error) => connection.classify(error, OPERATION),
-        Failed::Right(table) => Error::new(Kind::Permission, OPERATION)
-            .store(connection.label())
-            .table(table)
-            .detail("the role may not read the table")
-            .hint("grant SELECT on it, or name another role"),
-    })?;
+    let (drafts, mut skipped) = gathered.map_err(|error| connection.classify(error, OPERATION))?;
     let more = leftovers::of(client, schema).await.map_err(|error| connection.classify(error, OPERATION))?;
     skipped.extend(more);
     let mut catalog = Catalog { store, skipped, ..Catalog::default() };
     let mut shapes = BTreeMap::new();
+    let mut locked = BTreeMap::new();
     for draft in drafts {
+        if let Some(why) = draft.locked {
+            locked.insert(draft.table.name.clone(), why);
+        }
         shapes.insert(draft.table.name.clone(), draft.shape);
         catalog.tables.push(draft.table);
     }
     catalog.schema_hash = hash(&catalog)?;
-    Ok(Structure { catalog, shapes })
-}
-
-enum Failed {
-    Server(tokio_postgres::Error),
-    Right(String),
-}
-
-impl From<tokio_postgres::Error> for Failed {
-    fn from(error: tokio_postgres::Error) -> Failed {
-        Failed::Server(error)
-    }
+    Ok(Structure { catalog, shapes, locked })
 }
 
 /// Equal schemas have equal hashes: what a sequence gave out last is no part of it.
@@ -107,18 +121,24 @@ fn hash(catalog: &Catalog) -> Result<String> {
     Ok(Hex(digest::of_bytes(&text)).to_string())
 }
 
-async fn gather(client: &Client, schema: &str) -> std::result::Result<(Vec<Draft>, Vec<Skipped>), Failed> {
+async fn gather(
+    client: &Client,
+    schema: &str,
+) -> std::result::Result<(Vec<Draft>, Vec<Skipped>), tokio_postgres::Error> {
     let mut drafts = Vec::new();
     for row in client.query(RELATIONS, &[&schema]).await? {
         let (name, kind): (String, String) = (row.get(1), row.get(2));
-        if !row.get::<_, bool>(3) {
-            return Err(Failed::Right(name));
-        }
+        let locked = match (row.get(3), row.get(4)) {
+            (false, _) => Some(Locked::Right),
+            (true, true) => Some(Locked::RowSecurity),
+            (true, false) => None,
+        };
         // The rows of partitions are the table's; those of tables that inherit are their own.
         let only = if kind == "p" { "" } else { "ONLY " };
         let from = format!("{only}{}", quote::qualified(schema, &name));
         drafts.push(Draft {
             oid: row.get(0),
+            locked,
             shape: Shape { from, columns: Vec::new(), locator: Locator::Ordinal },
             table: Table {
                 name,
@@ -333,8 +353,7 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
             };
             draft.table.locator = locator.clone();
             draft.shape.locator = locator;
-            draft.table.primary_key =
-                Some(PrimaryKey { name: Some(name), columns, assigned: false, autoincrement: false });
+            draft.table.primary_key = Some(PrimaryKey::plain(Some(name), columns));
         }
         "u" if row.get::<_, bool>(13) => {
             line(
@@ -350,7 +369,7 @@ fn constraint(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
                 }
             }
             let columns = columns.into_iter().map(|name| (name, "BINARY".to_owned())).collect();
-            draft.table.uniques.push(Unique { name: Some(name), columns });
+            draft.table.uniques.push(Unique { name: Some(name), columns, descending: Vec::new() });
         }
         "f" => {
             if row.get::<_, String>(10) == "f" && columns.len() > 1 {

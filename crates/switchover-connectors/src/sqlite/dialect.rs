@@ -262,6 +262,8 @@ impl Dialect for SqliteDialect {
         let scope = Scope { column: &|_, _| None, kept, functions: &self.functions };
         let sql = render(&default.expr, &scope)?;
         Ok(match &default.expr {
+            // The expression knows no negative zero, because only a column without a type keeps one.
+            Expr::Float(0.0) if kept && default.text.trim_start().starts_with('-') => "-0.0".into(),
             Expr::Null | Expr::Int(_) | Expr::Float(_) | Expr::Text(_) | Expr::Blob(_) | Expr::Now(_) => sql,
             _ => format!("({sql})"),
         })

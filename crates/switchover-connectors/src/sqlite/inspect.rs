@@ -187,13 +187,21 @@ fn table(
     }
     let infos = infos(connection, name)?;
     let parsed = if is_virtual { None } else { parse(listed, skipped) };
+    let readable = |info: &&Info| match unknown_function(connection, name, info) {
+        Some(why) => {
+            skipped.push(why);
+            false
+        }
+        None => true,
+    };
     let columns: Vec<Column> = infos
         .iter()
         .filter(|info| info.hidden != 1)
+        .filter(readable)
         .map(|info| column(info, parsed.as_ref(), listed.strict))
         .collect();
     skipped.extend(parsed.iter().flat_map(conflict_clauses));
-    let primary_key = primary_key(connection, listed, &infos, parsed.as_ref())?;
+    let primary_key = primary_key(connection, listed, &infos, parsed.as_ref(), &columns)?;
     let column_names: Vec<String> = infos.iter().map(|info| info.name.clone()).collect();
     Ok(Some(Table {
         name: name.clone(),
@@ -212,6 +220,18 @@ fn table(
         columns,
         primary_key,
     }))
+}
+
+/// A virtual generated column whose expression SQLite cannot compute here: its values are nowhere else, and all
+/// others can be read without it.
+fn unknown_function(connection: &Connection, table: &str, info: &Info) -> Option<Skipped> {
+    if info.hidden != 2 {
+        return None;
+    }
+    let sql = format!("SELECT {} FROM {} LIMIT 0", ident(&info.name), qualified("main", table));
+    let error = connection.prepare(&sql).err()?;
+    let why = format!("it is computed when it is read, by what only the application has: {error}");
+    Some(Skipped { kind: "generated column".into(), name: format!("{table}.{}", info.name), why })
 }
 
 fn parse(listed: &Listed, skipped: &mut Vec<Skipped>) -> Option<ddl::TableDdl> {
@@ -313,6 +333,7 @@ fn primary_key(
     listed: &Listed,
     infos: &[Info],
     parsed: Option<&ddl::TableDdl>,
+    own: &[Column],
 ) -> rusqlite::Result<Option<PrimaryKey>> {
     let mut keys: Vec<&Info> = infos.iter().filter(|info| info.key > 0).collect();
     if keys.is_empty() {
@@ -325,13 +346,59 @@ fn primary_key(
         |row| row.get(0),
     )?;
     let autoincrement = |table: &ddl::TableDdl| table.columns.iter().any(|column| column.autoincrement);
+    let columns: Vec<String> = keys.iter().map(|info| info.name.clone()).collect();
+    let (collated, descending) = key_forms(connection, &listed.name, &columns, own)?;
     Ok(Some(PrimaryKey {
+        collated,
+        descending,
         autoincrement: parsed.is_some_and(autoincrement),
         name: parsed.and_then(|table| table.primary_key.as_ref()).and_then(|key| key.name.clone()),
-        columns: keys.iter().map(|info| info.name.clone()).collect(),
+        columns,
         // Only the rowid itself needs no index to be a primary key.
         assigned: !has_index && !listed.without_rowid && listed.kind == "table",
     }))
+}
+
+/// Columns with the collation of each, and those in descending order.
+type KeyParts = (Vec<(String, String)>, Vec<String>);
+
+/// What an index compares its columns by, and which of them it holds in descending order.
+fn index_parts(connection: &Connection, index: &str) -> rusqlite::Result<KeyParts> {
+    let (mut columns, mut descending) = (Vec::new(), Vec::new());
+    let mut statement = connection.prepare(&format!(
+        "SELECT name, coll, desc FROM pragma_index_xinfo({}) WHERE key = 1 ORDER BY seqno",
+        literal(index)
+    ))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get::<_, Option<String>>(0)?.unwrap_or_default();
+        if row.get(2)? {
+            descending.push(name.clone());
+        }
+        columns.push((name, row.get::<_, String>(1)?.to_ascii_uppercase()));
+    }
+    Ok((columns, descending))
+}
+
+/// The columns of the primary key that it compares by another collation than their own, and those in
+/// descending order.
+fn key_forms(
+    connection: &Connection,
+    table: &str,
+    columns: &[String],
+    own: &[Column],
+) -> rusqlite::Result<KeyParts> {
+    let sql = format!("SELECT name FROM pragma_index_list({}) WHERE origin = 'pk'", literal(table));
+    let mut statement = connection.prepare(&sql)?;
+    let Some(index) = statement.query_map([], |row| row.get::<_, String>(0))?.next().transpose()? else {
+        return Ok(KeyParts::default());
+    };
+    let (mut parts, descending) = index_parts(connection, &index)?;
+    if !parts.iter().map(|(name, _)| name).eq(columns) {
+        return Ok(KeyParts::default());
+    }
+    parts.retain(|(name, named)| own.iter().any(|column| column.name == *name && column.collation != *named));
+    Ok((parts, descending))
 }
 
 fn locator(connection: &Connection, listed: &Listed, infos: &[Info], key: Option<&PrimaryKey>) -> Locator {
@@ -391,24 +458,13 @@ fn uniques(
 }
 
 fn unique(connection: &Connection, index: &str, parsed: Option<&ddl::TableDdl>) -> rusqlite::Result<Unique> {
-    let columns: Vec<(String, String)> = connection
-        .prepare(&format!(
-            "SELECT name, coll FROM pragma_index_xinfo({}) WHERE key = 1 ORDER BY seqno",
-            literal(index)
-        ))?
-        .query_map([], |row| {
-            Ok((
-                row.get::<_, Option<String>>(0)?.unwrap_or_default(),
-                row.get::<_, String>(1)?.to_ascii_uppercase(),
-            ))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let (columns, descending) = index_parts(connection, index)?;
     let same = |written: &&ddl::KeyDdl| {
         written.columns.len() == columns.len()
             && written.columns.iter().zip(&columns).all(|(a, b)| a.name.eq_ignore_ascii_case(&b.0))
     };
     let name = parsed.and_then(|table| table.uniques.iter().find(same)).and_then(|key| key.name.clone());
-    Ok(Unique { name, columns })
+    Ok(Unique { name, columns, descending })
 }
 
 fn indexes(

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod backup;
+mod blame;
 pub mod config;
 mod connect;
 pub mod ddl;

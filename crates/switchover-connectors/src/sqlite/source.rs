@@ -12,7 +12,7 @@ use super::live::which::Which;
 use super::live::{SqliteLive, check, layout};
 use super::queries::SqliteQueries;
 use super::read::Encoding;
-use super::{backup, connect, examine, fetch, file, fragment, inspect, open, read, rules};
+use super::{backup, blame, connect, examine, fetch, file, fragment, inspect, open, read, rules};
 use crate::blocking::blocking;
 use crate::disk;
 use async_trait::async_trait;
@@ -300,18 +300,28 @@ impl Snapshot for SqliteSnapshot {
                 layout::verify(connection, &path, &request.table.name, operation)?;
             }
             read::batch(connection, &path, encoding, &relations, &request, operation, rows)
+                .map_err(|error| blame::explain(connection, &relations, &request.table.name, error))
         })
         .await
     }
 
     async fn extent(&self, table: &ReadTable) -> Result<Option<Extent>> {
         let (path, table, relations) = (self.path.clone(), table.clone(), Arc::clone(&self.relations));
-        self.call(move |connection| fetch::extent(connection, &path, &relations, &table).map(Some)).await
+        self.call(move |connection| {
+            fetch::extent(connection, &path, &relations, &table)
+                .map(Some)
+                .map_err(|error| blame::explain(connection, &relations, &table.name, error))
+        })
+        .await
     }
 
     async fn count(&self, table: &str) -> Result<u64> {
         let (path, table, relations) = (self.path.clone(), table.to_owned(), Arc::clone(&self.relations));
-        self.call(move |connection| rules::count(connection, &path, &relations, &table)).await
+        self.call(move |connection| {
+            rules::count(connection, &path, &relations, &table)
+                .map_err(|error| blame::explain(connection, &relations, &table, error))
+        })
+        .await
     }
 
     async fn orphans(&self, table: &Table, key: &ForeignKey, limit: usize) -> Result<Offenders> {

@@ -144,13 +144,25 @@ fn column(table: &TablePlan, column: &ColumnPlan, keys: Keys) -> String {
     sql
 }
 
-/// A key of one column is written at the column.
+/// A key of one column is written at the column, where no more is to be said of it.
 fn inline_key(table: &TablePlan) -> Option<&KeyPlan> {
-    table.primary_key.as_ref().filter(|key| key.columns.len() == 1)
+    table.primary_key.as_ref().filter(|key| key.columns.len() == 1 && key.forms.is_empty())
 }
 
 fn constraint(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(" CONSTRAINT {}", ident(name)) }
+}
+
+/// The columns of a key, as its index holds them.
+fn key_parts(key: &KeyPlan) -> String {
+    let part = |name: &String| {
+        let form = key.forms.iter().find(|form| form.column == *name);
+        let collation = form.and_then(|form| form.collation.as_ref());
+        let collation = collation.map(|name| format!(" COLLATE {}", ident(name))).unwrap_or_default();
+        let order = if form.is_some_and(|form| form.descending) { " DESC" } else { "" };
+        format!("{}{collation}{order}", ident(name))
+    };
+    key.columns.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn list(columns: &[String]) -> String {
@@ -167,10 +179,10 @@ pub(super) fn create_table(table: &TablePlan, keys: Keys) -> String {
     if inline_key(table).is_none()
         && let Some(key) = table.primary_key.as_ref().filter(|_| there)
     {
-        add(&key.name, format!("PRIMARY KEY ({})", list(&key.columns)));
+        add(&key.name, format!("PRIMARY KEY ({})", key_parts(key)));
     }
     for unique in table.uniques.iter().filter(|_| there) {
-        add(&unique.name, format!("UNIQUE ({})", list(&unique.columns)));
+        add(&unique.name, format!("UNIQUE ({})", key_parts(unique)));
     }
     for check in &table.checks {
         add(&check.name, format!("CHECK ({})", check.sql));

@@ -217,11 +217,11 @@ impl Work<'_> {
                     name: format!("{}({})", table.name, own.columns.join(", ")),
                     why: "the mapping declares another one; it is kept as a unique constraint".into(),
                 });
-                table.uniques.push(Unique { name: None, columns });
+                table.uniques.push(Unique { name: None, columns, descending: Vec::new() });
             }
             None => {}
         }
-        table.primary_key = Some(PrimaryKey { name: None, columns, assigned: false, autoincrement: false });
+        table.primary_key = Some(PrimaryKey::plain(None, columns));
         Ok(())
     }
 

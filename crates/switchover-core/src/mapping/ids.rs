@@ -266,14 +266,13 @@ impl<'a> Work<'a> {
         Ok(Table {
             name,
             columns: vec![cell(ORIGINAL, None), cell(UUID, Some(namespace))],
-            primary_key: Some(PrimaryKey {
-                name: None,
-                columns: vec![ORIGINAL.into()],
-                assigned: false,
-                autoincrement: false,
-            }),
+            primary_key: Some(PrimaryKey::plain(None, vec![ORIGINAL.into()])),
             locator: table.locator.clone(),
-            uniques: vec![Unique { name: None, columns: vec![(UUID.into(), "BINARY".into())] }],
+            uniques: vec![Unique {
+                name: None,
+                columns: vec![(UUID.into(), "BINARY".into())],
+                descending: Vec::new(),
+            }],
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
             checks: Vec::new(),

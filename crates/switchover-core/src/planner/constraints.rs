@@ -10,8 +10,10 @@ use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
 use crate::mapping::IndexMethod;
 use crate::names;
-use crate::plan::{CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyPlan, PlanOptions, TablePlan};
-use crate::schema::{ForeignKey, Index, IndexPart, Table};
+use crate::plan::{
+    CheckPlan, ColumnPlan, Fate, ForeignKeyPlan, IndexPlan, KeyForm, KeyPlan, PlanOptions, TablePlan,
+};
+use crate::schema::{ForeignKey, Index, IndexPart, Locator, PrimaryKey, Table};
 use std::collections::BTreeSet;
 
 /// Adds them to all tables.
@@ -58,7 +60,7 @@ fn without_rules(table: &Table, plan: &mut TablePlan, why: &str, draft: &mut Dra
     if let Some(key) = &table.primary_key {
         match target_columns(plan, &key.columns) {
             Some(columns) => {
-                plan.primary_key = Some(KeyPlan { name: String::new(), columns, descending: false });
+                plan.primary_key = Some(KeyPlan::plain(String::new(), columns));
             }
             None => {
                 draft.refuse(name, "", "the primary key names an unknown column", "check the source's schema")
@@ -149,8 +151,57 @@ fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft
     let integer = |name: &String| {
         table.column(name).is_some_and(|column| column.declared.eq_ignore_ascii_case("INTEGER"))
     };
-    let descending = draft.native && !key.assigned && key.columns.len() == 1 && integer(&key.columns[0]);
-    plan.primary_key = Some(KeyPlan { name, columns, descending });
+    // Of a table with rowids, such a key is no name of the row's number only when it is written DESC.
+    let without_rowid = matches!(table.locator, Locator::Key(_));
+    let descending =
+        draft.native && !key.assigned && !without_rowid && key.columns.len() == 1 && integer(&key.columns[0]);
+    let named: Vec<(String, String)> =
+        key.columns.iter().map(|name| (name.clone(), key_collation(table, key, name))).collect();
+    let forms = match descending {
+        false => forms(table, plan, &named, &key.descending, draft),
+        true => Vec::new(),
+    };
+    plan.primary_key = Some(KeyPlan { name, columns, descending, forms });
+}
+
+/// By what a key compares a column of it.
+fn key_collation(table: &Table, key: &PrimaryKey, name: &String) -> String {
+    let own = || table.column(name).map_or_else(|| "BINARY".to_owned(), |column| column.collation.clone());
+    key.collated.iter().find(|(column, _)| column == name).map_or_else(own, |(_, named)| named.clone())
+}
+
+/// How the target's key holds columns that the source's holds otherwise than ascending and by their own collation:
+/// alike where the two are of one kind, else with a line.
+fn forms(
+    table: &Table,
+    plan: &TablePlan,
+    columns: &[(String, String)],
+    descending: &[String],
+    draft: &mut Draft,
+) -> Vec<KeyForm> {
+    let mut forms = Vec::new();
+    for (name, named) in columns {
+        let descends = descending.contains(name);
+        if descends && !draft.native {
+            let label = format!("{}({name} DESC)", table.name);
+            let why = "the index of the target's key is in ascending order, and read in both";
+            draft.outcome("key order", label, Fate::LeftOut, why);
+            continue;
+        }
+        let differs = table.column(name).is_some_and(|column| column.collation != *named);
+        // A collation of the application's own has a line: see `folded_key` and `uniques`.
+        let collation = Some(named.clone()).filter(|_| draft.native && differs && is_built_in(named));
+        let target = plan.columns.iter().find(|column| column.source == *name);
+        if let Some(target) = target.filter(|_| draft.native && (descends || collation.is_some())) {
+            forms.push(KeyForm { column: target.target.clone(), collation, descending: descends });
+        }
+    }
+    forms
+}
+
+/// Whether every SQLite has the collation.
+fn is_built_in(collation: &str) -> bool {
+    matches!(collation, "BINARY" | "NOCASE" | "RTRIM")
 }
 
 /// A primary key that holds two texts for one (NOCASE, RTRIM) is also unique that way.
@@ -199,13 +250,28 @@ fn uniques(
         let names: Vec<String> = unique.columns.iter().map(|(name, _)| name.clone()).collect();
         let label = format!("{}({})", table.name, names.join(", "));
         let wanted = || format!("{}_{}_key", plan.target, names.join("_"));
-        // Where columns keep their collations, a constraint compares by them.
+        // A constraint of the same kind of store compares by any collation that it has.
         let plain = |(name, collation): &(String, String)| match draft.native {
-            true => table.column(name).is_some_and(|column| column.collation == *collation),
+            true => {
+                is_built_in(collation)
+                    || table.column(name).is_some_and(|column| column.collation == *collation)
+            }
             false => collation == "BINARY",
         };
+        let of_key = |key: &PrimaryKey| {
+            let own = key.columns.iter().map(|name| (name.clone(), key_collation(table, key, name)));
+            !key.collated.is_empty() && own.eq(unique.columns.iter().cloned())
+        };
+        if draft.native && unique.columns.iter().all(plain) && table.primary_key.as_ref().is_some_and(of_key)
+        {
+            // The key itself says it there.
+            continue;
+        }
         if unique.columns.iter().all(plain) {
-            let Some(columns) = target_columns(plan, &names) else { continue };
+            let Some(columns) = target_columns(plan, &names) else {
+                draft.outcome("unique", label, Fate::LeftOut, "it names a column that is not moved");
+                continue;
+            };
             if let Some((bytes, max)) = too_long(plan, &names, dialect) {
                 draft.refuse(
                     &table.name,
@@ -218,7 +284,8 @@ fn uniques(
             }
             let name = key_name(unique.name.as_ref(), dialect, draft, wanted);
             draft.outcome("unique", label, Fate::Moved, name.clone());
-            plan.uniques.push(KeyPlan { name, columns, descending: false });
+            let forms = forms(table, plan, &unique.columns, &unique.descending, draft);
+            plan.uniques.push(KeyPlan { name, columns, descending: false, forms });
             continue;
         }
         // Equality under another collation is an index over an expression.
@@ -231,7 +298,7 @@ fn uniques(
                 .map(|(name, collation)| IndexPart {
                     expr: Expr::Column(name.clone()),
                     collation: collation.clone(),
-                    descending: false,
+                    descending: unique.descending.contains(name),
                 })
                 .collect(),
             predicate: None,

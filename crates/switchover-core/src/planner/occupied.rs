@@ -38,6 +38,9 @@ pub(super) fn faults(
     options: &PlanOptions,
     draft: &mut Draft,
 ) {
+    if let Some(why) = dialect.schema_fault(&options.schema) {
+        draft.refuse("", "", why, "name another schema with --schema");
+    }
     if options.existing.is_some() {
         let why = match &target.run {
             _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),

@@ -2,7 +2,7 @@
 
 /// Tables with rows of their own; `relkind` tells those whose rows lie in partitions.
 pub(super) const RELATIONS: &str = "SELECT c.oid, c.relname::text, c.relkind::text,
-        pg_catalog.has_table_privilege(c.oid, 'SELECT')
+        pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.row_security_active(c.oid)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND NOT pg_catalog.starts_with(c.relname::text, '_switchover_')
