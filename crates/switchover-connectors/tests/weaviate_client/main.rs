@@ -6,5 +6,6 @@ mod errors;
 mod facts;
 mod listing;
 mod lock;
+mod places;
 mod support;
 mod values;
