@@ -205,3 +205,26 @@ fn a_killed_run_is_taken_back_wherever_it_was_and_whoever_takes_it_back_is_kille
         scene.app.drop_owner();
     }
 }
+
+#[test]
+fn the_plan_of_a_live_run_is_no_plan_for_a_migration() {
+    let mut scene = everything();
+    scene.begin();
+    scene.until_same();
+    let runs = std::fs::read_dir(scene.app.folder.path().join(".switchover/runs")).expect("runs");
+    let plan =
+        runs.flatten().map(|run| run.path().join("plan.json")).find(|path| path.exists()).expect("a plan");
+    let copy = scene.app.folder.path().join("live.json");
+    std::fs::copy(plan, &copy).expect("a copy");
+    scene.done(&["rollback"]);
+    scene.ended().exits(0);
+    let before = scene.app.dump();
+    run(scene
+        .app
+        .on_both("migrate", &["--names", "snake", "--naive-times", "utc"])
+        .args(["--plan", "live.json"]))
+    .exits(1)
+    .says("it is the plan of a live run");
+    assert_eq!(scene.app.dump(), before);
+    scene.app.drop_owner();
+}

@@ -178,7 +178,7 @@ fn what_moves_between_rows_and_places_while_they_are_copied_meets_no_key() {
     let mut scene = everything();
     let constraints = scene.app.psql(CONSTRAINTS).replace('\t', "|");
     // Chunks of two kilobytes, with time between them.
-    scene.begin_with("copy-after-commit=sleep(40)");
+    scene.begin_with("copy-after-commit=sleep(150)");
     scene.until(|live| live["phase"] == "copying");
     let mut round = 0;
     while scene.until(|live| !live["phase"].is_null())["phase"]
@@ -215,7 +215,8 @@ fn what_moves_between_rows_and_places_while_they_are_copied_meets_no_key() {
 
 #[test]
 fn tables_whose_capture_was_lost_are_copied_again_into_what_is_there() {
-    let mut scene = everything();
+    let said = [SAID, &["--rebuild"]].concat();
+    let mut scene = Scene::new(App::owned(SOURCE, TARGET), &said);
     let constraints = scene.app.psql(CONSTRAINTS).replace('\t', "|");
     scene.begin();
     scene.until_same();

@@ -403,6 +403,10 @@ pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
     if plan.target_schema.as_deref() != Some(&schema.fingerprint()) {
         draft.refuse("", "", "the target's definitions changed since the plan was made", "plan again");
     }
+    if plan.options.existing.as_ref().is_some_and(|existing| existing.live) {
+        let why = "it is the plan of a live run, which takes keys down in its own way";
+        draft.refuse("", "", why, "plan again with `switchover plan`");
+    }
     for table in &mut plan.tables {
         let Some(own) = schema.table(&table.target) else {
             let why = format!("the target has no table \"{}\"", table.target);
