@@ -96,12 +96,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let outcome = match all {
         true => {
             let (shared, others) = targets(&metadata);
-            let (mut sum, mut ended) = run_all(&cargo, &shared, &others)?;
-            let (count, failed) = on_second_major(&cargo, cluster.binaries.major())?;
-            sum.passed += count.passed;
-            sum.failed += count.failed;
-            ended = ended.or(failed);
-            Ok((sum, ended))
+            run_all(&cargo, &shared, &others, second_major(cluster.binaries.major())?.as_ref())
         }
         false => {
             counted(cargo(&args.filter.as_deref().into_iter().collect::<Vec<_>>()), |line| println!("{line}"))
@@ -123,8 +118,13 @@ pub(crate) fn run(args: &Args) -> Result {
 /// What a run of `cargo test` counted, and how it ended unless well.
 type Outcome = (Count, Option<ExitStatus>);
 
-/// All tests, those on the shared Weaviate beside the others; their lines come last.
-fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[String]) -> Result<Outcome> {
+/// All tests, those on the shared Weaviate and on a second major version beside the others; their lines come last.
+fn run_all(
+    cargo: &dyn Fn(&[&str]) -> Command,
+    shared: &[String],
+    others: &[String],
+    second: Option<&Cluster>,
+) -> Result<Outcome> {
     // Built first, so that neither waits for the other's build.
     let built = cargo(&["--no-run"]).status()?;
     if !built.success() {
@@ -134,11 +134,13 @@ fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[Stri
         |names: &[String]| names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect();
     let (shared, mut rest): (Vec<String>, Vec<String>) = (tests(shared), tests(others));
     rest.splice(..0, ["--lib", "--bins", "--examples"].map(str::to_owned));
-    let beside = cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut commands = vec![cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>())];
+    commands.extend(second.map(|cluster| on_second_major(cargo, cluster)));
     let beside = std::thread::spawn(move || {
         let mut lines = Vec::new();
-        let outcome = counted(beside, |line| lines.push(line.to_owned())).map_err(|error| error.to_string());
-        (outcome, lines)
+        let counted = |command| counted(command, |line| lines.push(line.to_owned()));
+        let outcomes: Result<Vec<Outcome>> = commands.into_iter().map(counted).collect();
+        (outcomes.map_err(|error| error.to_string()), lines)
     });
     let rest =
         counted(cargo(&rest.iter().map(String::as_str).collect::<Vec<_>>()), |line| println!("{line}"));
@@ -146,7 +148,7 @@ fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[Stri
     let (beside, lines) = beside.join().map_err(|_| "the thread of the tests on Weaviate ended early")?;
     lines.iter().for_each(|line| println!("{line}"));
     let (mut sum, mut failed) = (Count::default(), None);
-    for (count, ended) in [rest?, documented?, beside?] {
+    for (count, ended) in [rest?, documented?].into_iter().chain(beside?) {
         sum.passed += count.passed;
         sum.failed += count.failed;
         failed = failed.or(ended);
@@ -154,23 +156,28 @@ fn run_all(cargo: &dyn Fn(&[&str]) -> Command, shared: &[String], others: &[Stri
     Ok((sum, failed))
 }
 
-/// Some tests again, on another major version of the server. Its programs come from a registry: where they cannot be
-/// had, that is said, and is no failure.
-fn on_second_major(cargo: &dyn Fn(&[&str]) -> Command, installed: u32) -> Result<Outcome> {
+/// A server of another major version. Its programs come from a registry: where they cannot be had, that is said, and is
+/// no failure.
+fn second_major(installed: u32) -> Result<Option<Cluster>> {
     let major = if installed == MAJORS.0 { MAJORS.1 } else { MAJORS.0 };
     let programs = match crate::majors::fetch(major) {
         Ok(programs) => programs,
         Err(reason) => {
             println!("PostgreSQL {major}: NOT TESTED, because its programs could not be fetched: {reason}");
-            return Ok((Count::default(), None));
+            return Ok(None);
         }
     };
     let cluster = Cluster::builder().binaries(Binaries::at(&programs)?).start()?;
     println!("PostgreSQL {} on {}", cluster.binaries.major(), cluster.host);
+    Ok(Some(cluster))
+}
+
+/// Some tests again, on that server.
+fn on_second_major(cargo: &dyn Fn(&[&str]) -> Command, cluster: &Cluster) -> Command {
     let tests: Vec<&str> = ON_SECOND_MAJOR.iter().flat_map(|name| ["--test", name]).collect();
     let mut command = cargo(&tests);
-    command.env(TEST_SERVER_ENV, cluster.conninfo("postgres")).env(BINARIES_ENV, &programs);
-    counted(command, |line| println!("{line}"))
+    command.env(TEST_SERVER_ENV, cluster.conninfo("postgres")).env(BINARIES_ENV, cluster.binaries.folder());
+    command
 }
 
 /// Runs `cargo test`, hands its lines on, and counts.
