@@ -7,12 +7,13 @@ use crate::common::run;
 fn app() -> App {
     App::new(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');
-         CREATE TABLE plain (id INTEGER PRIMARY KEY); INSERT INTO plain VALUES (1);",
+         CREATE TABLE plain (id INTEGER PRIMARY KEY); INSERT INTO plain VALUES (1);
+         CREATE TABLE more (id INTEGER PRIMARY KEY); INSERT INTO more VALUES (1); CREATE TABLE most (id INTEGER PRIMARY KEY); INSERT INTO most VALUES (1);",
         "CREATE TABLE t (v text, id int PRIMARY KEY, note text, touched timestamptz DEFAULT now(), search tsvector,
             shout text GENERATED ALWAYS AS (upper(v)) STORED, token uuid DEFAULT gen_random_uuid());
          CREATE TRIGGER t_search BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(search, 'pg_catalog.english', v);
          INSERT INTO t (id, v, note) VALUES (9, 'seeded', 'mine');
-         CREATE TABLE plain (id int PRIMARY KEY);
+         CREATE TABLE plain (id int PRIMARY KEY); CREATE TABLE more (id int PRIMARY KEY, own text); CREATE TABLE most (id int PRIMARY KEY, own text);
          CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES (1, 9);
          CREATE SCHEMA far; CREATE TABLE far.child (p int REFERENCES plain ON DELETE CASCADE, t int REFERENCES t ON DELETE SET NULL);",
     )

@@ -37,14 +37,15 @@ fn has_own(table: &TablePlan, standing: &Standing) -> bool {
 }
 
 /// The statement that records the digest, for a table that needs one.
-pub(super) fn record(schema: &str, table: &TablePlan, standing: &Standing) -> Option<String> {
+pub(super) fn record(schema: &str, at: usize, table: &TablePlan, standing: &Standing) -> Option<String> {
     if !has_own(table, standing) {
         return None;
     }
     let (undo, name) = (ledger::table(schema, UNDO), qualified(schema, &table.target));
+    // Steps run side by side: each table has a place of its own, below those of `prepare`.
     Some(format!(
-        "INSERT INTO {undo} (ordinal, kind, name, down, up)
-         SELECT (SELECT coalesce(pg_catalog.max(ordinal), -1) + 1 FROM {undo}), {}, {}, d.digest, '' FROM ({}) d",
+        "INSERT INTO {undo} (ordinal, kind, name, down, up) SELECT -{}, {}, {}, d.digest, '' FROM ({}) d",
+        at + 1,
         literal(KIND),
         literal(&name),
         digest(&name, standing)

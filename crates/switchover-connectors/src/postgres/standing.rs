@@ -164,7 +164,7 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 let what = format!("sequence of {}", table.source);
                 of_table.add(BuildStage::Finish, &id, what, forward(sequence, next));
             }
-            if let Some(sql) = own::record(schema, table, standing) {
+            if let Some(sql) = own::record(schema, at, table, standing) {
                 let what = format!("digest of what only the target has in {}", table.source);
                 of_table.add(BuildStage::Finish, "own columns", what, sql);
             }
