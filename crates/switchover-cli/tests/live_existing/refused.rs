@@ -219,12 +219,10 @@ fn the_plan_of_a_live_run_is_no_plan_for_a_migration() {
     scene.done(&["rollback"]);
     scene.ended().exits(0);
     let before = scene.app.dump();
-    run(scene
-        .app
-        .on_both("migrate", &["--names", "snake", "--naive-times", "utc"])
-        .args(["--plan", "live.json"]))
-    .exits(1)
-    .says("it is the plan of a live run");
+    let stores = ["--from", "sqlite:app.db", "--to", &scene.app.to];
+    run(scene.app.verb("migrate", &stores).args(["--no-backup", "--plan", "live.json"]))
+        .exits(1)
+        .says("it is the plan of a live run");
     assert_eq!(scene.app.dump(), before);
     scene.app.drop_owner();
 }
