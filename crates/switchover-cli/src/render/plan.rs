@@ -1,6 +1,7 @@
 //! The plan as a person reads it before agreeing to it.
 
 use super::layout::{WIDTH, bytes, columns, count, fit, pad, plural, seconds, shown, width, wrap};
+use std::collections::BTreeMap;
 use switchover_core::plan::{Fate, LogicalType, Outcome, Plan, Policy, Refusal, TablePlan};
 
 /// Outcomes and refusals of one kind that are listed; the rest is counted, and in the JSON.
@@ -208,13 +209,12 @@ struct Alike<'a> {
 
 fn alike(refusals: &[Refusal]) -> Vec<Alike<'_>> {
     let mut groups: Vec<Alike<'_>> = Vec::new();
+    // There can be as many as rows.
+    let mut places = BTreeMap::new();
     for refusal in refusals {
-        let same = |group: &&mut Alike<'_>| {
-            let first = group.first;
-            (&first.table, &first.column, &first.why, &first.hint)
-                == (&refusal.table, &refusal.column, &refusal.why, &refusal.hint)
-        };
-        match groups.iter_mut().find(same) {
+        let words = (&refusal.table, &refusal.column, &refusal.why, &refusal.hint);
+        let place = *places.entry(words).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some(group) => group.rows.push(refusal),
             None => groups.push(Alike { first: refusal, rows: vec![refusal] }),
         }
