@@ -48,8 +48,10 @@ impl Count {
     }
 }
 
-/// The tests that work on the one shared Weaviate, one after the other. They mostly wait, so all others run beside them.
-const ON_WEAVIATE: [&str; 4] = ["weaviate", "weaviate_client", "property", "mutation"];
+/// The tests that mostly wait, so that all others run beside them: those that take turns on the one shared Weaviate, and
+/// those in which processes write while others are killed.
+const WAITING: [&str; 6] =
+    ["weaviate", "weaviate_client", "property", "mutation", "live_existing", "live_oracle"];
 
 /// The newest major version, unless it is the installed one: then the oldest one that is supported.
 const MAJORS: (u32, u32) = (18, 13);
@@ -118,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result {
 /// What a run of `cargo test` counted, and how it ended unless well.
 type Outcome = (Count, Option<ExitStatus>);
 
-/// All tests, those on the shared Weaviate and on a second major version beside the others; their lines come last.
+/// All tests, those that wait and those on a second major version beside the others; their lines come last.
 fn run_all(
     cargo: &dyn Fn(&[&str]) -> Command,
     shared: &[String],
@@ -196,13 +198,13 @@ fn counted(mut command: Command, mut line_by_line: impl FnMut(&str)) -> Result<O
     Ok((count, (!status.success()).then_some(status)))
 }
 
-/// The workspace's integration tests by name: those on the shared Weaviate, and the others.
+/// The workspace's integration tests by name: those that wait, and the others.
 fn targets(metadata: &Value) -> (Vec<String>, Vec<String>) {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
     let tests = targets.filter(|target| target["kind"][0] == "test");
     let names: BTreeSet<&str> = tests.filter_map(|target| target["name"].as_str()).collect();
-    names.into_iter().map(str::to_owned).partition(|name| ON_WEAVIATE.contains(&name.as_str()))
+    names.into_iter().map(str::to_owned).partition(|name| WAITING.contains(&name.as_str()))
 }
 
 fn metadata() -> Result<Value> {

@@ -167,7 +167,7 @@ fn all_that_does_not_match_is_refused_at_once() {
     site.source().execute_batch("PRAGMA journal_mode = WAL; UPDATE notes SET raw = NULL").unwrap();
     let ran = run(&mut site.program(&arguments)).exits(1);
     let all = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(all.contains("were there before"), "{ran}");
+    assert!(all.contains("it does not fill collections that are there"), "{ran}");
     assert_eq!(site.server.objects("Note").len(), 3);
 }
 
