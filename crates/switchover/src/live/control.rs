@@ -164,9 +164,20 @@ async fn answer(mut stream: UnixStream, commands: mpsc::Sender<Command>) {
 
 async fn forward(request: Request, commands: &mpsc::Sender<Command>) -> Result<Answer> {
     let ended = || Error::new(Kind::Unavailable, "ask the engine").detail("it ended before it answered");
-    let (reply, answer) = oneshot::channel();
-    commands.send(Command { request, reply }).await.map_err(|_| ended())?;
-    answer.await.map_err(|_| ended())?
+    put(commands, request).await.ok_or_else(ended)?
+}
+
+/// Puts a request to the engine of this process; `None` when it ended before it answered.
+pub(super) async fn put(commands: &mpsc::Sender<Command>, request: Request) -> Option<Result<Answer>> {
+    let (reply, mut answer) = oneshot::channel();
+    commands.send(Command { request, reply }).await.ok()?;
+    tokio::select! {
+        biased;
+        answered = &mut answer => answered.ok(),
+        // A request that arrives while the engine ends stays in the channel, and with it the promise of an answer, for as
+        // long as anybody could send another one: to wait for the answer alone would be to wait for ever.
+        () = commands.closed() => answer.try_recv().ok(),
+    }
 }
 
 /// Asks the engine of a run; `None` when no engine is running.
@@ -219,5 +230,36 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
         Ok(Reply::Answer(answer)) => Ok(Some(answer)),
         Ok(Reply::Error(told)) => Err(told.error()),
         Err(error) => Err(Error::new(Kind::Internal, "read the engine's answer").because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Requests that meet the engine's end.
+
+    use super::*;
+
+    /// Often enough that some requests arrive just while the channel is closed.
+    const ENDS: usize = 20_000;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_waits_for_an_engine_that_ends_while_it_is_asked() {
+        for _ in 0..ENDS {
+            let (commands, engine) = mpsc::channel(8);
+            let asked = tokio::spawn(async move { put(&commands, Request::Stop).await });
+            drop(engine);
+            let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
+            assert!(matches!(answer, Ok(Ok(None))), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_given_before_the_end_is_not_lost() {
+        let (commands, mut engine) = mpsc::channel::<Command>(8);
+        let asked = tokio::spawn(async move { put(&commands, Request::Stop).await });
+        let command = engine.recv().await.expect("a request");
+        command.reply.send(Ok(Answer::Ended)).expect("somebody waits");
+        drop(engine);
+        assert!(matches!(asked.await, Ok(Some(Ok(Answer::Ended)))));
     }
 }

@@ -26,7 +26,7 @@ use switchover_core::live::LiveRun;
 use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// The status as other processes read it, in the run's folder.
 const STATUS: &str = "live.json";
@@ -360,14 +360,9 @@ fn fulfilled(request: &Request, end: End) -> Result<Answer> {
 
 /// Asks for one thing, and then for the engine's end. `None` when the engine ended before it answered.
 async fn ask_and_stop(commands: mpsc::Sender<Command>, request: Request) -> Option<Result<Answer>> {
-    let ask = async |request| {
-        let (reply, answer) = oneshot::channel();
-        commands.send(Command { request, reply }).await.ok()?;
-        answer.await.ok()
-    };
-    let answer = ask(request).await;
+    let answer = control::put(&commands, request).await;
     // One that is over has stopped already.
-    let _ = ask(Request::Stop).await;
+    let _ = control::put(&commands, Request::Stop).await;
     answer
 }
 
