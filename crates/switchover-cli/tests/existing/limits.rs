@@ -51,52 +51,6 @@ fn rows_that_the_targets_own_keys_take_for_one_are_named_before_anything_is_writ
     run(&mut app.on_both("verify", &["--policy", "quarantine"])).exits(0);
 }
 
-/// Runs, is taken back, and says these words; nothing is left of it.
-fn taken_back(source: &str, target: &str, words: &[&str]) {
-    let app = App::new(source, target);
-    let before = app.dump();
-    for arguments in [&[][..], &["--rebuild"]] {
-        let ran = run(&mut app.migrate(arguments));
-        assert_ne!(ran.code, Some(0), "{ran}");
-        words.iter().fold(ran, |ran, words| ran.says(words));
-        assert_eq!(app.dump(), before, "the run is taken back");
-    }
-}
-
-#[test]
-fn a_check_that_a_row_breaks_ends_the_run_which_is_taken_back() {
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, i FROM n;";
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, age INT); {many} UPDATE t SET age = -3 WHERE id = 432;"
-        ),
-        "CREATE TABLE t (id int PRIMARY KEY, age int CONSTRAINT grown CHECK (age > 0));",
-        &["id=432", "grown"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, mail TEXT); {many} UPDATE t SET mail = 'x@'; UPDATE t SET mail = 'none' WHERE id = 77;"
-        ),
-        "CREATE DOMAIN mail AS text CONSTRAINT has_at CHECK (VALUE LIKE '%@%'); CREATE TABLE t (id int PRIMARY KEY, mail mail);",
-        &["id=77", "has_at", "column mail"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, parent_id INT); {many} UPDATE t SET parent_id = 1; UPDATE t SET parent_id = 5 WHERE id = 9;"
-        ),
-        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
-         CREATE TABLE t (id int PRIMARY KEY, parent_id int CONSTRAINT of_parent REFERENCES parent);",
-        &["id=9", "of_parent"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); {many} UPDATE t SET name = 'N' || id; UPDATE t SET name = 'n5' WHERE id = 400; UPDATE t SET name = name || 'x' WHERE id = 5;"
-        ),
-        "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE UNIQUE INDEX one_name ON t (lower(left(name, 2))) WHERE id IN (5, 400);",
-        &["one_name"],
-    );
-}
-
 #[test]
 fn arrays_and_addresses_are_what_the_server_reads_back() {
     let app = App::new(

@@ -7,6 +7,7 @@
 
 mod app;
 mod applications;
+mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;

@@ -19,8 +19,8 @@ use super::{Draft, Evidence, native, policy};
 use crate::census::{Interest, TableCensus};
 use crate::codec::Codec;
 use crate::existing::{
-    self, ExistingOptions, Holds, SequencePlan, Standing, TargetColumn, TargetSchema, TargetTable,
-    UniqueIndex,
+    self, Apart, ExistingOptions, Holds, Rule, RuleKind, SequencePlan, Standing, TargetColumn, TargetSchema,
+    TargetTable,
 };
 use crate::ids::{ORIGINAL, UUID};
 use crate::mapping::{IndexMethod, NaiveTimes};
@@ -261,14 +261,12 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
-            apart: own
+            rules: own
                 .primary_index
                 .iter()
                 .chain(&own.indexes)
-                .filter_map(|index| {
-                    let definition = index.words().to_owned();
-                    Some(UniqueIndex { name: index.name.clone(), definition, apart: index.apart.clone()? })
-                })
+                .filter_map(apart)
+                .chain(own.rules.clone())
                 .collect(),
             stored_columns: own
                 .columns
@@ -280,6 +278,12 @@ fn table_plan(
             ..Standing::default()
         }),
     }
+}
+
+fn apart(index: &existing::TargetIndex) -> Option<Rule> {
+    let Apart { columns, plain } = index.apart.clone()?;
+    let definition = index.words().to_owned();
+    Some(Rule { name: index.name.clone(), definition, columns, kind: RuleKind::Apart { plain } })
 }
 
 fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
