@@ -140,6 +140,10 @@ pub struct TargetTable {
     /// What a row must keep by itself: checks of the table and of its columns' domains, and the bounds of its partitions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// Foreign keys that act on rows elsewhere when a row of this table goes, and that a run cannot take down: of tables in
+    /// other schemas, of others' tables, of single partitions and to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acting: Vec<String>,
     /// Triggers of users that are on.
     pub triggers: Vec<TargetTrigger>,
     /// For a migration-history table its rows, by column, as text.

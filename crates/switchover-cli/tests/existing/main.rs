@@ -12,6 +12,7 @@ mod checks;
 mod common;
 mod compare;
 mod fill;
+mod known;
 mod limits;
 mod since;
 mod uniques;

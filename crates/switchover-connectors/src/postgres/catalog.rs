@@ -77,6 +77,11 @@ pub(super) async fn definitions<C: GenericClient + Sync>(client: &C, schema: &st
     columns(client, schema, &mut by_oid).await?;
     constraints(client, schema, &mut by_oid).await?;
     rules(client, schema, &mut by_oid).await?;
+    for row in client.query(ACTING, &[&schema]).await? {
+        if let Some(table) = by_oid.get_mut(&row.get(0)) {
+            table.acting.push(row.get(1));
+        }
+    }
     indexes(client, schema, &mut by_oid).await?;
     primary_indexes(client, schema, &mut by_oid).await?;
     for row in client.query(TRIGGERS, &[&schema]).await? {
@@ -250,6 +255,7 @@ fn holds(kind: &str, modifier: i32) -> Holds {
     }
 }
 
+/// A foreign key to a partitioned table has a row for each partition too, of its own table: those come and go with it.
 const CONSTRAINTS: &str =
     "SELECT r.conrelid, r.contype::text, r.conname::text, pg_catalog.pg_get_constraintdef(r.oid),
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
@@ -262,7 +268,21 @@ const CONSTRAINTS: &str =
     FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
-    WHERE n.nspname = $1 AND r.contype IN ('p', 'u', 'f', 'c', 'x') ORDER BY r.conrelid, r.conname";
+    WHERE n.nspname = $1 AND r.contype IN ('p', 'u', 'f', 'c', 'x')
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint o WHERE o.oid = r.conparentid AND o.conrelid = r.conrelid)
+    ORDER BY r.conrelid, r.conname";
+
+/// Foreign keys by which a row that goes changes rows of other tables, where the key is none of those that are read with the
+/// schema's tables, or none of the role's. A key to a single partition is one to the whole table.
+const ACTING: &str = "SELECT coalesce(pg_catalog.pg_partition_root(p.oid)::pg_catalog.oid, p.oid) AS parent,
+        pg_catalog.format('%s of %s', r.conname, r.conrelid::pg_catalog.regclass) AS shown
+    FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
+    WHERE n.nspname = $1 AND r.contype = 'f' AND r.conparentid = 0 AND r.confdeltype IN ('c', 'n', 'd')
+        AND coalesce((pg_catalog.to_jsonb(r) ->> 'conenforced')::boolean, true)
+        AND (c.relnamespace <> p.relnamespace OR c.relispartition OR p.relispartition
+            OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+    ORDER BY parent, shown";
 
 async fn constraints<C: GenericClient + Sync>(
     client: &C,

@@ -10,6 +10,9 @@ const SHOWN_MAX: usize = 5;
 /// What to do about a right that the role lacks.
 pub const MISSING_RIGHT: &str = "have the owner of the database change that, or name another target";
 
+/// What to do about the records of a run.
+const EARLIER: &str = "`switchover status` shows that run, with the --state-dir where it began: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it";
+
 /// Why nothing can be made in a place that holds something, and what to do about it. What an earlier run made is never
 /// to be removed by hand: its records tell how to go on or back.
 pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Option<(String, String)> {
@@ -19,10 +22,7 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
     let (place, todo) = dialect.place(schema);
     if let Some(run) = &target.run {
         let why = format!("{place} is not empty: it holds what the run {run} made");
-        let hint = format!(
-            "`switchover status` shows that run: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it; or {todo}"
-        );
-        return Some((why, hint));
+        return Some((why, format!("{EARLIER}; or {todo}")));
     }
     let shown: Vec<&str> = target.objects.iter().take(SHOWN_MAX).map(String::as_str).collect();
     let more = target.objects.len().saturating_sub(shown.len());
@@ -42,15 +42,12 @@ pub(super) fn faults(
         draft.refuse("", "", why, "name another schema with --schema");
     }
     if options.existing.is_some() {
-        let why = match &target.run {
-            _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
-            Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
-            None => String::new(),
-        };
-        if !why.is_empty() {
-            let hint =
-                "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
-            draft.refuse("", "", why, hint);
+        if !target.schema_exists {
+            let why = format!("the target has no schema \"{}\"", options.schema);
+            draft.refuse("", "", why, "run the application's migrations first");
+        } else if let Some(run) = &target.run {
+            let why = format!("the schema \"{}\" holds the records of the run {run}", options.schema);
+            draft.refuse("", "", why, EARLIER);
         }
     } else if let Some((why, hint)) = occupied(target, dialect, &options.schema) {
         draft.refuse("", "", why, hint);

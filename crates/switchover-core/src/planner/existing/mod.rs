@@ -151,6 +151,7 @@ fn table_plan(
         );
         draft.refuse(&table.name, "", why, hint);
     }
+    takes_along(&table.name, own, asked, draft);
     let mut columns = Vec::with_capacity(table.columns.len());
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     for (at, column) in table.columns.iter().enumerate() {
@@ -278,6 +279,24 @@ fn table_plan(
             ..Standing::default()
         }),
     }
+}
+
+/// A row that gives way is taken out before the other comes: a key that acts on other tables' rows then, and that the run
+/// cannot take down, would change them for good, and nobody compares them.
+fn takes_along(source: &str, own: &TargetTable, asked: &ExistingOptions, draft: &mut Draft) {
+    if asked.on_conflict != existing::OnConflict::Replace
+        || asked.live
+        || own.rows == 0
+        || own.acting.is_empty()
+    {
+        return;
+    }
+    let why = format!(
+        "rows that give way would take others along: the run cannot take down the foreign key {}",
+        own.acting.join(", ")
+    );
+    let hint = "drop that key, and make it again after `switchover cleanup`; or use --on-conflict keep";
+    draft.refuse(source, "", why, hint);
 }
 
 fn apart(index: &existing::TargetIndex) -> Option<Rule> {
@@ -417,6 +436,9 @@ pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
             draft.refuse(&table.source, "", why, "plan again");
             continue;
         };
+        if let Some(asked) = &plan.options.existing {
+            takes_along(&table.source, own, asked, &mut draft);
+        }
         let mut taken: BTreeSet<&str> = BTreeSet::new();
         for column in &table.columns {
             match own.columns.iter().find(|candidate| candidate.name == column.target) {
@@ -457,6 +479,7 @@ pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
         }
     }
     plan.outcomes.retain(|outcome| outcome.kind != "rows on the target");
+    draft.refusals.retain(|refusal| !plan.refusals.contains(refusal));
     plan.refusals.append(&mut draft.refusals);
 }
 
