@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::connector::{Dialect, TargetState};
+use crate::live::Side;
 use crate::plan::{PlanOptions, TablePlan};
 
 /// Objects of a target that a message names.
@@ -19,6 +20,12 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
     let (place, todo) = dialect.place(schema);
     if let Some(run) = &target.run {
         let why = format!("{place} is not empty: it holds what the run {run} made");
+        if let Some(owner) = target.owner {
+            return Some((
+                format!("{why}, a live one; the {owner} owns the data"),
+                live_hint(owner).to_owned(),
+            ));
+        }
         let hint = format!(
             "`switchover status` shows that run: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it; or {todo}"
         );
@@ -28,6 +35,20 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
     let more = target.objects.len().saturating_sub(shown.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Some((format!("{place} is not empty: it holds {}{more}", shown.join(", ")), todo.to_owned()))
+}
+
+/// What to do about a live run that is not over. Its tables may hold the only data: nobody is told to empty them.
+fn live_hint(owner: Side) -> &'static str {
+    match owner {
+        Side::Source => {
+            "go on with that run where it was begun (`switchover status` there, --state-dir names the folder); if that folder is \
+             lost, `switchover rollback --run NAME --from SOURCE --to TARGET` takes the run back by what the stores say"
+        }
+        Side::Target => {
+            "remove nothing here: it may be in no other store. Go on with that run where it was begun (`switchover status` there, \
+             --state-dir names the folder); if that folder is lost, restore it: only its plan can bring the source up to date"
+        }
+    }
 }
 
 /// Everything about the target as it is found that keeps these tables from it.
@@ -48,8 +69,9 @@ pub(super) fn faults(
             None => String::new(),
         };
         if !why.is_empty() {
-            let hint =
+            let earlier =
                 "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
+            let hint = target.owner.map_or(earlier, live_hint);
             draft.refuse("", "", why, hint);
         }
     } else if let Some((why, hint)) = occupied(target, dialect, &options.schema) {
