@@ -27,7 +27,7 @@ use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
 use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
-use crate::live::{LiveRun, LiveStore, LiveTarget};
+use crate::live::{LiveRun, LiveStore, LiveTarget, Side};
 use crate::mapping::ColumnMap;
 use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use crate::query::{Queries, not_asked};
@@ -412,6 +412,8 @@ pub struct TargetState {
     pub modules: Vec<String>,
     /// The run that made what is there, when one did.
     pub run: Option<String>,
+    /// Who owns the data, when that run is a live one that is not over.
+    pub owner: Option<Side>,
     /// Bytes free on the target's disk, where it can be known.
     pub free_bytes: Option<u64>,
     /// What the role lacks, in words; empty when it lacks nothing.

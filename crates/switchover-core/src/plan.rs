@@ -103,6 +103,9 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// Disk: what is needed against what there is.
     pub disk: DiskPlan,
+    /// What one value asks for beyond the memory limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryPlan>,
     /// The estimated time of the whole migration.
     pub estimate_s: f64,
 }
@@ -473,4 +476,19 @@ pub struct DiskPlan {
     pub target_needed_bytes: u64,
     /// Bytes free on the target, where it is on this machine and tells.
     pub target_free_bytes: Option<u64>,
+}
+
+/// A value for which the memory limit does not do. A value is whole in memory, whatever the limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPlan {
+    /// The table on the source.
+    pub table: String,
+    /// The column on the source.
+    pub column: String,
+    /// Bytes of its largest value.
+    pub value_bytes: u64,
+    /// Resident bytes that the run may take at most, more or less.
+    pub needed_bytes: u64,
+    /// The limit that was asked for, in bytes.
+    pub limit_bytes: u64,
 }

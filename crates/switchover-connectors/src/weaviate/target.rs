@@ -154,6 +154,7 @@ impl Target for WeaviateTarget {
                 .flat_map(|all| all.keys().cloned())
                 .collect(),
             run: run.map(|record| record.run),
+            owner: None,
             free_bytes: None,
             missing_rights: Vec::new(),
         })

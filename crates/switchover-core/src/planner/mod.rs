@@ -141,6 +141,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
             target_needed_bytes: layout::target_bytes(&tables),
             target_free_bytes: evidence.target.free_bytes,
         },
+        memory: None,
         estimate_s: layout::estimate_s(&tables, evidence.catalog.store.size_bytes),
         tables,
         views,

@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::connector::{Dialect, TargetState};
+use crate::live::Side;
 use crate::plan::{PlanOptions, TablePlan};
 
 /// Objects of a target that a message names.
@@ -22,12 +23,30 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
     let (place, todo) = dialect.place(schema);
     if let Some(run) = &target.run {
         let why = format!("{place} is not empty: it holds what the run {run} made");
+        if let Some(owner) = target.owner {
+            let why = format!("{why}, a live one; the {owner} owns the data");
+            return Some((why, live_hint(owner).to_owned()));
+        }
         return Some((why, format!("{EARLIER}; or {todo}")));
     }
     let shown: Vec<&str> = target.objects.iter().take(SHOWN_MAX).map(String::as_str).collect();
     let more = target.objects.len().saturating_sub(shown.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Some((format!("{place} is not empty: it holds {}{more}", shown.join(", ")), todo.to_owned()))
+}
+
+/// What to do about a live run that is not over. Its tables may hold the only data: nobody is told to empty them.
+fn live_hint(owner: Side) -> &'static str {
+    match owner {
+        Side::Source => {
+            "go on with that run where it was begun (`switchover status` there, --state-dir names the folder); if that folder is \
+             lost, `switchover rollback --run NAME --from SOURCE --to TARGET` takes the run back by what the stores say"
+        }
+        Side::Target => {
+            "remove nothing here: it may be in no other store. Go on with that run where it was begun (`switchover status` there, \
+             --state-dir names the folder); if that folder is lost, restore it: only its plan can bring the source up to date"
+        }
+    }
 }
 
 /// Everything about the target as it is found that keeps these tables from it.
@@ -47,7 +66,7 @@ pub(super) fn faults(
             draft.refuse("", "", why, "run the application's migrations first");
         } else if let Some(run) = &target.run {
             let why = format!("the schema \"{}\" holds the records of the run {run}", options.schema);
-            draft.refuse("", "", why, EARLIER);
+            draft.refuse("", "", why, target.owner.map_or(EARLIER, live_hint));
         }
     } else if let Some((why, hint)) = occupied(target, dialect, &options.schema) {
         draft.refuse("", "", why, hint);
