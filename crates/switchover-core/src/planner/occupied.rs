@@ -17,7 +17,7 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
         return None;
     }
     let (place, todo) = dialect.place(schema);
-    if let Some(run) = &target.run {
+    if let Some(run) = target.runs.first() {
         let why = format!("{place} is not empty: it holds what the run {run} made");
         let hint = format!(
             "`switchover status` shows that run: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it; or {todo}"
@@ -42,7 +42,7 @@ pub(super) fn faults(
         draft.refuse("", "", why, "name another schema with --schema");
     }
     if options.existing.is_some() {
-        let why = match &target.run {
+        let why = match target.runs.first() {
             _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
             Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
             None => String::new(),
