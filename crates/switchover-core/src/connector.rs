@@ -410,9 +410,9 @@ pub struct TargetState {
     pub aliases: Option<Vec<(String, String)>>,
     /// Parts of the target that work on what it stores, by name.
     pub modules: Vec<String>,
-    /// The run that made what is there, when one did.
-    pub run: Option<String>,
-    /// Who owns the data, when that run is a live one that is not over.
+    /// The runs whose records are there: of what is there they made what they have on record.
+    pub runs: Vec<String>,
+    /// Who owns the data, where a run there is a live one that is not over.
     pub owner: Option<Side>,
     /// Bytes free on the target's disk, where it can be known.
     pub free_bytes: Option<u64>,
@@ -585,8 +585,8 @@ pub trait Target: Send + Sync {
     }
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
-    /// Removes the runs' own records and leaves what was moved.
-    async fn forget(&self, schema: &str) -> Result<()>;
+    /// Removes a run's own records and leaves what was moved. Where a place takes one run only, whatever records it holds.
+    async fn forget(&self, schema: &str, run: &str) -> Result<()>;
     /// The attempt that [`Target::prepare`] gave this process; 0 before it.
     fn attempt(&self) -> i64 {
         0

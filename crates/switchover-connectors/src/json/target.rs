@@ -287,7 +287,7 @@ impl Target for JsonTarget {
         blocking(|| self.take_back(run))
     }
 
-    async fn forget(&self, schema: &str) -> Result<()> {
+    async fn forget(&self, schema: &str, _: &str) -> Result<()> {
         self.check_schema(schema)?;
         blocking(|| self.work()?.clear())
     }

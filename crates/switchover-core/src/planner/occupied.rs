@@ -21,7 +21,7 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
         return None;
     }
     let (place, todo) = dialect.place(schema);
-    if let Some(run) = &target.run {
+    if let Some(run) = target.runs.first() {
         let why = format!("{place} is not empty: it holds what the run {run} made");
         if let Some(owner) = target.owner {
             let why = format!("{why}, a live one; the {owner} owns the data");
@@ -64,7 +64,7 @@ pub(super) fn faults(
         if !target.schema_exists {
             let why = format!("the target has no schema \"{}\"", options.schema);
             draft.refuse("", "", why, "run the application's migrations first");
-        } else if let Some(run) = &target.run {
+        } else if let Some(run) = target.runs.first() {
             let why = format!("the schema \"{}\" holds the records of the run {run}", options.schema);
             draft.refuse("", "", why, target.owner.map_or(EARLIER, live_hint));
         }
