@@ -410,9 +410,9 @@ pub struct TargetState {
     pub aliases: Option<Vec<(String, String)>>,
     /// Parts of the target that work on what it stores, by name.
     pub modules: Vec<String>,
-    /// The run that made what is there, when one did.
-    pub run: Option<String>,
-    /// Who owns the data, when that run is a live one that is not over.
+    /// The runs whose records are there: of what is there they made what they have on record.
+    pub runs: Vec<String>,
+    /// Who owns the data, where a run there is a live one that is not over.
     pub owner: Option<Side>,
     /// Bytes free on the target's disk, where it can be known.
     pub free_bytes: Option<u64>,
@@ -532,12 +532,12 @@ pub trait Target: Send + Sync {
         let _ = (plan, table);
         Ok(Vec::new())
     }
-    /// Rows held against what keeps a table's rows apart ([`crate::existing::Standing::apart`]), by the target itself; `which`
-    /// are places in that list. Rows are held against each other, or, where `stay`, against its rows that stay alone.
-    /// Nothing of it is left when it is dropped.
+    /// Rows held against what a table refuses rows for ([`crate::existing::Standing::rules`]), by the target itself; `which`
+    /// are places in that list. Where a rule keeps rows apart they are held against each other, or, where `stay`, against its
+    /// rows that stay alone. Nothing of it is left when it is dropped.
     async fn trial(&self, plan: &Plan, table: usize, which: &[usize], stay: bool) -> Result<Box<dyn Trial>> {
         let _ = (which, stay);
-        Err(Error::new(Kind::Unsupported, "hold rows against the target's own keys")
+        Err(Error::new(Kind::Unsupported, "hold rows against the target's own rules")
             .store(self.label())
             .table(plan.tables[table].source.clone()))
     }
@@ -585,8 +585,8 @@ pub trait Target: Send + Sync {
     }
     /// Removes exactly what the run made. `false` when there was nothing of it.
     async fn discard(&self, schema: &str, run: &str) -> Result<bool>;
-    /// Removes the runs' own records and leaves what was moved.
-    async fn forget(&self, schema: &str) -> Result<()>;
+    /// Removes a run's own records and leaves what was moved. Where a place takes one run only, whatever records it holds.
+    async fn forget(&self, schema: &str, run: &str) -> Result<()>;
     /// The attempt that [`Target::prepare`] gave this process; 0 before it.
     fn attempt(&self) -> i64 {
         0
@@ -624,7 +624,7 @@ pub trait Trial: Send {
 pub struct Met {
     /// The row, by index.
     pub row: usize,
-    /// Place in the table's list of what keeps rows apart.
+    /// Place in the table's list of rules.
     pub which: usize,
     /// Where it is no other row that is in the way: what the target says of the row.
     pub fault: Option<String>,

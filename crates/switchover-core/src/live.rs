@@ -348,6 +348,10 @@ pub trait LiveTarget: LiveStore {
         let _ = here;
         Ok(())
     }
+    /// Whether readers that go by such a name are led to what the run keeps here.
+    async fn has_readers(&self) -> Result<bool> {
+        Ok(false)
+    }
     /// The steps after the copy, for [`crate::connector::Target::build`].
     fn steps(&self) -> Vec<(LiveStage, BuildStep)>;
     /// Sends tables back to copy: empties them, and forgets their checkpoints and steps; when it is all of them,

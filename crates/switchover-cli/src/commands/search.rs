@@ -64,7 +64,10 @@ fn read_vector(path: &Path) -> Result<Vec<f32>> {
             .hint("it must be a JSON array of numbers, or numbers of 4 bytes each, little-endian")
     };
     let failed = |cause: std::io::Error| {
-        Error::new(Kind::Io, "read the vector").store(path.display().to_string()).because(cause)
+        Error::new(Kind::Io, "read the vector")
+            .store(path.display().to_string())
+            .hint("name a file that is there, with a JSON array of numbers or numbers of 4 bytes each")
+            .because(cause)
     };
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > VECTOR_FILE_BYTES_MAX {

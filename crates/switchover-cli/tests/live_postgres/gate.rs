@@ -1,6 +1,6 @@
 //! The gate: the application is kept out while the source owns the data, and the engine is not.
 
-use crate::stage::{REFUSED, SCHEMA, Stage, change, copy, position, run};
+use crate::stage::{REFUSED, RUN, SCHEMA, Stage, change, copy, position, run};
 use switchover_core::connector::Target;
 use switchover_core::live::{Changes, Ownership, Side};
 use switchover_core::value::Value;
@@ -81,7 +81,7 @@ async fn leaving_and_discarding_leave_nothing_of_the_run() {
     let delete = "UPDATE app.other SET parent = NULL; DELETE FROM app.parent WHERE id = 1";
     assert_eq!(run(&session, delete).await, None);
     assert_eq!(stage.ask("SELECT count(*) FROM child"), "1", "the cascade is the plan's");
-    stage.target.forget(SCHEMA).await.unwrap();
+    stage.target.forget(SCHEMA, RUN).await.unwrap();
     assert_eq!(stage.ask(objects), "0");
     let audit = stage.target.audit(&stage.plan).await.unwrap();
     assert!(audit.faults.is_empty(), "{:?}", audit.faults);

@@ -20,7 +20,7 @@ use switchover_testkit::{Cluster, Database, Server};
 use tempfile::TempDir;
 
 pub(crate) const SCHEMA: &str = "app";
-const RUN: &str = "run-1";
+pub(crate) const RUN: &str = "run-1";
 
 /// Tables of every sort: a cascade, a key that acts on nothing, a key of several columns, none, a number of its own.
 pub(crate) const TABLES: &str = "

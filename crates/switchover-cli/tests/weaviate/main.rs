@@ -10,6 +10,7 @@
 mod common;
 
 mod alias;
+mod beside;
 mod existing;
 mod faults;
 mod kill;

@@ -1,4 +1,4 @@
-//! A cluster of three real servers, each object on all of them: one dies in the middle of a load.
+//! A cluster of three real servers, each object on all of them by the URL: one dies in the middle of a load.
 //!
 //! The program knows all three by its URL. With `consistency=quorum` it goes on with the other two; with `all` it says that it
 //! cannot, and goes on once the third is back. At the end every field is read back.
@@ -43,12 +43,11 @@ fn killed_in_the_middle(site: &Site, nodes: &mut Nodes, url: &str) -> crate::com
 
 #[test]
 fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
-    let options = Weaviate::builder().setting("REPLICATION_MINIMUM_FACTOR", "3");
-    let mut nodes = Nodes::start(3, &options).unwrap();
+    let mut nodes = Nodes::start(3, &Weaviate::builder()).unwrap();
     let site = Site::at((**nodes.node(0)).clone(), |source| source.execute_batch(SOURCE).unwrap());
 
     // Two of three are enough.
-    let quorum = nodes.url(&ORDER) + "&consistency=quorum";
+    let quorum = nodes.url(&ORDER) + "&consistency=quorum&replication=3";
     let ran = killed_in_the_middle(&site, &mut nodes, &quorum).exits(0);
     assert!(ran.out.contains("same"), "{ran}");
     assert!(ran.err.contains("trying_again"), "the node died too late: {ran}");
@@ -67,7 +66,7 @@ fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
     assert_eq!(site.server.collections(), Vec::<String>::new());
 
     // Of all three none may be away.
-    let all = nodes.url(&ORDER) + "&consistency=all";
+    let all = nodes.url(&ORDER) + "&consistency=all&replication=3";
     let ran = killed_in_the_middle(&site, &mut nodes, &all).exits(2);
     assert!(!ran.out.contains("same"), "{ran}");
     assert!(ran.err.contains("required 3 replicas, got 2"), "{ran}");

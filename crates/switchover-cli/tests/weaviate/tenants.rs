@@ -31,6 +31,19 @@ fn a_new_collection_has_the_tenant_of_the_url() {
     run(&mut verb(&site, &["verify"])).exits(0);
     run(&mut verb(&site, &["rollback"])).exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
+    // What came to another tenant of the run's own collection is not the run's.
+    run(&mut verb(&site, &["migrate"])).exits(0);
+    assert_eq!(site.server.rest("POST", "/v1/schema/Items/tenants", r#"[{"name":"bob"}]"#).0, 200);
+    let object = json!({ "class": "Items", "tenant": "bob", "properties": { "name": "of bob" } });
+    assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    run(&mut verb(&site, &["rollback"])).exits(0);
+    let (_, tenants) = site.server.rest("GET", "/v1/schema/Items/tenants", "");
+    assert_eq!(
+        tenants.as_array().unwrap().iter().map(|own| own["name"].clone()).collect::<Vec<_>>(),
+        ["bob"]
+    );
+    assert_eq!(of(&site, "bob").len(), 1);
+    assert_eq!(site.server.collections(), ["Items"]);
 }
 
 #[test]
@@ -39,6 +52,11 @@ fn another_tenants_objects_are_never_touched() {
     let class = json!({ "class": "Items", "vectorizer": "none", "multiTenancyConfig": { "enabled": true }, "properties": [
         { "name": "original_id", "dataType": ["int"] }, { "name": "name", "dataType": ["text"] }] });
     assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    let ran = run(&mut verb(&site, &["migrate", "--into", "existing"])).exits(1);
+    assert!(ran.err.contains("the collection Items has no tenant \"ada\"; make it first"), "{ran}");
+    // One that has not that tenant is in the way of no other.
+    let class = class.to_string().replace("\"Items\"", "\"Beside\"");
+    assert_eq!(site.server.rest("POST", "/v1/schema", &class).0, 200);
     let tenants = json!([{ "name": "ada" }, { "name": "bob" }]).to_string();
     assert_eq!(site.server.rest("POST", "/v1/schema/Items/tenants", &tenants).0, 200);
     for tenant in ["ada", "bob"] {

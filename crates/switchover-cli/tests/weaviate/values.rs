@@ -3,6 +3,7 @@
 use crate::common::run;
 use crate::server::Site;
 use serde_json::json;
+use switchover_testkit::Weaviate;
 
 #[test]
 fn every_kind_of_value_arrives_as_it_is() {
@@ -144,4 +145,28 @@ fn vectors_keep_their_bits() {
             wanted.iter().map(|f| f.to_bits()).collect::<Vec<_>>()
         );
     }
+}
+
+/// The server says how large a message may be. What fits alone is sent alone; what does not is named at once.
+#[test]
+fn rows_that_fill_a_message_are_sent_alone_and_one_that_fits_none_is_named() {
+    let server = Weaviate::builder().setting("GRPC_MAX_MESSAGE_SIZE", "1048576").start().unwrap();
+    let site = Site::at((*server).clone(), |source| {
+        source
+            .execute_batch(
+                "CREATE TABLE v(id INTEGER PRIMARY KEY, txt TEXT, raw BLOB);
+                 INSERT INTO v VALUES (1, printf('%.*c', 700000, 'a'), x'01'), (2, printf('%.*c', 700000, 'b'), x'02'), (3, 'c', zeroblob(900000));",
+            )
+            .unwrap();
+    });
+    let ran = run(&mut site.migrate(&[])).exits(1);
+    assert!(ran.err.contains("row id=3") && ran.err.contains("the server takes 1048576"), "{ran}");
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    std::fs::write(site.folder.path().join("switchover.toml"), "[table.v]\nwhere = 'id < 3'").unwrap();
+    // Nor does it answer with more than it takes.
+    let ran = run(&mut site.migrate(&[])).exits(0);
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    let lengths = |object: &serde_json::Value| object["properties"]["txt"].as_str().unwrap().len();
+    assert_eq!(site.server.objects("V").values().map(lengths).collect::<Vec<_>>(), [700_000, 700_000]);
 }

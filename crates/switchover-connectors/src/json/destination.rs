@@ -54,7 +54,7 @@ pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
         taken: Vec::new(),
         aliases: None,
         modules: Vec::new(),
-        run,
+        runs: run.into_iter().collect(),
         owner: None,
         free_bytes: disk::free_bytes(path),
         missing_rights,
@@ -67,7 +67,7 @@ pub(super) fn examine(config: &JsonConfig, needs: &Needs) -> Vec<Finding> {
         Ok(state) => state,
         Err(error) => return vec![Finding::of_error("file", &error)],
     };
-    let mut found = vec![match (&state.run, state.objects.first()) {
+    let mut found = vec![match (state.runs.first(), state.objects.first()) {
         (Some(run), _) => Finding::warning(
             "content",
             format!("the run {run} is not cleaned up"),

@@ -41,7 +41,7 @@ pub(super) async fn examine(config: &PgConfig, schema: &str, needs: &Needs) -> V
         return found;
     }
     found.extend(rights(&state, schema));
-    if needs.existing && state.run.is_none() {
+    if needs.existing && state.runs.is_empty() {
         found.extend(match catalog::tables(&mut connection, schema).await {
             Ok(own) => standing(&own, schema),
             Err(error) => vec![Finding::of_error("schema", &error)],
@@ -135,7 +135,7 @@ fn content(state: &TargetState, schema: &str) -> Finding {
     let names = state.objects.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let more = state.objects.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    match (&state.run, state.objects.is_empty()) {
+    match (state.runs.first(), state.objects.is_empty()) {
         (Some(run), _) if state.owner.is_some_and(|owner| owner == Side::Target) => Finding::warning(
             "schema",
             format!("\"{schema}\" holds the data of the live run {run}, which it owns"),

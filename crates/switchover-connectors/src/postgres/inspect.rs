@@ -103,7 +103,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         taken: Vec::new(),
         aliases: None,
         modules: Vec::new(),
-        run,
+        runs: run.into_iter().collect(),
         owner,
         free_bytes: room::free_bytes(connection).await,
         missing_rights,

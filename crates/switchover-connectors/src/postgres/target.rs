@@ -176,7 +176,7 @@ impl Target for PostgresTarget {
         ledger::discard(&mut self.open().await?, schema, run).await
     }
 
-    async fn forget(&self, schema: &str) -> Result<()> {
+    async fn forget(&self, schema: &str, _: &str) -> Result<()> {
         ledger::forget(&self.open().await?, schema).await
     }
 

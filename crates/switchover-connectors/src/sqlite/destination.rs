@@ -63,7 +63,7 @@ pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
         store.size_bytes = meta.map_or(0, |meta| meta.len());
         store.encoding = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).map_err(fail)?;
         state.objects = ledger::objects(&connection).map_err(fail)?;
-        state.run = ledger::run_of(&connection).map_err(fail)?;
+        state.runs = ledger::run_of(&connection).map_err(fail)?.into_iter().collect();
         state.owner = live::records::owner(&connection).map_err(fail)?;
         if store.encoding != "UTF-8" {
             state.missing_rights.push(format!(
@@ -104,7 +104,7 @@ pub(super) fn examine(config: &SqliteConfig, needs: &Needs) -> Vec<Finding> {
     }];
     let todo = "have its owner grant it, or name another file";
     found.extend(state.missing_rights.iter().map(|lack| Finding::fault("rights", lack, todo)));
-    found.push(match (&state.run, state.objects.len()) {
+    found.push(match (state.runs.first(), state.objects.len()) {
         (_, 0) => Finding::ok("content", "no tables yet"),
         (Some(run), _) => Finding::warning(
             "content",

@@ -169,7 +169,7 @@ impl Target for SqliteTarget {
         blocking(|| ledger::discard(self.path(), run))
     }
 
-    async fn forget(&self, schema: &str) -> Result<()> {
+    async fn forget(&self, schema: &str, _: &str) -> Result<()> {
         check_schema(schema, &self.label())?;
         blocking(|| {
             let fail = |error| classify(error, "remove the run's records", self.path());

@@ -56,6 +56,16 @@ pub(super) async fn lead(client: &Client, plan: &Plan, run: &str) -> Result<()> 
     Ok(())
 }
 
+/// Whether an alias leads to a collection of the run's because of it.
+pub(super) async fn leads(client: &Client, run: &str) -> Result<bool> {
+    for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Alias)) {
+        if client.alias(&record.key)? == Some(record.read::<Moved>()?.to) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Has every alias that the run moved lead where it led before.
 pub(super) async fn lead_back(client: &Client, run: &str) -> Result<()> {
     for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Alias)) {

@@ -252,16 +252,14 @@ impl Aside {
     }
 }
 
-/// Removes what was noted for a run whose records these are, where another's stay.
-pub(super) async fn forget(client: &Client, own: &[Record]) -> Result<()> {
-    let runs: HashSet<&str> = own.iter().map(|record| &*record.run).collect();
+/// Removes what was noted for a run, where another's stays.
+pub(super) async fn forget(client: &Client, run: &str) -> Result<()> {
     if client.collection(BEFORE)?.is_none() {
         return Ok(());
     }
     let mut after = None;
     while let Some(page) = ledger::page(client, BEFORE, &mut after, PAGE).await? {
-        let ids: Vec<Id> =
-            page.iter().filter(|record| runs.contains(&*record.run)).map(|record| record.id).collect();
+        let ids: Vec<Id> = page.iter().filter(|record| record.run == run).map(|record| record.id).collect();
         client.delete_ids(0, BEFORE, &ids).await?;
     }
     Ok(())

@@ -29,8 +29,8 @@ const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 const OPERATION: &str = "read the Weaviate URL";
 
-const KNOWN: [&str; 7] =
-    ["grpc", "tls", "tls_root_cert", "consistency", "tenant", "api_key_file", "headers_file"];
+const KNOWN: [&str; 8] =
+    ["grpc", "tls", "tls_root_cert", "consistency", "replication", "tenant", "api_key_file", "headers_file"];
 
 /// How many replicas must have a write, or answer a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct WeaviateConfig {
     pub tls_root_cert: Option<PathBuf>,
     /// The consistency level, where it is not the server's default.
     pub consistency: Option<Consistency>,
+    /// On how many nodes each object of the collections that are made is kept, where it is not the server's default.
+    pub replication: Option<u16>,
     /// The tenant, for collections that have them.
     pub tenant: Option<String>,
     /// The API key.
@@ -187,6 +189,7 @@ impl WeaviateConfig {
             tls,
             tls_root_cert: given("tls_root_cert").map(PathBuf::from),
             consistency: given("consistency").map(|text| consistency(&text)).transpose()?,
+            replication: given("replication").map(|text| replication(&text)).transpose()?,
             tenant: given("tenant"),
             api_key,
             headers,
@@ -203,6 +206,7 @@ impl WeaviateConfig {
         let root = self.tls_root_cert.as_ref().map(|path| path.display().to_string());
         query.extend(root.map(|path| ("tls_root_cert", path)));
         query.extend(self.consistency.map(|level| ("consistency", level.name().to_owned())));
+        query.extend(self.replication.map(|factor| ("replication", factor.to_string())));
         query.extend(self.tenant.clone().map(|tenant| ("tenant", tenant)));
         query.extend(self.files.iter().cloned());
         let query: Vec<String> = query
@@ -297,6 +301,14 @@ fn consistency(text: &str) -> Result<Consistency> {
     let found = Consistency::NAMES.iter().find(|(name, _)| *name == lower);
     found.map(|(_, level)| *level).ok_or_else(|| {
         bad("consistency is none of one, quorum, all").hint("leave it out for the server's default, quorum")
+    })
+}
+
+fn replication(text: &str) -> Result<u16> {
+    text.parse().ok().filter(|factor| *factor > 0).ok_or_else(|| {
+        bad("replication is no number of nodes").hint(
+            "write replication=3 for a cluster of three nodes or more; leave it out for the server's default",
+        )
     })
 }
 

@@ -31,11 +31,11 @@ fn urls_and_what_they_mean() {
         ("weaviate://a:1,b:2?grpc=3,c:4", "a:1 b:2", "a:3 c:4", false, "weaviate://a:1,b:2?grpc=3,c:4"),
         ("weaviate://[::1]:1?grpc=2", "[::1]:1", "[::1]:2", false, "weaviate://[::1]:1?grpc=2"),
         (
-            "weaviate://h?consistency=ALL&tenant=a%20b",
+            "weaviate://h?consistency=ALL&replication=3&tenant=a%20b",
             "h:8080",
             "h:50051",
             false,
-            "weaviate://h:8080?consistency=all&tenant=a%20b",
+            "weaviate://h:8080?consistency=all&replication=3&tenant=a%20b",
         ),
     ] {
         let config = parse(text).expect(text);
@@ -59,6 +59,8 @@ fn what_is_refused_says_why() {
         ("weaviate://h?api_key=s3cret", "WEAVIATE_API_KEY"),
         ("weaviate://h?consistancy=all", "did you mean 'consistency'?"),
         ("weaviate://h?consistency=most", "none of one, quorum, all"),
+        ("weaviate://h?replication=0", "no number of nodes"),
+        ("weaviate://h?replication=all", "no number of nodes"),
         ("weaviate://h:99999", "65535"),
         ("weaviate://h:x", "not a number"),
         ("weaviate://h/Message", "path"),

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;
+use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 use uuid::Uuid;
 
@@ -295,6 +296,15 @@ pub(super) async fn remove(client: &Client, run: &str, which: impl Fn(&Record) -
         return Ok(());
     }
     client.delete_ids(0, RECORDS, &ids).await.map(drop)
+}
+
+/// The run that has the plan's collections on record: a collection is of one run only, as made by it or as filled by it.
+pub(super) async fn run_of(client: &Client, plan: &Plan) -> Result<Option<String>> {
+    let about = |record: &Record| {
+        let own = record.is(Of::Collection) || record.is(Of::Standing);
+        own && plan.tables.iter().any(|table| table.target == record.key)
+    };
+    Ok(all(client).await?.into_iter().find(about).map(|record| record.run))
 }
 
 /// The records of one run.

@@ -325,6 +325,10 @@ impl LiveTarget for WeaviateLive {
         }
     }
 
+    async fn has_readers(&self) -> Result<bool> {
+        alias::leads(&self.client, &self.run.run).await
+    }
+
     fn steps(&self) -> Vec<(LiveStage, BuildStep)> {
         Vec::new()
     }
@@ -339,7 +343,7 @@ impl LiveTarget for WeaviateLive {
             .await?;
         for table in tables {
             let planned = &self.run.plan.tables[*table];
-            self.client.delete_collection(&planned.target)?;
+            self.client.delete_own(&planned.target)?;
             self.client.create_with_tenant(&schema::collection(&self.run.plan, planned))?;
         }
         if tables.len() == self.run.plan.tables.len() {

@@ -12,13 +12,17 @@ pub(super) fn add(records: &mut Records, run: &str, table: &str, entry: &Quarant
     records.add(run, Of::Quarantine, &key, &Entry::of(table, entry))
 }
 
-/// The ids of a table's records, and what they say.
-pub(super) async fn of_table(client: &Client, table: &str) -> Result<Vec<(String, [u8; 16], Quarantined)>> {
+/// The ids of a run's records of a table, and what they say. Another run may move a table of the same name.
+pub(super) async fn of_table(
+    client: &Client,
+    run: &str,
+    table: &str,
+) -> Result<Vec<([u8; 16], Quarantined)>> {
     let mut found = Vec::new();
-    for record in ledger::all(client).await?.iter().filter(|record| record.is(Of::Quarantine)) {
+    for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Quarantine)) {
         let entry: Entry = record.read()?;
         if entry.table == table {
-            found.push((record.run.clone(), record.id, entry.quarantined()));
+            found.push((record.id, entry.quarantined()));
         }
     }
     Ok(found)

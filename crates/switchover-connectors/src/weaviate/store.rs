@@ -6,12 +6,26 @@
 //! still missing it stays without: the row then compares as different, and is mended or makes the verdict.
 //! Invariant: an object is written whole each time, so nothing is repeated in it.
 
-use super::client::{BatchWriter, Client};
+use super::client::{Batch, BatchWriter, Client, Refused};
 use super::rows::{References, Table};
 use std::collections::HashSet;
 use switchover_core::planner::layout::shown_locator;
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
+
+const TOO_LARGE: &str = "leave the column or the row out by the mapping (`drop`, `where`), or raise GRPC_MAX_MESSAGE_SIZE of the server where \
+     that is what bounds it; a blob takes a third more than its bytes";
+
+/// Why a batch was not sent, or not answered.
+enum Unsent {
+    /// One object alone is larger than a message may be.
+    TooLarge {
+        index: usize,
+        bytes: usize,
+        most: usize,
+    },
+    Failed(Error),
+}
 
 /// How rows are sent.
 pub(super) struct Sending<'a> {
@@ -101,8 +115,21 @@ impl Sending<'_> {
             return Ok(Vec::new());
         }
         let planned = table.table();
-        let refused = self.client.batch(self.lane, &batch.take()).await;
-        let refused = refused.map_err(|error| error.table(planned.source.clone()))?;
+        let refused = match self.fitting(&batch.take(), self.client.meta().message_bytes_max).await {
+            Ok(refused) => refused,
+            Err(Unsent::Failed(error)) => return Err(error.table(planned.source.clone())),
+            Err(Unsent::TooLarge { index, bytes, most }) => {
+                let key = places.get(index).map(|at| shown_locator(planned, &rows.row(*at).locator()));
+                return Err(Error::new(Kind::Refused, self.operation)
+                    .store(self.client.config().redacted())
+                    .table(planned.source.clone())
+                    .key(key.unwrap_or_default())
+                    .detail(format!(
+                        "the object has {bytes} bytes as a message, and the server takes {most} at most"
+                    ))
+                    .hint(TOO_LARGE));
+            }
+        };
         let Some(first) = refused.first() else { return Ok(Vec::new()) };
         if for_references && self.may_wait {
             return Ok(refused.iter().filter_map(|refused| places.get(refused.index).copied()).collect());
@@ -118,6 +145,25 @@ impl Sending<'_> {
             .key(key.unwrap_or_default())
             .detail(format!("the server refuses the object: {}{more}", first.why))
             .hint(self.hint(table)))
+    }
+
+    /// Sends a batch, in parts where it is larger than a message may be. Gives the objects that the server refuses.
+    async fn fitting(&self, batch: &Batch, most: usize) -> Result<Vec<Refused>, Unsent> {
+        let mut refused = Vec::new();
+        let mut parts = vec![0..batch.len()];
+        while let Some(range) = parts.pop() {
+            let part = batch.part(range.clone());
+            if part.bytes() <= most {
+                let said = self.client.batch(self.lane, &part).await.map_err(Unsent::Failed)?;
+                refused.extend(said.into_iter().map(|one| Refused { index: one.index + range.start, ..one }));
+            } else if range.len() == 1 {
+                return Err(Unsent::TooLarge { index: range.start, bytes: part.bytes(), most });
+            } else {
+                let middle = range.start + range.len() / 2;
+                parts.extend([middle..range.end, range.start..middle]);
+            }
+        }
+        Ok(refused)
     }
 
     /// Where a module of the server's makes the vectors, an object is refused for what that module met.

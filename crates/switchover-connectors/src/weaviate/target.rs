@@ -28,7 +28,7 @@ use switchover_core::existing::TargetSchema;
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
 use switchover_core::live::{LiveRun, LiveTarget};
-use switchover_core::plan::Plan;
+use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::query::Queries;
 use switchover_core::schema::StoreInfo;
 use switchover_core::value::{OwnedValue, Rows};
@@ -85,6 +85,17 @@ impl WeaviateTarget {
             .hint("leave --schema out"))
     }
 
+    /// The run that fills the plan's collections.
+    async fn run_of(&self, plan: &Plan) -> Result<String> {
+        let run = ledger::run_of(self.client().await?, plan).await?;
+        run.ok_or_else(|| {
+            Error::new(Kind::NotFound, "find the run's records")
+                .store(self.label())
+                .detail("no run has the plan's collections on record")
+                .hint("after `cleanup` nothing can be mended any more: migrate again, under other names")
+        })
+    }
+
     /// Makes the collections that the run recorded as its own and that are not there.
     fn make(client: &Client, plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
         for table in &plan.tables {
@@ -133,7 +144,7 @@ impl Target for WeaviateTarget {
         // Aliases and collections share their names.
         let others = aliases.iter().flatten().map(|(name, _)| name);
         let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX)).chain(others);
-        let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
+        let runs = ledger::all(client).await?.into_iter().filter(|record| record.is(Of::Run));
         Ok(TargetState {
             store: StoreInfo {
                 kind: STORE.into(),
@@ -153,7 +164,7 @@ impl Target for WeaviateTarget {
                 .into_iter()
                 .flat_map(|all| all.keys().cloned())
                 .collect(),
-            run: run.map(|record| record.run),
+            runs: runs.map(|record| record.run).collect(),
             owner: None,
             free_bytes: None,
             missing_rights: Vec::new(),
@@ -169,10 +180,34 @@ impl Target for WeaviateTarget {
         let client = self.client().await?;
         let mut tables = Vec::new();
         for collection in client.schema()?.iter().filter(|found| !found.name.starts_with(ledger::PREFIX)) {
-            let tenant = client.config().tenant.is_some();
+            let tenant = client.config().tenant.as_deref();
             // One that cannot be asked so is refused only if a table is meant for it.
-            let rows = if tenant == collection.tenants { client.count(&collection.name).await? } else { 0 };
-            tables.push(schema::standing(collection, rows, tenant));
+            let mut obstacle = None;
+            let lacks = |tenant: &str| {
+                format!("the collection {} has no tenant \"{tenant}\"; make it first", collection.name)
+            };
+            let rows = match tenant {
+                Some(tenant)
+                    if collection.tenants
+                        && !client.tenants(&collection.name)?.iter().any(|own| own == tenant) =>
+                {
+                    obstacle = Some(lacks(tenant));
+                    0
+                }
+                _ if tenant.is_some() != collection.tenants => 0,
+                _ => match client.count(&collection.name).await {
+                    // As a tenant that is not active does.
+                    Err(error) if error.kind() == Kind::Rejected => {
+                        obstacle =
+                            Some(format!("the collection {} cannot be asked: {error}", collection.name));
+                        0
+                    }
+                    counted => counted?,
+                },
+            };
+            let mut table = schema::standing(collection, rows, tenant.is_some());
+            table.obstacles.extend(obstacle);
+            tables.push(table);
         }
         Ok(TargetSchema { tables, others: Vec::new() })
     }
@@ -186,7 +221,8 @@ impl Target for WeaviateTarget {
         self.check_schema(&plan.options.schema)?;
         let client = self.client().await?;
         ledger::make(client)?;
-        let records = ledger::of_run(client, run).await?;
+        let (records, others): (Vec<_>, Vec<_>) =
+            ledger::all(client).await?.into_iter().partition(|record| record.run == run);
         let before = records.iter().find(|record| record.is(Of::Run));
         let attempt = match before {
             Some(record) => record.read::<RunRecord>()?.attempt + 1,
@@ -220,6 +256,22 @@ impl Target for WeaviateTarget {
                 .detail(format!("the collection {} is there, and the run did not make it", table.target))
                 .hint("give the table another name in the mapping (`to`), or remove what is there"));
         }
+        // A run that was killed may have no more than the name, and takes what stands under it for its own.
+        let promised = |table: &TablePlan| {
+            let named = |record: &&ledger::Record| {
+                record.is(Of::Collection) && folded(&record.key) == folded(&table.target)
+            };
+            others.iter().find(named).map(|record| record.run.clone())
+        };
+        if let Some((table, other)) =
+            plan.tables.iter().find_map(|table| promised(table).map(|other| (table, other)))
+        {
+            return Err(Error::new(Kind::AlreadyExists, "prepare the target")
+                .store(self.label())
+                .table(table.source.clone())
+                .detail(format!("the run {other} has the collection {} on record as its own", table.target))
+                .hint("roll that run back or accept it with `cleanup`, where its state folder is; or give the table another name (`to`)"));
+        }
         failpoint::hit("prepare-before-commit");
         let mut put = Records::new(client);
         put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone() })?;
@@ -228,6 +280,7 @@ impl Target for WeaviateTarget {
             put.add(run, Of::Collection, &table.target, &())?;
         }
         put.put(client).await?;
+        failpoint::hit("collections-recorded");
         match standing {
             true => before::note(client, &Arc::new(plan.clone()), run).await?,
             false => Self::make(client, plan, &there)?,
@@ -266,8 +319,10 @@ impl Target for WeaviateTarget {
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
-        let found = quarantine::of_table(self.client().await?, &plan.tables[table].source).await?;
-        Ok(found.into_iter().map(|(_, _, entry)| entry).collect())
+        let client = self.client().await?;
+        let Some(run) = ledger::run_of(client, plan).await? else { return Ok(Vec::new()) };
+        let found = quarantine::of_table(client, &run, &plan.tables[table].source).await?;
+        Ok(found.into_iter().map(|(_, entry)| entry).collect())
     }
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
@@ -294,6 +349,9 @@ impl Target for WeaviateTarget {
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
         let client = self.client().await?;
+        // Who only writes rows needs no record, and finds them gone after a cleanup.
+        let recorded = plan.options.existing.is_some() || mends.iter().any(|mend| mend.quarantine.is_some());
+        let run = if recorded { self.run_of(plan).await? } else { String::new() };
         let plan = Arc::new(plan.clone());
         for mend in mends {
             let planned = &plan.tables[mend.table];
@@ -308,7 +366,7 @@ impl Target for WeaviateTarget {
             if plan.options.existing.is_some() {
                 let id = |row| table.id_of_source(row, |_| false);
                 let ids: Vec<[u8; 16]> = mend.missing.iter().filter_map(id).collect();
-                Aside::default().note(client, &the_run(client).await?, &planned.target, &ids).await?;
+                Aside::default().note(client, &run, &planned.target, &ids).await?;
             }
             let written =
                 sending.rows(&mut table, &mend.missing, 0..mend.missing.len(), &|_, _| false).await?;
@@ -327,7 +385,7 @@ impl Target for WeaviateTarget {
             }
             client.delete_ids(0, &planned.target, &gone).await?;
             if let Some(entries) = &mend.quarantine {
-                mend_quarantine(client, &planned.source, entries).await?;
+                mend_quarantine(client, &run, &planned.source, entries).await?;
             }
         }
         Ok(())
@@ -352,29 +410,22 @@ impl Target for WeaviateTarget {
         failpoint::hit("discard-before-commit");
         alias::lead_back(client, run).await?;
         for record in own.iter().rev().filter(|record| record.is(Of::Collection)) {
-            client.delete_collection(&record.key)?;
+            client.delete_own(&record.key)?;
         }
         for record in own.iter().filter(|record| record.is(Of::Standing)) {
             before::restore(client, &record.key).await?;
         }
         // The records last: a discard that was stopped finds the rest by them.
-        if others.is_empty() {
-            client.delete_collection(before::BEFORE)?;
-            failpoint::hit("existing-forgotten");
-            client.delete_collection(ledger::RECORDS)?;
-        } else {
-            before::forget(client, &own).await?;
-            let ids: Vec<[u8; 16]> = own.iter().map(|record| record.id).collect();
-            client.delete_ids(0, ledger::RECORDS, &ids).await?;
-        }
+        drop_records(client, run, &own, others.is_empty()).await?;
         Ok(true)
     }
 
-    async fn forget(&self, schema: &str) -> Result<()> {
+    async fn forget(&self, schema: &str, run: &str) -> Result<()> {
         self.check_schema(schema)?;
         let client = self.client().await?;
-        client.delete_collection(before::BEFORE)?;
-        client.delete_collection(ledger::RECORDS)
+        let (own, others): (Vec<_>, Vec<_>) =
+            ledger::all(client).await?.into_iter().partition(|record| record.run == run);
+        drop_records(client, run, &own, others.is_empty()).await
     }
 
     fn attempt(&self) -> i64 {
@@ -395,26 +446,28 @@ impl Target for WeaviateTarget {
     }
 }
 
-/// The run that is on record.
-async fn the_run(client: &Client) -> Result<String> {
-    let run = ledger::all(client).await?.into_iter().find(|record| record.is(Of::Run));
-    Ok(run.map(|record| record.run).unwrap_or_default())
+/// Removes a run's records; the collections of records go with the last run that has some.
+async fn drop_records(client: &Client, run: &str, own: &[ledger::Record], last: bool) -> Result<()> {
+    if last {
+        client.delete_collection(before::BEFORE)?;
+        failpoint::hit("existing-forgotten");
+        return client.delete_collection(ledger::RECORDS);
+    }
+    before::forget(client, run).await?;
+    failpoint::hit("existing-forgotten");
+    let ids: Vec<[u8; 16]> = own.iter().map(|record| record.id).collect();
+    client.delete_ids(0, ledger::RECORDS, &ids).await.map(drop)
 }
 
-/// Has the quarantine hold exactly these entries of a table.
-async fn mend_quarantine(client: &Client, table: &str, entries: &[Quarantined]) -> Result<()> {
-    let found = quarantine::of_table(client, table).await?;
-    let run = match found.first() {
-        Some((run, _, _)) => run.clone(),
-        None => the_run(client).await?,
-    };
+/// Has the run's quarantine hold exactly these entries of a table.
+async fn mend_quarantine(client: &Client, run: &str, table: &str, entries: &[Quarantined]) -> Result<()> {
+    let found = quarantine::of_table(client, run, table).await?;
     let mut records = Records::new(client);
     for entry in entries {
-        quarantine::add(&mut records, &run, table, entry)?;
+        quarantine::add(&mut records, run, table, entry)?;
     }
     let kept: BTreeSet<[u8; 16]> = records.ids().iter().copied().collect();
     records.put(client).await?;
-    let gone: Vec<[u8; 16]> =
-        found.into_iter().map(|(_, id, _)| id).filter(|id| !kept.contains(id)).collect();
+    let gone: Vec<[u8; 16]> = found.into_iter().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
     client.delete_ids(0, ledger::RECORDS, &gone).await.map(drop)
 }

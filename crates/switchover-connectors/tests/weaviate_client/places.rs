@@ -1,4 +1,5 @@
-//! Two places of one server, the first of which takes requests and gives no answer to those that change something.
+//! Places before one server: one that takes requests and gives no answer to those that change something, and one that answers as
+//! a cluster does that has no leader.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,22 +14,21 @@ use switchover_testkit::weaviate::Address;
 
 use crate::support::definition;
 
-/// Passes questions on, and swallows what changes something; how many of those is counted.
-fn swallowing(server: &Address) -> (u16, Arc<AtomicUsize>) {
+/// A place before the server's REST: what `answer` gives for a method, a path and a body is answered, and nothing where it
+/// gives nothing.
+fn before(answer: impl Fn(&str, &str, &str) -> Option<(u16, String)> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("a place").port();
-    let swallowed = Arc::new(AtomicUsize::new(0));
-    let (server, counted) = (server.clone(), Arc::clone(&swallowed));
     // It ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            one(&server, stream, &counted);
+            one(stream, &answer);
         }
     });
-    (port, swallowed)
+    port
 }
 
-fn one(server: &Address, mut stream: TcpStream, swallowed: &AtomicUsize) {
+fn one(mut stream: TcpStream, answer: &impl Fn(&str, &str, &str) -> Option<(u16, String)>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
     let (mut head, mut line, mut length) = (String::new(), String::new(), 0);
     while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
@@ -40,15 +40,79 @@ fn one(server: &Address, mut stream: TcpStream, swallowed: &AtomicUsize) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("the body");
+    let body = String::from_utf8(body).expect("a text");
     let mut words = head.split_whitespace();
-    let (Some("GET"), Some(path)) = (words.next(), words.next()) else {
-        swallowed.fetch_add(1, Ordering::SeqCst);
-        return;
-    };
-    let (status, said) = server.rest("GET", path, "").expect("the server's answer");
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
+    let Some((status, said)) = answer(method, path, &body) else { return };
     let head =
         format!("HTTP/1.1 {status} Told\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", said.len());
     drop(stream.write_all(format!("{head}{said}").as_bytes()));
+}
+
+/// Passes questions on, and swallows what changes something; how many of those is counted.
+fn swallowing(server: &Address) -> (u16, Arc<AtomicUsize>) {
+    let swallowed = Arc::new(AtomicUsize::new(0));
+    let (server, counted) = (server.clone(), Arc::clone(&swallowed));
+    let port = before(move |method, path, _| match method {
+        "GET" => Some(server.rest("GET", path, "").expect("the server's answer")),
+        _ => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+    });
+    (port, swallowed)
+}
+
+/// What a node of a cluster says that has no leader, as three nodes said it of which two were killed.
+const NO_LEADER: &str = r#"{"error":[{"message":"leader not found, can not resolve nodes [node0,node1]"}]}"#;
+
+/// A cluster without a leader answers so many changes and questions about collections as the real one does, and passes on
+/// what follows.
+fn leaderless(server: &Address, changes: usize, questions: usize) -> u16 {
+    let (server, changes, questions) =
+        (server.clone(), AtomicUsize::new(changes), AtomicUsize::new(questions));
+    let left = |of: &AtomicUsize| {
+        let less = |left: usize| left.checked_sub(1);
+        of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+    };
+    before(move |method, path, body| {
+        let about = path.starts_with("/v1/schema") || path.starts_with("/v1/aliases");
+        let status = match method {
+            "GET" if about && left(&questions) => Some(500),
+            "POST" if about && left(&changes) => Some(if path.starts_with("/v1/schema") { 422 } else { 500 }),
+            "DELETE" if about && left(&changes) => Some(400),
+            _ => None,
+        };
+        let passed = || server.rest(method, path, body).expect("the server's answer");
+        Some(status.map_or_else(passed, |status| (status, NO_LEADER.to_owned())))
+    })
+}
+
+async fn reached(server: &Address, port: u16) -> Client {
+    let url = format!("weaviate://127.0.0.1:{port}?grpc={}", server.grpc_port());
+    let config = WeaviateConfig::parse(&url, &|_| None).expect("a URL");
+    Client::connect(&config, 1).await.expect("it answers")
+}
+
+#[tokio::test]
+async fn a_change_that_a_cluster_without_a_leader_refuses_can_be_tried_again() {
+    let server = Weaviate::shared().expect("a server");
+    let name = server.fresh_collection("Leader");
+    // One has none still when it is asked; the other has got one meanwhile, and the change is asked for again.
+    let gone = reached(server, leaderless(server, 3, 3)).await;
+    let error = gone.create_collection(&definition(&name, &[])).expect_err("there is no leader");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error:?}");
+    let error = gone.delete_collection(&name).expect_err("there is no leader");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error:?}");
+    let error = gone.set_alias(&format!("{name}_alias"), &name).expect_err("there is no leader");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error:?}");
+    let back = reached(server, leaderless(server, 1, 0)).await;
+    back.create_collection(&definition(&name, &[])).expect("made at the second time");
+    assert!(server.collections().expect("a list").contains(&name));
+    // A definite no stays one.
+    let error = back.create_collection(&definition(&name, &[])).expect_err("it is there");
+    assert_eq!(error.kind(), Kind::Rejected, "{error:?}");
+    back.delete_collection(&name).expect("removed");
 }
 
 #[tokio::test]

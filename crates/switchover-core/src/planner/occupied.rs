@@ -11,6 +11,9 @@ const SHOWN_MAX: usize = 5;
 /// What to do about a right that the role lacks.
 pub const MISSING_RIGHT: &str = "have the owner of the database change that, or name another target";
 
+/// What to do about the records of a run.
+const EARLIER: &str = "`switchover status` shows that run, with the --state-dir where it began: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it";
+
 /// Why nothing can be made in a place that holds something, and what to do about it. What an earlier run made is never
 /// to be removed by hand: its records tell how to go on or back.
 pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Option<(String, String)> {
@@ -18,18 +21,13 @@ pub fn occupied(target: &TargetState, dialect: &dyn Dialect, schema: &str) -> Op
         return None;
     }
     let (place, todo) = dialect.place(schema);
-    if let Some(run) = &target.run {
+    if let Some(run) = target.runs.first() {
         let why = format!("{place} is not empty: it holds what the run {run} made");
         if let Some(owner) = target.owner {
-            return Some((
-                format!("{why}, a live one; the {owner} owns the data"),
-                live_hint(owner).to_owned(),
-            ));
+            let why = format!("{why}, a live one; the {owner} owns the data");
+            return Some((why, live_hint(owner).to_owned()));
         }
-        let hint = format!(
-            "`switchover status` shows that run: `resume` goes on with it, `rollback` takes it back, `cleanup` accepts it; or {todo}"
-        );
-        return Some((why, hint));
+        return Some((why, format!("{EARLIER}; or {todo}")));
     }
     let shown: Vec<&str> = target.objects.iter().take(SHOWN_MAX).map(String::as_str).collect();
     let more = target.objects.len().saturating_sub(shown.len());
@@ -63,16 +61,12 @@ pub(super) fn faults(
         draft.refuse("", "", why, "name another schema with --schema");
     }
     if options.existing.is_some() {
-        let why = match &target.run {
-            _ if !target.schema_exists => format!("the target has no schema \"{}\"", options.schema),
-            Some(run) => format!("the schema \"{}\" holds the records of the run {run}", options.schema),
-            None => String::new(),
-        };
-        if !why.is_empty() {
-            let earlier =
-                "run the application's migrations first; an earlier run ends with `rollback` or `cleanup`";
-            let hint = target.owner.map_or(earlier, live_hint);
-            draft.refuse("", "", why, hint);
+        if !target.schema_exists {
+            let why = format!("the target has no schema \"{}\"", options.schema);
+            draft.refuse("", "", why, "run the application's migrations first");
+        } else if let Some(run) = target.runs.first() {
+            let why = format!("the schema \"{}\" holds the records of the run {run}", options.schema);
+            draft.refuse("", "", why, target.owner.map_or(EARLIER, live_hint));
         }
     } else if let Some((why, hint)) = occupied(target, dialect, &options.schema) {
         draft.refuse("", "", why, hint);

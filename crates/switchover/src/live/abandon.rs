@@ -22,9 +22,9 @@ impl Migration {
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
         let (some, all) = self.remaining(&plan, &found).await?;
-        if found.run.as_ref() == Some(&run) {
-            self.leave_target(plan, run).await?;
-            self.again(async || self.target.forget(&schema).await).await?;
+        if found.runs.contains(&run) {
+            self.leave_target(plan, run.clone()).await?;
+            self.again(async || self.target.forget(&schema, &run).await).await?;
         } else if some < all || !journal.has_been(State::Prepared)? {
             // It was killed behind its last removal only if all that it moved is there.
             return Err(Error::new(Kind::Refused, "end the run without its source")

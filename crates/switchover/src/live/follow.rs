@@ -239,7 +239,8 @@ impl Engine {
         failpoint::hit("live-target-left");
         self.insist(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
-        self.insist(async || self.parts.store.forget(&self.parts.plan.options.schema).await).await?;
+        let schema = &self.parts.plan.options.schema;
+        self.insist(async || self.parts.store.forget(schema, &self.parts.run).await).await?;
         failpoint::hit("live-forgotten");
         Ok(())
     }

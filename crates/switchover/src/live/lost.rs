@@ -26,7 +26,7 @@ impl Migration {
         let schema = &self.settings.plan.schema;
         let _claim = self.target.claim(schema, run).await?;
         let found = self.target.inspect(schema).await?;
-        let owner = found.owner.filter(|_| found.run.as_deref() == Some(run));
+        let owner = found.owner.filter(|_| found.runs.iter().any(|own| own == run));
         match owner {
             Some(Side::Source) => {}
             Some(Side::Target) => {

@@ -120,9 +120,7 @@ impl Engine {
         let Some(command) = self.simple(command) else { return Ok(None) };
         let only_reads = !self.parts.target.can_own();
         match (&command.request, link.from) {
-            (Request::Rollback(options), Side::Source)
-                if only_reads && self.parts.announce.reads_at_target().await? > 0 =>
-            {
+            (Request::Rollback(options), Side::Source) if only_reads && self.has_readers().await? => {
                 let dry_run = options.dry_run;
                 self.move_reads(0, dry_run, command).await;
                 Ok(None)
@@ -186,6 +184,14 @@ impl Engine {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether reads go to a target that does not own the data. An engine that was started again has the route say that none
+    /// does, for the target may lack rows then; a name of the target's own still leads its readers there.
+    async fn has_readers(&self) -> Result<bool> {
+        let target = &self.parts.target;
+        Ok(self.parts.announce.reads_at_target().await? > 0
+            || self.again(async || target.has_readers().await).await?)
     }
 
     /// Sends reads to a target that does not own the data, or back to the source. Writes stay where they are.

@@ -206,7 +206,7 @@ impl Migration {
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
         // A target that somebody emptied is another matter: the source still captures then.
         let begun = async || self.source.live(&live)?.has_records().await;
-        if found.run.as_deref() == Some(run) || self.again(begun).await? {
+        if found.runs.iter().any(|own| own == run) || self.again(begun).await? {
             return Ok(None);
         }
         Ok(match self.remaining(plan, &found).await? {

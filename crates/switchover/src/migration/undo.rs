@@ -34,7 +34,7 @@ impl Migration {
         let header = journal.header().clone();
         let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
         // A rollback that was killed may have taken everything back already: there is nothing to compare then.
-        let there = self.target.inspect(&plan.options.schema).await?.run.as_ref() == Some(&header.run);
+        let there = self.target.inspect(&plan.options.schema).await?.runs.contains(&header.run);
         if there && !discard_changes && journal.has_been(State::Done)? {
             self.unchanged(&plan).await?;
         }
@@ -98,7 +98,7 @@ impl Migration {
                 .hint("resume it, or roll it back"));
         }
         let _claim = self.target.claim(&plan.options.schema, &run).await?;
-        self.target.forget(&plan.options.schema).await?;
+        self.target.forget(&plan.options.schema, &run).await?;
         journal.reach(State::CleanedUp, "")?;
         Ok(run)
     }

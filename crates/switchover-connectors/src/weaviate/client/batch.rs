@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 use crate::weaviate::config::Consistency;
 use crate::weaviate::value::{Unfit, Wire, base64_encode, base64_len, exact, finite, uuid_text};
 
-/// The server refuses a larger message (`grpcMaxMessageSize` of `/v1/meta`).
+/// The server refuses a larger message, unless it says another limit (`grpcMaxMessageSize` of `/v1/meta`).
 pub const MESSAGE_BYTES_MAX: usize = 104_858_000;
 
 /// Wire type 2: a length and as many bytes.

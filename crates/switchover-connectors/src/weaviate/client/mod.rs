@@ -60,7 +60,7 @@ pub struct Meta {
     pub release: (u32, u32),
     /// The modules that it has, by name, with what it says of each.
     pub modules: Json,
-    /// Its limit on a message over gRPC, in bytes.
+    /// Its limit on a message over gRPC, in bytes; no more than what is read back in one.
     pub message_bytes_max: usize,
 }
 
@@ -264,7 +264,7 @@ fn meta_of(said: &Json) -> Option<Meta> {
     Some(Meta {
         release,
         modules: said["modules"].clone(),
-        message_bytes_max: message_bytes_max.unwrap_or(MESSAGE_BYTES_MAX).min(MESSAGE_BYTES_MAX),
+        message_bytes_max: message_bytes_max.unwrap_or(MESSAGE_BYTES_MAX).min(grpc::REPLY_BYTES_MAX),
         version,
     })
 }

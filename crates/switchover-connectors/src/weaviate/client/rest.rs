@@ -28,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer: a schema of thousands of properties is some megabytes.
 const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// A question that only a cluster with a leader answers; that there is no such collection is an answer.
+const SOME_COLLECTION: &str = "/v1/schema/Switchover_record";
+
 #[derive(Debug)]
 pub(super) struct Rest {
     agent: ureq::Agent,
@@ -75,6 +78,30 @@ impl Rest {
         let body = body.map(Json::to_string);
         let (status, said) = self.send(method, path, body.as_deref(), operation)?;
         self.json(status, &said, operation)
+    }
+
+    /// The answer to what changes the schema, and may be asked twice.
+    ///
+    /// # Errors
+    /// `Unavailable` where the cluster has no leader: it answers so by the codes of a definite no (400, 422, 500), which only
+    /// a question tells apart. With a leader the change is asked for once more, for it may have come back in between.
+    pub(super) fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+        operation: &str,
+    ) -> Result<Json> {
+        let text = body.map(Json::to_string);
+        let (status, said) = self.send(method.clone(), path, text.as_deref(), operation)?;
+        if !matches!(status, 400 | 422 | 500) {
+            return self.json(status, &said, operation);
+        }
+        match self.find(SOME_COLLECTION, operation) {
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            _ => {}
+        }
+        self.call(method, path, body, operation)
     }
 
     /// The answer as the text that it is; `None` where it is 404.

@@ -70,25 +70,60 @@ impl Client {
         found.map(|class| self.collection_of(&class, OPERATION)).transpose()
     }
 
-    /// Makes a collection; `definition` is the body of `POST /v1/schema`.
+    /// Makes a collection, on as many nodes as the URL says; `definition` is the body of `POST /v1/schema`.
     pub fn create_collection(&self, definition: &Json) -> Result<Collection> {
         const OPERATION: &str = "make a collection";
-        let made = self.rest.call(Method::POST, "/v1/schema", Some(definition), OPERATION)?;
+        let mut definition = definition.clone();
+        if let Some(factor) = self.config.replication {
+            definition["replicationConfig"] = json!({ "factor": factor });
+        }
+        let made = self.rest.change(Method::POST, "/v1/schema", Some(&definition), OPERATION)?;
         self.collection_of(&made, OPERATION)
     }
 
     /// Drops a collection with all its objects; it need not exist.
     pub fn delete_collection(&self, name: &str) -> Result<()> {
-        self.rest.call(Method::DELETE, &class_path(name), None, "drop a collection").map(drop)
+        self.rest.change(Method::DELETE, &class_path(name), None, "drop a collection").map(drop)
+    }
+
+    /// Drops what the URL's tenant has of a collection, and the collection too unless others have their objects in it. It need
+    /// not exist.
+    pub fn delete_own(&self, name: &str) -> Result<()> {
+        let Some(tenant) = &self.config.tenant else { return self.delete_collection(name) };
+        if self.collection(name)?.is_none_or(|found| !found.tenants)
+            || self.tenants(name)?.iter().all(|own| own == tenant)
+        {
+            return self.delete_collection(name);
+        }
+        let path = format!("{}/tenants", class_path(name));
+        self.rest.change(Method::DELETE, &path, Some(&json!([tenant])), "drop a tenant").map(drop)
+    }
+
+    /// The tenants of a collection that has them.
+    pub fn tenants(&self, name: &str) -> Result<Vec<String>> {
+        const OPERATION: &str = "read a collection's tenants";
+        let path = format!("{}/tenants", class_path(name));
+        let said = self.rest.call(Method::GET, &path, None, OPERATION)?;
+        let list = said.as_array().map(Vec::as_slice).unwrap_or_default();
+        let name = |tenant: &Json| tenant["name"].as_str().map(str::to_owned);
+        list.iter()
+            .map(|tenant| {
+                name(tenant).ok_or_else(|| error::malformed(&self.config, OPERATION, "a tenant has no name"))
+            })
+            .collect()
     }
 
     /// Makes a collection with the URL's tenant in it, where the URL names one.
     pub fn create_with_tenant(&self, definition: &Json) -> Result<()> {
         let Some(tenant) = &self.config.tenant else { return self.create_collection(definition).map(drop) };
-        let mut definition = definition.clone();
-        definition["multiTenancyConfig"] = json!({ "enabled": true });
-        let made = self.create_collection(&definition)?;
-        self.create_tenants(&made.name, std::slice::from_ref(tenant))
+        let name = definition["class"].as_str().unwrap_or_default();
+        // With other tenants in it, it outlived what the run had there.
+        if self.collection(name)?.is_none() {
+            let mut definition = definition.clone();
+            definition["multiTenancyConfig"] = json!({ "enabled": true });
+            self.create_collection(&definition)?;
+        }
+        self.create_tenants(name, std::slice::from_ref(tenant))
     }
 
     /// Adds a property; `definition` is the body of `POST /v1/schema/NAME/properties`.
@@ -101,7 +136,7 @@ impl Client {
     pub fn create_tenants(&self, collection: &str, names: &[String]) -> Result<()> {
         let path = format!("{}/tenants", class_path(collection));
         let body = names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
-        self.rest.call(Method::POST, &path, Some(&Json::from(body)), "make tenants").map(drop)
+        self.rest.change(Method::POST, &path, Some(&Json::from(body)), "make tenants").map(drop)
     }
 
     /// The shards of a collection.
@@ -151,11 +186,12 @@ impl Client {
             Some(now) if now == collection => Ok(()),
             Some(_) => {
                 let path = format!("/v1/aliases/{}", percent_encode(name));
-                self.rest.call(Method::PUT, &path, Some(&json!({ "class": collection })), OPERATION).map(drop)
+                let body = json!({ "class": collection });
+                self.rest.change(Method::PUT, &path, Some(&body), OPERATION).map(drop)
             }
             None => {
                 let body = json!({ "alias": name, "class": collection });
-                self.rest.call(Method::POST, "/v1/aliases", Some(&body), OPERATION).map(drop)
+                self.rest.change(Method::POST, "/v1/aliases", Some(&body), OPERATION).map(drop)
             }
         }
     }
@@ -163,7 +199,7 @@ impl Client {
     /// Removes an alias; the collection stays.
     pub fn delete_alias(&self, name: &str) -> Result<()> {
         let path = format!("/v1/aliases/{}", percent_encode(name));
-        self.rest.call(Method::DELETE, &path, None, "remove an alias").map(drop)
+        self.rest.change(Method::DELETE, &path, None, "remove an alias").map(drop)
     }
 
     fn collection_of(&self, class: &Json, operation: &str) -> Result<Collection> {

@@ -373,8 +373,9 @@ impl Client {
         let reply =
             self.grpc.bytes(lane, SEARCH, sent, self.patience(PAGE_DEADLINE)).await.map_err(|status| {
                 Failed {
-                    // tonic's own word for an answer above the limit; the server has no other use for it.
-                    too_large: status.code() == Code::OutOfRange,
+                    // tonic's own word for an answer above the limit of this side, which the server has no other use for; and the
+                    // server's for one above its own, which it also has for want of memory: less is then right as well.
+                    too_large: matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted),
                     error: error::of_status(&status, &self.config, operation),
                 }
             })?;

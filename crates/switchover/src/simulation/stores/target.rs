@@ -101,7 +101,7 @@ impl Target for Store {
             .await
     }
 
-    async fn forget(&self, _: &str) -> Result<()> {
+    async fn forget(&self, _: &str, _: &str) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
             .call("forget", |world| {

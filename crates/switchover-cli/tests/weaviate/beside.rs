@@ -1,0 +1,85 @@
+//! Several runs on one server, each of another folder: none mends, forgets or takes back what is another's.
+
+use crate::common::run;
+use crate::server::Site;
+use serde_json::json;
+
+/// Two values that the server does not hold, so that each run has a quarantine of its own of the same rows.
+const ONE: &str = "CREATE TABLE items(id INTEGER PRIMARY KEY, score REAL);
+    INSERT INTO items VALUES (1, 1e999), (2, 2.5);";
+const OTHER: &str = "CREATE TABLE items(id INTEGER PRIMARY KEY, score REAL);
+    INSERT INTO items VALUES (1, -1e999), (2, 2.5), (3, 1e999);";
+
+fn named(site: &Site, collection: &str) {
+    let mapping = format!("[table.items]\nto = '{collection}'");
+    std::fs::write(site.folder.path().join("switchover.toml"), mapping).unwrap();
+}
+
+/// Two sites on one server, with a finished run each.
+fn two() -> (Site, Site) {
+    let one = Site::new(ONE);
+    let other = Site::at(one.server.0.clone(), |source| source.execute_batch(OTHER).unwrap());
+    for (site, collection) in [(&one, "One"), (&other, "Other")] {
+        named(site, collection);
+        run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    }
+    (one, other)
+}
+
+#[test]
+fn a_run_is_verified_mended_and_accepted_by_its_own_records() {
+    let (one, other) = two();
+    for site in [&one, &other] {
+        run(&mut site.verb("verify")).exits(0);
+    }
+    run(one.verb("verify").arg("--repair")).exits(0);
+    let ran = run(&mut other.verb("verify")).exits(0);
+    assert!(ran.out.contains("2 values in quarantine"), "{ran}");
+    run(one.verb("cleanup").arg("--yes")).exits(0);
+    let ran = run(&mut other.verb("verify")).exits(0);
+    assert!(ran.out.contains("2 values in quarantine"), "{ran}");
+    run(&mut other.verb("rollback")).exits(0);
+    assert_eq!(one.server.collections(), ["One"], "the last run's records go with it");
+}
+
+#[test]
+fn what_the_application_wrote_since_is_seen_whichever_run_is_taken_back() {
+    let (one, other) = two();
+    for collection in ["One", "Other"] {
+        let object = json!({ "class": collection, "properties": { "score": 7.5 } });
+        assert_eq!(one.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    }
+    for site in [&one, &other] {
+        let ran = run(&mut site.verb("rollback")).exits(1);
+        assert!(ran.err.contains("the stores differ now in 1 rows"), "{ran}");
+    }
+    assert_eq!((one.server.count("One"), one.server.count("Other")), (3, 4));
+    for site in [&one, &other] {
+        run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
+    }
+    assert_eq!(one.server.collections(), Vec::<String>::new());
+}
+
+/// A run that died before it made its collection takes what comes to stand under the name for its own.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_name_that_another_run_has_on_record_is_refused() {
+    let one = Site::new(
+        "CREATE TABLE items(id INTEGER PRIMARY KEY, note TEXT); INSERT INTO items VALUES (1, 'a');",
+    );
+    let other = Site::at(one.server.0.clone(), |source| {
+        source
+            .execute_batch("CREATE TABLE items(id INTEGER PRIMARY KEY); INSERT INTO items VALUES (7)")
+            .unwrap();
+    });
+    run(one.migrate(&[]).env("FAILPOINTS", "collections-recorded=return")).was_killed();
+    assert!(!one.server.collections().contains(&"Items".to_owned()));
+    let ran = run(&mut other.migrate(&[])).exits(2);
+    assert!(ran.err.contains("has the collection Items on record"), "{ran}");
+    run(&mut one.verb("resume")).exits(0);
+    assert_eq!(one.server.count("Items"), 1);
+    run(&mut one.verb("rollback")).exits(0);
+    run(&mut other.migrate(&[])).exits(0);
+    run(&mut other.verb("rollback")).exits(0);
+    assert_eq!(one.server.collections(), Vec::<String>::new());
+}
