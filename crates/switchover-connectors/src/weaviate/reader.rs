@@ -61,7 +61,9 @@ pub(super) async fn parts(
             .store(client.config().redacted())
             .table(planned.source.clone())
             .detail(format!("the collection {} is gone: something else removed it", planned.target))
-            .hint("`rollback --discard-target-changes` takes back what is left of the run; migrate again then"));
+            .hint(
+                "`rollback --discard-target-changes` takes back what is left of the run; migrate again then",
+            ));
     }
     let stays = Arc::new(stays(client, plan, at).await?);
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
