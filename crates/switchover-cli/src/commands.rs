@@ -34,7 +34,7 @@ use switchover::Migration;
 use switchover::journal::Journal;
 use switchover::report::Report;
 use switchover::shutdown::Shutdown;
-use switchover_core::Result;
+use switchover_core::{Kind, Result};
 
 /// What every verb that touches a store works with.
 pub(crate) struct Context {
@@ -201,8 +201,17 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
             let run = args.run.id.as_deref();
-            if live::is_live(&context, run)? {
-                let options = live::options(&args.switch)?;
+            let known = live::is_live(&context, run);
+            if let (Err(error), Some(run)) = (&known, run)
+                && error.kind() == Kind::NotFound
+                && context.resolved.from.is_some()
+                && context.resolved.to.is_some()
+            {
+                return live::take_back_lost(&context, run).await;
+            }
+            if known? {
+                let mut options = live::options(&args.switch)?;
+                options.accept_difference = args.discard_target_changes;
                 return live::decide(&context, run, switchover::live::Request::Rollback(options)).await;
             }
             rollback::run(&context, run, args.discard_target_changes).await

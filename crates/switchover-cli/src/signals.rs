@@ -1,12 +1,14 @@
-//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once.
+//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once. SIGHUP, which says that the terminal is
+//! gone, asks for a clean stop too, and no more than that: the shell and the kernel may both send one.
 //!
 //! Ending at once is safe: chunks and checkpoints commit together, so `resume` loses nothing. It is
 //! only slower than a clean stop, which lets the chunk in hand finish.
 
 use crate::render::progress::Screen;
+use std::io::ErrorKind;
 use switchover::shutdown::Shutdown;
 use switchover_core::{Error, Kind, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What shells report for a program that Ctrl-C (signal 2) or SIGTERM (15) ended.
 const EXIT_CTRL_C: i32 = 128 + 2;
@@ -21,14 +23,17 @@ pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen, stopping: Option<&'st
     let failed = |error: std::io::Error| Error::new(Kind::Io, "listen for signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = hangup().map_err(failed)?;
     let (shutdown, screen) = (shutdown.clone(), screen.clone());
     tokio::spawn(async move {
         loop {
             let code = tokio::select! {
-                _ = interrupt.recv() => EXIT_CTRL_C,
-                _ = terminate.recv() => EXIT_TERMINATED,
+                _ = interrupt.recv() => Some(EXIT_CTRL_C),
+                _ = terminate.recv() => Some(EXIT_TERMINATED),
+                () = hung_up(&mut hangup) => None,
             };
             if !shutdown.request() {
+                let Some(code) = code else { continue };
                 screen.end();
                 std::process::exit(code);
             }
@@ -38,4 +43,37 @@ pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen, stopping: Option<&'st
         }
     });
     Ok(())
+}
+
+/// Where the kernel says, in hexadecimal, which signals this process was told to ignore (proc(5)).
+const STATUS: &str = "/proc/self/status";
+const IGNORED: &str = "SigIgn:";
+
+/// SIGHUP, unless whoever started the program has it ignored, as `nohup` does: to listen would undo that. Where that cannot
+/// be known, nothing listens, and a hangup ends the program like a kill.
+fn hangup() -> std::io::Result<Option<Signal>> {
+    let status = match std::fs::read_to_string(STATUS) {
+        Ok(status) => status,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match ignores_hangup(&status) {
+        Some(false) => signal(SignalKind::hangup()).map(Some),
+        Some(true) | None => Ok(None),
+    }
+}
+
+/// Whether SIGHUP, the first bit, is among the ignored signals; `None` when the text does not say.
+fn ignores_hangup(status: &str) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix(IGNORED))?;
+    u64::from_str_radix(mask.trim(), 16).ok().map(|mask| mask & 1 == 1)
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }

@@ -111,6 +111,39 @@ fn whenever_it_is_killed() {
     }
 }
 
+/// A file that is too large to be kept whole keeps its free pages, and has the numbers back that were the application's.
+#[test]
+fn of_a_large_file_everything_but_the_bytes_comes_back() {
+    let large = Empty {
+        what: "many free pages",
+        make: |path| {
+            sql(
+                path,
+                "PRAGMA user_version = 7; PRAGMA application_id = 99; CREATE TABLE gone (v); INSERT INTO gone VALUES (randomblob(2000000)); DROP TABLE gone",
+            );
+        },
+    };
+    let (folder, target) = folder(&large);
+    let numbers = || {
+        let target = Connection::open(&target).unwrap();
+        let one = |name: &str| target.query_row(name, [], |row| row.get::<_, i64>(0)).unwrap();
+        let mode: String = target.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        let tables = one("SELECT count(*) FROM sqlite_schema");
+        (one("PRAGMA user_version"), one("PRAGMA application_id"), tables, mode)
+    };
+    let before = (7, 99, 0, "delete".to_owned());
+    assert_eq!(numbers(), before);
+    run(&mut migrate(&folder)).exits(0);
+    assert_eq!(numbers().0, 5, "the source's");
+    run(&mut verb(&folder, &["rollback"])).exits(0);
+    assert_eq!(numbers(), before);
+    // What the application said since is its own.
+    run(&mut migrate(&folder)).exits(0);
+    sql(&target, "PRAGMA user_version = 12");
+    run(&mut verb(&folder, &["rollback"])).exits(0);
+    assert_eq!(numbers(), (12, 99, 0, "delete".to_owned()));
+}
+
 #[test]
 fn what_an_application_put_there_since_stays() {
     let (folder, target) = folder(&EMPTY[1]);

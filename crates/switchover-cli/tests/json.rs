@@ -254,6 +254,7 @@ fn bad_dumps() {
         ("gzip that begins damaged", "dump.json.gz", &[&packed[..2], b"abcdefghijkl"].concat()),
         ("gzip and more behind it", "dump.json.gz", &[&packed[..], b"\n"].concat()),
         ("no gzip", "dump.json.gz", APP.as_bytes()),
+        ("gzip by another name", "dump.json", &packed),
         ("an empty file for gzip", "dump.json.gz", b""),
         ("one byte of gzip", "dump.json.gz", b"\x1f"),
         ("a list in JSON Lines", "users.jsonl", b"{\"id\":1}\n[2]\n"),

@@ -56,6 +56,8 @@ const PLACES_OF_ONE: &[(Goal, &str)] = &[
     (Goal::Postgres, "build-after-commit=8*off->return"),
     (Goal::Sqlite, "build-before-commit=1*off->return"),
     (Goal::Sqlite, "build-after-commit=1*off->return"),
+    (Goal::Json, "record-before-rename=return"),
+    (Goal::Json, "record-before-rename=4*off->return"),
 ];
 
 /// Every place of every target.

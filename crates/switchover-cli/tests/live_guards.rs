@@ -217,5 +217,24 @@ fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
     let later = until(path, |live| live["guards"][1]["window"]["over"] == 1.0 && live["held"].is_null());
     assert!(later["ownership"]["owner"] == "target" && later["phase"] == "reverse", "{later:#}");
+    // Nor does a person, without knowing it; nor does another process forget it.
     drop(engine);
+    for driven in [false, true] {
+        let engine = driven.then(|| begin(path, &["resume"]));
+        if let Some(engine) = &engine {
+            let id = engine.0.id();
+            until(path, |live| live["pid"] == id && live["verification"]["verdict"] == "different");
+        }
+        for waits in [&["rollback"][..], &["rollback", "--when-ready"]] {
+            let refused = run(path, waits);
+            let said = flat(&refused.err);
+            assert!(refused.code == 1 && said.contains("known to differ"), "{driven} {waits:?}: {said}");
+        }
+        if driven {
+            done(path, &["rollback", "--discard-target-changes"]);
+            let at_source = "SELECT group_concat(x) FROM (SELECT x FROM t ORDER BY id)";
+            let rows: String = file.query_row(at_source, [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, "one,else,bad");
+        }
+    }
 }

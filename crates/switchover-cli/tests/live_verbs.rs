@@ -4,13 +4,15 @@
 mod engine;
 mod program;
 
-use engine::{application, begin, is_held_by, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use switchover_testkit::Cluster;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use switchover_testkit::{Cluster, Database};
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
 
@@ -212,4 +214,171 @@ fn a_number_that_was_given_and_deleted_in_the_reverse_window_is_not_given_again(
         let kept = "SELECT group_concat(name) FROM sqlite_sequence";
         assert_eq!(file.query_row(kept, [], |row| row.get::<_, String>(0)).unwrap(), "n");
     }
+}
+
+/// A client of the application's that keeps its session, and says on standard output what came of each statement.
+struct Client(Child, ChildStdin, BufReader<ChildStdout>);
+
+impl Client {
+    fn of(database: &Database) -> Client {
+        let mut psql = database.server().psql_command(database.name());
+        psql.args(["-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(psql.get_program()).args(psql.get_args());
+        shell.envs(psql.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Client(child, input, BufReader::new(output))
+    }
+
+    fn says(&mut self, statement: &str) -> String {
+        writeln!(self.1, "{statement};\n\\echo done").unwrap();
+        let lines = (&mut self.2).lines().map(Result::unwrap);
+        lines.take_while(|line| line != "done").collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until it is so.
+#[track_caller]
+fn wait_for(reached: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it never was so");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_transaction_at_the_target_that_the_application_leaves_open() {
+    let database = Cluster::shared().unwrap().fresh_database("open").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    // A key that acts: its constraint is another while the target follows.
+    file.execute_batch("CREATE TABLE c (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t ON DELETE CASCADE)")
+        .unwrap();
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse");
+    let next = flat(&done(folder, &["status"]));
+    assert!(next.contains("switchover finish --run") && !next.contains("switchover cutover"), "{next}");
+    // Who takes the run up in the reverse window takes no lock from the application.
+    let mut client = Client::of(&database);
+    assert_eq!(client.says("BEGIN; INSERT INTO c VALUES (1, 1)"), "");
+    drop(engine);
+    let name = run_folder(folder).file_name().unwrap().to_str().unwrap().to_owned();
+    let to = database.conninfo();
+    let lost = |verb: &[&str]| {
+        let stores = ["--state-dir", "lost", "--from", "sqlite:app.db", "--to", &to];
+        let ran = run(folder, &[verb, &stores].concat());
+        (ran.code, flat(&(ran.out + &ran.err)))
+    };
+    // Without the run's folder nobody is told to empty the only place where the data is.
+    let (code, said) = lost(&["start", "--dry-run"]);
+    assert!(
+        code == 1 && said.contains("the target owns the data") && said.contains("remove nothing"),
+        "{said}"
+    );
+    let (code, said) = lost(&["rollback", "--run", &name]);
+    assert!(code == 1 && said.contains("restore the run's folder"), "{said}");
+    let engine = begin(folder, &["resume"]);
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && live["phase"] == "reverse");
+    assert_eq!(client.says("COMMIT"), "");
+    // Nor does a rollback wait for one that only reads before it tells the application where to write.
+    assert!(client.says("BEGIN; SELECT x FROM t WHERE id = 1").contains("one"));
+    assert!(client.says("SELECT t FROM c").contains('1'));
+    let mut back = begin(folder, &["rollback"]);
+    let route = || std::fs::read_to_string(folder.join(".switchover/route.json")).unwrap();
+    wait_for(|| route().contains("\"owner\": \"source\"") && route().contains("\"writes\": \"open\""));
+    file.execute_batch("INSERT INTO c VALUES (2, 2)").unwrap();
+    // It was not told yet, and is told now by the fence, not torn up as a deadlock.
+    let refused = client.says("INSERT INTO c VALUES (3, 1)");
+    assert!(refused.contains("25006"), "{refused}");
+    assert_eq!(client.says("ROLLBACK"), "");
+    assert!(back.0.wait().unwrap().success());
+    until(folder, is_same);
+    assert_eq!(database.psql("SELECT string_agg(id::text, ',' ORDER BY id) FROM c").unwrap(), "1,2");
+    // While the source owns the data, the stores know enough to take the run back.
+    let (code, said) = lost(&["rollback", "--run", &name]);
+    assert!(code == 2 && said.contains("another run is at work"), "{said}");
+    drop(engine);
+    let (code, said) = lost(&["rollback", "--run", "20200101t000000000-000000"]);
+    assert!(code == 2 && said.contains("no records of a live run"), "{said}");
+    let (code, said) = lost(&["start", "--dry-run"]);
+    assert!(code == 1 && said.contains("the source owns the data") && said.contains(&name), "{said}");
+    let (code, said) = lost(&["rollback", "--run", &name]);
+    assert!(code == 0 && said.contains("taken back"), "{said}");
+    let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
+    assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    assert_eq!(database.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").unwrap(), "0");
+}
+
+/// The folder of the one run.
+fn run_folder(folder: &Path) -> PathBuf {
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
+    runs.map(|run| run.unwrap().path()).next().unwrap()
+}
+
+#[test]
+fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let config = "[cutover]\nroute = \"told/route.json\"\n\n[cutover.hooks]\nat = [\"test ! -e broken\"]\n";
+    std::fs::write(folder.join("switchover.toml"), config).unwrap();
+    std::fs::create_dir(folder.join("told")).unwrap();
+    let engine = begin(folder, &START);
+    until(folder, is_same);
+    // A route that cannot be written gives the cutover up before anybody is fenced, as a full disk would.
+    std::fs::rename(folder.join("told"), folder.join("gone")).unwrap();
+    std::fs::write(folder.join("told"), "no folder").unwrap();
+    let refused = run(folder, &["cutover"]);
+    assert!(refused.code == 2 && flat(&refused.err).contains("cannot keep the route"), "{}", refused.err);
+    file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    // Nor does a status that could not be written stay as it was.
+    let partial = run_folder(folder).join("live.partial");
+    wait_for(|| std::fs::create_dir(&partial).is_ok());
+    file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+    let target = || Connection::open(folder.join("new.db")).unwrap();
+    let count = || target().query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+    wait_for(|| count() == 4);
+    std::fs::remove_dir(&partial).unwrap();
+    std::fs::remove_file(folder.join("told")).unwrap();
+    std::fs::rename(folder.join("gone"), folder.join("told")).unwrap();
+    until(folder, |live| live["rows_taken"] == 2 && live["untold"].is_null() && is_same(live));
+    // A command behind the decision that fails is said, and tried again.
+    std::fs::write(folder.join("broken"), "").unwrap();
+    let untold = run(folder, &["cutover"]);
+    let said = flat(&untold.out);
+    assert!(untold.code == 2 && said.contains("the owner changed to the target"), "{said}");
+    assert!(said.contains("does not know yet") && said.contains("the command 'at'"), "{said}");
+    assert!(flat(&done(folder, &["status"])).contains("untold the application does not know yet"));
+    std::fs::remove_file(folder.join("broken")).unwrap();
+    until(folder, |live| live["untold"].is_null());
+    done(folder, &["rollback"]);
+    hung_up(folder, engine);
+}
+
+/// A terminal that goes away stops an engine cleanly, and one that `nohup` began not at all.
+fn hung_up(folder: &Path, mut engine: Engine) {
+    let hang_up =
+        |id: u32| assert!(Command::new("kill").args(["-HUP", &id.to_string()]).status().unwrap().success());
+    hang_up(engine.0.id());
+    assert!(engine.0.wait().unwrap().success());
+    assert!(flat(&done(folder, &["status"])).contains("stopped on request"));
+    let mut ignoring = Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$0\" resume", env!("CARGO_BIN_EXE_switchover")]);
+    let ignoring = ignoring.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (id, _engine) = (ignoring.id(), Engine(ignoring));
+    until(folder, |live| live["pid"] == id && is_same(live));
+    hang_up(id);
+    done(folder, &["throttle", "rows_per_s=100000"]);
+    until(folder, |live| live["pid"] == id && live["phase"] == "following");
 }

@@ -399,6 +399,11 @@ fn rows_that_do_not_keep_a_declared_key() {
         .refuses(&[("people", "rowid=3", "id", "NULL")]);
     with("INSERT INTO people VALUES ('c', 'c@x', NULL, NULL)")
         .refuses(&[("people", "rowid=3", "tags", "NULL")]);
+    // A key of SQLite's own may hold NULL in another file too, and one that is declared may not.
+    check("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, NULL);")
+        .mapped("[table.t]\nprimary_key = ['v']")
+        .into_file()
+        .refuses(&[("t", "id=1", "v", "NULL")]);
     let orphan = "INSERT INTO notes VALUES (4, 'x', 'four')";
     with(orphan).refuses(&[("notes", "rowid=4", "person", "no parent in people; 1 rows are such orphans")]);
     with(orphan).quarantine().quarantines().shows("SELECT person FROM notes ORDER BY nr", "a\na\nNULL\nNULL");

@@ -27,7 +27,7 @@ use crate::codec::Codec;
 use crate::error::{Error, Kind, Result};
 use crate::existing::TargetSchema;
 use crate::finding::{Finding, Needs};
-use crate::live::{LiveRun, LiveStore, LiveTarget};
+use crate::live::{LiveRun, LiveStore, LiveTarget, Side};
 use crate::mapping::ColumnMap;
 use crate::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
 use crate::query::{Queries, not_asked};
@@ -412,6 +412,8 @@ pub struct TargetState {
     pub modules: Vec<String>,
     /// The runs whose records are there: of what is there they made what they have on record.
     pub runs: Vec<String>,
+    /// Who owns the data, where a run there is a live one that is not over.
+    pub owner: Option<Side>,
     /// Bytes free on the target's disk, where it can be known.
     pub free_bytes: Option<u64>,
     /// What the role lacks, in words; empty when it lacks nothing.
@@ -530,12 +532,12 @@ pub trait Target: Send + Sync {
         let _ = (plan, table);
         Ok(Vec::new())
     }
-    /// Rows held against what keeps a table's rows apart ([`crate::existing::Standing::apart`]), by the target itself; `which`
-    /// are places in that list. Rows are held against each other, or, where `stay`, against its rows that stay alone.
-    /// Nothing of it is left when it is dropped.
+    /// Rows held against what a table refuses rows for ([`crate::existing::Standing::rules`]), by the target itself; `which`
+    /// are places in that list. Where a rule keeps rows apart they are held against each other, or, where `stay`, against its
+    /// rows that stay alone. Nothing of it is left when it is dropped.
     async fn trial(&self, plan: &Plan, table: usize, which: &[usize], stay: bool) -> Result<Box<dyn Trial>> {
         let _ = (which, stay);
-        Err(Error::new(Kind::Unsupported, "hold rows against the target's own keys")
+        Err(Error::new(Kind::Unsupported, "hold rows against the target's own rules")
             .store(self.label())
             .table(plan.tables[table].source.clone()))
     }
@@ -622,7 +624,7 @@ pub trait Trial: Send {
 pub struct Met {
     /// The row, by index.
     pub row: usize,
-    /// Place in the table's list of what keeps rows apart.
+    /// Place in the table's list of rules.
     pub which: usize,
     /// Where it is no other row that is in the way: what the target says of the row.
     pub fault: Option<String>,

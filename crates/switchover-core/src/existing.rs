@@ -137,6 +137,13 @@ pub struct TargetTable {
     pub primary_index: Option<TargetIndex>,
     /// Checks and other constraints, by name and definition.
     pub checks: Vec<(String, String)>,
+    /// What a row must keep by itself: checks of the table and of its columns' domains, and the bounds of its partitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Foreign keys that act on rows elsewhere when a row of this table goes, and that a run cannot take down: of tables in
+    /// other schemas, of others' tables, of single partitions and to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acting: Vec<String>,
     /// Triggers of users that are on.
     pub triggers: Vec<TargetTrigger>,
     /// For a migration-history table its rows, by column, as text.
@@ -282,15 +289,51 @@ pub struct Apart {
     pub plain: bool,
 }
 
-/// What keeps the rows of a target's table apart.
+/// Something of a target's table that refuses rows for what they hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UniqueIndex {
-    /// The index's name.
+pub struct Rule {
+    /// Its name: an index's, a constraint's, for partitions the table's.
     pub name: String,
-    /// Its definition, from its method on, as the target writes it.
+    /// Its definition as the target writes it, an index's from its method on.
     pub definition: String,
-    /// By what.
-    pub apart: Apart,
+    /// The target's columns that it looks at.
+    pub columns: Vec<String>,
+    /// What it is.
+    pub kind: RuleKind,
+}
+
+/// What a rule is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    /// It keeps rows apart, see [`Apart`].
+    Apart {
+        /// [`Apart::plain`].
+        plain: bool,
+    },
+    /// A check of the table.
+    Check,
+    /// A check of a column's domain, or of one below it.
+    Domain {
+        /// The domain, as the target writes its name.
+        domain: String,
+    },
+    /// Each row needs a partition.
+    Partitions,
+    /// A foreign key to a table that the run does not fill: each row needs a parent that is there.
+    Parent,
+}
+
+impl Rule {
+    /// Whether it holds rows against others; else each row by itself.
+    pub fn is_apart(&self) -> bool {
+        matches!(self.kind, RuleKind::Apart { .. })
+    }
+
+    /// Whether two rows meet in it exactly where all its columns are equal and none is NULL.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.kind, RuleKind::Apart { plain: true })
+    }
 }
 
 /// A trigger of the target.
@@ -328,9 +371,9 @@ pub struct Standing {
     /// Sequences, by column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<SequencePlan>,
-    /// What keeps its rows apart, the primary key first, by the names of the target's columns.
+    /// What refuses rows: first what keeps them apart, the primary key before all, then what looks at each by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub apart: Vec<UniqueIndex>,
+    pub rules: Vec<Rule>,
     /// Columns of the target, in order, that are not computed by it: what a row is restored from.
     #[serde(default)]
     pub stored_columns: Vec<String>,

@@ -63,6 +63,7 @@ fn every_field_of_a_plan_is_documented() {
         (plan, "Outcome"),
         (plan, "Refusal"),
         (plan, "DiskPlan"),
+        (plan, "MemoryPlan"),
         (existing, "Standing"),
         (existing, "Rebuilt"),
     ] {

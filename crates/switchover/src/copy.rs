@@ -19,7 +19,7 @@ use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot,
 use switchover_core::digest::Hex;
 use switchover_core::judge::{Fate, Judge};
 use switchover_core::limits::CHUNK_BYTES;
-use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::plan::{ColumnPlan, MemoryPlan, Plan, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::value::{Row, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -50,6 +50,27 @@ const BASE_BYTES: u64 = 32 << 20;
 pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
     let room = memory_limit.saturating_sub(BASE_BYTES) / (2 * (streams as u64 + 2));
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
+}
+
+/// How often a large value may be in memory at once: in SQLite, in a batch, and in what the target takes, and the next one is
+/// read while one is written (docs/benchmarks.md).
+const VALUE_COPIES: u64 = 6;
+
+/// What the largest value asks for, where a memory limit does not do for it.
+pub(crate) fn beyond(plan: &Plan, limit_bytes: u64) -> Option<MemoryPlan> {
+    let columns =
+        plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+    let bytes = |column: &ColumnPlan| column.census.text_bytes_max.max(column.census.blob_bytes_max);
+    let (table, column) = columns.max_by_key(|(_, column)| bytes(column))?;
+    let value_bytes = bytes(column);
+    let needed_bytes = BASE_BYTES + VALUE_COPIES * value_bytes;
+    (needed_bytes > limit_bytes).then(|| MemoryPlan {
+        table: table.source.clone(),
+        column: column.source.clone(),
+        value_bytes,
+        needed_bytes,
+        limit_bytes,
+    })
 }
 
 /// Whether these checkpoints cover every row of every table.

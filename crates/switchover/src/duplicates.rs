@@ -217,8 +217,8 @@ fn of_target(table: &TablePlan, source: &Table, known: &[Key], enforced: bool) -
         kept.iter().any(|own| own.iter().all(within))
     };
     let mut found: Vec<Key> = Vec::new();
-    for index in standing.apart.iter().filter(|index| is_plain(table, index)) {
-        let Some(key) = index.apart.columns.iter().map(part).collect::<Option<Key>>() else { continue };
+    for index in standing.rules.iter().filter(|index| is_plain(table, index)) {
+        let Some(key) = index.columns.iter().map(part).collect::<Option<Key>>() else { continue };
         if !implied(&key) && !known.contains(&key) && !found.contains(&key) {
             found.push(key);
         }

@@ -255,6 +255,26 @@ pub(crate) struct Look<'a> {
 impl Look<'_> {
     /// Makes the plan, and gives what the source holds on the way.
     pub(crate) async fn plan(&self, options: &PlanOptions) -> Result<(Plan, Content)> {
+        self.timed(self.planned(options)).await
+    }
+
+    /// Checks a plan that was made earlier, and perhaps edited, against the stores as they are.
+    pub(crate) async fn recheck(&self, plan: Plan) -> Result<(Plan, Content)> {
+        self.timed(self.rechecked(plan)).await
+    }
+
+    /// The phase as it is told: all of it, not the first of several looks at the rows alone.
+    async fn timed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let started = std::time::Instant::now();
+        let bytes = self.catalog.store.size_bytes;
+        self.progress.event(Event::PhaseStarted { phase: Phase::Plan, rows: 0, bytes });
+        let done = work.await?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.progress.event(Event::PhaseFinished { phase: Phase::Plan, seconds });
+        Ok(done)
+    }
+
+    async fn planned(&self, options: &PlanOptions) -> Result<(Plan, Content)> {
         let state = self.target.inspect(&options.schema).await?;
         let mut catalog = self.catalog.clone();
         select(&mut catalog, options)?;
@@ -280,8 +300,7 @@ impl Look<'_> {
         Ok((plan, content))
     }
 
-    /// Checks a plan that was made earlier, and perhaps edited, against the stores as they are.
-    pub(crate) async fn recheck(&self, mut plan: Plan) -> Result<(Plan, Content)> {
+    async fn rechecked(&self, mut plan: Plan) -> Result<(Plan, Content)> {
         let operation = "use the given plan";
         if plan.format != switchover_core::plan::PLAN_FORMAT {
             return Err(Error::new(Kind::Unsupported, operation)
@@ -394,12 +413,6 @@ impl Look<'_> {
         existing: Option<&TargetSchema>,
         options: &PlanOptions,
     ) -> Result<Scan> {
-        let started = std::time::Instant::now();
-        self.progress.event(Event::PhaseStarted {
-            phase: Phase::Plan,
-            rows: 0,
-            bytes: catalog.store.size_bytes,
-        });
         let dialect = self.target.dialect();
         let native = dialect.speaks(&catalog.store);
         let reads_json = dialect.takes(LogicalType::Jsonb, &Codec::Json)
@@ -469,8 +482,6 @@ impl Look<'_> {
             content.extend_from_slice(&total.to_le_bytes());
         }
         found.content_hash = Hex(digest::of_bytes(&content)).to_string();
-        self.progress
-            .event(Event::PhaseFinished { phase: Phase::Plan, seconds: started.elapsed().as_secs_f64() });
         Ok(found)
     }
 }

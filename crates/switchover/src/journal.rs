@@ -346,7 +346,10 @@ fn find(state_dir: &Path, run: Option<&str>) -> Result<PathBuf> {
         Error::new(Kind::NotFound, "find the run")
             .store(folder.display().to_string())
             .detail(run.map_or("there is no run".into(), |run| format!("there is no run {run}")))
-            .hint("`switchover status` lists the runs; --state-dir names another folder")
+            .hint(
+                "`switchover status` lists the runs; --state-dir names another folder; where the folder of a live run is lost, \
+                 `switchover start --dry-run` with its stores says its name and what can be done",
+            )
     };
     let mut found: Vec<PathBuf> = fs::read_dir(&folder)
         .map_err(|_| none())?

@@ -149,6 +149,7 @@ impl Migration {
             plan.disk.backup_needed_bytes = 0;
             plan.disk.backup_free_bytes = None;
         }
+        plan.memory = crate::copy::beyond(&plan, self.settings.memory_limit_bytes);
         (plan, content)
     }
 
@@ -224,6 +225,17 @@ impl Migration {
                 ),
             }),
             _ => {}
+        }
+        if let Some(memory) = &plan.memory {
+            self.progress.event(Event::Note {
+                text: format!(
+                    "the process may take up to {} of memory: {}.{} holds a value of {}, and a value is held whole",
+                    shown_bytes(memory.needed_bytes),
+                    memory.table,
+                    memory.column,
+                    shown_bytes(memory.value_bytes)
+                ),
+            });
         }
         Ok(())
     }

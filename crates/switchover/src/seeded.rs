@@ -244,13 +244,13 @@ fn clash(table: &TablePlan, row: Row<'_>, unique: (&str, &[usize]), seed: &str) 
 /// The target's other unique columns: their index's name, and their fields.
 fn unique_fields(table: &TablePlan) -> Vec<(String, Vec<usize>)> {
     let field = |name: &String| table.columns.iter().position(|column| column.target == *name);
-    let others = table.standing.iter().flat_map(|standing| &standing.apart).filter(|index| {
+    let others = table.standing.iter().flat_map(|standing| &standing.rules).filter(|index| {
         let primary = table.primary_key.as_ref().is_some_and(|key| key.name == index.name);
         !primary && is_plain(table, index)
     });
     others
         .filter_map(|index| {
-            Some((index.name.clone(), index.apart.columns.iter().map(field).collect::<Option<Vec<usize>>>()?))
+            Some((index.name.clone(), index.columns.iter().map(field).collect::<Option<Vec<usize>>>()?))
         })
         .collect()
 }

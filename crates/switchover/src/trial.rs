@@ -1,5 +1,6 @@
-//! Rows that the target's own indexes and constraints would refuse, where only the target can tell: by an expression, a
-//! predicate, letters without their case, NULLs that count as equal, values that are equal there and differ here.
+//! Rows that the target's own rules would refuse, where only the target can tell: a unique index by an expression, a
+//! predicate, letters without their case, NULLs that count as equal, values that are equal there and differ here; a check, a
+//! domain's check, partitions, a parent in a table that the run does not fill.
 //!
 //! The target decides ([`switchover_core::connector::Trial`]); here stands which of its definitions need asking, what of the
 //! source's rows is held against them, and what becomes of those that are refused. Keys of plain columns are looked
@@ -13,7 +14,7 @@ use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Batch, Met, ReadRequest};
-use switchover_core::existing::UniqueIndex;
+use switchover_core::existing::{Rule, RuleKind};
 use switchover_core::judge::{self, Fate, Judge};
 use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
 use switchover_core::plan::{self, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
@@ -42,44 +43,51 @@ struct Verdicts {
     unasked: Vec<(usize, String)>,
 }
 
-fn apart(table: &TablePlan) -> &[UniqueIndex] {
-    table.standing.as_ref().map_or(&[], |standing| &standing.apart)
+fn rules(table: &TablePlan) -> &[Rule] {
+    table.standing.as_ref().map_or(&[], |standing| &standing.rules)
 }
 
-/// The fields of the plan's table that an index looks at.
-fn fields(table: &TablePlan, index: &UniqueIndex) -> Vec<usize> {
+/// The fields of the plan's table that a rule looks at.
+fn fields(table: &TablePlan, rule: &Rule) -> Vec<usize> {
     let field = |name: &String| table.columns.iter().position(|column| column.target == *name);
-    index.apart.columns.iter().filter_map(field).collect()
+    rule.columns.iter().filter_map(field).collect()
 }
 
 /// Whether the source finds the rows that meet in an index: it compares plain columns, and equal values are equal on both
 /// sides. An id is never that of another, see `same_ids`.
-pub(crate) fn is_plain(table: &TablePlan, index: &UniqueIndex) -> bool {
-    let fields = fields(table, index);
+pub(crate) fn is_plain(table: &TablePlan, rule: &Rule) -> bool {
+    let fields = fields(table, rule);
     let same = |field: &usize| {
         let column = &table.columns[*field];
         column.generated.is_none() && (column.codec.is_exact() || matches!(column.codec, Codec::Uuid5 { .. }))
     };
-    index.apart.plain && fields.len() == index.apart.columns.len() && fields.iter().all(same)
+    rule.is_plain() && fields.len() == rule.columns.len() && fields.iter().all(same)
 }
 
 /// Places of those that only the target can tell of.
 fn to_ask(table: &TablePlan) -> Vec<usize> {
+    let brought = |name: &String| {
+        table.columns.iter().any(|column| column.target == *name && column.generated.is_none())
+    };
     let numbered = |name: &String| {
         let numbers = table.standing.iter().flat_map(|standing| &standing.sequences);
         table.columns.iter().all(|column| column.target != *name)
             && numbers.into_iter().any(|sequence| sequence.column == *name)
     };
-    let asked = |index: &UniqueIndex| {
+    let asked = |rule: &Rule| match rule.kind {
         // What the target numbers by itself is another in each row.
-        let distinct = index.apart.plain && index.apart.columns.iter().any(numbered);
-        !distinct && !is_plain(table, index)
+        RuleKind::Apart { plain } => {
+            let distinct = plain && rule.columns.iter().any(numbered);
+            !distinct && !is_plain(table, rule)
+        }
+        RuleKind::Domain { .. } => rule.columns.iter().all(brought),
+        RuleKind::Check | RuleKind::Partitions | RuleKind::Parent => true,
     };
-    apart(table).iter().enumerate().filter(|(_, index)| asked(index)).map(|(at, _)| at).collect()
+    rules(table).iter().enumerate().filter(|(_, rule)| asked(rule)).map(|(at, _)| at).collect()
 }
 
 impl Look<'_> {
-    /// Finds rows that an earlier row keeps out: refusals by policy `refuse`, lists by policy `quarantine`.
+    /// Finds rows that an earlier row or a rule keeps out: refusals by policy `refuse`, lists by policy `quarantine`.
     pub(crate) async fn kept_out(
         &self,
         plan: &mut Plan,
@@ -89,28 +97,35 @@ impl Look<'_> {
         rows: &mut Vec<OrphanPlan>,
     ) -> Result<Vec<Refusal>> {
         let table = &plan.tables[index];
-        let asked = to_ask(table);
+        let mut asked = to_ask(table);
+        // One row is in nobody's way.
+        asked.retain(|at| table.rows > u64::from(rules(table)[*at].is_apart()));
         let mut refusals = Vec::new();
-        if asked.is_empty() || table.rows < 2 {
+        if asked.is_empty() {
             return Ok(refusals);
         }
-        // What one index has put aside, the next one does not see.
-        let at_once = if plan.options.policy.quarantines() { 1 } else { asked.len() };
+        // What one rule has put aside, the next one does not see; those that look at a row by itself see all.
+        let (apart, alone): (Vec<usize>, Vec<usize>) =
+            asked.into_iter().partition(|at| rules(table)[*at].is_apart());
+        let turns: Vec<Vec<usize>> = match plan.options.policy.quarantines() {
+            true => std::iter::once(alone).chain(apart.into_iter().map(|at| vec![at])).collect(),
+            false => vec![[alone, apart].concat()],
+        };
         let mut unasked = Vec::new();
-        for asked in asked.chunks(at_once) {
+        for asked in turns.iter().filter(|asked| !asked.is_empty()) {
             let out: HashSet<LocatorValue> = rows.iter().map(|row| row.locator.clone()).collect();
             let verdicts = self.verdicts(plan, index, asked, false, &out).await?;
             unasked.extend(verdicts.unasked);
-            refusals.extend(self.sentence(index, table, verdicts.refused, links, found, rows).await?);
+            refusals.extend(self.sentence(plan, index, verdicts.refused, links, found, rows).await?);
         }
         let lines: Vec<Outcome> = unasked
             .into_iter()
             .map(|(which, why)| Outcome {
                 kind: "check".into(),
-                name: format!("{} of {}", apart(table)[which].name, table.target),
+                name: format!("{} of {}", rules(table)[which].name, table.target),
                 fate: plan::Fate::LeftOut,
                 why: format!(
-                    "rows are held against this index only as they are loaded ({why}): one that it refuses ends the run, which is taken back"
+                    "rows are held against it only as they are loaded ({why}): one that it refuses ends the run, which is taken back"
                 ),
             })
             .collect();
@@ -124,50 +139,49 @@ impl Look<'_> {
     /// What becomes of the rows that are refused.
     async fn sentence(
         &self,
+        plan: &Plan,
         index: usize,
-        table: &TablePlan,
         refused: BTreeMap<usize, Refused>,
         links: &[Link],
         found: &mut Repeated,
         rows: &mut Vec<OrphanPlan>,
     ) -> Result<Vec<Refusal>> {
+        let table = &plan.tables[index];
         let mut refusals = Vec::new();
         for (which, refused) in refused {
-            let own = &apart(table)[which];
+            let own = &rules(table)[which];
             let fields = fields(table, own);
-            let columns = named(table, &fields);
-            let quarantined =
-                !fields.is_empty() && fields.iter().all(|field| table.columns[*field].policy.quarantines());
+            let columns = named(table, own, &fields);
+            // Of columns that the target computes the source has none, and no policy of their own.
+            let quarantined = match fields.is_empty() {
+                true => !own.is_apart() && plan.options.policy.quarantines(),
+                false => fields.iter().all(|field| table.columns[*field].policy.quarantines()),
+            };
             if let Some((row, why)) = refused.fault {
                 let why = format!(
                     "the target's \"{}\" ({}) does not take it: {why}; rows after it were not looked at",
                     own.name, own.definition
                 );
-                refusals.push(self.kept_out_refusal(table, &columns, &row, why, FAULT_HINT).await?);
+                let hint = if own.is_apart() { FAULT_HINT } else { RULE_HINT };
+                refusals.push(self.kept_out_refusal(table, &columns, &row, why, hint).await?);
             }
             let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
             if quarantined && refused.count > limit as u64 {
-                let why = format!(
-                    "{} rows are kept out of the target's \"{}\" by earlier ones",
-                    refused.count, own.name
-                );
-                refusals.push(whole_table(&table.source, &columns, why, HINT));
+                let why = format!("{}; {} rows are such", against(own), refused.count);
+                refusals.push(whole_table(&table.source, &columns, why, hint(own)));
                 continue;
             }
             for row in &refused.first {
                 if quarantined {
                     if rows.iter().all(|other| other.locator != row.locator) {
                         self.losses(index, table, &[], &row.locator, links, &mut found.losses).await?;
-                        let why = format!("an earlier row keeps it out of the target's \"{}\"", own.name);
+                        let why = against(own);
                         rows.push(OrphanPlan { locator: row.locator.clone(), columns: Vec::new(), why });
                     }
                     continue;
                 }
-                let why = format!(
-                    "an earlier row keeps it out of the target's \"{}\" ({}); {} rows are such",
-                    own.name, own.definition, refused.count
-                );
-                refusals.push(self.kept_out_refusal(table, &columns, row, why, HINT).await?);
+                let why = format!("{} ({}); {} rows are such", against(own), own.definition, refused.count);
+                refusals.push(self.kept_out_refusal(table, &columns, row, why, hint(own)).await?);
             }
         }
         Ok(refusals)
@@ -181,15 +195,16 @@ impl Look<'_> {
         hint: &str,
     ) -> Result<Vec<Refusal>> {
         let table = &plan.tables[index];
-        let asked = to_ask(table);
+        let mut asked = to_ask(table);
+        asked.retain(|at| rules(table)[*at].is_apart());
         let mut refusals = Vec::new();
         if asked.is_empty() {
             return Ok(refusals);
         }
         let Verdicts { refused, .. } = self.verdicts(plan, index, &asked, true, &HashSet::new()).await?;
         for (which, refused) in refused {
-            let own = &apart(table)[which];
-            let columns = named(table, &fields(table, own));
+            let own = &rules(table)[which];
+            let columns = named(table, own, &fields(table, own));
             for row in &refused.first[..refused.first.len().min(LISTED_MAX)] {
                 let why = format!(
                     "a row of the target's own that stays keeps it out of \"{}\" ({}); {} rows are such",
@@ -278,7 +293,33 @@ impl Look<'_> {
 const FAULT_HINT: &str =
     "mend the value on the source, or have the tables' owner drop the index for the migration";
 
-fn named(table: &TablePlan, fields: &[usize]) -> String {
+const RULE_HINT: &str = "mend the row on the source, leave it out with a `where`, or use --policy quarantine; the rule itself is the target's owner's";
+
+/// What a rule has against a row.
+fn against(rule: &Rule) -> String {
+    let name = &rule.name;
+    match &rule.kind {
+        RuleKind::Apart { .. } => format!("an earlier row keeps it out of the target's \"{name}\""),
+        RuleKind::Check => format!("the target's check \"{name}\" does not allow it"),
+        RuleKind::Domain { domain } => {
+            format!("the check \"{name}\" of the target's domain {domain} does not allow it")
+        }
+        RuleKind::Partitions => format!("no partition of the target's \"{name}\" takes it"),
+        RuleKind::Parent => {
+            format!("its parent by the target's \"{name}\" is not there, and the run does not bring it")
+        }
+    }
+}
+
+fn hint(rule: &Rule) -> &'static str {
+    if rule.is_apart() { HINT } else { RULE_HINT }
+}
+
+/// The columns that a rule looks at, by the source's names where it has them.
+fn named(table: &TablePlan, rule: &Rule, fields: &[usize]) -> String {
+    if fields.is_empty() {
+        return rule.columns.join(", ");
+    }
     fields.iter().map(|field| &*table.columns[*field].source).collect::<Vec<_>>().join(", ")
 }
 
@@ -290,7 +331,7 @@ impl Verdicts {
                 let own = self.refused.entry(met.which).or_default();
                 let refused = || RefusedRow {
                     locator: row.locator(),
-                    shown: shown(row, &fields(table, &apart(table)[met.which])),
+                    shown: shown(row, &fields(table, &rules(table)[met.which])),
                 };
                 match met.fault {
                     Some(why) => own.fault = Some((refused(), why)),

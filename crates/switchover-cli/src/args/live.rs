@@ -126,7 +126,8 @@ pub(crate) struct RollbackArgs {
     pub(crate) stores: Stores,
     #[command(flatten)]
     pub(crate) run: Run,
-    /// Go on although rows on the target were changed by others since; their changes are lost.
+    /// Go on although rows on the target were changed by others since, or the source of a live run is known to differ; what the
+    /// source lacks is lost.
     #[arg(long, help_heading = "Safety")]
     pub(crate) discard_target_changes: bool,
     #[command(flatten)]

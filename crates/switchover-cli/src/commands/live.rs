@@ -145,6 +145,12 @@ fn taken(header: &Header, abandon_source: bool) -> String {
     )
 }
 
+/// `rollback` of a run that no journal knows, with both stores named.
+pub(crate) async fn take_back_lost(context: &Context, run: &str) -> Result<u8> {
+    context.migration()?.take_back_lost(run).await?;
+    ended(context, End::TakenBack)
+}
+
 async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {
     // Nobody drives the run: it is brought up to date first, however long that takes.
     let request = match request {
@@ -248,10 +254,14 @@ pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch
     }
 }
 
+/// Exit code 2 where the owner changed and the application could not be told.
 fn answered(context: &Context, answer: &Answer) -> Result<u8> {
     context.screen.end();
     output::data(&render::answer(answer))?;
-    Ok(0)
+    match answer {
+        Answer::Switched(report) if report.untold.is_some() => Ok(2),
+        _ => Ok(0),
+    }
 }
 
 fn ended(context: &Context, end: End) -> Result<u8> {
@@ -294,7 +304,8 @@ pub(crate) fn options(switch: &crate::args::Switch) -> Result<SwitchOptions> {
                 .hint("give a time, such as 3s or 500ms")
         })?,
     };
-    Ok(SwitchOptions { write_budget, dry_run: switch.dry_run, when_ready: switch.when_ready })
+    let (dry_run, when_ready) = (switch.dry_run, switch.when_ready);
+    Ok(SwitchOptions { write_budget, dry_run, when_ready, ..default })
 }
 
 /// `rows_per_s=N commit_ms_max=N`.

@@ -5,6 +5,7 @@ use crate::render::output;
 use crate::render::status::{RunStatus, render};
 use switchover::journal::{self, State, Summary};
 use switchover::live;
+use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 
 /// All runs, or the one whose name begins so.
@@ -31,13 +32,19 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
                 true => live::status(state_dir, Some(&summary.header.run))?,
                 false => None,
             };
+            let mut shown = shown(summary);
+            if let (true, Some(Side::Target)) =
+                (summary.active, live.as_ref().map(|live| live.ownership.owner))
+            {
+                shown.next = next_of_target(&shown.run);
+            }
             // Of a run that is over, lag and load say nothing any more.
             let over = summary.entries.last().is_some_and(|last| !last.state.can_resume());
             let mut live = live.filter(|_| !over);
             if let (false, Some(live)) = (summary.active, &mut live) {
                 live.forget_lag();
             }
-            Ok(RunStatus { live, ..shown(summary) })
+            Ok(RunStatus { live, ..shown })
         })
         .collect::<Result<_>>()?;
     match run {
@@ -47,6 +54,13 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
             .hint("`switchover status` shows all runs")),
         _ => Ok(found),
     }
+}
+
+/// What can be done with a run that is at work while the target owns the data.
+fn next_of_target(run: &str) -> String {
+    format!(
+        "switchover status --watch --run {run}, switchover rollback --run {run}, or switchover finish --run {run}"
+    )
 }
 
 fn shown(summary: &Summary) -> RunStatus {

@@ -47,6 +47,9 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         rows.push(["changed".into(), switched(report)]);
     }
     rows.extend(status.guards.iter().map(|said| ["guard".into(), guard(said)]));
+    if !status.untold.is_empty() {
+        rows.push(["untold".into(), untold(&status.untold)]);
+    }
     if !status.alarm.is_empty() {
         rows.push(["alarm".into(), shown(&status.alarm)]);
     }
@@ -110,6 +113,10 @@ fn switched(report: &SwitchReport) -> String {
     )
 }
 
+fn untold(why: &str) -> String {
+    format!("the application does not know yet who owns the data; it is tried again: {}", shown(why))
+}
+
 /// The answer to a request.
 pub(crate) fn answer(answer: &Answer) -> String {
     match answer {
@@ -119,7 +126,10 @@ pub(crate) fn answer(answer: &Answer) -> String {
         }
         Answer::Ready => "it could be done now\n".into(),
         Answer::Ended => "done: the run is over\n".into(),
-        Answer::Switched(report) => format!("the owner changed {}\n", switched(report)),
+        Answer::Switched(report) => {
+            let untold = report.untold.as_ref().map(|why| untold(why) + "\n").unwrap_or_default();
+            format!("the owner changed {}\n{untold}", switched(report))
+        }
     }
 }
 

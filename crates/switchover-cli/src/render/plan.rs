@@ -285,6 +285,17 @@ fn foot(plan: &Plan) -> String {
         rows.push(["backup".into(), disk(plan.disk.backup_needed_bytes, plan.disk.backup_free_bytes)]);
     }
     rows.push(["target".into(), disk(plan.disk.target_needed_bytes, plan.disk.target_free_bytes)]);
+    if let Some(memory) = &plan.memory {
+        let text = format!(
+            "up to {}, ABOVE the limit of {}: {}.{} holds a value of {}",
+            bytes(memory.needed_bytes),
+            bytes(memory.limit_bytes),
+            memory.table,
+            memory.column,
+            bytes(memory.value_bytes)
+        );
+        rows.push(["memory".into(), shown(&text)]);
+    }
     rows.push(["time".into(), format!("about {}", seconds(plan.estimate_s))]);
     format!("\nDisk and time\n{}", columns(2, [8, 0], &rows))
 }

@@ -4,61 +4,48 @@
 //! clients that share no code with the product, used as the application would, and taken back, in both ways of loading.
 
 use crate::app::App;
+use crate::application_file;
 use crate::common::run;
 use crate::compare;
-use crate::fill::{self, Words};
+use crate::fill;
+use crate::known::{JUPYTERHUB, Known, MLFLOW, OPTUNA, SHIORI, WAGTAIL};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 
-/// An application, what its administrator has to say, and what a plan says without that.
+/// An application, and what a plan says without its administrator's words.
 struct Application {
-    source: &'static str,
-    target: &'static str,
+    known: Known,
     workload: &'static str,
-    mapping: &'static str,
-    said: &'static [&'static str],
     /// Words of each refusal when nothing is said.
     refusals: &'static [&'static str],
     /// What must be done on the target first, and undone at the end.
     around: [&'static str; 2],
     /// What the statements answer, a line a row.
     answers: &'static str,
-    /// How the rest of the source is filled, when its tables are all of the application's.
-    whole: Option<Whole>,
-}
-
-/// A source with all tables of an application, which are filled here.
-struct Whole {
-    words: Words,
-    /// Tables that stay as they are: a migration history, and what the target makes by itself.
-    left: &'static [&'static str],
-}
-
-macro_rules! file {
-    ($name:literal, $file:literal) => {
-        include_str!(concat!("../data/applications/", $name, "/", $file))
-    };
+    /// Whether the source has all tables of the application, which are filled here.
+    whole: bool,
 }
 
 fn check(application: &Application) {
-    let app = App::owned(application.source, application.target);
+    let known = &application.known;
+    let app = App::owned(known.source, known.target);
     let refused = if application.refusals.is_empty() { String::new() } else { app.refusals(&[]) };
     for words in application.refusals {
         assert!(refused.contains(words), "{words} in {refused}");
     }
-    std::fs::write(app.folder.path().join("switchover.toml"), application.mapping).expect("a mapping");
-    if let Some(whole) = &application.whole {
-        fill::fill(&app.open(), whole.left, whole.words);
+    std::fs::write(app.folder.path().join("switchover.toml"), known.mapping).expect("a mapping");
+    if application.whole {
+        fill::fill(&app.open(), known.left, known.words);
     }
     let original = app.dump();
-    let seeded = application.whole.as_ref().map(|whole| others(&app, whole));
+    let seeded = application.whole.then(|| others(&app, known));
     app.psql(application.around[0]);
     let before = app.dump();
     for rebuild in [&[][..], &["--rebuild"]] {
-        let said = [application.said, rebuild].concat();
+        let said = [known.said, rebuild].concat();
         run(&mut app.migrate(&said)).exits(0);
-        if let (Some(whole), Some(seeded)) = (&application.whole, &seeded) {
-            for (at, (table, columns)) in moved(&app, whole).iter().enumerate() {
+        if let Some(seeded) = &seeded {
+            for (at, (table, columns)) in moved(&app, known).iter().enumerate() {
                 let others = compare::beside(&app.open(), &app.database, table, columns);
                 let was = |row| seeded[at].contains(row);
                 assert!(others.iter().all(was), "{table} holds what neither store did: {others:?}");
@@ -68,7 +55,7 @@ fn check(application: &Application) {
         run(&mut app.verb("rollback", &[])).exits(0);
         assert_eq!(app.dump(), before, "a rollback leaves what was there");
     }
-    run(&mut app.migrate(application.said)).exits(0);
+    run(&mut app.migrate(known.said)).exits(0);
     app.psql(application.around[1]);
     let answers = app.psql(application.workload).replace('\t', "|");
     assert_eq!(answers, application.answers, "the application goes on");
@@ -82,9 +69,9 @@ fn check(application: &Application) {
 }
 
 /// The tables that are moved as they are, with their columns.
-fn moved(app: &App, whole: &Whole) -> Vec<(String, Vec<String>)> {
+fn moved(app: &App, known: &Known) -> Vec<(String, Vec<String>)> {
     let store = app.open();
-    let names = fill::tables(&store).into_iter().filter(|name| !whole.left.contains(&name.as_str()));
+    let names = fill::tables(&store).into_iter().filter(|name| !known.left.contains(&name.as_str()));
     names.map(|name| (name.clone(), columns(&store, &name))).collect()
 }
 
@@ -95,9 +82,9 @@ fn columns(store: &Connection, table: &str) -> Vec<String> {
 }
 
 /// What the target holds before, for each table that is moved.
-fn others(app: &App, whole: &Whole) -> Vec<BTreeSet<Vec<Option<String>>>> {
+fn others(app: &App, known: &Known) -> Vec<BTreeSet<Vec<Option<String>>>> {
     let empty = Connection::open_in_memory().expect("a store");
-    let rows = moved(app, whole).into_iter().map(|(table, columns)| {
+    let rows = moved(app, known).into_iter().map(|(table, columns)| {
         let list: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
         empty.execute_batch(&format!("CREATE TABLE \"{table}\" ({})", list.join(", "))).expect("a table");
         compare::beside(&empty, &app.database, &table, &columns).into_iter().collect()
@@ -110,11 +97,8 @@ const NOTHING: [&str; 2] = ["SELECT", "SELECT"];
 #[test]
 fn optuna() {
     check(&Application {
-        source: file!("optuna", "source.sql"),
-        target: file!("optuna", "target.sql"),
-        workload: file!("optuna", "workload.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
+        known: OPTUNA,
+        workload: application_file!("optuna", "workload.sql"),
         refusals: &[
             "version_info |",
             "the target's table holds 1 rows already: version_info_id=1",
@@ -122,41 +106,27 @@ fn optuna() {
         ],
         around: NOTHING,
         answers: "51\n42\nMINIMIZE MAXIMIZE\n7",
-        whole: Some(Whole {
-            left: &["alembic_version"],
-            words: &[
-                ("trials.state", &["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]),
-                ("study_directions.direction", &["MINIMIZE", "MAXIMIZE", "NOT_SET"]),
-                ("trial_values.value_type", &["FINITE", "INF_POS", "INF_NEG"]),
-                ("trial_intermediate_values.intermediate_value_type", &["FINITE", "NAN"]),
-            ],
-        }),
+        whole: true,
     });
 }
 
 #[test]
 fn jupyterhub() {
     check(&Application {
-        source: file!("jupyterhub", "source.sql"),
-        target: file!("jupyterhub", "target.sql"),
-        workload: file!("jupyterhub", "workload.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
+        known: JUPYTERHUB,
+        workload: application_file!("jupyterhub", "workload.sql"),
         refusals: &["roles |", "the target's table holds 4 rows already"],
         around: NOTHING,
         answers: "44\n45\n\\000\\377\x01secret\nada grace",
-        whole: Some(Whole { left: &["alembic_version"], words: &[] }),
+        whole: true,
     });
 }
 
 #[test]
 fn mlflow() {
     check(&Application {
-        source: file!("mlflow", "source.sql"),
-        target: file!("mlflow", "target.sql"),
-        workload: file!("mlflow", "workload.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
+        known: MLFLOW,
+        workload: application_file!("mlflow", "workload.sql"),
         refusals: &[
             "experiments |",
             "the target's table holds 1 rows already: experiment_id=0",
@@ -164,18 +134,15 @@ fn mlflow() {
         ],
         around: NOTHING,
         answers: "42\n3|t\n3\nmlflow-artifacts:/0",
-        whole: Some(Whole { left: &["alembic_version"], words: &[] }),
+        whole: true,
     });
 }
 
 #[test]
 fn wagtail() {
     check(&Application {
-        source: file!("wagtail", "source.sql"),
-        target: file!("wagtail", "target.sql"),
-        workload: file!("wagtail", "workload.sql"),
-        mapping: file!("wagtail", "switchover.toml"),
-        said: &[],
+        known: WAGTAIL,
+        workload: application_file!("wagtail", "workload.sql"),
         refusals: &[
             "auth_permission |",
             "the target's table holds 167 rows already",
@@ -186,18 +153,22 @@ fn wagtail() {
         ],
         around: NOTHING,
         answers: "43\npublish_page\nSeite 0 ß\nt",
-        whole: Some(Whole { left: &["django_migrations", "wagtailsearch_indexentry"], words: &[] }),
+        whole: true,
     });
 }
 
 #[test]
 fn authelia() {
     check(&Application {
-        source: file!("authelia", "source.sql"),
-        target: file!("authelia", "target.sql"),
-        workload: file!("authelia", "workload.sql"),
-        mapping: "into = \"existing\"\nfractions = \"cut\"",
-        said: &["--on-conflict", "replace", "--naive-times", "utc"],
+        known: Known {
+            source: application_file!("authelia", "source.sql"),
+            target: application_file!("authelia", "target.sql"),
+            mapping: "into = \"existing\"\nfractions = \"cut\"",
+            said: &["--on-conflict", "replace", "--naive-times", "utc"],
+            left: &[],
+            words: &[],
+        },
+        workload: application_file!("authelia", "workload.sql"),
         refusals: &[
             "more than 6 digits of a second's fraction",
             "--fractions cut",
@@ -205,49 +176,49 @@ fn authelia() {
         ],
         around: NOTHING,
         answers: "201\n3\n0",
-        whole: None,
+        whole: false,
     });
 }
 
 #[test]
 fn shiori() {
     check(&Application {
-        source: file!("shiori", "source.sql"),
-        target: file!("shiori", "target.sql"),
-        workload: file!("shiori", "workload.sql"),
-        mapping: file!("shiori", "switchover.toml"),
-        said: &[],
+        known: SHIORI,
+        workload: application_file!("shiori", "workload.sql"),
         refusals: &["bookmark_content", "account |  | showid", "has no such column"],
         around: NOTHING,
         answers: "101\n5\ntrue|$2a$10$hash\n33|Text von 99",
-        whole: None,
+        whole: false,
     });
 }
 
 #[test]
 fn atuin() {
     check(&Application {
-        source: file!("atuin", "source.sql"),
-        target: file!("atuin", "target.sql"),
-        workload: file!("atuin", "workload.sql"),
-        mapping: "",
-        said: &["--epoch", "seconds"],
+        known: Known {
+            source: application_file!("atuin", "source.sql"),
+            target: application_file!("atuin", "target.sql"),
+            mapping: "",
+            said: &["--epoch", "seconds"],
+            left: &[],
+            words: &[],
+        },
+        workload: application_file!("atuin", "workload.sql"),
         refusals: &["the trigger tg_user_history_count", "DISABLE TRIGGER", "nothing says what it counts"],
         around: [
             "ALTER TABLE history DISABLE TRIGGER tg_user_history_count",
             "ALTER TABLE history ENABLE TRIGGER tg_user_history_count",
         ],
         answers: "3\n151\n76\n75",
-        whole: None,
+        whole: false,
     });
 }
 
 /// Both stores seeded the same rows, each under numbers of its own: what is done with them is the user's word.
 #[test]
 fn wagtail_with_seeds_under_other_numbers() {
-    let app = App::owned(file!("wagtail", "source.sql"), file!("wagtail", "target.sql"));
-    std::fs::write(app.folder.path().join("switchover.toml"), file!("wagtail", "switchover.toml"))
-        .expect("a mapping");
+    let app = App::owned(WAGTAIL.source, WAGTAIL.target);
+    std::fs::write(app.folder.path().join("switchover.toml"), WAGTAIL.mapping).expect("a mapping");
     app.source(
         "UPDATE django_content_type SET id = id + 1000; UPDATE auth_permission SET content_type_id = content_type_id + 1000;
          UPDATE wagtailcore_page SET content_type_id = content_type_id + 1000; UPDATE wagtailcore_task SET content_type_id = content_type_id + 1000;

@@ -51,52 +51,6 @@ fn rows_that_the_targets_own_keys_take_for_one_are_named_before_anything_is_writ
     run(&mut app.on_both("verify", &["--policy", "quarantine"])).exits(0);
 }
 
-/// Runs, is taken back, and says these words; nothing is left of it.
-fn taken_back(source: &str, target: &str, words: &[&str]) {
-    let app = App::new(source, target);
-    let before = app.dump();
-    for arguments in [&[][..], &["--rebuild"]] {
-        let ran = run(&mut app.migrate(arguments));
-        assert_ne!(ran.code, Some(0), "{ran}");
-        words.iter().fold(ran, |ran, words| ran.says(words));
-        assert_eq!(app.dump(), before, "the run is taken back");
-    }
-}
-
-#[test]
-fn a_check_that_a_row_breaks_ends_the_run_which_is_taken_back() {
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, i FROM n;";
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, age INT); {many} UPDATE t SET age = -3 WHERE id = 432;"
-        ),
-        "CREATE TABLE t (id int PRIMARY KEY, age int CONSTRAINT grown CHECK (age > 0));",
-        &["id=432", "grown"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, mail TEXT); {many} UPDATE t SET mail = 'x@'; UPDATE t SET mail = 'none' WHERE id = 77;"
-        ),
-        "CREATE DOMAIN mail AS text CONSTRAINT has_at CHECK (VALUE LIKE '%@%'); CREATE TABLE t (id int PRIMARY KEY, mail mail);",
-        &["id=77", "has_at", "column mail"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, parent_id INT); {many} UPDATE t SET parent_id = 1; UPDATE t SET parent_id = 5 WHERE id = 9;"
-        ),
-        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
-         CREATE TABLE t (id int PRIMARY KEY, parent_id int CONSTRAINT of_parent REFERENCES parent);",
-        &["id=9", "of_parent"],
-    );
-    taken_back(
-        &format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); {many} UPDATE t SET name = 'N' || id; UPDATE t SET name = 'n5' WHERE id = 400; UPDATE t SET name = name || 'x' WHERE id = 5;"
-        ),
-        "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE UNIQUE INDEX one_name ON t (lower(left(name, 2))) WHERE id IN (5, 400);",
-        &["one_name"],
-    );
-}
-
 #[test]
 fn arrays_and_addresses_are_what_the_server_reads_back() {
     let app = App::new(
@@ -322,11 +276,13 @@ fn the_doctor_looks_at_the_tables_that_are_there() {
 fn a_partitioned_tables_keys_are_dropped_and_made_again() {
     let app = App::new(
         "CREATE TABLE parent (id INTEGER PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
-         CREATE TABLE log (id INTEGER PRIMARY KEY, parent_id INT, text TEXT); INSERT INTO log VALUES (1, 1, 'a'), (11, 2, 'b');",
+         CREATE TABLE log (id INTEGER PRIMARY KEY, parent_id INT, text TEXT); INSERT INTO log VALUES (1, 1, 'a'), (11, 2, 'b');
+         CREATE TABLE remark (id INTEGER PRIMARY KEY, log_id INT, next INT); INSERT INTO remark VALUES (1, 11, 2), (2, 1, 1);",
         "CREATE TABLE parent (id int PRIMARY KEY);
          CREATE TABLE log (id int, parent_id int REFERENCES parent, text text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
          CREATE TABLE log_0 PARTITION OF log FOR VALUES FROM (0) TO (10); CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (10) TO (20);
          CREATE INDEX log_text ON log (text);
+         CREATE TABLE remark (id int PRIMARY KEY, log_id int REFERENCES log ON DELETE CASCADE, next int REFERENCES remark);
          CREATE TABLE unproven (id int); ALTER TABLE unproven ADD CONSTRAINT later FOREIGN KEY (id) REFERENCES parent NOT VALID;",
     );
     let before = app.dump();
@@ -337,6 +293,43 @@ fn a_partitioned_tables_keys_are_dropped_and_made_again() {
         run(&mut app.verb("rollback", &[])).exits(0);
         assert_eq!(app.dump(), before);
     }
+}
+
+/// A key that acts when a row gives way, and that the run cannot take down for that: the other table's rows would be changed for good.
+#[test]
+fn rows_elsewhere_that_a_replaced_row_would_take_along_refuse_it() {
+    let app = App::owned(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'new'), (2, 'two');",
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old'), (9, 'stays');
+         CREATE TABLE mine (t int REFERENCES t ON DELETE CASCADE); INSERT INTO mine VALUES (1), (9);
+         CREATE TABLE log (t int) PARTITION BY RANGE (t); CREATE TABLE log_0 PARTITION OF log DEFAULT; INSERT INTO log VALUES (1);
+         ALTER TABLE log_0 ADD CONSTRAINT of_one FOREIGN KEY (t) REFERENCES t ON DELETE SET NULL;",
+    );
+    app.psql(
+        "CREATE TABLE others (t int DEFAULT 9 REFERENCES t ON DELETE SET DEFAULT); INSERT INTO others VALUES (1);
+         CREATE SCHEMA far; CREATE TABLE far.c (t int REFERENCES t ON DELETE CASCADE); INSERT INTO far.c VALUES (1), (9);
+         CREATE TABLE far.patient (t int REFERENCES t); INSERT INTO far.patient VALUES (9);
+         GRANT USAGE ON SCHEMA far TO PUBLIC; GRANT SELECT ON others, far.c, far.patient TO PUBLIC;",
+    );
+    let before = app.dump();
+    let refused = app.refusals(&["--on-conflict", "replace"]);
+    let keys = "the foreign key c_t_fkey of far.c, of_one of public.log_0, others_t_fkey of public.others";
+    assert!(refused.contains(keys) && refused.lines().count() == 1, "{refused}");
+    // A plan that was made for the other choice, and then edited, is told the same.
+    let plan = run(&mut app.on_both("plan", &["-o", "-", "--on-conflict", "keep"])).exits(0).out;
+    let edited = plan.replace(r#""on_conflict": "keep""#, r#""on_conflict": "replace""#);
+    assert_ne!(plan, edited);
+    std::fs::write(app.folder.path().join("plan.json"), edited).expect("a plan");
+    let given = ["--plan", "plan.json", "--no-backup", "--from", "sqlite:app.db", "--to", &app.to];
+    run(&mut app.verb("migrate", &given)).exits(1).says("would take others along");
+    run(&mut app.migrate(&["--on-conflict", "keep"])).exits(0);
+    run(&mut app.verb("rollback", &[])).exits(0);
+    assert_eq!(app.dump(), before);
+    app.psql("ALTER TABLE far.c DROP CONSTRAINT c_t_fkey; ALTER TABLE log_0 DROP CONSTRAINT of_one; ALTER TABLE others DROP CONSTRAINT others_t_fkey");
+    run(&mut app.migrate(&["--on-conflict", "replace"])).exits(0);
+    app.shows("SELECT count(*) FILTER (WHERE t = 1) FROM (TABLE mine UNION ALL TABLE log UNION ALL TABLE others UNION ALL TABLE far.c) x", "4");
+    run(&mut app.verb("rollback", &[])).exits(0);
+    app.drop_owner();
 }
 
 #[test]

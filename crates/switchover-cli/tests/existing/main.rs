@@ -7,10 +7,12 @@
 
 mod app;
 mod applications;
+mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
 mod fill;
+mod known;
 mod limits;
 mod since;
 mod uniques;

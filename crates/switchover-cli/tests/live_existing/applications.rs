@@ -6,7 +6,8 @@
 use crate::app::App;
 use crate::common::run;
 use crate::compare;
-use crate::fill::{self, Words};
+use crate::fill;
+use crate::known::{JUPYTERHUB, Known, MLFLOW, OPTUNA, SHIORI, WAGTAIL};
 use crate::scene::{CONSTRAINTS, Scene};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,13 +19,7 @@ const WRITERS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(15);
 
 struct Application {
-    source: &'static str,
-    target: &'static str,
-    mapping: &'static str,
-    said: &'static [&'static str],
-    /// Tables that stay as they are.
-    left: &'static [&'static str],
-    words: Words,
+    known: Known,
     /// What the application writes on the source, over and over; `{n}` is another number each time.
     writes: &'static str,
     /// What it does on the target, and what that answers.
@@ -32,17 +27,12 @@ struct Application {
     answers: &'static str,
 }
 
-macro_rules! file {
-    ($name:literal, $file:literal) => {
-        include_str!(concat!("../data/applications/", $name, "/", $file))
-    };
-}
-
 fn check(application: &Application) {
-    let app = App::owned(application.source, application.target);
-    std::fs::write(app.folder.path().join("switchover.toml"), application.mapping).expect("a mapping");
-    fill::fill(&app.open(), application.left, application.words);
-    let mut scene = Scene::new(app, application.said);
+    let known = &application.known;
+    let app = App::owned(known.source, known.target);
+    std::fs::write(app.folder.path().join("switchover.toml"), known.mapping).expect("a mapping");
+    fill::fill(&app.open(), known.left, known.words);
+    let mut scene = Scene::new(app, known.said);
     let before = scene.app.dump();
     let constraints = scene.app.psql(CONSTRAINTS).replace('\t', "|");
     let (stop, number, path) = (AtomicBool::new(false), AtomicU32::new(0), scene.app.file());
@@ -114,7 +104,7 @@ fn write(path: &std::path::Path, writes: &str, number: &AtomicU32, stop: &Atomic
 }
 
 fn is_moved(table: &str, application: &Application) -> bool {
-    !application.left.contains(&table) && !table.starts_with("_switchover")
+    !application.known.left.contains(&table) && !table.starts_with("_switchover")
 }
 
 fn first_column(scene: &Scene, table: &str) -> String {
@@ -149,17 +139,7 @@ fn equal(scene: &Scene, application: &Application) {
 #[test]
 fn optuna() {
     check(&Application {
-        source: file!("optuna", "source.sql"),
-        target: file!("optuna", "target.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
-        left: &["alembic_version"],
-        words: &[
-            ("trials.state", &["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]),
-            ("study_directions.direction", &["MINIMIZE", "MAXIMIZE", "NOT_SET"]),
-            ("trial_values.value_type", &["FINITE", "INF_POS", "INF_NEG"]),
-            ("trial_intermediate_values.intermediate_value_type", &["FINITE", "NAN"]),
-        ],
+        known: OPTUNA,
         writes: "INSERT INTO trials (number, study_id, state, datetime_start) VALUES ({n}, 1, 'RUNNING', '2024-03-01 00:00:00.000000');
             INSERT INTO trial_user_attributes (trial_id, key, value_json) SELECT max(trial_id), 'k', '{\"n\": {n}}' FROM trials;
             UPDATE trials SET state = 'COMPLETE', datetime_complete = '2024-03-01 00:00:01.{n}00' WHERE number = {n} - 3 AND study_id = 1;
@@ -174,12 +154,7 @@ fn optuna() {
 #[test]
 fn jupyterhub() {
     check(&Application {
-        source: file!("jupyterhub", "source.sql"),
-        target: file!("jupyterhub", "target.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
-        left: &["alembic_version"],
-        words: &[],
+        known: JUPYTERHUB,
         writes: "INSERT INTO users (name, admin, cookie_id, last_activity) VALUES ('u{n}', 0, 'c{n}', '2024-03-01 00:00:00.{n}00');
             UPDATE users SET last_activity = '2024-03-02 00:00:00' WHERE name = 'u' || ({n} - 2); DELETE FROM users WHERE name = 'u' || ({n} - 4);",
         workload: "INSERT INTO users (name, admin, cookie_id) VALUES ('new', false, 'c') RETURNING id > 43;
@@ -193,12 +168,7 @@ fn jupyterhub() {
 #[test]
 fn mlflow() {
     check(&Application {
-        source: file!("mlflow", "source.sql"),
-        target: file!("mlflow", "target.sql"),
-        mapping: "",
-        said: &["--on-conflict", "replace"],
-        left: &["alembic_version"],
-        words: &[],
+        known: MLFLOW,
         writes: "INSERT INTO experiments (name, lifecycle_stage) VALUES ('e{n}', 'active');
             INSERT INTO experiment_tags (key, value, experiment_id) SELECT 'k', '{n}', max(experiment_id) FROM experiments;
             UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name = 'e' || ({n} - 2);",
@@ -211,12 +181,7 @@ fn mlflow() {
 #[test]
 fn wagtail() {
     check(&Application {
-        source: file!("wagtail", "source.sql"),
-        target: file!("wagtail", "target.sql"),
-        mapping: file!("wagtail", "switchover.toml"),
-        said: &[],
-        left: &["django_migrations", "wagtailsearch_indexentry"],
-        words: &[],
+        known: WAGTAIL,
         writes: "INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff, is_active, date_joined)
                 VALUES ('', 0, 'u{n}', '', '', '', 0, 1, '2024-03-01 00:00:00.{n}00');
             UPDATE wagtailcore_page SET title = 'n{n}', last_published_at = '2024-03-01 00:00:00' WHERE slug = 's1';
@@ -232,9 +197,8 @@ fn wagtail() {
 /// What a live run does not take back to the source is refused with the plan.
 #[test]
 fn what_cannot_come_back_is_refused() {
-    let app = App::owned(file!("shiori", "source.sql"), file!("shiori", "target.sql"));
-    std::fs::write(app.folder.path().join("switchover.toml"), file!("shiori", "switchover.toml"))
-        .expect("a mapping");
+    let app = App::owned(SHIORI.source, SHIORI.target);
+    std::fs::write(app.folder.path().join("switchover.toml"), SHIORI.mapping).expect("a mapping");
     let scene = Scene::new(app, &[]);
     let before = scene.app.dump();
     let ran = run(scene.start().arg("--dry-run")).exits(1);

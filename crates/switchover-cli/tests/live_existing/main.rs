@@ -16,6 +16,8 @@ mod common;
 mod compare;
 #[path = "../existing/fill.rs"]
 mod fill;
+#[path = "../existing/known.rs"]
+mod known;
 mod refused;
 mod scene;
 mod types;

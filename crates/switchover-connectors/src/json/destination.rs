@@ -55,6 +55,7 @@ pub(super) fn state(config: &JsonConfig) -> Result<TargetState> {
         aliases: None,
         modules: Vec::new(),
         runs: run.into_iter().collect(),
+        owner: None,
         free_bytes: disk::free_bytes(path),
         missing_rights,
     })

@@ -95,8 +95,14 @@ impl JsonTarget {
     fn take_back(&self, run: &str) -> Result<bool> {
         let operation = "roll back what the run made";
         let (dump, work) = (self.dump()?, self.work()?);
-        if work.run()?.as_deref() != Some(run) {
-            return Ok(false);
+        match work.run()? {
+            Some(found) if found == run => {}
+            Some(_) => return Ok(false),
+            // Killed before it said whose it is, so that nothing rests on it.
+            None => {
+                work.clear()?;
+                return Ok(false);
+            }
         }
         failpoint::hit("discard-before-commit");
         let there = fs::symlink_metadata(&dump).is_ok();

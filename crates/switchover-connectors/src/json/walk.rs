@@ -23,6 +23,9 @@ pub(super) enum Shape {
     Lines,
 }
 
+/// How a file begins that is packed with gzip (RFC 1952).
+const GZIP: &[u8] = b"\x1f\x8b";
+
 /// Between which two things the walker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
@@ -136,6 +139,11 @@ impl<R: Read> Walker<R> {
         if self.scanner.takes(b"\xff\xfe")? || self.scanner.takes(b"\xfe\xff")? {
             let why = "the file is UTF-16; JSON is read as UTF-8 (RFC 8259): convert it, as by iconv";
             return Err(self.scanner.malformed(0, why));
+        }
+        if self.scanner.takes(GZIP)? {
+            let place = Place { line: 1, column: 1 };
+            let why = "the file is packed with gzip, and its name does not end in .gz";
+            return Err(refused(place, "$", why, "rename it, so that its name ends in .gz"));
         }
         // A byte order mark of UTF-8 says nothing, and RFC 8259 lets readers pass over it.
         self.scanner.takes(b"\xef\xbb\xbf")?;

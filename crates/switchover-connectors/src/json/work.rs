@@ -2,7 +2,7 @@
 //!
 //! | file | holds | who sets it, and what a crash leaves |
 //! |---|---|---|
-//! | `run.json` | the run | `prepare`, by rename; a folder without it is nothing, and is emptied |
+//! | `run.json` | the run | `prepare`, by rename; a folder without it is nothing, and goes with the next run or a rollback |
 //! | `<table>-<key>.chunk` | a line with checkpoint and quarantine, then the rows | a writer, by rename after sync: it is there whole, or not |
 //! | `published.json` | what the dump is, all checkpoints, all of the quarantine | the assembly, before the dump gets its name; without a dump of that name it says nothing |
 //!
@@ -17,6 +17,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::digest::{self, Hex};
+use switchover_core::failpoint;
 use switchover_core::{Error, Kind, Result};
 
 /// Behind the dump's name.
@@ -162,6 +163,7 @@ impl Work {
         let (path, partial) = (self.file(name), self.file(&format!("{name}{PARTIAL}")));
         let made = File::create(&partial)
             .and_then(|mut file| write(&mut file).and_then(|()| file.sync_all()))
+            .inspect(|()| failpoint::hit("record-before-rename"))
             .and_then(|()| fs::rename(&partial, &path));
         made.map_err(|cause| io_error("write the run's records", &path, cause))?;
         sync_directory(&path)

@@ -7,8 +7,8 @@
 use super::{connect::Connection, quote};
 use std::collections::{BTreeMap, HashMap};
 use switchover_core::existing::{
-    Apart, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, TargetColumn, TargetForeignKey, TargetIndex,
-    TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
+    Apart, HISTORY_ROWS_MAX, Holds, ROWS_BEFORE_MAX, Rule, RuleKind, TargetColumn, TargetForeignKey,
+    TargetIndex, TargetSchema, TargetSequence, TargetTable, TargetTrigger, history_of,
 };
 use switchover_core::plan::{Element, KeyPlan, LogicalType};
 use switchover_core::{Error, Kind, Result};
@@ -76,6 +76,12 @@ pub(super) async fn definitions<C: GenericClient + Sync>(client: &C, schema: &st
     }
     columns(client, schema, &mut by_oid).await?;
     constraints(client, schema, &mut by_oid).await?;
+    rules(client, schema, &mut by_oid).await?;
+    for row in client.query(ACTING, &[&schema]).await? {
+        if let Some(table) = by_oid.get_mut(&row.get(0)) {
+            table.acting.push(row.get(1));
+        }
+    }
     indexes(client, schema, &mut by_oid).await?;
     primary_indexes(client, schema, &mut by_oid).await?;
     for row in client.query(TRIGGERS, &[&schema]).await? {
@@ -249,6 +255,7 @@ fn holds(kind: &str, modifier: i32) -> Holds {
     }
 }
 
+/// A foreign key to a partitioned table has a row for each partition too, of its own table: those come and go with it.
 const CONSTRAINTS: &str =
     "SELECT r.conrelid, r.contype::text, r.conname::text, pg_catalog.pg_get_constraintdef(r.oid),
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
@@ -261,7 +268,21 @@ const CONSTRAINTS: &str =
     FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
-    WHERE n.nspname = $1 AND r.contype IN ('p', 'u', 'f', 'c', 'x') ORDER BY r.conrelid, r.conname";
+    WHERE n.nspname = $1 AND r.contype IN ('p', 'u', 'f', 'c', 'x')
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint o WHERE o.oid = r.conparentid AND o.conrelid = r.conrelid)
+    ORDER BY r.conrelid, r.conname";
+
+/// Foreign keys by which a row that goes changes rows of other tables, where the key is none of those that are read with the
+/// schema's tables, or none of the role's. A key to a single partition is one to the whole table.
+const ACTING: &str = "SELECT coalesce(pg_catalog.pg_partition_root(p.oid)::pg_catalog.oid, p.oid) AS parent,
+        pg_catalog.format('%s of %s', r.conname, r.conrelid::pg_catalog.regclass) AS shown
+    FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
+    WHERE n.nspname = $1 AND r.contype = 'f' AND r.conparentid = 0 AND r.confdeltype IN ('c', 'n', 'd')
+        AND coalesce((pg_catalog.to_jsonb(r) ->> 'conenforced')::boolean, true)
+        AND (c.relnamespace <> p.relnamespace OR c.relispartition OR p.relispartition
+            OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+    ORDER BY parent, shown";
 
 async fn constraints<C: GenericClient + Sync>(
     client: &C,
@@ -288,6 +309,58 @@ async fn constraints<C: GenericClient + Sync>(
             }),
             _ => table.checks.push((name, definition)),
         }
+    }
+    Ok(())
+}
+
+/// What looks at a row by itself: checks (those that are not proven for old rows are so for new ones), checks of domains and
+/// of those below them, and partitions, any of which a row must fit. Kind, name, definition, columns, domain.
+const RULES: &str = "WITH RECURSIVE own AS (
+        SELECT c.oid, c.relname::text AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition),
+    walk AS (
+        SELECT a.attrelid, a.attname::text AS name, a.attnum, a.atttypid AS type
+        FROM pg_catalog.pg_attribute a JOIN own ON own.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT w.attrelid, w.name, w.attnum, t.typbasetype
+        FROM walk w JOIN pg_catalog.pg_type t ON t.oid = w.type WHERE t.typtype = 'd')
+    SELECT own.oid, 'c', r.conname::text, pg_catalog.pg_get_constraintdef(r.oid) AS definition,
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = r.conrelid AND a.attnum = k.n ORDER BY k.o) AS columns, NULL::text
+    FROM own JOIN pg_catalog.pg_constraint r ON r.conrelid = own.oid AND r.contype = 'c'
+    UNION ALL
+    SELECT w.attrelid, 'd', r.conname::text, pg_catalog.pg_get_constraintdef(r.oid), ARRAY[w.name],
+        pg_catalog.format_type(w.type, NULL)
+    FROM walk w JOIN pg_catalog.pg_constraint r ON r.contypid = w.type AND r.contype = 'c'
+    UNION ALL
+    SELECT own.oid, 'p', own.name, pg_catalog.concat('PARTITION BY ', pg_catalog.pg_get_partkeydef(own.oid)),
+        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = own.oid AND a.attnum > 0 AND NOT a.attisdropped AND EXISTS (
+                SELECT 1 FROM pg_catalog.pg_partition_tree(own.oid) l
+                    JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = l.relid
+                    LEFT JOIN pg_catalog.pg_attribute o ON o.attrelid = l.relid AND o.attnum = ANY (p.partattrs::int2[])
+                WHERE p.partexprs IS NOT NULL OR o.attname = a.attname)
+            ORDER BY a.attnum), NULL
+    FROM own JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = own.oid
+    ORDER BY 1, 2, 3, columns";
+
+async fn rules<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    tables: &mut HashMap<u32, TargetTable>,
+) -> Answer<()> {
+    for row in client.query(RULES, &[&schema]).await? {
+        let Some(table) = tables.get_mut(&row.get(0)) else { continue };
+        let (kind, definition): (String, String) = (row.get(1), row.get(3));
+        if definition.ends_with("NOT ENFORCED") {
+            continue;
+        }
+        let kind = match (kind.as_str(), row.get(5)) {
+            ("d", Some(domain)) => RuleKind::Domain { domain },
+            ("p", _) => RuleKind::Partitions,
+            _ => RuleKind::Check,
+        };
+        table.rules.push(Rule { name: row.get(2), definition, columns: row.get(4), kind });
     }
     Ok(())
 }

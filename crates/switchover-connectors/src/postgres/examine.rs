@@ -6,6 +6,7 @@ use super::{catalog, dialect, inspect, steps};
 use switchover_core::connector::TargetState;
 use switchover_core::existing::TargetSchema;
 use switchover_core::finding::{Finding, Needs, shown_bytes};
+use switchover_core::live::Side;
 use switchover_core::schema::StoreInfo;
 
 /// The newest major version that the project was tested on.
@@ -135,6 +136,11 @@ fn content(state: &TargetState, schema: &str) -> Finding {
     let more = state.objects.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     match (state.runs.first(), state.objects.is_empty()) {
+        (Some(run), _) if state.owner.is_some_and(|owner| owner == Side::Target) => Finding::warning(
+            "schema",
+            format!("\"{schema}\" holds the data of the live run {run}, which it owns"),
+            "remove nothing here; `switchover status` says how far the run is, `rollback` or `finish` ends it",
+        ),
         (Some(run), _) => Finding::warning(
             "schema",
             format!("\"{schema}\" holds the records of run {run}"),

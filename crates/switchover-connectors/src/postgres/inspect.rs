@@ -1,7 +1,7 @@
 //! What a target is and holds, before anything is written to it.
 
 use super::connect::Connection;
-use super::{dialect, ledger, room};
+use super::{dialect, ledger, live, room};
 use switchover_core::connector::TargetState;
 use switchover_core::schema::StoreInfo;
 use switchover_core::{Error, Kind, Result};
@@ -95,6 +95,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         ));
     }
     let run = if exists { run(connection, schema).await.map_err(fail)? } else { None };
+    let owner = if run.is_some() { live::owner(client, schema).await.map_err(fail)? } else { None };
     Ok(TargetState {
         store,
         schema_exists: exists,
@@ -103,6 +104,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         aliases: None,
         modules: Vec::new(),
         runs: run.into_iter().collect(),
+        owner,
         free_bytes: room::free_bytes(connection).await,
         missing_rights,
     })

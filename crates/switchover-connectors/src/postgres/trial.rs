@@ -1,10 +1,13 @@
-//! Rows held against the target's own unique indexes and exclusion constraints before anything is written.
+//! Rows held against the target's own rules before anything is written: unique indexes, exclusion constraints, checks,
+//! partitions.
 //!
-//! The server decides, by its own definitions: each is made again on a temporary table of the columns that it looks
-//! at, and rows are inserted there `ON CONFLICT DO NOTHING`; those that do not come back are the ones that it would
-//! refuse. So predicates, expressions, collations and NULLs that count as equal are all read by the one who will
-//! read them in the load. Everything is in one transaction that never commits: nothing but temporary tables is
-//! written, and they end with it. Absent: any translation of a definition.
+//! The server decides, by its own definitions. What keeps rows apart is made again on a temporary table of the columns that it
+//! looks at, and rows are inserted there `ON CONFLICT DO NOTHING`; those that do not come back are the ones that it would
+//! refuse. What looks at a row by itself is asked as a question (`checks`). So predicates, expressions, collations and NULLs that
+//! count as equal are all read by the one who will read them in the load. Everything is in one transaction that never
+//! commits: nothing but temporary tables is written, and they end with it. Absent: any translation of a definition.
+
+mod checks;
 
 use super::connect::Connection;
 use super::copy_encode::{self, Field, HEADER};
@@ -14,12 +17,12 @@ use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use std::collections::BTreeSet;
 use switchover_core::connector::{Met, Trial};
-use switchover_core::existing::UniqueIndex;
+use switchover_core::existing::Rule;
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
-const OPERATION: &str = "hold rows against the target's own keys";
+const OPERATION: &str = "hold rows against the target's own rules";
 
 /// The rows of a batch.
 const BATCH: &str = "pg_temp.\"_switchover_trial\"";
@@ -87,12 +90,30 @@ pub(super) struct PostgresTrial {
     table: String,
     /// What the batch has: the plan's columns that something asked looks at.
     fields: Vec<Field>,
-    /// What is asked: place in the table's list, and the statement that holds a range of the batch against it.
-    asked: Vec<(usize, String)>,
+    asked: Vec<Asked>,
     unasked: Vec<(usize, String)>,
-    /// Whether rows are held against the target's own alone, and not against each other.
-    stay: bool,
     scratch: Vec<u8>,
+}
+
+/// A rule that is asked.
+#[derive(Debug, Clone)]
+struct Asked {
+    /// Place in the table's list.
+    which: usize,
+    /// The statement that holds a range of the batch against it, and gives the rows that it refuses.
+    sql: String,
+    held: HeldAgainst,
+}
+
+/// What a rule holds rows against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldAgainst {
+    /// Those before them.
+    EachOther,
+    /// The target's own alone.
+    Staying,
+    /// None: each row by itself.
+    Nothing,
 }
 
 /// What the definitions are made from.
@@ -132,14 +153,25 @@ impl PostgresTrial {
         let columns = rows.into_iter().map(column).collect();
         let staying = if stay { Some(staying(&connection, plan, index).await?) } else { None };
         let making = Making { connection: &connection, table, name, columns, staying };
-        let list = table.standing.iter().flat_map(|standing| &standing.apart).collect::<Vec<_>>();
+        let list = table.standing.iter().flat_map(|standing| &standing.rules).collect::<Vec<_>>();
         let (mut asked, mut unasked, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
         for which in which.iter().copied() {
-            let Some(index) = list.get(which) else { continue };
-            match making.stand_in(which, index).await? {
-                Ok(held) => {
-                    used.extend(held.iter().cloned());
-                    asked.push((which, making.statement(which, &held)));
+            let Some(rule) = list.get(which) else { continue };
+            let made = match rule.is_apart() {
+                true => {
+                    making.stand_in(which, rule).await?.map(|held| (making.statement(which, &held), held))
+                }
+                false => making.question(rule).await?,
+            };
+            match made {
+                Ok((sql, looked_at)) => {
+                    used.extend(looked_at);
+                    let held = match (rule.is_apart(), stay) {
+                        (false, _) => HeldAgainst::Nothing,
+                        (true, true) => HeldAgainst::Staying,
+                        (true, false) => HeldAgainst::EachOther,
+                    };
+                    asked.push(Asked { which, sql, held });
                 }
                 Err(why) => unasked.push((which, why)),
             }
@@ -149,8 +181,9 @@ impl PostgresTrial {
         if !asked.is_empty() {
             making.batch(&fields).await.map_err(fail)?;
         }
+        making.understood(&mut asked, &mut unasked).await?;
         let table = table.source.clone();
-        Ok(PostgresTrial { connection, table, fields, asked, unasked, stay, scratch: Vec::new() })
+        Ok(PostgresTrial { connection, table, fields, asked, unasked, scratch: Vec::new() })
     }
 }
 
@@ -167,23 +200,21 @@ async fn staying(connection: &Connection, plan: &Plan, index: usize) -> Result<S
 type Answer<T> = std::result::Result<T, tokio_postgres::Error>;
 
 impl Making<'_> {
+    /// Whether rows bring a value for that column of the target.
+    fn mapped(&self, name: &str) -> bool {
+        self.table.columns.iter().any(|column| column.target == name && column.generated.is_none())
+    }
+
     /// Makes the table that stands for one index; gives the plan's columns that it has, or why there is none.
-    async fn stand_in(
-        &self,
-        which: usize,
-        index: &UniqueIndex,
-    ) -> Result<std::result::Result<Vec<String>, String>> {
+    async fn stand_in(&self, which: usize, index: &Rule) -> Result<std::result::Result<Vec<String>, String>> {
         let fail = |error| self.connection.classify(error, OPERATION).table(self.table.source.clone());
-        let mapped = |name: &str| {
-            self.table.columns.iter().any(|column| column.target == name && column.generated.is_none())
-        };
-        let computed =
-            |column: &&Column| column.generated.is_some() && index.apart.columns.contains(&column.name);
+        let mapped = |name: &str| self.mapped(name);
+        let computed = |column: &&Column| column.generated.is_some() && index.columns.contains(&column.name);
         // What a computed column is computed from, the server knows.
         let all = self.columns.iter().any(|column| computed(&column));
         let needed = |column: &&Column| {
             let stored = all && column.generated.is_none();
-            stored || index.apart.columns.contains(&column.name)
+            stored || index.columns.contains(&column.name)
         };
         let mut declared = vec![format!("{} bigint", ident(NUMBER))];
         let mut held = Vec::new();
@@ -289,14 +320,15 @@ impl Trial for PostgresTrial {
         self.send(rows, as_null, left_out).await?;
         let mut met = Vec::new();
         for at in 0..self.asked.len() {
-            let (which, sql) = self.asked[at].clone();
-            let (refused, fault) = self.range(&sql, 0, rows.len()).await?;
+            let asked = self.asked[at].clone();
+            let which = asked.which;
+            let (refused, fault) = self.range(&asked, 0, rows.len()).await?;
             met.extend(refused.into_iter().map(|row| Met { row, which, fault: None }));
             met.extend(fault.map(|(row, why)| Met { row, which, fault: Some(why) }));
         }
         // Where a row has no key there, the target says so of each that follows, too: one is enough.
         let faulty = |which: usize| met.iter().any(|met| met.which == which && met.fault.is_some());
-        self.asked.retain(|(which, _)| !faulty(*which));
+        self.asked.retain(|asked| !faulty(asked.which));
         met.sort_by_key(|met| met.row);
         Ok(met)
     }
@@ -338,7 +370,7 @@ impl PostgresTrial {
     /// Holds a range of the batch; gives the rows that are refused, and the first of which the server says something else.
     async fn range(
         &self,
-        sql: &str,
+        asked: &Asked,
         from: usize,
         upto: usize,
     ) -> Result<(Vec<usize>, Option<(usize, String)>)> {
@@ -348,14 +380,14 @@ impl PostgresTrial {
         while let Some((from, upto)) = ranges.pop() {
             let client = self.connection.client();
             client.batch_execute("SAVEPOINT held").await.map_err(|error| self.failed(error))?;
-            let answer = client.query(sql, &[&(from as i64), &(upto as i64)]).await;
+            let answer = client.query(&asked.sql, &[&(from as i64), &(upto as i64)]).await;
             let error = match answer {
                 Ok(rows) => {
-                    let end = if self.stay { "ROLLBACK TO" } else { "RELEASE" };
+                    let end = if asked.held == HeldAgainst::EachOther { "RELEASE" } else { "ROLLBACK TO" };
                     let end = format!("{end} SAVEPOINT held");
                     client.batch_execute(&end).await.map_err(|error| self.failed(error))?;
                     let rows = rows.iter().filter_map(|row| usize::try_from(row.get::<_, i64>(0)).ok());
-                    if self.stay && upto - from > 1 {
+                    if asked.held == HeldAgainst::Staying && upto - from > 1 {
                         // Whether an earlier row or one that stays was in the way, a row by itself tells.
                         ranges.extend(rows.map(|row| (row, row + 1)).rev());
                     } else {

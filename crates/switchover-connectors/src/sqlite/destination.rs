@@ -4,7 +4,7 @@
 use super::config::SqliteConfig;
 use super::error::classify;
 use super::reader::open_to_read;
-use super::{connect, file, ledger};
+use super::{connect, file, ledger, live};
 use crate::disk;
 use crate::sidecar::{io_error, with_suffix};
 use std::fs;
@@ -64,6 +64,7 @@ pub(super) fn state(config: &SqliteConfig) -> Result<TargetState> {
         store.encoding = connection.query_row("PRAGMA encoding", [], |row| row.get(0)).map_err(fail)?;
         state.objects = ledger::objects(&connection).map_err(fail)?;
         state.runs = ledger::run_of(&connection).map_err(fail)?.into_iter().collect();
+        state.owner = live::records::owner(&connection).map_err(fail)?;
         if store.encoding != "UTF-8" {
             state.missing_rights.push(format!(
                 "the file's encoding is {}, which does not hold every text as it is: name a new file",

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use switchover_core::Result;
 
-/// A file without tables that is larger than this keeps its free pages after a rollback, and is not the same bytes again: it
-/// is kept in the run's records whole, and who has an empty database has a page or a few.
+/// A file without tables is kept in the run's records whole, and who has an empty database has a page or a few. One that is
+/// larger than this, or has a log beside it, has its numbers and its mode back after a rollback, and more free pages.
 const IMAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where a new file is made, before it gets its name.

@@ -220,6 +220,38 @@ pub(super) fn record_object(
     connection.execute(&sql, (run, kind, name)).map(drop)
 }
 
+/// How an object that is a number of the file itself is called.
+const SETTING: &str = "setting";
+
+/// A number that the file keeps for the application.
+pub(super) fn setting(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("PRAGMA main.{}", ident(name)), [], |row| row.get(0))
+}
+
+/// Records what a number of the file was before the run, and what the run made of it.
+pub(super) fn record_setting(
+    connection: &Connection,
+    run: &str,
+    name: &str,
+    was: i64,
+) -> rusqlite::Result<()> {
+    let made = setting(connection, name)?;
+    record_object(connection, run, SETTING, &format!("{name} {was} {made}"))
+}
+
+/// Puts a number of the file back, unless somebody changed it since.
+fn reset(connection: &Connection, recorded: &str) -> rusqlite::Result<()> {
+    let mut words = recorded.split(' ');
+    let name = words.next().unwrap_or_default();
+    let mut numbers = words.map_while(|word| word.parse::<i64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(was), Some(made)) if setting(connection, name)? == made => {
+            connection.pragma_update(None, name, was)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Everything that was copied, and will still be after a crash of the machine.
 ///
 /// Chunks are committed without waiting for the disk. The commit here does wait, and the log keeps the order
@@ -393,6 +425,10 @@ fn drop_all(connection: &Connection, run: &str) -> rusqlite::Result<()> {
         .query_map([run], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (kind, name) in objects {
+        if kind == SETTING {
+            reset(connection, &name)?;
+            continue;
+        }
         let word = match kind.as_str() {
             "view" => "VIEW",
             "trigger" => "TRIGGER",

@@ -307,9 +307,14 @@ pub(super) fn build(path: &Path, plan: &Plan, run: &str, step: &BuildStep) -> Re
     let sql = format!("INSERT INTO {} (run, step) VALUES (?1, ?2) ON CONFLICT DO NOTHING", ledger::STEP);
     let keys = step.table.filter(|at| step.id == format!("{at}:{KEYS}")).and_then(|at| plan.tables.get(at));
     if transaction.execute(&sql, (run, &step.id)).map_err(fail)? == 1 {
+        let setting = step.id.strip_prefix("setting ");
+        let was = setting.map(|name| ledger::setting(&transaction, name)).transpose().map_err(fail)?;
         match keys {
             Some(table) => late_keys::add(&transaction, table).map_err(fail)?,
             None => transaction.execute_batch(&step.sql).map_err(fail)?,
+        }
+        if let Some((name, was)) = setting.zip(was) {
+            ledger::record_setting(&transaction, run, name, was).map_err(fail)?;
         }
         for kind in ["view", "trigger"] {
             if let Some(name) = step.id.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) {

@@ -165,6 +165,7 @@ impl Target for WeaviateTarget {
                 .flat_map(|all| all.keys().cloned())
                 .collect(),
             runs: runs.map(|record| record.run).collect(),
+            owner: None,
             free_bytes: None,
             missing_rights: Vec::new(),
         })

@@ -221,6 +221,10 @@ impl Work<'_> {
             }
             None => {}
         }
+        // A key of SQLite's own may hold NULL; one that is asked for here is a key in earnest.
+        for column in table.columns.iter_mut().filter(|column| columns.contains(&column.name)) {
+            column.not_null = true;
+        }
         table.primary_key = Some(PrimaryKey::plain(None, columns));
         Ok(())
     }

@@ -28,7 +28,7 @@ struct Calls {
 impl Calls {
     /// What to call for now, if there is anything.
     fn due(&mut self, status: &LiveStatus, now: Instant) -> Option<String> {
-        let trouble = [&status.alarm, &status.held].into_iter().find(|text| !text.is_empty());
+        let trouble = [&status.alarm, &status.untold, &status.held].into_iter().find(|text| !text.is_empty());
         let Some(trouble) = trouble.filter(|_| status.phase != LivePhase::Ended) else {
             *self = Calls::default();
             return None;

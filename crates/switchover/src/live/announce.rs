@@ -7,6 +7,8 @@ use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,18 @@ use switchover_core::{Error, Kind, Result};
 
 /// Says in the run's folder whom the application was told to be the owner.
 const TOLD: &str = "told.json";
+
+/// Says in the run's folder how the follower is known to differ.
+const DIFFERS: &str = "differs.json";
+
+/// A difference that was found while changes were read back.
+#[derive(Debug, Serialize, Deserialize)]
+struct Difference {
+    /// The epoch of the owner whose follower differs.
+    epoch: u64,
+    /// Where, and how.
+    why: String,
+}
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
 const NOTED_EVERY: Duration = Duration::from_millis(50);
@@ -32,7 +46,7 @@ pub trait Announce: Send + Sync {
         Ok(())
     }
     /// What the decision row says now, and whether the follower holds all rows. May be called again for the
-    /// same epoch, by another process. An error is told, and tried again when the run is taken up: the row stands.
+    /// same epoch, by another process. Of a proposal, an error gives the switch up; else it is told, and tried again: the row stands.
     async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
         let _ = (ownership, ready);
         Ok(())
@@ -41,6 +55,16 @@ pub trait Announce: Send + Sync {
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
         let _ = report;
         Ok(())
+    }
+    /// Keeps that the follower of this epoch is known to differ, and how: a proof that no later process can make again.
+    async fn differs(&self, epoch: u64, why: &str) -> Result<()> {
+        let _ = (epoch, why);
+        Ok(())
+    }
+    /// How the follower of this epoch is known to differ, whichever process found it.
+    async fn known_difference(&self, epoch: u64) -> Result<Option<String>> {
+        let _ = epoch;
+        Ok(None)
     }
     /// Calls for a person: the run does not go on, or cannot do what a guard demands. An error is told.
     async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {
@@ -134,11 +158,16 @@ impl Announcer {
 
     /// The owner that the application was told last: in the beginning the source.
     fn told_owner(&self) -> Result<Side> {
-        let path = self.folder.join(TOLD);
-        let fail = || Error::new(Kind::Io, "tell the application").store(path.display().to_string());
+        Ok(self.kept(TOLD)?.unwrap_or(Side::Source))
+    }
+
+    /// What a file of the run's folder says, if it is there.
+    fn kept<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.folder.join(name);
+        let fail = || Error::new(Kind::Io, "read the run's folder").store(path.display().to_string());
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|cause| fail().because(cause)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Side::Source),
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(fail().because(error)),
         }
     }
@@ -194,6 +223,17 @@ impl Announce for Announcer {
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
         record::add(&self.folder, report)
+    }
+
+    async fn differs(&self, epoch: u64, why: &str) -> Result<()> {
+        let text = serde_json::to_vec(&Difference { epoch, why: why.to_owned() })
+            .map_err(|error| Error::new(Kind::Internal, "keep the difference").because(error))?;
+        journal::write_whole(&self.folder.join(DIFFERS), &text)
+    }
+
+    async fn known_difference(&self, epoch: u64) -> Result<Option<String>> {
+        let found: Option<Difference> = self.kept(DIFFERS)?;
+        Ok(found.filter(|found| found.epoch == epoch).map(|found| found.why))
     }
 
     async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {

@@ -119,6 +119,8 @@ pub struct Engine {
     pub(super) pressed_at: Option<Instant>,
     /// The proof of what the decision declared, beside the reverse window.
     pub(super) proving: Option<JoinHandle<Result<()>>>,
+    /// When the application is told again who owns the data, and how long was waited for that; none when it knows.
+    untold: Option<(Instant, Duration)>,
 }
 
 impl Engine {
@@ -145,6 +147,7 @@ impl Engine {
             equal_at: Instant::now(),
             pressed_at: None,
             proving: None,
+            untold: None,
         };
         (engine, sender, told)
     }
@@ -263,12 +266,14 @@ impl Engine {
         self.settle_owner(ownership).await
     }
 
-    /// Everything that follows from who owns the data, done again.
+    /// Everything that follows from who owns the data, done again. The application is told as soon as the owner is open: what is left
+    /// to do at the follower may have to wait until the application has gone from there.
     pub(super) async fn settle_owner(&mut self, ownership: Ownership) -> Result<()> {
         match ownership.owner {
             Side::Source => {
                 self.insist(async || self.parts.source.unfence().await).await?;
                 failpoint::hit("live-source-open");
+                self.tell_owner(ownership).await;
                 if ownership.epoch > Ownership::FIRST.epoch {
                     self.insist(async || self.parts.target.follow().await).await?;
                 }
@@ -276,23 +281,45 @@ impl Engine {
             Side::Target => {
                 self.insist(async || self.parts.source.fence(FENCE_AGAIN).await.map(drop)).await?;
                 self.insist(async || self.parts.target.unfence().await).await?;
+                self.tell_owner(ownership).await;
             }
         }
         failpoint::hit("live-owner-settled");
-        self.tell(|status| status.ownership = ownership);
-        self.announce(ownership).await;
         Ok(())
     }
 
+    async fn tell_owner(&mut self, ownership: Ownership) {
+        self.tell(|status| status.ownership = ownership);
+        self.announce(ownership).await;
+    }
+
     /// Tells the application. What cannot be told is told again later: the row stands all the same.
-    pub(super) async fn announce(&self, ownership: Ownership) {
+    pub(super) async fn announce(&mut self, ownership: Ownership) {
+        let Err(error) = self.try_to_tell(ownership).await else {
+            self.untold = None;
+            return self.tell(|status| status.untold.clear());
+        };
+        let wait = self.untold.map_or(TELL_AGAIN, |(_, before)| (before * 2).min(TELL_AGAIN_MAX));
+        self.untold = Some((Instant::now() + wait, wait));
+        let why = error.to_string();
+        self.note(format!("{why}; it will be tried again in {} s", wait.as_secs()));
+        self.tell(|status| status.untold = why);
+    }
+
+    /// Tells the application again what it could not be told, when it is time.
+    pub(super) async fn announce_again(&mut self) {
+        if self.untold.is_some_and(|(due, _)| due <= Instant::now()) {
+            let ownership = self.status.borrow().ownership;
+            self.announce(ownership).await;
+        }
+    }
+
+    pub(super) async fn try_to_tell(&self, ownership: Ownership) -> Result<()> {
         let ready = match ownership.owner {
             Side::Source => matches!(self.verified, Verification::Same { .. }),
             Side::Target => true,
         };
-        if let Err(error) = self.parts.announce.told(&ownership, ready).await {
-            self.note(format!("{error}; it will be tried again when the run is taken up"));
-        }
+        self.parts.announce.told(&ownership, ready).await
     }
 
     pub(super) async fn ownership(&self) -> Result<Ownership> {
@@ -356,6 +383,13 @@ impl Engine {
             self.again(async || self.parts.target.capture(&[]).await).await?;
         }
         link.resume().await?;
+        let epoch = self.status.borrow().ownership.epoch;
+        let known = self.parts.announce.known_difference(epoch).await;
+        if let Some(why) = known.unwrap_or_else(|unknown| Some(unknown.to_string())) {
+            let verified = Verification::Different { why };
+            self.verified = verified.clone();
+            self.tell(|status| status.verification = verified);
+        }
         let target = Arc::clone(&self.parts.target);
         self.proving = Some(tokio::spawn(async move { target.prove().await }));
         self.tell(|status| status.phase = LivePhase::Reverse);
@@ -376,6 +410,7 @@ impl Engine {
             from,
             position: None,
             entries: BATCH_ENTRIES,
+            unread: false,
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,
@@ -526,6 +561,11 @@ impl Engine {
 
 /// How long to wait before something is tried again that others' locks keep from being done.
 const INSIST: Duration = Duration::from_millis(100);
+
+/// How long to wait before the application is told again what it could not be told: a disk that was full for a moment. What stays,
+/// such as a command that fails, is tried at growing intervals up to the other.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+const TELL_AGAIN_MAX: Duration = Duration::from_secs(320);
 
 /// How long the source's fence waits for writers when it is put up again: there are none.
 const FENCE_AGAIN: Duration = Duration::from_secs(10);

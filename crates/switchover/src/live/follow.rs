@@ -72,14 +72,7 @@ impl Engine {
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
-        // What was taken last may not have been read back: the proof begins anew.
-        (self.verified, self.pass) = match (error.kind(), link.from) {
-            (Kind::Different, _) => (Verification::Different { why: error.to_string() }, None),
-            (_, Side::Source) => (Verification::Unproven, Some(Pass::default())),
-            (_, Side::Target) => (Verification::Unproven, None),
-        };
-        let verified = self.verified.clone();
-        self.tell(|status| status.verification = verified);
+        self.in_doubt(link.from, &error).await;
         let stop = self.parts.shutdown.clone();
         tokio::select! {
             biased;
@@ -91,9 +84,32 @@ impl Engine {
         Ok(())
     }
 
+    /// What was taken last may not have been read back, or differs: the proof begins anew, where there can be one.
+    pub(super) async fn in_doubt(&mut self, from: Side, error: &Error) {
+        let differs = matches!(self.verified, Verification::Different { .. });
+        (self.verified, self.pass) = match (error.kind(), from) {
+            (Kind::Different, _) => (Verification::Different { why: error.to_string() }, None),
+            (_, Side::Source) => (Verification::Unproven, Some(Pass::default())),
+            // What differs stays so: nothing is compared again in the reverse window.
+            (_, Side::Target) if differs => (self.verified.clone(), None),
+            (_, Side::Target) => (Verification::Unproven, None),
+        };
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
+        if error.kind() == Kind::Different && from == Side::Target {
+            let epoch = self.status.borrow().ownership.epoch;
+            if let Err(unkept) = self.parts.announce.differs(epoch, &error.to_string()).await {
+                self.note(format!(
+                    "{unkept}; a later engine of the run will not know that the source differs"
+                ));
+            }
+        }
+    }
+
     /// One batch, one observation, and what was asked for.
     pub(super) async fn turn(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         self.parts.shutdown.check("follow the owner")?;
+        self.announce_again().await;
         if let Some(turn) = self.obey(link).await? {
             return Ok(Some(turn));
         }

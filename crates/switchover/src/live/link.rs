@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) position: Option<Position>,
     /// Entries read at a time.
     pub(super) entries: u64,
+    /// Whether a batch was, or may have been, taken that nobody has read back yet.
+    pub(super) unread: bool,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
     pub(super) retries: Retries,
@@ -136,6 +138,7 @@ impl Link {
                 Side::Source => None,
                 Side::Target => Some(self.in_source_values(&changes)?),
             };
+            self.unread |= read_back;
             let rows = changes.tables.iter().map(|table| table.keys.len().max(table.rows.len()) as u64).sum();
             match self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await {
                 Ok(Applied::Done) => {}
@@ -158,6 +161,7 @@ impl Link {
             self.position = Some(changes.upto.clone());
             if read_back {
                 self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
+                self.unread = false;
             }
             let begun = Instant::now();
             self.settle(&changes.upto).await?;

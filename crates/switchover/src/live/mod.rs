@@ -15,6 +15,7 @@ mod follow;
 mod guards;
 mod held;
 mod link;
+mod lost;
 mod mend;
 mod pace;
 mod pass;

@@ -3,7 +3,7 @@
 use super::engine::{End, Engine, Turn};
 use super::link::Link;
 use super::pass::Pass;
-use super::status::{Answer, Command, Request, SwitchOptions};
+use super::status::{Answer, Command, Request, SwitchOptions, Verification};
 use crate::routing::route::ALL;
 use crate::shutdown::Shutdown;
 use std::time::Duration;
@@ -98,6 +98,12 @@ impl Engine {
         if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
             self.note("a change of the owner that was waited for is not wanted any more".into());
         }
+        if let Verification::Different { why } = &self.verified
+            && let Some((_, command)) = self.waiting.take_if(|(options, _)| !options.accept_difference)
+        {
+            // It would wait for a person who does not know of it.
+            refuse(command, differs(link.from, why));
+        }
         if self.waiting.is_some()
             && self.ready(link).is_ok()
             && let Some((options, command)) = self.waiting.take()
@@ -128,6 +134,13 @@ impl Engine {
             }
             (Request::Cutover(options), Side::Source) | (Request::Rollback(options), Side::Target) => {
                 let options = *options;
+                if let Verification::Different { why } = &self.verified
+                    && !(options.accept_difference && link.from == Side::Target)
+                {
+                    let why = differs(link.from, why);
+                    refuse(command, why);
+                    return Ok(None);
+                }
                 match self.ready(link) {
                     Err(_) if options.when_ready => {
                         self.wait_with(options, command);
@@ -237,6 +250,19 @@ pub(super) fn not_ready(why: &str) -> Error {
     Error::new(Kind::Refused, "do this now")
         .detail(why)
         .hint("`switchover status --watch` shows how far it is")
+}
+
+/// The stores are known to differ, so the owner does not change: what its follower lacks would be lost.
+fn differs(owner: Side, why: &str) -> Error {
+    let error =
+        not_ready("the stores are not equal").detail(format!("the stores are known to differ: {why}"));
+    error.hint(match owner {
+        Side::Source => "find out what wrote to the target; `switchover verify --live` compares all rows again",
+        Side::Target => {
+            "compare these rows yourself, and mend the source; `switchover rollback --discard-target-changes` goes back all the \
+             same, and what the source lacks is lost to the application"
+        }
+    })
 }
 
 fn nothing_to_finish() -> Error {

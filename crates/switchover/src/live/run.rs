@@ -11,7 +11,7 @@ use super::record;
 use super::status::{Answer, Command, LiveStatus, Request};
 use crate::journal::{self, Header, Journal, State};
 use crate::migration::Migration;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Phase, Progress};
 use crate::settings::OnFailure;
 use crate::{clock, copy};
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ impl Surroundings for super::announce::Nobody {
 }
 
 /// What is asked for, as a live run plans it.
-fn live_options(asked: &PlanOptions) -> PlanOptions {
+pub(super) fn live_options(asked: &PlanOptions) -> PlanOptions {
     let existing = asked.existing.clone().map(|existing| ExistingOptions { live: true, ..existing });
     PlanOptions { existing, ..asked.clone() }
 }
@@ -293,24 +293,20 @@ impl Migration {
         let asked = request.clone().map(|request| tokio::spawn(ask_and_stop(commands, request)));
         let ended = {
             let running = engine.run();
-            let writing = keep_status(journal.folder(), told.clone());
+            let writing = keep_status(journal.folder(), told.clone(), &*self.progress);
             let mut running = std::pin::pin!(running);
             tokio::select! {
                 ended = &mut running => ended,
-                failed = writing => {
-                    // The stores are what counts: a status that cannot be written stops nothing.
-                    if let Err(error) = failed {
-                        self.progress.event(Event::Note { text: error.to_string() });
-                    }
-                    running.await
-                }
+                () = writing => running.await,
             }
         };
         alarm.abort();
         // A request that it did not come to is answered by its end.
         drop(engine);
         let last = told.borrow().clone();
-        write_status(journal.folder(), &last)?;
+        if let Err(error) = write_status(journal.folder(), &last) {
+            self.progress.event(Event::Note { text: error.to_string() });
+        }
         let (state, why) = match &ended {
             Ok(end) => (state_of(*end), String::new()),
             Err(error) => (State::Failed, error.to_string()),
@@ -366,11 +362,17 @@ async fn ask_and_stop(commands: mpsc::Sender<Command>, request: Request) -> Opti
     answer
 }
 
-/// Writes what the engine tells, until it ends.
-async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Result<()> {
+/// Writes what the engine tells, until it ends. The stores are what counts: a status that cannot be written stops nothing, is
+/// said once, and is tried again with the next.
+async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>, progress: &dyn Progress) {
+    let mut failing = false;
     loop {
         let written = told.borrow_and_update().clone();
-        write_status(folder, &written)?;
+        let failed = write_status(folder, &written).err();
+        if let Some(error) = failed.as_ref().filter(|_| !failing) {
+            progress.event(Event::Note { text: error.to_string() });
+        }
+        failing = failed.is_some();
         let due = tokio::time::Instant::now() + STATUS_EVERY;
         // What people wait for is written at once, the rest when it is due.
         let turned = |status: &LiveStatus| {
@@ -382,7 +384,7 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>) -> Re
         };
         let turned = tokio::time::timeout_at(due, told.wait_for(turned)).await.map(|found| found.is_ok());
         if turned == Ok(false) || told.has_changed().is_err() {
-            return Ok(());
+            return;
         }
     }
 }

@@ -89,6 +89,9 @@ pub struct SwitchReport {
     /// Why, when nobody asked for it: what a guard measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// What kept the application from being told, where something did: it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
 }
 
 /// What a guard said in its last window.
@@ -146,6 +149,9 @@ pub struct LiveStatus {
     /// What a guard demands that cannot be done yet, and why it cannot; empty when there is nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub alarm: String,
+    /// Why the application does not know yet who owns the data; empty when it was told. It is tried again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub untold: String,
     /// What the guards of the reverse window said last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<GuardSaid>,
@@ -179,6 +185,7 @@ impl LiveStatus {
             held: String::new(),
             held_since: None,
             alarm: String::new(),
+            untold: String::new(),
             guards: Vec::new(),
             recopied: 0,
             switched: None,
@@ -195,6 +202,9 @@ pub struct SwitchOptions {
     pub dry_run: bool,
     /// Wait until it can be done, instead of refusing.
     pub when_ready: bool,
+    /// Go back to a source that is known to differ: what it lacks is then lost, or in the target alone.
+    #[serde(default)]
+    pub accept_difference: bool,
 }
 
 /// The write budget that nobody set: long enough for a busy log, shorter than a client's patience.
@@ -202,7 +212,12 @@ pub const WRITE_BUDGET_DEFAULT: Duration = Duration::from_secs(3);
 
 impl Default for SwitchOptions {
     fn default() -> Self {
-        SwitchOptions { write_budget: WRITE_BUDGET_DEFAULT, dry_run: false, when_ready: false }
+        SwitchOptions {
+            write_budget: WRITE_BUDGET_DEFAULT,
+            dry_run: false,
+            when_ready: false,
+            accept_difference: false,
+        }
     }
 }
 

@@ -104,10 +104,14 @@ impl Engine {
                     self.note(error.to_string());
                 }
                 self.settle_owner(proposed.decided()).await?;
-                Ok(report)
+                let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
+                Ok(SwitchReport { untold, ..report })
             }
             Err(error) => {
                 self.tell(|status| status.phase = phase);
+                if link.unread || error.kind() == Kind::Different {
+                    self.in_doubt(link.from, &error).await;
+                }
                 // What was under way when the time was over may have been taken. Where it cannot be asked now, the next batch finds it out.
                 let _ = link.locate().await;
                 Err(error)
@@ -147,8 +151,11 @@ impl Engine {
             Err(error) => return Err(self.give_up(link, proposed, error).await),
         }
         failpoint::hit("switch-proposed");
-        // Writers that ask where to write wait from here on, and meet no fence.
-        self.announce(proposed).await;
+        // Writers that ask where to write wait from here on, and meet no fence. Where they cannot be told that, they could not be told
+        // who the new owner is either.
+        if let Err(error) = self.try_to_tell(proposed).await {
+            return Err(self.give_up(link, proposed, error).await);
+        }
         let fence_begun = Instant::now();
         let deadline = fence_begun + options.write_budget;
         let drained =
@@ -180,6 +187,7 @@ impl Engine {
             total_ms: begun.elapsed().as_secs_f64() * 1e3,
             drained,
             because: None,
+            untold: None,
         })
     }
 

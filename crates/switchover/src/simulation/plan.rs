@@ -78,6 +78,7 @@ pub(super) fn plan() -> Plan {
         outcomes: Vec::new(),
         refusals: Vec::new(),
         disk: DiskPlan::default(),
+        memory: None,
         estimate_s: 0.0,
     }
 }

@@ -9,7 +9,7 @@
 
 use super::PostgresLive;
 use super::gate::LOCK_WAIT;
-use super::locks;
+use super::locks::{self, Away};
 use super::objects::{self, LIVE};
 use super::session::{Session, begin_ours, busy};
 use super::token::Token;
@@ -29,6 +29,9 @@ const DECISION_WAIT: &str = "SET LOCAL lock_timeout = '1500ms'";
 /// shorter than `deadlock_timeout`, so that where the two wait for each other, it is the change that gives way. A vacuum that the
 /// server began by itself has given way before, to a lock that keeps neither readers nor writers waiting.
 const APPLICATION_WAIT: &str = "SET LOCAL lock_timeout = '100ms'";
+
+/// How long one attempt to change the tables of a target that follows waits for others: the engine tries again behind it.
+const CHANGE_WAIT: Duration = Duration::from_secs(3);
 
 /// Whether a fence is enabled; its parameters are the schema and the trigger.
 const FENCED: &str = "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
@@ -121,7 +124,7 @@ impl PostgresLive {
         let names: Vec<String> =
             self.run.plan.tables.iter().map(|table| quote::qualified(self.schema(), &table.target)).collect();
         let work = async {
-            locks::without_writers(session, &names, patience).await?;
+            locks::without(Away::Writers, session, &names, patience).await?;
             session.client().batch_execute(&objects::fences(&self.run.plan, true)).await?;
             numbers::given(session, &self.run.plan).await
         };
@@ -143,7 +146,10 @@ impl PostgresLive {
         let work = async {
             let row = session.client().query_opt(&sql, &[&self.run.run]).await?;
             // While the source owns the data, the fence is what keeps older snapshots out.
-            if row.is_some_and(|row| row.get::<_, &str>(0) == word(Side::Target)) {
+            let owner = row.is_some_and(|row| row.get::<_, &str>(0) == word(Side::Target));
+            // The decision took it down. To do so once more would lock all tables beside the application's writers.
+            let place: [&(dyn ToSql + Sync); 2] = [&self.schema(), &objects::FENCE];
+            if owner && session.client().query_opt(FENCED, &place).await?.is_some() {
                 session.client().batch_execute(LOCK_WAIT).await?;
                 session.client().batch_execute(&objects::fences(&self.run.plan, false)).await?;
             }
@@ -165,16 +171,33 @@ impl PostgresLive {
                 .detail("the target owns the data")
                 .hint("decide for the source first"));
         }
+        let found = references::read(session.client(), self.schema()).await;
+        let found = found.map_err(|error| busy(error, &session.connection, operation))?;
+        // Each part may be all that is done: the next call finds what is left.
+        let forms = references::to_follow(&self.run.plan, &found);
+        self.change_alone(session, &forms.first, operation).await?;
+        for sql in &forms.proofs {
+            // As long as reading the table takes, and no reader waits for it.
+            begin_ours(session, &self.run, operation).await?;
+            let proven = session.client().batch_execute(&format!("{LOCK_WAIT}; {sql}")).await;
+            proven.map_err(|error| busy(error, &session.connection, operation))?;
+            self.commit(session, operation).await?;
+        }
+        let last: String = forms.last.into_iter().map(|(_, sql)| sql).collect();
+        self.change_alone(session, &last, operation).await
+    }
+
+    /// Changes the foreign keys of a target that follows. Whoever was not told yet that the source owns the data still comes, reads,
+    /// and meets the fence.
+    async fn change_alone(&self, session: &mut Session, sql: &str, operation: &str) -> Result<()> {
+        if sql.is_empty() {
+            return Ok(());
+        }
+        let tables = references::tables(&self.run.plan);
         begin_ours(session, &self.run, operation).await?;
         let work = async {
-            let client = session.client();
-            client.batch_execute(LOCK_WAIT).await?;
-            let found = references::read(client, self.schema()).await?;
-            let forms = references::to_follow(&self.run.plan, &found);
-            let mut sql = forms.first;
-            sql.extend(forms.proofs);
-            sql.extend(forms.last.into_iter().map(|(_, sql)| sql));
-            client.batch_execute(&sql).await
+            locks::without(Away::Everybody, session, &tables, CHANGE_WAIT).await?;
+            session.client().batch_execute(sql).await
         };
         work.await.map_err(|error| busy(error, &session.connection, operation))?;
         failpoint::hit("live-follow-before-commit");

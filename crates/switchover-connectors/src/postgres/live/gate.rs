@@ -28,6 +28,19 @@ pub(super) async fn is_there<C: GenericClient + Sync>(
     Ok(row.get(0))
 }
 
+/// Who owns the data of the live run in a schema, if there is one.
+pub(crate) async fn owner<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+) -> Result<Option<Side>, tokio_postgres::Error> {
+    if !is_there(client, schema, LIVE).await? {
+        return Ok(None);
+    }
+    let sql = format!("SELECT owner = 'target' FROM {} LIMIT 1", quote::qualified(schema, LIVE));
+    let row = client.query_opt(&sql, &[]).await?;
+    Ok(row.map(|row| if row.get(0) { Side::Target } else { Side::Source }))
+}
+
 /// The names of the run's functions in the schema.
 async fn functions<C: GenericClient + Sync>(
     client: &C,

@@ -1,4 +1,4 @@
-//! Waiting for all writers of all tables, so that an application never loses by it.
+//! Waiting for all writers, or all users, of all tables, so that an application never loses by it.
 //!
 //! A transaction of the application's that has written to one table and comes to another waits for whoever holds that one. Were
 //! that a fence which waits for the first, the server would end one of the two as a deadlock, and it ends the one that looks:
@@ -21,9 +21,20 @@ const WAIT_MAX_MS: u128 = 100;
 /// The longest time in which locks are gathered, the same.
 const GATHER_MAX_MS: u128 = 300;
 
-/// Keeps the application from writing to these tables until the end of the transaction, as soon as all its writers are gone. The
+/// Whom a lock keeps away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Away {
+    /// Who writes.
+    Writers,
+    /// Who reads, too: a change that takes a constraint away needs it. To ask for more than is held already, with others waiting
+    /// behind it, is a deadlock at once, so all of it is taken at the beginning.
+    Everybody,
+}
+
+/// Keeps the application away from these tables until the end of the transaction, as soon as all of it that is meant is gone. The
 /// last refusal when that took longer than `patience`.
-pub(super) async fn without_writers(
+pub(super) async fn without(
+    away: Away,
     session: &Session,
     tables: &[String],
     patience: Duration,
@@ -31,6 +42,10 @@ pub(super) async fn without_writers(
     if tables.is_empty() {
         return Ok(());
     }
+    let mode = match away {
+        Away::Writers => "SHARE ROW EXCLUSIVE",
+        Away::Everybody => "ACCESS EXCLUSIVE",
+    };
     let (client, until) = (session.client(), Instant::now() + patience);
     // Its unit is the millisecond.
     let sql = "SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
@@ -49,7 +64,7 @@ pub(super) async fn without_writers(
             format!("SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {all};")
         };
         let gather = format!(
-            "SAVEPOINT all_of_them; {} LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; {}",
+            "SAVEPOINT all_of_them; {} LOCK TABLE {} IN {mode} MODE; {}",
             waits(
                 (deadlock / 10).clamp(1, WAIT_MAX_MS).min(left),
                 (deadlock / 3).clamp(1, GATHER_MAX_MS).min(left)

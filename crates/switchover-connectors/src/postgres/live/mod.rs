@@ -20,7 +20,7 @@ mod shape;
 mod token;
 mod watch;
 
-pub(super) use self::gate::remove;
+pub(super) use self::gate::{owner, remove};
 pub(super) use self::references::keys;
 use self::session::{Session, Sessions};
 use self::shape::Shape;

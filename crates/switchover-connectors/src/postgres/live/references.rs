@@ -13,7 +13,7 @@
 
 use crate::postgres::quote::{ident, literal, qualified};
 use crate::postgres::steps::add_foreign_key;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use switchover_core::existing::StandingKey;
 use switchover_core::plan::{ForeignKeyPlan, Plan};
 use tokio_postgres::{Client, Row};
@@ -108,6 +108,17 @@ pub(crate) fn keys(plan: &Plan) -> Vec<Key> {
         keys.extend(found);
     }
     keys
+}
+
+/// The tables that a change of the keys locks, qualified: the children, and those parents that are the plan's.
+pub(super) fn tables(plan: &Plan) -> Vec<String> {
+    let planned = |name: &String| plan.tables.iter().any(|table| &table.target == name);
+    let names = keys(plan).into_iter().flat_map(|key| {
+        let parent = Some(key.parent).filter(planned);
+        [Some(key.child), parent].into_iter().flatten()
+    });
+    let names: BTreeSet<String> = names.collect();
+    names.iter().map(|name| qualified(&plan.options.schema, name)).collect()
 }
 
 /// The name of a waiting form that is another constraint.

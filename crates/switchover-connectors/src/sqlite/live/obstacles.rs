@@ -170,7 +170,9 @@ impl SqliteLive {
             && run != self.run.run
         {
             let why = format!("the live run {run} has its records in {}", self.path().display());
-            found.push(refusal("", "", why, "go on with that run, or take it back or finish it first"));
+            let hint = "go on with that run where it was begun, or take it back or finish it first; where its folder is lost, \
+                 `switchover rollback --run NAME --from SOURCE --to TARGET` takes it back while the source owns the data";
+            found.push(refusal("", "", why, hint));
         }
         if !records::present(connection).map_err(fail)?
             && let Some(name) = records::stranger(connection).map_err(fail)?

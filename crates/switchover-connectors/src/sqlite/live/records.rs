@@ -196,6 +196,16 @@ pub(super) fn seq_of(token: &str, position: &Position) -> Option<i64> {
     position.0.strip_prefix(token)?.strip_prefix(':')?.parse().ok()
 }
 
+/// Who owns the data of the live run in a file that is its target, if it is.
+pub(in super::super) fn owner(connection: &Connection) -> rusqlite::Result<Option<Side>> {
+    if !present(connection)? {
+        return Ok(None);
+    }
+    let sql = format!("SELECT owner = 'target' FROM {LIVE} WHERE side = 'target'");
+    let owned = connection.query_row(&sql, [], |row| row.get::<_, bool>(0)).optional()?;
+    Ok(owned.map(|target| if target { Side::Target } else { Side::Source }))
+}
+
 /// The last entry of the log.
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<i64> {
     connection

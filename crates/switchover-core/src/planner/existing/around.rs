@@ -5,8 +5,8 @@
 
 use super::super::Draft;
 use crate::existing::{
-    self, ExistingOptions, OnConflict, Rebuilt, RebuiltKind, StandingKey, TargetForeignKey, TargetIndex,
-    TargetSchema, TargetTable,
+    self, ExistingOptions, OnConflict, Rebuilt, RebuiltKind, Rule, RuleKind, StandingKey, TargetForeignKey,
+    TargetIndex, TargetSchema, TargetTable,
 };
 use crate::plan::{Fate, ForeignKeyPlan, TablePlan};
 use std::collections::BTreeSet;
@@ -33,6 +33,14 @@ pub(super) fn relations(
         let mut keys = Vec::new();
         for key in &own.foreign_keys {
             let Some(parent) = key.parent.as_ref().filter(|parent| loaded.contains(*parent)) else {
+                let rule = Rule {
+                    name: key.name.clone(),
+                    definition: key.definition.clone(),
+                    columns: key.columns.clone(),
+                    kind: RuleKind::Parent,
+                };
+                let enforced = !key.definition.ends_with("NOT ENFORCED");
+                plans[at].standing.get_or_insert_default().rules.extend(enforced.then_some(rule));
                 continue;
             };
             // A live run's keys are no part of the load, whatever leads where.

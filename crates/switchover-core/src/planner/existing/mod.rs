@@ -19,8 +19,8 @@ use super::{Draft, Evidence, native, policy};
 use crate::census::{Interest, TableCensus};
 use crate::codec::Codec;
 use crate::existing::{
-    self, ExistingOptions, Holds, SequencePlan, Standing, TargetColumn, TargetSchema, TargetTable,
-    UniqueIndex,
+    self, Apart, ExistingOptions, Holds, Rule, RuleKind, SequencePlan, Standing, TargetColumn, TargetSchema,
+    TargetTable,
 };
 use crate::ids::{ORIGINAL, UUID};
 use crate::mapping::{IndexMethod, NaiveTimes};
@@ -151,6 +151,7 @@ fn table_plan(
         );
         draft.refuse(&table.name, "", why, hint);
     }
+    takes_along(&table.name, own, asked, draft);
     let mut columns = Vec::with_capacity(table.columns.len());
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     for (at, column) in table.columns.iter().enumerate() {
@@ -261,14 +262,12 @@ fn table_plan(
             rows_before: own.rows,
             rows_staying: own.rows,
             sequences,
-            apart: own
+            rules: own
                 .primary_index
                 .iter()
                 .chain(&own.indexes)
-                .filter_map(|index| {
-                    let definition = index.words().to_owned();
-                    Some(UniqueIndex { name: index.name.clone(), definition, apart: index.apart.clone()? })
-                })
+                .filter_map(apart)
+                .chain(own.rules.clone())
                 .collect(),
             stored_columns: own
                 .columns
@@ -280,6 +279,30 @@ fn table_plan(
             ..Standing::default()
         }),
     }
+}
+
+/// A row that gives way is taken out before the other comes: a key that acts on other tables' rows then, and that the run
+/// cannot take down, would change them for good, and nobody compares them.
+fn takes_along(source: &str, own: &TargetTable, asked: &ExistingOptions, draft: &mut Draft) {
+    if asked.on_conflict != existing::OnConflict::Replace
+        || asked.live
+        || own.rows == 0
+        || own.acting.is_empty()
+    {
+        return;
+    }
+    let why = format!(
+        "rows that give way would take others along: the run cannot take down the foreign key {}",
+        own.acting.join(", ")
+    );
+    let hint = "drop that key, and make it again after `switchover cleanup`; or use --on-conflict keep";
+    draft.refuse(source, "", why, hint);
+}
+
+fn apart(index: &existing::TargetIndex) -> Option<Rule> {
+    let Apart { columns, plain } = index.apart.clone()?;
+    let definition = index.words().to_owned();
+    Some(Rule { name: index.name.clone(), definition, columns, kind: RuleKind::Apart { plain } })
 }
 
 fn index_plan(index: &existing::TargetIndex) -> IndexPlan {
@@ -413,6 +436,9 @@ pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
             draft.refuse(&table.source, "", why, "plan again");
             continue;
         };
+        if let Some(asked) = &plan.options.existing {
+            takes_along(&table.source, own, asked, &mut draft);
+        }
         let mut taken: BTreeSet<&str> = BTreeSet::new();
         for column in &table.columns {
             match own.columns.iter().find(|candidate| candidate.name == column.target) {
@@ -453,6 +479,7 @@ pub fn recheck(plan: &mut crate::plan::Plan, schema: &TargetSchema) {
         }
     }
     plan.outcomes.retain(|outcome| outcome.kind != "rows on the target");
+    draft.refusals.retain(|refusal| !plan.refusals.contains(refusal));
     plan.refusals.append(&mut draft.refusals);
 }
 

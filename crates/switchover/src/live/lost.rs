@@ -1,0 +1,53 @@
+//! Taking back a live run whose folder is lost, by what the stores say of it.
+//!
+//! Only while the source owns the data: then nothing is in the target that is not in the source, and what the run made is written down in
+//! the stores. Absent: a run whose target owns the data. Its plan is lost with the folder, and without it nobody can bring the source
+//! up to date.
+
+use super::run::live_options;
+use crate::migration::Migration;
+use crate::sight::Sight;
+use std::sync::Arc;
+use switchover_core::live::{LiveRun, Side};
+use switchover_core::{Error, Kind, Result};
+
+const OPERATION: &str = "take back a run whose folder is lost";
+
+/// The attempt of whoever only removes: behind that of any engine.
+const LAST_ATTEMPT: i64 = i64::MAX;
+
+impl Migration {
+    /// Takes back the run of this whole name, which no journal knows. No engine may be at work on it.
+    ///
+    /// # Errors
+    /// `NotFound` when the target holds nothing of that run; `Refused` when the target owns the data; `Busy` while an engine has the run.
+    pub async fn take_back_lost(&self, run: &str) -> Result<()> {
+        self.distinct()?;
+        let schema = &self.settings.plan.schema;
+        let _claim = self.target.claim(schema, run).await?;
+        let found = self.target.inspect(schema).await?;
+        let owner = found.owner.filter(|_| found.runs.iter().any(|own| own == run));
+        match owner {
+            Some(Side::Source) => {}
+            Some(Side::Target) => {
+                return Err(Error::new(Kind::Refused, OPERATION)
+                    .store(self.target.label())
+                    .detail("the target owns the data: what was written there since may be in no other store")
+                    .hint("restore the run's folder: only its plan can bring the source up to date"));
+            }
+            None => {
+                return Err(Error::new(Kind::NotFound, OPERATION)
+                    .store(self.target.label())
+                    .detail(format!("it holds no records of a live run {run}"))
+                    .hint("give the run's whole name, which `switchover start --dry-run` says, and its --schema"));
+            }
+        }
+        // What is to be removed stands in the stores' own records; only where to look for them is asked for.
+        let sight = Sight::of(self.source.passing().await?, &self.settings.plan).await?;
+        let (plan, _) = self.planned_as(&sight, &live_options(&self.settings.plan)).await?;
+        let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan), attempt: LAST_ATTEMPT };
+        self.source.live(&live)?.leave().await?;
+        self.target.discard(schema, run).await?;
+        Ok(())
+    }
+}
