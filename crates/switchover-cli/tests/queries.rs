@@ -142,6 +142,12 @@ fn what_is_named_is_asked_or_said_why_not() {
     assert!(flat(&ran.err).contains("there is nothing to ask"), "{}", ran.err);
     let ran = site.ask(&["--table", "absent"]);
     assert!(ran.code == 2 && flat(&ran.err).contains("the plan has no such table"), "{}", ran.err);
+    let ran = site.ask(&["--table", "conversations", "--by", "absent"]);
+    assert!(
+        ran.code == 2 && flat(&ran.err).contains("no table that is asked has such a column"),
+        "{}",
+        ran.err
+    );
     let ran =
         run(site.folder.path(), &["bench", "queries", "--from", "sqlite:app.db", "--to", "json:new.json"]);
     assert_eq!(ran.code, 2, "{}", ran.out);

@@ -30,6 +30,7 @@ mod cluster;
 mod conninfo;
 mod error;
 mod https;
+mod listening;
 pub mod lite;
 mod options;
 mod proxy;

@@ -11,10 +11,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::Signed;
+use crate::listening::Listening;
 use crate::{Error, Result};
 
 /// The protocols that a proxy before Weaviate offers: gRPC is spoken over the first, REST over the second.
@@ -23,10 +24,8 @@ pub const BOTH: &[&str] = &["h2", "http/1.1"];
 /// A listener with TLS on 127.0.0.1; it ends when it is dropped.
 #[derive(Debug)]
 pub struct TlsEnd {
-    port: u16,
+    listening: Listening,
     counts: Arc<Counts>,
-    /// What works on it; it ends with it.
-    _runtime: tokio::runtime::Runtime,
 }
 
 #[derive(Debug, Default)]
@@ -51,26 +50,17 @@ impl TlsEnd {
                 .map_err(|e| Error::new("the certificate cannot be used", e))?;
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
         let counts = Arc::new(Counts::default());
         let counting = Arc::clone(&counts);
-        runtime.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, acceptor.clone(), server, Arc::clone(&counting)));
-            }
-        });
-        Ok(TlsEnd { port, counts, _runtime: runtime })
+        let listening =
+            Listening::start(move |client| pass(client, acceptor.clone(), server, Arc::clone(&counting)))
+                .map_err(failed)?;
+        Ok(TlsEnd { listening, counts })
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.listening.port
     }
 
     /// Connections whose client took the certificate.
@@ -90,7 +80,6 @@ impl TlsEnd {
 }
 
 async fn pass(client: TcpStream, acceptor: TlsAcceptor, server: u16, counts: Arc<Counts>) {
-    drop(client.set_nodelay(true));
     let Ok(client) = acceptor.accept(client).await else {
         counts.refused.fetch_add(1, Ordering::SeqCst);
         return;

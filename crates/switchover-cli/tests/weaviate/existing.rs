@@ -182,6 +182,32 @@ fn an_object_of_our_id_that_holds_another_key_is_not_written_over() {
     assert_eq!(site.server.collections(), ["Note"]);
 }
 
+#[test]
+fn a_collection_that_somebody_removed_is_said_to_be_gone_and_holds_no_rollback_up() {
+    let gone = |site: &Site, collection: &str| {
+        assert_eq!(site.server.rest("DELETE", &format!("/v1/schema/{collection}"), "").0, 200);
+        for verb in ["verify", "rollback"] {
+            let ran = run(&mut site.verb(verb)).exits(2);
+            assert!(ran.err.contains(&format!("the collection {collection} is gone")), "{ran}");
+        }
+        run(site.verb("rollback").arg("--discard-target-changes"))
+    };
+    let site = Site::new(SOURCE);
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    gone(&site, "Notes").exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    drop(site);
+    // What gave way is nowhere else, and is not thrown away by the way.
+    let site = Site::filled();
+    run(&mut site.fill("replace")).exits(0);
+    let ran = gone(&site, "Note").exits(1);
+    assert!(ran.err.contains("2 of its objects gave way"), "{ran}");
+    assert_eq!(site.server.collections(), ["Switchover_before", "Switchover_record"]);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Switchover_before", "").0, 200);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
 /// Places of a run into a collection that was there; the first before anything is noted.
 #[cfg(feature = "failpoints")]
 const PLACES: [&str; 13] = [

@@ -41,6 +41,7 @@ fn whoever_is_killed_can_go_on() {
         println!("{place}");
         let site = killed_at(place);
         run(&mut site.verb("resume")).exits(0);
+        site.is_tidy();
         site.has_all(&[("items", "Items")]);
         let put_aside =
             site.server.objects("Items").values().filter(|o| o["properties"]["raw"].is_null()).count();

@@ -85,6 +85,9 @@ fn what_the_application_changed_since_is_not_thrown_away() {
     assert!(ran.out.contains("changed"), "{ran}");
     run(&mut site.verb("rollback")).exits(1);
     assert_eq!(site.server.count("Messages"), 3000);
+    // Who migrates a second time is told of the first, and not only to remove what is there.
+    let again = run(&mut site.migrate(&[])).exits(1);
+    assert!(again.err.contains("`rollback` takes it back"), "{again}");
     let repaired = run(site.verb("verify").arg("--repair")).exits(0);
     assert!(repaired.out.contains("same"), "{repaired}");
     run(site.verb("cleanup").arg("--yes")).exits(0);

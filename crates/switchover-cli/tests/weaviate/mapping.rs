@@ -112,3 +112,27 @@ fn what_does_not_fit_is_named_with_its_line() {
         assert!(all.contains(said), "{said}: {ran}");
     }
 }
+
+#[test]
+fn names_that_an_editor_put_into_a_plan_are_held_against_the_servers_rules() {
+    let site =
+        Site::new("CREATE TABLE items(id INTEGER PRIMARY KEY, note TEXT); INSERT INTO items VALUES (1, 'a')");
+    let url = site.server.0.url();
+    run(&mut site.program(&["plan", "--from", "sqlite:app.db", "--to", &url, "--out", "plan.json"])).exits(0);
+    let path = site.folder.path().join("plan.json");
+    let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (pointer, name) in [
+        // The server would call it `Lower`, and nobody would find it again.
+        ("/tables/0/target", "lower"),
+        ("/tables/0/target", "Switchover_lock_x"),
+        ("/tables/0/columns/1/target", "id"),
+        ("/tables/0/columns/1/target", "Note"),
+    ] {
+        let mut edited = plan.clone();
+        *edited.pointer_mut(pointer).unwrap() = name.into();
+        std::fs::write(&path, edited.to_string()).unwrap();
+        let ran = run(&mut site.migrate(&["--plan", "plan.json"])).exits(1);
+        assert!(ran.err.contains(name) && ran.err.contains("the plan was edited"), "{name}: {ran}");
+        assert_eq!(site.server.collections(), Vec::<String>::new(), "{name}");
+    }
+}

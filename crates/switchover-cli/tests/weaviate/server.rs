@@ -15,6 +15,9 @@ static TURN: Mutex<()> = Mutex::new(());
 /// writes must end within that time, too: 300 ms were too few for thousands of rows on a machine with other work.
 const SOON_SETTLED: &str = "live-target-late-ms=return(1500)";
 
+/// The folder of a site that takes the place of the machine's for temporary files.
+const TEMPORARY: &str = "temporary";
+
 /// Asking a server without the product.
 pub(crate) struct Look(pub(crate) Address);
 
@@ -100,6 +103,7 @@ impl Site {
     /// With a server of one's own.
     pub(crate) fn at(address: Address, fill: impl FnOnce(&rusqlite::Connection)) -> Site {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(TEMPORARY)).unwrap();
         let source = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
         fill(&source);
         Site { server: Look(address), folder, _turn: None }
@@ -112,6 +116,7 @@ impl Site {
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path(), arguments);
         command.env("FAILPOINTS", SOON_SETTLED);
+        command.env("TMPDIR", self.folder.path().join(TEMPORARY));
         if let Some(key) = self.server.0.api_key() {
             command.env("WEAVIATE_API_KEY", key);
         }
@@ -135,6 +140,16 @@ impl Site {
     /// Another verb on the newest run.
     pub(crate) fn verb(&self, verb: &str) -> Command {
         self.program(&[verb, "--from", "sqlite:app.db", "--to", &self.server.0.url()])
+    }
+
+    /// That nothing is left among the temporary files.
+    #[track_caller]
+    pub(crate) fn is_tidy(&self) {
+        let left = std::fs::read_dir(self.folder.path().join(TEMPORARY)).unwrap();
+        assert_eq!(
+            left.map(|file| file.unwrap().path()).collect::<Vec<_>>(),
+            Vec::<std::path::PathBuf>::new()
+        );
     }
 
     /// That each table's objects are its rows: as many, each with an id of its own.

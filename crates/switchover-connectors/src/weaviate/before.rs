@@ -268,6 +268,19 @@ pub(super) async fn forget(client: &Client, run: &str) -> Result<()> {
 /// Gives a collection back what it held: the run's objects go, and what gave way comes back.
 pub(super) async fn restore(client: &Client, name: &str) -> Result<()> {
     let aside = kept_aside(client, name).await?;
+    if client.collection(name)?.is_none() {
+        if aside.is_empty() {
+            return Ok(());
+        }
+        return Err(Error::new(Kind::Changed, "put objects back")
+            .store(client.config().redacted())
+            .table(name)
+            .detail(format!(
+                "the collection is gone, and {} of its objects gave way to the run's: they are kept in {BEFORE}",
+                aside.len()
+            ))
+            .hint(format!("make the collection again, as it was, and try again; or remove the collection {BEFORE}, and with it those objects")));
+    }
     let mut noted = Noted::new(client, Of::Wrote, name);
     while let Some(page) = noted.next().await? {
         for record in &page {

@@ -109,6 +109,7 @@ fn another(client: &Client, own: Option<&Holder>) -> Result<Option<Holder>> {
             return Ok(Some(holder));
         }
         client.delete_collection(&collection.name)?;
+        blocking(|| place::sweep(&holder.file));
     }
     Ok(None)
 }

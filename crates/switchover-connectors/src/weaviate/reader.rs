@@ -6,10 +6,10 @@ use super::rows::Table;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
-use switchover_core::Result;
 use switchover_core::connector::Reader;
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::{Error, Kind, Result};
 
 /// Bytes of a page that are wanted: two pages of each part may be in memory.
 const PAGE_BYTES: u64 = 4 << 20;
@@ -54,8 +54,18 @@ pub(super) async fn parts(
     at: usize,
     parts: usize,
 ) -> Result<Vec<Box<dyn Reader>>> {
-    let stays = Arc::new(stays(client, plan, at).await?);
     let planned = &plan.tables[at];
+    // The server's own word for it has no code.
+    if client.collection(&planned.target)?.is_none() {
+        return Err(Error::new(Kind::NotFound, "read rows of the target")
+            .store(client.config().redacted())
+            .table(planned.source.clone())
+            .detail(format!("the collection {} is gone: something else removed it", planned.target))
+            .hint(
+                "`rollback --discard-target-changes` takes back what is left of the run; migrate again then",
+            ));
+    }
+    let stays = Arc::new(stays(client, plan, at).await?);
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
     let limit = u32::try_from(PAGE_BYTES / row_bytes).unwrap_or(PAGE_OBJECTS_MAX).clamp(1, PAGE_OBJECTS_MAX);
     let parts = parts.clamp(1, PARTS_MAX);

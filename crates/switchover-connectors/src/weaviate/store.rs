@@ -150,7 +150,7 @@ impl Sending<'_> {
     /// Sends a batch, in parts where it is larger than a message may be. Gives the objects that the server refuses.
     async fn fitting(&self, batch: &Batch, most: usize) -> Result<Vec<Refused>, Unsent> {
         let mut refused = Vec::new();
-        let mut parts = vec![0..batch.len()];
+        let mut parts: Vec<std::ops::Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = parts.pop() {
             let part = batch.part(range.clone());
             if part.bytes() <= most {

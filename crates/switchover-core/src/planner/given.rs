@@ -7,7 +7,7 @@
 
 use super::{Draft, RESERVED_PREFIX, constraints, layout};
 use crate::census::TableCensus;
-use crate::connector::Dialect;
+use crate::connector::{Dialect, Named};
 use crate::plan::{ColumnPlan, Fate, ForeignKeyPlan, KeyPlan, Outcome, Plan, Refusal, TablePlan};
 use crate::schema::{Catalog, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,8 +172,20 @@ fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
     let source = &table.source;
     name("table", source, &table.target, dialect, draft);
     relation(source, &table.target, dialect, draft);
+    // What is there has the target's own names.
+    let fault = |what, name: &str| dialect.name_fault(what, name).filter(|_| table.standing.is_none());
+    if let Some(why) = fault(Named::Table, &table.target) {
+        draft.refuse(source, "", why, HINT);
+    }
+    if dialect.is_reserved_name(&table.target) {
+        let why = format!("the target keeps names like \"{}\" for itself", table.target);
+        draft.refuse(source, "", why, HINT);
+    }
     for column in &table.columns {
         name("column", source, &column.target, dialect, draft);
+        if let Some(why) = fault(Named::Column, &column.target) {
+            draft.refuse(source, &column.source, why, HINT);
+        }
         if dialect.is_system_column(&column.target) {
             let why = format!("every table of the target has a column named \"{}\"", column.target);
             draft.refuse(source, &column.source, why, HINT);

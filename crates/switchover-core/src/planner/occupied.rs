@@ -76,12 +76,15 @@ pub(super) fn faults(
     };
     for table in tables.iter().filter(others) {
         let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
-        draft.refuse(
-            &table.source,
-            "",
-            why,
-            "give the table another name in the mapping (`to`), or remove what is there",
-        );
+        let mut hint =
+            "give the table another name in the mapping (`to`), or remove what is there".to_owned();
+        if !target.runs.is_empty() {
+            let runs = target.runs.join(", ");
+            hint = format!(
+                "where the run {runs} made it, `resume` goes on with it, `rollback` takes it back and `cleanup` accepts it, in that run's state folder; otherwise {hint}"
+            );
+        }
+        draft.refuse(&table.source, "", why, hint);
     }
     for right in &target.missing_rights {
         draft.refuse("", "", right, MISSING_RIGHT);

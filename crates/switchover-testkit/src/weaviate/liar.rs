@@ -24,9 +24,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
+use crate::listening::Listening;
 use crate::sample::Random;
 use crate::{Error, Result};
 
@@ -86,10 +87,8 @@ impl Lie {
 /// The line. It is honest until it is told otherwise.
 #[derive(Debug)]
 pub struct Liar {
-    port: u16,
+    listening: Listening,
     shared: Arc<Shared>,
-    /// What works on it; it ends with it.
-    _runtime: tokio::runtime::Runtime,
 }
 
 #[derive(Debug)]
@@ -115,13 +114,6 @@ impl Liar {
     /// A line to the gRPC of a server on this machine.
     pub fn start(server: u16, seed: u64) -> Result<Liar> {
         let failed = |e: std::io::Error| Error::new("cannot make a line to the server", e);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
         let shared = Arc::new(Shared {
             server,
             lies: Mutex::default(),
@@ -135,18 +127,14 @@ impl Liar {
             carried_out: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
-        runtime.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                drop(client.set_nodelay(true));
-                tokio::spawn(Arc::clone(&accepting).serve(client));
-            }
-        });
-        Ok(Liar { port, shared, _runtime: runtime })
+        let listening =
+            Listening::start(move |client| Arc::clone(&accepting).serve(client)).map_err(failed)?;
+        Ok(Liar { listening, shared })
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.listening.port
     }
 
     /// Tells these lies from now on; none for the truth.

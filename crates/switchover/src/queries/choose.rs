@@ -134,6 +134,7 @@ pub(super) async fn choose(
         rows: BTreeMap::new(),
     };
     let (named, tables) = tables(plan, options)?;
+    known(plan, options, &tables)?;
     let mut chosen = Chosen::default();
     for kind in Asking::ALL {
         progress.event(Event::Note { text: format!("choosing what to ask: {}", kind.name()) });
@@ -186,6 +187,24 @@ fn tables(plan: &Plan, options: &QueriesOptions) -> Result<(bool, Vec<usize>)> {
         })
     };
     Ok((true, options.tables.iter().map(find).collect::<Result<_>>()?))
+}
+
+/// That the column whose newest rows are asked for is one of a table that is looked at.
+fn known(plan: &Plan, options: &QueriesOptions, tables: &[usize]) -> Result<()> {
+    let Some(name) = &options.by else { return Ok(()) };
+    let columns = |at: &usize| plan.tables[*at].columns.iter().map(|column| column.source.as_str());
+    if tables.iter().flat_map(columns).any(|column| column.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    let one = tables.first().filter(|_| tables.len() == 1);
+    let all = one.map(|at| columns(at).collect::<Vec<_>>().join(", "));
+    let error = Error::new(Kind::Config, "ask both stores questions")
+        .column(name.clone())
+        .detail("no table that is asked has such a column on the source");
+    Err(match all {
+        Some(all) => error.hint(format!("--by takes one of {all}")),
+        None => error.hint("--by takes a column's name as it is on the source"),
+    })
 }
 
 struct Asker<'a> {
