@@ -70,8 +70,12 @@ async fn engine_plan(context: &Context) -> Result<Plan> {
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
 pub(crate) async fn resume(context: &Context, run: Option<&str>) -> Result<u8> {
     let asked = match ask(context, run, &Request::Resume).await {
-        // The engine that was asked has ended meanwhile.
-        Err(error) if error.kind() == Kind::Unavailable => ask(context, run, &Request::Resume).await?,
+        // The engine that was asked has ended meanwhile. Where its socket is still being closed, that is said twice; whether it has
+        // ended is what the lock of the run's folder says to whoever takes the run up.
+        Err(error) if error.kind() == Kind::Unavailable => match ask(context, run, &Request::Resume).await {
+            Err(error) if error.kind() == Kind::Unavailable => None,
+            asked => asked?,
+        },
         asked => asked?,
     };
     if let Some(answer) = asked {
