@@ -382,3 +382,34 @@ fn hung_up(folder: &Path, mut engine: Engine) {
     done(folder, &["throttle", "rows_per_s=100000"]);
     until(folder, |live| live["pid"] == id && live["phase"] == "following");
 }
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn an_engine_that_rests_hears_what_is_asked() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(2000)");
+    start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut engine = Engine(start.spawn().unwrap());
+    let made =
+        || std::fs::read_dir(folder.join(".switchover/runs")).is_ok_and(|mut runs| runs.next().is_some());
+    wait_for(made);
+    until(folder, |live| live["phase"] == "copying");
+    // It comes to this while it takes what was changed meanwhile.
+    done(folder, &["pause"]);
+    let early = run(folder, &["cutover"]);
+    assert!(early.code == 1 && flat(&early.err).contains("not up to date yet"), "{}", early.err);
+    done(folder, &["resume"]);
+    until(folder, is_same);
+    // A batch that uses up the limit of the next quarter of an hour.
+    done(folder, &["throttle", "rows_per_s=1"]);
+    file.execute_batch(
+        "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 'x' FROM n",
+    )
+    .unwrap();
+    until(folder, |live| live["rows_taken"].as_u64() >= Some(900));
+    done(folder, &["throttle", "rows_per_s=2"]);
+    assert!(Command::new("kill").args(["-TERM", &engine.0.id().to_string()]).status().unwrap().success());
+    assert!(engine.0.wait().unwrap().success());
+}

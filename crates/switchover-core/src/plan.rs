@@ -212,6 +212,15 @@ impl TablePlan {
         key.columns.iter().map(find).collect::<Option<Vec<usize>>>().unwrap_or_default()
     }
 
+    /// What the target's table has beside the plan's columns, in words: somebody else made it, and a rollback would take it along.
+    pub fn added<'a>(&self, there: impl Iterator<Item = &'a str>) -> Option<String> {
+        let strange = |name: &&str| self.columns.iter().all(|column| column.target != **name);
+        let names: Vec<String> = there.filter(strange).map(|name| format!("\"{name}\"")).collect();
+        (!names.is_empty()).then(|| {
+            format!("\"{}\" has columns that the run did not make ({})", self.target, names.join(", "))
+        })
+    }
+
     /// What finds a row by its key on the source, whatever else it is found by; `None` without a key.
     pub fn key_locator(&self) -> Option<Locator> {
         let fields = self.key_fields();

@@ -91,3 +91,25 @@ fn a_resumed_run_knows_what_it_left_too() {
         assert_eq!(app.dump(), before, "{place}");
     }
 }
+
+/// Tables that the run made are the application's from then on: what it adds to them would go with them.
+#[test]
+fn a_column_that_came_to_a_table_of_the_run_is_not_dropped_in_silence() {
+    let app =
+        App::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a');", "SELECT");
+    let more = "ALTER TABLE t ADD COLUMN w text; UPDATE t SET w = 'x'";
+    for to in [&*app.to, "sqlite:new.db"] {
+        let stores = ["--from", "sqlite:app.db", "--to", to];
+        run(app.verb("migrate", &stores).arg("--no-backup")).exits(0);
+        if to == app.to {
+            app.psql(more);
+        } else {
+            let file = rusqlite::Connection::open(app.folder.path().join("new.db")).expect("the target");
+            file.execute_batch(more).expect("the application's SQL");
+        }
+        run(&mut app.verb("rollback", &stores)).exits(1).says("columns that the run did not make (\"w\")");
+        run(app.verb("rollback", &stores).arg("--discard-target-changes")).exits(0);
+    }
+    app.shows("SELECT to_regclass('t') IS NULL", "t");
+    assert!(!app.folder.path().join("new.db").exists());
+}

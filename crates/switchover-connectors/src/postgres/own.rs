@@ -1,5 +1,5 @@
-//! What of the rows that a run wrote only the target has: columns that the source does not, and rows of other tables
-//! that came to refer to them.
+//! What of the rows that a run wrote only the target has: columns that the source does not, or that came to tables of the
+//! run's own, and rows of other tables that came to refer to them.
 //!
 //! | record | holds | written |
 //! |---|---|---|
@@ -63,6 +63,11 @@ const REFERRING: &str = "SELECT r.conrelid::pg_catalog.regclass::text,
         AND r.conrelid <> ALL ($2::text[]::pg_catalog.regclass[]::pg_catalog.oid[])
     ORDER BY 1, 2";
 
+/// The columns of a table that hold what was written into them.
+const COLUMNS: &str = "SELECT attname::text FROM pg_catalog.pg_attribute
+    WHERE attrelid = $1::text::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+    ORDER BY attnum";
+
 /// What was changed since, in words.
 pub(super) async fn touched(connection: &mut Connection, plan: &Plan) -> Result<Vec<String>> {
     let label = connection.label().to_owned();
@@ -73,8 +78,12 @@ pub(super) async fn touched(connection: &mut Connection, plan: &Plan) -> Result<
     let transaction = connection.client_mut().transaction().await.map_err(fail)?;
     let mut found = Vec::new();
     for (index, table) in plan.tables.iter().enumerate() {
-        let Some(standing) = &table.standing else { continue };
         let name = &names[index];
+        let Some(standing) = &table.standing else {
+            let columns = transaction.query(COLUMNS, &[name]).await.map_err(fail)?;
+            found.extend(table.added(columns.iter().map(|row| row.get::<_, &str>(0))));
+            continue;
+        };
         let kept = format!("SELECT down FROM {} WHERE kind = $1 AND name = $2", ledger::table(schema, UNDO));
         let kept = transaction.query_opt(&kept, &[&KIND, name]).await.map_err(fail)?;
         if let Some(kept) = kept {

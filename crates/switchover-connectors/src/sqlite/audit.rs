@@ -50,6 +50,21 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
     Ok(audit)
 }
 
+/// Columns that came to the run's tables since, in words.
+pub(super) fn added(path: &Path, plan: &Plan) -> Result<Vec<String>> {
+    let fail = |error| classify(error, OPERATION, path);
+    let connection = connect::bare(path)?;
+    let mut found = Vec::new();
+    for table in &plan.tables {
+        let sql = format!("SELECT name FROM pragma_table_info({})", literal(&table.target));
+        let mut statement = connection.prepare(&sql).map_err(fail)?;
+        let names = statement.query_map([], |row| row.get(0)).map_err(fail)?;
+        let names: Vec<String> = names.collect::<rusqlite::Result<_>>().map_err(fail)?;
+        found.extend(table.added(names.iter().map(String::as_str)));
+    }
+    Ok(found)
+}
+
 fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
     let found: i64 = connection.query_row(sql, [], |row| row.get(0))?;
     Ok(u64::try_from(found).unwrap_or(0))

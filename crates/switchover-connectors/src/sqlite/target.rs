@@ -156,6 +156,10 @@ impl Target for SqliteTarget {
         blocking(|| audit::audit(self.path(), plan))
     }
 
+    async fn touched(&self, plan: &Plan) -> Result<Vec<String>> {
+        blocking(|| audit::added(self.path(), plan))
+    }
+
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
         blocking(|| repair::repair(self.path(), plan, mends))
     }

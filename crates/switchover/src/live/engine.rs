@@ -443,7 +443,11 @@ impl Engine {
             let copy = Arc::new(Copy {
                 plan: Arc::clone(&plan),
                 run: self.parts.run.clone(),
-                snapshot: Arc::new(Paced { inner: Arc::clone(&snapshot), pace: self.pace.clone() }),
+                snapshot: Arc::new(Paced {
+                    inner: Arc::clone(&snapshot),
+                    pace: self.pace.clone(),
+                    shutdown: stop.clone(),
+                }),
                 target: Arc::clone(&self.parts.store),
                 progress: Arc::clone(&self.parts.progress),
                 shutdown: stop.clone(),
@@ -497,17 +501,23 @@ impl Engine {
     pub(super) async fn catch_up(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         loop {
             self.parts.shutdown.check("take changes")?;
-            while let Ok(command) = self.commands.try_recv() {
-                let Some(command) = self.simple(command) else { continue };
-                match command.request {
-                    Request::Rollback(_) | Request::Stop => return self.end_by(command).await.map(Some),
-                    Request::Cutover(options) if options.when_ready => {
-                        self.wait_with(options, command);
-                    }
-                    _ => refuse(command, not_ready("the target is not up to date yet")),
+            if let Ok(command) = self.commands.try_recv() {
+                match self.while_behind(command).await? {
+                    None => continue,
+                    turn => return Ok(turn),
                 }
             }
-            self.pace.wait().await?;
+            // A pause ends with a request, and a limit may hold it back for long: both are heard.
+            let (pace, stop) = (self.pace.clone(), self.parts.shutdown.clone());
+            tokio::select! {
+                biased;
+                waited = pace.wait() => waited?,
+                () = stop.requested() => continue,
+                Some(command) = self.commands.recv() => match self.while_behind(command).await? {
+                    None => continue,
+                    turn => return Ok(turn),
+                },
+            }
             let step = link.step(None, false).await?;
             self.took(&step).await;
             self.tell(LiveStatus::go_on);
@@ -515,6 +525,17 @@ impl Engine {
                 return Ok(None);
             }
         }
+    }
+
+    /// Carries out what was asked for while the target is not up to date.
+    async fn while_behind(&mut self, command: Command) -> Result<Option<Turn>> {
+        let Some(command) = self.simple(command) else { return Ok(None) };
+        match command.request {
+            Request::Rollback(_) | Request::Stop => return self.end_by(command).await.map(Some),
+            Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
+            _ => refuse(command, not_ready("the target is not up to date yet")),
+        }
+        Ok(None)
     }
 
     /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this

@@ -116,7 +116,15 @@ impl Engine {
         if self.pace.limits().paused {
             return self.rest(link).await;
         }
-        self.pace.wait().await?;
+        // A limit may hold it back for hours: what is asked for, and the guards, do not wait for that.
+        let (pace, stop) = (self.pace.clone(), self.parts.shutdown.clone());
+        tokio::select! {
+            biased;
+            waited = pace.wait() => waited?,
+            () = stop.requested() => return Ok(None),
+            Some(command) = self.commands.recv() => return self.carry_out(link, command).await,
+            () = tokio::time::sleep(RESTING) => return self.guarded(link).await,
+        }
         self.look_again(link);
         let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
         let mut step = link.step(beside.as_ref(), true).await?;

@@ -3,7 +3,7 @@
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `link` carries changes in one direction; `pass` compares
 //! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
-//! `control` lets other processes ask a running engine, and `rehearse` goes through all of it on stores of its own.
+//! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, and `rehearse` goes through all of it on stores of its own.
 
 mod abandon;
 mod alarm;

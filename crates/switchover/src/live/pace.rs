@@ -2,6 +2,7 @@
 //!
 //! Absent: what a store bears, which it says itself, and what is done about the backlog, which is the engine's.
 
+use crate::shutdown::Shutdown;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,8 @@ impl Pace {
 pub(super) struct Paced {
     pub(super) inner: Arc<dyn Snapshot>,
     pub(super) pace: Pace,
+    /// What ends the waiting.
+    pub(super) shutdown: Shutdown,
 }
 
 #[async_trait]
@@ -99,7 +102,11 @@ impl Snapshot for Paced {
     }
 
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
-        self.pace.wait().await?;
+        tokio::select! {
+            biased;
+            waited = self.pace.wait() => waited?,
+            () = self.shutdown.requested() => self.shutdown.check("copy the rows")?,
+        }
         let batch = self.inner.read(request, rows).await?;
         self.pace.took(batch.rows.len() as u64).await;
         Ok(batch)

@@ -18,6 +18,7 @@ use super::link::Link;
 use super::requests::not_ready;
 use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use switchover_core::live::{Fenced, Ownership, Side};
 use switchover_core::{Error, Kind, Remedy, Result, failpoint};
@@ -148,7 +149,8 @@ impl Engine {
                     .detail("another process is changing the owner")
                     .hint("let it end; `switchover status` shows the run"));
             }
-            Err(error) => return Err(self.give_up(link, proposed, error).await),
+            // Nobody was told of it: whether there is a proposal or not, what was told before stays true.
+            Err(error) => return Err(self.open_again(link, proposed, error).await),
         }
         failpoint::hit("switch-proposed");
         // Writers that ask where to write wait from here on, and meet no fence. Where they cannot be told that, they could not be told
@@ -158,19 +160,29 @@ impl Engine {
         }
         let fence_begun = Instant::now();
         let deadline = fence_begun + options.write_budget;
-        let drained =
-            tokio::time::timeout_at(deadline, self.fence_and_drain(link, options.write_budget)).await;
+        let fence_up = AtomicBool::new(false);
+        let draining = self.fence_and_drain(link, options.write_budget, &fence_up);
+        let drained = tokio::time::timeout_at(deadline, draining).await;
         let (fenced, drained) = match drained {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => return Err(self.give_up(link, proposed, error).await),
             Err(_) => {
+                let budget = options.write_budget.as_millis();
+                let (why, hint) = match fence_up.load(Ordering::Relaxed) {
+                    true => (
+                        "what was left to do took longer than",
+                        "wait until there are fewer changes, or allow more with --write-budget",
+                    ),
+                    false => (
+                        "transactions that write there did not end within",
+                        "find who keeps one open (on PostgreSQL pg_stat_activity and pg_prepared_xacts tell), or allow more with \
+                         --write-budget",
+                    ),
+                };
                 let error = Error::new(Kind::Exhausted, "change the owner")
                     .store(link.feed.label())
-                    .detail(format!(
-                        "what was left to do took longer than the write budget of {} ms",
-                        options.write_budget.as_millis()
-                    ))
-                    .hint("wait until there are fewer changes, or allow more with --write-budget");
+                    .detail(format!("{why} the write budget of {budget} ms"))
+                    .hint(hint);
                 return Err(self.give_up(link, proposed, error).await);
             }
         };
@@ -192,8 +204,14 @@ impl Engine {
     }
 
     /// Stops the owner's writers, and takes all that they wrote.
-    async fn fence_and_drain(&mut self, link: &mut Link, patience: Duration) -> Result<(Fenced, u64)> {
+    async fn fence_and_drain(
+        &mut self,
+        link: &mut Link,
+        patience: Duration,
+        up: &AtomicBool,
+    ) -> Result<(Fenced, u64)> {
         let fenced = link.feed.fence(patience).await?;
+        up.store(true, Ordering::Relaxed);
         failpoint::hit("switch-fenced");
         let mut drained = 0;
         loop {
@@ -304,8 +322,15 @@ impl Engine {
 
     /// Gives a switch up whose decision was never asked for; gives the reason back.
     async fn give_up(&mut self, link: &Link, proposed: Ownership, error: Error) -> Error {
+        let error = self.open_again(link, proposed, error).await;
+        self.announce(proposed.withdrawn()).await;
+        error
+    }
+
+    /// The same, for a proposal of which the application was not told.
+    async fn open_again(&mut self, link: &Link, proposed: Ownership, error: Error) -> Error {
         let withdrawn = proposed.withdrawn();
-        let error = match link.from {
+        match link.from {
             // This process alone may decide, and it did not ask for it: the source may be written again even
             // while the row cannot be reached. Whoever takes the run up withdraws the proposal first.
             Side::Source => {
@@ -319,9 +344,7 @@ impl Engine {
                 self.withdraw(proposed, withdrawn).await;
                 self.reopen(link, error).await
             }
-        };
-        self.announce(withdrawn).await;
-        error
+        }
     }
 
     /// Lets the owner's writers in again; gives the reason back, and says so when that failed.

@@ -53,8 +53,7 @@ impl Migration {
         let snapshot = self.sight(&plan.options).await?.snapshot;
         let tables = self.mended(&Arc::new(plan.clone()), &snapshot, None, Mending::Nothing).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
-            None if plan.options.existing.is_some() => self.standing_unchanged(plan).await,
-            None => Ok(()),
+            None => self.definitions_unchanged(plan).await,
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")
                 .store(self.target.label())
                 .table(table.source.clone())
@@ -66,10 +65,13 @@ impl Migration {
         }
     }
 
-    /// Rows and definitions that were there before the run are the application's: what it did to them since
-    /// would be undone in silence.
-    async fn standing_unchanged(&self, plan: &Plan) -> Result<()> {
-        let mut faults = self.target.audit(plan).await?.faults;
+    /// Rows and definitions that were there before the run are the application's, and so is what it added since to what the
+    /// run made: both would be undone in silence.
+    async fn definitions_unchanged(&self, plan: &Plan) -> Result<()> {
+        let mut faults = Vec::new();
+        if plan.options.existing.is_some() {
+            faults = self.target.audit(plan).await?.faults;
+        }
         faults.extend(self.target.touched(plan).await?);
         match faults.first() {
             None => Ok(()),
