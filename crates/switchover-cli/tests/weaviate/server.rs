@@ -143,6 +143,7 @@ impl Site {
     }
 
     /// That nothing is left among the temporary files.
+    #[cfg(feature = "failpoints")]
     #[track_caller]
     pub(crate) fn is_tidy(&self) {
         let left = std::fs::read_dir(self.folder.path().join(TEMPORARY)).unwrap();
