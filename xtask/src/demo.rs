@@ -111,12 +111,21 @@ impl Demo {
         }
     }
 
-    /// From memory to SQLite: rows, keys and indexes, and the comparison of every field.
+    /// From memory to SQLite, and on to PostgreSQL, by the presets: rows, keys and indexes, and the comparison of every field.
     fn offline(&self) -> Result {
         println!("\n1. The chat's dump becomes a SQLite file; every field is compared.\n");
         let words =
             ["migrate", "--from", "json:dump.json", "--to", "sqlite:app.db", "--preset", "cortex-core"];
         paths::run(&mut self.command(&words))?;
+        paths::run(&mut self.command(&["cleanup", "--yes"]))?;
+        self.check()?;
+        println!(
+            "\n2. A PostgreSQL of the application's own types is made of it: uuid, jsonb, text[], timestamptz.\n"
+        );
+        let server = self.server.clone();
+        let preset = ["--preset", "cortex-core-postgres", "--schema", "cortex"];
+        let words = ["migrate", "--from", "sqlite:app.db", "--to", &server];
+        paths::run(&mut self.command(&[&words[..], &preset].concat()))?;
         paths::run(&mut self.command(&["cleanup", "--yes"]))?;
         self.check()
     }
@@ -124,7 +133,7 @@ impl Demo {
     /// The application, as a process of its own.
     fn application(&mut self, server: &str) -> Result<Beside> {
         println!(
-            "\n2. The chat goes on: {} writers on that file, in a process of their own.\n",
+            "\n3. The chat goes on: {} writers on that file, in a process of their own.\n",
             app::WRITERS
         );
         let mut command = Command::new(std::env::current_exe()?);
@@ -136,7 +145,7 @@ impl Demo {
 
     fn live(&mut self, mut app: Beside) -> Result {
         self.wait(&mut app, None)?;
-        println!("\n3. Its data moves to PostgreSQL, while it writes.\n");
+        println!("\n4. Its data moves to PostgreSQL, while it writes.\n");
         let server = self.server.clone();
         let log = self.folder.join("engine.log");
         let mut start = self.command(&["start", "--from", "sqlite:app.db", "--to", &server]);
@@ -146,13 +155,13 @@ impl Demo {
         let same = |status: &Value| status["verification"]["verdict"] == "same";
         self.until(&mut app, &mut engine, same)?;
         self.wait(&mut app, Some(&mut engine))?;
-        println!("\n4. PostgreSQL becomes the owner. The application waits, and goes on there.\n");
+        println!("\n5. PostgreSQL becomes the owner. The application waits, and goes on there.\n");
         self.ask(&["cutover"])?;
         self.wait(&mut app, Some(&mut engine))?;
-        println!("\n5. Back to SQLite, with all that was written to PostgreSQL meanwhile.\n");
+        println!("\n6. Back to SQLite, with all that was written to PostgreSQL meanwhile.\n");
         self.ask(&["rollback"])?;
         self.until(&mut app, &mut engine, same)?;
-        println!("\n6. And forward again, for good.\n");
+        println!("\n7. And forward again, for good.\n");
         self.ask(&["cutover", "--when-ready"])?;
         self.wait(&mut app, Some(&mut engine))?;
         self.ask(&["finish", "--yes"])?;
