@@ -334,7 +334,7 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     let config = "[cutover]\nroute = \"told/route.json\"\n\n[cutover.hooks]\nat = [\"test ! -e broken\"]\n";
     std::fs::write(folder.join("switchover.toml"), config).unwrap();
     std::fs::create_dir(folder.join("told")).unwrap();
-    let engine = begin(folder, &START);
+    let mut engine = begin(folder, &START);
     until(folder, is_same);
     // A route that cannot be written gives the cutover up before anybody is fenced, as a full disk would.
     std::fs::rename(folder.join("told"), folder.join("gone")).unwrap();
@@ -363,14 +363,28 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     std::fs::remove_file(folder.join("broken")).unwrap();
     until(folder, |live| live["untold"].is_null());
     done(folder, &["rollback"]);
-    hung_up(folder, engine);
+    signalled(engine.0.id(), "TERM");
+    assert!(engine.0.wait().unwrap().success());
+    #[cfg(target_os = "linux")]
+    hung_up(folder);
 }
 
-/// A terminal that goes away stops an engine cleanly, and one that `nohup` began not at all.
-fn hung_up(folder: &Path, mut engine: Engine) {
-    let hang_up =
-        |id: u32| assert!(Command::new("kill").args(["-HUP", &id.to_string()]).status().unwrap().success());
-    hang_up(engine.0.id());
+fn signalled(id: u32, signal: &str) {
+    assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
+}
+
+/// A terminal that goes away stops an engine cleanly, and one that `nohup` began not at all; the tests themselves may have been
+/// begun so.
+#[cfg(target_os = "linux")]
+fn hung_up(folder: &Path) {
+    let mut listening = Command::new("env");
+    listening.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_switchover"), "resume"]);
+    let listening =
+        listening.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut engine = Engine(listening);
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && is_same(live));
+    signalled(id, "HUP");
     assert!(engine.0.wait().unwrap().success());
     assert!(flat(&done(folder, &["status"])).contains("stopped on request"));
     let mut ignoring = Command::new("sh");
@@ -378,7 +392,7 @@ fn hung_up(folder: &Path, mut engine: Engine) {
     let ignoring = ignoring.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let (id, _engine) = (ignoring.id(), Engine(ignoring));
     until(folder, |live| live["pid"] == id && is_same(live));
-    hang_up(id);
+    signalled(id, "HUP");
     done(folder, &["throttle", "rows_per_s=100000"]);
     until(folder, |live| live["pid"] == id && live["phase"] == "following");
 }

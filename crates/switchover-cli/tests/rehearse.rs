@@ -118,8 +118,10 @@ fn one_that_is_stopped_leaves_nothing() {
     let folder = application("WAL");
     let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
     let (before, there) = (dump(folder.path()), objects(&database));
-    // At the beginning of the copy, and where the target owns the data.
-    for reached in ["copy: begins", "the target owns the data"] {
+    // At the beginning of the copy, where the target owns the data, and where somebody has taken the schema for his own.
+    for (reached, taken) in
+        [("copy: begins", false), ("the target owns the data", false), ("the target owns the data", true)]
+    {
         let mut child = Command::cargo_bin("switchover")
             .unwrap()
             .args(["rehearse", "--from", "sqlite:app.db", "--to", &database.url()])
@@ -138,10 +140,24 @@ fn one_that_is_stopped_leaves_nothing() {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
+        let own = "(SELECT quote_ident(nspname) FROM pg_namespace WHERE starts_with(nspname, 'rehearsal_'))";
+        let on_own = |before: &str, behind: &str| {
+            let sql = format!("DO $$ BEGIN EXECUTE concat('{before}', {own}, $_${behind}$_$); END $$");
+            database.psql(&sql).unwrap();
+        };
+        if taken {
+            on_own("COMMENT ON SCHEMA ", " IS 'mine'");
+        }
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(2), "{}", said());
-        assert!(flat(&said()).contains("nothing is left of it"), "{}", said());
+        if taken {
+            let left = "what was made for it could not be removed: the schema \"rehearsal_";
+            assert!(flat(&said()).contains(left) && !flat(&said()).contains("nothing is left"), "{}", said());
+            on_own("DROP SCHEMA ", " CASCADE");
+        } else {
+            assert!(flat(&said()).contains("nothing is left of it"), "{}", said());
+        }
         assert_eq!(dump(folder.path()), before);
         assert_eq!(objects(&database), there, "{reached}");
         assert!(is_clean(folder.path()), "{reached}");

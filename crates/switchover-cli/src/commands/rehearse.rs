@@ -40,7 +40,20 @@ async fn engine(context: &Context) -> Result<(Rehearsal, f64)> {
     let told = on_scratch(context, &plan, &folder, &name).await;
     let removed =
         std::fs::remove_dir_all(&folder).map_err(|cause| io("remove the rehearsal's folder", &folder, cause));
-    told.and_then(|told| removed.map(|()| told))
+    both(told, removed)
+}
+
+/// What came of it, and of removing what was made for it: neither hides the other.
+fn both<T>(told: Result<T>, removed: Result<()>) -> Result<T> {
+    match (told, removed) {
+        (Ok(told), removed) => removed.map(|()| told),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(left)) => {
+            let why = format!("{}; what was made for it could not be removed: {}", error.why(), left.why());
+            let todo = left.what_to_do().to_owned();
+            Err(error.detail(why).hint(todo))
+        }
+    }
 }
 
 async fn on_scratch(context: &Context, plan: &Plan, folder: &Path, name: &str) -> Result<(Rehearsal, f64)> {
@@ -53,7 +66,7 @@ async fn on_scratch(context: &Context, plan: &Plan, folder: &Path, name: &str) -
     let told = between(context, plan, folder, &source, &target).await;
     let removed = target.store.remove().await;
     let removed = source.store.remove().await.and(removed);
-    told.and_then(|told| removed.map(|()| (told, copied)))
+    both(told, removed).map(|told| (told, copied))
 }
 
 async fn between(

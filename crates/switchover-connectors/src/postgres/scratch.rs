@@ -17,6 +17,10 @@ use tokio_postgres::error::SqlState;
 /// What the schema's comment says.
 const COMMENT: &str = "made for a rehearsal by Switchover; can be dropped when none is under way";
 
+/// How often the schema is dropped where that meets a deadlock: with a statement of the engine that was stopped, which the server
+/// still works on. Each time takes a second, and one of the two is over then.
+const DROP_TRIES: usize = 5;
+
 /// A schema of a rehearsal.
 pub struct ScratchSchema {
     config: PgConfig,
@@ -102,6 +106,12 @@ impl Scratch for ScratchSchema {
                 .hint("look at what is in it, and drop it by hand"));
         }
         let sql = format!("SET client_min_messages = warning; DROP SCHEMA {} CASCADE", ident(&self.name));
+        for _ in 1..DROP_TRIES {
+            match connection.client().batch_execute(&sql).await {
+                Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {}
+                dropped => return dropped.map_err(|error| connection.classify(error, operation)),
+            }
+        }
         let dropped = connection.client().batch_execute(&sql).await;
         dropped.map_err(|error| connection.classify(error, operation))
     }
