@@ -57,7 +57,7 @@ pub enum LogicalType {
     Interval,
     /// Vectors of binary32, as stores for nearness search have them.
     Vector,
-    /// As the source declares it ([`ColumnPlan::declared`]), where both stores are of one kind.
+    /// As the source declares it ([`super::ColumnPlan::declared`]), where both stores are of one kind.
     Declared,
     /// Values of every storage class, in stores that type values and not columns.
     Any,
