@@ -50,7 +50,7 @@ impl Count {
 
 /// The tests that mostly wait, so that all others run beside them: those that take turns on the one shared Weaviate, and
 /// the longest of those in which processes write while others are killed.
-const WAITING: [&str; 4] = ["weaviate", "weaviate_client", "property", "live_oracle"];
+const WAITING: [&str; 5] = ["weaviate", "weaviate_client", "property", "mutation", "live_oracle"];
 
 /// The newest major version, unless it is the installed one: then the oldest one that is supported.
 const MAJORS: (u32, u32) = (18, 13);
