@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{Case, Ran, SECRET, files, program, run};
+use common::case::Case;
+use common::{Ran, SECRET, files, program, run};
 use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};

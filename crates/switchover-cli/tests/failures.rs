@@ -7,7 +7,8 @@
 
 mod common;
 
-use common::{Case, GOALS, Goal, Running, files, run};
+use common::case::{Case, GOALS, Goal};
+use common::{Running, files, run};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -101,7 +101,7 @@ fn repeated_ids_are_refused_with_their_place() {
             "users",
             "row=3 (line 2, column 11, $.users[2])",
             "id",
-            "its id occurs in an earlier row; 2 rows are such",
+            "its id occurs in an earlier row; one of 2 such rows",
         ),
         ("users", "row=4 (line 3, column 1, $.users[3])", "id", "its id occurs in an earlier row"),
     ]);
@@ -161,7 +161,7 @@ fn orphans_of_a_key_that_was_given_are_found() {
         "messages",
         "row=2 (line 1, column 34, $.messages[1])",
         "user",
-        "it has no parent in users; 1 rows are such orphans",
+        "it has no parent in users; the only such orphan",
     )]);
     let moved = dump(json).mapped(MESSAGES_OF_USERS).quarantine().quarantines();
     moved

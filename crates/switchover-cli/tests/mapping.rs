@@ -112,7 +112,7 @@ fn a_key_that_is_computed_must_be_a_key() {
         "t",
         "id=3",
         "id",
-        "its id occurs in an earlier row; 1 rows are such",
+        "its id occurs in an earlier row; the only such row",
     )]);
     check(sql).mapped("[table.t.column.id]\nvalue = 'nullif(id, 2)'").refuses(&[("t", "id=2", "id", "NULL")]);
 }
@@ -387,13 +387,13 @@ fn rows_that_do_not_keep_a_declared_key() {
         "people",
         "rowid=3",
         "id",
-        "its id occurs in an earlier row; 1 rows are such",
+        "its id occurs in an earlier row; the only such row",
     )]);
     with("INSERT INTO people VALUES ('c', 'a@x', '{}', NULL)").refuses(&[(
         "people",
         "rowid=3",
         "mail",
-        "its mail occurs in an earlier row; 1 rows are such",
+        "its mail occurs in an earlier row; the only such row",
     )]);
     with("INSERT INTO people VALUES (NULL, 'c@x', '{}', NULL)")
         .refuses(&[("people", "rowid=3", "id", "NULL")]);
@@ -405,7 +405,7 @@ fn rows_that_do_not_keep_a_declared_key() {
         .into_file()
         .refuses(&[("t", "id=1", "v", "NULL")]);
     let orphan = "INSERT INTO notes VALUES (4, 'x', 'four')";
-    with(orphan).refuses(&[("notes", "rowid=4", "person", "no parent in people; 1 rows are such orphans")]);
+    with(orphan).refuses(&[("notes", "rowid=4", "person", "no parent in people; the only such orphan")]);
     with(orphan).quarantine().quarantines().shows("SELECT person FROM notes ORDER BY nr", "a\na\nNULL\nNULL");
 }
 

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Case, Ran, Running, SECRET, run};
+use common::case::Case;
+use common::{Ran, Running, SECRET, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use switchover_testkit::certificates::Root;

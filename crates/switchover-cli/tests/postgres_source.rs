@@ -443,41 +443,6 @@ fn who_may_not_read_everything_moves_nothing() {
 }
 
 #[test]
-fn a_change_of_the_target_is_found() {
-    let moved = way("CREATE TABLE t(id int PRIMARY KEY, b bool, n numeric(8,2), u uuid, at timestamptz, d date, j jsonb);
-        INSERT INTO t SELECT g, g % 2 = 0, g / 4.0, md5(g::text)::uuid, timestamptz '2024-01-01' + g * interval '1 s',
-            date '2024-01-01' + g, '[1]' FROM generate_series(1, 200) g")
-    .moves();
-    let verify = |code: i32| run(&mut moved.command("verify", &[])).exits(code);
-    verify(0);
-    for (change, back) in [
-        ("UPDATE t SET b = 1 - b WHERE id = 77", "UPDATE t SET b = 1 - b WHERE id = 77"),
-        ("UPDATE t SET n = n + 0.25 WHERE id = 200", "UPDATE t SET n = n - 0.25 WHERE id = 200"),
-        ("UPDATE t SET n = CAST(n AS TEXT) || 'x' WHERE id = 2", "UPDATE t SET n = 0.5 WHERE id = 2"),
-        ("UPDATE t SET u = upper(u) WHERE id = 3", "UPDATE t SET u = lower(u) WHERE id = 3"),
-        (
-            "UPDATE t SET at = replace(at, '+00:00', 'Z') WHERE id = 4",
-            "UPDATE t SET at = replace(at, 'Z', '+00:00') WHERE id = 4",
-        ),
-        (
-            "UPDATE t SET d = date(d, '+1 day') WHERE id = 5",
-            "UPDATE t SET d = date(d, '-1 day') WHERE id = 5",
-        ),
-        ("UPDATE t SET j = '[1 ]' WHERE id = 6", "UPDATE t SET j = '[1]' WHERE id = 6"),
-        ("UPDATE t SET id = -1 WHERE id = 8", "UPDATE t SET id = 8 WHERE id = -1"),
-    ] {
-        moved.target().execute_batch(change).unwrap();
-        let ran = run(&mut moved.command("verify", &[])).exits(1);
-        assert!(ran.out.contains("DIFFERENT"), "{change}: {ran}");
-        moved.target().execute_batch(back).unwrap();
-        verify(0);
-    }
-    moved.target().execute_batch("DELETE FROM t WHERE id = 9; UPDATE t SET b = NULL WHERE id = 10").unwrap();
-    run(&mut moved.command("verify", &["--repair"]));
-    verify(0);
-}
-
-#[test]
 fn two_postgresql_stores_are_no_pair_and_a_schema_is_postgresqls() {
     let case = way("CREATE TABLE t(id int PRIMARY KEY)");
     let url = case.database.conninfo();
@@ -489,40 +454,14 @@ fn two_postgresql_stores_are_no_pair_and_a_schema_is_postgresqls() {
     assert!(doctor.out.contains("holds 1 table"), "{doctor}");
 }
 
-/// Deaths in the middle of the copy, one row after another while it is resumed.
+/// What was copied is no longer what the source holds: no mixture of two states.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_run_that_was_killed_goes_on() {
-    let sql = "CREATE TABLE keyed(k text COLLATE \"en-x-icu\" PRIMARY KEY, n int, b bool);
-        INSERT INTO keyed SELECT chr(65 + g % 50) || g, g, g % 3 = 0 FROM generate_series(1, 2000) g;
-        CREATE TABLE counted(id int PRIMARY KEY, at timestamptz); CREATE INDEX by_at ON counted(at); INSERT INTO counted SELECT g, timestamptz '2024-01-01' FROM generate_series(1, 2000) g;
-        CREATE TABLE bare(n int, t text); INSERT INTO bare SELECT g % 7, repeat('z', g % 30) FROM generate_series(1, 2000) g";
-    for place in [
-        "copy-before-commit=return",
-        "copy-after-commit=5*off->return",
-        "copy-before-commit=15*off->return",
-        "after-copy=return",
-        "build-after-commit=return",
-    ] {
-        let case = way(sql);
-        let mut migrate = case.command("migrate", &[]);
-        migrate.env("SWITCHOVER_TEST_CHUNK_BYTES", "4096").env("FAILPOINTS", place);
-        run(&mut migrate).was_killed();
-        let resume = |more: &[(&str, &str)]| {
-            let mut command = program(case.folder.path(), &["resume"]);
-            command.env("SWITCHOVER_TEST_CHUNK_BYTES", "4096").envs(more.iter().copied());
-            run(&mut command)
-        };
-        if place.starts_with("copy") {
-            resume(&[("FAILPOINTS", "copy-after-commit=3*off->return")]).was_killed();
-        }
-        resume(&[]).exits(0);
-        let sums = "SELECT (SELECT count(*) || '-' || sum(n) || '-' || sum(b) FROM keyed),
-            (SELECT count(*) || '-' || sum(id) FROM counted), (SELECT count(*) || '-' || sum(n) || '-' || sum(length(t)) FROM bare)";
-        case.shows(sums, "'2000-2001000-666'|'2000-2001000'|'2000-6000-28920'");
-    }
-    // What was copied is no longer what the source holds: no mixture of two states.
-    let case = way(sql);
+fn a_run_whose_source_changed_while_it_was_dead_is_refused() {
+    let case = way(
+        "CREATE TABLE counted(id int PRIMARY KEY, n int); INSERT INTO counted SELECT g, g FROM generate_series(1, 2000) g;
+         CREATE TABLE bare(n int, t text); INSERT INTO bare SELECT g % 7, repeat('z', g % 30) FROM generate_series(1, 2000) g",
+    );
     let mut migrate = case.command("migrate", &["--no-backup"]);
     migrate.env("SWITCHOVER_TEST_CHUNK_BYTES", "4096").env("FAILPOINTS", "copy-after-commit=9*off->return");
     run(&mut migrate).was_killed();

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Error, Kind, Result, failpoint};
 
 /// What `format` holds in every note, so that another tool's JSON is not mistaken for one.
 pub const FORMAT: &str = "switchover-backup";
@@ -87,7 +87,7 @@ impl Sidecar {
     }
 
     /// Writes the note beside `file`, durably: temporary file, sync, rename, sync of the directory.
-    pub fn write(&self, file: &Path) -> Result<()> {
+    fn write(&self, file: &Path) -> Result<()> {
         let path = path_of(file);
         let temporary = with_suffix(&path, ".partial");
         let json = serde_json::to_vec_pretty(self)
@@ -277,10 +277,28 @@ pub(crate) fn claim_partial(path: &Path) -> Result<(PathBuf, File)> {
     Ok((partial, file))
 }
 
-/// Makes the finished `partial` visible as `path`, durably.
-pub(crate) fn publish(partial: &Path, path: &Path) -> Result<()> {
+/// Makes the finished `partial` visible as `path`, and then its note, durably.
+pub(crate) fn publish(note: &Sidecar, partial: &Path, path: &Path) -> Result<()> {
+    failpoint::hit("backup-before-publish");
     fs::rename(partial, path).map_err(|cause| io_error("rename the finished backup", path, cause))?;
-    sync_directory(path)
+    sync_directory(path)?;
+    failpoint::hit("backup-before-note");
+    note.write(path)?;
+    failpoint::hit("backup-after-note");
+    Ok(())
+}
+
+/// Whether a run, whose backup has a name of its own, made it before it was killed. A file without its note is made
+/// again: nothing says what it should be.
+pub(crate) fn was_finished(path: &Path) -> Result<bool> {
+    if path_of(path).exists() {
+        return Ok(true);
+    }
+    if path.exists() {
+        let partial = with_suffix(path, ".partial");
+        fs::rename(path, &partial).map_err(|cause| io_error("begin the backup", path, cause))?;
+    }
+    Ok(false)
 }
 
 /// Syncs the directory that holds `path`, so that a rename in it survives a power cut.

@@ -20,6 +20,14 @@ pub const DIGEST_INLINE_BYTES: usize = 64 << 10;
 /// Differences and refusals that are listed one by one; the rest is counted.
 pub const LISTED_MAX: usize = 100;
 
+/// Which of how many a listed one is, where a list may be cut: "the only such row", "one of 12 such rows".
+pub fn one_of(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("the only such {what}"),
+        count => format!("one of {count} such {what}s"),
+    }
+}
+
 /// Rows without a parent that a plan names one by one, so that copy and verification agree on them;
 /// each takes about 100 bytes of the plan. With more, the foreign key is to be mended, not the rows.
 pub const ORPHANS_MAX: usize = 100_000;

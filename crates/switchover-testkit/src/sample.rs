@@ -135,6 +135,16 @@ type Table = Vec<Vec<Option<String>>>;
 ///
 /// The target is `schema` of `database` on `server`; quarantined values are read from there too.
 pub fn differences(path: &Path, server: &Server, database: &str, schema: &str) -> Result<Vec<String>> {
+    let mut found = differing_values(path, server, database, schema)?;
+    let shape = shape(server, database, schema)?;
+    if shape != "c:messages:f:true c:messages:p:true c:tags:p:true c:users:p:true c:users:u:true i:5 v:1" {
+        found.push(format!("keys and indexes: {shape}"));
+    }
+    Ok(found)
+}
+
+/// The same without a look at keys and indexes, which an application may have made as it likes.
+pub fn differing_values(path: &Path, server: &Server, database: &str, schema: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut held = quarantine(server, database, schema)?;
     for (name, columns) in TABLES {
@@ -165,10 +175,6 @@ pub fn differences(path: &Path, server: &Server, database: &str, schema: &str) -
         );
     }
     found.extend(held.keys().map(|name| format!("{name}: in quarantine, and not a table of the source")));
-    let shape = shape(server, database, schema)?;
-    if shape != "c:messages:f:true c:messages:p:true c:tags:p:true c:users:p:true c:users:u:true i:5 v:1" {
-        found.push(format!("keys and indexes: {shape}"));
-    }
     Ok(found)
 }
 
@@ -230,9 +236,13 @@ fn quarantine(
     database: &str,
     schema: &str,
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+    let table = format!("\"{schema}\"._switchover_quarantine");
+    if server.psql(database, &format!("SELECT to_regclass('{table}') IS NULL"))? == "t" {
+        return Ok(BTreeMap::new());
+    }
     let query = format!(
         "SELECT table_name, locator::json->0->>'int', value
-         FROM \"{schema}\"._switchover_quarantine"
+         FROM {table}"
     );
     let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for row in server.rows(database, &query)? {

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 use switchover_core::Result;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::expr::Expr;
-use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
+use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX, one_of};
 use switchover_core::plan::{OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, Index, IndexPart, Table};
@@ -94,7 +94,7 @@ impl Look<'_> {
                 } else {
                     for locator in &broken.first {
                         let why =
-                            format!("its {shown} occurs in an earlier row; {} rows are such", broken.count);
+                            format!("its {shown} occurs in an earlier row; {}", one_of(broken.count, "row"));
                         refusals.push(self.refusal(table, &fields, &shown, locator, why).await?);
                     }
                 }

@@ -13,7 +13,7 @@ use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::codec::Codec;
 use switchover_core::digest;
 use switchover_core::judge;
-use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
+use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX, one_of};
 use switchover_core::native::Native;
 use switchover_core::plan::{ColumnPlan, Fate, LogicalType, OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::schema::{Catalog, ForeignKey};
@@ -209,8 +209,9 @@ impl Look<'_> {
                         column: key.columns.join(", "),
                         value: String::new(),
                         why: format!(
-                            "it has no parent in {}; {} rows are such orphans",
-                            key.parent, orphans.count
+                            "it has no parent in {}; {}",
+                            key.parent,
+                            one_of(orphans.count, "orphan")
                         ),
                         hint: ORPHAN_HINT.into(),
                     });

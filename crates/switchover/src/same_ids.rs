@@ -8,7 +8,7 @@
 use crate::evidence::{Look, planned_table, scan};
 use std::collections::{HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};
-use switchover_core::limits::LISTED_MAX;
+use switchover_core::limits::{LISTED_MAX, one_of};
 use switchover_core::plan::{Plan, Refusal, TablePlan};
 use switchover_core::schema::{Catalog, IdMap};
 use switchover_core::value::{Row, Value};
@@ -141,7 +141,7 @@ impl Look<'_> {
                 key: self.shown_row(table, locator).await?,
                 column: map.column.clone(),
                 value: shown.join(", "),
-                why: format!("these ids would become one UUID; {all} UUIDs are such"),
+                why: format!("these ids would become one UUID; {}", one_of(all as u64, "UUID")),
                 hint: "write each id in one form on the source, or compute the column with a `value`".into(),
             });
         }

@@ -16,7 +16,7 @@ use switchover_core::codec::Codec;
 use switchover_core::connector::{Batch, Met, ReadRequest};
 use switchover_core::existing::{Rule, RuleKind};
 use switchover_core::judge::{self, Fate, Judge};
-use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX};
+use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX, one_of};
 use switchover_core::plan::{self, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
 use switchover_core::value::{Row, Rows};
 
@@ -167,7 +167,7 @@ impl Look<'_> {
             }
             let limit = if quarantined { ORPHANS_MAX } else { LISTED_MAX };
             if quarantined && refused.count > limit as u64 {
-                let why = format!("{}; {} rows are such", against(own), refused.count);
+                let why = format!("{}; {} of its rows are such", against(own), refused.count);
                 refusals.push(whole_table(&table.source, &columns, why, hint(own)));
                 continue;
             }
@@ -180,7 +180,8 @@ impl Look<'_> {
                     }
                     continue;
                 }
-                let why = format!("{} ({}); {} rows are such", against(own), own.definition, refused.count);
+                let such = one_of(refused.count, "row");
+                let why = format!("{} ({}); {such}", against(own), own.definition);
                 refusals.push(self.kept_out_refusal(table, &columns, row, why, hint(own)).await?);
             }
         }
@@ -207,8 +208,10 @@ impl Look<'_> {
             let columns = named(table, own, &fields(table, own));
             for row in &refused.first[..refused.first.len().min(LISTED_MAX)] {
                 let why = format!(
-                    "a row of the target's own that stays keeps it out of \"{}\" ({}); {} rows are such",
-                    own.name, own.definition, refused.count
+                    "a row of the target's own that stays keeps it out of \"{}\" ({}); {}",
+                    own.name,
+                    own.definition,
+                    one_of(refused.count, "row")
                 );
                 refusals.push(self.kept_out_refusal(table, &columns, row, why, hint).await?);
             }

@@ -99,3 +99,11 @@ pub(crate) fn definitions(dump: &str) -> String {
     });
     kept.collect::<Vec<_>>().join("\n")
 }
+
+/// The definitions of a dump, without those of objects whose name begins so.
+pub(crate) fn definitions_of_others(dump: &str, prefix: &str) -> String {
+    let text = definitions(dump);
+    let begins = [format!("Name: {prefix}"), format!("Data for Name: {prefix}")];
+    let others = text.split("\n--\n-- ").filter(|one| !begins.iter().any(|begin| one.starts_with(begin)));
+    others.collect::<Vec<_>>().join("\n--\n-- ")
+}

@@ -263,44 +263,6 @@ fn stores_at_different_migrations_are_refused_with_both_versions() {
     assert!(told.contains("2 rows already"), "{told}");
 }
 
-/// Places around every durable effect of a run into tables that are there.
-const PLACES: &[&str] = &[
-    "after-planned=return",
-    "prepare-before-commit=return",
-    "prepare-after-commit=return",
-    "after-prepare=return",
-    "copy-before-commit=return",
-    "copy-before-commit=4*off->return",
-    "copy-after-commit=return",
-    "copy-after-commit=7*off->return",
-    "after-copy=return",
-    "build-before-commit=return",
-    "build-after-commit=2*off->return",
-    "after-build=return",
-    "before-done=return",
-    "report-after=return",
-];
-
-#[test]
-fn a_killed_run_goes_on_or_goes_back() {
-    for (at, place) in PLACES.iter().enumerate() {
-        let app = everything();
-        let before = app.dump();
-        // Both ways of loading, in turns.
-        let rebuild: &[&str] = if at % 2 == 0 { &["--rebuild"] } else { &[] };
-        run(app.migrate(rebuild).env("FAILPOINTS", place)).was_killed();
-        run(&mut app.verb("resume", &[])).exits(0);
-        app.shows("SELECT count(*), sum(total) FROM person", "199|29851.5");
-        run(&mut app.on_both("verify", rebuild)).exits(0);
-        run(app.verb("rollback", &[]).env("FAILPOINTS", "discard-before-commit=return")).was_killed();
-        run(&mut app.verb("rollback", &[])).exits(0);
-        assert_eq!(app.dump(), before, "{place}");
-        run(app.migrate(rebuild).env("FAILPOINTS", place)).was_killed();
-        run(&mut app.verb("rollback", &[])).exits(0);
-        assert_eq!(app.dump(), before, "{place}");
-    }
-}
-
 #[test]
 fn whatever_is_changed_afterwards_is_found() {
     let app = everything();

@@ -80,7 +80,7 @@ fn nulls_that_count_as_equal_are_one_key() {
     }
     app.psql("ALTER TABLE t ADD CONSTRAINT one UNIQUE NULLS NOT DISTINCT (a, b)");
     let refused = app.refusals(&[]);
-    assert!(refused.contains("t | id=2 | a, b | 1, NULL | an earlier row keeps it out of the target's \"one\" (UNIQUE NULLS NOT DISTINCT (a, b)); 1 rows are such"), "{refused}");
+    assert!(refused.contains("t | id=2 | a, b | 1, NULL | an earlier row keeps it out of the target's \"one\" (UNIQUE NULLS NOT DISTINCT (a, b)); the only such row"), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
     app.source("DELETE FROM t WHERE id = 2");
     run(&mut app.migrate(&[])).exits(0);

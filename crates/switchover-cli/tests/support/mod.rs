@@ -8,7 +8,7 @@
 
 use rusqlite::Connection;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use switchover::Migration;
 use switchover::progress::{Event, Phase, Progress};
 use switchover::report::{Report, Verdict};
@@ -16,7 +16,9 @@ use switchover::settings::Settings;
 use switchover::shutdown::Shutdown;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
+use switchover_connectors::json::target::JsonTarget;
 use switchover_connectors::postgres::config::PgConfig;
+use switchover_connectors::postgres::source::PostgresSource;
 use switchover_connectors::postgres::target::PostgresTarget;
 use switchover_connectors::sqlite::config::SqliteConfig;
 use switchover_connectors::sqlite::source::SqliteSource;
@@ -24,6 +26,7 @@ use switchover_connectors::sqlite::target::SqliteTarget;
 use switchover_connectors::weaviate::WeaviateConfig;
 use switchover_connectors::weaviate::target::WeaviateTarget;
 use switchover_core::connector::{Source, Target};
+use switchover_core::existing::ExistingOptions;
 use switchover_core::mapping::Mapping;
 use switchover_core::names::Naming;
 use switchover_core::plan::{Fate, Plan, PlanOptions, Policy};
@@ -33,12 +36,25 @@ use switchover_testkit::weaviate::{Address, Object};
 use switchover_testkit::{Cluster, Database, Weaviate};
 use tempfile::TempDir;
 
+/// Where a case comes from.
+#[derive(PartialEq)]
+enum From {
+    /// From a SQLite file.
+    Sqlite,
+    /// From a JSON dump.
+    Json,
+    /// From its database.
+    Database,
+}
+
 /// Where a case goes.
 enum To {
     /// To its database.
     Database,
     /// To another file.
     File,
+    /// To a dump.
+    Dump,
     /// To the Weaviate that the tests take turns with.
     Server(Address, MutexGuard<'static, ()>),
 }
@@ -50,10 +66,10 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct Case {
     folder: TempDir,
     path: PathBuf,
-    pub database: Database,
+    /// Made when it is first looked at: not every case has to do with it.
+    pub database: LazyLock<Database>,
     pub options: PlanOptions,
-    /// Whether the source is a JSON dump, not a SQLite file.
-    json: bool,
+    from: From,
     to: To,
     runtime: tokio::runtime::Runtime,
 }
@@ -68,7 +84,7 @@ pub fn check(sql: &str) -> Case {
 
 /// A source made by a closure, for values that SQL cannot write.
 pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
-    let case = case("source.db", false);
+    let case = case("source.db", From::Sqlite);
     let source = Connection::open(&case.path).unwrap();
     source.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").unwrap();
     fill(&source);
@@ -79,7 +95,7 @@ pub fn check_with(fill: impl FnOnce(&Connection)) -> Case {
 /// A JSON source: a file of that name, or several of a folder (`folder/a.jsonl`, each named by its path).
 pub fn check_json(files: &[(&str, &[u8])]) -> Case {
     let name = files[0].0.split('/').next().unwrap();
-    let case = case(name, true);
+    let case = case(name, From::Json);
     for (name, content) in files {
         let path = case.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -88,16 +104,16 @@ pub fn check_json(files: &[(&str, &[u8])]) -> Case {
     case
 }
 
-fn case(name: &str, json: bool) -> Case {
+fn case(name: &str, from: From) -> Case {
     let folder = tempfile::tempdir().unwrap();
     Case {
-        database: Cluster::shared().unwrap().fresh_database("hazard").unwrap(),
+        database: LazyLock::new(|| Cluster::shared().unwrap().fresh_database("hazard").unwrap()),
         options: PlanOptions { schema: "public".into(), ..Settings::default().plan },
         runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
         path: folder.path().join(name),
         folder,
         to: To::Database,
-        json,
+        from,
     }
 }
 
@@ -129,6 +145,49 @@ impl Case {
         matches!(self.to, To::File)
     }
 
+    /// Goes to a dump.
+    #[must_use]
+    pub fn into_dump(mut self) -> Case {
+        self.to = To::Dump;
+        self.options.schema = switchover_connectors::json::target::SCHEMA.into();
+        self
+    }
+
+    /// Goes into tables that this SQL makes.
+    #[must_use]
+    pub fn into_tables(mut self, sql: &str) -> Case {
+        self.database.psql(sql).unwrap();
+        self.options.existing = Some(ExistingOptions::default());
+        self
+    }
+
+    /// Goes to a dump, and from there to another file.
+    #[must_use]
+    pub fn by_dump(self) -> Case {
+        let mut case = self.into_dump().moves().case;
+        case.path = case.folder.path().join("source.json");
+        std::fs::rename(case.dump(), &case.path).unwrap();
+        case.onward(From::Json)
+    }
+
+    /// Goes to the database, and from there to another file.
+    #[must_use]
+    pub fn by_database(self) -> Case {
+        let case = self.moves().case;
+        let records = "SELECT string_agg(format('DROP TABLE %I;', relname), '') FROM pg_class
+            WHERE relkind = 'r' AND relname LIKE '\\_switchover%'";
+        let drop = case.database.psql(records).unwrap();
+        case.database.psql(&drop).unwrap();
+        case.onward(From::Database)
+    }
+
+    /// To another file from what a run made, which is forgotten.
+    fn onward(mut self, from: From) -> Case {
+        std::fs::remove_dir_all(self.folder.path().join("state")).unwrap();
+        self.from = from;
+        self.into_file()
+    }
+
     /// Goes to a Weaviate without any collection, when it is this case's turn.
     #[must_use]
     pub fn into_server(mut self) -> Case {
@@ -144,13 +203,18 @@ impl Case {
     pub fn server(&self) -> Option<&Address> {
         match &self.to {
             To::Server(address, _) => Some(address),
-            To::Database | To::File => None,
+            To::Database | To::File | To::Dump => None,
         }
     }
 
     /// The other file.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("target.db")
+    }
+
+    /// The dump.
+    pub fn dump(&self) -> PathBuf {
+        self.folder.path().join("target.json")
     }
 
     /// A connection of the test's own to the other file.
@@ -172,18 +236,18 @@ impl Case {
     }
 
     fn migration(&self) -> Migration {
-        let source: Arc<dyn Source> = match self.json {
-            true => Arc::new(JsonSource::new(JsonConfig::from_path(&self.path))),
-            false => Arc::new(SqliteSource::new(
+        let database = || PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap();
+        let source: Arc<dyn Source> = match self.from {
+            From::Json => Arc::new(JsonSource::new(JsonConfig::from_path(&self.path))),
+            From::Database => Arc::new(PostgresSource::new(database(), None)),
+            From::Sqlite => Arc::new(SqliteSource::new(
                 SqliteConfig::parse(&format!("sqlite:{}", self.path.display())).unwrap(),
             )),
         };
         let target: Arc<dyn Target> = match &self.to {
             To::File => Arc::new(SqliteTarget::new(SqliteConfig::from_path(self.file()))),
-            To::Database => {
-                let config = PgConfig::parse(&self.database.conninfo(), &|_| None).unwrap();
-                Arc::new(PostgresTarget::new(config))
-            }
+            To::Dump => Arc::new(JsonTarget::new(JsonConfig::from_path(self.dump())).unwrap()),
+            To::Database => Arc::new(PostgresTarget::new(database())),
             To::Server(address, _) => {
                 let config = WeaviateConfig::parse(&address.url(), &|_| None).unwrap();
                 Arc::new(WeaviateTarget::new(config))
@@ -256,7 +320,9 @@ impl Case {
     /// Migrates, with nothing in quarantine.
     pub fn moves(self) -> Moved {
         let moved = self.quarantines();
-        assert_eq!(moved.entries(), []);
+        if !matches!(moved.case.to, To::Dump) {
+            assert_eq!(moved.entries(), []);
+        }
         moved
     }
 
@@ -288,6 +354,10 @@ impl Case {
         let subject = error.subject();
         assert_eq!((&*subject.table, &*subject.key, &*subject.column), (table, key, column), "{error:?}");
         assert!(error.why().contains(why), "{error:?}");
+        if !matches!(self.to, To::Database) {
+            assert!(!self.file().exists() && !self.dump().exists(), "the target is as it was");
+            return self;
+        }
         let objects = self.database.psql(
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
              WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",

@@ -13,7 +13,6 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use switchover_core::connector::BackupRecord;
-use switchover_core::failpoint;
 use switchover_core::{Error, Kind, Result};
 
 const OPERATION: &str = "back the JSON source up";
@@ -87,13 +86,8 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>> {
 }
 
 fn one(part: &Part, path: &Path, stop: &AtomicBool) -> Result<Sidecar> {
-    if sidecar::path_of(path).exists() {
+    if sidecar::was_finished(path)? {
         return verify(path);
-    }
-    if path.exists() {
-        // Killed between the file and its note: nothing says what the file should be, so it is made again.
-        let partial = sidecar::with_suffix(path, ".partial");
-        fs::rename(path, &partial).map_err(|cause| io_error(OPERATION, path, cause))?;
     }
     make(part, path, stop)
 }
@@ -105,11 +99,7 @@ fn make(part: &Part, path: &Path, stop: &AtomicBool) -> Result<Sidecar> {
         // What was written is read again: the copy is proven, not only its writing.
         note.check_file(&partial)?;
         note.integrity = "ok".into();
-        failpoint::hit("backup-before-publish");
-        sidecar::publish(&partial, path)?;
-        failpoint::hit("backup-before-note");
-        note.write(path)?;
-        failpoint::hit("backup-after-note");
+        sidecar::publish(&note, &partial, path)?;
         Ok(note)
     });
     if made.is_err() {

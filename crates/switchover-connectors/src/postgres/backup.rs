@@ -58,8 +58,7 @@ pub async fn create(config: &PgConfig, directory: &Path, name: &str) -> Result<B
         let mut note = Sidecar::new(STORE, &config.redacted(), bytes, blake3);
         note.integrity = "ok".to_owned();
         note.store_version = server.to_string();
-        sidecar::publish(&partial, &path)?;
-        note.write(&path)?;
+        sidecar::publish(&note, &partial, &path)?;
         Ok(note)
     };
     match outcome.await {
@@ -69,6 +68,16 @@ pub async fn create(config: &PgConfig, directory: &Path, name: &str) -> Result<B
             Err(error)
         }
     }
+}
+
+/// The backup of a run, whose name is its own: made now, or by an attempt of the run that was killed.
+pub(crate) async fn ensure(config: &PgConfig, directory: &Path, name: &str) -> Result<BackupInfo> {
+    let path = sidecar::place(directory, name)?;
+    let there = path.clone();
+    if off_the_runtime(move || sidecar::was_finished(&there)).await? {
+        return verify(&path).await;
+    }
+    create(config, directory, name).await
 }
 
 /// Whether the file is still what its note says, and whether `pg_restore` can read its table of contents.

@@ -51,12 +51,7 @@ impl Source for PostgresSource {
     }
 
     async fn backup(&self, directory: &Path, name: &str) -> Result<BackupRecord> {
-        let path = directory.join(name);
-        // A run that goes on finds the backup that it made before.
-        let made = match tokio::fs::try_exists(&path).await {
-            Ok(true) => backup::verify(&path).await?,
-            _ => backup::create(&self.config, directory, name).await?,
-        };
+        let made = backup::ensure(&self.config, directory, name).await?;
         Ok(BackupRecord { path: made.path, bytes: made.sidecar.bytes, blake3: made.sidecar.blake3 })
     }
 

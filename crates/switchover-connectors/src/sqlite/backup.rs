@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
-use switchover_core::{Error, Kind, Result, failpoint};
+use switchover_core::{Error, Kind, Result};
 
 use super::config::SqliteConfig;
 use super::error::{classify, is_busy, primary_code};
@@ -121,14 +121,8 @@ fn create_unless(
 /// The backup of a run, whose name is its own: made now, or by an attempt of the run that was killed. Blocking.
 pub(crate) fn ensure(config: &SqliteConfig, directory: &Path, name: &str, stop: &Stop) -> Result<BackupInfo> {
     let path = sidecar::place(directory, name)?;
-    if sidecar::path_of(&path).exists() {
+    if sidecar::was_finished(&path)? {
         return verify(&path);
-    }
-    if path.exists() {
-        // Killed between the file and its note: nothing says what the file should be, so it is made again.
-        let partial = sidecar::with_suffix(&path, ".partial");
-        std::fs::rename(&path, &partial)
-            .map_err(|cause| sidecar::io_error("begin the backup", &path, cause))?;
     }
     create_unless(config, directory, name, &mut |_| {}, stop)
 }
@@ -295,11 +289,7 @@ fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked
     sidecar.integrity = "ok".to_owned();
     sidecar.pages = Some(checked.pages);
     sidecar.store_version = rusqlite::version().to_owned();
-    failpoint::hit("backup-before-publish");
-    sidecar::publish(partial, &path)?;
-    failpoint::hit("backup-before-note");
-    sidecar.write(&path)?;
-    failpoint::hit("backup-after-note");
+    sidecar::publish(&sidecar, partial, &path)?;
     Ok(BackupInfo { path, sidecar })
 }
 
