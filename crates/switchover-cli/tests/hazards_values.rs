@@ -174,6 +174,24 @@ fn zone_a_naive_time_stays_naive_whatever_the_sessions_zone() {
 }
 
 #[test]
+fn a_database_with_a_zone_and_forms_of_its_own_changes_nothing() {
+    let case = check(
+        "CREATE TABLE t(n DATETIME, z TIMESTAMPTZ, d DATE);
+         INSERT INTO t VALUES ('2024-03-31 02:30:00', '2024-03-31T02:30:00Z', '2024-03-31')",
+    );
+    let name = case.database.name();
+    let own = format!(
+        "ALTER DATABASE \"{name}\" SET TimeZone = 'Asia/Kathmandu'; ALTER DATABASE \"{name}\" SET DateStyle = 'German, DMY';
+         ALTER DATABASE \"{name}\" SET bytea_output = 'escape'; ALTER DATABASE \"{name}\" SET extra_float_digits = 0"
+    );
+    case.database.psql(&own).unwrap();
+    case.moves().shows(
+        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SELECT * FROM t",
+        "2024-03-31 02:30:00|2024-03-31 02:30:00+00|2024-03-31",
+    );
+}
+
+#[test]
 fn nul_in_text() {
     let fill = |source: &Connection| {
         source.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)").unwrap();

@@ -93,6 +93,29 @@ fn every_form_of_a_dump_holds_the_same() {
     }
 }
 
+/// An application's dump says more than its tables; what holds no rows is left by name, or refused.
+#[test]
+fn what_is_no_table_is_left_out_where_that_is_asked() {
+    let json = r#"{"version": 3, "users":[{"id":1},{"id":2}], "meta":{"at":"now","by":{"id":"x"}},
+        "roles":["admin",{"id":5}], "note":"a \"text\" with ] and }", "none":null, "bare":[{},{}], "last":{"id":{"a":1}}}"#;
+    let others = ["version", "meta", "roles", "note", "none", "bare"];
+    for left in &others {
+        let exclude = others.iter().filter(|name| *name != left).map(|name| (*name).to_owned()).collect();
+        let case = dump(json).options(|options| options.exclude = exclude);
+        let error = case.migrate().expect_err("what is no row is refused");
+        assert_eq!((error.kind(), &*error.subject().table), (Kind::Refused, *left), "{error:?}");
+        assert!(error.what_to_do().ends_with("or leave it with --exclude"), "{error:?}");
+        assert!(*left == "bare" || error.why().contains(&format!("$.{left}")), "{error:?}");
+    }
+    let moved = dump(json).options(|options| options.exclude = others.map(str::to_owned).to_vec()).moves();
+    moved.shows("SELECT id FROM users ORDER BY id", "1\n2").shows("SELECT id, a FROM last", "id|1");
+    for name in others {
+        moved.fate("table", name, Fate::LeftOut, "a pattern of --exclude leaves it out");
+    }
+    let only = dump(json).options(|options| options.tables = vec!["users".into()]).moves();
+    only.fate("table", "meta", Fate::LeftOut, "no pattern of --tables takes it");
+}
+
 #[test]
 fn repeated_ids_are_refused_with_their_place() {
     let json = "{\"users\":[{\"id\":1},\n {\"id\":2},{\"id\":1},\n{\"id\":1}]}";

@@ -45,6 +45,20 @@ fn a_dump_goes_to_a_file_and_back_by_the_program() {
     assert!(!here.join("back.json").exists() && !here.join("back.json.switchover").exists());
 }
 
+/// A file stands where the folder is to be: nothing is moved.
+#[test]
+fn an_archive_that_cannot_be_made_is_refused_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("dump.json"), DUMP).unwrap();
+    fs::write(here.join("kept"), "a file").unwrap();
+    let arguments = ["migrate", "--archive", "kept", "--from", "json:dump.json", "--to", "sqlite:app.db"];
+    let ran = run(here, &arguments);
+    assert!(ran.code == 2 && ran.err.contains("the folder cannot be made"), "{} {}", ran.code, ran.err);
+    assert!(!here.join("app.db").exists());
+    assert_eq!(fs::read_to_string(here.join("kept")).unwrap(), "a file");
+}
+
 #[test]
 fn what_the_program_cannot_do_with_a_dump_is_said_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();

@@ -575,4 +575,14 @@ fn every_type_of_postgresql_has_a_form_in_a_dump() {
     place.moves("pg", "a.json");
     let dump = fs::read_to_string(place.path("a.json")).unwrap();
     insta::assert_snapshot!(dump);
+    // A number that is none, among some of more digits than a double holds, would come back as an object.
+    place.database = Some(Cluster::shared().unwrap().fresh_database("again").unwrap());
+    let error = place.refuses("a.json", "pg");
+    assert!(error.why().contains("1 values of n are tagged"), "{error:?}");
+    // Read again all else is the same dump, NaN and infinities in it.
+    fs::write(place.path("a.json"), dump.replace("\"n\":{\"$switchover.real\":\"NaN\"}", "\"n\":2.5"))
+        .unwrap();
+    place.moves("a.json", "pg");
+    place.moves("pg", "c.json");
+    assert_eq!(all_said(&place.path("a.json")), all_said(&place.path("c.json")));
 }

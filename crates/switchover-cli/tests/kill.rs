@@ -6,68 +6,12 @@
 
 mod common;
 
-use common::case::{Case, GOALS, Goal, Origin, PAIRS};
+use common::case::{Case, GOALS, Goal, Origin, PAIRS, Pair};
+use common::killed::{self, PLACES, PLACES_OF_ONE, at, finish, passes};
 use common::run;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Places of `migrate`, before and after each durable effect, in their order.
-const PLACES: &[&str] = &[
-    "journal-before-plan=return",
-    "journal-before-header=return",
-    "journal-before-line=return",
-    "journal-torn-line=return",
-    "after-planned=return",
-    "backup-before-publish=return",
-    "backup-before-note=return",
-    "backup-after-note=return",
-    "prepare-before-commit=return",
-    "prepare-after-commit=return",
-    "after-prepare=return",
-    "journal-before-line=1*off->return",
-    "journal-torn-line=1*off->return",
-    "copy-before-rows=return",
-    "copy-before-rows=20*off->return",
-    "copy-before-commit=return",
-    "copy-before-commit=3*off->return",
-    "copy-before-commit=11*off->return",
-    "copy-before-commit=40*off->return",
-    "copy-after-commit=return",
-    "copy-after-commit=3*off->return",
-    "copy-after-commit=25*off->return",
-    "after-copy=return",
-    "journal-before-line=2*off->return",
-    "build-before-commit=return",
-    "build-after-commit=return",
-    "after-build=return",
-    "before-done=return",
-    "report-before=return",
-    "report-after=return",
-    "journal-before-line=4*off->return",
-    "journal-after-line=4*off->return",
-];
-
-/// Places that only one target passes, or passes so often.
-const PLACES_OF_ONE: &[(Goal, &str)] = &[
-    (Goal::Postgres, "quarantine-before-commit=return"),
-    (Goal::Postgres, "quarantine-before-commit=7*off->return"),
-    (Goal::Postgres, "build-before-commit=4*off->return"),
-    (Goal::Postgres, "build-after-commit=8*off->return"),
-    (Goal::Sqlite, "build-before-commit=1*off->return"),
-    (Goal::Sqlite, "build-after-commit=1*off->return"),
-    (Goal::Json, "record-before-rename=return"),
-    (Goal::Json, "record-before-rename=4*off->return"),
-];
-
-/// A source and a target.
-type Pair = (Origin, Goal);
-
-/// Whether a run of that pair comes by that place: a dump declares nothing that is built after the rows.
-fn passes((origin, _): Pair, place: &str) -> bool {
-    origin != Origin::Json || !place.starts_with("build-")
-}
 
 /// Every place of every pair.
 fn places() -> Vec<(Pair, &'static str)> {
@@ -75,29 +19,6 @@ fn places() -> Vec<(Pair, &'static str)> {
     let shared = shared.filter(|(pair, place)| passes(*pair, place));
     let of_one = PLACES_OF_ONE.iter().map(|(goal, place)| ((Origin::Sqlite, *goal), *place));
     shared.chain(of_one).collect()
-}
-
-fn at<'a>(command: &'a mut Command, place: &str) -> &'a mut Command {
-    command.env("FAILPOINTS", place)
-}
-
-/// Whether the run is known to the journal: before that, nothing was written to the target, and a new
-/// `migrate` is what there is to do.
-fn begun(place: &str) -> bool {
-    !matches!(place, "journal-before-plan=return" | "journal-before-header=return")
-}
-
-/// Finishes the run of a case, which was killed at `place`.
-#[track_caller]
-fn finish(case: &Case, place: &str) {
-    let done = place == "journal-after-line=4*off->return";
-    match (begun(place), done) {
-        (false, _) => drop(run(&mut case.migrate(&["--jobs", "2"])).exits(0)),
-        (true, true) => drop(run(&mut case.verb("resume")).exits(2).says("it is done and verified")),
-        (true, false) => drop(run(case.verb("resume").args(["--jobs", "2"])).exits(0)),
-    }
-    case.is_equal();
-    assert_eq!(case.state_of_run(), "done", "{place}");
 }
 
 /// Checks every case, four at a time (a killed run waits more than it computes), and names all that fail.
@@ -121,28 +42,12 @@ fn every<T: Copy + Send + Sync + std::fmt::Debug>(cases: &[T], check: impl Fn(T)
 
 #[test]
 fn a_killed_run_resumes_and_ends_equal() {
-    every(&places(), |(pair, place)| {
-        let case = Case::of(pair);
-        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
-        finish(&case, place);
-    });
+    every(&places(), |(pair, place)| killed::goes_on(pair, place));
 }
 
 #[test]
 fn a_killed_run_rolls_back_to_what_was_there() {
-    every(&places(), |(pair, place)| {
-        let case = Case::of(pair);
-        let before = case.dump();
-        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
-        if begun(place) {
-            run(&mut case.verb("rollback")).exits(0);
-            assert_eq!(case.state_of_run(), "rolled back", "{place}");
-        }
-        assert_eq!(case.dump(), before, "{place}");
-        // And the way is free again.
-        run(&mut case.migrate(&["--no-backup"])).exits(0);
-        case.is_equal();
-    });
+    every(&places(), |(pair, place)| killed::goes_back(pair, place));
 }
 
 #[test]

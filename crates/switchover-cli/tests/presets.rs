@@ -120,6 +120,8 @@ fn is_the_application(database: &Database) {
             FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text !~ '^_'",
         "4|4",
     );
+    shows(database, "SELECT string_agg(indexrelid::regclass::text, ' ' ORDER BY 1) FROM pg_index JOIN pg_class c ON c.oid = indrelid
+        WHERE indisunique AND NOT indisprimary AND relnamespace = 'public'::regnamespace AND relname !~ '^_'", "ix_users_email");
 }
 
 const TO_POSTGRES: &[&str] = &["--from", "sqlite:app.db", "--preset", "cortex-core-postgres"];

@@ -87,7 +87,7 @@ impl Sidecar {
     }
 
     /// Writes the note beside `file`, durably: temporary file, sync, rename, sync of the directory.
-    fn write(&self, file: &Path) -> Result<()> {
+    pub fn write(&self, file: &Path) -> Result<()> {
         let path = path_of(file);
         let temporary = with_suffix(&path, ".partial");
         let json = serde_json::to_vec_pretty(self)

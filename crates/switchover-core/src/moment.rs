@@ -43,8 +43,8 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// PostgreSQL's timestamps end in the year 294276; what an application writes ends before this, with the year 9999.
 pub(crate) const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND;
 
-/// And begin in 4713 BC; texts begin with the year 1.
-pub(crate) const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND - 86_400 * MICROS_PER_SECOND;
+/// And begin in 4713 BC; texts begin with the year 1, which an instant is to have in UTC too: no store of texts writes it otherwise.
+pub(crate) const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND;
 
 /// A time as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,20 @@ pub struct Catalog {
     /// a line in `skipped` as well, until a mapping tells them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bare: Vec<String>,
+    /// Tables with something that is no row. A plan that does not leave them out is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A table with something that is no row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// What is wrong first, and where.
+    pub why: String,
+    /// What to do, besides leaving it out.
+    pub hint: String,
 }
 
 impl Catalog {

@@ -334,3 +334,27 @@ pub(crate) fn put_aside(table: &TablePlan, row: Row<'_>, fate: &Fate) -> Vec<Qua
         Fate::RowOut(_, why) => (0..row.width()).map(|field| entry(field, true, why)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chunks, as often as they are in memory at once, and what the process has anyway are within the limit.
+    #[test]
+    fn chunks_follow_from_the_memory_limit() {
+        let mut last = 0;
+        for limit in [64_u64, 80, 100, 200, 1000].map(|mega| mega << 20) {
+            for streams in [1, 2, 4] {
+                let bytes = chunk_bytes(limit, streams) as u64;
+                assert!(BASE_BYTES + bytes * 2 * (streams as u64 + 2) <= limit, "{limit} {streams}: {bytes}");
+            }
+            let bytes = chunk_bytes(limit, 2);
+            assert!(bytes >= last && bytes <= CHUNK_BYTES, "{limit}");
+            last = bytes;
+        }
+        assert_eq!(last, CHUNK_BYTES);
+        assert!(chunk_bytes(64 << 20, 2) < CHUNK_BYTES);
+        // A limit that leaves no room still moves rows.
+        assert_eq!(chunk_bytes(0, 2), 64 << 10);
+    }
+}

@@ -128,6 +128,9 @@ fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
     set.build().map_err(|error| Error::new(Kind::Config, "read the table patterns").because(error))
 }
 
+const NOT_TAKEN: &str = "no pattern of --tables takes it";
+const LEFT_OUT: &str = "a pattern of --exclude leaves it out";
+
 /// Leaves in the catalog what the options take, with a line for everything else.
 pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     let (take, leave) = (globs(&options.tables, "--tables")?, globs(&options.exclude, "--exclude")?);
@@ -135,12 +138,30 @@ pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()>
         options.tables.iter().map(|p| (p, "--tables")).chain(options.exclude.iter().map(|p| (p, "--exclude")))
     {
         let one = globs(std::slice::from_ref(pattern), option)?;
-        if !catalog.tables.iter().any(|table| one.is_match(&table.name)) {
-            let names: Vec<&str> = catalog.tables.iter().map(|table| table.name.as_str()).collect();
+        let unreadable = catalog.unreadable.iter().map(|table| table.name.as_str());
+        let names: Vec<&str> =
+            catalog.tables.iter().map(|table| table.name.as_str()).chain(unreadable).collect();
+        if !names.iter().any(|name| one.is_match(name)) {
             return Err(Error::new(Kind::Config, "select the tables")
                 .detail(format!("{option} {pattern:?} matches no table"))
                 .hint(format!("the source has {}", names.join(", "))));
         }
+    }
+    let is_left = |name: &str| match (options.tables.is_empty() || take.is_match(name), leave.is_match(name))
+    {
+        (true, false) => None,
+        (false, _) => Some(NOT_TAKEN),
+        (true, true) => Some(LEFT_OUT),
+    };
+    for table in &catalog.unreadable {
+        let Some(why) = is_left(&table.name) else {
+            return Err(Error::new(Kind::Refused, "read the source's tables")
+                .store(catalog.store.label.clone())
+                .table(table.name.clone())
+                .detail(table.why.clone())
+                .hint(format!("{}, or leave it with --exclude", table.hint)));
+        };
+        catalog.skipped.push(Skipped { kind: "table".into(), name: table.name.clone(), why: why.into() });
     }
     let tables = std::mem::take(&mut catalog.tables);
     let any = !tables.is_empty();
@@ -153,8 +174,8 @@ pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()>
                 catalog.tables.push(table);
                 continue;
             }
-            (false, _) => "no pattern of --tables takes it",
-            (true, true) => "a pattern of --exclude leaves it out",
+            (false, _) => NOT_TAKEN,
+            (true, true) => LEFT_OUT,
         };
         catalog.skipped.push(Skipped { kind: "table".into(), name: table.name, why: why.into() });
     }

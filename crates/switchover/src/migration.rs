@@ -81,7 +81,8 @@ impl Migration {
 
     /// Streams into the target, and steps after the copy, side by side.
     pub(crate) fn streams(&self) -> usize {
-        self.jobs().min(self.target.streams_max()).max(1)
+        let best = self.settings.jobs.is_none().then(|| self.target.streams_best()).flatten();
+        best.unwrap_or_else(|| self.jobs()).min(self.target.streams_max()).max(1)
     }
 
     /// That the two stores are two. A store compared with itself would be the same, and moved into itself lost.

@@ -47,7 +47,7 @@ pub(crate) struct Stores {
     /// The schema of a PostgreSQL source [default: public].
     #[arg(long, value_name = "NAME")]
     pub(crate) from_schema: Option<String>,
-    /// The target: postgres://…, "host=… dbname=…", sqlite:new.db, json:new.json, or env:NAME. Keep passwords in PGPASSWORD,
+    /// The target: postgres://…, "host=… dbname=…", sqlite:new.db, json:new.json, weaviate://…, or env:NAME. Keep passwords in PGPASSWORD,
     /// ~/.pgpass or env:NAME: what stands on a command line is visible to other users.
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,

@@ -3,12 +3,12 @@
 //! Whatever the pair, `app.db` holds what must arrive: it is the source itself, or what the source was made from. So
 //! every outcome is compared with it. Absent on purpose: any look at a store through the product's own code.
 
-use super::{SECRET, dump, files, program, run};
+use super::{SECRET, dump, files, objects, program, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{LazyLock, OnceLock};
-use switchover_testkit::{Cluster, Database, Server, lite, sample};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use switchover_testkit::{Cluster, Database, Server, Weaviate, lite, sample};
 use tempfile::TempDir;
 
 /// Rows of the usual source: with [`CHUNK_BYTES`] some dozens of chunks, and a run in less than a second.
@@ -16,6 +16,27 @@ const ROWS: i64 = 4000;
 
 /// Bytes of a chunk, where the binary has failpoints.
 const CHUNK_BYTES: &str = "8192";
+
+/// The same of a source for a server that takes its time, in as many chunks.
+const SERVER_ROWS: i64 = 1000;
+const SERVER_CHUNK_BYTES: &str = "2048";
+
+/// So that no test waits a minute for requests that could be late; a program without failpoints does. A request that
+/// writes must end within that time, too: 300 ms were too few for thousands of rows on a machine with other work.
+pub(crate) const SOON_SETTLED: &str = "live-target-late-ms=return(1500)";
+
+/// The folder of a case that takes the place of the machine's for temporary files.
+const TEMPORARY: &str = "temporary";
+
+/// A server's collections are one set: its tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for a test's turn on the server, which has no collection then.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Weaviate::shared().expect("a server").clear().expect("an empty server");
+    turn
+}
 
 /// Where a case comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +62,12 @@ pub(crate) enum Goal {
     Sqlite,
     /// To a dump in the folder.
     Json,
+    /// To the Weaviate that the tests share.
+    Server,
 }
+
+/// A source and a target.
+pub(crate) type Pair = (Origin, Goal);
 
 impl Goal {
     /// Whether its tables are there before the run.
@@ -53,15 +79,17 @@ impl Goal {
 /// Every target that a run makes.
 pub(crate) const GOALS: [Goal; 3] = [Goal::Postgres, Goal::Sqlite, Goal::Json];
 
-/// Every pair of stores that has code of its own, on either side.
-pub(crate) const PAIRS: [(Origin, Goal); 7] = [
+/// Every pair of stores that has code of its own, on either side, but for the server, on which tests take turns.
+pub(crate) const PAIRS: [Pair; 9] = [
     (Origin::Sqlite, Goal::Postgres),
     (Origin::Sqlite, Goal::Existing),
     (Origin::Sqlite, Goal::Rebuilt),
     (Origin::Sqlite, Goal::Sqlite),
     (Origin::Sqlite, Goal::Json),
     (Origin::Json, Goal::Sqlite),
+    (Origin::Json, Goal::Postgres),
     (Origin::Postgres, Goal::Sqlite),
+    (Origin::Postgres, Goal::Json),
 ];
 
 /// What a rollback must leave as it is.
@@ -113,6 +141,7 @@ pub(crate) struct Case {
     pub(crate) database: Lazy<Database>,
     /// Further variables of every run.
     pub(crate) vars: Vec<(String, String)>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Case {
@@ -137,15 +166,24 @@ impl Case {
     }
 
     /// From one store to another.
-    pub(crate) fn of(pair: (Origin, Goal)) -> Case {
-        Case::made(Cluster::shared().expect("a server"), pair, ROWS)
+    pub(crate) fn of(pair: Pair) -> Case {
+        let rows = if pair.1 == Goal::Server { SERVER_ROWS } else { ROWS };
+        Case::made(Cluster::shared().expect("a server"), pair, rows)
     }
 
-    fn made(server: &Server, (origin, goal): (Origin, Goal), rows: i64) -> Case {
+    fn made(server: &Server, (origin, goal): Pair, rows: i64) -> Case {
         let folder = tempfile::tempdir().expect("a folder");
         let app = folder.path().join("app.db");
         sample::make(&app, rows, 1).expect("a source");
-        let vars = vec![("SWITCHOVER_TEST_CHUNK_BYTES".to_owned(), CHUNK_BYTES.to_owned())];
+        let chunk = if goal == Goal::Server { SERVER_CHUNK_BYTES } else { CHUNK_BYTES };
+        let mut vars = vec![("SWITCHOVER_TEST_CHUNK_BYTES".to_owned(), chunk.to_owned())];
+        let turn = (goal == Goal::Server).then(turn);
+        if turn.is_some() {
+            vars.push(("FAILPOINTS".to_owned(), SOON_SETTLED.to_owned()));
+            let temporary = folder.path().join(TEMPORARY);
+            fs::create_dir(&temporary).expect("a folder");
+            vars.push(("TMPDIR".to_owned(), temporary.display().to_string()));
+        }
         let on = server.clone();
         let database: Lazy<Database> = LazyLock::new(Box::new(move || {
             let database = on.fresh_database("chaos").expect("a database");
@@ -155,18 +193,16 @@ impl Case {
             }
             database
         }));
-        let case = Case { origin, goal, folder, server: server.clone(), database, vars };
+        let case = Case { origin, goal, folder, server: server.clone(), database, vars, _turn: turn };
         match origin {
             Origin::Sqlite => {}
             Origin::Json => {
+                holdable(&app);
                 let dump = DUMP.get_or_init(|| case.made_dump());
                 fs::write(case.folder.path().join("app.json"), dump).expect("a dump");
             }
             Origin::Postgres => {
-                let app = rusqlite::Connection::open(&app).expect("the source");
-                let holdable = "UPDATE messages SET body = NULL WHERE instr(body, char(0)) > 0";
-                app.execute_batch(holdable).expect("texts that a database can hold");
-                drop(app);
+                holdable(&app);
                 DATABASE.get_or_init(|| case.made_database());
             }
         }
@@ -220,7 +256,7 @@ impl Case {
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join(match self.goal {
             Goal::Json => "new.json",
-            Goal::Postgres | Goal::Existing | Goal::Rebuilt | Goal::Sqlite => "new.db",
+            Goal::Postgres | Goal::Existing | Goal::Rebuilt | Goal::Sqlite | Goal::Server => "new.db",
         })
     }
 
@@ -239,14 +275,15 @@ impl Case {
             Goal::Postgres | Goal::Existing | Goal::Rebuilt => self.database.conninfo(),
             Goal::Sqlite => "sqlite:new.db".to_owned(),
             Goal::Json => "json:new.json".to_owned(),
+            Goal::Server => Weaviate::shared().expect("a server").url(),
         }
     }
 
     /// What one row of numbers, asked of the target without the product, says.
     pub(crate) fn counts(&self, query: &str) -> String {
         match self.goal {
-            // A dump that is not finished answers no query: what is there is all of it.
-            Goal::Json => self.dump(),
+            // A dump that is not finished answers no query, nor does a server: what is there is all of it.
+            Goal::Json | Goal::Server => self.dump(),
             Goal::Postgres | Goal::Existing | Goal::Rebuilt => self.database.psql(query).expect("counts"),
             Goal::Sqlite => {
                 let connection = rusqlite::Connection::open(self.file()).expect("the file");
@@ -314,7 +351,9 @@ impl Case {
             compared(&self.source(), &self.server, self.database.name(), "public")
         };
         let found = match self.goal {
-            Goal::Postgres => of_database(sample::differences),
+            Goal::Postgres if self.origin == Origin::Sqlite => of_database(sample::differences),
+            // A dump declares no keys.
+            Goal::Postgres => of_database(sample::differing_values),
             Goal::Existing | Goal::Rebuilt => {
                 assert_eq!(&self.definitions(), self.definitions_before(), "what the migrations made");
                 of_database(sample::differing_values)
@@ -331,6 +370,11 @@ impl Case {
             Goal::Json => {
                 assert_eq!(self.kept().len(), 3, "the dump and two records: {:?}", self.kept());
                 Ok(dump::differences(&self.source(), &self.file()))
+            }
+            Goal::Server => {
+                let left = files(&self.folder.path().join(TEMPORARY));
+                assert_eq!(left, Vec::<PathBuf>::new(), "nothing is left among the temporary files");
+                Ok(objects::differences(&self.source(), Weaviate::shared().expect("a server")))
             }
         };
         let found = found.expect("a comparison");
@@ -367,6 +411,7 @@ impl Case {
             Goal::Postgres | Goal::Existing | Goal::Rebuilt => {
                 sample::dump(&self.server, self.database.name()).expect("a dump")
             }
+            Goal::Server => objects::dump(Weaviate::shared().expect("a server")),
             Goal::Sqlite | Goal::Json => {
                 self.kept().into_iter().map(|path| format!("{path:?}: {:?}\n", fs::read(&path))).collect()
             }
@@ -385,4 +430,11 @@ impl Case {
             assert!(!found, "{} holds the password", file.display());
         }
     }
+}
+
+/// Takes the texts out that no database can hold: what is made from the file is then equal to it.
+fn holdable(app: &Path) {
+    let app = rusqlite::Connection::open(app).expect("the source");
+    let change = "UPDATE messages SET body = NULL WHERE instr(body, char(0)) > 0";
+    app.execute_batch(change).expect("texts that a database can hold");
 }

@@ -7,6 +7,9 @@
 
 pub(crate) mod case;
 pub(crate) mod dump;
+#[cfg(feature = "failpoints")]
+pub(crate) mod killed;
+pub(crate) mod objects;
 
 use std::fmt::Write as _;
 use std::fs;

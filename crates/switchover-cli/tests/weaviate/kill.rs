@@ -2,65 +2,38 @@
 //! `resume` ends it with everything there once, or `rollback` leaves the server as it was.
 #![cfg(feature = "failpoints")]
 
+use crate::common::case::{Case, Goal, Origin, Pair};
+use crate::common::killed::{self, PLACES, at, passes};
 use crate::common::{Running, run};
 use crate::server::Site;
 
-const SOURCE: &str = "
-    CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL, raw BLOB);
-    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
-    INSERT INTO items SELECT i, 'item ' || i, CASE WHEN i % 50 = 0 THEN x'' ELSE x'01' END FROM n;";
-
-const PLACES: &[&str] = &[
-    "prepare-before-commit=return",
-    "prepare-after-commit=return",
-    "after-prepare=return",
-    "copy-before-rows=return",
-    "copy-before-rows=2*off->return",
-    "copy-before-commit=return",
-    "copy-before-commit=2*off->return",
-    "copy-after-commit=return",
-    "copy-after-commit=2*off->return",
-    "after-copy=return",
-    "after-build=return",
-    "before-done=return",
-];
-
-fn killed_at(place: &str) -> Site {
-    let site = Site::new(SOURCE);
-    let ran = run(site
-        .migrate(&["--policy", "quarantine"])
-        .env("SWITCHOVER_TEST_CHUNK_BYTES", "2048")
-        .env("FAILPOINTS", place));
-    ran.was_killed();
-    site
-}
-
-#[test]
-fn whoever_is_killed_can_go_on() {
-    for place in PLACES {
+/// The places of every pair that a run into the server comes by too, one after the other: its collections are one set.
+fn every(check: fn(Pair, &str)) {
+    let pair = (Origin::Sqlite, Goal::Server);
+    for place in PLACES.iter().filter(|place| passes(pair, place)) {
         println!("{place}");
-        let site = killed_at(place);
-        run(&mut site.verb("resume")).exits(0);
-        site.is_tidy();
-        site.has_all(&[("items", "Items")]);
-        let put_aside =
-            site.server.objects("Items").values().filter(|o| o["properties"]["raw"].is_null()).count();
-        assert_eq!(put_aside, 8, "{place}");
+        check(pair, place);
     }
 }
 
 #[test]
-fn whoever_is_killed_can_be_taken_back() {
-    for place in PLACES {
-        println!("{place}");
-        let site = killed_at(place);
-        // The rollback is killed too, where there is anything to roll back.
-        let twice = run(site.verb("rollback").env("FAILPOINTS", "discard-before-commit=return"));
-        if *place != PLACES[0] {
-            twice.was_killed();
-        }
-        run(&mut site.verb("rollback")).exits(0);
-        assert_eq!(site.server.collections(), Vec::<String>::new(), "{place}");
+fn a_killed_run_resumes_and_ends_equal() {
+    every(killed::goes_on);
+}
+
+#[test]
+fn a_killed_run_rolls_back_to_what_was_there() {
+    every(killed::goes_back);
+}
+
+#[test]
+fn a_rollback_that_was_killed_can_be_done_again() {
+    for place in ["copy-after-commit=9*off->return", "before-done=return"] {
+        let case = Case::of((Origin::Sqlite, Goal::Server));
+        run(at(&mut case.migrate(&["--jobs", "2"]), place)).was_killed();
+        run(at(&mut case.verb("rollback"), "discard-before-commit=return")).was_killed();
+        run(&mut case.verb("rollback")).exits(0);
+        assert_eq!(case.dump(), "", "{place}");
     }
 }
 

@@ -40,6 +40,7 @@ fn ids_and_indexes_are_those_of_the_mapping() {
          kind.filterable = false",
     );
     let planned = run(&mut site.migrate(&["--dry-run"])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new(), "a plan writes nothing");
     let said = planned.out.split_whitespace().collect::<Vec<_>>().join(" ");
     for cost in [
         "body (body searchable); costs about",

@@ -133,6 +133,15 @@ fn gremlins_arrives_with_its_defaults_and_says_where_it_is_from() {
     let media = by(&site, "MultiModalContent", "contentId", "x1");
     assert_eq!((&media["mediaType"], &media["processingResult"]), (&json!("image"), &json!("{\"w\": 1}")));
 
+    for (object, id) in [(&chunk, "c1"), (&agent, "a1"), (&media, "x1")] {
+        let found = provenance(&object["metadata"]);
+        assert_eq!(
+            (&found["migrated_from_sqlite"], &found["original_id"]),
+            (&json!(true), &json!(id)),
+            "{object}"
+        );
+    }
+
     let properties = site.server.properties("Message");
     assert_eq!(properties["content"]["indexSearchable"], true);
     assert_eq!(properties["content"]["indexFilterable"], false);

@@ -10,7 +10,7 @@ use switchover_testkit::weaviate::python;
 
 const SOURCE: &str = "
     CREATE TABLE sample(id INTEGER PRIMARY KEY, small INT, large INT, num REAL, txt TEXT, raw BLOB, truth BOOLEAN,
-        at DATETIME, ref UUID, doc JSON);
+        at DATETIME, ref UUID, doc JSON, day DATE, tags TEXT, emb TEXT);
     WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2499)
     INSERT INTO sample SELECT i, iif(i % 5, i * 3602879701896.0 * (i % 2 * 2 - 1), NULL),
         iif(i % 7, 9007199254740993 + i, NULL), iif(i % 11, (i - 1200) / 3.0, NULL),
@@ -18,13 +18,16 @@ const SOURCE: &str = "
         iif(i % 3, CAST(char(1 + i % 100) || 'é' || i AS BLOB), NULL), iif(i % 17, i % 2, NULL),
         iif(i % 19, strftime('%Y-%m-%d %H:%M:%S', i * 1000003, 'unixepoch') || printf('.%06d', i * 37), NULL),
         iif(i % 23, printf('%08x-0000-4000-8000-%012x', i * 65537, i), NULL),
-        iif(i % 29, '{\"n\": ' || i || ', \"list\": [1, null, \"x\"]}', NULL) FROM n;
+        iif(i % 29, '{\"n\": ' || i || ', \"list\": [1, null, \"x\"]}', NULL), iif(i % 31, date(i * 86400, 'unixepoch'), NULL),
+        iif(i % 37, '[\"a' || i || '\",\"\",\"é\"]', NULL), '[0.5,' || (i / 8.0) || ',-2.0]' FROM n;
     UPDATE sample SET small = CAST(small AS INT), num = -0.0 WHERE id = 1;
     UPDATE sample SET txt = '' WHERE id = 2;";
 
 #[test]
 fn the_official_client_reads_what_the_source_holds() {
     let site = Site::new(SOURCE);
+    let mapping = "[table.sample.column]\ntags.type = 'text[]'\nemb.type = 'vector'";
+    std::fs::write(site.folder.path().join("switchover.toml"), mapping).unwrap();
     run(&mut site.migrate(&[])).exits(0);
     let address = &site.server.0;
     let output = Command::new(python().unwrap())
@@ -36,8 +39,8 @@ fn the_official_client_reads_what_the_source_holds() {
     let said = String::from_utf8(output.stdout).unwrap();
     let read: BTreeMap<i64, Json> = said
         .lines()
-        .map(|line| serde_json::from_str::<Json>(line).unwrap()["properties"].clone())
-        .map(|properties| (properties["original_id"].as_i64().unwrap(), properties))
+        .map(|line| serde_json::from_str::<Json>(line).unwrap())
+        .map(|object| (object["properties"]["original_id"].as_i64().unwrap(), object))
         .collect();
 
     let source = site.source();
@@ -48,9 +51,14 @@ fn the_official_client_reads_what_the_source_holds() {
     while let Some(row) = rows.next().unwrap() {
         count += 1;
         let id: i64 = row.get(0).unwrap();
-        let properties = read.get(&id).unwrap_or_else(|| panic!("row {id} is not there"));
-        assert_eq!(properties.as_object().unwrap().len(), names.len(), "{properties}");
-        for (at, name) in names.iter().enumerate() {
+        let object = read.get(&id).unwrap_or_else(|| panic!("row {id} is not there"));
+        let properties = &object["properties"];
+        // The vector is none of them.
+        assert_eq!(properties.as_object().unwrap().len(), names.len() - 1, "{properties}");
+        let bits = |number: f64| format!("{:016x}", number.to_bits());
+        assert_eq!(object["vectors"], json!({ "default": [bits(0.5), bits(id as f64 / 8.0), bits(-2.0)] }));
+        assert_eq!(object["uuid"], object["generate_uuid5"], "the id that the client itself would give");
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| *name != "emb") {
             let property = if name == "id" { "original_id" } else { name };
             let (want, got) = (expected(name, row.get_ref(at).unwrap()), &properties[property]);
             assert_eq!(*got, want, "row {id}, {name}");
@@ -68,6 +76,10 @@ fn expected(column: &str, cell: ValueRef<'_>) -> Json {
         ("large", ValueRef::Integer(int)) => json!(int.to_string()),
         (_, ValueRef::Integer(int)) => json!(int),
         (_, ValueRef::Real(real)) => json!(format!("{:016x}", real.to_bits())),
+        ("tags", ValueRef::Text(text)) => serde_json::from_slice(text).unwrap(),
+        ("day", ValueRef::Text(text)) => {
+            json!(format!("{}T00:00:00.000000+00:00", std::str::from_utf8(text).unwrap()))
+        }
         ("at", ValueRef::Text(text)) => {
             json!(format!("{}+00:00", std::str::from_utf8(text).unwrap().replace(' ', "T")))
         }

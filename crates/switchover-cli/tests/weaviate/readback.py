@@ -13,6 +13,7 @@ import sys
 import uuid
 
 import weaviate
+from weaviate.util import generate_uuid5
 
 
 def plain(value):
@@ -35,7 +36,8 @@ def main():
         for found in collection.iterator(include_vector=True, return_properties=names):
             properties = {key: plain(value) for key, value in found.properties.items()}
             vectors = {key: plain(vector) for key, vector in found.vector.items()}
-            line = {"collection": name, "uuid": str(found.uuid), "properties": properties, "vectors": vectors}
+            own = str(generate_uuid5(properties.get("original_id"), name))
+            line = {"collection": name, "uuid": str(found.uuid), "generate_uuid5": own, "properties": properties, "vectors": vectors}
             print(json.dumps(line))
     client.close()
 

@@ -1,19 +1,14 @@
 //! The server that the tests of this file take turns with, read by plain HTTP; and a source with a folder.
 
+use crate::common::case::{SOON_SETTLED, turn};
 use crate::common::{program, run};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use switchover_testkit::Weaviate;
 use switchover_testkit::weaviate::Address;
 use tempfile::TempDir;
-
-static TURN: Mutex<()> = Mutex::new(());
-
-/// So that no test waits a minute for requests that could be late; a program without failpoints does. A request that
-/// writes must end within that time, too: 300 ms were too few for thousands of rows on a machine with other work.
-const SOON_SETTLED: &str = "live-target-late-ms=return(1500)";
 
 /// The folder of a site that takes the place of the machine's for temporary files.
 const TEMPORARY: &str = "temporary";
@@ -94,10 +89,8 @@ impl Site {
 
     /// A source made by a closure.
     pub(crate) fn with(fill: impl FnOnce(&rusqlite::Connection)) -> Site {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let site = Site::at(Weaviate::shared().unwrap().clone(), fill);
-        site.server.0.clear().unwrap();
-        Site { _turn: Some(turn), ..site }
+        let turn = turn();
+        Site { _turn: Some(turn), ..Site::at(Weaviate::shared().unwrap().clone(), fill) }
     }
 
     /// With a server of one's own.
@@ -140,17 +133,6 @@ impl Site {
     /// Another verb on the newest run.
     pub(crate) fn verb(&self, verb: &str) -> Command {
         self.program(&[verb, "--from", "sqlite:app.db", "--to", &self.server.0.url()])
-    }
-
-    /// That nothing is left among the temporary files.
-    #[cfg(feature = "failpoints")]
-    #[track_caller]
-    pub(crate) fn is_tidy(&self) {
-        let left = std::fs::read_dir(self.folder.path().join(TEMPORARY)).unwrap();
-        assert_eq!(
-            left.map(|file| file.unwrap().path()).collect::<Vec<_>>(),
-            Vec::<std::path::PathBuf>::new()
-        );
     }
 
     /// That each table's objects are its rows: as many, each with an id of its own.

@@ -12,6 +12,34 @@ use switchover_testkit::Weaviate;
 use switchover_testkit::certificates::{Root, Signed};
 use switchover_testkit::tls_end::{BOTH, TlsEnd};
 
+/// The key in a file, whose trailing line break is none of it; a wrong one, and a file that is not there.
+#[test]
+fn a_key_is_read_from_a_file() {
+    let server = Weaviate::builder().api_key(SECRET).start().unwrap();
+    let site = Site::at(server.clone(), |source| source.execute_batch(CHAT).unwrap());
+    fs::write(site.folder.path().join("good.key"), format!("{SECRET}\n")).unwrap();
+    fs::write(site.folder.path().join("bad.key"), "not-it\n").unwrap();
+    let with = |verb: &str, key: &str| {
+        let mut command = site.program(&[verb, "--from", "sqlite:app.db", "--to", &server.url()]);
+        command.env_remove("WEAVIATE_API_KEY").args(["--api-key-file", key]);
+        run(&mut command)
+    };
+    for (key, words) in [("bad.key", "401"), ("absent.key", "absent.key")] {
+        let ran = with("migrate", key).exits(2);
+        assert!(ran.err.contains(words) && !ran.err.contains("not-it"), "{ran}");
+        assert_eq!(site.server.collections(), Vec::<String>::new());
+    }
+    with("migrate", "good.key").exits(0);
+    with("verify", "good.key").exits(0);
+    let by_variable = |file: &str| {
+        let mut command = site.program(&["verify", "--from", "sqlite:app.db", "--to", &server.url()]);
+        run(command.env_remove("WEAVIATE_API_KEY").env("WEAVIATE_API_KEY_FILE", file))
+    };
+    by_variable("good.key").exits(0);
+    by_variable("bad.key").exits(2);
+    assert_eq!(site.server.objects("Messages").len(), 3000);
+}
+
 /// A proxy before REST and one before gRPC.
 struct Ends {
     rest: TlsEnd,

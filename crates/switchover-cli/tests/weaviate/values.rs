@@ -147,6 +147,72 @@ fn vectors_keep_their_bits() {
     }
 }
 
+/// Several of a table are named by their columns; each is verified.
+#[test]
+fn several_vectors_have_names_and_keep_their_bits() {
+    let site = Site::with(|source| {
+        source.execute_batch("CREATE TABLE doc(id INTEGER PRIMARY KEY, title BLOB, body TEXT)").unwrap();
+        for id in 0..20_i64 {
+            let title: Vec<u8> = (0..4).flat_map(|at| ((id * 4 + at) as f32 / 3.0).to_le_bytes()).collect();
+            let body = format!("[{id}, 0.1, -3e-40]");
+            source.execute("INSERT INTO doc VALUES (?, ?, ?)", rusqlite::params![id, title, body]).unwrap();
+        }
+    });
+    let mapping = "[table.doc.column]\ntitle.type = 'vector'\nbody.type = 'vector'\n";
+    std::fs::write(site.folder.path().join("switchover.toml"), mapping).unwrap();
+    run(&mut site.migrate(&[])).exits(0);
+    let bits = |object: &serde_json::Value, name: &str| -> Vec<u32> {
+        let numbers: Vec<f32> = serde_json::from_value(object["vectors"][name].clone()).unwrap();
+        numbers.iter().map(|number| number.to_bits()).collect()
+    };
+    let objects = site.server.objects("Doc");
+    assert_eq!(objects.len(), 20);
+    for object in objects.values() {
+        let id = object["properties"]["original_id"].as_i64().unwrap();
+        let title: Vec<u32> = (0..4).map(|at| ((id * 4 + at) as f32 / 3.0).to_bits()).collect();
+        assert_eq!(bits(object, "title"), title);
+        assert_eq!(bits(object, "body"), [(id as f32).to_bits(), 0.1_f32.to_bits(), (-3e-40_f32).to_bits()]);
+    }
+    run(&mut site.verb("verify")).exits(0);
+    // A bit of one of them.
+    let (id, object) = objects.iter().find(|(_, object)| object["properties"]["original_id"] == 7).unwrap();
+    let mut vectors = object["vectors"].clone();
+    vectors["body"][0] = serde_json::json!(f32::from_bits(7.0_f32.to_bits() ^ 1));
+    let body = serde_json::json!({ "class": "Doc", "id": id, "properties": object["properties"], "vectors": vectors });
+    assert_eq!(site.server.rest("PUT", &format!("/v1/objects/Doc/{id}"), &body.to_string()).0, 200);
+    let ran = run(&mut site.verb("verify")).exits(1);
+    assert!(ran.out.contains("id=7") && ran.out.contains("body"), "{ran}");
+}
+
+/// An instant is within the years 1 to 9999 of UTC, as the server's own dates are, or it is put aside.
+#[test]
+fn dates_at_the_ends_of_what_the_server_holds() {
+    let site = Site::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, at TEXT);
+         INSERT INTO t VALUES (1, '0001-01-01T00:00:00Z'), (2, '0001-01-01T00:00:00+02:00'), (3, '9999-12-31T23:59:59.999999Z'),
+            (4, '9999-12-31T23:59:59-02:00'), (5, '0001-01-01T00:00:00-02:00'), (6, '9999-12-31T23:59:59+02:00');",
+    );
+    std::fs::write(
+        site.folder.path().join("switchover.toml"),
+        "[table.t.column]\nat.type = 'timestamptz'\nat.naive_times = 'utc'",
+    )
+    .unwrap();
+    let refused = run(&mut site.migrate(&[])).exits(1);
+    assert!(refused.err.contains("id=2") && refused.err.contains("id=4"), "{refused}");
+    assert!(refused.err.contains("outside of the years 1 to 9999"), "{refused}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    let held = site.server.objects("T");
+    let at = |id: i64| {
+        held.values().find(|object| object["properties"]["original_id"] == id).unwrap()["properties"]["at"]
+            .clone()
+    };
+    assert_eq!([at(1), at(5)], ["0001-01-01T00:00:00Z", "0001-01-01T02:00:00Z"]);
+    assert_eq!([at(3), at(6)], ["9999-12-31T23:59:59.999999Z", "9999-12-31T21:59:59Z"]);
+    assert!(at(2).is_null() && at(4).is_null());
+    run(&mut site.verb("verify")).exits(0);
+}
+
 /// The server says how large a message may be. What fits alone is sent alone; what does not is named at once.
 #[test]
 fn rows_that_fill_a_message_are_sent_alone_and_one_that_fits_none_is_named() {

@@ -37,6 +37,7 @@ pub(super) fn catalog(dump: &Dump, label: &str) -> Result<Catalog> {
         schema_hash: Hex(digest::of_bytes(&text)).to_string(),
         tables,
         skipped,
+        unreadable: dump.unreadable.clone(),
         bare: dump.bare.iter().map(|table| table.begins.name.clone()).collect(),
         ..Catalog::default()
     })

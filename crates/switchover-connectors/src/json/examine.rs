@@ -33,6 +33,12 @@ pub(super) fn examine(config: &JsonConfig, needs: &Needs) -> Vec<Finding> {
                     let broken = table.repeated.as_ref().filter(|broken| broken.count > 0)?;
                     Some((table.begins.name.clone(), broken.count))
                 });
+                // What the plan leaves out is no matter of the plan's.
+                let asked = dump.unreadable.iter().filter(|_| needs.tables.is_none());
+                found.extend(asked.map(|table| {
+                    let what = format!("{}: {}", table.name, table.why);
+                    Finding::fault("rows", what, format!("{}, or leave it with --exclude", table.hint))
+                }));
                 found.extend(repeated.map(|(table, count)| {
                     Finding::fault(
                         "ids",

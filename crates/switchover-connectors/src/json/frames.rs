@@ -99,7 +99,7 @@ impl Frames {
 /// Frames a file; `None` when nobody takes it any more.
 fn file(part: &Part, sender: &SyncSender<Next>, spare: &Receiver<Block>) -> Result<Option<blake3::Hash>> {
     // What was packed is hashed as it was named, while it was unpacked.
-    let mut walker = Walker::new(Hashing::new(part.data.reader(0)), part.holds.clone());
+    let mut walker = Walker::new(Hashing::new(part.data.reader(0)), part.holds.clone()).surveying();
     while let Some(begins) = walker.table()? {
         let name = begins.name.clone();
         if sender.send(Next::Begins(begins)).is_err() {

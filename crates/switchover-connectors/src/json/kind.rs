@@ -131,6 +131,11 @@ impl Evidence {
         }
     }
 
+    /// Tagged values that stand among others of no common kind: as JSON they would be objects, and no blobs or numbers.
+    pub(super) fn lost_tags(&self) -> u64 {
+        if self.kind() == Kind::Json { self.blobs + self.reals_tagged } else { 0 }
+    }
+
     /// Values other than null.
     pub(super) fn present(&self) -> u64 {
         self.booleans

@@ -10,14 +10,14 @@ use super::kind::{Evidence, Kind as ColumnKind};
 use super::place::{OPERATION, Place, member, refused};
 use super::row::{self, At, entries, string, twice};
 use super::sorted::{Broken, Sorter, repeated};
-use super::walk::{Begins, Framed, Shape};
+use super::walk::{Begins, Fault, Framed, Shape};
 use crate::json::config::JsonConfig;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use switchover_core::codec::Codec;
 use switchover_core::limits::ORPHANS_MAX;
-use switchover_core::schema::Skipped;
+use switchover_core::schema::{Skipped, Unreadable};
 use switchover_core::value::Value;
 use switchover_core::{Error, Kind, Result, digest};
 
@@ -73,6 +73,21 @@ impl Surveyed {
         }
     }
 
+    /// Where tagged values would become something else.
+    fn lost_tags(&self) -> Option<Unreadable> {
+        let (column, lost) = self.columns.iter().find_map(|column| match column.evidence.lost_tags() {
+            0 => None,
+            lost => Some((&column.name, lost)),
+        })?;
+        Some(Unreadable {
+            name: self.begins.name.clone(),
+            why: format!(
+                "{lost} values of {column} are tagged blobs or numbers among values that have no one type but JSON, where they would be objects"
+            ),
+            hint: "give the column values of one kind".into(),
+        })
+    }
+
     /// Rows that have no such key.
     pub(super) fn absent(&self, column: &Column) -> u64 {
         self.rows - column.evidence.nulls - column.evidence.present()
@@ -85,6 +100,8 @@ pub(super) struct Dump {
     pub(super) tables: Vec<Arc<Surveyed>>,
     /// Tables without rows.
     pub(super) bare: Vec<Arc<Surveyed>>,
+    /// Tables with something that is no row.
+    pub(super) unreadable: Vec<Unreadable>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) bytes: u64,
     /// The digest of its files: BLAKE3 of the one file, or of all their names and digests.
@@ -96,10 +113,10 @@ pub(super) struct Dump {
 /// Surveys a dump. Blocking; `stop` ends it early.
 pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
     let (parts, mut skipped) = open(config)?;
-    let mut tables = Vec::new();
+    let (mut tables, mut unreadable) = (Vec::new(), Vec::new());
     let mut hashes = Vec::new();
     for part in &parts {
-        let hash = file(part, stop, &mut tables)
+        let hash = file(part, stop, &mut tables, &mut unreadable)
             .map_err(|error| error.store(format!("json:{}", part.path.display())))?;
         hashes.push(hash);
     }
@@ -118,16 +135,19 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
     let empty = |table: &Surveyed| table.rows == 0 || table.columns.is_empty();
     for table in tables.iter().filter(|table| empty(table)) {
         if table.rows > 0 {
-            return Err(Error::new(Kind::Refused, "read the dump")
-                .table(table.begins.name.clone())
-                .detail(format!("its {} rows hold no key, so nothing tells its columns", table.rows))
-                .hint("give its rows their keys, or take the table out of the dump"));
+            unreadable.push(Unreadable {
+                name: table.begins.name.clone(),
+                why: format!("its {} rows hold no key, so nothing tells its columns", table.rows),
+                hint: "give its rows their keys, or take the table out of the dump".into(),
+            });
+            continue;
         }
         let why = "it holds no row with a key, so nothing tells its columns";
         skipped.push(Skipped { kind: "table".into(), name: table.begins.name.clone(), why: why.into() });
     }
-    let (bare, tables): (Vec<Surveyed>, Vec<Surveyed>) = tables.into_iter().partition(empty);
-    if tables.is_empty() && bare.is_empty() {
+    let (mut bare, tables): (Vec<Surveyed>, Vec<Surveyed>) = tables.into_iter().partition(empty);
+    bare.retain(|table| table.rows == 0);
+    if tables.is_empty() && bare.is_empty() && unreadable.is_empty() {
         return Err(Error::new(Kind::Refused, OPERATION)
             .store(config.label())
             .detail("the dump holds no table")
@@ -136,6 +156,7 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
     Ok(Dump {
         tables: tables.into_iter().map(Arc::new).collect(),
         bare: bare.into_iter().map(Arc::new).collect(),
+        unreadable,
         skipped,
         bytes: parts.iter().map(|part| part.data.bytes()).sum(),
         blake3: blake3.to_hex().to_string(),
@@ -143,14 +164,26 @@ pub(super) fn survey(config: &JsonConfig, stop: &AtomicBool) -> Result<Dump> {
     })
 }
 
-fn file(part: &Part, stop: &AtomicBool, tables: &mut Vec<Surveyed>) -> Result<blake3::Hash> {
-    let hash = std::thread::scope(|scope| read(part, &Frames::of(scope, part), stop, tables))?;
+fn file(
+    part: &Part,
+    stop: &AtomicBool,
+    tables: &mut Vec<Surveyed>,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<blake3::Hash> {
+    let hash = std::thread::scope(|scope| read(part, &Frames::of(scope, part), stop, tables, unreadable))?;
     part.data.unchanged()?;
     Ok(part.data.blake3.unwrap_or(hash))
 }
 
-fn read(part: &Part, frames: &Frames, stop: &AtomicBool, tables: &mut Vec<Surveyed>) -> Result<blake3::Hash> {
+fn read(
+    part: &Part,
+    frames: &Frames,
+    stop: &AtomicBool,
+    tables: &mut Vec<Surveyed>,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<blake3::Hash> {
     let mut table: Option<Survey> = None;
+    let mut wrong: Option<Error> = None;
     while let Some(next) = frames.next() {
         match next {
             Next::Begins(begins) => table = Some(Survey::new(begins, part)),
@@ -160,15 +193,33 @@ fn read(part: &Part, frames: &Frames, stop: &AtomicBool, tables: &mut Vec<Survey
                     return Err(Error::new(Kind::Interrupted, OPERATION).detail("it was asked to stop"));
                 }
                 for (row, text, path) in block.rows() {
-                    table
-                        .row(row, text, path)
-                        .map_err(|error| error.table(table.table.begins.name.clone()))?;
+                    match table.row(row, text, path) {
+                        Ok(()) => {}
+                        // It may be a table that the plan leaves out; what is no JSON ends all of it.
+                        Err(error) if error.kind() == Kind::Refused => {
+                            wrong.get_or_insert(error);
+                        }
+                        Err(error) => return Err(error.table(table.table.begins.name.clone())),
+                    }
                 }
                 frames.give_back(block);
             }
             Next::Ends => {
                 let Some(table) = table.take() else { break };
-                tables.push(table.end()?);
+                match wrong.take() {
+                    None => {
+                        let table = table.end()?;
+                        match table.lost_tags() {
+                            None => tables.push(table),
+                            Some(lost) => unreadable.push(lost),
+                        }
+                    }
+                    Some(error) => unreadable.push(Unreadable {
+                        name: table.table.begins.name,
+                        why: error.why().to_owned(),
+                        hint: error.what_to_do().to_owned(),
+                    }),
+                }
             }
             Next::Over(hash) => return Ok(hash),
             Next::Broken(error) => return Err(error),
@@ -211,6 +262,9 @@ impl Survey {
         }
         table.rows += 1;
         let number = table.rows;
+        if let Some(Fault { why, hint }) = &framed.fault {
+            return Err(refused(framed.place, path, why, hint));
+        }
         let at = At { place: framed.place, path };
         let text = row::text(text, &at)?;
         let mut guess = 0;

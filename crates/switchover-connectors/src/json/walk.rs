@@ -2,7 +2,7 @@
 //!
 //! A [`Walker`] goes through a file by its outer structure and frames each row; [`super::row`] reads it.
 //! Invariants: a document is walked to its last byte, so trailing text is found; a table comes once; a
-//! row is an object; every error names its place.
+//! row is an object; every error names its place. A survey alone goes on behind what is no row: it may be left out.
 
 use super::input::Holds;
 use super::place::{Place, malformed, member, refused};
@@ -21,6 +21,8 @@ pub(super) enum Shape {
     Keyed,
     /// One after another, each on a line of its own.
     Lines,
+    /// No rows: a plain value, which stands for the only one.
+    Plain,
 }
 
 /// How a file begins that is packed with gzip (RFC 1952).
@@ -54,6 +56,15 @@ pub(super) struct Framed {
     pub(super) begins: Place,
     /// Where its object begins.
     pub(super) place: Place,
+    /// Why it is none, where the walker goes on nevertheless.
+    pub(super) fault: Option<Fault>,
+}
+
+/// What is no row: why, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) why: String,
+    pub(super) hint: &'static str,
 }
 
 /// Walks through a file.
@@ -71,6 +82,8 @@ pub(super) struct Walker<R> {
     started: bool,
     /// Tables that came.
     seen: BTreeSet<String>,
+    /// Whether what is no row is handed on as such.
+    surveys: bool,
 }
 
 impl<R: Read> Walker<R> {
@@ -87,7 +100,13 @@ impl<R: Read> Walker<R> {
             pending: 0,
             started: false,
             seen: BTreeSet::new(),
+            surveys: false,
         }
+    }
+
+    /// The same, which goes on behind what is no row.
+    pub(super) fn surveying(self) -> Walker<R> {
+        Walker { surveys: true, ..self }
     }
 
     /// A walker before a row of a table: its offset, place and number (from 0).
@@ -112,6 +131,7 @@ impl<R: Read> Walker<R> {
             pending: 0,
             started: true,
             seen: BTreeSet::new(),
+            surveys: false,
         }
     }
 
@@ -216,19 +236,15 @@ impl<R: Read> Walker<R> {
         let shape = match self.scanner.skip_space()? {
             Some(b'[') => Shape::List,
             Some(b'{') => Shape::Keyed,
+            other if self.surveys && begins_value(other) => Shape::Plain,
             other => {
-                let why = format!(
-                    "a table is a list of objects, or an object of objects by key, and this is {}",
-                    shown(other)
-                );
-                return Err(self.misshapen(
-                    other,
-                    why,
-                    "take the member out of the dump, or make it a table of its own",
-                ));
+                let Fault { why, hint } = no_table(other);
+                return Err(self.misshapen(other, why, hint));
             }
         };
-        self.scanner.consume(1);
+        if shape != Shape::Plain {
+            self.scanner.consume(1);
+        }
         self.begin(shape);
         Ok(Begins { name, shape })
     }
@@ -261,13 +277,13 @@ impl<R: Read> Walker<R> {
         let mut at_hand = self.scanner.skip_space()?;
         let close = if self.shape == Shape::List { b']' } else { b'}' };
         match (self.shape, self.before, at_hand) {
-            (Shape::Lines, _, None) => return Ok(None),
+            (Shape::Lines, _, None) | (Shape::Plain, Before::Next, _) => return Ok(None),
             (Shape::Lines, Before::Next, Some(_)) if self.scanner.place().line == line => {
                 return Err(self
                     .scanner
                     .malformed(0, "a second value stands on the line: each row has a line of its own"));
             }
-            (Shape::Lines, ..) => {}
+            (Shape::Lines | Shape::Plain, ..) => {}
             (_, Before::First | Before::Next, Some(byte)) if byte == close => {
                 self.scanner.consume(1);
                 return Ok(None);
@@ -293,15 +309,21 @@ impl<R: Read> Walker<R> {
             at_hand = self.scanner.skip_space()?;
         }
         self.name_row(key.as_deref());
-        if at_hand != Some(b'{') {
-            let why = format!("a row is an object, and this is {}", shown(at_hand));
-            return Err(self.misshapen(at_hand, why, "make an object of it, or take it out of the dump"));
+        let fault = match at_hand {
+            _ if self.shape == Shape::Plain => Some(no_table(at_hand)),
+            Some(b'{') => None,
+            _ => Some(no_row(at_hand)),
+        };
+        if let Some(Fault { why, hint }) = &fault
+            && !(self.surveys && begins_value(at_hand))
+        {
+            return Err(self.misshapen(at_hand, why.clone(), hint));
         }
         let place = self.scanner.place();
         let length = self.scanner.value()?;
         self.number += 1;
         (self.before, self.pending) = (Before::Next, length);
-        Ok(Some(Framed { key, offset, begins, place }))
+        Ok(Some(Framed { key, offset, begins, place, fault }))
     }
 
     /// The text of the row that was framed last.
@@ -324,7 +346,7 @@ impl<R: Read> Walker<R> {
         let path = &mut self.scanner.path;
         path.truncate(self.path.len());
         match (self.shape, key) {
-            (Shape::Lines, _) => {}
+            (Shape::Lines | Shape::Plain, _) => {}
             (Shape::Keyed, Some(key)) => *path = member(&self.path, key),
             // A String takes whatever is written to it.
             _ => drop(write!(path, "[{}]", self.number)),
@@ -333,11 +355,9 @@ impl<R: Read> Walker<R> {
 
     /// A value of another kind than must stand here, or no value at all.
     fn misshapen(&self, found: Option<u8>, why: String, hint: &str) -> switchover_core::Error {
-        match found {
-            Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                refused(self.scanner.place(), &self.scanner.path, why, hint)
-            }
-            _ => self.scanner.malformed(0, why),
+        match begins_value(found) {
+            true => refused(self.scanner.place(), &self.scanner.path, why, hint),
+            false => self.scanner.malformed(0, why),
         }
     }
 
@@ -357,6 +377,22 @@ impl<R: Read> Walker<R> {
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or_else(|| text.clone(), |(reason, _)| reason.to_owned())
+}
+
+/// Whether a value begins with a byte.
+fn begins_value(byte: Option<u8>) -> bool {
+    matches!(byte, Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+}
+
+fn no_table(found: Option<u8>) -> Fault {
+    let why =
+        format!("a table is a list of objects, or an object of objects by key, and this is {}", shown(found));
+    Fault { why, hint: "take the member out of the dump, or make it a table of its own" }
+}
+
+fn no_row(found: Option<u8>) -> Fault {
+    let why = format!("a row is an object, and this is {}", shown(found));
+    Fault { why, hint: "make an object of it, or take it out of the dump" }
 }
 
 /// What begins with a byte, as messages name it.

@@ -44,6 +44,10 @@ const STORE: &str = "weaviate";
 /// Connections for objects: one would have a large answer wait behind another.
 const LANES: usize = 4;
 
+/// Requests that are under way at once: the server took prepared ones fastest with four of one, two, four and eight (with vectors
+/// four and eight were alike), and building one costs this side next to nothing (docs/benchmarks.md).
+const STREAMS_BEST: usize = 4;
+
 /// Bytes of a request of a repair.
 const MEND_BYTES: usize = 4 << 20;
 
@@ -131,6 +135,10 @@ impl Target for WeaviateTarget {
 
     fn may_lose(&self) -> bool {
         true
+    }
+
+    fn streams_best(&self) -> Option<usize> {
+        Some(STREAMS_BEST)
     }
 
     async fn inspect(&self, schema: &str) -> Result<TargetState> {

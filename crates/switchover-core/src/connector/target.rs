@@ -132,6 +132,10 @@ pub trait Target: Send + Sync {
     fn streams_max(&self) -> usize {
         usize::MAX
     }
+    /// Streams that serve it best, where that is not a matter of this machine's processors.
+    fn streams_best(&self) -> Option<usize> {
+        None
+    }
     /// What is there.
     async fn inspect(&self, schema: &str) -> Result<TargetState>;
     /// What matters about the store for a migration into it. Reads only; an obstacle is a finding.

@@ -28,7 +28,7 @@ pub(super) fn told(mut catalog: Catalog, mapping: &Mapping) -> Result<Catalog> {
         catalog.skipped.retain(|skipped| skipped.kind != "table" || skipped.name != name);
         catalog.tables.push(table(name, columns));
     }
-    if catalog.tables.is_empty() && !catalog.bare.is_empty() {
+    if catalog.tables.is_empty() && !catalog.bare.is_empty() && catalog.unreadable.is_empty() {
         return Err(Error::new(Kind::Refused, "read the source's tables")
             .store(catalog.store.label.clone())
             .detail("the dump holds no rows, so nothing tells its tables and columns")
