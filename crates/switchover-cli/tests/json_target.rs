@@ -248,7 +248,8 @@ fn a_dump_says_every_value_in_a_form_of_its_own() {
             r#""é😀\u0000\"\\ \n""#,
             r#"{"$switchover.blob":"00ff"}"#,
             r#"{"a":[1.50,12345678901234567890123]}"#,
-            "1"
+            // Beside texts a plain number would be read as JSON.
+            r#"{"$switchover.int":"1"}"#
         ]
     );
     assert_eq!(
@@ -261,7 +262,7 @@ fn a_dump_says_every_value_in_a_form_of_its_own() {
             "\"\"",
             r#"{"$switchover.blob":""}"#,
             "[]",
-            "1.0"
+            r#"{"$switchover.real":"1.0"}"#
         ]
     );
     assert_eq!(&row(3)[1..6], ["null", "null", r#"{"$switchover.real":"-Infinity"}"#, "\"null\"", "null"]);
@@ -482,8 +483,12 @@ fn whatever_is_changed_in_a_dump_is_found() {
         ("00ff", "00fe"),
         ("\"x\":null", "\"x\":{\"$switchover.blob\":\"\"}"),
         ("[1.0]", "[1]"),
-        ("{\"v\":1},\n{\"v\":1}", "{\"v\":1}"),
-        ("{\"v\":\"1\"}", "{\"v\":1}"),
+        (
+            "{\"v\":{\"$switchover.int\":\"1\"}},\n{\"v\":{\"$switchover.int\":\"1\"}}",
+            "{\"v\":{\"$switchover.int\":\"1\"}}",
+        ),
+        ("{\"v\":\"1\"}", "{\"v\":{\"$switchover.int\":\"1\"}}"),
+        ("{\"v\":\"1\"}", "{\"v\":1.0}"),
         ("{\"v\":null}", "{\"v\":null},{\"v\":null}"),
     ];
     for (from, to) in changes {

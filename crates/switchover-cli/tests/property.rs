@@ -618,11 +618,21 @@ fn holds_in_a_dump(input: &Input) -> bool {
         back.migrate().expect_err("it must refuse");
         return false;
     }
+    let plan = back.plan();
     let moved = back.moves();
-    for Expected { table: (_, table), columns, select } in &all {
+    for Expected { table: (_, table), columns, .. } in &all {
+        let planned = &plan.tables.iter().find(|planned| planned.source == *table).unwrap().columns;
         let list: Vec<String> = columns.iter().map(|(_, name)| quoted(name)).collect();
+        // Integers among reals come as reals, by value, and the plan says so.
+        let said =
+            |name: &str| planned.iter().any(|c| c.source == name && c.why.contains("reals hold all of them"));
+        let own = columns.iter().zip(&list).map(|((_, name), list)| match said(name) {
+            true => format!("iif(typeof({list}) = 'integer', CAST({list} AS REAL), {list})"),
+            false => list.clone(),
+        });
+        let own = format!("SELECT {} FROM {}", own.collect::<Vec<_>>().join(", "), quoted(table));
         let there = format!("SELECT {} FROM {}", list.join(", "), quoted(table));
-        let found = lite::differing_rows(&original, select, &moved.case.file(), &there).unwrap();
+        let found = lite::differing_rows(&original, &own, &moved.case.file(), &there).unwrap();
         assert!(found.is_empty(), "{table}: {found:#?}");
     }
     true

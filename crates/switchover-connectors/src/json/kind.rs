@@ -63,9 +63,10 @@ pub(super) struct Evidence {
     reals: u64,
     /// Numbers that neither holds.
     numbers_exact: u64,
-    /// Tagged blobs, and tagged reals, which count among the reals too.
+    /// Tagged blobs, and tagged reals and integers, which count among the others too.
     blobs: u64,
     reals_tagged: u64,
+    integers_tagged: u64,
     nested: u64,
     pub(super) texts: u64,
     uuids: u64,
@@ -83,6 +84,10 @@ impl Evidence {
             Some(b't' | b'f') => self.booleans += 1,
             Some(b'{') => match tagged(raw, scratch) {
                 Some(Value::Bytes(_)) => self.blobs += 1,
+                Some(Value::Int(integer)) => {
+                    self.integer(integer);
+                    self.integers_tagged += 1;
+                }
                 Some(_) => {
                     self.reals += 1;
                     self.reals_tagged += 1;
@@ -118,14 +123,21 @@ impl Evidence {
         self.texts += 1;
     }
 
+    fn integer(&mut self, integer: i64) {
+        self.integers += 1;
+        self.integers_wide += u64::from(integer.unsigned_abs() > FLOAT_EXACT_MAX);
+    }
+
+    /// Values that say by a tag what they are.
+    fn tags(&self) -> u64 {
+        self.blobs + self.reals_tagged + self.integers_tagged
+    }
+
     fn observe_number(&mut self, raw: &str) {
         match raw.parse::<i64>() {
             // A double tells -0 from 0, and an integer does not.
             Ok(_) if raw == "-0" => self.reals += 1,
-            Ok(integer) => {
-                self.integers += 1;
-                self.integers_wide += u64::from(integer.unsigned_abs() > FLOAT_EXACT_MAX);
-            }
+            Ok(integer) => self.integer(integer),
             Err(_) if survives(raw) => self.reals += 1,
             Err(_) => self.numbers_exact += 1,
         }
@@ -133,7 +145,7 @@ impl Evidence {
 
     /// Tagged values that stand among others of no common kind: as JSON they would be objects, and no blobs or numbers.
     pub(super) fn lost_tags(&self) -> u64 {
-        if self.kind() == Kind::Json { self.blobs + self.reals_tagged } else { 0 }
+        if self.kind() == Kind::Json { self.tags() } else { 0 }
     }
 
     /// Values other than null.
@@ -155,11 +167,9 @@ impl Evidence {
             0 => Kind::Text,
             _ if self.booleans == present => Kind::Boolean,
             _ if self.integers == present => Kind::Integer,
-            _ if numbers == present && self.integers_wide == 0 => Kind::Real,
+            _ if numbers == present && self.integers_wide == 0 && self.integers_tagged == 0 => Kind::Real,
             _ if self.blobs == present => Kind::Blob,
-            _ if self.blobs + self.reals_tagged > 0 && numbers + self.texts + self.blobs == present => {
-                Kind::Any
-            }
+            _ if self.tags() > 0 && numbers + self.texts + self.blobs == present => Kind::Any,
             _ if self.texts != present => Kind::Json,
             _ if self.uuids == present => Kind::Uuid,
             _ if self.dates == present => Kind::Date,

@@ -79,7 +79,10 @@ fn cell(value: Value<'_>, ty: LogicalType, codec: &Codec, out: &mut Vec<u8>) -> 
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(b) => truth(b, out),
         Value::Int(i @ (0 | 1)) if ty == LogicalType::Bool => truth(i == 1, out),
+        // Beside texts and blobs a plain number would be read as JSON.
+        Value::Int(i) if ty == LogicalType::Any => tagged::write_tagged_int(i, out),
         Value::Int(i) => out.extend_from_slice(i.to_string().as_bytes()),
+        Value::Float(f) if ty == LogicalType::Any => tagged::write_tagged_real(f, out),
         Value::Float(f) => tagged::write_real(f, out),
         Value::Bytes(bytes) => tagged::write_blob(bytes, out),
         // What the codec made has no white space; what it let through as it was may.
@@ -163,12 +166,15 @@ mod tests {
     #[test]
     fn cells_read_back_as_they_were_written() {
         let any = (LogicalType::Any, Codec::Plain);
+        let (int, real) = ((LogicalType::Int8, Codec::Int), (LogicalType::Float8, Codec::Plain));
         let jsonb = (LogicalType::Jsonb, Codec::JsonText);
         for (value, (ty, codec), wanted) in [
             (Value::Null, &any, "null"),
-            (Value::Int(i64::MIN), &any, "-9223372036854775808"),
-            (Value::Float(1e16), &any, "1e16"),
-            (Value::Float(-0.0), &any, "-0.0"),
+            (Value::Int(i64::MIN), &int, "-9223372036854775808"),
+            (Value::Float(1e16), &real, "1e16"),
+            (Value::Float(-0.0), &real, "-0.0"),
+            (Value::Int(i64::MIN), &any, r#"{"$switchover.int":"-9223372036854775808"}"#),
+            (Value::Float(-0.0), &any, r#"{"$switchover.real":"-0.0"}"#),
             (Value::Float(f64::NEG_INFINITY), &any, r#"{"$switchover.real":"-Infinity"}"#),
             (
                 Value::Text("\0\u{1f}\"\\é😀\u{2028}".as_bytes()),

@@ -153,7 +153,7 @@ pub(super) fn string<'a>(raw: &'a str, scratch: &'a mut Vec<u8>) -> Option<&'a [
     Some(scratch)
 }
 
-/// The blob or the real that a tagged object is (`switchover_core::tagged`), however it is spaced.
+/// The blob or the number that a tagged object is (`switchover_core::tagged`), however it is spaced.
 pub(super) fn tagged<'a>(raw: &str, scratch: &'a mut Vec<u8>) -> Option<Value<'a>> {
     if !raw.as_bytes().get(1..)?.trim_ascii_start().starts_with(TAG) {
         return None;
@@ -185,8 +185,8 @@ pub(super) fn with_cell<T>(
         (_, "null") => Value::Null,
         (Kind::Boolean, "true") => Value::Int(1),
         (Kind::Boolean, "false") => Value::Int(0),
+        (Kind::Integer | Kind::Real | Kind::Any, _) if raw.starts_with('{') => tagged(raw, scratch)?,
         (Kind::Integer, _) => Value::Int(raw.parse().ok()?),
-        (Kind::Real | Kind::Any, _) if raw.starts_with('{') => tagged(raw, scratch)?,
         (Kind::Any, _) if raw != "-0" && raw.parse::<i64>().is_ok() => Value::Int(raw.parse().ok()?),
         (Kind::Real | Kind::Any, _) if !raw.starts_with('"') => Value::Float(raw.parse().ok()?),
         (Kind::Blob, _) => tagged(raw, scratch)?,

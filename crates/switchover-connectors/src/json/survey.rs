@@ -8,7 +8,7 @@ use super::frames::{Frames, Next};
 use super::input::{Data, Holds, Part, open};
 use super::kind::{Evidence, Kind as ColumnKind};
 use super::place::{OPERATION, Place, member, refused};
-use super::row::{self, At, entries, string, twice};
+use super::row::{self, At, entries, string, tagged, twice};
 use super::sorted::{Broken, Sorter, repeated};
 use super::walk::{Begins, Fault, Framed, Shape};
 use crate::json::config::JsonConfig;
@@ -350,7 +350,10 @@ fn identify(
     match (raw.parse(), string(raw, scratch)) {
         (Ok(id), _) => push_id(Value::Int(id), number, ids, cells),
         (_, Some(id)) => push_id(Value::Text(id), number, ids, cells),
-        _ => Ok(false),
+        _ => match tagged(raw, scratch) {
+            Some(id @ Value::Int(_)) => push_id(id, number, ids, cells),
+            _ => Ok(false),
+        },
     }
 }
 
