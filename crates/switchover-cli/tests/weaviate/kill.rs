@@ -8,9 +8,9 @@ use crate::common::{Running, run};
 use crate::server::Site;
 
 /// The places of every pair that a run into the server comes by too, one after the other: its collections are one set.
-fn every(check: fn(Pair, &str)) {
+fn every(check: fn(Pair, &str), wanted: fn(&str) -> bool) {
     let pair = (Origin::Sqlite, Goal::Server);
-    for place in PLACES.iter().filter(|place| passes(pair, place)) {
+    for place in PLACES.iter().filter(|place| passes(pair, place) && wanted(place)) {
         println!("{place}");
         check(pair, place);
     }
@@ -18,12 +18,15 @@ fn every(check: fn(Pair, &str)) {
 
 #[test]
 fn a_killed_run_resumes_and_ends_equal() {
-    every(killed::goes_on);
+    every(killed::goes_on, |_| true);
 }
 
 #[test]
 fn a_killed_run_rolls_back_to_what_was_there() {
-    every(killed::goes_back);
+    // What is on the server is the same at each place of the journal, the backup and the report.
+    every(killed::goes_back, |place| {
+        !["journal-", "backup-", "report-"].iter().any(|begin| place.starts_with(begin))
+    });
 }
 
 #[test]

@@ -102,3 +102,25 @@ fn a_collection_that_is_there_is_left_alone() {
     assert!(ran.err.contains("Messages") && ran.err.contains("already"), "{ran}");
     assert_eq!(site.server.collections(), ["MESSAGES"]);
 }
+
+#[test]
+fn a_dump_arrives_too() {
+    let site = Site::new("");
+    let dump = r#"{"version": 3, "notes": [{"id": "n1", "text": "é", "tags": ["a"], "at": "2024-01-01T00:00:00Z"}, {"id": "n2", "text": "", "tags": [], "at": null}]}"#;
+    std::fs::write(site.folder.path().join("dump.json"), dump).unwrap();
+    let url = site.server.0.url();
+    let stores = ["--from", "json:dump.json", "--to", &url, "--exclude", "version"];
+    run(site.program(&["migrate"]).args(stores)).exits(0);
+    let notes = site.server.objects("Notes");
+    let note = |id: &str| {
+        notes.values().find(|note| note["properties"]["original_id"] == id).unwrap()["properties"].clone()
+    };
+    assert_eq!(
+        (notes.len(), &note("n1")["text"], &note("n1")["at"]),
+        (2, &"é".into(), &"2024-01-01T00:00:00Z".into())
+    );
+    assert_eq!(note("n1")["tags"], r#"["a"]"#, "a list that no mapping tells of stays its JSON");
+    run(site.program(&["verify"]).args(stores)).exits(0);
+    run(site.program(&["rollback"]).args(&stores[..4])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
