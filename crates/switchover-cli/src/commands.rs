@@ -162,10 +162,11 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.mapping.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
-            let context = Context::new(&global, flags, args.plan, screen)?;
             if args.live {
+                let context = Context::looking(&global, flags, screen)?;
                 return live::verify(&context, args.continuous).await;
             }
+            let context = Context::new(&global, flags, args.plan, screen)?;
             verify::run(&context, args.sample, args.seed, args.repair).await
         }
         Verb::Resume(args) => {

@@ -1,18 +1,18 @@
 //! The verbs of live runs as a hostile user meets them: at the wrong time, twice, and on stores that somebody alters.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod client;
 mod engine;
 mod program;
 
-use engine::{Engine, application, begin, is_held_by, is_same, until};
+use client::Client;
+use engine::{Engine, application, begin, is_held_by, is_same, run_folder, signalled, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
-use switchover_testkit::{Cluster, Database};
+use std::process::{Command, Stdio};
+use switchover_testkit::Cluster;
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
 
@@ -216,45 +216,6 @@ fn a_number_that_was_given_and_deleted_in_the_reverse_window_is_not_given_again(
     }
 }
 
-/// A client of the application's that keeps its session, and says on standard output what came of each statement.
-struct Client(Child, ChildStdin, BufReader<ChildStdout>);
-
-impl Client {
-    fn of(database: &Database) -> Client {
-        let mut psql = database.server().psql_command(database.name());
-        psql.args(["-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose"]);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(psql.get_program()).args(psql.get_args());
-        shell.envs(psql.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Client(child, input, BufReader::new(output))
-    }
-
-    fn says(&mut self, statement: &str) -> String {
-        writeln!(self.1, "{statement};\n\\echo done").unwrap();
-        let lines = (&mut self.2).lines().map(Result::unwrap);
-        lines.take_while(|line| line != "done").collect::<Vec<_>>().join(" ")
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until it is so.
-#[track_caller]
-fn wait_for(reached: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !reached() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it never was so");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn nobody_waits_for_a_transaction_at_the_target_that_the_application_leaves_open() {
     let database = Cluster::shared().unwrap().fresh_database("open").unwrap();
@@ -322,11 +283,6 @@ fn nobody_waits_for_a_transaction_at_the_target_that_the_application_leaves_open
 }
 
 /// The folder of the one run.
-fn run_folder(folder: &Path) -> PathBuf {
-    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
-    runs.map(|run| run.unwrap().path()).next().unwrap()
-}
-
 #[test]
 fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     let (folder, file) = application();
@@ -367,10 +323,6 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     assert!(engine.0.wait().unwrap().success());
     #[cfg(target_os = "linux")]
     hung_up(folder);
-}
-
-fn signalled(id: u32, signal: &str) {
-    assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
 }
 
 /// A terminal that goes away stops an engine cleanly, and one that `nohup` began not at all; the tests themselves may have been

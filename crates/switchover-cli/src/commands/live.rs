@@ -208,14 +208,20 @@ pub(crate) async fn verify(context: &Context, continuous: bool) -> Result<u8> {
         if !continuous || !same {
             return Ok(u8::from(!same));
         }
-        context.shutdown.check("compare the stores")?;
+        go_on_looking(context)?;
     }
+}
+
+/// It is the question that a signal ends, and not the engine.
+fn go_on_looking(context: &Context) -> Result<()> {
+    let stopped = |error: Error| error.hint("the engine goes on; `switchover status` shows what it finds");
+    context.shutdown.check("compare the stores").map_err(stopped)
 }
 
 async fn proven(context: &Context) -> Result<LiveStatus> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        context.shutdown.check("compare the stores")?;
+        go_on_looking(context)?;
         let Some(status) = engine_status(context)? else { continue };
         match status.verification {
             Verification::Same { .. } | Verification::Different { .. } => return Ok(status),

@@ -8,7 +8,7 @@
 
 use assert_cmd::cargo::CommandCargoExt;
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -70,4 +70,25 @@ pub(crate) fn application() -> (TempDir, Connection) {
     file.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
     file.execute_batch("INSERT INTO t VALUES (1, 'one'), (2, 'two')").unwrap();
     (folder, file)
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn wait_for(reached: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < LIMIT, "it never was so");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The folder of the only run.
+pub(crate) fn run_folder(folder: &Path) -> PathBuf {
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
+    runs.map(|run| run.unwrap().path()).next().unwrap()
+}
+
+/// Sends a process a signal.
+pub(crate) fn signalled(id: u32, signal: &str) {
+    assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
 }

@@ -8,7 +8,7 @@
 //! Invariant: an observation counts only if the batch was complete. Where a target may lose what it acknowledged, what is
 //! not there as it should be is mended, and a pass that mended is none that proves.
 
-use super::check::{self, Digests};
+use super::check::{self, Difference, Digests};
 use super::mend;
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
@@ -122,7 +122,13 @@ impl Pass {
         let expected = check::digests(table, Side::Source, &batch.rows);
         if let Some(difference) = check::first_difference(&expected, &found) {
             let Some(store) = mender else {
-                return Err(check::different(table, &target.label(), difference, &batch.rows));
+                let (what, hash) = match difference {
+                    Difference::Missing(hash) => ("a row of the source is not there", hash),
+                    Difference::Extra(hash) => ("a row is there that the source does not hold", hash),
+                    Difference::Other(hash) => ("a row is another than in the source", hash),
+                };
+                let key = check::shown_key(table, &batch.rows, hash).unwrap_or_default();
+                return Err(differs(target.label(), table).key(key).detail(what));
             };
             self.mended += mend::rows(plan, self.table, store, &batch.rows, &found).await?;
         }

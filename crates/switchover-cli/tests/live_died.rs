@@ -1,0 +1,221 @@
+//! Engines that die where an unfinished change of the owner is taken up, where one is given up, where a target that owns the data gets
+//! its foreign keys back, and where tables go back to copy: whoever takes the run up finds the owner as it was decided, and every row.
+#![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod client;
+mod engine;
+mod program;
+
+use client::Client;
+use engine::{Engine, application, begin, is_same, until};
+use program::{done, flat, run};
+use rusqlite::Connection;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use switchover_testkit::{Cluster, Database};
+use tempfile::TempDir;
+
+/// No engine takes so long to come to its place.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A run to a database, and the application's connection to the source.
+struct Scene {
+    folder: TempDir,
+    file: Connection,
+    database: Database,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let (folder, file) = application();
+        // A key that acts: its constraint is another while the target follows.
+        file.execute_batch(
+            "CREATE TABLE c (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t ON DELETE CASCADE);
+             INSERT INTO c VALUES (1, 1)",
+        )
+        .unwrap();
+        let database = Cluster::shared().unwrap().fresh_database("died").unwrap();
+        Scene { folder, file, database }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An engine that begins the run, and dies at a place.
+    fn start(&self, place: &str) -> Engine {
+        self.drive(&["start", "--from", "sqlite:app.db", "--to", &self.database.conninfo()], place)
+    }
+
+    fn drive(&self, words: &[&str], place: &str) -> Engine {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchover"));
+        command.args(words).current_dir(self.path()).env("FAILPOINTS", place);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Engine(command.spawn().unwrap())
+    }
+
+    /// An engine that takes the run up and does not die, when it has come so far.
+    #[track_caller]
+    fn taken_up(&self, owner: &str) -> Engine {
+        let engine = begin(self.path(), &["resume"]);
+        let id = engine.0.id();
+        until(self.path(), |live| {
+            let far = live["phase"] == "reverse" || is_same(live);
+            live["pid"] == id && live["ownership"]["owner"] == owner && far
+        });
+        engine
+    }
+
+    /// The names in a store.
+    fn source(&self) -> String {
+        let rows = "SELECT group_concat(x) FROM (SELECT x FROM t ORDER BY id)";
+        self.file.query_row(rows, [], |row| row.get(0)).unwrap()
+    }
+
+    fn target(&self) -> String {
+        self.database.psql("SELECT string_agg(x, ',' ORDER BY id) FROM t").unwrap().trim().to_owned()
+    }
+
+    /// Asks for the owner to change, of an engine that dies before it has: nobody is told that it did.
+    #[track_caller]
+    fn asks(&self, words: &[&str]) {
+        let ran = run(self.path(), words);
+        let said = flat(&(ran.out + &ran.err));
+        assert!(ran.code != 0 && !said.contains("the owner changed"), "{said}");
+    }
+}
+
+/// Waits until it was killed at its place.
+#[track_caller]
+fn was_killed(mut engine: Engine, place: &str) {
+    let begun = Instant::now();
+    loop {
+        if let Some(ended) = engine.0.try_wait().unwrap() {
+            assert_eq!(ended.signal(), Some(9), "{place}: {ended}");
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "it passed {place} by");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_engine_that_dies_while_it_takes_an_unfinished_cutover_up_leaves_that_to_the_next() {
+    let scene = Scene::new();
+    let engine = scene.start("switch-fenced=return");
+    until(scene.path(), is_same);
+    scene.asks(&["cutover"]);
+    was_killed(engine, "switch-fenced");
+    // The proposal and the fence are there.
+    assert!(scene.file.execute_batch("INSERT INTO t VALUES (3, 'refused')").is_err());
+    for place in ["live-entered-target", "live-withdrawn", "live-source-open"] {
+        was_killed(scene.drive(&["resume"], &format!("{place}=return")), place);
+        let open = scene.file.execute_batch("INSERT INTO t VALUES (3, 'taken')").is_ok();
+        assert_eq!(open, place == "live-source-open", "{place}");
+    }
+    let _engine = scene.taken_up("source");
+    scene.file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+    done(scene.path(), &["cutover", "--when-ready"]);
+    assert_eq!(scene.target(), "one,two,taken,four");
+}
+
+#[test]
+fn an_engine_that_dies_while_it_gives_a_change_up_leaves_the_owner_as_it_was() {
+    let scene = Scene::new();
+    let config = "[cutover.hooks]\nbefore = ['rm -rf told; touch told']\n";
+    let config = format!("[cutover]\nroute = 'told/route.json'\n\n{config}");
+    let routed = || {
+        drop(std::fs::remove_file(scene.path().join("told")));
+        std::fs::create_dir_all(scene.path().join("told")).unwrap();
+    };
+    routed();
+    std::fs::write(scene.path().join("switchover.toml"), &config).unwrap();
+    let mut engine = scene.start("switch-unfenced=return");
+    for (at, place) in ["switch-unfenced", "switch-withdrawn"].into_iter().enumerate() {
+        until(scene.path(), is_same);
+        // The application could not be told where to write: it is given up.
+        scene.asks(&["cutover"]);
+        was_killed(engine, place);
+        let id = 3 + at;
+        scene.file.execute_batch(&format!("INSERT INTO t VALUES ({id}, 'n{id}')")).unwrap();
+        routed();
+        drop(scene.taken_up("source"));
+        engine = scene.drive(&["resume"], "switch-withdrawn=return");
+        let pid = engine.0.id();
+        until(scene.path(), |live| live["pid"] == pid && is_same(live));
+    }
+    drop(engine);
+    std::fs::remove_file(scene.path().join("switchover.toml")).unwrap();
+    let mut engine = scene.taken_up("source");
+    done(scene.path(), &["cutover", "--when-ready"]);
+    assert_eq!(scene.target(), "one,two,n3,n4");
+    // The same on the way back; the fence is looked for once when the run is taken up.
+    let places = [
+        ("switch-withdrawn", "return"),
+        ("switch-unfenced", "return"),
+        ("live-unfence-before-commit", "1*off->return"),
+        ("live-unfence-after-commit", "1*off->return"),
+    ];
+    for (at, (place, when)) in places.into_iter().enumerate() {
+        drop(engine);
+        engine = scene.drive(&["resume"], &format!("{place}={when}"));
+        let pid = engine.0.id();
+        until(scene.path(), |live| live["pid"] == pid && live["phase"] == "reverse");
+        let mut client = Client::of(&scene.database);
+        let id = 5 + at;
+        assert_eq!(client.says(&format!("BEGIN; INSERT INTO t VALUES ({id}, 'n{id}')")), "");
+        scene.asks(&["rollback", "--when-ready", "--write-budget", "300ms"]);
+        was_killed(engine, place);
+        assert_eq!(client.says("COMMIT"), "");
+        engine = scene.taken_up("target");
+    }
+    done(scene.path(), &["rollback", "--when-ready"]);
+    assert_eq!(scene.source(), "one,two,n3,n4,n5,n6,n7,n8");
+}
+
+#[test]
+fn an_engine_that_dies_behind_the_decision_leaves_an_owner_whose_keys_are_proven_by_the_next() {
+    let places = [
+        "live-unfence-before-commit",
+        "live-unfence-after-commit",
+        "live-prove-after-proof",
+        "live-prove-before-commit",
+        "live-prove-after-commit",
+    ];
+    for place in places {
+        let scene = Scene::new();
+        let engine = scene.start(&format!("{place}=return"));
+        until(scene.path(), is_same);
+        // It may have answered before.
+        run(scene.path(), &["cutover"]);
+        was_killed(engine, place);
+        scene.database.psql("INSERT INTO t VALUES (3, 'three')").unwrap();
+        let _engine = scene.taken_up("target");
+        let own =
+            "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated AND confdeltype = 'c'";
+        engine::wait_for(|| scene.database.psql(own).unwrap().trim() == "1");
+        scene.database.psql("DELETE FROM t WHERE id = 1").unwrap();
+        done(scene.path(), &["rollback", "--when-ready"]);
+        assert_eq!(scene.source(), "two,three", "{place}");
+        let left: i64 = scene.file.query_row("SELECT count(*) FROM c", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{place}");
+    }
+}
+
+#[test]
+fn an_engine_that_dies_when_tables_have_gone_back_to_copy_leaves_them_to_the_next() {
+    let scene = Scene::new();
+    let engine = scene.start("live-restart-after-commit=return");
+    until(scene.path(), is_same);
+    let triggers = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 't' LIMIT 1";
+    let name: String = scene.file.query_row(triggers, [], |row| row.get(0)).unwrap();
+    scene.file.execute_batch(&format!("DROP TRIGGER \"{name}\"; INSERT INTO t VALUES (3, 'three')")).unwrap();
+    was_killed(engine, "live-restart-after-commit");
+    scene.file.execute_batch("UPDATE t SET x = 'two again' WHERE id = 2").unwrap();
+    let _engine = scene.taken_up("source");
+    done(scene.path(), &["cutover", "--when-ready"]);
+    assert_eq!(scene.target(), "one,two again,three");
+}
