@@ -12,7 +12,7 @@ use super::check::{self, FENCE};
 use super::records::OBJECT;
 use super::{SURE, SqliteLive, layout, numbering, records, refused, triggers};
 use rusqlite::Connection;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use switchover_core::live::{Fenced, Side};
 use switchover_core::{Kind, Result};
@@ -61,10 +61,17 @@ impl SqliteLive {
 
     pub(super) fn open(&self) -> Result<()> {
         let operation = "take the fence down";
-        // A writer that kept the fence from being made would keep its removal waiting too, for as long as it likes. The engine makes no
-        // fence beside this call, and one that was replaced can make none any more. Where this cannot be read, the write says why.
-        if self.side == Side::Source && matches!(self.has_fence(operation), Ok(false)) {
-            return Ok(());
+        // A writer that kept the fence from being made would keep its removal waiting too, for as long as it likes. One that is being
+        // made nevertheless, by a call that nobody waits for any more, has the writing connection until its patience ends: then it is
+        // there or not. An engine that was replaced can make none. Where this cannot be read, the write says why.
+        if self.side == Side::Source {
+            let made = {
+                let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                self.has_fence(operation)
+            };
+            if matches!(made, Ok(false)) {
+                return Ok(());
+            }
         }
         self.write(operation, "unfence", SURE, |connection| {
             let record = records::own(connection, self.path(), &self.run, operation)?;
