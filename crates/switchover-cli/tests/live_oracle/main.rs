@@ -83,17 +83,32 @@ const SWITCHING: &[&str] = &[
     "live-hook-after=2*off->return",
 ];
 
+/// Where it dies when the owner changes for the first time, which later changes do not come to again.
+const FIRST: &[&str] = &[
+    "live-target-capture-before-commit=return",
+    "live-target-capture-after-commit=return",
+    "live-env-before-backup=return",
+];
+
+/// What the places of a server's own begin with; those of a file that is the target begin with the side's name.
+const OF_SERVER: [&str; 7] = [
+    "live-enter-",
+    "live-apply-",
+    "live-decide-",
+    "live-capture-",
+    "live-fence-",
+    "live-settle-",
+    "live-follow-",
+];
+
 /// Where it dies besides, on the way to the target,
 const TO_TARGET: &[&str] = &[
     "live-source-fence-before-commit=return",
     "live-source-fence-after-commit=return",
     "live-capture-before-commit=return",
     "live-capture-after-commit=return",
-    "live-target-capture-before-commit=return",
-    "live-target-capture-after-commit=return",
     "live-target-decide-before-commit=1*off->return",
     "live-target-decide-after-commit=1*off->return",
-    "live-env-before-backup=return",
     "live-env-before-file=return",
     "live-env-after-file=return",
 ];
@@ -131,6 +146,9 @@ hooks = { before = ["true"], at = ["echo $SWITCHOVER_OWNER > owner"], after = ["
 
 /// How often each fault of a bad line is met while the owner changes.
 const FAULTS: u64 = 3;
+
+/// How long an engine may take to a place behind its answer, or behind the first rows that it followed.
+const BEHIND: Duration = Duration::from_secs(10);
 
 /// Processes that write.
 const WRITERS: u64 = 3;
@@ -213,6 +231,9 @@ struct Scene {
     switches: usize,
     owner: String,
     goal: Goal,
+    /// Places that no engine came to before it was ended otherwise.
+    passed_by: Vec<String>,
+    place: String,
 }
 
 impl Drop for Scene {
@@ -269,6 +290,8 @@ impl Scene {
             switches: 0,
             owner: "source".into(),
             goal,
+            passed_by: Vec::new(),
+            place: String::new(),
         };
         scene.writers = (0..WRITERS).map(|number| scene.writer(seed * 1_000 + number)).collect();
         scene
@@ -329,6 +352,7 @@ impl Scene {
 
     /// Another engine, which dies at a place.
     fn drive(&mut self, place: &str) {
+        place.clone_into(&mut self.place);
         let there = self.path(".switchover/runs").is_dir() && self.status().is_some() || self.has_run();
         let mut command = match there {
             true => self.verb(&["resume"]),
@@ -393,8 +417,17 @@ impl Scene {
     fn kill(&mut self) {
         if let Some(engine) = &self.engine {
             engine.signal("KILL");
+            let place = std::mem::take(&mut self.place);
+            self.passed_by.extend(Some(place).filter(|place| place.ends_with("return")));
             self.buried();
         }
+    }
+
+    /// Waits until the engine has died, where that comes behind what was awaited.
+    #[track_caller]
+    fn comes_to_its_place(&mut self) {
+        let begun = Instant::now();
+        self.until("its place, or the time for it", |_| begun.elapsed() > BEHIND);
     }
 
     fn is_ready(status: &serde_json::Value) -> bool {
@@ -441,6 +474,8 @@ impl Scene {
             // Either it is done, or the engine died at its place.
             if ran.code != Some(0) {
                 self.until("its end", |_| false);
+            } else {
+                self.comes_to_its_place();
             }
         }
         self.kill();
@@ -602,28 +637,41 @@ fn nothing_is_lost_on_the_way_to_a_server_that_follows() {
     reads::tell();
 }
 
+/// The places at which engines of such runs die.
+fn of(goal: Goal, lists: &[&[&'static str]]) -> Vec<&'static str> {
+    let server = matches!(goal, Goal::Postgres | Goal::Existing);
+    let is_own = |place: &&&str| match server {
+        true => !place.starts_with("live-target-"),
+        false => !OF_SERVER.iter().any(|own| place.starts_with(own)),
+    };
+    lists.iter().flat_map(|list| list.iter()).filter(is_own).copied().collect()
+}
+
 fn tell(goal: Goal) {
     let seed = from_environment("SWITCHOVER_ORACLE_SEED", 1);
     let begun = Instant::now();
     let mut scene = Scene::new(seed, goal);
     let defined = scene.definitions();
-    for place in TO_FOLLOWING {
+    for place in of(goal, &[TO_FOLLOWING]) {
         scene.drive(place);
         if scene.until("following", Scene::is_ready) {
+            scene.comes_to_its_place();
             scene.kill();
         }
         // Also in the middle of the copy, which finds items by where they lie.
         scene.vacuum();
     }
     scene.settle();
-    for place in SWITCHING.iter().chain(TO_TARGET) {
+    for place in of(goal, &[FIRST, SWITCHING, TO_TARGET]) {
         scene.bring("source");
         scene.switch(place);
     }
-    for place in SWITCHING.iter().chain(TO_SOURCE) {
+    for place in of(goal, &[SWITCHING, TO_SOURCE]) {
         scene.bring("target");
         scene.switch(place);
     }
+    // An engine that was killed elsewhere proves nothing of its place.
+    assert_eq!(scene.passed_by, [""; 0], "no engine came there");
     // The server goes down in both directions.
     for owner in ["source", "target"] {
         scene.bring(owner);
