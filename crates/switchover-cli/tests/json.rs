@@ -107,6 +107,13 @@ fn what_is_no_table_is_left_out_where_that_is_asked() {
         assert!(error.what_to_do().ends_with("or leave it with --exclude"), "{error:?}");
         assert!(*left == "bare" || error.why().contains(&format!("$.{left}")), "{error:?}");
     }
+    let error = dump(json).migrate().expect_err("all of them are named at once");
+    let why = error.why().split_once("nor can be read as rows: ").expect("others").1;
+    assert_eq!(
+        format!("{}, {why}", error.subject().table),
+        "version, meta, roles, note, none, bare",
+        "{error:?}"
+    );
     let moved = dump(json).options(|options| options.exclude = others.map(str::to_owned).to_vec()).moves();
     moved.shows("SELECT id FROM users ORDER BY id", "1\n2").shows("SELECT id, a FROM last", "id|1");
     for name in others {

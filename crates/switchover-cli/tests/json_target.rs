@@ -566,6 +566,33 @@ fn what_a_round_trip_writes_otherwise_is_the_same_value_and_is_said() {
     insta::assert_snapshot!(whys.join("\n"));
 }
 
+/// What a column declared JSON holds comes back as it was, whatever its texts are.
+#[test]
+fn columns_of_json_come_back_as_they_were() {
+    for values in [
+        r#"('"a"'), ('"{\"b\": 1}"')"#,
+        "('17'), ('-3')",
+        "('17'), ('1.5')",
+        "('0.5')",
+        "('true'), ('false')",
+        "('9007199254740993')",
+        "('9007199254740993'), ('0.5')",
+        "('12345678901234567890123')",
+        r#"('1'), ('"1"')"#,
+        r#"('"a"'), ('true'), ('1')"#,
+        r#"('"a"'), ('[1]')"#,
+        r#"('{"a":1,"a":2}'), ('"x"')"#,
+    ] {
+        let place =
+            Place::with_sqlite(&format!("CREATE TABLE t (j JSON TEXT); INSERT INTO t VALUES {values}"));
+        place.moves("a.db", "b.json");
+        place.moves("b.json", "c.db");
+        place.moves("c.db", "d.json");
+        same(&place.cells("a.db"), &place.cells("c.db"));
+        assert_eq!(all_said(&place.path("b.json")), all_said(&place.path("d.json")), "{values}");
+    }
+}
+
 #[test]
 fn every_type_of_postgresql_has_a_form_in_a_dump() {
     let mut place = Place::new();

@@ -142,6 +142,9 @@ pub struct ColumnCensus {
     pub json_lossy: u64,
     /// The first reason why it does not hold another.
     pub json_unfit: Option<String>,
+    /// What they are at their top.
+    #[serde(skip)]
+    pub json_kinds: crate::digest::JsonKinds,
     /// Digits before the point, and behind it, at most.
     pub decimal_digits: (u64, u64),
 }
@@ -183,6 +186,7 @@ impl ColumnCensus {
         self.json_fit = tally.fit;
         self.json_lossy = tally.lossy;
         self.json_unfit.clone_from(&tally.unfit);
+        self.json_kinds = tally.kinds;
     }
 
     /// The codec that the values of a column of this interest most likely get.

@@ -5,6 +5,21 @@
 //! A binary64 number stands for its shortest decimal that reads back as the same number, which is
 //! what SQLite prints with 17 digits and what a person typed.
 
+/// Digits that every double keeps (IEEE 754; `DBL_DIG`).
+const DOUBLE_DIGITS: usize = 15;
+
+/// Whether a double holds a number's text by value: its shortest decimal is that number.
+pub fn survives(raw: &str) -> bool {
+    let plain = !raw.contains(['e', 'E']);
+    if plain && raw.len() <= DOUBLE_DIGITS {
+        return true;
+    }
+    let (mut written, mut read) = (Vec::new(), Vec::new());
+    parse(raw.as_bytes(), &mut written)
+        && raw.parse::<f64>().is_ok_and(|number| write_f64(number, &mut read))
+        && written == read
+}
+
 /// Appends the canonical form of an integer.
 pub fn write_i64(value: i64, out: &mut Vec<u8>) {
     let digits = value.unsigned_abs().to_string();

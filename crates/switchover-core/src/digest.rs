@@ -63,6 +63,56 @@ pub struct JsonTally {
     pub lossy: u64,
     /// Why the first other one does not.
     pub unfit: Option<String>,
+    /// What all of them are.
+    pub kinds: JsonKinds,
+}
+
+/// What the texts of a JSON column are at their top. Not part of a plan: only the choice of a form asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JsonKinds {
+    nested: bool,
+    strings: bool,
+    truths: bool,
+    integers: bool,
+    /// An integer beyond 2^53.
+    wide: bool,
+    /// Other numbers that a double holds by value.
+    reals: bool,
+    /// Numbers that it does not.
+    exact: bool,
+}
+
+impl JsonKinds {
+    fn note(&mut self, value: crate::value::Value<'_>) {
+        let crate::value::Value::Text(text) = value else { return };
+        let text = text.trim_ascii();
+        match text.first() {
+            Some(b'{' | b'[') => self.nested = true,
+            Some(b'"') => self.strings = true,
+            Some(b't' | b'f') => self.truths = true,
+            Some(b'-' | b'0'..=b'9') => {
+                let number = std::str::from_utf8(text).unwrap_or_default();
+                match number.parse::<i64>() {
+                    Ok(integer) if number != "-0" => {
+                        self.integers = true;
+                        self.wide |= integer.unsigned_abs() > crate::census::FLOAT_EXACT_MAX;
+                    }
+                    _ if crate::decimal::survives(number) => self.reals = true,
+                    _ => self.exact = true,
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a reader who goes by the values alone takes all of them for JSON: not where they are texts, truth values or
+    /// numbers only.
+    #[must_use]
+    pub fn reads_as_json(self) -> bool {
+        let numbers = self.integers || self.reals;
+        let plain = [self.strings, self.truths, numbers].into_iter().filter(|kind| *kind).count();
+        self.nested || self.exact || (self.wide && self.reals) || plain > 1
+    }
 }
 
 impl RowDigester {
@@ -84,12 +134,16 @@ impl RowDigester {
                     Ok(()) => {
                         let text = matches!(value, crate::value::Value::Text(_));
                         self.json[index].fit += u64::from(text && *codec == Codec::Json);
+                        if *codec == Codec::Json {
+                            self.json[index].kinds.note(value);
+                        }
                     }
                     Err(unfit) => {
                         if let crate::value::Value::Text(text) = value {
                             self.scratch.clear();
                             let is_json = crate::json::compact(text, &mut self.scratch).is_ok();
                             self.json[index].lossy += u64::from(is_json);
+                            self.json[index].kinds.note(value);
                         }
                         self.json[index].unfit.get_or_insert(unfit.0);
                     }

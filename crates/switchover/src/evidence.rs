@@ -153,14 +153,21 @@ pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()>
         (false, _) => Some(NOT_TAKEN),
         (true, true) => Some(LEFT_OUT),
     };
-    for table in &catalog.unreadable {
-        let Some(why) = is_left(&table.name) else {
-            return Err(Error::new(Kind::Refused, "read the source's tables")
-                .store(catalog.store.label.clone())
-                .table(table.name.clone())
-                .detail(table.why.clone())
-                .hint(format!("{}, or leave it with --exclude", table.hint)));
+    let mut wanted = catalog.unreadable.iter().filter(|table| is_left(&table.name).is_none());
+    if let Some(table) = wanted.next() {
+        let others: Vec<&str> = wanted.map(|table| table.name.as_str()).collect();
+        let others = match others.len() {
+            0 => String::new(),
+            _ => format!("; nor can be read as rows: {}", others.join(", ")),
         };
+        return Err(Error::new(Kind::Refused, "read the source's tables")
+            .store(catalog.store.label.clone())
+            .table(table.name.clone())
+            .detail(format!("{}{others}", table.why))
+            .hint(format!("{}, or leave it with --exclude", table.hint)));
+    }
+    for table in &catalog.unreadable {
+        let Some(why) = is_left(&table.name) else { continue };
         catalog.skipped.push(Skipped { kind: "table".into(), name: table.name.clone(), why: why.into() });
     }
     let tables = std::mem::take(&mut catalog.tables);

@@ -9,7 +9,8 @@ use std::path::Path;
 /// Rows, sorted; a cell is its class and what it says.
 type Rows = Vec<Vec<String>>;
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

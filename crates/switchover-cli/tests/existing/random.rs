@@ -7,10 +7,10 @@
 #![expect(clippy::print_stdout, clippy::panic, reason = "tests; a seed is shown with a failure")]
 
 use crate::app::App;
+use crate::common::dump::hex;
 use crate::common::run;
 use rusqlite::types::Value;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use switchover_testkit::sample::Random;
 
 /// Tables, unless the environment says how many.
@@ -45,13 +45,6 @@ enum Must {
     BeIfAny(String),
     /// It is in quarantine.
     Leave,
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string");
-        text
-    })
 }
 
 fn bits(number: f64) -> String {

@@ -1,5 +1,6 @@
 //! What was migrated, read by Weaviate's official Python client: a reader that shares nothing with the product.
 
+use crate::common::objects::base64;
 use crate::common::run;
 use crate::server::Site;
 use rusqlite::types::ValueRef;
@@ -86,17 +87,4 @@ fn expected(column: &str, cell: ValueRef<'_>) -> Json {
         (_, ValueRef::Text(text)) => json!(std::str::from_utf8(text).unwrap()),
         (_, ValueRef::Blob(bytes)) => json!(base64(bytes)),
     }
-}
-
-/// By RFC 4648, a bit at a time: slow, and nobody else's code.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
-    let digit =
-        |six: &[u8]| DIGITS[(0..6).fold(0usize, |n, at| n << 1 | usize::from(*six.get(at).unwrap_or(&0)))];
-    let mut text: String = bits.chunks(6).map(|six| char::from(digit(six))).collect();
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
 }

@@ -61,7 +61,12 @@ fn choose(column: &Column, census: &ColumnCensus) -> Choice {
         return choice(LogicalType::Bool, Codec::BoolInt, "declared boolean, all values are 0 or 1");
     }
     if interest == Interest::Json && census.texts == present && present > 0 {
-        if census.json_fit + census.json_lossy == present {
+        let json = census.json_fit + census.json_lossy == present;
+        if json && !census.json_kinds.reads_as_json() {
+            let why = "declared JSON, and all values are plain ones of one kind: read again as JSON they would be those, so they stay the texts that they are";
+            return choice(LogicalType::Text, Codec::Plain, why);
+        }
+        if json {
             return choice(LogicalType::Jsonb, Codec::JsonText, "declared JSON, all values are JSON");
         }
         let why = "declared JSON, but not all values are: they stay texts";

@@ -11,9 +11,6 @@ use switchover_core::decimal;
 use switchover_core::uuid_text::{self, UuidForm};
 use switchover_core::value::Value;
 
-/// Digits that every double keeps (IEEE 754; `DBL_DIG`).
-const DOUBLE_DIGITS: usize = 15;
-
 /// What a column's cells are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -138,7 +135,7 @@ impl Evidence {
             // A double tells -0 from 0, and an integer does not.
             Ok(_) if raw == "-0" => self.reals += 1,
             Ok(integer) => self.integer(integer),
-            Err(_) if survives(raw) => self.reals += 1,
+            Err(_) if decimal::survives(raw) => self.reals += 1,
             Err(_) => self.numbers_exact += 1,
         }
     }
@@ -186,18 +183,6 @@ impl Evidence {
     pub(super) fn identifies(&self) -> bool {
         self.nulls == 0 && self.present() == self.texts + self.integers
     }
-}
-
-/// Whether a double holds a number's text by value: its shortest decimal is that number.
-fn survives(raw: &str) -> bool {
-    let plain = !raw.contains(['e', 'E']);
-    if plain && raw.len() <= DOUBLE_DIGITS {
-        return true;
-    }
-    let (mut written, mut read) = (Vec::new(), Vec::new());
-    decimal::parse(raw.as_bytes(), &mut written)
-        && raw.parse::<f64>().is_ok_and(|number| decimal::write_f64(number, &mut read))
-        && written == read
 }
 
 #[cfg(test)]
