@@ -250,7 +250,8 @@ fn a_rollback_that_was_killed_can_be_done_again() {
         "after-discard=return",
         "journal-before-line=1*off->return",
     ];
-    let cases: Vec<_> = GOALS.iter().flat_map(|goal| places.map(|place| (*goal, place))).collect();
+    let goals = GOALS.into_iter().chain([Goal::Existing, Goal::Rebuilt]);
+    let cases: Vec<_> = goals.flat_map(|goal| places.map(|place| (goal, place))).collect();
     every(&cases, |(goal, place)| {
         for after in ["copy-after-commit=9*off->return", "before-done=return", ""] {
             let case = Case::to(goal);
@@ -268,7 +269,8 @@ fn a_rollback_that_was_killed_can_be_done_again() {
 #[test]
 fn a_rollback_that_was_killed_is_not_called_done_and_may_be_resumed_away() {
     let places = ["discard-before-commit=return", "after-discard=return"];
-    for (goal, place) in GOALS.iter().flat_map(|goal| places.map(|place| (*goal, place))) {
+    let goals = GOALS.into_iter().chain([Goal::Existing, Goal::Rebuilt]);
+    for (goal, place) in goals.flat_map(|goal| places.map(|place| (goal, place))) {
         let case = Case::to(goal);
         run(&mut case.migrate(&["--jobs", "2"])).exits(0);
         run(at(&mut case.verb("rollback"), place)).was_killed();
