@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::case::{Case, GOALS, Goal};
+use common::case::{Case, GOALS, Goal, Origin};
 use common::{Running, files, run};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -231,6 +231,23 @@ fn two_at_once_are_one_too_many() {
         let there = if goal == Goal::Json { "new.json" } else { "messages" };
         run(&mut case.migrate(&[])).exits(1).says(there);
     }
+}
+
+/// The dump changes when all is read and proven, and not archived yet.
+#[test]
+fn a_dump_that_is_no_longer_what_was_moved_is_not_archived() {
+    let case = Case::of((Origin::Json, Goal::Sqlite));
+    let mut command = case.migrate(&["--archive", "kept"]);
+    let mut first = Running::start(command.env("FAILPOINTS", "report-before=sleep(3000)"));
+    first.await_line(|line| line.contains(r#""event":"phase_finished","phase":"verify""#));
+    let dump = case.folder.path().join("app.json");
+    let changed = [std::fs::read(&dump).expect("the dump"), b"\n".to_vec()].concat();
+    std::fs::write(&dump, &changed).expect("another dump");
+    first.end().exits(1).says("the file is no longer what was moved, so it was not archived");
+    assert_eq!(files(&case.folder.path().join("kept")), Vec::<PathBuf>::new());
+    assert_eq!(std::fs::read(&dump).expect("the dump"), changed);
+    assert_eq!(case.state_of_run(), "done");
+    case.is_equal();
 }
 
 #[test]

@@ -97,6 +97,23 @@ fn in_a_file_they_are_texts() {
         .shows("SELECT type FROM pragma_table_info('posts') WHERE name IN ('id', 'reply_to')", "TEXT\nTEXT");
 }
 
+/// Where no foreign key of the target's looks after it: of two columns one is NULL, and a dump has no keys.
+#[test]
+fn an_id_that_no_map_would_keep_is_refused() {
+    let mapping = "[table.users.column.id]\nids = 'uuid5'";
+    let pair =
+        "CREATE TABLE users(id TEXT PRIMARY KEY, n INT, UNIQUE(id, n)); INSERT INTO users VALUES ('ada', 1);
+        CREATE TABLE posts(author TEXT, n INT, FOREIGN KEY(author, n) REFERENCES users(id, n));
+        INSERT INTO posts VALUES ('ada', 1), ('eve', NULL), (NULL, 2)";
+    let why = "none of users.id, so that no map keeps what it was; the only such row";
+    check(pair).mapped(mapping).refuses(&[("posts", "rowid=2", "author", why)]);
+    let mended = check(&format!("{pair}; DELETE FROM posts WHERE author = 'eve'")).mapped(mapping).moves();
+    mended.shows("SELECT count(author) FROM posts JOIN users_id_map ON uuid = author", "1");
+    let one = "CREATE TABLE users(id TEXT PRIMARY KEY); INSERT INTO users VALUES ('ada');
+        CREATE TABLE posts(id INTEGER PRIMARY KEY, author TEXT REFERENCES users); INSERT INTO posts VALUES (1, 'ada'), (2, 'eve')";
+    check(one).mapped(mapping).into_dump().refuses(&[("posts", "id=2", "author", why)]);
+}
+
 #[test]
 fn a_change_of_an_id_or_of_the_map_is_found_and_mended() {
     for statement in [

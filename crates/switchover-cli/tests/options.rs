@@ -98,8 +98,21 @@ fn memory_is_bounded_by_bytes_whatever_the_rows_are() {
     // What the limit does not do for is said before.
     let plan =
         done(folder.path(), &["plan", "--from", "sqlite:app.db", "--to", "sqlite:other.db", "-o", "p.json"]);
-    let said = "up to 153.6 MB, ABOVE the limit of 104.9 MB: large.v holds a value of 20.0 MB";
+    let said = "up to 113.6 MB, ABOVE the limit of 104.9 MB: large.v holds a value of 20.0 MB";
     assert!(flat(&plan).contains(said), "{plan}");
+    // A limit that somebody chose is kept, or the run refused; what it asks for does.
+    let choose = |limit| {
+        let arguments =
+            ["migrate", "--from", "sqlite:app.db", "--to", "sqlite:other.db", "--memory-limit", limit];
+        run(folder.path(), &arguments)
+    };
+    let refused = choose("110MB");
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    let said = "a value of 20.0 MB, which is held whole and may take up to 113.6 MB of memory; the limit is 110.0 MB";
+    assert!(flat(&refused.err).contains(said), "{}", refused.err);
+    assert!(flat(&refused.err).contains("raise --memory-limit to 114MB"), "{}", refused.err);
+    assert!(!folder.path().join("other.db").exists());
+    assert_eq!(choose("114MB").code, 0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::expr::Affinity;
 use crate::value::Value;
 
 /// Integers below this magnitude are what an integral real becomes: 2^63.
-const INTEGER_BOUND: f64 = 9_223_372_036_854_775_808.0;
+pub(crate) const INTEGER_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
 impl Affinity {
     /// How a column of this affinity would change the value; `None` when it holds it as it is.

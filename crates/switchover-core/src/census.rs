@@ -92,6 +92,9 @@ pub struct ColumnCensus {
     /// Reals without a fraction, which a column of numbers would keep as integers elsewhere.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reals_integral: u64,
+    /// Finite ones that no integer of 64 bits holds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reals_beyond_integer: u64,
     /// Negative zeros among them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reals_negative_zero: u64,
@@ -104,6 +107,9 @@ pub struct ColumnCensus {
     /// Decimals among them that neither an integer nor a double holds exactly.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub decimals_long: u64,
+    /// Those of them that are no number: NaN and the infinities.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decimals_special: u64,
     /// Texts.
     pub texts: u64,
     /// Bytes of the longest text.
@@ -234,6 +240,7 @@ impl ColumnCensus {
                 self.reals += 1;
                 self.reals_infinite += u64::from(f.is_infinite());
                 self.reals_nan += u64::from(f.is_nan());
+                self.reals_beyond_integer += u64::from(f.is_finite() && f.abs() >= affinity::INTEGER_BOUND);
                 self.reals_integral += u64::from(affinity::is_integral(f));
                 self.reals_negative_zero += u64::from(affinity::is_negative_zero(f));
                 if interest == Interest::Decimal {
@@ -253,6 +260,7 @@ impl ColumnCensus {
             Value::Decimal(digits) => {
                 self.typed += 1;
                 self.decimals_long += u64::from(!reverse::is_number(digits));
+                self.decimals_special += u64::from(decimal::parts(digits).is_none());
             }
             // Stores with types of their own need no more evidence for these than the type.
             Value::Bool(_)

@@ -22,7 +22,7 @@ const NUMERIC_PRECISION_MAX: u32 = 1000;
 
 /// The type and codec of a column.
 pub fn choose(column: &Column, census: &ColumnCensus) -> Choice {
-    match declared(column, census) {
+    let mut choice = match declared(column, census) {
         Ok(choice) => choice,
         Err(reason) => {
             let mut choice = stored(column, census);
@@ -31,7 +31,14 @@ pub fn choose(column: &Column, census: &ColumnCensus) -> Choice {
             }
             choice
         }
+    };
+    if column.affinity == Affinity::Integer && census.reals_beyond_integer > 0 {
+        choice.why = format!(
+            "{}; of integers beyond 64 bits SQLite keeps reals, to 15 to 17 digits ({} here)",
+            choice.why, census.reals_beyond_integer
+        );
     }
+    choice
 }
 
 fn choice(r#type: LogicalType, codec: Codec, why: impl Into<String>) -> Choice {

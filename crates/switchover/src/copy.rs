@@ -52,9 +52,9 @@ pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
 }
 
-/// How often a large value may be in memory at once: in SQLite, in a batch, and in what the target takes, and the next one is
-/// read while one is written (docs/benchmarks.md).
-const VALUE_COPIES: u64 = 6;
+/// How often a large value may be in memory at once: in SQLite, in a batch, and in what the target takes, and once more for what
+/// an allocator has not given back yet (docs/benchmarks.md).
+const VALUE_COPIES: u64 = 4;
 
 /// What the largest value asks for, where a memory limit does not do for it.
 pub(crate) fn beyond(plan: &Plan, limit_bytes: u64) -> Option<MemoryPlan> {

@@ -81,6 +81,7 @@ pub mod shutdown;
 mod sight;
 #[cfg(test)]
 mod simulation;
+mod stray_ids;
 mod trial;
 mod verify;
 pub mod watch;

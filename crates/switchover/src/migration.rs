@@ -151,6 +151,24 @@ impl Migration {
             plan.disk.backup_free_bytes = None;
         }
         plan.memory = crate::copy::beyond(&plan, self.settings.memory_limit_bytes);
+        if let Some(memory) = plan.memory.as_ref().filter(|_| self.settings.memory_limit_chosen) {
+            plan.refusals.push(Refusal {
+                table: memory.table.clone(),
+                key: String::new(),
+                column: memory.column.clone(),
+                value: String::new(),
+                why: format!(
+                    "it holds a value of {}, which is held whole and may take up to {} of memory; the limit is {}",
+                    shown_bytes(memory.value_bytes),
+                    shown_bytes(memory.needed_bytes),
+                    shown_bytes(memory.limit_bytes)
+                ),
+                hint: format!(
+                    "raise --memory-limit to {}MB, or leave the row out by a `where` of the mapping, or the column by `drop`",
+                    memory.needed_bytes.div_ceil(1_000_000)
+                ),
+            });
+        }
         (plan, content)
     }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub jobs: Option<usize>,
     /// Resident bytes of the whole process.
     pub memory_limit_bytes: u64,
+    /// Whether a plan refuses a value that the limit does not do for: somebody chose the limit. Otherwise it says so.
+    pub memory_limit_chosen: bool,
     /// Bytes of a chunk; `None` follows from the memory limit. Tests make them small, so that little data is
     /// many chunks.
     pub chunk_bytes: Option<usize>,
@@ -106,6 +108,7 @@ impl Default for Settings {
             on_failure: OnFailure::default(),
             jobs: None,
             memory_limit_bytes: MEMORY_BYTES_DEFAULT,
+            memory_limit_chosen: false,
             chunk_bytes: None,
             chunk_rows: None,
             retries: Retries::default(),

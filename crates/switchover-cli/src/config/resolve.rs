@@ -154,6 +154,7 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     settings.jobs = layers.jobs()?;
     if let Some(bytes) = layers.memory()? {
         settings.memory_limit_bytes = bytes;
+        settings.memory_limit_chosen = true;
     }
     settings.chunk_rows = layers.batch_rows()?;
     if let Some(tries) = layers.number(Key::MaxRetries, 0..=RETRIES_MAX as u64)? {

@@ -173,6 +173,19 @@ fn a_rollback_before_the_cutover_leaves_everything_as_it_was() {
     scene.app.drop_owner();
 }
 
+/// What the decision declared is being proven, and would take the same constraints away, when the run is asked to end.
+#[test]
+fn finishing_right_behind_a_cutover_waits_for_the_proof() {
+    let mut scene = everything();
+    scene.begin_with("live-prove-before-commit=2*sleep(2500)");
+    scene.until_same();
+    scene.cutover();
+    scene.done(&["finish", "--yes"]);
+    scene.ended().exits(0);
+    scene.defined_as_before();
+    scene.app.drop_owner();
+}
+
 #[test]
 fn what_moves_between_rows_and_places_while_they_are_copied_meets_no_key() {
     let mut scene = everything();

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use switchover::Migration;
+use switchover::journal::Journal;
 use switchover::progress::{Event, Phase, Progress};
 use switchover::report::{Report, Verdict};
 use switchover::settings::Settings;
@@ -268,7 +269,12 @@ impl Case {
 
     /// The plan.
     pub fn plan(&self) -> Plan {
-        self.runtime.block_on(self.migration().plan()).unwrap()
+        self.try_plan().unwrap()
+    }
+
+    /// The plan, unless there can be none.
+    pub fn try_plan(&self) -> Result<Plan> {
+        self.runtime.block_on(self.migration().plan())
     }
 
     /// Migrates.
@@ -354,16 +360,28 @@ impl Case {
         let subject = error.subject();
         assert_eq!((&*subject.table, &*subject.key, &*subject.column), (table, key, column), "{error:?}");
         assert!(error.why().contains(why), "{error:?}");
-        if !matches!(self.to, To::Database) {
-            assert!(!self.file().exists() && !self.dump().exists(), "the target is as it was");
-            return self;
-        }
-        let objects = self.database.psql(
-            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-             WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
-        );
-        assert_eq!(objects.unwrap(), "0", "the target is as it was");
+        self.is_untouched();
         self
+    }
+
+    /// Its target is as it was: nothing.
+    #[track_caller]
+    pub fn is_untouched(&self) {
+        match &self.to {
+            To::File | To::Dump => {
+                assert!(!self.file().exists() && !self.dump().exists(), "the target is as it was");
+            }
+            To::Database => {
+                let objects = self.database.psql(
+                    "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
+                );
+                assert_eq!(objects.unwrap(), "0", "the target is as it was");
+            }
+            To::Server(server, _) => {
+                assert_eq!(server.collections().unwrap(), Vec::<String>::new(), "the target is as it was");
+            }
+        }
     }
 }
 
@@ -383,6 +401,16 @@ impl Moved {
             table.replace('\'', "''")
         );
         assert_eq!(self.text(&query), expected);
+        self
+    }
+
+    /// Part of the reason why a column has its type, by the run's plan.
+    #[track_caller]
+    pub fn chosen(&self, table: &str, column: &str, why: &str) -> &Moved {
+        let plan = Journal::read_plan(&self.case.settings().state_dir, &self.report.run).unwrap();
+        let table = plan.tables.iter().find(|planned| planned.source == table).unwrap();
+        let column = table.columns.iter().find(|planned| planned.source == column).unwrap();
+        assert!(column.why.contains(why), "{:?}", column.why);
         self
     }
 

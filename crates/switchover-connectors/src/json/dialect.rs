@@ -35,6 +35,17 @@ fn choice(r#type: LogicalType, codec: Codec, why: impl Into<String>) -> Choice {
 fn choose_typed(kind: LogicalType, column: &Column, census: &ColumnCensus) -> Choice {
     let declared = |how: &str| format!("declared {}: {how}", column.declared);
     match kind {
+        // Beside a tagged NaN they would be read again as JSON, and the NaN as an object.
+        LogicalType::Numeric(_)
+            if census.decimals_special > 0 && census.decimals_long > census.decimals_special =>
+        {
+            let how = format!(
+                "as text, because {} values are no numbers (NaN, infinity) and {} others have more digits than a double holds",
+                census.decimals_special,
+                census.decimals_long - census.decimals_special
+            );
+            choice(LogicalType::Text, reverse::decimal_text(), declared(&how))
+        }
         LogicalType::Numeric(_) => {
             choice(kind, reverse::decimal_text(), declared("numbers with all their digits"))
         }

@@ -177,7 +177,22 @@ impl FromStr for LogicalType {
                 .collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
-        Ok(match (name.trim(), numbers.as_slice()) {
+        // PostgreSQL's other names of the same types.
+        let name = match name.trim() {
+            "bool" => "boolean",
+            "int2" => "smallint",
+            "int" | "int4" => "integer",
+            "int8" => "bigint",
+            "float4" => "real",
+            "float8" => "double precision",
+            "decimal" => "numeric",
+            "character varying" => "varchar",
+            "character" => "char",
+            "timestamp without time zone" => "timestamp",
+            "timestamp with time zone" => "timestamptz",
+            name => name,
+        };
+        Ok(match (name, numbers.as_slice()) {
             ("boolean", []) => LogicalType::Bool,
             ("bigint", []) => LogicalType::Int8,
             ("double precision", []) => LogicalType::Float8,

@@ -4,8 +4,11 @@
 //! with a line. Absent: expressions, indexes and views, which the dialect renders.
 
 use super::Draft;
+use crate::census::ColumnCensus;
 use crate::codec::Codec;
 use crate::connector::{Choice, Dialect};
+use crate::expr::Affinity;
+use crate::judge;
 use crate::plan::{Fate, LogicalType, PlanOptions, TablePlan, TriggerPlan};
 use crate::schema::{Catalog, Column, Table};
 
@@ -15,6 +18,23 @@ pub(super) fn as_declared(column: &Column) -> Choice {
         r#type: LogicalType::Declared,
         codec: Codec::Any { affinity: column.affinity },
         why: "as declared".into(),
+    }
+}
+
+/// The same of a column that nothing is said of. Read from several tables, it has the first one's declaration, which need not keep
+/// what the others hold as it is.
+pub(super) fn choice(table: &str, column: &Column, census: &ColumnCensus, options: &PlanOptions) -> Choice {
+    let several = options.mapping.tables.get(table).is_some_and(|map| map.from.len() > 1);
+    if !several || judge::keeps(column.affinity, census) {
+        return as_declared(column);
+    }
+    Choice {
+        r#type: LogicalType::Any,
+        codec: Codec::Any { affinity: Affinity::Blob },
+        why: format!(
+            "no type: as {}, which the first of its tables declares, it would change values of the others",
+            column.declared
+        ),
     }
 }
 

@@ -255,7 +255,7 @@ fn table_plan(
             }
             Some((ty, map)) if ty != LogicalType::Declared => mapped::choice(ty, map, &census),
             Some(_) => kept::as_declared(column),
-            None if draft.native => kept::as_declared(column),
+            None if draft.native => kept::choice(&table.name, column, &census, options),
             None => default::choose(&table.name, column, &census, dialect, draft),
         };
         choice = dialect.adapt(choice, &census);

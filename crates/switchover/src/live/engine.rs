@@ -119,6 +119,8 @@ pub struct Engine {
     pub(super) pressed_at: Option<Instant>,
     /// The proof of what the decision declared, beside the reverse window.
     pub(super) proving: Option<JoinHandle<Result<()>>>,
+    /// When it is asked for again.
+    pub(super) prove_due: Option<Instant>,
     /// When the application is told again who owns the data, and how long was waited for that; none when it knows.
     untold: Option<(Instant, Duration)>,
 }
@@ -147,6 +149,7 @@ impl Engine {
             equal_at: Instant::now(),
             pressed_at: None,
             proving: None,
+            prove_due: None,
             untold: None,
         };
         (engine, sender, told)
@@ -390,8 +393,7 @@ impl Engine {
             self.verified = verified.clone();
             self.tell(|status| status.verification = verified);
         }
-        let target = Arc::clone(&self.parts.target);
-        self.proving = Some(tokio::spawn(async move { target.prove().await }));
+        self.prove();
         self.tell(|status| status.phase = LivePhase::Reverse);
         self.follow(link).await
     }

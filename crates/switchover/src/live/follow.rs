@@ -235,6 +235,10 @@ impl Engine {
 
     /// The target first: from then on the run is being finished, whoever takes it up.
     pub(super) async fn remove(&mut self) -> Result<()> {
+        // Leaving proves what is not proven yet, and two at once would take the same constraints away.
+        if let Some(proving) = self.proving.take() {
+            let _ = proving.await;
+        }
         self.insist(async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
         self.insist(async || self.parts.source.leave().await).await?;
@@ -328,23 +332,31 @@ impl Engine {
         }
     }
 
-    /// Takes note of how the proof ended that runs beside the reverse window.
+    /// Proves the target's keys beside the reverse window.
+    pub(super) fn prove(&mut self) {
+        let target = Arc::clone(&self.parts.target);
+        self.proving = Some(tokio::spawn(async move { target.prove().await }));
+        self.prove_due = None;
+    }
+
+    /// Takes note of how the proof ended that runs beside the reverse window, and begins one that is due again.
     async fn proven(&mut self) -> Result<()> {
+        if self.prove_due.is_some_and(|due| due <= Instant::now()) {
+            self.prove();
+        }
         let Some(proving) = self.proving.take_if(|proving| proving.is_finished()) else { return Ok(()) };
         let proven =
             proving.await.map_err(|cause| Error::new(Kind::Internal, "prove the keys").because(cause))?;
         match proven {
+            // What it had to prove is no more.
+            Err(_) if self.status.borrow().ownership.owner != Side::Target => Ok(()),
             // The application's own transactions go first.
             Err(error) if error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry => {
                 if error.kind() == Kind::Busy {
                     // Either somebody holds a lock, or another process has the run.
                     self.parts.claim.check().await?;
                 }
-                let target = Arc::clone(&self.parts.target);
-                self.proving = Some(tokio::spawn(async move {
-                    tokio::time::sleep(PROVE_AGAIN).await;
-                    target.prove().await
-                }));
+                self.prove_due = Some(Instant::now() + PROVE_AGAIN);
                 Ok(())
             }
             proven => proven,
