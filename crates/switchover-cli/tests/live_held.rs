@@ -83,3 +83,25 @@ fn watched(folder: &Path, since: &str) {
         assert!(ended.status.success() && advice.is_empty(), "{:?}: {advice}", ended.status);
     }
 }
+
+/// The application still has the target open, which is to go with the run.
+#[test]
+fn a_verb_says_what_the_engine_waits_for() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    drop(file);
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    let open = rusqlite::Connection::open(folder.join("new.db")).unwrap();
+    open.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    command.arg("rollback").current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut asking = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(asking.stderr.take().unwrap()).lines();
+    let said = lines.next().expect("a line").unwrap();
+    assert!(said.starts_with("waiting: ") && said.contains("another program has the file open"), "{said}");
+    drop(open);
+    assert!(asking.wait().unwrap().success());
+    assert!(engine.0.wait().unwrap().success());
+    assert!(!folder.join("new.db").exists());
+}

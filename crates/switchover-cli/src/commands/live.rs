@@ -165,8 +165,21 @@ async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -
     context.migration_of(run)?.take_up_for(run, &Outside(context), request).await
 }
 
+/// Asks the engine, and says what it waits for while it does not answer.
 async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
+    let told = async {
+        let mut said = String::new();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Ok(Some(now)) = status(&context.resolved.settings.state_dir, run) else { continue };
+            if !now.held.is_empty() && now.held != said {
+                output::note(&format!("waiting: {}", now.held));
+                said = now.held;
+            }
+        }
+    };
     tokio::select! {
+        () = told => Ok(None),
         answer = control::ask(&context.resolved.settings.state_dir, run, request) => answer,
         () = context.shutdown.requested() => Err(Error::new(Kind::Interrupted, "ask the engine")
             .detail("it was asked to stop waiting for the answer")

@@ -11,12 +11,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ends;
 mod history;
+mod places;
 mod reads;
 mod writer;
 
 use common::{Running, program};
 use history::{Dice, Entry, Model};
+use places::{FIRST, SWITCHING, TO_FOLLOWING, TO_SOURCE, TO_TARGET, again, of};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,117 +27,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use switchover_testkit::{Cluster, Database, Proxy, Shutdown, Weaviate};
 use tempfile::TempDir;
-
-/// Where an engine dies on its way to following. Each is the next engine's place.
-const TO_FOLLOWING: &[&str] = &[
-    "after-planned=return",
-    "after-prepare=return",
-    "live-enter-before-commit=return",
-    "live-enter-after-commit=return",
-    "live-source-enter-before-commit=return",
-    "live-source-enter-after-commit=return",
-    "live-entered-source=return",
-    "live-source-capture-before-commit=return",
-    "live-source-capture-after-commit=return",
-    "live-captured=return",
-    "copy-before-commit=2*off->return",
-    "copy-after-commit=3*off->return",
-    "live-copied=return",
-    "build-before-commit=1*off->return",
-    "build-after-commit=2*off->return",
-    "live-steps=return",
-    "live-read=return",
-    "live-target-enter-before-commit=return",
-    "live-target-enter-after-commit=return",
-    "live-target-apply-before-commit=return",
-    "live-target-apply-after-commit=return",
-    "live-apply-before-commit=return",
-    "live-apply-after-commit=return",
-    "live-applied=return",
-    "live-source-settle-before-commit=return",
-    "live-source-settle-after-commit=return",
-    "live-settled=3*off->return",
-];
-
-/// Where it dies while the owner changes, whichever way.
-const SWITCHING: &[&str] = &[
-    "switch-captured=return",
-    "live-decide-before-commit=return",
-    "live-decide-after-commit=return",
-    "switch-proposed=return",
-    "switch-fenced=return",
-    "switch-drained=return",
-    "live-decide-before-commit=1*off->return",
-    "live-decide-after-commit=1*off->return",
-    "switch-asked=return",
-    "switch-decided=return",
-    "live-owner-settled=1*off->return",
-    // Once as it was, then for the proposal, then for the decision.
-    "live-route-before=1*off->return",
-    "live-route-after=1*off->return",
-    "live-route-before=2*off->return",
-    "live-route-after=2*off->return",
-    // Before, at and after the change.
-    "live-hook-before=return",
-    "live-hook-after=return",
-    "live-hook-before=1*off->return",
-    "live-hook-after=1*off->return",
-    "live-hook-before=2*off->return",
-    "live-hook-after=2*off->return",
-];
-
-/// Where it dies when the owner changes for the first time, which later changes do not come to again.
-const FIRST: &[&str] = &[
-    "live-target-capture-before-commit=return",
-    "live-target-capture-after-commit=return",
-    "live-env-before-backup=return",
-];
-
-/// What the places of a server's own begin with; those of a file that is the target begin with the side's name.
-const OF_SERVER: [&str; 7] = [
-    "live-enter-",
-    "live-apply-",
-    "live-decide-",
-    "live-capture-",
-    "live-fence-",
-    "live-settle-",
-    "live-follow-",
-];
-
-/// Where it dies besides, on the way to the target,
-const TO_TARGET: &[&str] = &[
-    "live-source-fence-before-commit=return",
-    "live-source-fence-after-commit=return",
-    "live-capture-before-commit=return",
-    "live-capture-after-commit=return",
-    "live-target-decide-before-commit=1*off->return",
-    "live-target-decide-after-commit=1*off->return",
-    "live-env-before-file=return",
-    "live-env-after-file=return",
-];
-
-/// and on the way back.
-const TO_SOURCE: &[&str] = &[
-    "live-fence-before-commit=return",
-    "live-fence-after-commit=return",
-    "live-target-fence-before-commit=return",
-    "live-target-fence-after-commit=return",
-    "live-target-settle-before-commit=return",
-    "live-target-settle-after-commit=return",
-    "live-target-follow-before-commit=return",
-    "live-target-follow-after-commit=return",
-    "live-source-apply-before-commit=return",
-    "live-source-apply-after-commit=return",
-    "live-settle-before-commit=return",
-    "live-settle-after-commit=return",
-    "switch-numbered=return",
-    "live-source-unfence-before-commit=return",
-    "live-source-unfence-after-commit=return",
-    "live-follow-before-commit=return",
-    "live-follow-after-commit=return",
-    "live-env-before-restore=return",
-    "live-env-after-restore=return",
-];
 
 /// What the application is told by, besides: a file of its environment, and a command at each moment.
 const CUTOVER: &str = r#"
@@ -149,6 +41,9 @@ const FAULTS: u64 = 3;
 
 /// How long an engine may take to a place behind its answer, or behind the first rows that it followed.
 const BEHIND: Duration = Duration::from_secs(10);
+
+/// How many engines must have died where the one before them had.
+const TWICE_MIN: usize = 8;
 
 /// Processes that write.
 const WRITERS: u64 = 3;
@@ -466,6 +361,23 @@ impl Scene {
 
     /// Has the owner change, with an engine that may die at it.
     fn switch(&mut self, place: &str) {
+        self.die_switching(place);
+        self.settle();
+    }
+
+    /// The same, and the engine that takes it up dies there too; says whether it came there.
+    fn switch_twice(&mut self, place: &str) -> bool {
+        self.die_switching(place);
+        self.drive(&again(place));
+        let died = !self.until("following", Scene::is_ready);
+        // What one leaves another need not come to.
+        self.place.clear();
+        self.kill();
+        self.settle();
+        died
+    }
+
+    fn die_switching(&mut self, place: &str) {
         self.kill();
         self.drive(place);
         if self.until("following", Scene::is_ready) {
@@ -479,7 +391,6 @@ impl Scene {
             }
         }
         self.kill();
-        self.settle();
     }
 
     /// Has the owner change, whatever the line does: an attempt that was given up is made again.
@@ -527,7 +438,9 @@ impl Scene {
         for number in 0..WRITERS {
             let text =
                 std::fs::read_to_string(self.path(&format!("record-{}", seed * 1_000 + number))).unwrap();
-            entries.extend(text.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap()));
+            // A writer may have a line in hand.
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            entries.extend(whole.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap()));
         }
         entries
     }
@@ -637,16 +550,6 @@ fn nothing_is_lost_on_the_way_to_a_server_that_follows() {
     reads::tell();
 }
 
-/// The places at which engines of such runs die.
-fn of(goal: Goal, lists: &[&[&'static str]]) -> Vec<&'static str> {
-    let server = matches!(goal, Goal::Postgres | Goal::Existing);
-    let is_own = |place: &&&str| match server {
-        true => !place.starts_with("live-target-"),
-        false => !OF_SERVER.iter().any(|own| place.starts_with(own)),
-    };
-    lists.iter().flat_map(|list| list.iter()).filter(is_own).copied().collect()
-}
-
 fn tell(goal: Goal) {
     let seed = from_environment("SWITCHOVER_ORACLE_SEED", 1);
     let begun = Instant::now();
@@ -672,6 +575,14 @@ fn tell(goal: Goal) {
     }
     // An engine that was killed elsewhere proves nothing of its place.
     assert_eq!(scene.passed_by, [""; 0], "no engine came there");
+    let mut twice = 0;
+    for owner in ["source", "target"] {
+        for place in of(goal, &[SWITCHING]) {
+            scene.bring(owner);
+            twice += usize::from(scene.switch_twice(place));
+        }
+    }
+    assert!(twice >= TWICE_MIN, "{twice} engines died where the one before them had");
     // The server goes down in both directions.
     for owner in ["source", "target"] {
         scene.bring(owner);
@@ -697,18 +608,13 @@ fn tell(goal: Goal) {
         drop(asking.end());
     }
     scene.set_bad(false);
-    scene.bring("target");
-    scene.stop_writers();
-    scene.settle();
-    let (source, target) = (scene.found("source"), scene.found("target"));
-    let count = scene.judge(seed, "target");
-    common::run(&mut scene.verb(&["finish", "--yes"])).exits(0);
-    assert_eq!(scene.found("target").1, target.1, "the end changes nothing");
+    let count = match goal {
+        Goal::Sqlite => scene.ends_at_the_source(seed),
+        _ => scene.ends_at_the_target(seed),
+    };
     if goal == Goal::Existing {
         assert_eq!(scene.definitions(), defined, "the definitions are what the migrations made");
     }
-    // The follower had caught up when the run was settled; whatever it lacked then is in the owner.
-    assert!(source.0.len() <= target.0.len());
     scene.tell(goal, seed, count, begun.elapsed());
     let engine = scene.engine.take().unwrap().end();
     engine.exits(0);

@@ -93,7 +93,13 @@ impl Store {
                 if connection.is_none() {
                     *connection = open(path);
                 }
-                connection.as_ref().map_or(Came::Closed, |connection| sqlite(connection, name, op))
+                let came =
+                    connection.as_ref().map_or(Came::Closed, |connection| sqlite(connection, name, op));
+                if matches!(came, Came::Closed) {
+                    // A file that it turned away from can go.
+                    *connection = None;
+                }
+                came
             }
             Store::Nowhere => Came::Closed,
             Store::Postgres(runtime, client, conninfo) => {

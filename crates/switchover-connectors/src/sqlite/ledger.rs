@@ -403,19 +403,28 @@ fn strangers(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 /// Has nobody else have the file open, without writing to it.
 fn held(connection: &Connection, path: &Path, operation: &str) -> Result<()> {
     let taken = connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; ROLLBACK");
-    taken.map_err(|error| classify(error, operation, path))
+    taken.map_err(|error| company(classify(error, operation, path), path, operation))
+}
+
+/// Whoever keeps the file from being alone need not write to it.
+fn company(error: Error, path: &Path, operation: &str) -> Error {
+    match error.kind() {
+        Kind::Busy => Error::new(Kind::Busy, operation)
+            .store(path.display().to_string())
+            .detail("another program has the file open")
+            .hint("have it close the file, or stop it (`lsof FILE` names it)"),
+        _ => error,
+    }
 }
 
 /// Sets the journal's mode, which only a connection without company can.
 fn alone(connection: &Connection, path: &Path, operation: &str, mode: &str) -> Result<()> {
-    let found = connect::text(connection, path, &format!("PRAGMA journal_mode = {}", ident(mode)))?;
+    let found = connect::text(connection, path, &format!("PRAGMA journal_mode = {}", ident(mode)))
+        .map_err(|error| company(error, path, operation))?;
     if found.eq_ignore_ascii_case(mode) {
         return Ok(());
     }
-    Err(Error::new(Kind::Busy, operation)
-        .store(path.display().to_string())
-        .detail("another program has the file open")
-        .hint("stop the application, then roll back again"))
+    Err(company(Error::new(Kind::Busy, operation), path, operation))
 }
 
 fn drop_all(connection: &Connection, run: &str) -> rusqlite::Result<()> {
