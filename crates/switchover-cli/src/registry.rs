@@ -51,13 +51,16 @@ const SCHEMES: &[(&str, Store)] = &[
 
 /// Which store a reference means.
 pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
-    let error = || Error::new(Kind::Config, "tell which store this is").store(reference.label());
+    // A variable that holds no URL may hold a password.
+    let hidden = matches!(reference.origin, Origin::Variable(_));
+    let shown = if hidden { reference.origin.to_string() } else { reference.label() };
+    let error = || Error::new(Kind::Config, "tell which store this is").store(shown.clone());
     let Some(scheme) = reference.scheme() else {
         if reference.is_key_value() {
             return Ok(Store::Postgres);
         }
-        let hint =
-            format!("for a SQLite file write sqlite:{}; for PostgreSQL postgres://…", reference.label());
+        let file = if hidden { "FILE" } else { &shown };
+        let hint = format!("for a SQLite file write sqlite:{file}; for PostgreSQL postgres://…");
         return Err(error().detail(format!("{} is no URL", reference.origin)).hint(hint));
     };
     if let Some((_, store)) = SCHEMES.iter().find(|(known, _)| *known == scheme) {
@@ -67,7 +70,11 @@ pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
         Some(near) => format!("did you mean '{near}:'?"),
         None => "URLs begin with sqlite:, json:, postgres://, postgresql:// or weaviate://".into(),
     };
-    Err(error().detail(format!("no store has URLs that begin with '{scheme}:'")).hint(hint))
+    let detail = match hidden {
+        true => "no store has URLs that begin as its value does".to_owned(),
+        false => format!("no store has URLs that begin with '{scheme}:'"),
+    };
+    Err(error().detail(detail).hint(hint))
 }
 
 /// Opens the side that data comes from.

@@ -319,7 +319,8 @@ fn an_empty_database_and_an_empty_table() {
     check("CREATE TABLE t(id INTEGER PRIMARY KEY, a, b REAL)")
         .moves()
         .types("t", "id bigint, a text, b double precision");
-    check("CREATE TABLE gone(a); DROP TABLE gone").moves();
+    // More often than not it is the wrong store.
+    check("CREATE TABLE gone(a); DROP TABLE gone").refuses(&[("", "", "", "holds no table to be moved")]);
 }
 
 #[test]

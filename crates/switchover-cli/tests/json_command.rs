@@ -45,6 +45,102 @@ fn a_dump_goes_to_a_file_and_back_by_the_program() {
     assert!(!here.join("back.json").exists() && !here.join("back.json.switchover").exists());
 }
 
+/// What somebody else put into the folder of a dump is not the run's.
+#[test]
+fn a_rollback_takes_the_runs_own_files_out_of_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("dump.json"), DUMP).unwrap();
+    let arguments = ["migrate", "--from", "json:dump.json", "--to", "json:out/"];
+    done(here, &arguments);
+    for (name, text) in [("other.jsonl", "{\"id\":1}\n"), ("notes.txt", "mine")] {
+        fs::write(here.join("out").join(name), text).unwrap();
+    }
+    fs::create_dir(here.join("out/below")).unwrap();
+    let ran = run(here, &["rollback"]);
+    let named = "\"below\" in it is not the run's: what was changed since the migration would be lost";
+    assert!(ran.code == 1 && flat(&ran.err).contains(named), "{} {}", ran.code, ran.err);
+    done(here, &["rollback", "--discard-target-changes"]);
+    let mut left: Vec<_> =
+        fs::read_dir(here.join("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["below", "notes.txt", "other.jsonl"]);
+    fs::remove_dir_all(here.join("out")).unwrap();
+    done(here, &arguments);
+    done(here, &["rollback"]);
+    assert!(!here.join("out").exists());
+    // A member that nobody compares, because the run moved no such table.
+    done(here, &["migrate", "--from", "json:dump.json", "--to", "json:one.json"]);
+    let more = fs::read_to_string(here.join("one.json")).unwrap().replacen('{', "{\"mine\":[{\"a\":1}],", 1);
+    fs::write(here.join("one.json"), &more).unwrap();
+    let ran = run(here, &["rollback"]);
+    assert!(ran.code == 1 && flat(&ran.err).contains("the dump was written to"), "{} {}", ran.code, ran.err);
+    assert_eq!(fs::read_to_string(here.join("one.json")).unwrap(), more);
+}
+
+/// What the application made at the run's tables since would go with them.
+#[test]
+fn a_rollback_names_indexes_and_triggers_that_came_since() {
+    for (made, named) in [
+        ("CREATE INDEX mine ON users(admin)", "the index mine of users is not the run's"),
+        ("CREATE TRIGGER mine AFTER DELETE ON users BEGIN SELECT 1; END", "the trigger mine of users"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        fs::write(here.join("dump.json"), DUMP).unwrap();
+        done(here, &["migrate", "--from", "json:dump.json", "--to", "sqlite:app.db"]);
+        rusqlite::Connection::open(here.join("app.db")).unwrap().execute_batch(made).unwrap();
+        let ran = run(here, &["rollback"]);
+        assert!(ran.code == 1 && flat(&ran.err).contains(named), "{} {}", ran.code, ran.err);
+        done(here, &["rollback", "--discard-target-changes"]);
+        // The file goes too, unless something of somebody else's came into it.
+        let left = rusqlite::Connection::open(here.join("app.db")).unwrap();
+        let left = left.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        assert_eq!(left, Ok(0));
+    }
+}
+
+/// Committed rows that lie in a log only would be left out in silence.
+#[test]
+fn a_file_with_a_log_is_not_read_as_one_that_nothing_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let db = rusqlite::Connection::open(here.join("app.db")).unwrap();
+    db.execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1)").unwrap();
+    let arguments = ["migrate", "--from", "sqlite:app.db?immutable=1", "--to", "sqlite:new.db"];
+    done(here, &arguments);
+    done(here, &["rollback"]);
+    db.execute_batch("PRAGMA journal_mode = WAL; INSERT INTO t VALUES (2)").unwrap();
+    let ran = run(here, &arguments);
+    let said = "immutable=1 has SQLite leave out what app.db-wal holds";
+    assert!(ran.code == 1 && flat(&ran.err).contains(said), "{} {}", ran.code, ran.err);
+    assert!(!here.join("new.db").exists());
+}
+
+/// The journal names a store as it can be read again.
+#[test]
+fn names_with_signs_of_urls_are_found_again() {
+    for (url, file) in [("sqlite:my%3Fown%23.db", "my?own#.db"), ("json:100%25.json", "100%.json")] {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        fs::write(here.join("dump?%.json"), DUMP).unwrap();
+        done(here, &["migrate", "--from", "json:dump%3F%25.json", "--to", url]);
+        assert!(here.join(file).exists(), "{file}");
+        done(here, &["rollback"]);
+        assert!(!here.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_variable_that_holds_no_url_is_named_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for value in ["S3cretPw", "S3cret:Pw"] {
+        fs::write(folder.path().join(".env"), format!("X={value}\n")).unwrap();
+        let ran = run(folder.path(), &["migrate", "--from", "json:dump.json", "--to", "env:X"]);
+        assert!(ran.code == 2 && ran.err.contains('X') && !ran.err.contains("S3cret"), "{}", ran.err);
+    }
+}
+
 /// A file stands where the folder is to be: nothing is moved.
 #[test]
 fn an_archive_that_cannot_be_made_is_refused_first() {

@@ -103,6 +103,11 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
+/// A path as the URL of a file has it: what would end the path, and what begins an escape, is escaped.
+pub(crate) fn path_encode(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,7 +102,7 @@ fn declared(column: &Column, census: &ColumnCensus) -> Result<Choice, String> {
                 Ok(choice(
                     LogicalType::Jsonb,
                     Codec::Json,
-                    "declared JSON, all values survive in jsonb by value; white space and the order of keys do not",
+                    "declared JSON, all values survive in jsonb by value; white space, the order of keys and the sign of a zero do not",
                 ))
             } else {
                 let reason = census.json_unfit.as_deref().unwrap_or("other values than text occur");

@@ -150,6 +150,16 @@ impl Migration {
             plan.disk.backup_needed_bytes = 0;
             plan.disk.backup_free_bytes = None;
         }
+        if plan.tables.is_empty() {
+            plan.refusals.push(Refusal {
+                table: String::new(),
+                key: String::new(),
+                column: String::new(),
+                value: String::new(),
+                why: "the source holds no table to be moved".into(),
+                hint: "check that --from names the store that you mean, and --from-schema its schema".into(),
+            });
+        }
         plan.memory = crate::copy::beyond(&plan, self.settings.memory_limit_bytes);
         if let Some(memory) = plan.memory.as_ref().filter(|_| self.settings.memory_limit_chosen) {
             plan.refusals.push(Refusal {

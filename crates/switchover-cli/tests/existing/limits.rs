@@ -392,3 +392,39 @@ fn a_primary_key_is_dropped_for_the_load_only_where_nothing_rests_on_it() {
     run(&mut app.verb("rollback", &[])).exits(0);
     assert_eq!(app.dump(), before);
 }
+
+/// What the application's tables run when they are written names things as the application's own sessions find them.
+#[test]
+fn functions_of_the_application_are_found_as_it_finds_them() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, e TEXT); INSERT INTO t VALUES (1, 'A'), (2, 'b'), (3, 'c'), (4, 'd');",
+        "CREATE FUNCTION inner_of(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+         CREATE FUNCTION outer_of(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN inner_of($1); END';
+         CREATE TABLE t (id int PRIMARY KEY, e text CHECK (outer_of(e) <> 'd'), g text GENERATED ALWAYS AS (outer_of(e)) STORED,
+             d text DEFAULT outer_of('D'));
+         CREATE UNIQUE INDEX by_e ON t (outer_of(e));",
+    );
+    let refused = app.refusals(&[]);
+    assert!(refused.contains("t | id=4 | e"), "{refused}");
+    for rebuild in [&[][..], &["--rebuild"]] {
+        run(&mut app.migrate(&[&["--policy", "quarantine"], rebuild].concat())).exits(0);
+        app.shows("SELECT id, g, d FROM t ORDER BY id", "1|a|d\n2|b|d\n3|c|d");
+        run(&mut app.verb("rollback", &[])).exits(0);
+        app.shows("SELECT count(*) FROM t", "0");
+    }
+}
+
+#[test]
+fn sequences_go_on_behind_rows_that_stay_and_one_that_counts_down_is_named() {
+    let app = App::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT); INSERT INTO t VALUES (1, 1), (2, 2);
+         CREATE TABLE down (id INTEGER PRIMARY KEY, a INT); INSERT INTO down VALUES (-10, 2), (-1, 1);",
+        "CREATE TABLE t (id serial PRIMARY KEY, a int); INSERT INTO t VALUES (7, 7);
+         CREATE SEQUENCE below INCREMENT -1; CREATE TABLE down (id int PRIMARY KEY DEFAULT nextval('below'), a int);",
+    );
+    let ran = run(&mut app.migrate(&["--on-conflict", "keep"])).exits(0);
+    app.shows("SELECT nextval('t_id_seq')", "8");
+    app.shows("SELECT id FROM t ORDER BY id", "1\n2\n7");
+    let plan = run(&mut app.on_both("plan", &[]));
+    assert!(format!("{plan}{ran}").contains("it counts down, and stays where it stands"), "{plan}");
+}

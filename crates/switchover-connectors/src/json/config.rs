@@ -59,7 +59,7 @@ impl JsonConfig {
 
     /// The store as messages name it.
     pub fn label(&self) -> String {
-        format!("json:{}", self.path.display())
+        format!("json:{}", uri::path_encode(&self.path.display().to_string()))
     }
 }
 

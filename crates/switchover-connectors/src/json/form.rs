@@ -79,7 +79,12 @@ impl Form {
 
 /// The file of a table in a folder.
 pub(super) fn table_file(folder: &Path, table: &str) -> std::path::PathBuf {
-    folder.join(format!("{table}.jsonl"))
+    folder.join(table_name(table))
+}
+
+/// Its name there.
+pub(super) fn table_name(table: &str) -> String {
+    format!("{table}.jsonl")
 }
 
 #[cfg(test)]

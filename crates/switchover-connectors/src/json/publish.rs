@@ -4,7 +4,7 @@
 //! nothing until a dump of that identity has the name); the name; the chunks go. So nothing half written is ever
 //! seen under the dump's name, and a run knows its own dump from one that somebody else put there.
 
-use super::form::{Form, table_file};
+use super::form::{Form, table_file, table_name};
 use super::render::text;
 use super::work::{Head, Published, Work, open_chunk};
 use crate::place;
@@ -40,6 +40,47 @@ pub(super) fn is_ours(dump: &Path, published: &Published) -> Result<bool> {
     }
 }
 
+/// What is in the dump and was not put there by the run, in words.
+pub(super) fn touched(dump: &Path, published: &Published) -> Result<Vec<String>> {
+    const OPERATION: &str = "look whether the dump is as it was made";
+    if fs::symlink_metadata(dump).is_err() || !is_ours(dump, published)? {
+        return Ok(Vec::new());
+    }
+    if let Some(blake3) = &published.blake3 {
+        let same = hash_file(dump)?.1 == *blake3;
+        return Ok(if same { Vec::new() } else { vec!["the dump was written to".to_owned()] });
+    }
+    let fail = |cause| io_error(OPERATION, dump, cause);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dump).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+        if !published.files.contains(&name) {
+            found.push(format!("{name:?} in it is not the run's"));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes the dump: of a folder its own files, and the folder only if nothing else is in it.
+pub(super) fn remove(dump: &Path, published: &Published, operation: &str) -> Result<()> {
+    let gone = |path: &Path, removed: io::Result<()>| match removed {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(io_error(operation, path, cause)),
+        _ => Ok(()),
+    };
+    if !dump.is_dir() {
+        return gone(dump, fs::remove_file(dump));
+    }
+    for name in &published.files {
+        let path = dump.join(name);
+        gone(&path, fs::remove_file(&path))?;
+    }
+    match fs::remove_dir(dump) {
+        Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => gone(dump, removed),
+    }
+}
+
 /// Assembles and publishes, unless that was done.
 pub(super) fn publish(dump: &Path, work: &Work, plan: &Plan, form: Form) -> Result<()> {
     if let Some(published) = work.published()?
@@ -61,7 +102,11 @@ pub(super) fn publish(dump: &Path, work: &Work, plan: &Plan, form: Form) -> Resu
         Form::Dump { .. } => Some(hash_file(&place)?.1),
         Form::Folder => None,
     };
-    work.publish(&Published { identity: place::identity(&place), blake3, checkpoints, quarantine })?;
+    let files = match form {
+        Form::Dump { .. } => Vec::new(),
+        Form::Folder => plan.tables.iter().map(|table| table_name(&table.target)).collect(),
+    };
+    work.publish(&Published { identity: place::identity(&place), blake3, files, checkpoints, quarantine })?;
     failpoint::hit("build-before-commit");
     match form {
         Form::Dump { .. } => place::publish(&place, dump, OPERATION)?,

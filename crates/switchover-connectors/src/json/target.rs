@@ -7,13 +7,13 @@ use super::config::JsonConfig;
 use super::destination;
 use super::dialect::JsonDialect;
 use super::form::Form;
-use super::publish::{is_ours, publish};
+use super::publish::{self, is_ours, publish};
 use super::readback::Index;
 use super::work::Work;
 use super::write::JsonWriter;
 use crate::blocking::blocking;
 use crate::place::{self, Lock, resolved};
-use crate::sidecar::{io_error, sync_directory};
+use crate::sidecar::sync_directory;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::fs;
@@ -113,8 +113,7 @@ impl JsonTarget {
                     .detail("it is no longer what the run made: another has its name")
                     .hint("move it away, and `switchover rollback --discard-target-changes` again"));
             }
-            let removed = if dump.is_dir() { fs::remove_dir_all(&dump) } else { fs::remove_file(&dump) };
-            removed.map_err(|cause| io_error(operation, &dump, cause))?;
+            publish::remove(&dump, &published, operation)?;
             sync_directory(&dump)?;
         }
         work.clear()?;
@@ -273,6 +272,13 @@ impl Target for JsonTarget {
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
         blocking(|| self.index()?.audit(plan))
+    }
+
+    async fn touched(&self, _: &Plan) -> Result<Vec<String>> {
+        blocking(|| match self.work()?.published()? {
+            Some(published) => publish::touched(&self.dump()?, &published),
+            None => Ok(Vec::new()),
+        })
     }
 
     async fn repair(&self, _: &Plan, _: &[Mend]) -> Result<()> {

@@ -57,6 +57,9 @@ pub(super) struct Published {
     pub(super) identity: Option<String>,
     /// BLAKE3 of the file; of a folder none.
     pub(super) blake3: Option<String>,
+    /// The names of the files in the folder; of a file none.
+    #[serde(default)]
+    pub(super) files: Vec<String>,
     pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) quarantine: Vec<Entry>,
 }

@@ -4,7 +4,7 @@
 //! step a connection failed (name, socket, TLS, password) by where it stands, and not by reading messages.
 //!
 //! Invariants: every session has the same settings, whatever the role's or the database's defaults are; everything
-//! sent over it must name its schema, for `search_path` is empty; dropping a [`Connection`] ends its task.
+//! sent over it must name its schema, for `search_path` is empty unless tables that are there are written ([`path_of_application`]); dropping a [`Connection`] ends its task.
 //! A wrong password is not tried again without TLS (libpq does under `prefer`): it would not become right, only visible.
 //! Absent: pools and retries, which are the caller's.
 
@@ -28,6 +28,7 @@ use tokio_util::either::Either;
 
 use super::config::{Host, PgConfig, SslMode};
 use super::error::{self, classify, sqlstate};
+use super::quote::{ident, literal};
 use super::tls;
 
 const OPERATION: &str = "connect to PostgreSQL";
@@ -41,6 +42,25 @@ const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET Int
 
 /// libpq's request code for TLS, with its length: version 1234.5679.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// Where a path of the application's own holds: to the end of the session, or of the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Session,
+    Transaction,
+}
+
+/// Sets `search_path` to what the application's sessions have by default, and the schema of its tables behind that. What its own tables
+/// run when they are written (functions in indexes, checks, defaults, triggers) may name things as they are named there.
+pub(super) fn path_of_application(schema: &str, holds: Holds) -> String {
+    format!(
+        "SELECT pg_catalog.set_config('search_path',
+            (SELECT pg_catalog.concat_ws(', ', nullif(nullif(reset_val, ''), '\"\"'), {})
+                FROM pg_catalog.pg_settings WHERE name = 'search_path'), {})",
+        literal(&ident(schema)),
+        holds == Holds::Transaction
+    )
+}
 
 type Socket = Either<TcpStream, UnixStream>;
 

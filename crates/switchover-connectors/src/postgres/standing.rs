@@ -10,6 +10,7 @@
 //! runs, so a crash leaves either the schema as it was or the record that restores it. Definitions are
 //! the server's own words. Nothing here needs more than the ownership of the tables.
 
+use super::connect::{Holds, path_of_application};
 use super::quote::{ident, literal, qualified};
 use super::steps::TableSteps;
 use super::{catalog, keys, ledger, live, own};
@@ -162,7 +163,12 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
                 let Some(next) = sequence.next else { continue };
                 let id = format!("sequence {}", sequence.column);
                 let what = format!("sequence of {}", table.source);
-                of_table.add(BuildStage::Finish, &id, what, forward(sequence, next));
+                of_table.add(
+                    BuildStage::Finish,
+                    &id,
+                    what,
+                    forward(sequence, next, &qualified(schema, &table.target)),
+                );
             }
             if let Some(sql) = own::record(schema, at, table, standing) {
                 let what = format!("digest of what only the target has in {}", table.source);
@@ -207,15 +213,17 @@ fn foreign_keys(of_table: &mut TableSteps<'_>, schema: &str, child: &str, keys: 
     of_table.alter(BuildStage::Validation, &format!("proof of the foreign keys of {child}"), &name, &proven);
 }
 
-/// Moves a sequence on, never back: rows that stay may have larger keys than those that came. At its end it
-/// stands behind its last value, so that the next one is refused and not given twice.
-fn forward(sequence: &SequencePlan, next: i64) -> String {
+/// Moves a sequence on, never back, behind the rows that came and those that stayed. At its end it stands behind its last
+/// value, so that the next one is refused and not given twice.
+fn forward(sequence: &SequencePlan, next: i64, table: &str) -> String {
     let name = qualified(&sequence.schema, &sequence.name);
-    let last = next - 1;
+    let (last, relation) = (next - 1, format!("{}::pg_catalog.regclass", literal(&name)));
     format!(
-        "SELECT pg_catalog.setval({}::pg_catalog.regclass, {last}, true) FROM {name}
-         WHERE {last} >= 1 AND (last_value < {last} OR (last_value = {last} AND NOT is_called))",
-        literal(&name)
+        "SELECT pg_catalog.setval({relation}, n.last, true)
+         FROM (SELECT LEAST(q.seqmax, GREATEST({last}, (SELECT max({}) FROM {table})::pg_catalog.numeric))::pg_catalog.int8 AS last
+             FROM pg_catalog.pg_sequence q WHERE q.seqrelid = {relation}) n, {name} s
+         WHERE n.last >= 1 AND (s.last_value < n.last OR (s.last_value = n.last AND NOT s.is_called))",
+        ident(&sequence.column)
     )
 }
 
@@ -378,8 +386,8 @@ pub(super) async fn restore(transaction: &Transaction<'_>, schema: &str) -> Answ
     let sql = format!("SELECT kind, name, down, up FROM {} ORDER BY ordinal", ledger::table(schema, UNDO));
     let entries = transaction.query(&sql, &[]).await?;
     let of_kind = |kind: &'static str| entries.iter().filter(move |row| row.get::<_, &str>(0) == kind);
-    // Definitions are run as they were read: with every name qualified.
-    transaction.batch_execute("SET LOCAL search_path = ''").await?;
+    // Definitions have every name qualified; what they call need not.
+    transaction.batch_execute(&path_of_application(schema, Holds::Transaction)).await?;
     for row in of_kind("foreign key").chain(of_kind("index")) {
         transaction.batch_execute(row.get(2)).await?;
     }

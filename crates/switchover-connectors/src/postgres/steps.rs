@@ -3,7 +3,7 @@
 //! A step and its record commit together, so a step is carried out once however often it is asked
 //! for. The order within [`BuildStage`] is free; the stages are what matters.
 
-use super::connect::Connection;
+use super::connect::{Connection, Holds, path_of_application};
 use super::quote::{ident, literal, qualified};
 use super::{ledger, quote};
 use switchover_core::Result;
@@ -199,8 +199,8 @@ pub(super) async fn build(
                 format!("SET LOCAL maintenance_work_mem = {}", quote::literal(MAINTENANCE_WORK_MEM));
             transaction.batch_execute(&setting).await?;
             if plan.options.existing.is_some() {
-                // The server's own definitions were read so, with every name qualified.
-                transaction.batch_execute("SET LOCAL search_path = ''").await?;
+                let path = path_of_application(schema, Holds::Transaction);
+                transaction.batch_execute(&path).await?;
             }
             transaction.batch_execute(&step.sql).await?;
             if let Some(at) = plan.views.iter().position(|view| step.id == format!("view {}", view.name)) {

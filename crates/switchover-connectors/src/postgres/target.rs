@@ -4,7 +4,7 @@
 //! `ledger`), so a role that owns only its schema is enough. All statements name their schema.
 
 use super::config::PgConfig;
-use super::connect::{Connection, connect};
+use super::connect::{Connection, Holds, connect, path_of_application};
 use super::dialect::PostgresDialect;
 use super::queries::PostgresQueries;
 use super::{
@@ -60,6 +60,17 @@ impl PostgresTarget {
     async fn open(&self) -> Result<Connection> {
         connect(&self.config).await
     }
+
+    /// The same, for what tables that are there run when they are written.
+    async fn open_as_application(&self, plan: &Plan) -> Result<Connection> {
+        let connection = self.open().await?;
+        if plan.options.existing.is_some() {
+            let path = path_of_application(&plan.options.schema, Holds::Session);
+            let set = connection.client().batch_execute(&path).await;
+            set.map_err(|error| connection.classify(error, "set up a session"))?;
+        }
+        Ok(connection)
+    }
 }
 
 #[async_trait]
@@ -105,7 +116,8 @@ impl Target for PostgresTarget {
     }
 
     async fn trial(&self, plan: &Plan, table: usize, which: &[usize], stay: bool) -> Result<Box<dyn Trial>> {
-        Ok(Box::new(trial::PostgresTrial::open(self.open().await?, plan, table, which, stay).await?))
+        let connection = self.open_as_application(plan).await?;
+        Ok(Box::new(trial::PostgresTrial::open(connection, plan, table, which, stay).await?))
     }
 
     async fn claim(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
@@ -113,7 +125,7 @@ impl Target for PostgresTarget {
     }
 
     async fn prepare(&self, plan: &Plan, run: &str) -> Result<()> {
-        let attempt = ledger::prepare(&mut self.open().await?, plan, run).await?;
+        let attempt = ledger::prepare(&mut self.open_as_application(plan).await?, plan, run).await?;
         self.attempt.store(attempt, Ordering::SeqCst);
         Ok(())
     }
@@ -169,7 +181,7 @@ impl Target for PostgresTarget {
     }
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
-        repair::repair(&mut self.open().await?, plan, mends).await
+        repair::repair(&mut self.open_as_application(plan).await?, plan, mends).await
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {

@@ -10,7 +10,7 @@
 //! makes everything before them durable.
 
 use super::config::PgConfig;
-use super::connect::{Connection, connect};
+use super::connect::{Connection, Holds, connect, path_of_application};
 use super::copy_encode::{self, Field, HEADER, Misfit, TRAILER};
 use super::{ledger, live, quote};
 use async_trait::async_trait;
@@ -79,6 +79,10 @@ impl PostgresWriter {
         );
         let prepared = async {
             connection.client().batch_execute("SET synchronous_commit = off").await?;
+            if self.plan.options.existing.is_some() {
+                let path = path_of_application(schema, Holds::Session);
+                connection.client().batch_execute(&path).await?;
+            }
             connection.client().prepare(&sql).await
         };
         let checkpoint = prepared.await.map_err(|error| connection.classify(error, OPERATION))?;

@@ -50,7 +50,7 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
     Ok(audit)
 }
 
-/// Columns that came to the run's tables since, in words.
+/// Columns, indexes and triggers that came to the run's tables since, in words.
 pub(super) fn added(path: &Path, plan: &Plan) -> Result<Vec<String>> {
     let fail = |error| classify(error, OPERATION, path);
     let connection = connect::bare(path)?;
@@ -61,8 +61,26 @@ pub(super) fn added(path: &Path, plan: &Plan) -> Result<Vec<String>> {
         let names = statement.query_map([], |row| row.get(0)).map_err(fail)?;
         let names: Vec<String> = names.collect::<rusqlite::Result<_>>().map_err(fail)?;
         found.extend(table.added(names.iter().map(String::as_str)));
+        found.extend(objects_added(&connection, plan, table).map_err(fail)?);
     }
     Ok(found)
+}
+
+fn objects_added(connection: &Connection, plan: &Plan, table: &TablePlan) -> rusqlite::Result<Vec<String>> {
+    let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
+    let indexes = table.indexes.iter().map(|index| &index.name);
+    let triggers = plan.triggers.iter().map(|trigger| &trigger.name);
+    let own: Vec<&String> = keys.chain(indexes).chain(triggers).collect();
+    let mut statement = connection.prepare(
+        "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL
+            AND tbl_name = ?1 COLLATE NOCASE AND name NOT LIKE '\\_switchover%' ESCAPE '\\'",
+    )?;
+    let there = statement.query_map([&table.target], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
+    let strange = there.into_iter().filter(|(_, name)| !own.iter().any(|own| own.eq_ignore_ascii_case(name)));
+    Ok(strange
+        .map(|(kind, name)| format!("the {kind} {name} of {} is not the run's", table.target))
+        .collect())
 }
 
 fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {

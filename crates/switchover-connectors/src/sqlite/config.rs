@@ -136,7 +136,7 @@ impl SqliteConfig {
 
     /// The store's name in messages, plans and reports. A file's URL holds no secret.
     pub fn label(&self) -> String {
-        format!("sqlite:{}", self.path.display())
+        format!("sqlite:{}", uri::path_encode(&self.path.display().to_string()))
     }
 
     fn decoded(text: &str, path: &str) -> Result<SqliteConfig> {

@@ -93,7 +93,21 @@ fn check_is_file(config: &SqliteConfig, operation: &str) -> Result<()> {
             .detail("it is empty (0 bytes), so it holds no tables")
             .hint("check the path: SQLite makes such a file when a program opens a name that is not there"));
     }
+    let beside = || ["-wal", "-journal"].into_iter().map(|end| with_suffix(path, end));
+    if config.immutable()
+        && let Some(log) = beside().find(|log| holds_changes(log))
+    {
+        return Err(error(Kind::Refused)
+            .detail(format!("immutable=1 has SQLite leave out what {} holds", log.display()))
+            .hint("leave immutable=1 out; a file of a medium that cannot be written is copied with what is beside it, and opened once"));
+    }
     Ok(())
+}
+
+/// Whether a log or a journal has anything in it: one that is done with is empty, gone, or begins with zeros.
+fn holds_changes(log: &Path) -> bool {
+    let mut first = [0; 8];
+    File::open(log).is_ok_and(|mut log| log.read_exact(&mut first).is_ok()) && first != [0; 8]
 }
 
 fn no_such_file(config: &SqliteConfig, operation: &str) -> Error {

@@ -269,7 +269,16 @@ mod tests {
         ] {
             assert_eq!(ty.to_string().parse(), Ok(ty));
         }
-        for bad in ["int", "varchar", "varchar(0)", "numeric(1", "numeric(x,1)", ""] {
+        for (other, ty) in [
+            ("int4", LogicalType::Int4),
+            ("bool", LogicalType::Bool),
+            ("timestamp with time zone", LogicalType::TimestampTz),
+            ("character varying(9)", LogicalType::Varchar(9)),
+            ("int8[]", LogicalType::Array(Element::Int8)),
+        ] {
+            assert_eq!(other.parse(), Ok(ty), "{other}");
+        }
+        for bad in ["integr", "varchar", "varchar(0)", "numeric(1", "numeric(x,1)", ""] {
             assert!(bad.parse::<LogicalType>().is_err(), "{bad}");
         }
     }

@@ -25,6 +25,7 @@ pub(super) use self::references::keys;
 use self::session::{Session, Sessions};
 use self::shape::Shape;
 use super::config::PgConfig;
+use super::connect::{Holds, path_of_application};
 use async_trait::async_trait;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -62,11 +63,14 @@ pub(super) struct PostgresLive {
 
 impl PostgresLive {
     pub(super) fn new(config: &PgConfig, run: &LiveRun) -> PostgresLive {
+        let plan = &run.plan;
+        let existing = plan.options.existing.is_some();
+        let path = existing.then(|| path_of_application(&plan.options.schema, Holds::Session));
         PostgresLive {
             label: config.redacted(),
             run: run.clone(),
             shapes: shape::shapes(&run.plan),
-            sessions: Sessions::new(config.clone()),
+            sessions: Sessions::new(config.clone(), path),
             whole: Mutex::default(),
         }
     }

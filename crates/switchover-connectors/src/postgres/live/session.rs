@@ -42,9 +42,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    async fn open(config: &PgConfig) -> Result<Session> {
+    async fn open(config: &PgConfig, path: Option<&str>) -> Result<Session> {
         let connection = connect(config).await?;
-        let set = connection.client().batch_execute(SET_UP).await;
+        let set_up = format!("{SET_UP}; {}", path.unwrap_or_default());
+        let set = connection.client().batch_execute(&set_up).await;
         set.map_err(|error| connection.classify(error, "set up a session"))?;
         Ok(Session { connection, statements: HashMap::new() })
     }
@@ -72,12 +73,14 @@ impl Session {
 /// The sessions between two calls.
 pub(super) struct Sessions {
     config: PgConfig,
+    path: Option<String>,
     idle: Mutex<Vec<Session>>,
 }
 
 impl Sessions {
-    pub(super) fn new(config: PgConfig) -> Sessions {
-        Sessions { config, idle: Mutex::default() }
+    /// With the path by which the application's own tables are written, where there are such.
+    pub(super) fn new(config: PgConfig, path: Option<String>) -> Sessions {
+        Sessions { config, path, idle: Mutex::default() }
     }
 
     fn idle<T>(&self, work: impl FnOnce(&mut Vec<Session>) -> T) -> T {
@@ -92,7 +95,7 @@ impl Sessions {
                 return Ok(session);
             }
         }
-        Session::open(&self.config).await
+        Session::open(&self.config, self.path.as_deref()).await
     }
 
     /// Keeps a session whose call succeeded. After a failure the others may be as dead as this one.

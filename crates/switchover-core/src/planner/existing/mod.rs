@@ -390,7 +390,13 @@ fn sequences(
                 draft.outcome("sequence", &name, Fate::LeftOut, why);
                 None
             }
-            _ => None,
+            Some(_) => {
+                let why =
+                    "it counts down, and stays where it stands: set it before the smallest key yourself";
+                draft.outcome("sequence", &name, Fate::LeftOut, why);
+                None
+            }
+            None => None,
         };
         if !sequence.settable && column.is_some() {
             draft.refuse(
@@ -405,7 +411,7 @@ fn sequences(
                 "sequence",
                 name,
                 Fate::Moved,
-                format!("goes on at {next}, or where it stands beyond that"),
+                format!("goes on at {next}, or where it stands or a row that stays is beyond that"),
             );
         }
         plans.push(SequencePlan {
