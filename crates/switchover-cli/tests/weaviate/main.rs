@@ -21,6 +21,7 @@ mod live;
 mod mapping;
 mod nested;
 mod nodes;
+mod options;
 mod presets;
 mod python;
 mod queries;
