@@ -26,6 +26,7 @@ mod presets;
 mod python;
 mod queries;
 mod references;
+mod rights;
 mod search;
 mod server;
 mod tenants;
