@@ -126,8 +126,14 @@ pub enum Native {
     Vector {
         /// How the source has them.
         from: VectorForm,
+        /// How many numbers each has, where that is known: an index of vectors is of one length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        length: Option<u32>,
     },
 }
+
+/// Bytes of a vector's number: each is a binary32.
+pub const VECTOR_NUMBER_BYTES: usize = 4;
 
 /// How a source has a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +183,7 @@ impl Native {
             | Native::Safe
             | Native::Digits
             | Native::SomeBytes
-            | Native::Vector { from: VectorForm::Float32 } => true,
+            | Native::Vector { from: VectorForm::Float32, .. } => true,
             Native::Float4
             | Native::Finite
             | Native::Moment { .. }
@@ -187,7 +193,7 @@ impl Native {
             | Native::List { .. }
             | Native::Interval { .. }
             | Native::Nested { .. }
-            | Native::Vector { from: VectorForm::Json } => false,
+            | Native::Vector { from: VectorForm::Json, .. } => false,
         }
     }
 
@@ -205,7 +211,7 @@ impl Native {
             | Native::Safe
             | Native::Digits
             | Native::SomeBytes
-            | Native::Vector { from: VectorForm::Float32 } => 0,
+            | Native::Vector { from: VectorForm::Float32, .. } => 0,
             Native::Float4 | Native::Finite if census.integers > 0 => 3,
             Native::Float4 | Native::Finite => 0,
             Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. } => 1,
@@ -214,7 +220,7 @@ impl Native {
             | Native::TimeOfDay { .. }
             | Native::List { .. }
             | Native::Interval { .. }
-            | Native::Vector { from: VectorForm::Json } => u8::MAX,
+            | Native::Vector { from: VectorForm::Json, .. } => u8::MAX,
         }
     }
 
@@ -246,8 +252,8 @@ impl Native {
             Native::Safe | Native::Digits => "integers",
             Native::Finite => "numbers",
             Native::SomeBytes => "bytes",
-            Native::Vector { from: VectorForm::Float32 } => "vectors, as blobs of 4 bytes a number",
-            Native::Vector { from: VectorForm::Json } => "vectors, as JSON arrays of numbers",
+            Native::Vector { from: VectorForm::Float32, .. } => "vectors, as blobs of 4 bytes a number",
+            Native::Vector { from: VectorForm::Json, .. } => "vectors, as JSON arrays of numbers",
         }
     }
 
@@ -354,9 +360,15 @@ impl Native {
             }
             (Native::SomeBytes, Value::Bytes([])) => unfit("an empty blob, which the target does not hold"),
             (Native::SomeBytes, Value::Bytes(_)) => Ok(value),
-            (Native::Vector { from }, Value::Bytes(_) | Value::Text(_)) => {
+            (Native::Vector { from, length }, Value::Bytes(_) | Value::Text(_)) => {
                 vector(*from, value, scratch)?;
-                Ok(Value::Bytes(scratch))
+                let numbers = scratch.len() / VECTOR_NUMBER_BYTES;
+                match length.filter(|length| u32::try_from(numbers) != Ok(*length)) {
+                    Some(length) => unfit(format!(
+                        "a vector of {numbers} numbers, where the column's have {length}: an index is of one length"
+                    )),
+                    None => Ok(Value::Bytes(scratch)),
+                }
             }
             (native, value) => unfit(format!("{} in a column of {}", value.class(), native.expects())),
         }
@@ -398,7 +410,7 @@ impl Native {
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
                 codec::float(i as f64, out);
             }
-            (Native::Vector { from: VectorForm::Json }, Value::Text(_)) => {
+            (Native::Vector { from: VectorForm::Json, .. }, Value::Text(_)) => {
                 let mut numbers = Vec::new();
                 match vector(VectorForm::Json, value, &mut numbers) {
                     Ok(()) => codec::bytes(codec::tag::BYTES, &numbers, out),

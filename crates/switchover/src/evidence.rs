@@ -323,6 +323,7 @@ impl Look<'_> {
         self.mapping(&mut plan).await?;
         plan.refusals.extend(standing.into_iter().flat_map(|(_, refusals)| refusals));
         self.same_ids(&mut plan, &catalog).await?;
+        self.vectors(&mut plan).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))
@@ -430,6 +431,7 @@ impl Look<'_> {
         planner::given::leavings(&mut plan, &catalog);
         self.mapping(&mut plan).await?;
         self.same_ids(&mut plan, &catalog).await?;
+        self.vectors(&mut plan).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))

@@ -82,6 +82,7 @@ mod sight;
 #[cfg(test)]
 mod simulation;
 mod trial;
+mod vectors;
 mod verify;
 pub mod watch;
 
