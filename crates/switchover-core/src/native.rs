@@ -85,7 +85,7 @@ pub enum Native {
         /// Bytes of an element: 2, 4 or 8.
         bytes: u8,
     },
-    /// A JSON array of truth values, numbers, UUIDs or times ([`crate::list`]).
+    /// A JSON array of truth values, numbers, UUIDs or times ([`crate::list`]), or of integers that binary64 holds.
     List {
         /// An element's type.
         of: LogicalType,
@@ -94,6 +94,9 @@ pub enum Native {
         /// Whether a time without a zone is one of UTC, and an instant is written without one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         utc: bool,
+        /// Whether an element may be null.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        nulls: bool,
     },
     /// An address of the Internet Protocol in its one spelling, see [`Inet`].
     Inet,
@@ -165,8 +168,13 @@ impl Native {
             Element::Int2 => Native::IntArray { bytes: 2 },
             Element::Int4 => Native::IntArray { bytes: 4 },
             Element::Int8 => Native::IntArray { bytes: 8 },
-            other => Native::List { of: other.of(), digits: 6, utc: false },
+            other => Native::list_of(other.of()),
         }
+    }
+
+    /// The codec of an array of elements of a type, to the microsecond where they are times.
+    fn list_of(of: LogicalType) -> Native {
+        Native::List { of, digits: 6, utc: false, nulls: true }
     }
 
     /// Whether the source's own value, and not only an equal one, comes back.
@@ -241,6 +249,7 @@ impl Native {
             Native::Cidr => "networks of the Internet Protocol",
             Native::Macaddr => "addresses of network cards",
             Native::Interval { .. } => "spans of time",
+            Native::List { of: LogicalType::Int8, .. } => "JSON arrays of integers",
             Native::List { of: LogicalType::Bool, .. } => "JSON arrays of truth values",
             Native::List { of: LogicalType::Uuid, .. } => "JSON arrays of UUIDs",
             Native::List { of: LogicalType::Timestamp | LogicalType::TimestampTz, .. } => {
@@ -298,7 +307,7 @@ impl Native {
             (Native::TextArray { nulls, chars }, Value::Text(text)) => {
                 let elements = texts(text)?;
                 if elements.iter().any(Option::is_none) && !nulls {
-                    return unfit("null within an array, which the target's arrays do not hold");
+                    return unfit(list::NO_NULLS);
                 }
                 for element in elements.iter().flatten() {
                     codec::fit_text(element.as_bytes(), *chars)?;
@@ -545,10 +554,10 @@ impl Native {
 
     /// A JSON array as the target's side has it.
     fn list(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
-        let Native::List { of, digits, utc } = self else { return unfit("no column of arrays") };
+        let Native::List { of, digits, utc, nulls } = self else { return unfit("no column of arrays") };
         let zoned = *of == LogicalType::TimestampTz;
         let times = Native::Moment { zoned, digits: *digits, utc: *utc, epoch: None, cut: false, back: None };
-        list::encode(*of, |text| times.moment(Value::Text(text)), text, out)
+        list::encode(*of, *nulls, |text| times.moment(Value::Text(text)), text, out)
     }
 
     /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.

@@ -17,6 +17,7 @@ mod kill;
 #[cfg(feature = "failpoints")]
 mod late;
 mod lies;
+mod lists;
 mod live;
 mod mapping;
 mod nested;
