@@ -10,7 +10,7 @@ mod back;
 mod forms;
 
 use self::forms::{TrimSpaces, number, single, vector};
-pub use self::forms::{ints, macaddr, texts};
+pub use self::forms::{VECTOR_NUMBER_BYTES, VectorForm, ints, macaddr, texts};
 
 use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
@@ -133,19 +133,6 @@ pub enum Native {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         length: Option<u32>,
     },
-}
-
-/// Bytes of a vector's number: each is a binary32.
-pub const VECTOR_NUMBER_BYTES: usize = 4;
-
-/// How a source has a vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VectorForm {
-    /// A blob of binary32 numbers, the lowest byte of each first.
-    Float32,
-    /// A JSON array of numbers, each of which becomes the nearest binary32.
-    Json,
 }
 
 fn yes() -> bool {
