@@ -3,7 +3,8 @@
 //! Invariants: the version is the test kit's; what is installed is complete, because it is built beside its place and
 //! then renamed; the modules and objects that only the build needs, some gigabytes, are removed with it, and the
 //! user's own Go caches are not touched; a server that runs is this working tree's own.
-//! Absent on purpose: containers. The tests restart and kill the server's process, which they must own.
+//! Absent on purpose: running it in a container. The tests restart and kill the server's process, which they must own; so
+//! where Docker runs and Go does not, the program is copied out of the project's image.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -22,13 +23,17 @@ use crate::{Result, paths};
 /// The module that holds the program.
 const MODULE: &str = "github.com/weaviate/weaviate/cmd/weaviate-server";
 
+/// The image that holds it too, and where. The program there is linked statically, so it runs on any Linux.
+const IMAGE: &str = "cr.weaviate.io/semitechnologies/weaviate";
+const IN_IMAGE: &str = "/bin/weaviate";
+
 /// The first version of Go that builds it; an older one with toolchain downloads enabled fetches it by itself.
 const GO_NEEDED: &str = "1.26";
 
 /// What to do with the server.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Build the server of the project's version into the user's cache, and a Python environment with its client,
+    /// Build the server of the project's version into the user's cache (without Go, copy it out of its image), and a Python environment with its client,
     /// where they are not there yet.
     Install,
     /// Start a server that stays, kept under target/weaviate.
@@ -110,15 +115,47 @@ fn install() -> Result {
     Ok(())
 }
 
+/// Whether a command runs and succeeds.
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Copies the program out of the project's image to below `work`, and returns its path.
+fn copy_from_image(work: &Path) -> Result<PathBuf> {
+    let image = format!("{IMAGE}:{VERSION}");
+    println!("there is no Go: copying Weaviate {VERSION} out of {image}");
+    let bin = work.join("bin");
+    fs::create_dir_all(&bin)?;
+    let program = bin.join("weaviate-server");
+    // A container that never runs; fetching the image says its progress on standard error.
+    let output = Command::new("docker").args(["create", &image]).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("docker does not give the image {image}").into());
+    }
+    let container = String::from_utf8(output.stdout)?.trim().to_owned();
+    let from = format!("{container}:{IN_IMAGE}");
+    let copied = paths::run(Command::new("docker").arg("cp").arg(from).arg(&program));
+    let removed = paths::run(Command::new("docker").args(["rm", "--force", &container]));
+    copied?;
+    removed?;
+    // One of another system, or linked to what this one lacks, does not even begin.
+    Command::new(&program).arg("--help").stdin(Stdio::null()).output().map_err(|error| {
+        format!("the image's program does not run here ({error}): install Go {GO_NEEDED} (https://go.dev/dl)")
+    })?;
+    Ok(program)
+}
+
 /// Builds it below `work`, with caches there, and returns the program's path.
 fn build(work: &Path) -> Result<PathBuf> {
-    let version = Command::new("go").arg("version").stdin(Stdio::null()).output();
-    if !version.is_ok_and(|output| output.status.success()) {
+    if !works("go", &["version"]) {
+        // The image's program is one of Linux.
+        if cfg!(target_os = "linux") && works("docker", &["version"]) {
+            return copy_from_image(work);
+        }
         return Err(format!(
-            "building Weaviate {VERSION} needs Go {GO_NEEDED} or newer, and there is no `go`: install it \
-             (https://go.dev/dl), or set {BINARY_ENV} to a weaviate-server. Where Docker runs, the program can be \
-             copied out of the project's image: `docker create --name wv \
-             cr.weaviate.io/semitechnologies/weaviate:{VERSION}`, then `docker cp wv:/bin/weaviate ./weaviate-server`"
+            "building Weaviate {VERSION} needs Go {GO_NEEDED} or newer, and there is no `go`, nor a Docker that runs on \
+             Linux and has its image: install Go (https://go.dev/dl), or set {BINARY_ENV} to a weaviate-server"
         )
         .into());
     }

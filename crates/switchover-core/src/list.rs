@@ -1,8 +1,10 @@
-//! JSON arrays as arrays of the target's own elements: truth values, numbers, UUIDs, times.
+//! JSON arrays as arrays of the target's own elements: truth values, numbers, UUIDs, times, integers as binary64 holds them.
 //!
 //! Invariant: an element is taken only where it comes back as the same JSON value; times compare by the instant, or the
-//! reading of a clock, that they are, and travel as microseconds. Absent: texts and integers, which are [`crate::native`]'s own.
+//! reading of a clock, that they are, and travel as microseconds. Absent: texts, and integers of a certain width, which
+//! are [`crate::native`]'s own.
 
+use crate::census::FLOAT_EXACT_MAX;
 use crate::codec::Unfit;
 use crate::decimal;
 use crate::plan::LogicalType;
@@ -14,6 +16,9 @@ fn unfit<T>(reason: impl Into<String>) -> Result<T, Unfit> {
     Err(Unfit(reason.into()))
 }
 
+/// Why an array with null in it does not fit where elements cannot be null.
+pub(crate) const NO_NULLS: &str = "null within an array, which the target's arrays do not hold";
+
 /// The elements of a JSON array, each as the JSON that it is.
 pub fn elements(json: &[u8]) -> Result<Vec<Option<&RawValue>>, Unfit> {
     serde_json::from_slice(json).map_err(|_| Unfit("no JSON array".into()))
@@ -22,6 +27,7 @@ pub fn elements(json: &[u8]) -> Result<Vec<Option<&RawValue>>, Unfit> {
 /// Writes the array as the target's side has it; the reason when an element is none of that type.
 pub(crate) fn encode(
     of: LogicalType,
+    nulls: bool,
     moment: impl Fn(&[u8]) -> Result<i64, Unfit>,
     json: &[u8],
     out: &mut Vec<u8>,
@@ -33,6 +39,7 @@ pub(crate) fn encode(
             out.push(b',');
         }
         match element {
+            None if !nulls => return unfit(NO_NULLS),
             None => out.extend_from_slice(b"null"),
             Some(raw) => one(of, &moment, raw.get(), out)?,
         }
@@ -49,6 +56,15 @@ fn one(
 ) -> Result<(), Unfit> {
     match of {
         LogicalType::Bool if matches!(raw, "true" | "false") => out.extend_from_slice(raw.as_bytes()),
+        LogicalType::Int8 => match raw.parse::<i64>().ok().filter(|int| int.to_string() == raw) {
+            Some(int) if int.unsigned_abs() <= FLOAT_EXACT_MAX => out.extend_from_slice(raw.as_bytes()),
+            Some(_) => {
+                return unfit(format!(
+                    "{raw} in an array, an integer beyond 2^53, which the target would round"
+                ));
+            }
+            None => return unfit(format!("{raw} in an array of integers")),
+        },
         LogicalType::Float8 => {
             let (mut said, mut kept) = (Vec::new(), Vec::new());
             let double = raw.parse::<f64>().ok().filter(|_| decimal::parse(raw.as_bytes(), &mut said));
@@ -95,14 +111,15 @@ mod tests {
             crate::moment::parse(text).map(|read| read.micros).ok_or_else(|| Unfit("no time".into()))
         };
         let mut out = Vec::new();
-        encode(of, moment, json.as_bytes(), &mut out).map_err(|unfit| unfit.0)?;
+        encode(of, true, moment, json.as_bytes(), &mut out).map_err(|unfit| unfit.0)?;
         Ok(String::from_utf8(out).expect("JSON"))
     }
 
     #[test]
     fn elements_are_taken_only_where_they_come_back() {
-        use LogicalType::{Bool, Float8, Numeric, TimestampTz, Uuid};
+        use LogicalType::{Bool, Float8, Int8, Numeric, TimestampTz, Uuid};
         for (of, json, expected) in [
+            (Int8, "[9007199254740992, -1, 0, null]", "[9007199254740992,-1,0,null]"),
             (Bool, "[true, false, null]", "[true,false,null]"),
             (Float8, "[0.1, 1e300, -0.0, 5, null]", "[0.1,1e300,-0.0,5,null]"),
             (
@@ -125,7 +142,15 @@ mod tests {
         ] {
             assert_eq!(encoded(of, json).as_deref(), Ok(expected), "{json}");
         }
+        assert_eq!(
+            encode(Bool, false, |_| Ok(0), b"[true, null]", &mut Vec::new()),
+            Err(Unfit(NO_NULLS.into()))
+        );
         for (of, json) in [
+            (Int8, "[9007199254740993]"),
+            (Int8, "[1.0]"),
+            (Int8, "[-0]"),
+            (Int8, "[\"1\"]"),
             (Bool, "[1]"),
             (Bool, "[\"true\"]"),
             (Float8, "[\"1\"]"),

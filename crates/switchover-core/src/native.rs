@@ -10,7 +10,7 @@ mod back;
 mod forms;
 
 use self::forms::{TrimSpaces, number, single, vector};
-pub use self::forms::{ints, macaddr, texts};
+pub use self::forms::{VECTOR_NUMBER_BYTES, VectorForm, ints, macaddr, texts};
 
 use crate::census::{ColumnCensus, FLOAT_EXACT_MAX};
 use crate::codec::{self, Unfit};
@@ -85,7 +85,7 @@ pub enum Native {
         /// Bytes of an element: 2, 4 or 8.
         bytes: u8,
     },
-    /// A JSON array of truth values, numbers, UUIDs or times ([`crate::list`]).
+    /// A JSON array of truth values, numbers, UUIDs or times ([`crate::list`]), or of integers that binary64 holds.
     List {
         /// An element's type.
         of: LogicalType,
@@ -94,6 +94,9 @@ pub enum Native {
         /// Whether a time without a zone is one of UTC, and an instant is written without one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         utc: bool,
+        /// Whether an element may be null.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        nulls: bool,
     },
     /// An address of the Internet Protocol in its one spelling, see [`Inet`].
     Inet,
@@ -126,17 +129,10 @@ pub enum Native {
     Vector {
         /// How the source has them.
         from: VectorForm,
+        /// How many numbers each has, where that is known: an index of vectors is of one length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        length: Option<u32>,
     },
-}
-
-/// How a source has a vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VectorForm {
-    /// A blob of binary32 numbers, the lowest byte of each first.
-    Float32,
-    /// A JSON array of numbers, each of which becomes the nearest binary32.
-    Json,
 }
 
 fn yes() -> bool {
@@ -159,8 +155,13 @@ impl Native {
             Element::Int2 => Native::IntArray { bytes: 2 },
             Element::Int4 => Native::IntArray { bytes: 4 },
             Element::Int8 => Native::IntArray { bytes: 8 },
-            other => Native::List { of: other.of(), digits: 6, utc: false },
+            other => Native::list_of(other.of()),
         }
+    }
+
+    /// The codec of an array of elements of a type, to the microsecond where they are times.
+    fn list_of(of: LogicalType) -> Native {
+        Native::List { of, digits: 6, utc: false, nulls: true }
     }
 
     /// Whether the source's own value, and not only an equal one, comes back.
@@ -177,7 +178,7 @@ impl Native {
             | Native::Safe
             | Native::Digits
             | Native::SomeBytes
-            | Native::Vector { from: VectorForm::Float32 } => true,
+            | Native::Vector { from: VectorForm::Float32, .. } => true,
             Native::Float4
             | Native::Finite
             | Native::Moment { .. }
@@ -187,7 +188,7 @@ impl Native {
             | Native::List { .. }
             | Native::Interval { .. }
             | Native::Nested { .. }
-            | Native::Vector { from: VectorForm::Json } => false,
+            | Native::Vector { from: VectorForm::Json, .. } => false,
         }
     }
 
@@ -205,7 +206,7 @@ impl Native {
             | Native::Safe
             | Native::Digits
             | Native::SomeBytes
-            | Native::Vector { from: VectorForm::Float32 } => 0,
+            | Native::Vector { from: VectorForm::Float32, .. } => 0,
             Native::Float4 | Native::Finite if census.integers > 0 => 3,
             Native::Float4 | Native::Finite => 0,
             Native::TextArray { .. } | Native::IntArray { .. } | Native::Nested { .. } => 1,
@@ -214,7 +215,7 @@ impl Native {
             | Native::TimeOfDay { .. }
             | Native::List { .. }
             | Native::Interval { .. }
-            | Native::Vector { from: VectorForm::Json } => u8::MAX,
+            | Native::Vector { from: VectorForm::Json, .. } => u8::MAX,
         }
     }
 
@@ -235,6 +236,7 @@ impl Native {
             Native::Cidr => "networks of the Internet Protocol",
             Native::Macaddr => "addresses of network cards",
             Native::Interval { .. } => "spans of time",
+            Native::List { of: LogicalType::Int8, .. } => "JSON arrays of integers",
             Native::List { of: LogicalType::Bool, .. } => "JSON arrays of truth values",
             Native::List { of: LogicalType::Uuid, .. } => "JSON arrays of UUIDs",
             Native::List { of: LogicalType::Timestamp | LogicalType::TimestampTz, .. } => {
@@ -246,8 +248,8 @@ impl Native {
             Native::Safe | Native::Digits => "integers",
             Native::Finite => "numbers",
             Native::SomeBytes => "bytes",
-            Native::Vector { from: VectorForm::Float32 } => "vectors, as blobs of 4 bytes a number",
-            Native::Vector { from: VectorForm::Json } => "vectors, as JSON arrays of numbers",
+            Native::Vector { from: VectorForm::Float32, .. } => "vectors, as blobs of 4 bytes a number",
+            Native::Vector { from: VectorForm::Json, .. } => "vectors, as JSON arrays of numbers",
         }
     }
 
@@ -292,7 +294,7 @@ impl Native {
             (Native::TextArray { nulls, chars }, Value::Text(text)) => {
                 let elements = texts(text)?;
                 if elements.iter().any(Option::is_none) && !nulls {
-                    return unfit("null within an array, which the target's arrays do not hold");
+                    return unfit(list::NO_NULLS);
                 }
                 for element in elements.iter().flatten() {
                     codec::fit_text(element.as_bytes(), *chars)?;
@@ -354,9 +356,15 @@ impl Native {
             }
             (Native::SomeBytes, Value::Bytes([])) => unfit("an empty blob, which the target does not hold"),
             (Native::SomeBytes, Value::Bytes(_)) => Ok(value),
-            (Native::Vector { from }, Value::Bytes(_) | Value::Text(_)) => {
+            (Native::Vector { from, length }, Value::Bytes(_) | Value::Text(_)) => {
                 vector(*from, value, scratch)?;
-                Ok(Value::Bytes(scratch))
+                let numbers = scratch.len() / VECTOR_NUMBER_BYTES;
+                match length.filter(|length| u32::try_from(numbers) != Ok(*length)) {
+                    Some(length) => unfit(format!(
+                        "a vector of {numbers} numbers, where the column's have {length}: an index is of one length"
+                    )),
+                    None => Ok(Value::Bytes(scratch)),
+                }
             }
             (native, value) => unfit(format!("{} in a column of {}", value.class(), native.expects())),
         }
@@ -398,7 +406,7 @@ impl Native {
             (Native::Finite, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => {
                 codec::float(i as f64, out);
             }
-            (Native::Vector { from: VectorForm::Json }, Value::Text(_)) => {
+            (Native::Vector { from: VectorForm::Json, .. }, Value::Text(_)) => {
                 let mut numbers = Vec::new();
                 match vector(VectorForm::Json, value, &mut numbers) {
                     Ok(()) => codec::bytes(codec::tag::BYTES, &numbers, out),
@@ -533,10 +541,10 @@ impl Native {
 
     /// A JSON array as the target's side has it.
     fn list(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
-        let Native::List { of, digits, utc } = self else { return unfit("no column of arrays") };
+        let Native::List { of, digits, utc, nulls } = self else { return unfit("no column of arrays") };
         let zoned = *of == LogicalType::TimestampTz;
         let times = Native::Moment { zoned, digits: *digits, utc: *utc, epoch: None, cut: false, back: None };
-        list::encode(*of, |text| times.moment(Value::Text(text)), text, out)
+        list::encode(*of, *nulls, |text| times.moment(Value::Text(text)), text, out)
     }
 
     /// A cell's instant, or clock reading, in microseconds since 1970-01-01T00:00:00.

@@ -22,6 +22,8 @@ mod liar;
 mod look;
 mod nodes;
 mod rest;
+mod seen;
+mod wire;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -36,6 +38,7 @@ pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
 pub use liar::{Liar, Lie};
 pub use look::Object;
 pub use nodes::Nodes;
+pub use seen::Sent;
 
 use crate::cluster::{free_port, temp_root};
 use crate::server::unique;

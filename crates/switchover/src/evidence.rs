@@ -324,6 +324,7 @@ impl Look<'_> {
         plan.refusals.extend(standing.into_iter().flat_map(|(_, refusals)| refusals));
         self.same_ids(&mut plan, &catalog).await?;
         self.stray_ids(&mut plan, &catalog).await?;
+        self.vectors(&mut plan).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))
@@ -432,6 +433,7 @@ impl Look<'_> {
         self.mapping(&mut plan).await?;
         self.same_ids(&mut plan, &catalog).await?;
         self.stray_ids(&mut plan, &catalog).await?;
+        self.vectors(&mut plan).await?;
         self.exceptions(&mut plan, &catalog, &suspects).await?;
         self.seeded(&mut plan).await?;
         Ok((plan, content))

@@ -83,6 +83,7 @@ mod sight;
 mod simulation;
 mod stray_ids;
 mod trial;
+mod vectors;
 mod verify;
 pub mod watch;
 

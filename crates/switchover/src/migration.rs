@@ -23,7 +23,7 @@ use crate::{clock, retry};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use switchover_core::connector::{Source, Target};
+use switchover_core::connector::{Claim, Source, Target};
 use switchover_core::failpoint;
 use switchover_core::finding::shown_bytes;
 use switchover_core::plan::{Plan, PlanOptions, Refusal};
@@ -101,6 +101,22 @@ impl Migration {
     /// Does again what failed for a while only.
     pub(crate) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(self.settings.retries, &*self.progress, &self.shutdown, work).await
+    }
+
+    /// The hold on a target that the run has reached before: what fails now for a while only may pass.
+    pub(crate) async fn claim_again(&self, schema: &str, run: &str) -> Result<Box<dyn Claim>> {
+        self.again(async || self.target.claim(schema, run).await).await
+    }
+
+    /// Takes back what a run wrote, again where it fails for a while only; gives whether there was something.
+    pub(crate) async fn take_back(&self, schema: &str, run: &str) -> Result<bool> {
+        // One that failed may have taken back everything before it did.
+        let mut begun = false;
+        self.again(async || {
+            let before = std::mem::replace(&mut begun, true);
+            Ok(self.target.discard(schema, run).await? || before)
+        })
+        .await
     }
 
     fn look<'a>(&'a self, sight: &'a Sight) -> Look<'a> {
@@ -304,7 +320,7 @@ impl Migration {
         }
         self.same_stores(&journal)?;
         let plan = Arc::new(journal.plan()?);
-        let claim = self.target.claim(&plan.options.schema, &journal.header().run).await?;
+        let claim = self.claim_again(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
         let catalog = snapshot.catalog().await?;
         let changed = if catalog.schema_hash != plan.source.schema_hash {

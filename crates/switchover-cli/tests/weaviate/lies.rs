@@ -108,6 +108,40 @@ fn a_line_that_lies_makes_no_false_success() {
     }
 }
 
+/// The server's own count is a second method beside the rows that are read back: neither alone makes a success.
+#[test]
+fn a_count_that_is_not_that_of_the_rows_is_no_success() {
+    const PLAIN: &str = "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) INSERT INTO items SELECT i, 'item ' || i FROM n;";
+    let site = Site::new(PLAIN);
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let url = site.by(&line);
+    for by in [-1, 1] {
+        line.miscount("Items", by);
+        let ran = site.over(&url, "migrate", &[]).exits(1);
+        let said = format!("600 rows were read and the target counts {}", 600 + by);
+        assert!(ran.out.contains(&said), "{said}: {ran}");
+        assert_eq!(site.server.collections(), Vec::<String>::new(), "{ran}");
+    }
+    line.miscount("Items", 0);
+    site.over(&url, "migrate", &[]).exits(0);
+    line.miscount("Items", -600);
+    let ran = site.over(&url, "verify", &[]).exits(1);
+    assert!(ran.out.contains("600 rows were read and the target counts 0"), "{ran}");
+    line.miscount("Items", 0);
+    site.over(&url, "verify", &[]).exits(0);
+    // One object too many, which no page shows: all that is read back is equal, and the count is not.
+    let strange = "00000000-0000-4000-8000-0000000000ff";
+    let object = serde_json::json!({ "class": "Items", "id": strange, "properties": { "name": "strange" } });
+    assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    line.hide(strange);
+    let ran = site.over(&url, "verify", &[]).exits(1);
+    assert!(ran.out.contains("600 rows were read and the target counts 601"), "{ran}");
+    line.hide("");
+    let ran = site.over(&url, "verify", &[]).exits(1);
+    assert!(!ran.out.contains("the target counts"), "{ran}");
+}
+
 /// Rows that are changed again and again, by their numbers.
 const CHANGED: i64 = 100;
 

@@ -17,14 +17,17 @@ mod kill;
 #[cfg(feature = "failpoints")]
 mod late;
 mod lies;
+mod lists;
 mod live;
 mod mapping;
 mod nested;
 mod nodes;
+mod options;
 mod presets;
 mod python;
 mod queries;
 mod references;
+mod rights;
 mod search;
 mod server;
 mod tenants;

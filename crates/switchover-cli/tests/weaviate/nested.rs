@@ -132,6 +132,40 @@ fn nothing_inside_an_object_comes_back_as_nothing_or_is_named() {
     assert!(said.is_empty(), "{}", said.join("\n"));
 }
 
+/// The server takes an object of exactly these two for a point, and no page that holds it can be read any more: the plan says
+/// so, at every depth, and not the copy.
+#[test]
+fn an_object_of_latitude_and_longitude_alone_is_named_by_the_plan() {
+    const FORM: &str = "[table.runs.column]
+        usage.nested = { place = { latitude = 'number', longitude = 'number', height = 'number' }, latitude = 'number', longitude = 'number' }
+        calls.nested = [{ latitude = 'number', longitude = 'number', name = 'text' }]";
+    let bad = [r#"{"latitude":59.9,"longitude":10.7}"#, r#"{"place":{"longitude":10.7,"latitude":59.9}}"#];
+    let listed = r#"[{"latitude":1,"longitude":2,"name":"a"},{"latitude":59.9,"longitude":10.7}]"#;
+    let good = r#"{"latitude":59.9,"place":{"latitude":59.9,"longitude":10.7,"height":1}}"#;
+    let site = site(&[bad[0], bad[1], good], &["[]", "[]", listed], FORM);
+    let ran = run(&mut site.migrate(&["--dry-run"])).exits(1);
+    let all = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        all.matches("is exactly latitude and longitude, which the target takes for a point").count(),
+        3,
+        "{ran}"
+    );
+    for row in ["id=0", "id=1", "id=2"] {
+        assert!(all.contains(row), "{row}: {ran}");
+    }
+    run(&mut site.migrate(&[])).exits(1);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    let objects = site.server.objects("Runs");
+    let of = |id: usize| {
+        let found = objects.values().find(|object| object["properties"]["original_id"] == id);
+        found.unwrap()["properties"].clone()
+    };
+    assert!(of(0)["usage"].is_null() && of(1)["usage"].is_null() && of(2)["calls"].is_null(), "{objects:?}");
+    assert_eq!(of(2)["usage"]["place"]["height"], 1);
+    run(&mut site.verb("verify")).exits(0);
+}
+
 #[test]
 fn a_form_that_cannot_be_is_refused_with_its_line() {
     let site = site(&USAGE[..1], &[], "");

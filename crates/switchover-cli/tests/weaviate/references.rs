@@ -176,6 +176,56 @@ fn what_cannot_be_a_reference_is_refused_with_its_line() {
     }
 }
 
+/// As Python says it: `uuid.uuid5(uuid.NAMESPACE_DNS, "7")`, which is the official client's `generate_uuid5(7, "")`.
+const SEVEN: &str = "a9f96b98-dd44-5216-ab0d-dbfc6b262edf";
+
+/// With `ids` the foreign key is a property of kind uuid beside the reference, which is the other object's id; what the ids were stays
+/// as a property, and in the map.
+#[test]
+fn a_foreign_key_can_be_kept_as_the_uuid_of_the_object_that_it_leads_to() {
+    const IDS: &str = "
+        [table.talks]
+        to = 'Talk'
+        object.keep_uuid = true
+        [table.users]
+        to = 'Person'
+        [table.users.column]
+        id = { to = 'person_id', ids = 'uuid5', ids_namespace = '6ba7b810-9dad-11d1-80b4-00c04fd430c8' }
+        original_id.value = 'id'
+        [table.lines]
+        to = 'Line'
+        [table.lines.column]
+        author = { reference = 'by', filterable = true }";
+    let site = Site::mapped(SOURCE, IDS);
+    let ran = run(&mut site.migrate(&["--validation-sample", "20"])).exits(0);
+    assert!(ran.out.contains("same"), "{ran}");
+    assert_eq!(site.server.properties("Line")["author"]["dataType"][0], "uuid");
+    let people = site.server.objects("Person");
+    let legacy: BTreeMap<&str, i64> = (people.iter())
+        .map(|(id, person)| (id.as_str(), person["properties"]["original_id"].as_i64().unwrap()))
+        .collect();
+    assert_eq!((legacy.len(), legacy[SEVEN]), (10, 7));
+    assert!(people.iter().all(|(id, person)| person["properties"]["person_id"] == id.as_str()), "{people:?}");
+    let source = site.source();
+    let mut led = 0;
+    for line in site.server.objects("Line").values() {
+        let properties = &line["properties"];
+        let id = properties["original_id"].as_i64().unwrap();
+        let author: Option<i64> =
+            source.query_row("SELECT author FROM lines WHERE id = ?", [id], |row| row.get(0)).unwrap();
+        assert_eq!(properties["author"].as_str().map(|uuid| legacy[uuid]), author, "{line}");
+        let beacon = properties["by"].as_array().map(|all| all[0]["beacon"].as_str().unwrap());
+        let own = properties["author"].as_str().map(|uuid| format!("/Person/{uuid}"));
+        assert!(beacon.zip(own).is_none_or(|(beacon, own)| beacon.ends_with(&own)), "{line}");
+        led += usize::from(beacon.is_some());
+    }
+    assert_eq!(led, 600 - 600 / 7);
+    assert_eq!(site.server.count("Users_id_map"), 10);
+    run(&mut site.verb("verify")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
 #[test]
 fn an_orphan_is_refused_or_put_aside() {
     let site = Site::mapped(SOURCE, MAPPING);

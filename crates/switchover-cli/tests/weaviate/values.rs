@@ -184,6 +184,43 @@ fn several_vectors_have_names_and_keep_their_bits() {
     assert!(ran.out.contains("id=7") && ran.out.contains("body"), "{ran}");
 }
 
+/// An index is of one length: the server would say so in the middle of the load.
+#[test]
+fn vectors_of_another_length_than_most_are_named_by_the_plan() {
+    let site = Site::with(|source| {
+        source.execute_batch("CREATE TABLE doc(id INTEGER PRIMARY KEY, embedding BLOB, other TEXT)").unwrap();
+        for id in 0..20_i64 {
+            let blob = vec![id as u8; if id == 7 { 16 } else { 32 }];
+            let json = if id == 9 { "[1, 2]" } else { "[1, 2, 3]" };
+            source.execute("INSERT INTO doc VALUES (?, ?, ?)", rusqlite::params![id, blob, json]).unwrap();
+        }
+    });
+    let mapping = "[table.doc.column]\nembedding.type = 'vector'\nother.type = 'vector'\n";
+    std::fs::write(site.folder.path().join("switchover.toml"), mapping).unwrap();
+    let ran = run(&mut site.migrate(&["--dry-run"])).exits(1);
+    let all = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "id=7",
+        "a vector of 4 numbers, where the column's have 8",
+        "id=9",
+        "a vector of 2 numbers, where the column's have 3",
+    ] {
+        assert!(all.contains(said), "{said}: {ran}");
+    }
+    assert!(!all.contains("id=8"), "{ran}");
+    run(&mut site.migrate(&[])).exits(1);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    let objects = site.server.objects("Doc");
+    let of = |id: i64, name: &str| {
+        let object = objects.values().find(|object| object["properties"]["original_id"] == id).unwrap();
+        object["vectors"][name].as_array().map(Vec::len)
+    };
+    assert_eq!((of(7, "embedding"), of(7, "other")), (None, Some(3)));
+    assert_eq!((of(9, "embedding"), of(9, "other")), (Some(8), None));
+    run(&mut site.verb("verify")).exits(0);
+}
+
 /// An instant is within the years 1 to 9999 of UTC, as the server's own dates are, or it is put aside.
 #[test]
 fn dates_at_the_ends_of_what_the_server_holds() {

@@ -6,15 +6,40 @@
 use super::value::Wire;
 use std::borrow::Cow;
 use switchover_core::datetime::{self, Fraction, Separator, TimeFormat, Zone};
-use switchover_core::plan::LogicalType;
+use switchover_core::plan::{Element, LogicalType};
 use switchover_core::value::Value;
-use switchover_core::{decimal, reverse};
+use switchover_core::{decimal, reverse, uuid_text};
 
 /// Instants as the server writes them: the zone is UTC, and zeros at a fraction's end are left out.
 const RFC_3339: TimeFormat =
     TimeFormat { separator: Separator::T, fraction: Fraction::Trimmed, zone: Zone::Z };
 
 const DAY_MICROS: i64 = 86_400_000_000;
+
+/// What is sent for an array of such elements, as the column's codec made it; `None` where it is none. `texts` keeps what is borrowed.
+pub(super) fn list<'a>(json: &[u8], of: Element, texts: &'a mut Vec<String>) -> Option<Wire<'a>> {
+    Some(match of {
+        Element::Int8 => Wire::Ints(serde_json::from_slice(json).ok()?),
+        Element::Float8 => Wire::Numbers(serde_json::from_slice(json).ok()?),
+        Element::Bool => Wire::Bools(serde_json::from_slice(json).ok()?),
+        Element::Uuid => {
+            let all: Vec<&str> = serde_json::from_slice(json).ok()?;
+            let uuid = |text: &&str| uuid_text::parse(text.as_bytes()).map(|(uuid, _)| uuid);
+            Wire::Uuids(all.iter().map(uuid).collect::<Option<_>>()?)
+        }
+        Element::Timestamp | Element::TimestampTz => {
+            let all: Vec<i64> = serde_json::from_slice(json).ok()?;
+            let mut scratch = Vec::new();
+            for micros in all {
+                scratch.clear();
+                datetime::format_timestamp(micros, &RFC_3339, &mut scratch);
+                texts.push(std::str::from_utf8(&scratch).ok()?.to_owned());
+            }
+            Wire::Dates(texts.iter().map(String::as_str).collect())
+        }
+        _ => return None,
+    })
+}
 
 /// What is sent for a target's cell that is neither NULL nor an array; `None` where the server has no form for it.
 pub(super) fn to_wire<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Option<Wire<'a>> {
@@ -64,6 +89,17 @@ pub(super) fn of_wire<'a>(wire: &'a Wire<'_>, ty: LogicalType, scratch: &'a mut 
         },
         Wire::Object(object) => json(object, scratch),
         Wire::Objects(list) => json(list, scratch),
+        Wire::Ints(list) => json(list, scratch),
+        Wire::Numbers(list) => json(list, scratch),
+        Wire::Bools(list) => json(list, scratch),
+        Wire::Uuids(list) => {
+            let texts = list.iter().map(|uuid| uuid::Uuid::from_bytes(*uuid).to_string());
+            json(&texts.collect::<Vec<_>>(), scratch)
+        }
+        Wire::Dates(list) => match micros(list, ty) {
+            Some(micros) => json(&micros, scratch),
+            None => json(list, scratch),
+        },
         // No column is of these: as a text that no column says.
         other => Value::Json(other.kind().as_bytes()),
     }
@@ -81,6 +117,16 @@ fn array<'a>(texts: &[&str], scratch: &'a mut Vec<u8>) -> Value<'a> {
     // Writing into memory cannot fail, and texts have no keys that could be none.
     let _ = serde_json::to_writer(&mut *scratch, texts);
     Value::Json(scratch)
+}
+
+/// The instants of a list, where all are such as the column's codec makes.
+fn micros(list: &[&str], ty: LogicalType) -> Option<Vec<i64>> {
+    let (LogicalType::Array(Element::Timestamp | Element::TimestampTz), micros) =
+        (ty, list.iter().map(|text| datetime::parse_timestamp(text.as_bytes()).map(|read| read.micros)))
+    else {
+        return None;
+    };
+    micros.collect()
 }
 
 fn of_date(text: &str, ty: LogicalType) -> Option<Value<'static>> {

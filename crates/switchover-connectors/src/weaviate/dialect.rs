@@ -14,7 +14,7 @@ use switchover_core::connector::{Choice, Dialect, Named, Objects, ScopeColumn};
 use switchover_core::expr::Expr;
 use switchover_core::mapping::{ColumnMap, IndexMap};
 use switchover_core::native::Native;
-use switchover_core::plan::{ColumnPlan, LogicalType, TablePlan};
+use switchover_core::plan::{ColumnPlan, Element, LogicalType, TablePlan};
 use switchover_core::schema::{Column, Generated, Index, View};
 use switchover_core::typing;
 
@@ -65,6 +65,22 @@ fn ranged(ty: LogicalType) -> bool {
             | LogicalType::TimestampTz
     )
 }
+
+/// Whether the server has lists of such elements. Of integers it has one width.
+fn is_list(element: Element) -> bool {
+    matches!(
+        element,
+        Element::Int8
+            | Element::Float8
+            | Element::Bool
+            | Element::Uuid
+            | Element::Timestamp
+            | Element::TimestampTz
+    )
+}
+
+/// Digits of a second's fraction that are kept.
+const FRACTION_DIGITS: u8 = 6;
 
 /// Bytes of the longest text from which on a text counts as long: below it an index is little beside the object.
 const LONG_TEXT_BYTES: u64 = 100;
@@ -161,6 +177,7 @@ impl Dialect for WeaviateDialect {
                     | Native::Finite
                     | Native::SomeBytes
                     | Native::TextArray { nulls: false, .. }
+                    | Native::List { nulls: false, .. }
                     | Native::Nested { .. }
                     | Native::Vector { .. }
                     | Native::Moment { .. }
@@ -255,6 +272,15 @@ impl Dialect for WeaviateDialect {
             }
             (LogicalType::TextArray, _) => {
                 native(r#type, Native::TextArray { nulls: false, chars: None }, "")
+            }
+            (LogicalType::Array(element), _) if is_list(element) => {
+                let times = matches!(element, Element::Timestamp | Element::TimestampTz);
+                let more = if times { "the server's dates are instants" } else { "by value" };
+                native(
+                    r#type,
+                    Native::List { of: element.of(), digits: FRACTION_DIGITS, utc: false, nulls: false },
+                    more,
+                )
             }
             (LogicalType::Vector, _) => {
                 let why = format!("{why}; {}", costs::of_vectors());

@@ -1,4 +1,4 @@
-//! What matters about a server for a migration into it. Reads only.
+//! What matters about a server for a migration into it. Nothing is written.
 
 use super::client::{Client, Collection};
 use super::ledger;
@@ -16,6 +16,7 @@ pub(super) fn findings(schema: Result<()>, client: Result<&Client>) -> Vec<Findi
     };
     let mut found =
         vec![Finding::ok("server", format!("Weaviate {}, by REST and gRPC", client.meta().version))];
+    found.extend(rights(client));
     match client.schema() {
         Ok(classes) => {
             let own = |class: &&Collection| class.name.starts_with(ledger::PREFIX);
@@ -35,4 +36,20 @@ pub(super) fn findings(schema: Result<()>, client: Result<&Client>) -> Vec<Findi
         Err(error) => found.push(Finding::of_error("collections", &error)),
     }
     found
+}
+
+/// What the key's user may do.
+fn rights(client: &Client) -> Vec<Finding> {
+    let todo = "give the key's user the rights to make, change and delete collections and their objects";
+    match client.missing_rights() {
+        Err(error) => vec![Finding::warning(
+            "rights",
+            format!("whether the key's user may write is not known: {error}"),
+            "see with --dry-run, and with a small table first",
+        )],
+        Ok(missing) if missing.is_empty() => {
+            vec![Finding::ok("rights", "collections may be made and dropped, and objects written")]
+        }
+        Ok(missing) => missing.into_iter().map(|lack| Finding::fault("rights", lack, todo)).collect(),
+    }
 }

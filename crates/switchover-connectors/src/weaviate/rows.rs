@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 use switchover_core::codec::Codec;
 use switchover_core::native::{self, Native};
-use switchover_core::plan::{ForeignKeyPlan, Plan, TablePlan};
+use switchover_core::plan::{ForeignKeyPlan, LogicalType, Plan, TablePlan};
 use switchover_core::planner::layout::shown_locator;
 use switchover_core::shape::Shape;
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
@@ -152,6 +152,15 @@ impl Table {
                             match shape.read(text).map_err(|unfit| refused(field, &unfit.0))? {
                                 Json::Array(list) => object.property(name, &Wire::Objects(list)),
                                 one => object.property(name, &Wire::Object(one)),
+                            }
+                        }
+                        Value::Json(array)
+                            if let LogicalType::Array(element) = table.columns[field].r#type =>
+                        {
+                            let mut texts = Vec::new();
+                            match cells::list(array, element, &mut texts) {
+                                Some(list) => object.property(name, &list),
+                                None => return Err(refused(field, "the server has no form for it")),
                             }
                         }
                         Value::Json(array) => {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use switchover_core::codec::Codec;
 use switchover_core::existing::{Holds, TargetColumn, TargetTable};
 use switchover_core::native::Native;
-use switchover_core::plan::{ColumnPlan, LogicalType, Plan, TablePlan};
+use switchover_core::plan::{ColumnPlan, Element, LogicalType, Plan, TablePlan};
 use switchover_core::planner::existing::objects::UNNAMED_VECTOR;
 use switchover_core::planner::vectorizer::VECTOR;
 use switchover_core::shape::Shape;
@@ -75,6 +75,11 @@ pub(super) fn data_type(ty: LogicalType) -> &'static str {
         LogicalType::Uuid => "uuid",
         LogicalType::Date | LogicalType::Timestamp | LogicalType::TimestampTz => "date",
         LogicalType::TextArray => "text[]",
+        LogicalType::Array(Element::Int8) => "int[]",
+        LogicalType::Array(Element::Float8) => "number[]",
+        LogicalType::Array(Element::Bool) => "boolean[]",
+        LogicalType::Array(Element::Uuid) => "uuid[]",
+        LogicalType::Array(Element::Timestamp | Element::TimestampTz) => "date[]",
         // The dialect takes none of the others.
         _ => "text",
     }

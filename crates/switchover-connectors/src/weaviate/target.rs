@@ -175,7 +175,8 @@ impl Target for WeaviateTarget {
             runs: runs.map(|record| record.run).collect(),
             owner: None,
             free_bytes: None,
-            missing_rights: Vec::new(),
+            // What could not be found out is told by the first write.
+            missing_rights: client.missing_rights().unwrap_or_default(),
         })
     }
 

@@ -1,10 +1,24 @@
 //! The forms in which values of such columns are written: addresses, vectors, arrays, numbers.
 
-use super::{VectorForm, unfit};
+use super::unfit;
 use crate::census::FLOAT_EXACT_MAX;
 use crate::codec::Unfit;
 use crate::value::Value;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+/// Bytes of a vector's number: each is a binary32.
+pub const VECTOR_NUMBER_BYTES: usize = 4;
+
+/// How a source has a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VectorForm {
+    /// A blob of binary32 numbers, the lowest byte of each first.
+    Float32,
+    /// A JSON array of numbers, each of which becomes the nearest binary32.
+    Json,
+}
 
 pub(super) trait TrimSpaces {
     fn trim_ascii_end_spaces(&self) -> &Self;

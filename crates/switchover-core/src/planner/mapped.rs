@@ -69,7 +69,9 @@ pub(super) fn choice(ty: LogicalType, map: &ColumnMap, census: &ColumnCensus) ->
         LogicalType::Interval => Codec::Native(Native::Interval { epoch: map.epoch }),
         LogicalType::Vector => {
             let json = census.texts > census.blobs;
-            Codec::Native(Native::Vector { from: if json { VectorForm::Json } else { VectorForm::Float32 } })
+            let from = if json { VectorForm::Json } else { VectorForm::Float32 };
+            // How long they are the engine counts, which looks at the rows.
+            Codec::Native(Native::Vector { from, length: None })
         }
         LogicalType::Declared | LogicalType::Any => Codec::Any { affinity: Affinity::Blob },
     };

@@ -75,7 +75,7 @@ pub(super) fn choose(
         LogicalType::Jsonb => Codec::Json,
         LogicalType::TextArray => Codec::Native(Native::TextArray { nulls: true, chars: None }),
         LogicalType::Array(element @ (Element::Timestamp | Element::TimestampTz)) => {
-            Codec::Native(Native::List { of: element.of(), digits, utc: asked.utc })
+            Codec::Native(Native::List { of: element.of(), digits, utc: asked.utc, nulls: true })
         }
         LogicalType::Array(element) => Codec::Native(Native::array(element)),
         LogicalType::Inet => Codec::Native(Native::Inet),

@@ -15,7 +15,7 @@ pub const VERSION: &str = "1.39.0";
 /// The environment variable that names the program, to test another version.
 pub const BINARY_ENV: &str = "SWITCHOVER_WEAVIATE_BIN";
 
-const INSTALL_HINT: &str = "run `cargo xtask weaviate install` or `./x setup`, which need Go 1.26 or newer; \
+const INSTALL_HINT: &str = "run `cargo xtask weaviate install` or `./x setup`, which need Go 1.26 or newer, or Docker on Linux; \
 or set SWITCHOVER_WEAVIATE_BIN to a weaviate-server";
 
 /// The program: the named one, else the cached one.

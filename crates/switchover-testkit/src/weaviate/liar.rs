@@ -10,23 +10,27 @@
 //! | [`Lie::Reversed`], [`Lie::Repeated`] | a page is in another order, or holds an object twice |
 //! | [`Lie::Short`], [`Lie::Hole`], [`Lie::Empty`] | a page lacks its end, its middle, all of it |
 //!
-//! One batch can also be held, and be carried out when its sender is long gone.
+//! One batch can also be held, and be carried out when its sender is long gone; a number of batches can be refused as by a
+//! server that is away for a moment; a collection can be counted wrong, and one of its objects kept from every page. The line
+//! also tells what came by it ([`Liar::sent`]).
 //!
 //! Invariants: the seed decides each choice; while it is honest everything passes unchanged; a lie is counted when it is told.
-//! Absent on purpose: lies about counting and deleting, which are as many as those told here.
+//! Absent on purpose: lies about deleting, which would be as many as those told here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
+use super::seen::{Seen, Sent, collection_of};
+use super::wire::{blame, count_of, counted, fields, framed, joined, message, parts, results, uuid_of};
 use crate::listening::Listening;
 use crate::sample::Random;
 use crate::{Error, Result};
@@ -45,6 +49,10 @@ const REMEMBERED: usize = 16;
 
 const BATCH: &str = "/weaviate.v1.Weaviate/BatchObjects";
 const SEARCH: &str = "/weaviate.v1.Weaviate/Search";
+const AGGREGATE: &str = "/weaviate.v1.Weaviate/Aggregate";
+
+/// gRPC's status of a server that is away.
+const UNAVAILABLE: &str = "14";
 
 /// What is told that is not so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +112,15 @@ struct Shared {
     holding: watch::Sender<bool>,
     release: Notify,
     carried_out: AtomicBool,
+    seen: Seen,
+    /// So many batches to come are refused.
+    refuse: AtomicU64,
+    /// How much later every batch is passed on.
+    late: Mutex<Duration>,
+    /// A collection that is counted wrong, and by how much.
+    miscount: Mutex<Option<(String, i64)>>,
+    /// An object that no page shows.
+    hidden: Mutex<Option<Vec<u8>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,6 +142,11 @@ impl Liar {
             holding: watch::Sender::new(false),
             release: Notify::new(),
             carried_out: AtomicBool::new(false),
+            seen: Seen::default(),
+            refuse: AtomicU64::new(0),
+            late: Mutex::default(),
+            miscount: Mutex::default(),
+            hidden: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         let listening =
@@ -170,6 +192,46 @@ impl Liar {
     }
 }
 
+/// What is not so each time, and what came by.
+impl Liar {
+    /// Refuses so many batches to come, as a server does that is away; they are not passed on. Those of the runs' own
+    /// collections pass.
+    pub fn refuse(&self, batches: u64) {
+        self.shared.refuse.store(batches, Ordering::SeqCst);
+    }
+
+    /// Passes every batch on so much later.
+    pub fn late(&self, by: Duration) {
+        *locked(&self.shared.late) = by;
+    }
+
+    /// Counts a collection wrong by so many objects; by none it is counted as it is.
+    pub fn miscount(&self, collection: &str, by: i64) {
+        *locked(&self.shared.miscount) = Some((collection.to_owned(), by));
+    }
+
+    /// Keeps the object of this UUID from every page; an empty text for all to be shown.
+    pub fn hide(&self, uuid: &str) {
+        let number = u128::from_str_radix(&uuid.replace('-', ""), 16);
+        *locked(&self.shared.hidden) = number.ok().map(|number| number.to_be_bytes().to_vec());
+    }
+
+    /// The batches that came, in their order; not those of the runs' own collections.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.shared.seen.sent()
+    }
+
+    /// How many of these batches were under way at once, at most.
+    pub fn under_way_max(&self) -> usize {
+        self.shared.seen.most()
+    }
+
+    /// How often objects of a collection were asked for by their ids.
+    pub fn asked_by_id(&self, collection: &str) -> u64 {
+        self.shared.seen.by_id(collection)
+    }
+}
+
 /// An answer of the server's.
 struct Answer {
     head: http::response::Parts,
@@ -178,6 +240,16 @@ struct Answer {
 }
 
 impl Answer {
+    /// The answer of a server that is away.
+    fn away() -> Answer {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static(UNAVAILABLE));
+        trailers.insert("grpc-message", HeaderValue::from_static("refused by the line"));
+        Answer { head, message: Bytes::new(), trailers: Some(trailers) }
+    }
+
     fn is_ok(&self) -> bool {
         let status = self.trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
         status.is_some_and(|status| status == "0")
@@ -236,17 +308,16 @@ impl Shared {
         match path {
             BATCH => self.batch(server, head, asked).await,
             SEARCH => self.page(server, head, asked).await,
+            AGGREGATE => self.count(server, head, asked).await,
             _ => ask(server, head, asked).await,
         }
     }
 
     fn holds(&self, asked: &Bytes) -> bool {
         let mut hold = locked(&self.hold);
-        let place = |object: &Bytes| fields(object).into_iter().find(|field| field.number == 4);
-        let first = fields(&message(asked)).into_iter().find(|field| field.number == 1);
-        let collection = first.and_then(|object| place(&object.body)).map(|field| field.body);
+        let collection = collection_of(asked);
         match (&*hold, collection) {
-            (Some(wanted), Some(name)) if name == wanted.as_bytes() => {
+            (Some(wanted), Some(name)) if name == *wanted => {
                 *hold = None;
                 true
             }
@@ -275,6 +346,18 @@ impl Shared {
         head: &http::request::Parts,
         asked: Bytes,
     ) -> Option<Answer> {
+        let refuse = || {
+            let one_less = |left: u64| left.checked_sub(1);
+            self.refuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+        };
+        let under_way = self.seen.batch(&asked, refuse);
+        let late = *locked(&self.late);
+        if !late.is_zero() {
+            tokio::time::sleep(late).await;
+        }
+        if under_way.as_ref().is_some_and(|(_, refused)| *refused) {
+            return Some(Answer::away());
+        }
         let lie = self.lie(&Lie::BATCHES);
         let passed = match lie {
             Some(Lie::Dropped) => parts(&asked, |_, _| false),
@@ -322,6 +405,14 @@ impl Shared {
         }
         let collection = fields(&message(&asked)).into_iter().find(|field| field.number == 1);
         let collection = collection.map(|field| field.body.to_vec()).unwrap_or_default();
+        self.seen.page(&collection, &asked);
+        if let Some(hidden) = locked(&self.hidden).clone() {
+            let others: Vec<_> = fields(&message(&answer.message))
+                .into_iter()
+                .filter(|field| field.number != 2 || uuid_of(field).is_none_or(|uuid| uuid != hidden))
+                .collect();
+            answer.message = joined(&others);
+        }
         let earlier = {
             let mut pages = locked(&self.pages);
             let pages = pages.entry(collection).or_default();
@@ -351,6 +442,25 @@ impl Shared {
             Some(Lie::Empty) => results(&page, |_, _| false),
             _ => page,
         };
+        Some(answer)
+    }
+}
+
+impl Shared {
+    async fn count(
+        &self,
+        server: &SendRequest<Bytes>,
+        head: &http::request::Parts,
+        asked: Bytes,
+    ) -> Option<Answer> {
+        let mut answer = ask(server, head, asked.clone()).await?;
+        let collection = fields(&message(&asked)).into_iter().find(|field| field.number == 1)?;
+        let wrong = locked(&self.miscount).clone();
+        if let Some((_, by)) = wrong.filter(|(name, _)| answer.is_ok() && name.as_bytes() == collection.body)
+        {
+            let count = count_of(&answer.message).unwrap_or_default();
+            answer.message = framed(&counted(count.saturating_add_signed(by)));
+        }
         Some(answer)
     }
 }
@@ -394,111 +504,4 @@ async fn all(body: &mut RecvStream) -> Option<Bytes> {
         whole.extend_from_slice(&part);
     }
     Some(whole.freeze())
-}
-
-/// A field of a message, with its bytes as they stand there, and its body where it has a length.
-#[derive(Debug, Clone)]
-struct Field {
-    number: u64,
-    whole: Bytes,
-    body: Bytes,
-}
-
-/// The message in its frame: a flag and its length go before it.
-fn message(frame: &Bytes) -> Bytes {
-    frame.slice(frame.len().min(5)..)
-}
-
-fn framed(message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(message.len() + 5);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    frame.extend_from_slice(message);
-    frame.freeze()
-}
-
-fn joined(fields: &[Field]) -> Bytes {
-    framed(&fields.iter().flat_map(|field| field.whole.to_vec()).collect::<Vec<u8>>())
-}
-
-/// A request with those of its objects that are wanted, by place and their number.
-fn parts(frame: &Bytes, wanted: impl Fn(usize, usize) -> bool) -> Bytes {
-    kept(frame, 1, wanted)
-}
-
-/// A page with those of its objects that are wanted.
-fn results(frame: &Bytes, wanted: impl Fn(usize, usize) -> bool) -> Bytes {
-    kept(frame, 2, wanted)
-}
-
-fn kept(frame: &Bytes, number: u64, wanted: impl Fn(usize, usize) -> bool) -> Bytes {
-    let all = fields(&message(frame));
-    let count = all.iter().filter(|field| field.number == number).count();
-    let mut at = 0;
-    let kept: Vec<Field> = all
-        .into_iter()
-        .filter(|field| {
-            if field.number != number {
-                return true;
-            }
-            at += 1;
-            wanted(at - 1, count)
-        })
-        .collect();
-    joined(&kept)
-}
-
-/// A reply that names one object: `errors` is the second field, its `index` the first and `error` the second.
-fn blame(index: u64) -> Vec<u8> {
-    let mut error = vec![8];
-    varint(index, &mut error);
-    let words = b"a lie";
-    error.extend([18, words.len() as u8]);
-    error.extend_from_slice(words);
-    let mut reply = vec![18];
-    varint(error.len() as u64, &mut reply);
-    reply.extend(error);
-    reply
-}
-
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 128 {
-        out.push(number as u8 | 128);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// The fields of a message (protobuf's wire format); none of what is no message.
-fn fields(message: &Bytes) -> Vec<Field> {
-    let number = |at: &mut usize| -> Option<u64> {
-        let (mut value, mut shift) = (0_u64, 0);
-        loop {
-            let byte = *message.get(*at)?;
-            *at += 1;
-            value |= u64::from(byte & 127) << shift;
-            shift += 7;
-            if byte < 128 || shift > 63 {
-                return Some(value);
-            }
-        }
-    };
-    let (mut all, mut at) = (Vec::new(), 0);
-    while at < message.len() {
-        let begin = at;
-        let Some(key) = number(&mut at) else { return Vec::new() };
-        let length = match key & 7 {
-            0 => number(&mut at).map(|_| 0),
-            1 => Some(8),
-            2 => number(&mut at).and_then(|length| usize::try_from(length).ok()),
-            5 => Some(4),
-            _ => None,
-        };
-        let Some(end) = length.map(|length| at + length).filter(|end| *end <= message.len()) else {
-            return Vec::new();
-        };
-        all.push(Field { number: key >> 3, whole: message.slice(begin..end), body: message.slice(at..end) });
-        at = end;
-    }
-    all
 }

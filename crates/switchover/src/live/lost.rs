@@ -47,7 +47,7 @@ impl Migration {
         let (plan, _) = self.planned_as(&sight, &live_options(&self.settings.plan)).await?;
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan), attempt: LAST_ATTEMPT };
         self.source.live(&live)?.leave().await?;
-        self.target.discard(schema, run).await?;
+        self.take_back(schema, run).await?;
         Ok(())
     }
 }

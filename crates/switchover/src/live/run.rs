@@ -165,9 +165,7 @@ impl Migration {
         }
         self.same_stores(&journal)?;
         let plan = journal.plan()?;
-        // It has reached the server before: what fails now may pass.
-        let (schema, run) = (&plan.options.schema, &journal.header().run);
-        let claim = self.again(async || self.target.claim(schema, run).await).await?;
+        let claim = self.claim_again(&plan.options.schema, &journal.header().run).await?;
         Ok((journal, plan, claim))
     }
 

@@ -166,7 +166,7 @@ impl Migration {
             }
             (Verdict::Different | Verdict::Unproven, OnFailure::Keep) => Ok(State::Different),
             (Verdict::Different | Verdict::Unproven, OnFailure::Rollback) => {
-                self.target.discard(&run.plan.options.schema, &run.journal.header().run).await?;
+                self.take_back(&run.plan.options.schema, &run.journal.header().run).await?;
                 report.reasons.push("what the run wrote was taken back (--on-failure keep leaves it)".into());
                 Ok(State::RolledBack)
             }
@@ -335,7 +335,13 @@ impl Migration {
         if run.journal.header().on_failure == OnFailure::Keep || refused {
             return keep(error, State::Failed);
         }
-        match self.target.discard(&run.plan.options.schema, name).await {
+        let schema = &run.plan.options.schema;
+        // A target that was asked again and again for what the run wanted is out of reach: once more is enough.
+        let taken_back = match error.kind() {
+            Kind::Unavailable => self.target.discard(schema, name).await,
+            _ => self.take_back(schema, name).await,
+        };
+        match taken_back {
             Ok(_) => {
                 let error = record(error, State::RolledBack);
                 self.progress.event(Event::Note { text: "what the run wrote was taken back".into() });

@@ -32,16 +32,17 @@ impl Migration {
         }
         let plan = journal.plan()?;
         let header = journal.header().clone();
-        let _claim = self.target.claim(&plan.options.schema, &header.run).await?;
+        let schema = &plan.options.schema;
+        let _claim = self.claim_again(schema, &header.run).await?;
         // A rollback that was killed may have taken everything back already: there is nothing to compare then.
-        let there = self.target.inspect(&plan.options.schema).await?.runs.contains(&header.run);
+        let there = self.again(async || self.target.inspect(schema).await).await?.runs.contains(&header.run);
         if there && !discard_changes && journal.has_been(State::Done)? {
             self.unchanged(&plan).await?;
         }
         // From here on the run is no longer done, whatever the journal said before.
         journal.reach(State::RollingBack, "")?;
         self.progress.event(Event::PhaseStarted { phase: Phase::Rollback, rows: 0, bytes: 0 });
-        let done = self.target.discard(&plan.options.schema, &header.run).await?;
+        let done = self.take_back(schema, &header.run).await?;
         failpoint::hit("after-discard");
         journal.reach(State::RolledBack, "")?;
         self.progress
@@ -99,8 +100,9 @@ impl Migration {
                 .detail("it is not done")
                 .hint("resume it, or roll it back"));
         }
-        let _claim = self.target.claim(&plan.options.schema, &run).await?;
-        self.target.forget(&plan.options.schema, &run).await?;
+        let schema = &plan.options.schema;
+        let _claim = self.claim_again(schema, &run).await?;
+        self.again(async || self.target.forget(schema, &run).await).await?;
         journal.reach(State::CleanedUp, "")?;
         Ok(run)
     }

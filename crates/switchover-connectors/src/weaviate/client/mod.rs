@@ -12,6 +12,7 @@ mod page;
 mod places;
 mod proto;
 mod rest;
+mod rights;
 mod roots;
 mod schema;
 mod search;
