@@ -5,7 +5,8 @@ use crate::render::output;
 use switchover_core::Result;
 
 /// What is gone with it.
-const TAKEN: &str = "After cleanup this run cannot be rolled back.";
+const TAKEN: &str =
+    "After cleanup this run cannot be rolled back, and the target no longer holds what went to quarantine.";
 
 /// Asks first, unless told not to.
 pub(crate) async fn run(context: &Context, run: Option<&str>, yes: bool) -> Result<u8> {
@@ -20,5 +21,5 @@ pub(crate) async fn run(context: &Context, run: Option<&str>, yes: bool) -> Resu
 
 async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<String>> {
     let run = context.migration_of(run)?.cleanup(run).await?;
-    Ok(vec![format!("the records of run {run} from the target; its data stays")])
+    Ok(vec![format!("the records of run {run} from the target, its quarantine among them; its data stays")])
 }
