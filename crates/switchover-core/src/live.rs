@@ -270,6 +270,12 @@ pub trait LiveStore: Send + Sync {
     }
     /// What it bears.
     async fn pressure(&self) -> Result<Pressure>;
+    /// A small write of the run's own records, committed as an application's is: how long it takes tells what an application
+    /// waits. `Busy` where others' locks keep it out. Called while nothing else is written here; a store that never owns the
+    /// data while rows are copied need not write.
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
     /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.
     async fn leave(&self) -> Result<()>;
 }

@@ -40,7 +40,12 @@ pub(crate) struct Copy {
     pub(crate) retries: Retries,
     /// One a table, in the plan's order.
     pub(crate) judges: Vec<Judge>,
+    /// Is told of each chunk that is durable.
+    pub(crate) written: Option<Written>,
 }
+
+/// Who is told of a chunk; it must return at once.
+pub(crate) type Written = Box<dyn Fn(&Checkpoint) + Send + Sync>;
 
 /// Resident bytes that the process has before any row is read: the program, its runtime, connections.
 const BASE_BYTES: u64 = 32 << 20;
@@ -278,6 +283,9 @@ impl Copy {
             tries.again(error).await?;
         }
         self.advanced(table, checkpoint.rows, checkpoint.bytes);
+        if let Some(written) = &self.written {
+            written(&checkpoint);
+        }
         Ok(())
     }
 

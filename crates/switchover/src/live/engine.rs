@@ -16,20 +16,17 @@
 use super::announce::{Announce, Watch};
 use super::held::Noted;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
-use super::pace::{Pace, Paced};
+use super::pace::{Pace, Work};
 use super::pass::Pass;
 use super::requests::{not_ready, refuse};
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
-use crate::copy::{self, Copy};
-use crate::progress::{Event, Phase, Progress};
+use crate::progress::{Event, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
-use crate::sight::Sight;
 use crate::{build, clock, retry};
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::{Claim, Snapshot, Target};
-use switchover_core::judge::Judge;
 use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Remedy, Result, failpoint};
@@ -128,7 +125,7 @@ impl Engine {
     pub fn new(mut parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
         // One request is carried out at a time; a second waits in the channel, a third waits to send.
         let (sender, commands) = mpsc::channel(1);
-        let status = LiveStatus::entering(&parts.run, parts.plan.source.rows);
+        let status = LiveStatus::entering(&parts.run, parts.plan.source.rows, parts.plan.source.bytes);
         let (status, told) = watch::channel(status);
         parts.progress = Arc::new(Noted { inner: parts.progress, status: status.clone() });
         let engine = Engine {
@@ -369,6 +366,7 @@ impl Engine {
             }
         }
         link.entries = BATCH_ENTRIES;
+        self.pressed_at = None;
         self.pass = Some(Pass::default());
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
@@ -377,6 +375,7 @@ impl Engine {
     /// The target owns the data: bring the source up to it, so that there is a way back.
     async fn reverse(&mut self) -> Result<Turn> {
         let mut link = self.link(Side::Target);
+        self.pace.at_work(Work::Following);
         // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
         // reading changes fails, and the run holds with that error.
         if self.again(async || self.parts.target.doubts().await).await?.is_empty() {
@@ -411,62 +410,11 @@ impl Engine {
             position: None,
             entries: BATCH_ENTRIES,
             unread: false,
+            owing: false,
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,
         }
-    }
-
-    /// Copies everything that no checkpoint covers.
-    pub(super) async fn copy(&mut self) -> Result<Option<Turn>> {
-        let plan = Arc::clone(&self.parts.plan);
-        self.tell(|status| status.phase = LivePhase::Copying);
-        self.parts.progress.event(Event::PhaseStarted {
-            phase: Phase::Copy,
-            rows: plan.source.rows,
-            bytes: plan.source.bytes,
-        });
-        let begun = Instant::now();
-        let stop = self.parts.shutdown.child();
-        let plain = &self.parts.snapshot;
-        let snapshot = match plan.options.mapping.is_empty() {
-            true => Arc::clone(plain),
-            false => self.again(async || Sight::of(Arc::clone(plain), &plan.options).await).await?.snapshot,
-        };
-        loop {
-            let done =
-                self.again(async || self.parts.store.checkpoints(&plan, &self.parts.run).await).await?;
-            self.tell(|status| status.rows_copied = done.iter().map(|checkpoint| checkpoint.rows).sum());
-            if copy::is_whole(&plan, &done) {
-                break;
-            }
-            let copy = Arc::new(Copy {
-                plan: Arc::clone(&plan),
-                run: self.parts.run.clone(),
-                snapshot: Arc::new(Paced {
-                    inner: Arc::clone(&snapshot),
-                    pace: self.pace.clone(),
-                    shutdown: stop.clone(),
-                }),
-                target: Arc::clone(&self.parts.store),
-                progress: Arc::clone(&self.parts.progress),
-                shutdown: stop.clone(),
-                streams: self.parts.streams,
-                judges: plan.tables.iter().map(Judge::new).collect(),
-                chunk_bytes: self.parts.chunk_bytes,
-                chunk_rows: self.parts.chunk_rows,
-                retries: self.parts.retries,
-            });
-            let working = copy.run(&done);
-            if let Some(turn) = self.during(working, &stop).await? {
-                return Ok(Some(turn));
-            }
-        }
-        failpoint::hit("live-copied");
-        self.parts
-            .progress
-            .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
-        Ok(None)
     }
 
     /// Takes everything back that the run made; the source owns the data.
@@ -521,6 +469,7 @@ impl Engine {
             let step = link.step(None, false).await?;
             self.took(&step).await;
             self.tell(LiveStatus::go_on);
+            self.bear(link).await?;
             if step.changes.complete {
                 return Ok(None);
             }

@@ -50,6 +50,8 @@ pub(super) struct Link {
     pub(super) entries: u64,
     /// Whether a batch was, or may have been, taken that nobody has read back yet.
     pub(super) unread: bool,
+    /// Whether the feed could not forget what was taken, because a writer was quicker.
+    pub(super) owing: bool,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
     pub(super) retries: Retries,
@@ -63,6 +65,15 @@ enum Applied {
     Elsewhere(Position),
 }
 
+/// What a write of the engine's own at the owner came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Forgot {
+    /// It is done, and took so long.
+    Done(Duration),
+    /// Writers held the lock for so long that it was left for later.
+    Busy(Duration),
+}
+
 /// What a step did.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -70,8 +81,8 @@ pub(super) struct Step {
     pub(super) changes: Changes,
     /// Rows written or removed.
     pub(super) rows: u64,
-    /// How long the owner took to forget them: a commit of its own, like the application's.
-    pub(super) commit: Duration,
+    /// What the owner's forgetting them came to, a commit of its own, like the application's; `None` when it had nothing to forget.
+    pub(super) forgot: Option<Forgot>,
     /// How long all of it took.
     pub(super) took: Duration,
     /// Before the owner was read, in microseconds since 1970.
@@ -105,17 +116,20 @@ impl Link {
     pub(super) async fn resume(&mut self) -> Result<()> {
         self.locate().await?;
         match self.position.clone() {
-            Some(position) => self.settle(&position).await,
+            Some(position) => self.settle(&position).await.map(drop),
             None => Err(Error::new(Kind::Internal, "take changes").detail("the follower never began")),
         }
     }
 
     /// Has the feed forget what the follower has.
-    async fn settle(&self, upto: &Position) -> Result<()> {
-        match self.again(async || self.feed.settle(upto).await).await {
-            // A writer was quicker: the next batch forgets these entries too.
-            Err(error) if error.kind() == Kind::Busy => Ok(()),
-            settled => settled,
+    async fn settle(&mut self, upto: &Position) -> Result<Forgot> {
+        let begun = Instant::now();
+        let settled = self.again(async || self.feed.settle(upto).await).await;
+        self.owing = matches!(&settled, Err(error) if error.kind() == Kind::Busy);
+        match settled {
+            // A writer was quicker: the next step forgets these entries too.
+            Err(_) if self.owing => Ok(Forgot::Busy(begun.elapsed())),
+            settled => settled.map(|()| Forgot::Done(begun.elapsed())),
         }
     }
 
@@ -131,7 +145,8 @@ impl Link {
             let read_at = clock::micros();
             let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
             if changes.entries == 0 && changes.upto == after {
-                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, took: Duration::ZERO, read_at });
+                let forgot = if self.owing { Some(self.settle(&after).await?) } else { None };
+                return Ok(Step { changes, rows: 0, forgot, took: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -163,10 +178,9 @@ impl Link {
                 self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
                 self.unread = false;
             }
-            let begun = Instant::now();
-            self.settle(&changes.upto).await?;
+            let forgot = Some(self.settle(&changes.upto).await?);
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, commit: begun.elapsed(), took: started.elapsed(), read_at });
+            return Ok(Step { changes, rows, forgot, took: started.elapsed(), read_at });
         }
     }
 

@@ -217,6 +217,7 @@ impl Migration {
             chunk_rows: self.settings.rows_max(),
             retries: self.settings.retries,
             judges: plan.tables.iter().map(Judge::new).collect(),
+            written: None,
             chunk_bytes: self
                 .settings
                 .chunk_bytes

@@ -407,6 +407,16 @@ impl LiveStore for SqliteLive {
         })
     }
 
+    async fn probe(&self) -> Result<()> {
+        let operation = "time a write";
+        blocking(|| {
+            self.write(operation, "probe", LATER, |connection| {
+                records::own(connection, self.path(), &self.run, operation)?;
+                records::write_again(connection).map_err(|error| classify(error, operation, self.path()))
+            })
+        })
+    }
+
     async fn leave(&self) -> Result<()> {
         blocking(|| self.leave_run())
     }
