@@ -161,6 +161,7 @@ pub(crate) fn answer(answer: &Answer) -> String {
         }
         Answer::Ready => "it could be done now\n".into(),
         Answer::Ended => "done: the run is over\n".into(),
+        Answer::Finished { report } => format!("done: the run is over\nreport: {}\n", shown(report)),
         Answer::Switched(report) => {
             let untold = report.untold.as_ref().map(|why| untold(why) + "\n").unwrap_or_default();
             format!("the owner changed {}\n{untold}", switched(report))

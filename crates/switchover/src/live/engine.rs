@@ -93,6 +93,14 @@ pub(super) enum Turn {
     Over(End),
 }
 
+/// A run that is finished in both stores, and of which nobody was told yet.
+pub(super) struct Finished {
+    /// When that began.
+    pub(super) begun: Instant,
+    /// Who asked for it, where somebody did.
+    pub(super) command: Option<Command>,
+}
+
 /// The driver.
 pub struct Engine {
     pub(super) parts: Parts,
@@ -109,6 +117,8 @@ pub struct Engine {
     pub(super) pass_due: Option<Instant>,
     /// A switch that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
+    /// How the run was finished, once it was.
+    pub(super) finished: Option<Finished>,
     losses: u32,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
@@ -139,6 +149,7 @@ impl Engine {
             mended_passes: 0,
             pass_due: None,
             waiting: None,
+            finished: None,
             losses: 0,
             torn: false,
             equal_at: Instant::now(),
@@ -174,7 +185,9 @@ impl Engine {
     async fn drive(&mut self) -> Result<End> {
         if self.again(async || self.parts.target.left().await).await? {
             self.note("the run was being finished: what is left of it is removed".into());
+            let begun = Instant::now();
             self.remove().await?;
+            self.finished = Some(Finished { begun, command: None });
             return Ok(End::Finished);
         }
         self.enter().await?;

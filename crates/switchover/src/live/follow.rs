@@ -4,6 +4,7 @@
 use super::engine::{Engine, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
+use super::record::Proof;
 use super::status::{LiveStatus, SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
@@ -261,10 +262,15 @@ impl Engine {
             }
             (Ok(()), None) => {
                 self.mending = false;
-                Verification::Same { rows, at: clock::now() }
+                let at = clock::now();
+                self.prove(Some(&Proof { at: at.clone(), tables: pass.tables.clone(), differs: None })).await;
+                Verification::Same { rows, at }
             }
             (Err(error), _) if error.kind() == Kind::Different => {
-                Verification::Different { why: error.to_string() }
+                let why = error.to_string();
+                let differs = Some(why.clone());
+                self.prove(Some(&Proof { at: clock::now(), tables: pass.tables.clone(), differs })).await;
+                Verification::Different { why }
             }
             (Err(error), _) => return Err(error),
         };
@@ -278,6 +284,13 @@ impl Engine {
             self.announce(ownership).await;
         }
         Ok(())
+    }
+
+    /// Keeps what a comparison of all rows came to.
+    pub(super) async fn prove(&self, proof: Option<&Proof>) {
+        if let Err(unkept) = self.parts.announce.proven(proof).await {
+            self.note(format!("{unkept}; the report of the run will not know what the comparison came to"));
+        }
     }
 
     /// What a pass says that mended something, or during which a request of nobody's could still be carried out: that

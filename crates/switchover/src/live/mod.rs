@@ -12,6 +12,7 @@ mod check;
 pub mod control;
 mod copying;
 mod engine;
+mod finished;
 mod follow;
 mod guards;
 mod held;
@@ -31,6 +32,7 @@ mod switch;
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};
 pub use guards::Guards;
+pub use record::Proof;
 pub use run::{Surroundings, status};
 pub use status::{
     Answer, Cause, Command, GuardSaid, LivePhase, LiveStatus, Request, Slowed, SwitchOptions, SwitchReport,

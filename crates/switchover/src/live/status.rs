@@ -305,8 +305,13 @@ pub enum Answer {
     },
     /// It could be done now: what a dry run says.
     Ready,
-    /// What the run made was taken back, or the run is finished: nothing is left to drive.
+    /// What the run made was taken back, or this process ends: nothing is left to drive.
     Ended,
+    /// The run is finished.
+    Finished {
+        /// Where its report is, as Markdown; the same as JSON lies beside it.
+        report: String,
+    },
 }
 
 /// A request on its way, with the place for its answer.
