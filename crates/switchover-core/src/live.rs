@@ -244,6 +244,12 @@ pub trait LiveStore: Send + Sync {
     ///
     /// A row that a constraint refuses is [`crate::Kind::Rejected`]: it may need changes that come later.
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()>;
+    /// Begins at a position of the other store's log, with no change taken: as [`LiveStore::apply`] without one before, but
+    /// waits for writers that are under way no longer than `patience` (`Busy` then).
+    async fn begin(&self, from: &Position, patience: Duration) -> Result<()> {
+        let _ = patience;
+        self.apply(&Changes::none(from.clone()), None).await
+    }
     /// The rows of these keys (own values), with every column of the plan, in any order.
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows>;
     /// How many rows a table has.

@@ -289,7 +289,7 @@ impl Engine {
                 }
             }
             Side::Target => {
-                self.insist(async || self.parts.source.fence(FENCE_AGAIN).await.map(drop)).await?;
+                self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await?;
                 self.insist(async || self.parts.target.unfence().await).await?;
                 self.tell_owner(ownership).await;
             }
@@ -353,7 +353,7 @@ impl Engine {
         failpoint::hit("live-captured");
         self.tell(LiveStatus::go_on);
         let mut link = self.link(Side::Source);
-        link.begin(&captured.from).await?;
+        link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
         if let Some(turn) = self.copy().await? {
             return Ok(turn);
@@ -550,8 +550,8 @@ const INSIST: Duration = Duration::from_millis(100);
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 const TELL_AGAIN_MAX: Duration = Duration::from_secs(320);
 
-/// How long the source's fence waits for writers when it is put up again: there are none.
-const FENCE_AGAIN: Duration = Duration::from_secs(10);
+/// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
+const NO_WRITERS: Duration = Duration::from_secs(10);
 
 pub(super) fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();

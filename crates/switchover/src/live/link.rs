@@ -100,15 +100,27 @@ impl Link {
         retry::again(self.retries, &*self.progress, &self.shutdown, work).await
     }
 
-    /// Has the follower begin at a position, unless it has begun.
-    pub(super) async fn begin(&mut self, from: &Position) -> Result<()> {
+    /// Has the follower begin at a position, unless it has begun. Waits for writers there no longer than `patience` (`Busy` then).
+    pub(super) async fn begin(&mut self, from: &Position, patience: Duration) -> Result<()> {
         self.locate().await?;
-        if self.position.is_none() {
-            self.position = match self.apply(&Changes::none(from.clone()), None).await? {
-                Applied::Done => Some(from.clone()),
-                Applied::Elsewhere(found) => Some(found),
-            };
+        if self.position.is_some() {
+            return Ok(());
         }
+        let begun = self.again(async || {
+            let error = match self.into.begin(from, patience).await {
+                Ok(()) => return Ok(from.clone()),
+                Err(error) => error,
+            };
+            if error.kind().remedy() != Remedy::Retry && error.kind() != Kind::Changed {
+                return Err(error);
+            }
+            // The answer may be lost and the work done: the position tells.
+            match self.into.applied().await {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) | Err(_) => Err(error),
+            }
+        });
+        self.position = Some(begun.await?);
         Ok(())
     }
 

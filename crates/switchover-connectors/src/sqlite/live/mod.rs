@@ -362,7 +362,11 @@ impl LiveStore for SqliteLive {
     }
 
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
-        blocking(|| self.apply_changes(changes, after))
+        blocking(|| self.apply_changes(changes, after, SURE))
+    }
+
+    async fn begin(&self, from: &Position, patience: Duration) -> Result<()> {
+        blocking(|| self.apply_changes(&Changes::none(from.clone()), None, (patience, Commits::Durable)))
     }
 
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
