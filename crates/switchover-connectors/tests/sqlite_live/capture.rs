@@ -197,7 +197,7 @@ async fn the_application_is_told_what_it_was_told_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attached_alias_is_captured() {
+async fn an_attached_alias_is_captured_and_fenced() {
     let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1)"))).await;
     pair.backfill(1 << 20, &mut || {}).await.unwrap();
     let connection = rusqlite::Connection::open_in_memory().unwrap();
@@ -210,6 +210,16 @@ async fn an_attached_alias_is_captured() {
         .unwrap();
     pair.forward(ALL).await.unwrap();
     pair.assert_equal();
+    let logged = "SELECT count(*) FROM main._switchover_changes";
+    assert_eq!(
+        connection.query_row(logged, [], |row| row.get::<_, i64>(0)).unwrap(),
+        0,
+        "it is another table"
+    );
+    pair.source.fence(PATIENCE).await.unwrap();
+    let refused = connection.execute("INSERT INTO \"the app\".plain VALUES (4, 'd', 4)", []).unwrap_err();
+    assert!(refused.to_string().contains("does not take writes now"), "{refused}");
+    connection.execute("INSERT INTO main.plain VALUES (4, 'd', 4)", []).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

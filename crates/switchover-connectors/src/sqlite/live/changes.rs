@@ -165,7 +165,7 @@ impl SqliteLive {
                 Err(refused(Kind::Refused, OPERATION, self.path(), why)
                     .table(view.name)
                     .column(name)
-                    .hint("give the row a key, delete the log's entry's row, then start again; or leave the table out"))
+                    .hint("`switchover rollback` takes the run back; give the row a key, or leave the table out with --exclude, and start again"))
             }
         }
     }
