@@ -66,6 +66,39 @@ impl Scene {
     }
 }
 
+/// Chunks that the target has.
+fn chunks(folder: &Path) -> i64 {
+    let target = Connection::open(folder.join("new.db")).unwrap();
+    target.query_row("SELECT count(*) FROM _switchover_checkpoint", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn reads_end_when_their_time_is_over_and_the_longest_is_told() {
+    for (bounded, at_least) in [(false, 1), (true, 300)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Connection::open(folder.path().join("app.db")).unwrap();
+        file.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")
+            .unwrap();
+        let rows = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) SELECT i, 'x' FROM n";
+        file.execute_batch(rows).unwrap();
+        let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
+        start.args(["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]).current_dir(folder.path());
+        if bounded {
+            start.env("FAILPOINTS", "live-read-max-ms=return(0)");
+        }
+        let engine = start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let _engine = Engine(engine);
+        let live = until(folder.path(), is_same);
+        // Each chunk is one row then, the proof's too; without that they are all in one, or in some where the machine is slow.
+        let found = chunks(folder.path());
+        assert!(found >= at_least && (bounded || found < 100), "{bounded}: {found}");
+        assert!(live["read_ms_max"].as_f64() > Some(0.0), "{live:#}");
+        assert_eq!(live["verification"]["rows"], 300);
+        file.execute_batch("UPDATE t SET x = 'y' WHERE id <= 50").unwrap();
+        until(folder.path(), |live| live["rows_taken"] == 50 && live["lag_entries"] == 0);
+    }
+}
+
 /// What holds the run back for this cause, if it does.
 fn slowed<'a>(live: &'a serde_json::Value, cause: &str) -> Option<&'a serde_json::Value> {
     live["slowed"].as_array()?.iter().find(|slowed| slowed["cause"] == cause)

@@ -123,6 +123,14 @@ pub struct Captured {
 pub struct Limit {
     /// Entries of the log.
     pub entries: u64,
+    /// Time after which a reading ends with the entry that it is at; [`Limit::ANY_TIME`] bounds nothing. For stores whose readers
+    /// keep others waiting; one that has none of these may read on.
+    pub time_max: Duration,
+}
+
+impl Limit {
+    /// As [`Limit::time_max`]: a reading takes what it takes.
+    pub const ANY_TIME: Duration = Duration::MAX;
 }
 
 /// What is read beside changes, at the same read point.

@@ -28,8 +28,8 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         [
             "bears".into(),
             format!(
-                "{} bytes of log, {} changes logged",
-                status.pressure.wal_bytes, status.pressure.log_entries
+                "{} bytes of log, {} changes logged, reads of {:.0} ms at most",
+                status.pressure.wal_bytes, status.pressure.log_entries, status.read_ms_max
             ),
         ],
     ];

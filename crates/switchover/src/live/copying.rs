@@ -5,7 +5,7 @@
 //! is `pace`.
 
 use super::engine::{Engine, Turn};
-use super::pace::{Pace, Paced, Work};
+use super::pace::{self, Pace, Paced, Work};
 use super::status::{LivePhase, LiveStatus};
 use crate::clock;
 use crate::copy::{self, Copy};
@@ -123,6 +123,7 @@ impl Teller {
             status.at = clock::now();
             (status.rows_copied, status.bytes_copied, status.copy_left_s) = (done.rows, done.bytes, left);
             status.slowed = slowed;
+            status.read_ms_max = self.pace.read_ms_max();
         });
     }
 
@@ -189,6 +190,7 @@ impl Engine {
                 judges: plan.tables.iter().map(Judge::new).collect(),
                 chunk_bytes: self.parts.chunk_bytes,
                 chunk_rows: self.parts.chunk_rows,
+                chunk_time: pace::read_max(),
                 retries: self.parts.retries,
                 written: Some(Box::new(move |chunk| written.tell(|meter| meter.took(chunk)))),
             });

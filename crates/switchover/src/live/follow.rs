@@ -370,6 +370,7 @@ impl Engine {
             None => {}
         }
         self.pace.left(step.changes.behind);
+        self.pace.read(step.read);
         self.pace.took(step.rows).await;
         if step.changes.complete {
             self.equal_at = Instant::now();
@@ -377,9 +378,9 @@ impl Engine {
             self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
         }
         let lag = self.equal_at.elapsed().as_secs_f64();
-        let slowed = self.pace.decision().slowed;
+        let (slowed, read_ms_max) = (self.pace.decision().slowed, self.pace.read_ms_max());
         self.tell(|status| {
-            status.slowed = slowed;
+            (status.slowed, status.read_ms_max) = (slowed, read_ms_max);
             status.rows_taken += step.rows;
             status.lag_entries = Some(step.changes.behind);
             status.lag_s = Some(lag);

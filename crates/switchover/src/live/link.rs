@@ -5,6 +5,7 @@
 //! Every step may be repeated: a state is applied, not a history.
 
 use super::check;
+use super::pace;
 use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
@@ -83,6 +84,8 @@ pub(super) struct Step {
     pub(super) rows: u64,
     /// What the owner's forgetting them came to, a commit of its own, like the application's; `None` when it had nothing to forget.
     pub(super) forgot: Option<Forgot>,
+    /// How long the owner was read at a time, at most.
+    pub(super) read: Duration,
     /// How long all of it took.
     pub(super) took: Duration,
     /// Before the owner was read, in microseconds since 1970.
@@ -151,14 +154,21 @@ impl Link {
             return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
         };
         let started = Instant::now();
-        let mut entries = self.entries;
+        let mut limit = Limit { entries: self.entries, time_max: pace::read_max() };
+        let mut read = Duration::ZERO;
         loop {
-            let limit = Limit { entries };
             let read_at = clock::micros();
-            let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
+            let changes = self
+                .again(async || {
+                    let begun = Instant::now();
+                    let changes = self.feed.changes(&after, limit, beside).await?;
+                    read = read.max(begun.elapsed());
+                    Ok(changes)
+                })
+                .await?;
             if changes.entries == 0 && changes.upto == after {
                 let forgot = if self.owing { Some(self.settle(&after).await?) } else { None };
-                return Ok(Step { changes, rows: 0, forgot, took: Duration::ZERO, read_at });
+                return Ok(Step { changes, rows: 0, forgot, read, took: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -176,10 +186,12 @@ impl Link {
                 }
                 // Its other half may come later in the log.
                 Err(error) if error.kind() == Kind::Rejected && !changes.complete => {
-                    if entries >= BATCH_ENTRIES_MAX {
+                    if limit.entries >= BATCH_ENTRIES_MAX {
                         return Err(error);
                     }
-                    entries = (entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    limit.entries = (limit.entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    // What only holds together as a whole is read as a whole, however long that takes.
+                    limit.time_max = Limit::ANY_TIME;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -192,7 +204,7 @@ impl Link {
             }
             let forgot = Some(self.settle(&changes.upto).await?);
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, forgot, took: started.elapsed(), read_at });
+            return Ok(Step { changes, rows, forgot, read, took: started.elapsed(), read_at });
         }
     }
 

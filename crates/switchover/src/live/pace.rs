@@ -9,6 +9,7 @@ use super::link::BATCH_ENTRIES;
 use super::status::{Cause, Slowed};
 use crate::shutdown::Shutdown;
 use async_trait::async_trait;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use switchover_core::chunk::LocatorValue;
@@ -16,7 +17,7 @@ use switchover_core::connector::{Batch, Extent, Offenders, Position, ReadRequest
 use switchover_core::relation::Relations;
 use switchover_core::schema::{Catalog, ForeignKey, Table};
 use switchover_core::value::{OwnedValue, Rows};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -35,6 +36,16 @@ const BUSY_WAIT_MAX: Duration = Duration::from_millis(400);
 
 /// The longest wait for a commit that took long: an owner that needs more does not need it because of the engine.
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long a read of the owner may take, in milliseconds, before it ends with the row that it is at: none is to be open for
+/// more than 100 ms, and changes and the rows that are compared beside them are two parts of one.
+const READ_MAX_MS: u64 = 40;
+
+/// How long a read of the owner may take before it ends with the row that it is at. Not bounded: what only makes sense as a whole,
+/// such as a table without a key, or a count.
+pub(super) fn read_max() -> Duration {
+    Duration::from_millis(failpoint::number("live-read-max-ms", READ_MAX_MS))
+}
 
 /// What the engine is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -134,6 +145,8 @@ pub(super) struct Pace {
     seen: Arc<Mutex<(Work, Seen)>>,
     /// What the look before saw, of the write-ahead log and of what waits.
     before: Arc<Mutex<Option<(u64, u64)>>>,
+    /// The longest read of an owner, in microseconds.
+    read_us_max: Arc<AtomicU64>,
 }
 
 impl Default for Pace {
@@ -143,6 +156,7 @@ impl Default for Pace {
             due: Arc::new(tokio::sync::Mutex::new(Instant::now())),
             seen: Arc::default(),
             before: Arc::default(),
+            read_us_max: Arc::default(),
         }
     }
 }
@@ -180,6 +194,17 @@ impl Pace {
         seen.wal_bytes = wal_bytes;
         seen.wal_grows = before.is_some_and(|(wal, _)| wal_bytes > wal);
         seen.log_grows = before.is_some_and(|(_, behind)| seen.behind > behind);
+    }
+
+    /// A read of the owner took so long.
+    pub(super) fn read(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.read_us_max.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// The longest read of an owner so far, in milliseconds.
+    pub(super) fn read_ms_max(&self) -> f64 {
+        self.read_us_max.load(Ordering::Relaxed) as f64 / 1e3
     }
 
     /// So many changes are left in the owner's log.
@@ -253,7 +278,9 @@ impl Snapshot for Paced {
             waited = self.pace.wait() => waited?,
             () = self.shutdown.requested() => self.shutdown.check("copy the rows")?,
         }
+        let begun = Instant::now();
         let batch = self.inner.read(request, rows).await?;
+        self.pace.read(begun.elapsed());
         self.pace.took(batch.rows.len() as u64).await;
         Ok(batch)
     }

@@ -10,6 +10,7 @@
 
 use super::check::{self, Difference, Digests};
 use super::mend;
+use super::pace;
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use switchover_core::chunk::{KeyRange, LocatorValue};
@@ -70,6 +71,7 @@ impl Pass {
             range: KeyRange { after: self.after.clone(), upto: None },
             budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: if whole { ReadRequest::ANY_TIME } else { pace::read_max() },
         }))
     }
 

@@ -170,6 +170,9 @@ pub struct LiveStatus {
     pub verification: Verification,
     /// What the store that owns the data bears.
     pub pressure: Pressure,
+    /// The longest read of the owner by this process, in milliseconds: for so long it kept the write-ahead log from being folded back.
+    #[serde(default)]
+    pub read_ms_max: f64,
     /// What holds the run back at the moment; empty when nothing does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slowed: Vec<Slowed>,
@@ -221,6 +224,7 @@ impl LiveStatus {
             switch_s: None,
             verification: Verification::Unproven,
             pressure: Pressure::default(),
+            read_ms_max: 0.0,
             slowed: Vec::new(),
             paused: false,
             waiting: false,
