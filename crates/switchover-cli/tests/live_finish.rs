@@ -191,6 +191,22 @@ fn one_that_is_killed_at_its_report_has_one_when_it_is_over() {
 }
 
 #[test]
+fn a_report_that_cannot_be_written_is_said_and_the_run_is_over() {
+    let mut scene = Scene::new(To::File, "");
+    // As a full disk would, for whatever is written there whole.
+    std::fs::create_dir(run_folder(scene.path()).join("report.partial")).unwrap();
+    let ran = run(scene.path(), &["finish", "--yes"]);
+    let said = flat(&ran.err);
+    assert!(
+        ran.code == 2 && said.contains("report.json") && said.contains("finished all the same"),
+        "{said}"
+    );
+    assert!(!scene.engine.0.wait().unwrap().success());
+    assert_eq!(scene.target(), (2, 0));
+    assert!(done(scene.path(), &["status"]).contains("cleaned up"));
+}
+
+#[test]
 fn finish_keeps_the_backup_and_a_report_and_says_where() {
     let mut scene = Scene::on_server("");
     done(scene.path(), &["rollback", "--when-ready"]);

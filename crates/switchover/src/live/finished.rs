@@ -31,11 +31,22 @@ pub(super) fn keep(journal: &Journal, plan: &Plan, ended: Ended, finish_seconds:
     let json = serde_json::to_vec_pretty(&report)
         .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
     failpoint::hit("live-report-before");
-    journal::write_whole(&journal.folder().join("report.json"), &json)?;
-    let path = journal.folder().join("report.md");
-    journal::write_whole(&path, markdown(&report).as_bytes())?;
+    let write = |name: &str, text: &[u8]| {
+        let path = journal.folder().join(name);
+        journal::write_whole(&path, text).map(|()| path).map_err(|error| unwritten(&error))
+    };
+    write("report.json", &json)?;
+    let path = write("report.md", markdown(&report).as_bytes())?;
     failpoint::hit("live-report-after");
     Ok(path)
+}
+
+/// The report is not there, and everything else is done.
+fn unwritten(error: &Error) -> Error {
+    Error::new(error.kind(), "write the report of the run")
+        .store(error.subject().store.clone())
+        .detail(format!("{}; the run is finished all the same", error.why()))
+        .hint("`owners.jsonl` and `proof.json` beside it hold what it would say")
 }
 
 fn report(journal: &Journal, plan: &Plan, ended: Ended, finish_seconds: f64) -> Result<Report> {

@@ -146,7 +146,7 @@ pub struct LiveStatus {
     /// Bytes of payload that the plan counted.
     #[serde(default)]
     pub bytes_planned: u64,
-    /// Rows whose copy the target has durably, whichever process made it.
+    /// Rows whose copy the target has durably, whichever process made it; a process that begins in the reverse window does not ask.
     pub rows_copied: u64,
     /// Their bytes of payload.
     #[serde(default)]
