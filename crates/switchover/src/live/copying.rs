@@ -190,7 +190,7 @@ impl Engine {
                 judges: plan.tables.iter().map(Judge::new).collect(),
                 chunk_bytes: self.parts.chunk_bytes,
                 chunk_rows: self.parts.chunk_rows,
-                chunk_time: pace::read_max(),
+                chunk_time: pace::read_max(1),
                 retries: self.parts.retries,
                 written: Some(Box::new(move |chunk| written.tell(|meter| meter.took(chunk)))),
             });

@@ -154,7 +154,8 @@ impl Link {
             return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
         };
         let started = Instant::now();
-        let mut limit = Limit { entries: self.entries, time_max: pace::read_max() };
+        let parts = if beside.is_some() { 2 } else { 1 };
+        let mut limit = Limit { entries: self.entries, time_max: pace::read_max(parts) };
         let mut read = Duration::ZERO;
         loop {
             let read_at = clock::micros();

@@ -38,13 +38,13 @@ const BUSY_WAIT_MAX: Duration = Duration::from_millis(400);
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How long a read of the owner may take, in milliseconds, before it ends with the row that it is at: none is to be open for
-/// more than 100 ms, and changes and the rows that are compared beside them are two parts of one.
-const READ_MAX_MS: u64 = 40;
+/// more than 100 ms, and beginning and ending it take their part.
+const READ_MAX_MS: u64 = 80;
 
-/// How long a read of the owner may take before it ends with the row that it is at. Not bounded: what only makes sense as a whole,
-/// such as a table without a key, or a count.
-pub(super) fn read_max() -> Duration {
-    Duration::from_millis(failpoint::number("live-read-max-ms", READ_MAX_MS))
+/// How long each of so many parts of a read may take before it ends with the row that it is at. Not bounded: what only makes sense
+/// as a whole, such as a table without a key, or a count.
+pub(super) fn read_max(parts: u32) -> Duration {
+    Duration::from_millis(failpoint::number("live-read-max-ms", READ_MAX_MS)) / parts.max(1)
 }
 
 /// What the engine is at.

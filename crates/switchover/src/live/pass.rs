@@ -71,7 +71,7 @@ impl Pass {
             range: KeyRange { after: self.after.clone(), upto: None },
             budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
             rows_max: ReadRequest::ANY_ROWS,
-            time_max: if whole { ReadRequest::ANY_TIME } else { pace::read_max() },
+            time_max: if whole { ReadRequest::ANY_TIME } else { pace::read_max(2) },
         }))
     }
 
