@@ -326,6 +326,7 @@ fn a_file_that_changes_is_refused() {
         range: KeyRange::default(),
         budget_bytes: 1,
         rows_max: ReadRequest::ANY_ROWS,
+        time_max: ReadRequest::ANY_TIME,
     };
     runtime.block_on(snapshot.read(request.clone(), Rows::default())).unwrap();
     std::fs::write(case.path(), other.replace("users", "users ")).unwrap();
@@ -400,6 +401,7 @@ fn rows_are_reached_from_anywhere() {
                 range,
                 budget_bytes: budget,
                 rows_max: ReadRequest::ANY_ROWS,
+                time_max: ReadRequest::ANY_TIME,
             };
             let batch = runtime.block_on(snapshot.read(request, Rows::default())).unwrap();
             assert_eq!((batch.rows.len(), batch.done), (want, want > 1), "{name} {first}");

@@ -7,7 +7,7 @@ mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{Engine, application, begin, is_held_by, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, run_folder, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::process::ExitStatusExt;
@@ -107,6 +107,18 @@ impl Scene {
     fn is_over(&self, rows: i64) {
         assert_eq!(self.target(), (rows, 0));
         assert!(done(self.path(), &["status"]).contains("cleaned up"));
+        let report = self.report();
+        assert_eq!(report["operation"], "finish", "{report:#}");
+        assert_eq!((&report["verdict"], &report["live"]["compared_rows"]), (&"same".into(), &2.into()));
+    }
+
+    /// The report in the run's folder, which stands there as Markdown too.
+    #[track_caller]
+    fn report(&self) -> serde_json::Value {
+        let folder = run_folder(self.path());
+        let people = std::fs::read_to_string(folder.join("report.md")).unwrap();
+        assert!(people.starts_with("# finish: "), "{people}");
+        serde_json::from_str(&std::fs::read_to_string(folder.join("report.json")).unwrap()).unwrap()
     }
 }
 
@@ -170,6 +182,72 @@ fn nor_does_one_of_a_file() {
     whoever_is_killed(|| To::File, &places);
 }
 
+/// Where it dies with the stores done, and the report not told of.
+const AT_REPORT: [&str; 2] = ["live-report-before", "live-report-after"];
+
+#[test]
+fn one_that_is_killed_at_its_report_has_one_when_it_is_over() {
+    whoever_is_killed(|| To::File, &AT_REPORT);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_and_the_run_is_over() {
+    let mut scene = Scene::new(To::File, "");
+    // As a full disk would, for whatever is written there whole.
+    std::fs::create_dir(run_folder(scene.path()).join("report.partial")).unwrap();
+    let ran = run(scene.path(), &["finish", "--yes"]);
+    let said = flat(&ran.err);
+    assert!(
+        ran.code == 2 && said.contains("report.json") && said.contains("finished all the same"),
+        "{said}"
+    );
+    assert!(!scene.engine.0.wait().unwrap().success());
+    assert_eq!(scene.target(), (2, 0));
+    assert!(done(scene.path(), &["status"]).contains("cleaned up"));
+}
+
+#[test]
+fn finish_keeps_the_backup_and_a_report_and_says_where() {
+    let mut scene = Scene::on_server("");
+    done(scene.path(), &["rollback", "--when-ready"]);
+    done(scene.path(), &["cutover", "--when-ready"]);
+    scene.write(3);
+    let said = flat(&done(scene.path(), &["finish", "--yes"]));
+    let folder = run_folder(scene.path());
+    let named = folder.file_name().unwrap().to_str().unwrap();
+    // Who asked is not told before it is there.
+    assert!(said.contains(&format!("report: .switchover/runs/{named}/report.md")), "{said}");
+    let report = scene.report();
+    assert!(scene.engine.0.wait().unwrap().success());
+    scene.is_over(3);
+    let live = &report["live"];
+    let owners = live["owners"].as_array().unwrap();
+    let to: Vec<&str> = owners.iter().map(|change| change["to"].as_str().unwrap()).collect();
+    assert_eq!(to, ["target", "source", "target"], "{report:#}");
+    for change in owners {
+        assert!(change["at"].is_string() && change["unavailable_ms"].as_f64() > Some(0.0), "{change:#}");
+        assert!(change["total_ms"].as_f64() >= change["unavailable_ms"].as_f64(), "{change:#}");
+    }
+    assert_eq!(
+        (&report["tables"][0]["source_rows"], &report["tables"][0]["target_rows"]),
+        (&2.into(), &2.into())
+    );
+    assert!(report["seconds"].as_f64() >= live["finish_seconds"].as_f64(), "{report:#}");
+    let told = live.to_string();
+    assert!(live["compared_at"].is_string() && told.contains("fence") && told.contains("backup"), "{told}");
+    let people = std::fs::read_to_string(folder.join("report.md")).unwrap();
+    for part in ["## Changes of the owner", "## Removed", "## What stays", "| backup |", "2 rows by "] {
+        assert!(people.contains(part), "{part}: {people}");
+    }
+    // The backup is the one that the report names, and the source as it was when the run began.
+    let backup = scene.path().join(report["backup"]["path"].as_str().unwrap());
+    let whole = done(scene.path(), &["backup", "verify", "--file", backup.to_str().unwrap()]);
+    assert!(whole.contains("whole"), "{whole}");
+    let count = "SELECT count(*) FROM t";
+    let rows: i64 = Connection::open(&backup).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 2);
+}
+
 #[test]
 fn a_reverse_window_whose_source_is_gone_calls_for_somebody_and_can_be_ended() {
     let config = "[cutover.hooks]\nalarm = ['echo \"$SWITCHOVER_PHASE $SWITCHOVER_OWNER: $SWITCHOVER_WHY\" > called']\n";
@@ -188,9 +266,12 @@ fn a_reverse_window_whose_source_is_gone_calls_for_somebody_and_can_be_ended() {
     let text = std::fs::read_to_string(scene.path().join("called")).unwrap();
     assert!(text.starts_with("alarm target: ") && text.contains("app.db"), "{text}: {called:#}");
     scene.stop();
-    done(scene.path(), &["finish", "--abandon-source", "--yes"]);
+    let said = flat(&done(scene.path(), &["finish", "--abandon-source", "--yes"]));
+    assert!(said.contains("report.md"), "{said}");
     scene.write(4);
     scene.is_over(4);
+    let told = scene.report()["live"]["stays"].to_string();
+    assert!(told.contains("it was given up and not opened"), "{told}");
     assert!(!scene.path().join("app.db").exists(), "it is not opened");
 }
 

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use switchover_testkit::{Cluster, Database};
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
@@ -80,6 +81,36 @@ fn a_follower_that_differs_is_found_with_its_key_and_never_becomes_the_owner() {
         database.psql("SELECT string_agg(x, ',' ORDER BY id) FROM t").unwrap().trim(),
         "one,two,three"
     );
+}
+
+#[test]
+fn a_writer_that_holds_the_source_from_the_start_costs_a_cutover_its_write_budget_and_no_more() {
+    let database = Cluster::shared().unwrap().fresh_database("held").unwrap();
+    for to in [database.conninfo(), "sqlite:new.db".into()] {
+        let (folder, file) = application();
+        let folder = folder.path();
+        let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &to]);
+        until(folder, is_same);
+        file.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (3, 'held')").unwrap();
+        let begun = Instant::now();
+        let ran = run(folder, &["cutover", "--write-budget", "300ms"]);
+        let (took, said) = (begun.elapsed(), flat(&ran.err));
+        assert!(ran.code == 2 && said.contains("write budget of 300 ms"), "{} {said}", ran.code);
+        // SQLite's own patience is five seconds.
+        assert!(took < Duration::from_secs(4), "{took:?}: {said}");
+        file.execute_batch("COMMIT").unwrap();
+        is_open(folder, "source");
+        done(folder, &["cutover", "--when-ready"]);
+        is_open(folder, "target");
+        let rows: i64 = match to.strip_prefix("sqlite:") {
+            Some(name) => Connection::open(folder.join(name))
+                .unwrap()
+                .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+                .unwrap(),
+            None => database.psql("SELECT count(*) FROM t").unwrap().trim().parse().unwrap(),
+        };
+        assert_eq!(rows, 3);
+    }
 }
 
 #[test]

@@ -40,6 +40,27 @@ fn a_run_whose_source_is_altered_is_held_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_row_without_a_key_holds_the_run_until_it_is_taken_back_and_begun_again() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch("CREATE TABLE named (k TEXT PRIMARY KEY, x); INSERT INTO named VALUES ('a', 1)")
+        .unwrap();
+    let mut engine = begin(folder, &START);
+    until(folder, is_same);
+    file.execute_batch("INSERT INTO named VALUES (NULL, 2)").unwrap();
+    until(folder, |live| is_held_by(live, "key is NULL") && is_held_by(live, "named"));
+    // The application goes on, and its row gets a key; the log's entry has none.
+    file.execute_batch("UPDATE named SET k = 'b' WHERE k IS NULL").unwrap();
+    let refused = run(folder, &["cutover"]);
+    assert!(refused.code == 1 && flat(&refused.err).contains("not proven yet"), "{}", refused.err);
+    until(folder, |live| is_held_by(live, "key is NULL"));
+    done(folder, &["rollback"]);
+    assert!(engine.0.wait().unwrap().success());
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+}
+
+#[test]
 fn a_run_that_nobody_drives_is_taken_back_though_its_source_was_altered() {
     let (folder, file) = application();
     let folder = folder.path();
@@ -362,6 +383,13 @@ fn an_engine_that_rests_hears_what_is_asked() {
         || std::fs::read_dir(folder.join(".switchover/runs")).is_ok_and(|mut runs| runs.next().is_some());
     wait_for(made);
     until(folder, |live| live["phase"] == "copying");
+    // Behind the last row: a pause before it would be one of the copy.
+    let copied = || {
+        let target =
+            Connection::open_with_flags(folder.join("new.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        target.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+    };
+    wait_for(|| copied() == Ok(2));
     // It comes to this while it takes what was changed meanwhile.
     done(folder, &["pause"]);
     let early = run(folder, &["cutover"]);

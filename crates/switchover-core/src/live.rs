@@ -123,6 +123,14 @@ pub struct Captured {
 pub struct Limit {
     /// Entries of the log.
     pub entries: u64,
+    /// Time after which a reading ends with the entry that it is at; [`Limit::ANY_TIME`] bounds nothing. For stores whose readers
+    /// keep others waiting; one that has none of these may read on.
+    pub time_max: Duration,
+}
+
+impl Limit {
+    /// As [`Limit::time_max`]: a reading takes what it takes.
+    pub const ANY_TIME: Duration = Duration::MAX;
 }
 
 /// What is read beside changes, at the same read point.
@@ -244,6 +252,12 @@ pub trait LiveStore: Send + Sync {
     ///
     /// A row that a constraint refuses is [`crate::Kind::Rejected`]: it may need changes that come later.
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()>;
+    /// Begins at a position of the other store's log, with no change taken: as [`LiveStore::apply`] without one before, but
+    /// waits for writers that are under way no longer than `patience` (`Busy` then).
+    async fn begin(&self, from: &Position, patience: Duration) -> Result<()> {
+        let _ = patience;
+        self.apply(&Changes::none(from.clone()), None).await
+    }
     /// The rows of these keys (own values), with every column of the plan, in any order.
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows>;
     /// How many rows a table has.
@@ -270,6 +284,12 @@ pub trait LiveStore: Send + Sync {
     }
     /// What it bears.
     async fn pressure(&self) -> Result<Pressure>;
+    /// A small write of the run's own records, committed as an application's is: how long it takes tells what an application
+    /// waits. `Busy` where others' locks keep it out. Called while nothing else is written here; a store that never owns the
+    /// data while rows are copied need not write.
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
     /// Removes the run's capture, fence and records from this store, and nothing else. May be called again.
     async fn leave(&self) -> Result<()>;
 }

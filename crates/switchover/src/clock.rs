@@ -8,6 +8,12 @@ pub(crate) fn now() -> String {
     now.round(Unit::Second).unwrap_or(now).to_string()
 }
 
+/// Seconds since a time that [`now`] gave; `None` of a text that is none.
+pub(crate) fn seconds_since(then: &str) -> Option<f64> {
+    let then: Timestamp = then.parse().ok()?;
+    Some(Timestamp::now().duration_since(then).as_secs_f64().max(0.0))
+}
+
 /// The present in letters and digits, to the millisecond, so that later ones sort later.
 pub(crate) fn stamp() -> String {
     let now = Timestamp::now();

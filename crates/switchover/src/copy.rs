@@ -13,7 +13,7 @@ use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue, gaps};
 use switchover_core::connector::{ChunkWrite, Quarantined, ReadRequest, Snapshot, Target, Writer};
 use switchover_core::digest::Hex;
@@ -37,10 +37,17 @@ pub(crate) struct Copy {
     pub(crate) chunk_bytes: usize,
     /// Rows of a chunk, however few bytes they are.
     pub(crate) chunk_rows: usize,
+    /// How long the reading of a chunk may take; it is smaller then.
+    pub(crate) chunk_time: Duration,
     pub(crate) retries: Retries,
     /// One a table, in the plan's order.
     pub(crate) judges: Vec<Judge>,
+    /// Is told of each chunk that is durable.
+    pub(crate) written: Option<Written>,
 }
+
+/// Who is told of a chunk; it must return at once.
+pub(crate) type Written = Box<dyn Fn(&Checkpoint) + Send + Sync>;
 
 /// Resident bytes that the process has before any row is read: the program, its runtime, connections.
 const BASE_BYTES: u64 = 32 << 20;
@@ -182,6 +189,7 @@ impl Copy {
                         range,
                         budget_bytes: self.chunk_bytes,
                         rows_max: self.chunk_rows,
+                        time_max: self.chunk_time,
                     };
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
                     let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
@@ -278,6 +286,9 @@ impl Copy {
             tries.again(error).await?;
         }
         self.advanced(table, checkpoint.rows, checkpoint.bytes);
+        if let Some(written) = &self.written {
+            written(&checkpoint);
+        }
         Ok(())
     }
 

@@ -96,6 +96,7 @@ async fn read_ahead(
             range: range.clone(),
             budget_bytes: SCAN_BYTES,
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: ReadRequest::ANY_TIME,
         };
         let Batch { rows, last, done } =
             snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;

@@ -78,6 +78,7 @@ impl Look<'_> {
                     range,
                     budget_bytes: 1,
                     rows_max: ReadRequest::ANY_ROWS,
+                    time_max: ReadRequest::ANY_TIME,
                 };
                 let batch = self.plain.read(request, Rows::default()).await?;
                 let Some(locator) = batch.last else { break };

@@ -263,6 +263,7 @@ impl Look<'_> {
                 range: range.clone(),
                 budget_bytes: BATCH_BYTES,
                 rows_max: ReadRequest::ANY_ROWS,
+                time_max: ReadRequest::ANY_TIME,
             };
             let Batch { rows, last, done } = self.snapshot.read(request, spare).await?;
             let (mut as_null, mut left_out) = (BTreeSet::new(), BTreeSet::new());

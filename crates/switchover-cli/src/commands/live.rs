@@ -5,7 +5,7 @@ use super::{Context, agree};
 use crate::config::Resolved;
 use crate::registry::numbers::Measures;
 use crate::render::{live as render, output};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,11 +123,11 @@ pub(crate) async fn finish(
     if !abandon_source {
         return decide(context, run, Request::Finish).await;
     }
-    engine_abandon(context, run).await?;
-    answered(context, &Answer::Ended)
+    let report = engine_abandon(context, run).await?;
+    answered(context, &Answer::Finished { report: report.display().to_string() })
 }
 
-async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<()> {
+async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<PathBuf> {
     context.migration_of(run)?.abandon_source(run).await
 }
 

@@ -1,7 +1,9 @@
 //! Live runs as people read them.
 
-use super::layout::{columns, shown};
-use switchover::live::{Answer, End, GuardSaid, LiveStatus, SwitchReport, Verification};
+use super::layout::{bytes, columns, count, seconds, shown};
+use switchover::live::{
+    Answer, Cause, End, GuardSaid, LivePhase, LiveStatus, Slowed, SwitchReport, Verification,
+};
 use switchover::watch::Window;
 use switchover_core::{Error, Kind, Result};
 
@@ -19,21 +21,25 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["phase".into(), status.phase.name().to_owned()],
         ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
-        ["copied".into(), format!("{} of {} rows", status.rows_copied, status.rows_planned)],
+        ["copied".into(), copied(status)],
         ["taken".into(), format!("{} changed rows", status.rows_taken)],
         ["lag".into(), lag(status)],
         ["equal".into(), verdict(&status.verification)],
         [
             "bears".into(),
             format!(
-                "{} bytes of log, {} changes logged",
-                status.pressure.wal_bytes, status.pressure.log_entries
+                "{} bytes of log, {} changes logged, reads of {:.0} ms at most",
+                status.pressure.wal_bytes, status.pressure.log_entries, status.read_ms_max
             ),
         ],
     ];
     if let Some(seconds) = status.switch_s {
         rows.push(["switch".into(), format!("would take about {seconds:.1} s")]);
     }
+    if status.phase == LivePhase::Copying {
+        rows.insert(3, ["left".into(), left(status)]);
+    }
+    rows.extend(status.slowed.iter().map(|slowed| ["slowed".into(), slow(slowed)]));
     if status.paused {
         rows.push(["paused".into(), "`switchover resume` goes on".into()]);
     }
@@ -58,6 +64,35 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         rows.push(["held".into(), since + &shown(&status.held)]);
     }
     rows
+}
+
+/// What is copied, of what the plan counted.
+fn copied(status: &LiveStatus) -> String {
+    let rows = format!("{} of {} rows", count(status.rows_copied), count(status.rows_planned));
+    match status.bytes_planned {
+        0 => rows,
+        planned => format!("{rows}, {} of {}", bytes(status.bytes_copied), bytes(planned)),
+    }
+}
+
+/// How long the copy will take from now on, as far as that can be told.
+fn left(status: &LiveStatus) -> String {
+    match status.copy_left_s {
+        Some(left) => format!("about {}, estimated from the rate so far", seconds(left)),
+        None if status.paused => "unknown while it is paused".into(),
+        None => "unknown: too little is copied yet to estimate it".into(),
+    }
+}
+
+/// What holds it back, and what it does because of it.
+fn slow(slowed: &Slowed) -> String {
+    let why = shown(&slowed.why);
+    match slowed.cause {
+        Cause::Wal | Cause::Busy | Cause::Commit => {
+            format!("{why}; it waits {} ms behind each read", slowed.wait_ms)
+        }
+        Cause::Log => why,
+    }
 }
 
 fn guard(said: &GuardSaid) -> String {
@@ -126,6 +161,7 @@ pub(crate) fn answer(answer: &Answer) -> String {
         }
         Answer::Ready => "it could be done now\n".into(),
         Answer::Ended => "done: the run is over\n".into(),
+        Answer::Finished { report } => format!("done: the run is over\nreport: {}\n", shown(report)),
         Answer::Switched(report) => {
             let untold = report.untold.as_ref().map(|why| untold(why) + "\n").unwrap_or_default();
             format!("the owner changed {}\n{untold}", switched(report))
@@ -141,4 +177,39 @@ pub(crate) fn end(end: End) -> String {
         End::Finished => "finished: the target is the application's alone\n",
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// A copy under way, with these fields otherwise.
+    fn copying(other: serde_json::Value) -> LiveStatus {
+        let mut status = serde_json::json!({
+            "run": "20260131t120000123-0197c0de", "at": "2026-01-31T12:00:00Z", "pid": 7, "phase": "copying",
+            "ownership": {"owner": "source", "pending": false, "epoch": 1},
+            "rows_planned": 120_000, "bytes_planned": 48_000_000, "rows_copied": 30_000, "bytes_copied": 12_000_000,
+            "copy_left_s": null, "rows_taken": 0, "lag_entries": null, "lag_s": null, "rows_per_s": 0.0,
+            "switch_s": null, "verification": {"verdict": "unproven"},
+            "pressure": {"wal_bytes": 50_500_000, "log_entries": 12}, "paused": false, "recopied": 0
+        });
+        let fields = status.as_object_mut().unwrap();
+        fields.extend(other.as_object().unwrap().clone());
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_copy_says_how_far_it_is_what_is_left_and_what_holds_it_back() {
+        let slowed = serde_json::json!([
+            {"cause": "wal", "wait_ms": 100, "why": "the owner's write-ahead log has 50 MB and grows"},
+            {"cause": "log", "wait_ms": 0, "why": "9000 changes wait, and more come than are taken"}
+        ]);
+        let told = [
+            status(&copying(serde_json::json!({})), true),
+            status(&copying(serde_json::json!({"copy_left_s": 83.4, "slowed": slowed})), true),
+            status(&copying(serde_json::json!({"paused": true})), true),
+        ];
+        insta::assert_snapshot!(told.join("\n"));
+    }
 }

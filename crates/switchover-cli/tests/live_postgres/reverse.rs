@@ -10,7 +10,7 @@ use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Value};
 use switchover_testkit::Cluster;
 
-pub(crate) const ALL: Limit = Limit { entries: 100_000 };
+pub(crate) const ALL: Limit = Limit { entries: 100_000, time_max: Limit::ANY_TIME };
 
 /// The position before the first entry, which `capture` gives.
 pub(crate) fn start() -> Position {
@@ -108,14 +108,18 @@ async fn an_entry_that_commits_after_a_larger_one_is_not_lost() {
     stage.live.settle(&changes.upto).await.unwrap();
     assert_eq!(keys_of(&stage.log(&changes.upto).await.unwrap(), parent).unwrap(), ["100", "300"]);
     // A part of them, and a process that knows nothing but the position.
-    let one = stage.live.changes(&changes.upto, Limit { entries: 1 }, None).await.unwrap();
+    let one = stage
+        .live
+        .changes(&changes.upto, Limit { entries: 1, time_max: Limit::ANY_TIME }, None)
+        .await
+        .unwrap();
     assert_eq!(
         (keys_of(&one, parent).unwrap(), one.complete, one.behind),
         (vec!["100".to_owned()], false, 1)
     );
     let live = stage.second().await;
     live.settle(&one.upto).await.unwrap();
-    let rest = live.changes(&one.upto, Limit { entries: 1 }, None).await.unwrap();
+    let rest = live.changes(&one.upto, Limit { entries: 1, time_max: Limit::ANY_TIME }, None).await.unwrap();
     assert_eq!(
         (keys_of(&rest, parent).unwrap(), rest.complete, rest.behind),
         (vec!["300".to_owned()], true, 0)
@@ -213,6 +217,7 @@ async fn what_is_read_beside_is_of_the_same_moment() {
             range: range.clone(),
             budget_bytes: 40_000,
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: ReadRequest::ANY_TIME,
         };
         let changes = stage.live.changes(&start(), ALL, Some(&Beside::Rows(request))).await.unwrap();
         let Some(Seen::Rows(batch)) = changes.beside else { panic!("no rows") };
@@ -238,7 +243,11 @@ async fn what_is_read_beside_is_of_the_same_moment() {
     assert_eq!(run(&session, "UPDATE app.big SET name = 'n' || id").await, None);
     let (mut after, mut entries, began) = (start(), 0, Instant::now());
     loop {
-        let changes = stage.live.changes(&after, Limit { entries: 500 }, None).await.unwrap();
+        let changes = stage
+            .live
+            .changes(&after, Limit { entries: 500, time_max: Limit::ANY_TIME }, None)
+            .await
+            .unwrap();
         entries += changes.entries;
         stage.live.settle(&changes.upto).await.unwrap();
         after = changes.upto;

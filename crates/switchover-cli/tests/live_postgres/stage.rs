@@ -153,6 +153,7 @@ impl Stage {
             range: KeyRange { after: None, upto: None },
             budget_bytes: usize::MAX,
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: ReadRequest::ANY_TIME,
         };
         let snapshot = self.source.snapshot().await.unwrap();
         snapshot.read(request, Rows::default()).await.unwrap().rows
@@ -240,7 +241,7 @@ impl Stage {
 
     /// What is in the reverse log behind a position, by table: keys and the number of rows that are there.
     pub(crate) async fn log(&self, after: &Position) -> Result<Changes> {
-        self.live.changes(after, Limit { entries: 10_000 }, None).await
+        self.live.changes(after, Limit { entries: 10_000, time_max: Limit::ANY_TIME }, None).await
     }
 
     pub(crate) async fn ownership(&self) -> Ownership {

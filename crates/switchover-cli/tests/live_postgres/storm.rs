@@ -128,7 +128,11 @@ async fn whoever_takes_the_log_ends_up_with_the_targets_rows() {
         async move {
             let (mut mirror, mut after, mut random) = (Mirror::default(), start(), Random::new(seed));
             // What was there before the log began.
-            let first = stage.live.changes(&after, Limit { entries: 1 }, None).await.unwrap();
+            let first = stage
+                .live
+                .changes(&after, Limit { entries: 1, time_max: Limit::ANY_TIME }, None)
+                .await
+                .unwrap();
             assert!(first.entries <= 1);
             for id in 0..5 {
                 let row = [Value::Int(id), Value::Text(&b"abcde"[id as usize..=id as usize])];
@@ -140,7 +144,7 @@ async fn whoever_takes_the_log_ends_up_with_the_targets_rows() {
             }
             loop {
                 let last = over.load(Ordering::SeqCst);
-                let limit = Limit { entries: 1 + random.below(30) as u64 };
+                let limit = Limit { entries: 1 + random.below(30) as u64, time_max: Limit::ANY_TIME };
                 let changes = stage.live.changes(&after, limit, None).await.unwrap();
                 mirror.take(&stage, &changes);
                 let complete = changes.complete;

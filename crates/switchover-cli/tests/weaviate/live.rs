@@ -188,10 +188,21 @@ fn finish_leaves_the_data_and_nothing_else() {
     site.until_same();
     run(&mut site.program(&["cutover"])).exits(0);
     work(&site, 0);
-    run(&mut site.program(&["finish", "--yes"])).exits(0);
+    let said = run(&mut site.program(&["finish", "--yes"])).exits(0).out;
     engine.end().exits(0);
     assert_eq!(site.differences(&TABLES), Vec::<String>::new());
     assert_eq!(site.server.collections(), ["Notes", "Users"]);
+    // The report is where it is said to be, and says that the source owns the data.
+    let path = said.lines().find_map(|line| line.strip_prefix("report: ")).unwrap();
+    let people = std::fs::read_to_string(site.folder.path().join(path)).unwrap();
+    assert!(people.starts_with("# finish: same: "), "{people}");
+    for part in [
+        "| compared | 1,200 rows by ",
+        "None: the source owns the data",
+        "app.db: all tables; it is the application",
+    ] {
+        assert!(people.contains(part), "{part}: {people}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::relation::{Reading, readings, within};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql, params_from_iter};
 use std::path::Path;
+use std::time::Instant;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Batch, ReadRequest};
 use switchover_core::relation::Relations;
@@ -111,12 +112,14 @@ pub(super) fn batch(
 ) -> Result<Batch> {
     let fail = |error| classify(error, operation, path).table(request.table.name.clone());
     rows.reset(request.table.locator.width(), request.table.columns.len());
+    // A time that no clock reaches is no bound.
+    let until = Instant::now().checked_add(request.time_max);
     let mut done = true;
     for reading in readings(relations, &request.table) {
         let Some(range) = within(reading.part, &request.range) else { continue };
         let sql = statement_text(&request.table.columns, &reading, &range, encoding);
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
-        let fill = Fill { reading: &reading, range: &range, encoding, request };
+        let fill = Fill { reading: &reading, range: &range, encoding, request, until };
         done = match reading.locator {
             Locator::Ordinal => fill.by_ordinal(&mut statement, &mut rows),
             Locator::RowId(_) | Locator::Key(_) => fill.by_locator(&mut statement, &mut rows),
@@ -142,9 +145,15 @@ struct Fill<'a> {
     range: &'a KeyRange,
     encoding: Encoding,
     request: &'a ReadRequest,
+    until: Option<Instant>,
 }
 
 impl Fill<'_> {
+    /// Whether the batch is to end with these rows.
+    fn is_over(&self, rows: &Rows) -> bool {
+        self.request.is_filled(rows) || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     fn by_locator(&self, statement: &mut Statement<'_>, rows: &mut Rows) -> rusqlite::Result<bool> {
         let (encoding, fields) = (self.encoding, self.request.table.columns.len());
         let bounds = [&self.range.after, &self.range.upto];
@@ -157,7 +166,7 @@ impl Fill<'_> {
             self.reading.part.iter().for_each(|part| rows.push(Value::Int(*part)));
             push(row, 0, width, text_marks.then_some(encoding), rows)?;
             push(row, key_cells, fields, encoding.is_wide().then_some(encoding), rows)?;
-            if self.request.is_filled(rows) {
+            if self.is_over(rows) {
                 return Ok(false);
             }
         }
@@ -181,7 +190,7 @@ impl Fill<'_> {
             at += 1;
             rows.push(Value::Int(at));
             push(row, 0, self.request.table.columns.len(), marked, rows)?;
-            if self.request.is_filled(rows) {
+            if self.is_over(rows) {
                 return Ok(false);
             }
         }

@@ -169,6 +169,7 @@ impl Reader for SqliteReader {
             range: self.range.clone(),
             budget_bytes: BATCH_BYTES,
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: ReadRequest::ANY_TIME,
         };
         let batch = blocking(|| {
             read::batch(&connection, &self.path, self.encoding, &Relations::new(), &request, OPERATION, rows)

@@ -1,11 +1,12 @@
 //! What the application does is what arrives, whatever way it does it.
 
 use crate::harness::{ALL, App, PATIENCE, Pair, schema_of, words};
+use std::time::Duration;
 use switchover_core::Kind;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Position, ReadRequest};
 use switchover_core::live::{Beside, Limit, Seen};
-use switchover_core::value::OwnedValue;
+use switchover_core::value::{OwnedValue, Rows};
 
 /// A table of every kind, with everything by which a row may go unseen.
 pub(crate) const SCHEMA: &str = r#"
@@ -197,7 +198,7 @@ async fn the_application_is_told_what_it_was_told_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attached_alias_is_captured() {
+async fn an_attached_alias_is_captured_and_fenced() {
     let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO plain VALUES (1, 'a', 1)"))).await;
     pair.backfill(1 << 20, &mut || {}).await.unwrap();
     let connection = rusqlite::Connection::open_in_memory().unwrap();
@@ -210,6 +211,16 @@ async fn an_attached_alias_is_captured() {
         .unwrap();
     pair.forward(ALL).await.unwrap();
     pair.assert_equal();
+    let logged = "SELECT count(*) FROM main._switchover_changes";
+    assert_eq!(
+        connection.query_row(logged, [], |row| row.get::<_, i64>(0)).unwrap(),
+        0,
+        "it is another table"
+    );
+    pair.source.fence(PATIENCE).await.unwrap();
+    let refused = connection.execute("INSERT INTO \"the app\".plain VALUES (4, 'd', 4)", []).unwrap_err();
+    assert!(refused.to_string().contains("does not take writes now"), "{refused}");
+    connection.execute("INSERT INTO main.plain VALUES (4, 'd', 4)", []).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,7 +234,7 @@ async fn a_wide_file_is_captured() {
     let pair = Pair::start(app).await;
     pair.backfill(1 << 20, &mut || {}).await.unwrap();
     pair.app.sql("UPDATE texts SET k = k || 'ß'; DELETE FROM texts WHERE b = 2; UPDATE pair SET b = '𝄞'");
-    pair.forward(Limit { entries: 1 }).await.unwrap();
+    pair.forward(Limit { entries: 1, time_max: Limit::ANY_TIME }).await.unwrap();
     // Texts are compared as a program gets them, because the bytes of the files differ.
     let all = |path: std::path::PathBuf| -> Vec<String> {
         let connection = crate::harness::connect(&path);
@@ -249,7 +260,7 @@ async fn partial_batches_make_room() {
         "BEGIN; UPDATE plain SET u = id; UPDATE plain SET u = 'b' WHERE id = 1; UPDATE plain SET u = 'c' WHERE id = 2;
          UPDATE plain SET u = 'a' WHERE id = 3; COMMIT",
     );
-    pair.forward(Limit { entries: 1 }).await.unwrap();
+    pair.forward(Limit { entries: 1, time_max: Limit::ANY_TIME }).await.unwrap();
     pair.assert_equal();
 }
 
@@ -277,7 +288,7 @@ async fn the_copy_makes_room_for_what_it_read_later() {
     .await
     .unwrap();
     assert!(turns > 10);
-    pair.forward(Limit { entries: 500 }).await.unwrap();
+    pair.forward(Limit { entries: 500, time_max: Limit::ANY_TIME }).await.unwrap();
     pair.assert_equal();
 }
 
@@ -286,7 +297,8 @@ async fn positions_and_settling() {
     let pair = Pair::start(App::new(SCHEMA)).await;
     let first = pair.position().await;
     pair.app.sql("INSERT INTO plain (id) VALUES (1), (2), (3), (4)");
-    let two = pair.source.changes(&first, Limit { entries: 2 }, None).await.unwrap();
+    let two =
+        pair.source.changes(&first, Limit { entries: 2, time_max: Limit::ANY_TIME }, None).await.unwrap();
     assert_eq!((two.entries, two.behind, two.complete), (2, 2, false));
     let all = pair.source.changes(&first, ALL, None).await.unwrap();
     assert_eq!((all.entries, all.behind, all.complete), (4, 0, true));
@@ -322,6 +334,7 @@ async fn what_is_read_beside_is_of_the_same_moment() {
         range: KeyRange::default(),
         budget_bytes: 1 << 20,
         rows_max: ReadRequest::ANY_ROWS,
+        time_max: ReadRequest::ANY_TIME,
     };
     let read = pair.source.changes(&after, ALL, Some(&Beside::Rows(request))).await.unwrap();
     let Some(Seen::Rows(batch)) = read.beside else { panic!("rows") };
@@ -329,6 +342,38 @@ async fn what_is_read_beside_is_of_the_same_moment() {
     let keys = [vec![OwnedValue::Int(2)], vec![OwnedValue::Int(5)]];
     assert_eq!(pair.source.fetch(table, &keys).await.unwrap().len(), 1);
     assert_eq!(pair.source.count(table).await.unwrap(), 2);
+}
+
+/// Time that is over when a read begins: it ends with its first row or entry, and the next one goes on behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_time_is_over_ends_with_the_row_that_it_is_at() {
+    let rows = "INSERT INTO plain (id, u) VALUES (1, 'a'), (2, 'b'), (3, 'c')";
+    let pair = Pair::start(App::new(&format!("{SCHEMA}; {rows}"))).await;
+    let table = pair.plan.tables.iter().position(|table| table.source == "plain").unwrap();
+    let mut after = None;
+    for id in 1..=4 {
+        let request = ReadRequest {
+            table: pair.read_table(table),
+            range: KeyRange { after: after.clone(), upto: None },
+            budget_bytes: 1 << 20,
+            rows_max: ReadRequest::ANY_ROWS,
+            time_max: Duration::ZERO,
+        };
+        let batch = pair.passing.read(request, Rows::default()).await.unwrap();
+        assert_eq!((batch.rows.len(), batch.done), (usize::from(id < 4), id == 4));
+        after = batch.last;
+    }
+    pair.app.sql("UPDATE plain SET u = u || 'x'");
+    let mut position = pair.position().await;
+    let mut left = pair.source.changes(&position, ALL, None).await.unwrap().entries;
+    assert!(left >= 3);
+    while left > 0 {
+        let limit = Limit { time_max: Duration::ZERO, ..ALL };
+        let changes = pair.source.changes(&position, limit, None).await.unwrap();
+        left -= 1;
+        assert_eq!((changes.entries, changes.behind, changes.complete), (1, left, left == 0));
+        position = changes.upto;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

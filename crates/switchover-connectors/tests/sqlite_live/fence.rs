@@ -287,6 +287,9 @@ async fn obstacles_say_what_to_do() {
     check(one, &sql("ALTER TABLE t ADD COLUMN w"), &["not in the plan"]).await;
     let large = "CREATE TABLE t (v); INSERT INTO t VALUES (zeroblob(3000000))";
     check(large, &|_| {}, &["no primary key", "--exclude"]).await;
+    let no_key =
+        "CREATE TABLE t (k TEXT PRIMARY KEY, v); INSERT INTO t VALUES (NULL, 1), (NULL, 2), ('a', 3)";
+    check(no_key, &|_| {}, &["2 of its rows have NULL in their key", "column: \"k\"", "--exclude"]).await;
     check("CREATE VIRTUAL TABLE t USING fts5(v)", &|_| {}, &["virtual table", "--exclude"]).await;
     let pair = Pair::start(App::new(one)).await;
     let run = LiveRun { run: "other".into(), ..pair.run.clone() };

@@ -23,7 +23,7 @@ use switchover_core::{Error, Kind, Result};
 use switchover_testkit::lite;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-pub(crate) const ALL: Limit = Limit { entries: 1 << 40 };
+pub(crate) const ALL: Limit = Limit { entries: 1 << 40, time_max: Limit::ANY_TIME };
 
 /// A folder with the application's file in it.
 pub(crate) struct App {
@@ -168,6 +168,7 @@ impl Pair {
                     range,
                     budget_bytes,
                     rows_max: ReadRequest::ANY_ROWS,
+                    time_max: ReadRequest::ANY_TIME,
                 };
                 let batch = self.passing.read(request, Rows::default()).await?;
                 let upto = if batch.done { None } else { batch.last.clone() };

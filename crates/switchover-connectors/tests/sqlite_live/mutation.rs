@@ -26,6 +26,7 @@ async fn read(pair: &Pair) -> switchover_core::Result<()> {
         range: KeyRange::default(),
         budget_bytes: 1 << 20,
         rows_max: ReadRequest::ANY_ROWS,
+        time_max: ReadRequest::ANY_TIME,
     };
     pair.passing.read(request, Rows::default()).await.map(drop)
 }

@@ -30,7 +30,16 @@ async fn pair() -> Pair {
 async fn first(pair: &Pair, read: Arc<ReadTable>) -> Result<Batch> {
     let range = KeyRange::default();
     pair.passing
-        .read(ReadRequest { table: read, range, budget_bytes: usize::MAX, rows_max: 5 }, Rows::default())
+        .read(
+            ReadRequest {
+                table: read,
+                range,
+                budget_bytes: usize::MAX,
+                rows_max: 5,
+                time_max: ReadRequest::ANY_TIME,
+            },
+            Rows::default(),
+        )
         .await
 }
 

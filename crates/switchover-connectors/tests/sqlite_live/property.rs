@@ -26,7 +26,7 @@ async fn whatever_is_written_arrives_in_both_directions() {
         pair.backfill(100, &mut move || workload::run(&other, &mut beside, 2, None)).await.unwrap();
         for _ in 0..3 {
             workload::run(&application, &mut dice, 30, None);
-            let limit = Limit { entries: 1 + dice.roll(20) as u64 };
+            let limit = Limit { entries: 1 + dice.roll(20) as u64, time_max: Limit::ANY_TIME };
             pair.forward(limit).await.unwrap_or_else(|error| panic!("{}", words(&error)));
             pair.assert_equal();
         }
@@ -34,7 +34,7 @@ async fn whatever_is_written_arrives_in_both_directions() {
         let there = connect(&pair.new_path());
         for _ in 0..3 {
             workload::run(&there, &mut dice, 30, None);
-            let limit = Limit { entries: 1 + dice.roll(20) as u64 };
+            let limit = Limit { entries: 1 + dice.roll(20) as u64, time_max: Limit::ANY_TIME };
             pair.back(limit).await.unwrap_or_else(|error| panic!("{}", words(&error)));
             pair.assert_equal();
         }
@@ -42,13 +42,13 @@ async fn whatever_is_written_arrives_in_both_directions() {
         assert!(pair.target.decide(&owner, &owner.proposed(), &[]).await.unwrap());
         workload::run(&there, &mut dice, 30, None);
         pair.target.fence(PATIENCE).await.unwrap();
-        pair.back(Limit { entries: 1000 }).await.unwrap();
+        pair.back(Limit { entries: 1000, time_max: Limit::ANY_TIME }).await.unwrap();
         assert!(pair.target.decide(&owner.proposed(), &owner.proposed().decided(), &[]).await.unwrap());
         pair.source.unfence().await.unwrap();
         pair.target.follow().await.unwrap();
         pair.assert_equal();
         workload::run(&application, &mut dice, 30, None);
-        pair.forward(Limit { entries: 1000 }).await.unwrap();
+        pair.forward(Limit { entries: 1000, time_max: Limit::ANY_TIME }).await.unwrap();
         pair.assert_equal();
     }
 }

@@ -13,6 +13,7 @@ use crate::value::{OwnedValue, Rows};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An opaque resume token of a store's history. The engine stores and compares it, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +41,19 @@ pub struct ReadRequest {
     pub budget_bytes: usize,
     /// Stop after so many rows, however few bytes they are; [`ReadRequest::ANY_ROWS`] bounds nothing.
     pub rows_max: usize,
+    /// Stop after the row at which so much time is over; [`ReadRequest::ANY_TIME`] bounds nothing. For stores whose readers keep
+    /// others waiting; one that has none of these may read on.
+    pub time_max: Duration,
 }
 
 impl ReadRequest {
+    /// As [`ReadRequest::time_max`]: a batch takes what it takes.
+    pub const ANY_TIME: Duration = Duration::MAX;
+
     /// As [`ReadRequest::rows_max`]: only the bytes bound a batch.
     pub const ANY_ROWS: usize = usize::MAX;
 
-    /// Whether a batch that holds these rows is to end with them.
+    /// Whether a batch that holds these rows is to end with them, however long it took.
     pub fn is_filled(&self, rows: &Rows) -> bool {
         rows.bytes() >= self.budget_bytes || rows.len() >= self.rows_max
     }

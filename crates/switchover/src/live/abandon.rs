@@ -4,26 +4,30 @@
 //! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
 //! the source up to date.
 
+use super::finished::{self, Ended};
 use crate::journal::State;
 use crate::migration::Migration;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use switchover_core::live::{LiveRun, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
 impl Migration {
-    /// Ends the reverse window of a run without its source. No engine may be at work on it.
+    /// Ends the reverse window of a run without its source. No engine may be at work on it. Gives the path of the run's report.
     ///
     /// # Errors
     /// `Refused` when the source owns the data, or a change of the owner is not decided; `Busy` while an engine has the run;
     /// `NotFound` without such a run.
-    pub async fn abandon_source(&self, run: Option<&str>) -> Result<()> {
+    pub async fn abandon_source(&self, run: Option<&str>) -> Result<PathBuf> {
+        let begun = Instant::now();
         let (journal, plan, claim) = self.reopen(run).await?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
         let (some, all) = self.remaining(&plan, &found).await?;
         if found.runs.contains(&run) {
-            self.leave_target(plan, run.clone()).await?;
+            self.leave_target(plan.clone(), run.clone()).await?;
             self.again(async || self.target.forget(&schema, &run).await).await?;
         } else if some < all || !journal.has_been(State::Prepared)? {
             // It was killed behind its last removal only if all that it moved is there.
@@ -35,7 +39,10 @@ impl Migration {
                 .hint("`switchover rollback` takes the run back; the source may hold the only data"));
         }
         drop(claim);
-        journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")
+        // The run is over whatever becomes of its report.
+        let kept = finished::keep(&journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
+        journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")?;
+        kept
     }
 
     async fn leave_target(&self, plan: Plan, run: String) -> Result<()> {

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn status(held: &str, alarm: &str) -> LiveStatus {
-        LiveStatus { held: held.into(), alarm: alarm.into(), ..LiveStatus::entering("r", 0) }
+        LiveStatus { held: held.into(), alarm: alarm.into(), ..LiveStatus::entering("r", 0, 0) }
     }
 
     #[test]

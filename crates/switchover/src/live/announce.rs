@@ -1,14 +1,12 @@
 //! What lies outside both stores: where the application is told to read and write, and who watches it.
 
-use super::record;
+use super::record::{self, Proof};
 use super::status::{GuardSaid, LiveStatus, SwitchReport};
-use crate::journal::{self, Header};
+use crate::journal::Header;
 use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,18 +15,6 @@ use switchover_core::{Error, Kind, Result};
 
 /// Says in the run's folder whom the application was told to be the owner.
 const TOLD: &str = "told.json";
-
-/// Says in the run's folder how the follower is known to differ.
-const DIFFERS: &str = "differs.json";
-
-/// A difference that was found while changes were read back.
-#[derive(Debug, Serialize, Deserialize)]
-struct Difference {
-    /// The epoch of the owner whose follower differs.
-    epoch: u64,
-    /// Where, and how.
-    why: String,
-}
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
 const NOTED_EVERY: Duration = Duration::from_millis(50);
@@ -65,6 +51,12 @@ pub trait Announce: Send + Sync {
     async fn known_difference(&self, epoch: u64) -> Result<Option<String>> {
         let _ = epoch;
         Ok(None)
+    }
+    /// Keeps what a comparison of all rows came to, for the report of the run; `None` when tables are copied again, and it counts
+    /// no more. An error is told.
+    async fn proven(&self, proof: Option<&Proof>) -> Result<()> {
+        let _ = proof;
+        Ok(())
     }
     /// Calls for a person: the run does not go on, or cannot do what a guard demands. An error is told.
     async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {
@@ -158,18 +150,7 @@ impl Announcer {
 
     /// The owner that the application was told last: in the beginning the source.
     fn told_owner(&self) -> Result<Side> {
-        Ok(self.kept(TOLD)?.unwrap_or(Side::Source))
-    }
-
-    /// What a file of the run's folder says, if it is there.
-    fn kept<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let path = self.folder.join(name);
-        let fail = || Error::new(Kind::Io, "read the run's folder").store(path.display().to_string());
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(fail().because(error)),
-        }
+        Ok(record::kept(&self.folder, TOLD)?.unwrap_or(Side::Source))
     }
 
     async fn hooks(&self, moment: Moment, ownership: &Ownership, why: &str) -> Result<()> {
@@ -216,9 +197,7 @@ impl Announce for Announcer {
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;
         // After all of it, so that whoever was killed before does it again.
-        let text = serde_json::to_vec(&ownership.owner)
-            .map_err(|error| Error::new(Kind::Internal, "tell the application").because(error))?;
-        journal::write_whole(&self.folder.join(TOLD), &text)
+        record::keep(&self.folder, TOLD, &ownership.owner)
     }
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
@@ -226,14 +205,15 @@ impl Announce for Announcer {
     }
 
     async fn differs(&self, epoch: u64, why: &str) -> Result<()> {
-        let text = serde_json::to_vec(&Difference { epoch, why: why.to_owned() })
-            .map_err(|error| Error::new(Kind::Internal, "keep the difference").because(error))?;
-        journal::write_whole(&self.folder.join(DIFFERS), &text)
+        record::keep_difference(&self.folder, epoch, why)
     }
 
     async fn known_difference(&self, epoch: u64) -> Result<Option<String>> {
-        let found: Option<Difference> = self.kept(DIFFERS)?;
-        Ok(found.filter(|found| found.epoch == epoch).map(|found| found.why))
+        record::difference(&self.folder, epoch)
+    }
+
+    async fn proven(&self, proof: Option<&Proof>) -> Result<()> {
+        record::keep_proof(&self.folder, proof)
     }
 
     async fn alarm(&self, ownership: &Ownership, why: &str) -> Result<()> {

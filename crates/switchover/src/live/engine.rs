@@ -16,20 +16,17 @@
 use super::announce::{Announce, Watch};
 use super::held::Noted;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
-use super::pace::{Pace, Paced};
+use super::pace::{Pace, Work};
 use super::pass::Pass;
 use super::requests::{not_ready, refuse};
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
-use crate::copy::{self, Copy};
-use crate::progress::{Event, Phase, Progress};
+use crate::progress::{Event, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
-use crate::sight::Sight;
 use crate::{build, clock, retry};
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::{Claim, Snapshot, Target};
-use switchover_core::judge::Judge;
 use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Remedy, Result, failpoint};
@@ -96,6 +93,14 @@ pub(super) enum Turn {
     Over(End),
 }
 
+/// A run that is finished in both stores, and of which nobody was told yet.
+pub(super) struct Finished {
+    /// When that began.
+    pub(super) begun: Instant,
+    /// Who asked for it, where somebody did.
+    pub(super) command: Option<Command>,
+}
+
 /// The driver.
 pub struct Engine {
     pub(super) parts: Parts,
@@ -112,6 +117,8 @@ pub struct Engine {
     pub(super) pass_due: Option<Instant>,
     /// A switch that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
+    /// How the run was finished, once it was.
+    pub(super) finished: Option<Finished>,
     losses: u32,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
@@ -130,7 +137,7 @@ impl Engine {
     pub fn new(mut parts: Parts) -> (Engine, mpsc::Sender<Command>, watch::Receiver<LiveStatus>) {
         // One request is carried out at a time; a second waits in the channel, a third waits to send.
         let (sender, commands) = mpsc::channel(1);
-        let status = LiveStatus::entering(&parts.run, parts.plan.source.rows);
+        let status = LiveStatus::entering(&parts.run, parts.plan.source.rows, parts.plan.source.bytes);
         let (status, told) = watch::channel(status);
         parts.progress = Arc::new(Noted { inner: parts.progress, status: status.clone() });
         let engine = Engine {
@@ -144,6 +151,7 @@ impl Engine {
             mended_passes: 0,
             pass_due: None,
             waiting: None,
+            finished: None,
             losses: 0,
             torn: false,
             equal_at: Instant::now(),
@@ -180,7 +188,9 @@ impl Engine {
     async fn drive(&mut self) -> Result<End> {
         if self.again(async || self.parts.target.left().await).await? {
             self.note("the run was being finished: what is left of it is removed".into());
+            let begun = Instant::now();
             self.remove().await?;
+            self.finished = Some(Finished { begun, command: None });
             return Ok(End::Finished);
         }
         self.enter().await?;
@@ -282,7 +292,7 @@ impl Engine {
                 }
             }
             Side::Target => {
-                self.insist(async || self.parts.source.fence(FENCE_AGAIN).await.map(drop)).await?;
+                self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await?;
                 self.insist(async || self.parts.target.unfence().await).await?;
                 self.tell_owner(ownership).await;
             }
@@ -346,7 +356,7 @@ impl Engine {
         failpoint::hit("live-captured");
         self.tell(LiveStatus::go_on);
         let mut link = self.link(Side::Source);
-        link.begin(&captured.from).await?;
+        link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
         if let Some(turn) = self.copy().await? {
             return Ok(turn);
@@ -372,6 +382,7 @@ impl Engine {
             }
         }
         link.entries = BATCH_ENTRIES;
+        self.pressed_at = None;
         self.pass = Some(Pass::default());
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
@@ -380,6 +391,7 @@ impl Engine {
     /// The target owns the data: bring the source up to it, so that there is a way back.
     async fn reverse(&mut self) -> Result<Turn> {
         let mut link = self.link(Side::Target);
+        self.pace.at_work(Work::Following);
         // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
         // reading changes fails, and the run holds with that error.
         if self.again(async || self.parts.target.doubts().await).await?.is_empty() {
@@ -393,7 +405,7 @@ impl Engine {
             self.verified = verified.clone();
             self.tell(|status| status.verification = verified);
         }
-        self.prove();
+        self.begin_proof();
         self.tell(|status| status.phase = LivePhase::Reverse);
         self.follow(link).await
     }
@@ -413,62 +425,11 @@ impl Engine {
             position: None,
             entries: BATCH_ENTRIES,
             unread: false,
+            owing: false,
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,
         }
-    }
-
-    /// Copies everything that no checkpoint covers.
-    pub(super) async fn copy(&mut self) -> Result<Option<Turn>> {
-        let plan = Arc::clone(&self.parts.plan);
-        self.tell(|status| status.phase = LivePhase::Copying);
-        self.parts.progress.event(Event::PhaseStarted {
-            phase: Phase::Copy,
-            rows: plan.source.rows,
-            bytes: plan.source.bytes,
-        });
-        let begun = Instant::now();
-        let stop = self.parts.shutdown.child();
-        let plain = &self.parts.snapshot;
-        let snapshot = match plan.options.mapping.is_empty() {
-            true => Arc::clone(plain),
-            false => self.again(async || Sight::of(Arc::clone(plain), &plan.options).await).await?.snapshot,
-        };
-        loop {
-            let done =
-                self.again(async || self.parts.store.checkpoints(&plan, &self.parts.run).await).await?;
-            self.tell(|status| status.rows_copied = done.iter().map(|checkpoint| checkpoint.rows).sum());
-            if copy::is_whole(&plan, &done) {
-                break;
-            }
-            let copy = Arc::new(Copy {
-                plan: Arc::clone(&plan),
-                run: self.parts.run.clone(),
-                snapshot: Arc::new(Paced {
-                    inner: Arc::clone(&snapshot),
-                    pace: self.pace.clone(),
-                    shutdown: stop.clone(),
-                }),
-                target: Arc::clone(&self.parts.store),
-                progress: Arc::clone(&self.parts.progress),
-                shutdown: stop.clone(),
-                streams: self.parts.streams,
-                judges: plan.tables.iter().map(Judge::new).collect(),
-                chunk_bytes: self.parts.chunk_bytes,
-                chunk_rows: self.parts.chunk_rows,
-                retries: self.parts.retries,
-            });
-            let working = copy.run(&done);
-            if let Some(turn) = self.during(working, &stop).await? {
-                return Ok(Some(turn));
-            }
-        }
-        failpoint::hit("live-copied");
-        self.parts
-            .progress
-            .event(Event::PhaseFinished { phase: Phase::Copy, seconds: begun.elapsed().as_secs_f64() });
-        Ok(None)
     }
 
     /// Takes everything back that the run made; the source owns the data.
@@ -523,6 +484,7 @@ impl Engine {
             let step = link.step(None, false).await?;
             self.took(&step).await;
             self.tell(LiveStatus::go_on);
+            self.bear(link).await?;
             if step.changes.complete {
                 return Ok(None);
             }
@@ -590,8 +552,8 @@ const INSIST: Duration = Duration::from_millis(100);
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 const TELL_AGAIN_MAX: Duration = Duration::from_secs(320);
 
-/// How long the source's fence waits for writers when it is put up again: there are none.
-const FENCE_AGAIN: Duration = Duration::from_secs(10);
+/// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
+const NO_WRITERS: Duration = Duration::from_secs(10);
 
 pub(super) fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();

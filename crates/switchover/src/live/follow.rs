@@ -2,8 +2,9 @@
 //! something needs one.
 
 use super::engine::{Engine, Turn, names};
-use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Link, Step};
+use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
+use super::record::Proof;
 use super::status::{LiveStatus, SwitchOptions, Verification};
 use crate::clock;
 use std::sync::Arc;
@@ -40,9 +41,6 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
 /// How much the newest batch counts in the rate that is shown: half of it after seven batches.
 const RATE_WEIGHT: f64 = 0.1;
-
-/// Bytes of write-ahead log on the source at which the engine lets the store fold it back before it reads on.
-const WAL_BYTES_MAX: u64 = 48 << 20;
 
 impl Engine {
     /// Follows the owner until the owner changes or the run ends.
@@ -126,7 +124,8 @@ impl Engine {
             () = tokio::time::sleep(RESTING) => return self.guarded(link).await,
         }
         self.look_again(link);
-        let beside = self.pass.as_ref().and_then(|pass| pass.next(&self.parts.plan));
+        let compared = self.pass.as_ref().filter(|_| self.pace.decision().compares);
+        let beside = compared.and_then(|pass| pass.next(&self.parts.plan));
         let mut step = link.step(beside.as_ref(), true).await?;
         self.took(&step).await;
         link.entries =
@@ -267,10 +266,15 @@ impl Engine {
             }
             (Ok(()), None) => {
                 self.mending = false;
-                Verification::Same { rows, at: clock::now() }
+                let at = clock::now();
+                self.prove(Some(&Proof { at: at.clone(), tables: pass.tables.clone(), differs: None })).await;
+                Verification::Same { rows, at }
             }
             (Err(error), _) if error.kind() == Kind::Different => {
-                Verification::Different { why: error.to_string() }
+                let why = error.to_string();
+                let differs = Some(why.clone());
+                self.prove(Some(&Proof { at: clock::now(), tables: pass.tables.clone(), differs })).await;
+                Verification::Different { why }
             }
             (Err(error), _) => return Err(error),
         };
@@ -284,6 +288,13 @@ impl Engine {
             self.announce(ownership).await;
         }
         Ok(())
+    }
+
+    /// Keeps what a comparison of all rows came to.
+    pub(super) async fn prove(&self, proof: Option<&Proof>) {
+        if let Err(unkept) = self.parts.announce.proven(proof).await {
+            self.note(format!("{unkept}; the report of the run will not know what the comparison came to"));
+        }
     }
 
     /// What a pass says that mended something, or during which a request of nobody's could still be carried out: that
@@ -333,7 +344,7 @@ impl Engine {
     }
 
     /// Proves the target's keys beside the reverse window.
-    pub(super) fn prove(&mut self) {
+    pub(super) fn begin_proof(&mut self) {
         let target = Arc::clone(&self.parts.target);
         self.proving = Some(tokio::spawn(async move { target.prove().await }));
         self.prove_due = None;
@@ -342,7 +353,7 @@ impl Engine {
     /// Takes note of how the proof ended that runs beside the reverse window, and begins one that is due again.
     async fn proven(&mut self) -> Result<()> {
         if self.prove_due.is_some_and(|due| due <= Instant::now()) {
-            self.prove();
+            self.begin_proof();
         }
         let Some(proving) = self.proving.take_if(|proving| proving.is_finished()) else { return Ok(()) };
         let proven =
@@ -365,15 +376,23 @@ impl Engine {
 
     /// Counts what a step did.
     pub(super) async fn took(&mut self, step: &Step) {
+        match step.forgot {
+            Some(Forgot::Done(took)) => self.pace.wrote(took),
+            Some(Forgot::Busy(took)) => self.pace.met_busy(took),
+            None => {}
+        }
+        self.pace.left(step.changes.behind);
+        self.pace.read(step.read);
         self.pace.took(step.rows).await;
-        self.pace.probed(step.commit).await;
         if step.changes.complete {
             self.equal_at = Instant::now();
             let epoch = self.status.borrow().ownership.epoch;
             self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
         }
         let lag = self.equal_at.elapsed().as_secs_f64();
+        let (slowed, read_ms_max) = (self.pace.decision().slowed, self.pace.read_ms_max());
         self.tell(|status| {
+            (status.slowed, status.read_ms_max) = (slowed, read_ms_max);
             status.rows_taken += step.rows;
             status.lag_entries = Some(step.changes.behind);
             status.lag_s = Some(lag);
@@ -402,20 +421,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks at what the owner bears, now and then, and gives it time where it is too much.
+    /// Looks at what the owner bears, and whether the target is as the run left it, now and then.
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
-        if self.pressed_at.is_some_and(|at| at.elapsed() < PRESSURE_EVERY) {
-            return Ok(());
-        }
-        self.pressed_at = Some(Instant::now());
-        if link.from == Side::Source {
+        if link.from == Side::Source && self.is_to_look() {
             self.guard_target().await?;
         }
-        let pressure = self.again(async || link.feed.pressure().await).await?;
-        self.tell(|status| status.pressure = pressure);
-        if pressure.wal_bytes > WAL_BYTES_MAX {
-            // No read is open now: a checkpoint of the application's can fold the whole log back.
-            tokio::time::sleep(IDLE * 5).await;
+        self.bear(link).await
+    }
+
+    fn is_to_look(&self) -> bool {
+        self.pressed_at.is_none_or(|at| at.elapsed() >= PRESSURE_EVERY)
+    }
+
+    /// Looks at what the owner bears, now and then.
+    pub(super) async fn bear(&mut self, link: &Link) -> Result<()> {
+        if self.is_to_look() {
+            self.pressed_at = Some(Instant::now());
+            let pressure = self.again(async || link.feed.pressure().await).await?;
+            self.pace.looked(pressure.wal_bytes);
+            self.tell(|status| status.pressure = pressure);
         }
         Ok(())
     }

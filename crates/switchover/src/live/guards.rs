@@ -124,7 +124,7 @@ mod tests {
 
     fn status(epoch: u64) -> LiveStatus {
         let ownership = Ownership { owner: Side::Target, pending: false, epoch };
-        LiveStatus { phase: LivePhase::Reverse, ownership, ..LiveStatus::entering("r", 0) }
+        LiveStatus { phase: LivePhase::Reverse, ownership, ..LiveStatus::entering("r", 0, 0) }
     }
 
     fn sql(query: &str) -> Measure {

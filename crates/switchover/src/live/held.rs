@@ -25,9 +25,10 @@ impl LiveStatus {
         self.held_since = None;
     }
 
-    /// Nobody knows how far the follower is behind: the engine is held, or there is none.
+    /// Nobody knows how far the follower is behind, nor how long the copy will take: the engine is held, or there is none.
     pub fn forget_lag(&mut self) {
-        (self.lag_entries, self.lag_s, self.switch_s) = (None, None, None);
+        (self.lag_entries, self.lag_s, self.switch_s, self.copy_left_s) = (None, None, None, None);
+        self.slowed.clear();
     }
 }
 

@@ -5,6 +5,7 @@
 //! Every step may be repeated: a state is applied, not a history.
 
 use super::check;
+use super::pace;
 use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
@@ -50,6 +51,8 @@ pub(super) struct Link {
     pub(super) entries: u64,
     /// Whether a batch was, or may have been, taken that nobody has read back yet.
     pub(super) unread: bool,
+    /// Whether the feed could not forget what was taken, because a writer was quicker.
+    pub(super) owing: bool,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
     pub(super) retries: Retries,
@@ -63,6 +66,15 @@ enum Applied {
     Elsewhere(Position),
 }
 
+/// What a write of the engine's own at the owner came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Forgot {
+    /// It is done, and took so long.
+    Done(Duration),
+    /// Writers held the lock for so long that it was left for later.
+    Busy(Duration),
+}
+
 /// What a step did.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -70,8 +82,10 @@ pub(super) struct Step {
     pub(super) changes: Changes,
     /// Rows written or removed.
     pub(super) rows: u64,
-    /// How long the owner took to forget them: a commit of its own, like the application's.
-    pub(super) commit: Duration,
+    /// What the owner's forgetting them came to, a commit of its own, like the application's; `None` when it had nothing to forget.
+    pub(super) forgot: Option<Forgot>,
+    /// How long the owner was read at a time, at most.
+    pub(super) read: Duration,
     /// How long all of it took.
     pub(super) took: Duration,
     /// Before the owner was read, in microseconds since 1970.
@@ -89,15 +103,27 @@ impl Link {
         retry::again(self.retries, &*self.progress, &self.shutdown, work).await
     }
 
-    /// Has the follower begin at a position, unless it has begun.
-    pub(super) async fn begin(&mut self, from: &Position) -> Result<()> {
+    /// Has the follower begin at a position, unless it has begun. Waits for writers there no longer than `patience` (`Busy` then).
+    pub(super) async fn begin(&mut self, from: &Position, patience: Duration) -> Result<()> {
         self.locate().await?;
-        if self.position.is_none() {
-            self.position = match self.apply(&Changes::none(from.clone()), None).await? {
-                Applied::Done => Some(from.clone()),
-                Applied::Elsewhere(found) => Some(found),
-            };
+        if self.position.is_some() {
+            return Ok(());
         }
+        let begun = self.again(async || {
+            let error = match self.into.begin(from, patience).await {
+                Ok(()) => return Ok(from.clone()),
+                Err(error) => error,
+            };
+            if error.kind().remedy() != Remedy::Retry && error.kind() != Kind::Changed {
+                return Err(error);
+            }
+            // The answer may be lost and the work done: the position tells.
+            match self.into.applied().await {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) | Err(_) => Err(error),
+            }
+        });
+        self.position = Some(begun.await?);
         Ok(())
     }
 
@@ -105,17 +131,20 @@ impl Link {
     pub(super) async fn resume(&mut self) -> Result<()> {
         self.locate().await?;
         match self.position.clone() {
-            Some(position) => self.settle(&position).await,
+            Some(position) => self.settle(&position).await.map(drop),
             None => Err(Error::new(Kind::Internal, "take changes").detail("the follower never began")),
         }
     }
 
     /// Has the feed forget what the follower has.
-    async fn settle(&self, upto: &Position) -> Result<()> {
-        match self.again(async || self.feed.settle(upto).await).await {
-            // A writer was quicker: the next batch forgets these entries too.
-            Err(error) if error.kind() == Kind::Busy => Ok(()),
-            settled => settled,
+    async fn settle(&mut self, upto: &Position) -> Result<Forgot> {
+        let begun = Instant::now();
+        let settled = self.again(async || self.feed.settle(upto).await).await;
+        self.owing = matches!(&settled, Err(error) if error.kind() == Kind::Busy);
+        match settled {
+            // A writer was quicker: the next step forgets these entries too.
+            Err(_) if self.owing => Ok(Forgot::Busy(begun.elapsed())),
+            settled => settled.map(|()| Forgot::Done(begun.elapsed())),
         }
     }
 
@@ -125,13 +154,22 @@ impl Link {
             return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
         };
         let started = Instant::now();
-        let mut entries = self.entries;
+        let parts = if beside.is_some() { 2 } else { 1 };
+        let mut limit = Limit { entries: self.entries, time_max: pace::read_max(parts) };
+        let mut read = Duration::ZERO;
         loop {
-            let limit = Limit { entries };
             let read_at = clock::micros();
-            let changes = self.again(async || self.feed.changes(&after, limit, beside).await).await?;
+            let changes = self
+                .again(async || {
+                    let begun = Instant::now();
+                    let changes = self.feed.changes(&after, limit, beside).await?;
+                    read = read.max(begun.elapsed());
+                    Ok(changes)
+                })
+                .await?;
             if changes.entries == 0 && changes.upto == after {
-                return Ok(Step { changes, rows: 0, commit: Duration::ZERO, took: Duration::ZERO, read_at });
+                let forgot = if self.owing { Some(self.settle(&after).await?) } else { None };
+                return Ok(Step { changes, rows: 0, forgot, read, took: Duration::ZERO, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -149,10 +187,12 @@ impl Link {
                 }
                 // Its other half may come later in the log.
                 Err(error) if error.kind() == Kind::Rejected && !changes.complete => {
-                    if entries >= BATCH_ENTRIES_MAX {
+                    if limit.entries >= BATCH_ENTRIES_MAX {
                         return Err(error);
                     }
-                    entries = (entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    limit.entries = (limit.entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    // What only holds together as a whole is read as a whole, however long that takes.
+                    limit.time_max = Limit::ANY_TIME;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -163,10 +203,9 @@ impl Link {
                 self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
                 self.unread = false;
             }
-            let begun = Instant::now();
-            self.settle(&changes.upto).await?;
+            let forgot = Some(self.settle(&changes.upto).await?);
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, commit: begun.elapsed(), took: started.elapsed(), read_at });
+            return Ok(Step { changes, rows, forgot, read, took: started.elapsed(), read_at });
         }
     }
 

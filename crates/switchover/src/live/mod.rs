@@ -1,7 +1,7 @@
 //! Live migration: the target follows the source while the application writes, becomes the owner in one decision,
 //! and can give the data back without losing a write.
 //!
-//! `engine` drives a run over [`switchover_core::live`]; `link` carries changes in one direction; `pass` compares
+//! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `link` carries changes in one direction; `pass` compares
 //! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
 //! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, and `rehearse` goes through all of it on stores of its own.
 
@@ -10,7 +10,9 @@ mod alarm;
 mod announce;
 mod check;
 pub mod control;
+mod copying;
 mod engine;
+mod finished;
 mod follow;
 mod guards;
 mod held;
@@ -30,8 +32,9 @@ mod switch;
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};
 pub use guards::Guards;
+pub use record::Proof;
 pub use run::{Surroundings, status};
 pub use status::{
-    Answer, Command, GuardSaid, LivePhase, LiveStatus, Request, SwitchOptions, SwitchReport, Verification,
-    WRITE_BUDGET_DEFAULT,
+    Answer, Cause, Command, GuardSaid, LivePhase, LiveStatus, Request, Slowed, SwitchOptions, SwitchReport,
+    Verification, WRITE_BUDGET_DEFAULT,
 };

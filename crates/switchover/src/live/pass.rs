@@ -10,6 +10,7 @@
 
 use super::check::{self, Difference, Digests};
 use super::mend;
+use super::pace;
 use crate::shutdown::Shutdown;
 use std::sync::Arc;
 use switchover_core::chunk::{KeyRange, LocatorValue};
@@ -33,6 +34,8 @@ pub(super) struct Pass {
     counting: bool,
     /// Rows compared so far.
     pub(super) rows: u64,
+    /// Rows of each table that is through, as both stores count them.
+    pub(super) tables: Vec<u64>,
     /// Rows that were mended: they are to be compared again.
     pub(super) mended: u64,
     /// Whether nothing of a former engine could come any more when it began; unknown before it did.
@@ -68,6 +71,7 @@ impl Pass {
             range: KeyRange { after: self.after.clone(), upto: None },
             budget_bytes: if whole { WHOLE_BYTES } else { CHUNK_BYTES },
             rows_max: ReadRequest::ANY_ROWS,
+            time_max: if whole { ReadRequest::ANY_TIME } else { pace::read_max(2) },
         }))
     }
 
@@ -89,21 +93,23 @@ impl Pass {
                 let mender = mending.is_some().then_some(store);
                 self.chunk(plan, table, target, batch, mender).await?;
             }
-            Seen::Count(rows) => {
+            Seen::Count(counted) => {
                 let found = target.count(self.table).await?;
-                if found != *rows
+                if found != *counted
                     && let Some(Mending { snapshot, shutdown }) = mending
                 {
                     let removed =
-                        mend::extra(plan, self.table, store, snapshot, shutdown, found.max(*rows)).await?;
+                        mend::extra(plan, self.table, store, snapshot, shutdown, found.max(*counted)).await?;
                     // Whatever it was, all of it is looked at again.
                     self.mended += removed.max(1);
-                } else if found != *rows {
+                } else if found != *counted {
                     return Err(differs(target.label(), table)
-                        .detail(format!("it holds {found} rows where the source holds {rows}")));
+                        .detail(format!("it holds {found} rows where the source holds {counted}")));
                 }
                 let Pass { rows, mended, settled, .. } = *self;
-                *self = Pass { table: self.table + 1, rows, mended, settled, ..Pass::default() };
+                let mut tables = std::mem::take(&mut self.tables);
+                tables.push(*counted);
+                *self = Pass { table: self.table + 1, rows, tables, mended, settled, ..Pass::default() };
             }
         }
         Ok(())

@@ -36,6 +36,7 @@ impl Engine {
         let again: Vec<usize> = lost.iter().chain(&halves).copied().collect();
         if !again.is_empty() {
             self.tell(|status| status.recopied += again.len() as u64);
+            self.prove(None).await;
             self.again(async || self.parts.target.restart(&again).await).await?;
             failpoint::hit("live-restarted");
         }

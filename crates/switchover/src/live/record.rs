@@ -1,15 +1,49 @@
-//! The record of a run: each change of the owner, with its times, and why where nobody asked for it.
+//! The record of a run: each change of the owner, with its times, and why where nobody asked for it; what the last comparison
+//! of all rows came to, how a follower is known to differ, and the backup.
 //!
-//! Invariants: a line is written whole and durably, or not at all; the record decides nothing, the stores do.
+//! Invariants: a file or line is written whole and durably, or not at all; the record decides nothing that the stores tell.
 //! Absent: what is under way, which is the status.
 
 use super::status::SwitchReport;
 use crate::journal;
+use crate::report::BackupNote;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use switchover_core::{Error, Kind, Result};
 
 /// The record's name in the run's folder: one JSON object a line.
 const RECORD: &str = "owners.jsonl";
+
+/// Says what the last comparison of all rows came to.
+const PROOF: &str = "proof.json";
+
+/// Says how the follower is known to differ.
+const DIFFERS: &str = "differs.json";
+
+/// Says where the backup is.
+const BACKUP: &str = "backup.json";
+
+/// What a comparison of all rows came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// When it ended.
+    pub at: String,
+    /// Rows of each table that both stores counted, in the order of the plan.
+    pub tables: Vec<u64>,
+    /// Where they differ, and how; none when they were equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
+}
+
+/// A difference that was found while changes were read back.
+#[derive(Debug, Serialize, Deserialize)]
+struct Difference {
+    /// The epoch of the owner whose follower differs.
+    epoch: u64,
+    /// Where, and how.
+    why: String,
+}
 
 /// All changes of the owner, the oldest first.
 ///
@@ -38,4 +72,53 @@ pub(super) fn add(folder: &Path, report: &SwitchReport) -> Result<()> {
     }
     // There are some dozens in the longest run, so the whole is written again.
     journal::write_whole(&folder.join(RECORD), &text)
+}
+
+/// Keeps what the last comparison of all rows came to; `None` when it counts no more.
+pub(super) fn keep_proof(folder: &Path, proof: Option<&Proof>) -> Result<()> {
+    keep(folder, PROOF, &proof)
+}
+
+/// What the last comparison of all rows came to, if it still counts.
+pub(super) fn proof(folder: &Path) -> Result<Option<Proof>> {
+    kept(folder, PROOF).map(Option::flatten)
+}
+
+/// Keeps that the follower of this epoch is known to differ, and how.
+pub(super) fn keep_difference(folder: &Path, epoch: u64, why: &str) -> Result<()> {
+    keep(folder, DIFFERS, &Difference { epoch, why: why.to_owned() })
+}
+
+/// How the follower of this epoch is known to differ.
+pub(super) fn difference(folder: &Path, epoch: u64) -> Result<Option<String>> {
+    let found: Option<Difference> = kept(folder, DIFFERS)?;
+    Ok(found.filter(|found| found.epoch == epoch).map(|found| found.why))
+}
+
+/// Keeps where the backup is.
+pub(super) fn keep_backup(folder: &Path, backup: &BackupNote) -> Result<()> {
+    keep(folder, BACKUP, backup)
+}
+
+/// Where the backup is, when one was made.
+pub(super) fn backup(folder: &Path) -> Result<Option<BackupNote>> {
+    kept(folder, BACKUP)
+}
+
+/// Writes a file of the run's folder.
+pub(super) fn keep<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| Error::new(Kind::Internal, "write to the run's folder").because(error))?;
+    journal::write_whole(&folder.join(name), &text)
+}
+
+/// What a file of the run's folder says, if it is there.
+pub(super) fn kept<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>> {
+    let path = folder.join(name);
+    let fail = || Error::new(Kind::Io, "read the run's folder").store(path.display().to_string());
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail().because(error)),
+    }
 }

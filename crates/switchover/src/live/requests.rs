@@ -1,6 +1,6 @@
 //! What a run is asked for: what can be done at any time, what ends the work in hand, and what waits.
 
-use super::engine::{End, Engine, Turn};
+use super::engine::{End, Engine, Finished, Turn};
 use super::link::Link;
 use super::pass::Pass;
 use super::status::{Answer, Command, Request, SwitchOptions, Verification};
@@ -9,6 +9,7 @@ use crate::shutdown::Shutdown;
 use std::time::Duration;
 use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
+use tokio::time::Instant;
 
 impl Engine {
     /// Keeps a change of the owner until it can be made, and says so.
@@ -153,16 +154,20 @@ impl Engine {
                     Ok(()) => self.switch_by(link, options, command).await,
                 }
             }
-            (Request::Finish, from) if only_reads || from == Side::Target => match self.finish(link).await {
-                Ok(()) => {
-                    answer(command, Ok(Answer::Ended));
-                    Ok(Some(Turn::Over(End::Finished)))
+            (Request::Finish, from) if only_reads || from == Side::Target => {
+                let begun = Instant::now();
+                match self.finish(link).await {
+                    Ok(()) => {
+                        // Who asked is answered when the report is there.
+                        self.finished = Some(Finished { begun, command: Some(command) });
+                        Ok(Some(Turn::Over(End::Finished)))
+                    }
+                    Err(error) => {
+                        refuse(command, error);
+                        Ok(None)
+                    }
                 }
-                Err(error) => {
-                    refuse(command, error);
-                    Ok(None)
-                }
-            },
+            }
             (Request::Finish, Side::Source) => {
                 refuse(command, nothing_to_finish());
                 Ok(None)
@@ -280,7 +285,7 @@ pub(super) fn answer(command: Command, answer: Result<Answer>) {
 }
 
 /// The same error for a second reader; the cause stays with the first.
-fn copy_of(error: &Error) -> Error {
+pub(super) fn copy_of(error: &Error) -> Error {
     let subject = error.subject().clone();
     Error::new(error.kind(), error.operation())
         .store(subject.store)

@@ -7,16 +7,19 @@ use super::alarm;
 use super::announce::{Announce, Watch};
 use super::control;
 use super::engine::{End, Engine, Parts};
+use super::finished::{self, Ended};
 use super::record;
+use super::requests::{answer, copy_of};
 use super::status::{Answer, Command, LiveStatus, Request};
 use crate::journal::{self, Header, Journal, State};
 use crate::migration::Migration;
 use crate::progress::{Event, Phase, Progress};
+use crate::report::BackupNote;
 use crate::settings::OnFailure;
 use crate::{clock, copy};
 use std::collections::BTreeSet;
 use std::mem::discriminant;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
@@ -147,7 +150,7 @@ impl Migration {
     ) -> Result<Answer> {
         let (journal, plan, claim) = self.reopen(run).await?;
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
-        answer.unwrap_or_else(|| fulfilled(&request, end))
+        answer.unwrap_or_else(|| fulfilled(&request, end, None))
     }
 
     pub(super) async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
@@ -247,15 +250,18 @@ impl Migration {
             let begun = Instant::now();
             let bytes = plan.source.store.size_bytes;
             self.progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
-            self.again(async || self.source.backup(&folder, &header.run).await).await?;
+            let made = self.again(async || self.source.backup(&folder, &header.run).await).await?;
+            let path = made.path.display().to_string();
+            let note = BackupNote { path, bytes: made.bytes, blake3: made.blake3 };
+            record::keep_backup(journal.folder(), &note)?;
             let seconds = begun.elapsed().as_secs_f64();
             self.progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds });
         }
         if journal.has_been(State::Prepared)?
             && let Some(end) = self.over(&plan, &header.run).await?
         {
-            journal.reach(state_of(end), "")?;
-            return Ok((end, request.map(|request| fulfilled(&request, end))));
+            let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO)?;
+            return Ok((end, request.map(|request| fulfilled(&request, end, report.as_deref()))));
         }
         self.again(async || self.target.prepare(&plan, &header.run).await).await?;
         failpoint::hit("after-prepare");
@@ -267,7 +273,7 @@ impl Migration {
         let announce = surroundings.announce(&header, journal.folder())?;
         let parts = Parts {
             run: header.run.clone(),
-            plan,
+            plan: Arc::clone(&plan),
             source: self.source.live(&run)?,
             target: self.target.live(&run)?,
             store: Arc::clone(&self.target),
@@ -299,26 +305,57 @@ impl Migration {
             }
         };
         alarm.abort();
-        // A request that it did not come to is answered by its end.
-        drop(engine);
         let last = told.borrow().clone();
         if let Err(error) = write_status(journal.folder(), &last) {
             self.progress.event(Event::Note { text: error.to_string() });
         }
-        let (state, why) = match &ended {
-            Ok(end) => (state_of(*end), String::new()),
-            Err(error) => (State::Failed, error.to_string()),
+        let finished = engine.finished.take();
+        let report = match &ended {
+            Ok(end) => {
+                let took = finished.as_ref().map_or(Duration::ZERO, |finished| finished.begun.elapsed());
+                self.ended(&journal, &plan, *end, took)
+            }
+            Err(error) => journal.reach(State::Failed, &error.to_string()).map(|()| None),
         };
-        journal.reach(state, &why)?;
         // Behind the journal: who reads the answer finds the run as it says.
+        if let Some(command) = finished.and_then(|finished| finished.command) {
+            let answered = report.as_ref().map(|path| over(path.as_deref())).map_err(copy_of);
+            answer(command, answered);
+        }
+        // A request that it did not come to is answered by its end.
+        drop(engine);
         server.close().await;
         let answer = match asked {
             Some(asked) => asked.await.ok().flatten(),
             None => None,
         };
-        let end = ended?;
+        let (end, report) = (ended?, report?);
         // It may have come to its end before it came to the request.
-        Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end)))))
+        Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end, report.as_deref())))))
+    }
+
+    /// Records how a run ended; of one that was finished, with its report, whose path it gives.
+    fn ended(
+        &self,
+        journal: &Journal,
+        plan: &Arc<Plan>,
+        end: End,
+        took: Duration,
+    ) -> Result<Option<PathBuf>> {
+        if end != End::Finished {
+            return journal.reach(state_of(end), "").map(|()| None);
+        }
+        let live = LiveRun { run: journal.header().run.clone(), plan: Arc::clone(plan), attempt: 0 };
+        let how = match self.target.live(&live)?.can_own() {
+            true => Ended::Both,
+            false => Ended::Reads,
+        };
+        // The run is over whatever becomes of its report.
+        let kept = finished::keep(journal, plan, how, took.as_secs_f64());
+        journal.reach(state_of(end), "")?;
+        let path = kept?;
+        self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
+        Ok(Some(path))
     }
 }
 
@@ -339,10 +376,15 @@ fn state_of(end: End) -> State {
     }
 }
 
+/// The answer of a run that is over.
+fn over(report: Option<&Path>) -> Answer {
+    report.map_or(Answer::Ended, |path| Answer::Finished { report: path.display().to_string() })
+}
+
 /// What a request comes to that nobody carried out before the run ended so.
-fn fulfilled(request: &Request, end: End) -> Result<Answer> {
+fn fulfilled(request: &Request, end: End, report: Option<&Path>) -> Result<Answer> {
     match (request, end) {
-        (Request::Finish, End::Finished) | (Request::Rollback(_), End::TakenBack) => Ok(Answer::Ended),
+        (Request::Finish, End::Finished) | (Request::Rollback(_), End::TakenBack) => Ok(over(report)),
         (_, End::Stopped) => {
             Err(Error::new(Kind::Interrupted, "carry the request out").detail("the run was stopped before"))
         }

@@ -71,6 +71,31 @@ pub enum Verification {
     },
 }
 
+/// What the run does less for, because the owner labours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Its write-ahead log is large, and grows.
+    Wal,
+    /// The engine's own writes meet other writers' locks.
+    Busy,
+    /// A commit takes longer than `commit_ms_max`.
+    Commit,
+    /// More changes come than are taken.
+    Log,
+}
+
+/// Why the run is held back at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slowed {
+    /// What it is.
+    pub cause: Cause,
+    /// How long it waits behind each read because of it; none where only rows are not compared.
+    pub wait_ms: u64,
+    /// What was measured, for people.
+    pub why: String,
+}
+
 /// A change of the owner that was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SwitchReport {
@@ -118,8 +143,18 @@ pub struct LiveStatus {
     pub ownership: Ownership,
     /// Rows that the plan counted.
     pub rows_planned: u64,
-    /// Rows copied by this process.
+    /// Bytes of payload that the plan counted.
+    #[serde(default)]
+    pub bytes_planned: u64,
+    /// Rows whose copy the target has durably, whichever process made it; a process that begins in the reverse window does not ask.
     pub rows_copied: u64,
+    /// Their bytes of payload.
+    #[serde(default)]
+    pub bytes_copied: u64,
+    /// Seconds until all planned rows are copied: an estimate, from the rate of the last chunks. Unknown before there were some,
+    /// and while the run is paused or held; none when nothing is being copied.
+    #[serde(default)]
+    pub copy_left_s: Option<f64>,
     /// Changed rows taken by this process, in either direction.
     pub rows_taken: u64,
     /// Entries of the log that wait, as last read; unknown before they were read, and while the run is held.
@@ -135,6 +170,12 @@ pub struct LiveStatus {
     pub verification: Verification,
     /// What the store that owns the data bears.
     pub pressure: Pressure,
+    /// The longest read of the owner by this process, in milliseconds: for so long it kept the write-ahead log from being folded back.
+    #[serde(default)]
+    pub read_ms_max: f64,
+    /// What holds the run back at the moment; empty when nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowed: Vec<Slowed>,
     /// Whether it was asked to pause.
     pub paused: bool,
     /// Whether a change of the owner was asked for that waits until it can be made.
@@ -164,7 +205,7 @@ pub struct LiveStatus {
 
 impl LiveStatus {
     /// Of a run that this process has just begun to drive: nothing is known of it yet.
-    pub(super) fn entering(run: &str, rows_planned: u64) -> LiveStatus {
+    pub(super) fn entering(run: &str, rows_planned: u64, bytes_planned: u64) -> LiveStatus {
         LiveStatus {
             run: run.to_owned(),
             at: clock::now(),
@@ -172,7 +213,10 @@ impl LiveStatus {
             phase: LivePhase::Entering,
             ownership: Ownership::FIRST,
             rows_planned,
+            bytes_planned,
             rows_copied: 0,
+            bytes_copied: 0,
+            copy_left_s: None,
             rows_taken: 0,
             lag_entries: None,
             lag_s: None,
@@ -180,6 +224,8 @@ impl LiveStatus {
             switch_s: None,
             verification: Verification::Unproven,
             pressure: Pressure::default(),
+            read_ms_max: 0.0,
+            slowed: Vec::new(),
             paused: false,
             waiting: false,
             held: String::new(),
@@ -263,8 +309,13 @@ pub enum Answer {
     },
     /// It could be done now: what a dry run says.
     Ready,
-    /// What the run made was taken back, or the run is finished: nothing is left to drive.
+    /// What the run made was taken back, or this process ends: nothing is left to drive.
     Ended,
+    /// The run is finished.
+    Finished {
+        /// Where its report is, as Markdown; the same as JSON lies beside it.
+        report: String,
+    },
 }
 
 /// A request on its way, with the place for its answer.

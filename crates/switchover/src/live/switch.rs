@@ -76,8 +76,16 @@ impl Engine {
             // Whatever became of an earlier capture on a follower, nobody but this run wrote there.
             let lost = self.again(async || self.parts.target.doubts().await).await?;
             let captured = self.again(async || self.parts.target.capture(&lost).await).await?;
-            // The way back begins here, before anybody can write to the target.
-            self.link(Side::Target).begin(&captured.from).await?;
+            // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
+            // noted there would keep the fence from being made, too.
+            match self.link(Side::Target).begin(&captured.from, options.write_budget).await {
+                Err(error) if error.kind() == Kind::Busy => {
+                    // Either somebody holds a lock, or another process has the run.
+                    self.again(async || self.parts.claim.check().await).await?;
+                    return Err(out_of_budget(link, &options, false).because(error));
+                }
+                begun => begun?,
+            }
         }
         failpoint::hit("switch-captured");
         let was = self.unproposed().await?;
@@ -167,22 +175,7 @@ impl Engine {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => return Err(self.give_up(link, proposed, error).await),
             Err(_) => {
-                let budget = options.write_budget.as_millis();
-                let (why, hint) = match fence_up.load(Ordering::Relaxed) {
-                    true => (
-                        "what was left to do took longer than",
-                        "wait until there are fewer changes, or allow more with --write-budget",
-                    ),
-                    false => (
-                        "transactions that write there did not end within",
-                        "find who keeps one open (on PostgreSQL pg_stat_activity and pg_prepared_xacts tell), or allow more with \
-                         --write-budget",
-                    ),
-                };
-                let error = Error::new(Kind::Exhausted, "change the owner")
-                    .store(link.feed.label())
-                    .detail(format!("{why} the write budget of {budget} ms"))
-                    .hint(hint);
+                let error = out_of_budget(link, &options, fence_up.load(Ordering::Relaxed));
                 return Err(self.give_up(link, proposed, error).await);
             }
         };
@@ -367,4 +360,24 @@ impl Engine {
             self.note(format!("the proposal could not be withdrawn yet: {unknown}"));
         }
     }
+}
+
+/// The write budget is over before the owner could change, with the owner's fence up or not yet.
+fn out_of_budget(link: &Link, options: &SwitchOptions, fence_up: bool) -> Error {
+    let budget = options.write_budget.as_millis();
+    let (why, hint) = match fence_up {
+        true => (
+            "what was left to do took longer than",
+            "wait until there are fewer changes, or allow more with --write-budget",
+        ),
+        false => (
+            "transactions that write there did not end within",
+            "find who keeps one open (on PostgreSQL pg_stat_activity and pg_prepared_xacts tell), or allow more with \
+             --write-budget",
+        ),
+    };
+    Error::new(Kind::Exhausted, "change the owner")
+        .store(link.feed.label())
+        .detail(format!("{why} the write budget of {budget} ms"))
+        .hint(hint)
 }

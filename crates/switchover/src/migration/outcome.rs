@@ -64,6 +64,7 @@ impl Migration {
             audit,
             outcomes: plan.outcomes.clone(),
             refusals: plan.refusals.clone(),
+            live: None,
         }
     }
 }

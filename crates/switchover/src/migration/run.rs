@@ -215,8 +215,10 @@ impl Migration {
             shutdown: self.shutdown.clone(),
             streams,
             chunk_rows: self.settings.rows_max(),
+            chunk_time: ReadRequest::ANY_TIME,
             retries: self.settings.retries,
             judges: plan.tables.iter().map(Judge::new).collect(),
+            written: None,
             chunk_bytes: self
                 .settings
                 .chunk_bytes
@@ -260,6 +262,7 @@ impl Migration {
                 range: checkpoint.range.clone(),
                 budget_bytes: usize::MAX,
                 rows_max: ReadRequest::ANY_ROWS,
+                time_max: ReadRequest::ANY_TIME,
             };
             let batch = run.snapshot.read(request, rows).await?;
             let same =

@@ -3,7 +3,7 @@
 //! Invariants: made from the [`Report`] alone; a name or value cannot leave its cell (`|`, line
 //! breaks and markup are escaped). Docs: docs/reference/report.md.
 
-use super::{Difference, DifferenceKind, Report, TableReport, Verdict};
+use super::{Difference, DifferenceKind, LiveReport, Report, TableReport, Verdict};
 use std::fmt::Write;
 use switchover_core::digest::Hex;
 use switchover_core::plan::Fate;
@@ -12,6 +12,7 @@ use switchover_core::plan::Fate;
 pub fn markdown(report: &Report) -> String {
     let mut out = String::new();
     summary(report, &mut out);
+    live(report, &mut out);
     tables(report, &mut out);
     differences(report, &mut out);
     exceptions(report, &mut out);
@@ -65,6 +66,9 @@ fn megabytes(bytes: u64) -> String {
 
 fn summary(report: &Report, out: &mut String) {
     let headline = match report.verdict {
+        Verdict::Same if report.live.is_some() => {
+            "same: every field of every row was equal when all were last compared".to_owned()
+        }
         Verdict::Same if report.sample.is_some() => "same, as far as the sample reaches".to_owned(),
         Verdict::Same => {
             let except = report.in_quarantine().map(|what| format!(", except {what}")).unwrap_or_default();
@@ -102,6 +106,9 @@ fn summary(report: &Report, out: &mut String) {
     if let Some(validation) = &report.validation {
         line!(out, "| validation | {} |", cell(&validation.in_words()));
     }
+    if let Some(live) = &report.live {
+        compared(live, out);
+    }
     if let Some(bytes) = report.resident_bytes_max {
         line!(out, "| memory | {} resident at most |", megabytes(bytes));
     }
@@ -117,11 +124,49 @@ fn summary(report: &Report, out: &mut String) {
     line!(out, "| made by | switchover {} |", cell(&report.made_by));
 }
 
+fn compared(live: &LiveReport, out: &mut String) {
+    let (rows, took) = (count(live.compared_rows), live.finish_seconds);
+    match &live.compared_at {
+        Some(at) => line!(out, "| compared | {rows} rows by {}; changes since were read back |", cell(at)),
+        None => line!(out, "| compared | never |"),
+    }
+    line!(out, "| finish | {took:.1} s |");
+}
+
+fn live(report: &Report, out: &mut String) {
+    let Some(live) = &report.live else { return };
+    line!(out, "\n## Changes of the owner\n");
+    if live.owners.is_empty() {
+        line!(out, "None: the source owns the data.");
+    } else {
+        line!(out, "| at | owner | epoch | writes unavailable | in all | changes taken | why |");
+        line!(out, "|---|---|--:|--:|--:|--:|---|");
+    }
+    for change in &live.owners {
+        let (at, why) = (cell(&change.at), cell(change.because.as_deref().unwrap_or("asked for")));
+        let (unavailable, total, drained) = (change.unavailable_ms, change.total_ms, count(change.drained));
+        line!(
+            out,
+            "| {at} | {} | {} | {unavailable:.1} ms | {total:.1} ms | {drained} | {why} |",
+            change.to,
+            change.epoch
+        );
+    }
+    for (title, what) in [("Removed", &live.removed), ("What stays", &live.stays)] {
+        line!(out, "\n## {title}\n");
+        what.iter().for_each(|what| line!(out, "- {}", cell(what)));
+    }
+}
+
 fn tables(report: &Report, out: &mut String) {
     if report.tables.is_empty() {
         return;
     }
     line!(out, "\n## Tables\n");
+    if report.live.is_some() {
+        live_tables(report, out);
+        return;
+    }
     line!(out, "| table | target | rows | payload | copy | verify | digest | verdict |");
     line!(out, "|---|---|--:|--:|--:|--:|---|---|");
     for table in &report.tables {
@@ -147,6 +192,16 @@ fn tables(report: &Report, out: &mut String) {
             out,
             "| {source} | {target} | {rows} | {size} | {copy:.2} s | {verify:.2} s | {digest} | {verdict} |"
         );
+    }
+}
+
+/// Rows as both stores counted them when all were last compared; nobody times or sums single tables in a live run.
+fn live_tables(report: &Report, out: &mut String) {
+    line!(out, "| table | target | rows | payload | verdict |\n|---|---|--:|--:|---|");
+    for table in &report.tables {
+        let (source, target, rows) = (cell(&table.source), cell(&table.target), count(table.source_rows));
+        let (size, verdict) = (megabytes(table.bytes), verdict(table.verdict));
+        line!(out, "| {source} | {target} | {rows} | {size} | {verdict} |");
     }
 }
 

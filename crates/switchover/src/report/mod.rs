@@ -8,6 +8,7 @@ mod markdown;
 pub(crate) use markdown::cell;
 pub use markdown::markdown;
 
+use crate::live::SwitchReport;
 use crate::progress::Phase;
 use serde::{Deserialize, Serialize};
 use switchover_core::connector::Audit;
@@ -36,7 +37,7 @@ pub struct Report {
     pub format: u32,
     /// The program's version.
     pub made_by: String,
-    /// `migrate`, `verify` or `rollback`.
+    /// `migrate`, `verify`, `rollback` or `finish`.
     pub operation: String,
     /// The run; empty for a verification on its own.
     pub run: String,
@@ -73,6 +74,9 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// What was refused.
     pub refusals: Vec<Refusal>,
+    /// What a live run was, in the report of its `finish`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveReport>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -95,6 +99,23 @@ impl Report {
             [of(all.saturating_sub(rows), "value"), of(rows, "row")].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| format!("{} in quarantine", parts.join(" and ")))
     }
+}
+
+/// What a live run was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveReport {
+    /// When all rows were last compared, each at a read point of its own; none when they never were.
+    pub compared_at: Option<String>,
+    /// Rows that were compared then.
+    pub compared_rows: u64,
+    /// The changes of the owner, the oldest first.
+    pub owners: Vec<SwitchReport>,
+    /// What `finish` removed, in words.
+    pub removed: Vec<String>,
+    /// What stays, in words.
+    pub stays: Vec<String>,
+    /// Seconds that `finish` took; of one that was killed, those of the process that ended it.
+    pub finish_seconds: f64,
 }
 
 /// How long a phase took.

@@ -8,15 +8,17 @@
 //! is in the log, in this batch or a later one. So it makes room, and comes back with its own key's change. In a
 //! complete batch there are no such rows, and a conflict is a rejection.
 
+use super::super::connect::Commits;
 use super::super::error::classify;
 use super::super::quote::{ident, qualified};
 use super::super::read::value_of;
 use super::super::writer::{Bound, Except, Insert};
 use super::check::Seen;
 use super::records::{self, LIVE};
-use super::{SURE, SqliteLive, View, check, refused};
+use super::{SqliteLive, View, check, refused};
 use rusqlite::{Connection, params_from_iter};
 use std::sync::PoisonError;
+use std::time::Duration;
 use switchover_core::connector::Position;
 use switchover_core::live::{Changes, Side, TableChanges, encode_keys};
 use switchover_core::value::{Row, Value};
@@ -25,8 +27,13 @@ use switchover_core::{Error, Kind, Result};
 const OPERATION: &str = "apply changes";
 
 impl SqliteLive {
-    pub(super) fn apply_changes(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
-        self.write(OPERATION, "apply", SURE, |connection| {
+    pub(super) fn apply_changes(
+        &self,
+        changes: &Changes,
+        after: Option<&Position>,
+        how: (Duration, Commits),
+    ) -> Result<()> {
+        self.write(OPERATION, "apply", how, |connection| {
             let fail = |error| classify(error, OPERATION, self.path());
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             self.look_around(connection)?;

@@ -12,6 +12,7 @@ use super::records::{self, CHANGES};
 use super::{Known, LATER, SqliteLive, View, refused};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 use switchover_core::connector::Position;
 use switchover_core::live::{Beside, Changes, Limit, Seen, TableChanges};
 use switchover_core::value::{OwnedValue, Rows};
@@ -60,7 +61,8 @@ impl SqliteLive {
             }
             let upto =
                 from.saturating_add(i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX)).min(newest);
-            let (tables, upto) = self.gather(connection, encoding, known, from, upto)?;
+            let until = Instant::now().checked_add(limit.time_max);
+            let (tables, upto) = self.gather(connection, encoding, known, (from, upto), until)?;
             let beside = match beside {
                 None => None,
                 Some(beside) => Some(self.beside(connection, encoding, known, beside)?),
@@ -86,14 +88,14 @@ impl SqliteLive {
             .hint("the tables are copied again; find out what wrote to the log, or replaced the file")
     }
 
-    /// The tables' changes of (from, upto], or of less when that is too much; and where it ended.
+    /// The tables' changes of (from, upto], or of less when that is too much or takes too long; and where it ended.
     fn gather(
         &self,
         connection: &Connection,
         encoding: Encoding,
         known: &Known,
-        from: i64,
-        upto: i64,
+        (from, upto): (i64, i64),
+        until: Option<Instant>,
     ) -> Result<(Vec<TableChanges>, i64)> {
         let views = self.views();
         let cells = views.iter().map(|view| view.key.len()).max().unwrap_or(0);
@@ -103,7 +105,7 @@ impl SqliteLive {
         let mut statement = connection.prepare_cached(&sql).map_err(|error| self.failed(error))?;
         let mut entries = statement.query([from, upto]).map_err(|error| self.failed(error))?;
         let mut gathered: BTreeMap<usize, Gathered> = BTreeMap::new();
-        let (mut reached, mut bytes) = (from, 0);
+        let (mut reached, mut bytes, mut over) = (from, 0, false);
         while let Some(entry) = entries.next().map_err(|error| self.failed(error))? {
             let seq: i64 = entry.get(0).map_err(|error| self.failed(error))?;
             if seq != reached + 1 {
@@ -134,11 +136,12 @@ impl SqliteLive {
                 let key = self.key(entry, encoding, view, seq)?;
                 bytes += self.take(connection, encoding, known, view, own, key)?;
             }
-            if bytes >= BATCH_BYTES {
+            over = bytes >= BATCH_BYTES || until.is_some_and(|until| Instant::now() >= until);
+            if over {
                 break;
             }
         }
-        if reached < upto && bytes < BATCH_BYTES {
+        if reached < upto && !over {
             return Err(self.torn(format!("the entries {} to {upto} are missing", reached + 1)));
         }
         Ok((gathered.into_values().map(|gathered| gathered.changes).collect(), reached))
@@ -165,7 +168,7 @@ impl SqliteLive {
                 Err(refused(Kind::Refused, OPERATION, self.path(), why)
                     .table(view.name)
                     .column(name)
-                    .hint("give the row a key, delete the log's entry's row, then start again; or leave the table out"))
+                    .hint("`switchover rollback` takes the run back; give the row a key, or leave the table out with --exclude, and start again"))
             }
         }
     }

@@ -362,7 +362,11 @@ impl LiveStore for SqliteLive {
     }
 
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
-        blocking(|| self.apply_changes(changes, after))
+        blocking(|| self.apply_changes(changes, after, SURE))
+    }
+
+    async fn begin(&self, from: &Position, patience: Duration) -> Result<()> {
+        blocking(|| self.apply_changes(&Changes::none(from.clone()), None, (patience, Commits::Durable)))
     }
 
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
@@ -404,6 +408,16 @@ impl LiveStore for SqliteLive {
                     .map_err(|error| classify(error, operation, self.path()))
             })?;
             Ok(Pressure { wal_bytes, log_entries: u64::try_from(entries).unwrap_or(0) })
+        })
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let operation = "time a write";
+        blocking(|| {
+            self.write(operation, "probe", LATER, |connection| {
+                records::own(connection, self.path(), &self.run, operation)?;
+                records::write_again(connection).map_err(|error| classify(error, operation, self.path()))
+            })
         })
     }
 

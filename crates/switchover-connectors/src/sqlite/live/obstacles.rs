@@ -127,6 +127,16 @@ impl SqliteLive {
                     "give the column a type that keeps its values exactly, or use `switchover migrate`";
                 found.push(refusal(&table.source, &column.source, why, hint));
             }
+            let nulls = |column: &&ColumnPlan| self.side == Side::Source && column.census.nulls > 0;
+            for column in key.iter().map(|at| &table.columns[*at]).filter(nulls) {
+                let why = format!(
+                    "{} of its rows have NULL in their key, by which no row is found",
+                    column.census.nulls
+                );
+                let hint =
+                    "give these rows a key, leave the table out with --exclude, or use `switchover migrate`";
+                found.push(refusal(&table.source, &column.source, why, hint));
+            }
             if table.has_exceptions() {
                 let why =
                     "some of its values go to quarantine, and a change of such a row could not be fed back";

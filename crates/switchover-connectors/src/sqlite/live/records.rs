@@ -145,6 +145,11 @@ pub(super) fn another_run(path: &Path, operation: &str, run: &str) -> Error {
         .hint("go on with that run, or take it back first (`switchover rollback`, `switchover finish`)")
 }
 
+/// Writes the run's record as it is: a page of the log, and a commit.
+pub(super) fn write_again(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(&format!("UPDATE {LIVE} SET attempt = attempt"), []).map(drop)
+}
+
 /// The run's record, for this engine: `Busy` when another has taken the run over.
 pub(super) fn own(connection: &Connection, path: &Path, run: &LiveRun, operation: &str) -> Result<Record> {
     let (record, attempt) = of_run(connection, path, run, operation)?;
