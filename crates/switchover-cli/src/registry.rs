@@ -52,7 +52,7 @@ const SCHEMES: &[(&str, Store)] = &[
 /// Which store a reference means.
 pub(crate) fn store(reference: &StoreRef) -> Result<Store> {
     // A variable that holds no URL may hold a password.
-    let hidden = matches!(reference.origin, Origin::Variable(_));
+    let hidden = matches!(reference.origin, Origin::Variable(_)) && !reference.expose().contains("://");
     let shown = if hidden { reference.origin.to_string() } else { reference.label() };
     let error = || Error::new(Kind::Config, "tell which store this is").store(shown.clone());
     let Some(scheme) = reference.scheme() else {

@@ -78,7 +78,7 @@ fn every_codec_and_its_parameters_are_documented() {
     for (source, name) in [
         (include_str!("../src/codec.rs"), "Codec"),
         (include_str!("../src/native.rs"), "Native"),
-        (include_str!("../src/native.rs"), "VectorForm"),
+        (include_str!("../src/native/forms.rs"), "VectorForm"),
         (include_str!("../src/plan.rs"), "Fate"),
         (include_str!("../src/plan.rs"), "Policy"),
     ] {

@@ -124,25 +124,61 @@ async fn what_changes_nothing_for_the_capture_is_let_be() {
     }
 }
 
+/// The fences of a file: name and statement.
+fn fences(connection: &Connection) -> Vec<(String, String)> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name LIKE '\\_switchover\\_live\\_fence\\_%' ESCAPE '\\' ORDER BY name";
+    let mut statement = connection.prepare(sql).unwrap();
+    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    found.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// Each of them gone, and each of them without effect.
+fn without(fences: &[(String, String)]) -> Vec<String> {
+    let each = fences.iter().flat_map(|(name, sql)| {
+        let drop = format!("DROP TRIGGER {name}");
+        let weak = sql.replacen(" BEGIN ", " WHEN 0 BEGIN ", 1);
+        assert_ne!(weak, *sql, "{name}");
+        [drop.clone(), format!("{drop}; {weak}")]
+    });
+    each.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fence_that_is_lost_is_noticed() {
+async fn a_fence_of_the_target_that_is_lost_or_changed_is_noticed() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    let connection = Connection::open(pair.new_path()).unwrap();
+    let all = fences(&connection);
+    assert!(all.len() >= 3 * pair.plan.tables.len(), "{}", all.len());
+    for mutation in without(&all) {
+        connection.execute_batch(&mutation).unwrap();
+        let position = pair.position().await;
+        let changes = pair.source.changes(&position, ALL, None).await.unwrap();
+        let error = pair.target.apply(&changes, Some(&position)).await.unwrap_err();
+        let said = words(&error);
+        assert!(error.kind() == Kind::Changed && said.contains("keep the application"), "{mutation}: {said}");
+        // Whoever takes the run up makes them again.
+        pair.target.enter().await.unwrap();
+        assert_eq!(fences(&connection), all, "{mutation}");
+        pair.forward(ALL).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_of_the_source_that_is_lost_or_changed_is_noticed() {
     let pair = Pair::start(App::new(SCHEMA)).await;
     let position = pair.position().await;
-    let connection = Connection::open(pair.new_path()).unwrap();
-    connection.execute_batch("DROP TRIGGER _switchover_live_fence_update_0").unwrap();
-    let changes = pair.source.changes(&position, ALL, None).await.unwrap();
-    let error = pair.target.apply(&changes, Some(&position)).await.unwrap_err();
-    assert!(
-        error.kind() == Kind::Changed && words(&error).contains("keep the application"),
-        "{}",
-        words(&error)
-    );
     pair.source.fence(PATIENCE).await.unwrap();
-    pair.app.sql("DROP TRIGGER _switchover_live_fence_update_0");
-    let error = pair.source.changes(&position, ALL, None).await.unwrap_err();
-    assert!(words(&error).contains("keep the application"), "{}", words(&error));
-    pair.source.fence(PATIENCE).await.unwrap();
-    pair.source.changes(&position, ALL, None).await.unwrap();
+    let all = fences(&pair.app.connect());
+    assert!(all.len() >= 3 * pair.plan.tables.len(), "{}", all.len());
+    for mutation in without(&all) {
+        pair.app.sql(&mutation);
+        let error = pair.source.changes(&position, ALL, None).await.unwrap_err();
+        let said = words(&error);
+        assert!(error.kind() == Kind::Changed && said.contains("keep the application"), "{mutation}: {said}");
+        pair.source.fence(PATIENCE).await.unwrap();
+        assert_eq!(fences(&pair.app.connect()), all, "{mutation}");
+        pair.source.changes(&position, ALL, None).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
