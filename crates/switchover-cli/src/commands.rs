@@ -28,13 +28,13 @@ use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, res
 use crate::render::progress::{LogFile, Screen};
 use crate::render::{output, report};
 use crate::{logging, registry, signals};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchover::Migration;
 use switchover::journal::Journal;
 use switchover::report::Report;
 use switchover::shutdown::Shutdown;
-use switchover_core::{Kind, Result};
+use switchover_core::{Error, Kind, Result};
 
 /// What every verb that touches a store works with.
 pub(crate) struct Context {
@@ -47,7 +47,10 @@ impl Context {
     /// Resolves the configuration, and begins to log and to listen for signals.
     fn new(global: &Global, flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
         let context = Context::resolved(global, flags, plan, early)?;
-        context.resolved.report.as_deref().map_or(Ok(()), report::check_place)?;
+        if let Some(report) = context.resolved.report.as_deref() {
+            report::check_place(report)?;
+            context.check_apart(report, "--report")?;
+        }
         signals::listen(&context.shutdown, &context.screen, Some(signals::STOPPING))?;
         Ok(context)
     }
@@ -77,6 +80,18 @@ impl Context {
         resolved.warnings.iter().for_each(|warning| screen.warn(warning));
         let shutdown = Shutdown::default();
         Ok(Context { resolved, screen, shutdown })
+    }
+
+    /// That a file to be written is not among a dump's own, where it would be a table the next time.
+    fn check_apart(&self, file: &Path, option: &str) -> Result<()> {
+        let mut stores = self.resolved.from.iter().chain(&self.resolved.to);
+        let Some(dump) = stores.find(|store| registry::is_table_of(store, file)) else {
+            return Ok(());
+        };
+        Err(Error::new(Kind::Config, "choose where to write")
+            .store(dump.label())
+            .detail(format!("{} would be a table of this dump", file.display()))
+            .hint(format!("name a file in another folder with {option}; nothing was done yet")))
     }
 
     /// The engine on both stores. Nothing is opened yet.

@@ -8,6 +8,7 @@ pub(crate) mod numbers;
 pub(crate) mod scratch;
 
 use crate::config::{Environment, Origin, StoreRef, nearest};
+use std::path::Path;
 use std::sync::Arc;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::json::source::JsonSource;
@@ -99,6 +100,19 @@ pub(crate) fn source(
             .detail(format!("the schema \"{schema}\" is asked for, and only PostgreSQL has schemas"))
             .hint("leave --from-schema out")),
     }
+}
+
+/// Whether the store is a folder of JSON, and the file would be a table in it.
+pub(crate) fn is_table_of(reference: &StoreRef, file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_there = |config: JsonConfig| match (config.path().canonicalize(), folder.canonicalize()) {
+        (Ok(dump), Ok(folder)) => dump == folder,
+        _ => false,
+    };
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("json" | "jsonl" | "ndjson" | "gz"))
+        && store(reference).is_ok_and(|store| store == Store::Json)
+        && JsonConfig::parse(reference.expose()).is_ok_and(is_there)
 }
 
 /// That the two are a pair that data is moved between.

@@ -136,3 +136,20 @@ fn a_plan_without_a_table_is_refused() {
     assert!(flat(&refused.err).contains("the plan has no table"), "{}", refused.err);
     assert!(!folder.path().join("new.db").exists());
 }
+
+/// Somebody may have edited the first.
+#[test]
+fn a_plan_does_not_take_the_place_of_an_earlier_one() {
+    let folder = source();
+    let plan = ["plan", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+    let name = |out: String| {
+        let name = out.lines().find_map(|line| line.trim().strip_prefix("written to "));
+        folder.path().join(name.unwrap())
+    };
+    let first = name(done(folder.path(), &plan));
+    std::fs::write(&first, "edited").unwrap();
+    let (second, third) = (name(done(folder.path(), &plan)), name(done(folder.path(), &plan)));
+    assert_eq!(std::fs::read_to_string(&first).unwrap(), "edited");
+    assert!(first != second && second != third && third.exists(), "{first:?} {second:?} {third:?}");
+    assert!(read(&second)["tables"].is_array());
+}

@@ -5,7 +5,7 @@
 mod engine;
 mod program;
 
-use engine::{Engine, application, begin, is_held_by, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, run_folder, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
 #[cfg(feature = "failpoints")]
@@ -68,9 +68,7 @@ impl Scene {
 
     /// The record of owners.
     fn record(&self) -> Vec<Value> {
-        let runs = std::fs::read_dir(self.path().join(".switchover/runs")).unwrap();
-        let folder = runs.map(|run| run.unwrap().path()).next().unwrap();
-        let text = std::fs::read_to_string(folder.join("owners.jsonl")).unwrap();
+        let text = std::fs::read_to_string(run_folder(self.path()).join("owners.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }

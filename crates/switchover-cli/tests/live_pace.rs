@@ -6,7 +6,7 @@
 mod engine;
 mod program;
 
-use engine::{Engine, begin, is_same, run_folder, until, wait_for};
+use engine::{Engine, begin, begun, is_same, until, wait_for};
 use program::{done, flat};
 use rusqlite::Connection;
 use std::path::Path;
@@ -56,7 +56,7 @@ impl Scene {
         let engine = start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let engine = Engine(engine);
         let path = folder.path();
-        wait_for(|| path.join(".switchover/runs").is_dir() && run_folder(path).join("engine.sock").exists());
+        wait_for(|| begun(path).is_some_and(|run| run.join("engine.sock").exists()));
         done(path, &["throttle", &format!("rows_per_s={rows_per_s}")]);
         Scene { folder, file, engine }
     }

@@ -6,7 +6,9 @@ mod engine;
 mod program;
 
 use client::Client;
-use engine::{Engine, application, begin, is_held_by, is_same, run_folder, signalled, until, wait_for};
+use engine::{
+    Engine, application, begin, begun, is_held_by, is_same, run_folder, signalled, until, wait_for,
+};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::net::UnixListener;
@@ -115,8 +117,7 @@ fn a_run_whose_engine_ends_while_it_is_asked_is_taken_up() {
         until(folder, is_same);
         engine
     });
-    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
-    let socket = runs.map(|run| run.unwrap().path()).next().unwrap().join("engine.sock");
+    let socket = run_folder(folder).join("engine.sock");
     std::fs::remove_file(&socket).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let dying = std::thread::spawn(move || drop((listener.accept().unwrap(), listener)));
@@ -379,9 +380,7 @@ fn an_engine_that_rests_hears_what_is_asked() {
     start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(2000)");
     start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut engine = Engine(start.spawn().unwrap());
-    let made =
-        || std::fs::read_dir(folder.join(".switchover/runs")).is_ok_and(|mut runs| runs.next().is_some());
-    wait_for(made);
+    wait_for(|| begun(folder).is_some());
     until(folder, |live| live["phase"] == "copying");
     // Behind the last row: a pause before it would be one of the copy.
     let copied = || {

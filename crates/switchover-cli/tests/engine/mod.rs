@@ -83,9 +83,15 @@ pub(crate) fn wait_for(reached: impl Fn() -> bool) {
 }
 
 /// The folder of the only run.
+#[track_caller]
 pub(crate) fn run_folder(folder: &Path) -> PathBuf {
-    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
-    runs.map(|run| run.unwrap().path()).next().unwrap()
+    begun(folder).expect("a run")
+}
+
+/// The same, once the run has one: its parent is there before.
+pub(crate) fn begun(folder: &Path) -> Option<PathBuf> {
+    let mut runs = std::fs::read_dir(folder.join(".switchover/runs")).ok()?;
+    Some(runs.next()?.unwrap().path())
 }
 
 /// Sends a process a signal.

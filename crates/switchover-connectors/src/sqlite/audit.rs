@@ -50,7 +50,7 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
     Ok(audit)
 }
 
-/// Columns, indexes and triggers that came to the run's tables since, in words.
+/// Columns, indexes, triggers and views that came to the run's tables since, in words.
 pub(super) fn added(path: &Path, plan: &Plan) -> Result<Vec<String>> {
     let fail = |error| classify(error, OPERATION, path);
     let connection = connect::bare(path)?;
@@ -70,10 +70,13 @@ fn objects_added(connection: &Connection, plan: &Plan, table: &TablePlan) -> rus
     let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
     let indexes = table.indexes.iter().map(|index| &index.name);
     let triggers = plan.triggers.iter().map(|trigger| &trigger.name);
-    let own: Vec<&String> = keys.chain(indexes).chain(triggers).collect();
+    let views = plan.views.iter().map(|view| &view.name);
+    let own: Vec<&String> = keys.chain(indexes).chain(triggers).chain(views).collect();
+    // SQLite does not say which tables a view reads: one that names the table counts.
     let mut statement = connection.prepare(
-        "SELECT type, name FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL
-            AND tbl_name = ?1 COLLATE NOCASE AND name NOT LIKE '\\_switchover%' ESCAPE '\\'",
+        "SELECT type, name FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_switchover%' ESCAPE '\\'
+            AND (type IN ('index', 'trigger') AND tbl_name = ?1 COLLATE NOCASE
+                OR type = 'view' AND instr(lower(sql), lower(?1)) > 0)",
     )?;
     let there = statement.query_map([&table.target], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;

@@ -403,8 +403,7 @@ impl Shared {
         if !answer.is_ok() {
             return Some(answer);
         }
-        let collection = fields(&message(&asked)).into_iter().find(|field| field.number == 1);
-        let collection = collection.map(|field| field.body.to_vec()).unwrap_or_default();
+        let collection = collection_of(&asked).unwrap_or_default();
         self.seen.page(&collection, &asked);
         if let Some(hidden) = locked(&self.hidden).clone() {
             let others: Vec<_> = fields(&message(&answer.message))
@@ -454,15 +453,20 @@ impl Shared {
         asked: Bytes,
     ) -> Option<Answer> {
         let mut answer = ask(server, head, asked.clone()).await?;
-        let collection = fields(&message(&asked)).into_iter().find(|field| field.number == 1)?;
+        let collection = collection_of(&asked)?;
         let wrong = locked(&self.miscount).clone();
-        if let Some((_, by)) = wrong.filter(|(name, _)| answer.is_ok() && name.as_bytes() == collection.body)
-        {
+        if let Some((_, by)) = wrong.filter(|(name, _)| answer.is_ok() && name.as_bytes() == collection) {
             let count = count_of(&answer.message).unwrap_or_default();
             answer.message = framed(&counted(count.saturating_add_signed(by)));
         }
         Some(answer)
     }
+}
+
+/// The name of the collection that a request asks for.
+fn collection_of(asked: &Bytes) -> Option<Vec<u8>> {
+    let collection = fields(&message(asked)).into_iter().find(|field| field.number == 1);
+    collection.map(|field| field.body.to_vec())
 }
 
 /// Asks the server.

@@ -405,11 +405,12 @@ impl Engine {
         });
     }
 
-    /// Whether the target's gate is as the run left it: whoever took it away may have written there.
-    async fn guard_target(&mut self) -> Result<()> {
+    /// Whether the target's gate is as the run left it: whoever took it away may have written there, so all rows
+    /// are compared again where it is not.
+    pub(super) async fn is_target_guarded(&mut self) -> Result<bool> {
         let open = self.again(async || self.parts.target.doubts().await).await?;
         if open.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         self.note(format!(
             "the gate of these tables was open, and somebody may have written to the target; all rows are compared again: {}",
@@ -418,13 +419,13 @@ impl Engine {
         self.again(async || self.parts.target.capture(&open).await).await?;
         self.verified = Verification::Unproven;
         self.pass = Some(Pass::default());
-        Ok(())
+        Ok(false)
     }
 
     /// Looks at what the owner bears, and whether the target is as the run left it, now and then.
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
         if link.from == Side::Source && self.is_to_look() {
-            self.guard_target().await?;
+            self.is_target_guarded().await?;
         }
         self.bear(link).await
     }

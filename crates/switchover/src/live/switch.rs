@@ -73,9 +73,10 @@ impl Engine {
         let phase = self.status.borrow().phase;
         let to = link.from.other();
         if to == Side::Target {
-            // Whatever became of an earlier capture on a follower, nobody but this run wrote there.
-            let lost = self.again(async || self.parts.target.doubts().await).await?;
-            let captured = self.again(async || self.parts.target.capture(&lost).await).await?;
+            if !self.is_target_guarded().await? {
+                return Err(not_ready("the target's gate was open, and all rows are compared again"));
+            }
+            let captured = self.again(async || self.parts.target.capture(&[]).await).await?;
             // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
             // noted there would keep the fence from being made, too.
             match self.link(Side::Target).begin(&captured.from, options.write_budget).await {
