@@ -336,6 +336,8 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     let said = flat(&untold.out);
     assert!(untold.code == 2 && said.contains("the owner changed to the target"), "{said}");
     assert!(said.contains("does not know yet") && said.contains("the command 'at'"), "{said}");
+    // The status is written beside the answer, not before it.
+    until(folder, |live| live["untold"].is_string());
     assert!(flat(&done(folder, &["status"])).contains("untold the application does not know yet"));
     std::fs::remove_file(folder.join("broken")).unwrap();
     until(folder, |live| live["untold"].is_null());
