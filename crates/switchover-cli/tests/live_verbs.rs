@@ -378,7 +378,7 @@ fn an_engine_that_rests_hears_what_is_asked() {
     let (folder, file) = application();
     let folder = folder.path();
     let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
-    start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(2000)");
+    start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(5000)");
     start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut engine = Engine(start.spawn().unwrap());
     let made =
