@@ -19,7 +19,7 @@ use switchover_testkit::{Cluster, Database};
 use tempfile::TempDir;
 
 /// No engine takes so long to come to its place.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A run to a database, and the application's connection to the source.
 struct Scene {

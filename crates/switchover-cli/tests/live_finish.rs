@@ -262,8 +262,10 @@ fn a_reverse_window_whose_source_is_gone_calls_for_somebody_and_can_be_ended() {
     // Not beside an engine.
     let refused = run(scene.path(), &["finish", "--abandon-source", "--yes"]);
     assert!(refused.code != 0 && flat(&refused.err).contains("another process"), "{}", refused.err);
-    let called = until(scene.path(), |_| scene.path().join("called").exists());
-    let text = std::fs::read_to_string(scene.path().join("called")).unwrap();
+    // The shell makes the file, and then writes the line.
+    let said = || std::fs::read_to_string(scene.path().join("called")).unwrap_or_default();
+    let called = until(scene.path(), |_| said().ends_with('\n'));
+    let text = said();
     assert!(text.starts_with("alarm target: ") && text.contains("app.db"), "{text}: {called:#}");
     scene.stop();
     let said = flat(&done(scene.path(), &["finish", "--abandon-source", "--yes"]));

@@ -12,7 +12,7 @@ use switchover_testkit::{Cluster, Database};
 use tempfile::TempDir;
 
 /// No stage takes so long.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// Rows whose key is not their place, with holes between them, and some that have no key.
 const TABLES: &str = "PRAGMA journal_mode = WAL;

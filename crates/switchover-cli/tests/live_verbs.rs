@@ -337,6 +337,8 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     let said = flat(&untold.out);
     assert!(untold.code == 2 && said.contains("the owner changed to the target"), "{said}");
     assert!(said.contains("does not know yet") && said.contains("the command 'at'"), "{said}");
+    // The status is written beside the answer, not before it.
+    until(folder, |live| live["untold"].is_string());
     assert!(flat(&done(folder, &["status"])).contains("untold the application does not know yet"));
     std::fs::remove_file(folder.join("broken")).unwrap();
     until(folder, |live| live["untold"].is_null());
@@ -377,7 +379,7 @@ fn an_engine_that_rests_hears_what_is_asked() {
     let (folder, file) = application();
     let folder = folder.path();
     let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
-    start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(2000)");
+    start.args(START).current_dir(folder).env("FAILPOINTS", "live-copied=sleep(5000)");
     start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut engine = Engine(start.spawn().unwrap());
     wait_for(|| begun(folder).is_some());

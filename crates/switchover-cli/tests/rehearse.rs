@@ -50,6 +50,11 @@ fn objects(database: &Database) -> String {
     [schemas, relations, functions].map(|sql| database.psql(sql).unwrap()).join(" ")
 }
 
+/// Sends a process a signal.
+fn signalled(id: u32, signal: &str) {
+    assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
+}
+
 fn is_clean(folder: &Path) -> bool {
     let state = folder.join(".switchover");
     !state.exists() || state.read_dir().unwrap().next().is_none()
@@ -145,10 +150,16 @@ fn one_that_is_stopped_leaves_nothing() {
             let sql = format!("DO $$ BEGIN EXECUTE concat('{before}', {own}, $_${behind}$_$); END $$");
             database.psql(&sql).unwrap();
         };
+        let id = child.id();
         if taken {
+            // It would come to its end meanwhile.
+            signalled(id, "STOP");
             on_own("COMMENT ON SCHEMA ", " IS 'mine'");
         }
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        signalled(id, "INT");
+        if taken {
+            signalled(id, "CONT");
+        }
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(2), "{}", said());
         if taken {

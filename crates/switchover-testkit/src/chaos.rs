@@ -33,7 +33,7 @@ pub struct Options {
     pub seed: u64,
     /// Ends after so many kills,
     pub kills_max: u64,
-    /// or after so long.
+    /// or after so long, but not before the first.
     pub time_max: Duration,
     /// Rows of the source.
     pub rows: i64,
@@ -128,7 +128,10 @@ pub fn run(server: &Server, folder: &Path, options: &Options, tell: &mut dyn FnM
     chaos.is_as(&before)?;
     tell(&format!("undisturbed: {:.1} s", chaos.whole.as_secs_f64()));
     let began = Instant::now();
-    while chaos.figures.kills() < options.kills_max && began.elapsed() < options.time_max {
+    // At least one, however slow the machine is.
+    while chaos.figures.kills() < options.kills_max
+        && (began.elapsed() < options.time_max || chaos.figures.kills() == 0)
+    {
         let (verb, percent) = chaos.choose()?;
         let share = chaos.random.below(1200) as u32;
         let ended = chaos.step(verb, Some(chaos.whole * percent / 100 * share / 1000))?;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -140,6 +141,15 @@ impl Drop for Lock {
 
 const OPERATION: &str = "keep the journal";
 
+/// What a process that works on a run has locked.
+const LOCK: &str = "lock";
+
+/// How long a run is waited for that somebody only looks at. A look takes no time, unless the one who looks is stopped.
+const LOOKING_MAX: Duration = Duration::from_secs(5);
+
+/// Between two tries meanwhile.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     |error| file_error(OPERATION, path, &error).hint("name another folder with --state-dir")
 }
@@ -233,12 +243,7 @@ impl Journal {
 
     /// Whether a process works on a run: the one named, or the newest.
     pub fn is_active(state_dir: &Path, run: Option<&str>) -> Result<bool> {
-        let folder = find(state_dir, run)?;
-        match lock(&folder) {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == Kind::Busy => Ok(true),
-            Err(error) => Err(error),
-        }
+        is_held(&find(state_dir, run)?)
     }
 
     /// The plan of a run that another process may be at work on.
@@ -293,16 +298,42 @@ fn lines(folder: &Path) -> Result<File> {
 }
 
 fn lock(folder: &Path) -> Result<Lock> {
-    let path = folder.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::new(Kind::Busy, "take the run up")
-            .store(folder.display().to_string())
-            .detail("another process works on it")
-            .hint("wait until it ends; `switchover status` shows it")),
+    let (path, until) = (folder.join(LOCK), Instant::now() + LOOKING_MAX);
+    let file = lock_file(&path)?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(fs::TryLockError::WouldBlock) => {}
+            Err(fs::TryLockError::Error(error)) => return Err(io(&path)(error)),
+        }
+        // Somebody works on it, or only looks whether somebody does.
+        if is_held(folder)? || Instant::now() >= until {
+            return Err(Error::new(Kind::Busy, "take the run up")
+                .store(folder.display().to_string())
+                .detail("another process works on it")
+                .hint("wait until it ends; `switchover status` shows it"));
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
+/// Whether a process works on a run's folder. Who looks shares the lock for a moment with others who do, and keeps nobody
+/// from taking the run up.
+fn is_held(folder: &Path) -> Result<bool> {
+    let path = folder.join(LOCK);
+    let file = lock_file(&path)?;
+    match file.try_lock_shared() {
+        Ok(()) => {
+            drop(Lock(file));
+            Ok(false)
+        }
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
         Err(fs::TryLockError::Error(error)) => Err(io(&path)(error)),
     }
+}
+
+fn lock_file(path: &Path) -> Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io(path))
 }
 
 fn damaged(folder: &Path) -> Error {
@@ -398,7 +429,8 @@ pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
     folders
         .iter()
         .map(|folder| {
-            let active = matches!(lock(folder), Err(error) if error.kind() == Kind::Busy);
+            // What cannot be asked, as where nobody may write, is shown all the same.
+            let active = is_held(folder).unwrap_or(false);
             Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
         })
         .collect()
@@ -418,5 +450,26 @@ mod tests {
         assert_eq!(lock(folder.path()).unwrap_err().kind(), Kind::Busy);
         drop(held);
         lock(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_taking_a_run_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let taken = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                    is_held(folder.path()).unwrap();
+                }
+            });
+            let taken: Vec<_> = (0..200).map(|_| lock(folder.path()).map(drop)).collect();
+            // Before any assertion: a panic here would wait for the other for ever.
+            over.store(true, std::sync::atomic::Ordering::SeqCst);
+            taken
+        });
+        taken.into_iter().for_each(Result::unwrap);
+        assert!(!is_held(folder.path()).unwrap());
+        let _held = lock(folder.path()).unwrap();
+        assert!(is_held(folder.path()).unwrap());
     }
 }

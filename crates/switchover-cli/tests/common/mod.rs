@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 /// The password of every role and server that has one. No output and no file may show it.
 pub(crate) const SECRET: &str = "s3cret-Word";
 
-/// No process of a test takes so long, unless something hangs.
+/// No process of a test takes so long to what is awaited of it, unless something hangs. How long it has been at work does not
+/// count: an engine lives as long as its test.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// How a process ended.
@@ -74,6 +75,7 @@ pub(crate) struct Running {
     lines: Receiver<String>,
     err: String,
     out: JoinHandle<String>,
+    /// When the test began to wait.
     since: Instant,
 }
 
@@ -124,6 +126,7 @@ impl Running {
     /// Waits until a line of standard error is as wanted.
     #[track_caller]
     pub(crate) fn await_line(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.since = Instant::now();
         while let Some(line) = self.next_line() {
             if wanted(&line) {
                 return;
@@ -158,6 +161,7 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ran {
+        self.since = Instant::now();
         while self.next_line().is_some() {}
         let status = self.child.wait().expect("its end");
         let out = self.out.join().expect("its output");

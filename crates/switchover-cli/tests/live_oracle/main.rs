@@ -39,8 +39,9 @@ hooks = { before = ["true"], at = ["echo $SWITCHOVER_OWNER > owner"], after = ["
 /// How often each fault of a bad line is met while the owner changes.
 const FAULTS: u64 = 3;
 
-/// How long an engine may take to a place behind its answer, or behind the first rows that it followed.
-const BEHIND: Duration = Duration::from_secs(10);
+/// How long an engine may take to a place behind its answer, or behind the first rows that it followed. It is waited for so long
+/// only where it does not come there, which fails the test.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// How many engines must have died where the one before them had.
 const TWICE_MIN: usize = 8;

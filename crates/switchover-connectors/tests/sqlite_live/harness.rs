@@ -22,7 +22,8 @@ use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 use switchover_testkit::lite;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Longer than anybody here holds a lock: no test waits for its end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const ALL: Limit = Limit { entries: 1 << 40, time_max: Limit::ANY_TIME };
 
 /// A folder with the application's file in it.

@@ -20,6 +20,9 @@ const PROCESSES: usize = 4;
 /// Where a process of this test finds the server.
 const SERVER: &str = "SWITCHOVER_TEST_LOCK_SERVER";
 
+/// They do not take so long, however busy the machine is, unless somebody is locked out.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// What a process makes while it holds the lock. It is no run's own, and nobody else's.
 const HELD: &str = "Held_alone";
 
@@ -79,7 +82,7 @@ fn several_processes_that_want_it_at_once_have_it_one_by_one() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
     let left: Vec<String> = server.collections().unwrap();
     assert!(left.iter().all(|name| name == HELD || name.starts_with("Switchover_lock_")), "{left:?}");
 }
