@@ -403,7 +403,7 @@ impl Shared {
         if !answer.is_ok() {
             return Some(answer);
         }
-        let collection = collection_of(&asked).unwrap_or_default();
+        let collection = collection_asked(&asked).unwrap_or_default();
         self.seen.page(&collection, &asked);
         if let Some(hidden) = locked(&self.hidden).clone() {
             let others: Vec<_> = fields(&message(&answer.message))
@@ -453,7 +453,7 @@ impl Shared {
         asked: Bytes,
     ) -> Option<Answer> {
         let mut answer = ask(server, head, asked.clone()).await?;
-        let collection = collection_of(&asked)?;
+        let collection = collection_asked(&asked)?;
         let wrong = locked(&self.miscount).clone();
         if let Some((_, by)) = wrong.filter(|(name, _)| answer.is_ok() && name.as_bytes() == collection) {
             let count = count_of(&answer.message).unwrap_or_default();
@@ -464,7 +464,7 @@ impl Shared {
 }
 
 /// The name of the collection that a request asks for.
-fn collection_of(asked: &Bytes) -> Option<Vec<u8>> {
+fn collection_asked(asked: &Bytes) -> Option<Vec<u8>> {
     let collection = fields(&message(asked)).into_iter().find(|field| field.number == 1);
     collection.map(|field| field.body.to_vec())
 }
