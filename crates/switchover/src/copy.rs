@@ -52,10 +52,10 @@ pub(crate) type Written = Box<dyn Fn(&Checkpoint) + Send + Sync>;
 /// Resident bytes that the process has before any row is read: the program, its runtime, connections.
 const BASE_BYTES: u64 = 32 << 20;
 
-/// Bytes of a chunk under a memory limit. A chunk is in memory as rows once, and its largest buffers
-/// beside it; two more than there are streams are on their way.
-pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize) -> usize {
-    let room = memory_limit.saturating_sub(BASE_BYTES) / (2 * (streams as u64 + 2));
+/// Bytes of a chunk under a memory limit, for a target that takes so many copies of it (`Target::chunk_copies`); two more
+/// chunks than there are streams are on their way.
+pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize, copies: u64) -> usize {
+    let room = memory_limit.saturating_sub(BASE_BYTES) / (copies * (streams as u64 + 2));
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
 }
 
@@ -355,17 +355,18 @@ mod tests {
     fn chunks_follow_from_the_memory_limit() {
         let mut last = 0;
         for limit in [40_u64, 48, 64, 100, 1000].map(|mega| mega << 20) {
-            for streams in [1, 2, 4] {
-                let bytes = chunk_bytes(limit, streams) as u64;
-                assert!(BASE_BYTES + bytes * 2 * (streams as u64 + 2) <= limit, "{limit} {streams}: {bytes}");
+            for (streams, copies) in [(1, 2), (2, 2), (4, 2), (4, 5)] {
+                let bytes = chunk_bytes(limit, streams, copies) as u64;
+                let all = BASE_BYTES + bytes * copies * (streams as u64 + 2);
+                assert!(all <= limit, "{limit} {streams} {copies}: {bytes}");
             }
-            let bytes = chunk_bytes(limit, 2);
+            let bytes = chunk_bytes(limit, 2, 2);
             assert!(bytes >= last && bytes <= CHUNK_BYTES, "{limit}");
             last = bytes;
         }
         assert_eq!(last, CHUNK_BYTES);
-        assert!(chunk_bytes(40 << 20, 2) < CHUNK_BYTES);
+        assert!(chunk_bytes(40 << 20, 2, 2) < CHUNK_BYTES);
         // A limit that leaves no room still moves rows.
-        assert_eq!(chunk_bytes(0, 2), 64 << 10);
+        assert_eq!(chunk_bytes(0, 2, 2), 64 << 10);
     }
 }

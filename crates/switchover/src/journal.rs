@@ -452,17 +452,25 @@ mod tests {
         lock(folder.path()).unwrap();
     }
 
+    /// So often that a look that kept others away would be met.
+    const TRIES: usize = 2_000;
+
     #[test]
     fn who_only_looks_keeps_nobody_from_taking_a_run_up() {
         let folder = tempfile::tempdir().unwrap();
         let over = std::sync::atomic::AtomicBool::new(false);
         let taken = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let (looks, looked) = std::sync::mpsc::channel();
+            let (over, path) = (&over, folder.path());
+            scope.spawn(move || {
                 while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                    is_held(folder.path()).unwrap();
+                    is_held(path).unwrap();
+                    // Nobody listens but for the first.
+                    looks.send(()).ok();
                 }
             });
-            let taken: Vec<_> = (0..200).map(|_| lock(folder.path()).map(drop)).collect();
+            looked.recv().unwrap();
+            let taken: Vec<_> = (0..TRIES).map(|_| lock(folder.path()).map(drop)).collect();
             // Before any assertion: a panic here would wait for the other for ever.
             over.store(true, std::sync::atomic::Ordering::SeqCst);
             taken

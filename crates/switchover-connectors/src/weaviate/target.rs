@@ -44,9 +44,12 @@ const STORE: &str = "weaviate";
 /// Connections for objects: one would have a large answer wait behind another.
 const LANES: usize = 4;
 
-/// Requests that are under way at once: the server takes prepared ones fastest with more than two of them, and building one costs this
-/// side next to nothing; with four the process took 114 MB, where 100 are the limit (docs/benchmarks.md).
-const STREAMS_BEST: usize = 3;
+/// Requests that are under way at once: the server takes prepared ones fastest with four of them, and building one costs this
+/// side next to nothing (docs/benchmarks.md).
+const STREAMS_BEST: usize = 4;
+
+/// A chunk as rows, as objects, as the request, and in what the connection holds of it.
+const CHUNK_COPIES: u64 = 5;
 
 /// Bytes of a request of a repair.
 const MEND_BYTES: usize = 4 << 20;
@@ -139,6 +142,10 @@ impl Target for WeaviateTarget {
 
     fn streams_best(&self) -> Option<usize> {
         Some(STREAMS_BEST)
+    }
+
+    fn chunk_copies(&self) -> u64 {
+        CHUNK_COPIES
     }
 
     async fn inspect(&self, schema: &str) -> Result<TargetState> {

@@ -136,6 +136,11 @@ pub trait Target: Send + Sync {
     fn streams_best(&self) -> Option<usize> {
         None
     }
+    /// How often a chunk's bytes are in memory at once on their way into it, where a memory limit is to be kept: as rows, and in
+    /// what is sent.
+    fn chunk_copies(&self) -> u64 {
+        2
+    }
     /// What is there.
     async fn inspect(&self, schema: &str) -> Result<TargetState>;
     /// What matters about the store for a migration into it. Reads only; an obstacle is a finding.

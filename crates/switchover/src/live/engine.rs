@@ -426,6 +426,7 @@ impl Engine {
             entries: BATCH_ENTRIES,
             unread: false,
             owing: false,
+            ahead: None,
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,

@@ -124,7 +124,9 @@ impl Engine {
             () = tokio::time::sleep(RESTING) => return self.guarded(link).await,
         }
         self.look_again(link);
-        let compared = self.pass.as_ref().filter(|_| self.pace.decision().compares);
+        // What is compared counts at the log's end only.
+        let is_near = self.status.borrow().lag_entries.is_none_or(|behind| behind < BATCH_ENTRIES_BEHIND);
+        let compared = self.pass.as_ref().filter(|_| is_near && self.pace.decision().compares);
         let beside = compared.and_then(|pass| pass.next(&self.parts.plan));
         let mut step = link.step(beside.as_ref(), true).await?;
         self.took(&step).await;

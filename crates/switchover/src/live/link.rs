@@ -4,9 +4,9 @@
 //! only behind a durable position (I2); a batch that was taken is read back and compared before it counts.
 //! Every step may be repeated: a state is applied, not a history.
 
+use super::ahead::{Ahead, Reading};
 use super::check;
 use super::pace;
-use crate::clock;
 use crate::progress::Progress;
 use crate::retry;
 use crate::settings::Retries;
@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) unread: bool,
     /// Whether the feed could not forget what was taken, because a writer was quicker.
     pub(super) owing: bool,
+    /// What is read while a batch is taken.
+    pub(super) ahead: Option<Ahead>,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
     pub(super) retries: Retries,
@@ -157,16 +159,18 @@ impl Link {
         let parts = if beside.is_some() { 2 } else { 1 };
         let mut limit = Limit { entries: self.entries, time_max: pace::read_max(parts) };
         let mut read = Duration::ZERO;
+        // What is wanted beside is read with the changes, of one moment.
+        let mut ahead = self.ahead.take().filter(|_| beside.is_none());
         loop {
-            let read_at = clock::micros();
-            let changes = self
-                .again(async || {
-                    let begun = Instant::now();
-                    let changes = self.feed.changes(&after, limit, beside).await?;
-                    read = read.max(begun.elapsed());
-                    Ok(changes)
-                })
-                .await?;
+            let known = match ahead.take() {
+                Some(ahead) => ahead.end(&after).await,
+                None => None,
+            };
+            let Reading { changes, at: read_at, took } = match known {
+                Some(known) => known,
+                None => self.again(async || Reading::of(&*self.feed, &after, limit, beside).await).await?,
+            };
+            read = read.max(took);
             if changes.entries == 0 && changes.upto == after {
                 let forgot = if self.owing { Some(self.settle(&after).await?) } else { None };
                 return Ok(Step { changes, rows: 0, forgot, read, took: Duration::ZERO, read_at });
@@ -177,6 +181,9 @@ impl Link {
                 Side::Target => Some(self.in_source_values(&changes)?),
             };
             self.unread |= read_back;
+            let next = Limit { entries: self.entries, time_max: pace::read_max(1) };
+            let more = self.from == Side::Source && !changes.complete;
+            self.ahead = more.then(|| Ahead::begin(&self.feed, &changes.upto, next));
             let rows = changes.tables.iter().map(|table| table.keys.len().max(table.rows.len()) as u64).sum();
             match self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await {
                 Ok(Applied::Done) => {}

@@ -6,6 +6,7 @@
 //! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, and `rehearse` goes through all of it on stores of its own.
 
 mod abandon;
+mod ahead;
 mod alarm;
 mod announce;
 mod check;

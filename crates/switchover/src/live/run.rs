@@ -283,7 +283,8 @@ impl Migration {
             watch: surroundings.watch(&header)?,
             streams,
             chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
-                copy::chunk_bytes(self.settings.memory_limit_bytes, streams).min(CHUNK_BYTES_MAX)
+                let copies = self.target.chunk_copies();
+                copy::chunk_bytes(self.settings.memory_limit_bytes, streams, copies).min(CHUNK_BYTES_MAX)
             }),
             chunk_rows: self.settings.rows_max(),
             retries: self.settings.retries,

@@ -219,10 +219,9 @@ impl Migration {
             retries: self.settings.retries,
             judges: plan.tables.iter().map(Judge::new).collect(),
             written: None,
-            chunk_bytes: self
-                .settings
-                .chunk_bytes
-                .unwrap_or_else(|| copy::chunk_bytes(self.settings.memory_limit_bytes, streams)),
+            chunk_bytes: self.settings.chunk_bytes.unwrap_or_else(|| {
+                copy::chunk_bytes(self.settings.memory_limit_bytes, streams, self.target.chunk_copies())
+            }),
         });
         let mut seconds = vec![0.0; plan.tables.len()];
         for pass in 0.. {

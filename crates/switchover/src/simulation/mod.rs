@@ -18,7 +18,7 @@ use self::world::{Broken, Faults, Inner, Row, TABLES, World};
 use crate::live::{Command, Engine, Nobody, Parts, Request, SwitchOptions};
 use crate::progress::{Event, Progress};
 use crate::shutdown::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use switchover_core::live::Side;
@@ -38,8 +38,8 @@ const ROWS: i64 = 30;
 /// How long a story may take on its own clock before it counts as stuck.
 const STORY: Duration = Duration::from_secs(1800);
 
-/// Seconds of real time for stories in the ordinary test run.
-const SECONDS: u64 = 10;
+/// Seconds of real time for stories in the ordinary test run: some thousand stories on two processors.
+const SECONDS: u64 = 40;
 
 /// What a story must at least have seen, so that it proves something.
 const SEEDS_MIN: u64 = 200;
@@ -116,6 +116,17 @@ struct Tally {
     writes: [u64; 2],
     /// Rows that the copy brought twice, and tables that a vacuum sent back to copy.
     moved: [u64; 2],
+}
+
+impl Tally {
+    fn add(&mut self, other: &Tally) {
+        self.calls += other.calls;
+        self.crashes += other.crashes;
+        for at in 0..2 {
+            self.writes[at] += other.writes[at];
+            self.moved[at] += other.moved[at];
+        }
+    }
 }
 
 #[derive(Default)]
@@ -383,16 +394,30 @@ fn no_acknowledged_write_is_lost_whatever_happens() {
     let begun = std::time::Instant::now();
     let budget = Duration::from_secs(from_environment("SWITCHOVER_SIM_SECONDS", SECONDS));
     let first = from_environment("SWITCHOVER_SIM_SEED", 1);
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let stories = || {
+        let mut sum = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let over = seed >= SEEDS_MIN && begun.elapsed() >= budget;
+            if over || failed.load(Ordering::Relaxed) {
+                return sum;
+            }
+            let tally = play(&Story::of(first + seed, Broken::Nothing)).unwrap_or_else(|why| {
+                failed.store(true, Ordering::Relaxed);
+                panic!("{why}")
+            });
+            sum.add(&tally);
+        }
+    };
     let mut sum = Tally::default();
-    let mut seeds = 0;
-    while seeds < SEEDS_MIN || begun.elapsed() < budget {
-        let tally = play(&Story::of(first + seeds, Broken::Nothing)).unwrap_or_else(|why| panic!("{why}"));
-        seeds += 1;
-        sum.calls += tally.calls;
-        sum.crashes += tally.crashes;
-        sum.moved = [sum.moved[0] + tally.moved[0], sum.moved[1] + tally.moved[1]];
-        sum.writes = [sum.writes[0] + tally.writes[0], sum.writes[1] + tally.writes[1]];
-    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(stories)).collect();
+        threads.into_iter().for_each(|thread| sum.add(&thread.join().unwrap()));
+    });
+    // Each thread took one more, and left it.
+    let seeds = next.into_inner() - threads as u64;
     println!("seeds {first}..{}, {sum:?}, lost 0", first + seeds);
     assert!(sum.crashes > 0 && sum.writes.iter().chain(&sum.moved).all(|count| *count > 0));
 }

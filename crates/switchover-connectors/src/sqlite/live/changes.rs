@@ -63,14 +63,16 @@ impl SqliteLive {
                 from.saturating_add(i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX)).min(newest);
             let until = Instant::now().checked_add(limit.time_max);
             let (tables, upto) = self.gather(connection, encoding, known, (from, upto), until)?;
-            let beside = match beside {
+            // Of rows that are not at the log's end nothing can be said.
+            let complete = upto == newest;
+            let beside = match beside.filter(|_| complete) {
                 None => None,
                 Some(beside) => Some(self.beside(connection, encoding, known, beside)?),
             };
             // Differences of positions of one log are never negative here.
             Ok(Changes {
                 upto: records::position(&token, upto),
-                complete: upto == newest,
+                complete,
                 entries: u64::try_from(upto - from).unwrap_or(0),
                 behind: u64::try_from(newest - upto).unwrap_or(0),
                 tables,

@@ -133,7 +133,12 @@ impl LiveStore for Store {
                     .filter(|(number, ..)| side == Side::Target || *number > after)
                     .copied()
                     .collect();
-                let taken = waiting.len().min(usize::try_from(limit.entries).unwrap_or(usize::MAX));
+                let mut taken = waiting.len().min(usize::try_from(limit.entries).unwrap_or(usize::MAX));
+                // A reading that ends by the clock.
+                if side == Side::Source && limit.time_max < Limit::ANY_TIME && world.dice.one_in(4) {
+                    taken = taken.min(1 + world.dice.below(taken as u64) as usize);
+                }
+                let store = world.side(side);
                 let upto = match (side, waiting[..taken].last()) {
                     (Side::Source, Some((number, ..))) => Position(number.to_string()),
                     (Side::Source, None) => Position(after.to_string()),
