@@ -87,6 +87,7 @@ fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
     assert_eq!(nodes.node(MORTAL).collections().unwrap(), Vec::<String>::new());
 
     // Of all three none may be away.
+    nodes.await_whole().unwrap();
     let all = nodes.url(&ORDER) + "&consistency=all&replication=3";
     let ran = killed_in_the_middle(&site, &mut nodes, &all).exits(2);
     assert!(!ran.out.contains("same"), "{ran}");

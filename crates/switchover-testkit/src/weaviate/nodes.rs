@@ -5,8 +5,10 @@
 //! Absent on purpose: TLS between the nodes, and a cluster that outlives its test.
 
 use std::collections::HashSet;
+use std::thread;
+use std::time::Instant;
 
-use super::{Builder, PORT_TRIES, Weaviate, free_ports};
+use super::{ASK_EVERY, Builder, PORT_TRIES, START_MAX, Weaviate, free_ports};
 use crate::{Error, Result};
 
 /// Where in a node's ports stand those that the others ask.
@@ -79,6 +81,26 @@ impl Nodes {
     /// One of them, from zero.
     pub fn node(&mut self, at: usize) -> &mut Weaviate {
         &mut self.0[at]
+    }
+
+    /// Waits until each node knows all of them: one that was started again and has not heard of another yet takes those that it knows
+    /// for all that there are.
+    pub fn await_whole(&self) -> Result<()> {
+        let begun = Instant::now();
+        let knows_all = |node: &Weaviate| {
+            let asked = node.rest("GET", "/v1/nodes", "");
+            asked.is_ok_and(|(_, known)| known.matches("\"HEALTHY\"").count() == self.0.len())
+        };
+        while !self.0.iter().all(knows_all) {
+            if begun.elapsed() > START_MAX {
+                return Err(Error::new(
+                    "the cluster does not come together",
+                    "a node does not know the others",
+                ));
+            }
+            thread::sleep(ASK_EVERY);
+        }
+        Ok(())
     }
 
     /// The URL with all of them, in this order.
