@@ -408,3 +408,43 @@ fn an_engine_that_rests_hears_what_is_asked() {
     assert!(Command::new("kill").args(["-TERM", &engine.0.id().to_string()]).status().unwrap().success());
     assert!(engine.0.wait().unwrap().success());
 }
+
+/// Its triggers are as they were, and the log says nothing of what was written meanwhile.
+#[test]
+fn rows_written_while_the_triggers_were_away_are_found_though_these_are_back() {
+    for (hidden, rebuilt) in [
+        ("UPDATE t SET x = 'unseen' WHERE id = 1", "t"),
+        (
+            "CREATE TABLE \"new_r\" (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO new_r SELECT id, upper(x) FROM r;
+             DROP TABLE r; ALTER TABLE new_r RENAME TO r",
+            "r",
+        ),
+    ] {
+        let (folder, file) = application();
+        let folder = folder.path();
+        file.execute_batch(
+            "CREATE TABLE \"r\" (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO r VALUES (1, 'one')",
+        )
+        .unwrap();
+        let _engine = begin(folder, &START);
+        until(folder, is_same);
+        // What changes no rows does no harm: they are compared again.
+        file.execute_batch("CREATE INDEX by_x ON t(x)").unwrap();
+        done(folder, &["cutover", "--when-ready"]);
+        done(folder, &["rollback", "--when-ready"]);
+        until(folder, is_same);
+        let query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1";
+        let mut statement = file.prepare(query).unwrap();
+        let triggers = statement.query_map([rebuilt], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let triggers: Vec<(String, String)> = triggers.collect::<rusqlite::Result<_>>().unwrap();
+        assert!(triggers.len() > 2, "{triggers:?}");
+        let drops: String = triggers.iter().map(|(name, _)| format!("DROP TRIGGER {name};")).collect();
+        let makes: String = triggers.iter().map(|(_, sql)| format!("{sql};")).collect();
+        file.execute_batch(&format!("BEGIN; {drops} {hidden}; {makes} COMMIT")).unwrap();
+        let early = run(folder, &["cutover"]);
+        assert_ne!(early.code, 0, "{rebuilt}: {}", early.out);
+        let live = until(folder, |live| live["verification"]["verdict"] == "different");
+        assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
+        done(folder, &["rollback"]);
+    }
+}

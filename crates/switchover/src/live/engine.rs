@@ -124,6 +124,8 @@ pub struct Engine {
     pub(super) torn: bool,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
+    /// How often others had changed the source's definitions when the comparison of all rows began.
+    pub(super) redefined: u64,
     /// The proof of what the decision declared, beside the reverse window.
     pub(super) proving: Option<JoinHandle<Result<()>>>,
     /// When it is asked for again.
@@ -156,6 +158,7 @@ impl Engine {
             torn: false,
             equal_at: Instant::now(),
             pressed_at: None,
+            redefined: 0,
             proving: None,
             prove_due: None,
             untold: None,
@@ -383,6 +386,7 @@ impl Engine {
         }
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
+        self.redefined = self.again(async || self.parts.source.redefined().await).await?;
         self.pass = Some(Pass::default());
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await

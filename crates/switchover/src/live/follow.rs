@@ -419,7 +419,21 @@ impl Engine {
             names(&self.parts.plan, &open)
         ));
         self.again(async || self.parts.target.capture(&open).await).await?;
-        self.verified = Verification::Unproven;
+        self.unproven();
+        self.pass = Some(Pass::default());
+        Ok(false)
+    }
+
+    /// Whether the source's definitions are what they were when the comparison began. Whoever changed them may have written rows
+    /// while there was no trigger, so all rows are compared again where they are not.
+    pub(super) async fn is_source_as_compared(&mut self) -> Result<bool> {
+        let redefined = self.again(async || self.parts.source.redefined().await).await?;
+        if redefined == self.redefined {
+            return Ok(true);
+        }
+        self.note("the source's definitions were changed; all rows are compared again".into());
+        self.redefined = redefined;
+        self.unproven();
         self.pass = Some(Pass::default());
         Ok(false)
     }
@@ -428,6 +442,7 @@ impl Engine {
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
         if link.from == Side::Source && self.is_to_look() {
             self.is_target_guarded().await?;
+            self.is_source_as_compared().await?;
         }
         self.bear(link).await
     }

@@ -76,6 +76,7 @@ impl Engine {
             if !self.is_target_guarded().await? {
                 return Err(not_ready("the target's gate was open, and all rows are compared again"));
             }
+            self.as_compared().await?;
             let captured = self.again(async || self.parts.target.capture(&[]).await).await?;
             // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
             // noted there would keep the fence from being made, too.
@@ -216,12 +217,22 @@ impl Engine {
                 break;
             }
         }
-        if link.from == Side::Target {
+        if link.from == Side::Source {
+            self.as_compared().await?;
+        } else {
             // Rows that came and went again are in no batch, and their numbers were given.
             self.again(async || link.into.number(&fenced.numbering).await).await?;
             failpoint::hit("switch-numbered");
         }
         Ok((fenced, drained))
+    }
+
+    /// Whether the source was compared as it is defined.
+    async fn as_compared(&mut self) -> Result<()> {
+        match self.is_source_as_compared().await? {
+            true => Ok(()),
+            false => Err(not_ready("the source's definitions were changed, and all rows are compared again")),
+        }
     }
 
     /// The one compare-and-set. Only this process may try it, so what the row says is what came of it.

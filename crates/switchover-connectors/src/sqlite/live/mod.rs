@@ -22,11 +22,13 @@ mod obstacles;
 pub(super) mod records;
 mod shape;
 mod triggers;
+mod versions;
 pub(super) mod which;
 
 use self::check::{Doubts, Seen};
 use self::shape::Shape;
 pub(super) use self::triggers::FENCE_MESSAGE;
+use self::versions::Versions;
 use self::which::Which;
 use super::config::SqliteConfig;
 use super::connect::{self, Commits, blocking};
@@ -38,7 +40,7 @@ use crate::sidecar::with_suffix;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use switchover_core::connector::{BuildStep, Position};
 use switchover_core::failpoint;
@@ -78,6 +80,7 @@ pub(super) struct SqliteLive {
     reader: Mutex<Option<Reading>>,
     writer: Mutex<Option<(Connection, Which)>>,
     looked: Mutex<Seen>,
+    versions: Mutex<Versions>,
 }
 
 /// The connection that reads, and what it knows of the file as long as the schema's version stays.
@@ -124,6 +127,7 @@ impl SqliteLive {
             reader: Mutex::default(),
             writer: Mutex::default(),
             looked: Mutex::default(),
+            versions: Mutex::default(),
         }
     }
 
@@ -204,6 +208,7 @@ impl SqliteLive {
         let done = (|| {
             reading.connection.execute_batch("BEGIN").map_err(fail)?;
             let version = check::schema_version(&reading.connection).map_err(fail)?;
+            self.versions().met(version);
             let known = match &reading.known {
                 Some((seen, known)) if *seen == version => Arc::clone(known),
                 _ => Arc::new(self.known(&reading.connection).map_err(fail)?),
@@ -256,9 +261,12 @@ impl SqliteLive {
         };
         let begun = connection.execute_batch(level).and_then(|()| begin(&connection, patience));
         let done = begun.map_err(fail).and_then(|()| {
+            self.versions().met(check::schema_version(&connection).map_err(fail)?);
             let done = work(&connection);
             match done {
                 Ok(done) => {
+                    // Before the commit, behind which a reading may meet it.
+                    self.versions().made(check::schema_version(&connection).map_err(fail)?);
                     failpoint::hit(&format!("live-{}-{name}-before-commit", self.side));
                     connection.execute_batch("COMMIT").map_err(fail)?;
                     failpoint::hit(&format!("live-{}-{name}-after-commit", self.side));
@@ -273,6 +281,10 @@ impl SqliteLive {
         });
         *kept = (done.is_ok() || connection.is_autocommit()).then_some((connection, file));
         done
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_to_write(&self) -> Result<Connection> {
@@ -345,6 +357,14 @@ impl LiveStore for SqliteLive {
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {
         blocking(|| self.read_changes(after, limit, beside))
+    }
+
+    async fn redefined(&self) -> Result<u64> {
+        let operation = "look at the definitions";
+        blocking(|| {
+            self.read(operation, |_, _, _| Ok(()))?;
+            Ok(self.versions().others())
+        })
     }
 
     async fn settle(&self, upto: &Position) -> Result<()> {
