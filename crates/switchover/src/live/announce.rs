@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use switchover_core::live::{Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 
-/// Says in the run's folder whom the application was told to be the owner.
+/// Says in the run's folder whom the application was told to be the owner; nobody while it is being told.
 const TOLD: &str = "told.json";
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
@@ -148,9 +148,10 @@ impl Announcer {
         }
     }
 
-    /// The owner that the application was told last: in the beginning the source.
-    fn told_owner(&self) -> Result<Side> {
-        Ok(record::kept(&self.folder, TOLD)?.unwrap_or(Side::Source))
+    /// The owner of which the application was told last: in the beginning the source. None when that was begun and did not come
+    /// to its end: then it may have heard of either.
+    fn told_owner(&self) -> Result<Option<Side>> {
+        Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
     async fn hooks(&self, moment: Moment, ownership: &Ownership, why: &str) -> Result<()> {
@@ -185,9 +186,11 @@ impl Announce for Announcer {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
         let stores = (self.header.source.as_str(), self.header.target.as_str());
         route::publish(&self.route, &self.header.run, stores, *ownership, follower)?;
-        if ownership.pending || self.told_owner()? == ownership.owner {
+        if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
         }
+        // Before any of it, so that whoever tells of the other owner next does all of it.
+        record::keep(&self.folder, TOLD, &None::<Side>)?;
         if let Some(file) = &self.routing.env_file {
             match ownership.owner {
                 Side::Target => file.apply(&self.header.run)?,
@@ -197,7 +200,7 @@ impl Announce for Announcer {
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;
         // After all of it, so that whoever was killed before does it again.
-        record::keep(&self.folder, TOLD, &ownership.owner)
+        record::keep(&self.folder, TOLD, &Some(ownership.owner))
     }
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
