@@ -7,7 +7,8 @@ mod program;
 
 use client::Client;
 use engine::{
-    Engine, application, begin, begun, is_held_by, is_same, run_folder, signalled, until, wait_for,
+    Engine, application, begin, begun, is_held_by, is_same, route_is_over, run_folder, signalled, until,
+    wait_for,
 };
 use program::{done, flat, run};
 use rusqlite::Connection;
@@ -39,6 +40,7 @@ fn a_run_whose_source_is_altered_is_held_and_can_be_taken_back() {
     assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     let over = run(folder, &["pause"]);
     assert!(over.code == 2 && flat(&over.err).contains("is over"), "{}", over.err);
+    route_is_over(folder, "source");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::record::{self, Proof};
 use super::status::{GuardSaid, LiveStatus, SwitchReport};
 use crate::journal::Header;
+use crate::progress::Event;
 use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Routing, route};
 use async_trait::async_trait;
@@ -72,10 +73,28 @@ pub trait Announce: Send + Sync {
     async fn reads_at_target(&self) -> Result<u8> {
         Ok(0)
     }
+    /// The run is over, or is about to be taken back: nothing follows this owner any more. An error is told.
+    async fn ended(&self, owner: Side) -> Result<()> {
+        let _ = owner;
+        Ok(())
+    }
     /// The follower has all that the owner of this epoch acknowledged before `upto`, in microseconds since 1970; `moved`
     /// when it took something for that. Called after every batch. What fails costs only reads at the follower.
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
         let _ = (epoch, upto, moved);
+    }
+}
+
+/// Says that nothing follows this owner any more. What cannot be said stops no end of a run.
+pub(super) async fn say_ended(
+    announce: &dyn Announce,
+    owner: Side,
+    progress: &dyn crate::progress::Progress,
+) {
+    if let Err(error) = announce.ended(owner).await {
+        let text =
+            format!("{error}; programs that follow the route are not told that all reads go to the {owner}");
+        progress.event(Event::Note { text });
     }
 }
 
@@ -231,6 +250,10 @@ impl Announce for Announcer {
     async fn reads_at_target(&self) -> Result<u8> {
         let route = route::read(&self.route)?.filter(|route| route.run == self.header.run);
         Ok(route.map_or(0, |route| route.reads_at_target))
+    }
+
+    async fn ended(&self, owner: Side) -> Result<()> {
+        route::end(&self.route, &self.header.run, owner)
     }
 
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
