@@ -7,7 +7,7 @@ mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{Engine, application, begin, is_held_by, is_same, run_folder, until};
+use engine::{Engine, application, begin, is_held_by, is_same, route_is_over, run_folder, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::process::ExitStatusExt;
@@ -107,6 +107,7 @@ impl Scene {
     fn is_over(&self, rows: i64) {
         assert_eq!(self.target(), (rows, 0));
         assert!(done(self.path(), &["status"]).contains("cleaned up"));
+        route_is_over(self.path(), "target");
         let report = self.report();
         assert_eq!(report["operation"], "finish", "{report:#}");
         assert_eq!((&report["verdict"], &report["live"]["compared_rows"]), (&"same".into(), &2.into()));

@@ -7,7 +7,8 @@ mod program;
 
 use client::Client;
 use engine::{
-    Engine, application, begin, begun, is_held_by, is_same, run_folder, signalled, until, wait_for,
+    Engine, application, begin, begun, is_held_by, is_same, route_is_over, run_folder, signalled, until,
+    wait_for,
 };
 use program::{done, flat, run};
 use rusqlite::Connection;
@@ -39,6 +40,7 @@ fn a_run_whose_source_is_altered_is_held_and_can_be_taken_back() {
     assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     let over = run(folder, &["pause"]);
     assert!(over.code == 2 && flat(&over.err).contains("is over"), "{}", over.err);
+    route_is_over(folder, "source");
 }
 
 #[test]
@@ -304,7 +306,37 @@ fn nobody_waits_for_a_transaction_at_the_target_that_the_application_leaves_open
     assert_eq!(database.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").unwrap(), "0");
 }
 
-/// The folder of the one run.
+#[test]
+fn a_rollback_behind_a_cutover_that_was_told_in_part_tells_of_the_source_in_full() {
+    const BEFORE: &str = "DATABASE_URL=sqlite:app.db\n";
+    let config = "[cutover]\nenv_file = \"app.env\"\nset = { DATABASE_URL = \"sqlite:new.db\" }\n\n[cutover.hooks]\n\
+        at = [\"echo $SWITCHOVER_OWNER >> heard; test $SWITCHOVER_OWNER = source\"]\n";
+    for restarted in [false, true] {
+        let (folder, _file) = application();
+        let folder = folder.path();
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        std::fs::write(folder.join("switchover.toml"), config).unwrap();
+        std::fs::write(folder.join("app.env"), BEFORE).unwrap();
+        let mut engine = begin(folder, &START);
+        until(folder, is_same);
+        let untold = run(folder, &["cutover"]);
+        assert!(untold.code == 2 && flat(&untold.out).contains("does not know yet"), "{}", untold.out);
+        assert!(read("app.env").contains("sqlite:new.db") && read("heard").ends_with("target\n"));
+        if restarted {
+            engine.0.kill().unwrap();
+            engine.0.wait().unwrap();
+            engine = begin(folder, &["resume"]);
+            let id = engine.0.id();
+            until(folder, |live| live["pid"] == id && live["phase"] == "reverse");
+        }
+        done(folder, &["rollback", "--when-ready"]);
+        assert_eq!(read("app.env"), BEFORE, "{restarted}");
+        assert!(read("heard").ends_with("target\nsource\n"), "{restarted}: {}", read("heard"));
+        until(folder, |live| live["ownership"]["owner"] == "source" && live["untold"].is_null());
+        drop(engine);
+    }
+}
+
 #[test]
 fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     let (folder, file) = application();

@@ -37,6 +37,26 @@ fn reads_move_and_come_back_and_writes_stay() {
 }
 
 #[test]
+fn reads_of_a_run_that_is_over_stay_at_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = route::default_path(&folder.path().join(".switchover"));
+    publish(&path, Ownership::FIRST, Follower::Ready);
+    assert_eq!(run(&folder, &["reads", "50%"]).0, 0);
+    route::end(&path, "run-1", switchover::core::live::Side::Source).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for share in ["0%", "50%", "100%"] {
+        let (code, out, err) = run(&folder, &["reads", share]);
+        let said = err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 2 && out.is_empty() && said.contains("the live run is over"), "{share}: {err}");
+        assert!(said.contains("read at the source"), "{share}: {err}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let (code, out, _) = run(&folder, &["route"]);
+    assert!(code == 0 && out.contains("target  no longer follows the owner"), "{out}");
+    assert!(out.contains("reads   all at the source (sqlite:app.db)"), "{out}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, err) = run(&folder, &["route"]);

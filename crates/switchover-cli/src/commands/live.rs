@@ -14,6 +14,8 @@ use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
     SwitchOptions, Verification, Watch, control, status,
 };
+use switchover::routing::route;
+use switchover_core::live::Side;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
@@ -128,7 +130,7 @@ pub(crate) async fn finish(
 }
 
 async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<PathBuf> {
-    context.migration_of(run)?.abandon_source(run).await
+    context.migration_of(run)?.abandon_source(run, &Outside(context)).await
 }
 
 /// What `finish` takes away.
@@ -152,6 +154,9 @@ fn taken(header: &Header, abandon_source: bool) -> String {
 /// `rollback` of a run that no journal knows, with both stores named.
 pub(crate) async fn take_back_lost(context: &Context, run: &str) -> Result<u8> {
     context.migration()?.take_back_lost(run).await?;
+    if let Err(error) = route::end(&super::route::path(context), run, Side::Source) {
+        output::note(&error.to_string());
+    }
     ended(context, End::TakenBack)
 }
 

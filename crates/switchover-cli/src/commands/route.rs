@@ -3,6 +3,7 @@
 use super::Context;
 use crate::render::{output, route::render};
 use std::path::PathBuf;
+use switchover::journal;
 use switchover::routing::route::{self, ALL, Route};
 use switchover_core::{Error, Kind, Result};
 
@@ -18,9 +19,14 @@ pub(crate) async fn move_reads(context: &Context, share: &str, json: bool) -> Re
     print(&path, &route, json)
 }
 
-async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)> {
+/// Where the route is.
+pub(crate) fn path(context: &Context) -> PathBuf {
     let default = || route::default_path(&context.resolved.settings.state_dir);
-    let path = context.resolved.routing.route.clone().unwrap_or_else(default);
+    context.resolved.routing.route.clone().unwrap_or_else(default)
+}
+
+async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)> {
+    let path = path(context);
     let none = || {
         Error::new(Kind::NotFound, "find the route")
             .store(path.display().to_string())
@@ -30,10 +36,23 @@ async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)
     let route = match reads {
         None => route::read(&path)?.ok_or_else(none)?,
         // Asked first, so that a folder that is only named wrongly is not made.
-        Some(_) if route::read(&path)?.is_none() => return Err(none()),
-        Some(percent) => route::change(&path, |route| route.ok_or_else(none)?.with_reads(percent))?,
+        Some(percent) => {
+            goes_on(context, &route::read(&path)?.ok_or_else(none)?)?;
+            route::change(&path, |route| route.ok_or_else(none)?.with_reads(percent))?
+        }
     };
     Ok((path, route))
+}
+
+/// Refuses where the run is over by its journal: its end may not have been written into the route.
+fn goes_on(context: &Context, route: &Route) -> Result<()> {
+    // A journal that cannot be read says nothing; the route itself still does.
+    let runs = journal::list(&context.resolved.settings.state_dir).unwrap_or_default();
+    let own = runs.iter().find(|known| known.header.run == route.run);
+    match own.and_then(|known| known.entries.last()) {
+        Some(last) if !last.state.can_resume() => Err(route.over(last.state.name())),
+        _ => Ok(()),
+    }
 }
 
 /// `10%`, or `10`.

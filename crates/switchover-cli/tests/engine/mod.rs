@@ -94,6 +94,24 @@ pub(crate) fn begun(folder: &Path) -> Option<PathBuf> {
     Some(runs.next()?.unwrap().path())
 }
 
+/// The route says that nothing follows this owner any more, and reads stay there.
+#[track_caller]
+pub(crate) fn route_is_over(folder: &Path, owner: &str) {
+    let read = || -> serde_json::Value {
+        serde_json::from_str(&crate::program::done(folder, &["route", "--json"])).unwrap()
+    };
+    let route = read();
+    let at_target = if owner == "target" { 100 } else { 0 };
+    assert!(route["owner"] == owner && route["writes"] == "open", "{route:#}");
+    assert!(route["follower"] == "lost" && route["reads_at_target"] == at_target, "{route:#}");
+    for share in ["0%", "100%"] {
+        let refused = crate::program::run(folder, &["reads", share]);
+        let said = crate::program::flat(&refused.err);
+        assert!(refused.code == 2 && said.contains("the live run is over"), "{share}: {said}");
+    }
+    assert_eq!(read(), route);
+}
+
 /// Sends a process a signal.
 pub(crate) fn signalled(id: u32, signal: &str) {
     assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());

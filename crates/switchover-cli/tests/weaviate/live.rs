@@ -192,6 +192,8 @@ fn finish_leaves_the_data_and_nothing_else() {
     engine.end().exits(0);
     assert_eq!(site.differences(&TABLES), Vec::<String>::new());
     assert_eq!(site.server.collections(), ["Notes", "Users"]);
+    // Nothing follows there any more.
+    assert_eq!(reads(&site), 0);
     // The report is where it is said to be, and says that the source owns the data.
     let path = said.lines().find_map(|line| line.strip_prefix("report: ")).unwrap();
     let people = std::fs::read_to_string(site.folder.path().join(path)).unwrap();

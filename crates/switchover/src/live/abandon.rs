@@ -4,7 +4,9 @@
 //! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
 //! the source up to date.
 
+use super::announce::say_ended;
 use super::finished::{self, Ended};
+use super::run::Surroundings;
 use crate::journal::State;
 use crate::migration::Migration;
 use std::path::PathBuf;
@@ -20,9 +22,14 @@ impl Migration {
     /// # Errors
     /// `Refused` when the source owns the data, or a change of the owner is not decided; `Busy` while an engine has the run;
     /// `NotFound` without such a run.
-    pub async fn abandon_source(&self, run: Option<&str>) -> Result<PathBuf> {
+    pub async fn abandon_source(
+        &self,
+        run: Option<&str>,
+        surroundings: &dyn Surroundings,
+    ) -> Result<PathBuf> {
         let begun = Instant::now();
         let (journal, plan, claim) = self.reopen(run).await?;
+        let announce = surroundings.announce(journal.header(), journal.folder())?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
         let (some, all) = self.remaining(&plan, &found).await?;
@@ -39,6 +46,7 @@ impl Migration {
                 .hint("`switchover rollback` takes the run back; the source may hold the only data"));
         }
         drop(claim);
+        say_ended(&*announce, Side::Target, &*self.progress).await;
         // The run is over whatever becomes of its report.
         let kept = finished::keep(&journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
         journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")?;

@@ -3,6 +3,7 @@
 use super::record::{self, Proof};
 use super::status::{GuardSaid, LiveStatus, SwitchReport};
 use crate::journal::Header;
+use crate::progress::Event;
 use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Routing, route};
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use switchover_core::live::{Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 
-/// Says in the run's folder whom the application was told to be the owner.
+/// Says in the run's folder whom the application was told to be the owner; nobody while it is being told.
 const TOLD: &str = "told.json";
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
@@ -72,10 +73,28 @@ pub trait Announce: Send + Sync {
     async fn reads_at_target(&self) -> Result<u8> {
         Ok(0)
     }
+    /// The run is over, or is about to be taken back: nothing follows this owner any more. An error is told.
+    async fn ended(&self, owner: Side) -> Result<()> {
+        let _ = owner;
+        Ok(())
+    }
     /// The follower has all that the owner of this epoch acknowledged before `upto`, in microseconds since 1970; `moved`
     /// when it took something for that. Called after every batch. What fails costs only reads at the follower.
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {
         let _ = (epoch, upto, moved);
+    }
+}
+
+/// Says that nothing follows this owner any more. What cannot be said stops no end of a run.
+pub(super) async fn say_ended(
+    announce: &dyn Announce,
+    owner: Side,
+    progress: &dyn crate::progress::Progress,
+) {
+    if let Err(error) = announce.ended(owner).await {
+        let text =
+            format!("{error}; programs that follow the route are not told that all reads go to the {owner}");
+        progress.event(Event::Note { text });
     }
 }
 
@@ -148,9 +167,10 @@ impl Announcer {
         }
     }
 
-    /// The owner that the application was told last: in the beginning the source.
-    fn told_owner(&self) -> Result<Side> {
-        Ok(record::kept(&self.folder, TOLD)?.unwrap_or(Side::Source))
+    /// The owner of which the application was told last: in the beginning the source. None when that was begun and did not come
+    /// to its end: then it may have heard of either.
+    fn told_owner(&self) -> Result<Option<Side>> {
+        Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
     async fn hooks(&self, moment: Moment, ownership: &Ownership, why: &str) -> Result<()> {
@@ -185,9 +205,11 @@ impl Announce for Announcer {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
         let stores = (self.header.source.as_str(), self.header.target.as_str());
         route::publish(&self.route, &self.header.run, stores, *ownership, follower)?;
-        if ownership.pending || self.told_owner()? == ownership.owner {
+        if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
         }
+        // Before any of it, so that whoever tells of the other owner next does all of it.
+        record::keep(&self.folder, TOLD, &None::<Side>)?;
         if let Some(file) = &self.routing.env_file {
             match ownership.owner {
                 Side::Target => file.apply(&self.header.run)?,
@@ -197,7 +219,7 @@ impl Announce for Announcer {
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;
         // After all of it, so that whoever was killed before does it again.
-        record::keep(&self.folder, TOLD, &ownership.owner)
+        record::keep(&self.folder, TOLD, &Some(ownership.owner))
     }
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
@@ -228,6 +250,10 @@ impl Announce for Announcer {
     async fn reads_at_target(&self) -> Result<u8> {
         let route = route::read(&self.route)?.filter(|route| route.run == self.header.run);
         Ok(route.map_or(0, |route| route.reads_at_target))
+    }
+
+    async fn ended(&self, owner: Side) -> Result<()> {
+        route::end(&self.route, &self.header.run, owner)
     }
 
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {

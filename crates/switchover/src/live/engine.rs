@@ -13,7 +13,7 @@
 //!
 //! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
 
-use super::announce::{Announce, Watch};
+use super::announce::{Announce, Watch, say_ended};
 use super::held::Noted;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Work};
@@ -439,6 +439,8 @@ impl Engine {
 
     /// Takes everything back that the run made; the source owns the data.
     pub(super) async fn take_back(&mut self) -> Result<End> {
+        // Before anything is removed, so that nobody is sent to tables that are gone.
+        say_ended(&*self.parts.announce, Side::Source, &*self.parts.progress).await;
         self.insist(async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
         let schema = &self.parts.plan.options.schema;

@@ -4,7 +4,7 @@
 //! stores where they are.
 
 use super::alarm;
-use super::announce::{Announce, Watch};
+use super::announce::{Announce, Watch, say_ended};
 use super::control;
 use super::engine::{End, Engine, Parts};
 use super::finished::{self, Ended};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
 use switchover_core::connector::{Claim, TargetState};
 use switchover_core::existing::ExistingOptions;
-use switchover_core::live::LiveRun;
+use switchover_core::live::{LiveRun, Side};
 use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
@@ -257,10 +257,11 @@ impl Migration {
             let seconds = begun.elapsed().as_secs_f64();
             self.progress.event(Event::PhaseFinished { phase: Phase::Backup, seconds });
         }
+        let announce = surroundings.announce(&header, journal.folder())?;
         if journal.has_been(State::Prepared)?
             && let Some(end) = self.over(&plan, &header.run).await?
         {
-            let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO)?;
+            let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO, &*announce).await?;
             return Ok((end, request.map(|request| fulfilled(&request, end, report.as_deref()))));
         }
         self.again(async || self.target.prepare(&plan, &header.run).await).await?;
@@ -270,7 +271,6 @@ impl Migration {
         let run =
             LiveRun { run: header.run.clone(), plan: Arc::clone(&plan), attempt: self.target.attempt() };
         let streams = self.streams();
-        let announce = surroundings.announce(&header, journal.folder())?;
         let parts = Parts {
             run: header.run.clone(),
             plan: Arc::clone(&plan),
@@ -293,7 +293,7 @@ impl Migration {
         };
         let (mut engine, commands, told) = Engine::new(parts);
         let server = control::serve(journal.folder(), commands.clone())?;
-        let alarm = alarm::watch(told.clone(), announce, Arc::clone(&self.progress));
+        let alarm = alarm::watch(told.clone(), Arc::clone(&announce), Arc::clone(&self.progress));
         let alarm = tokio::spawn(alarm);
         let asked = request.clone().map(|request| tokio::spawn(ask_and_stop(commands, request)));
         let ended = {
@@ -314,7 +314,7 @@ impl Migration {
         let report = match &ended {
             Ok(end) => {
                 let took = finished.as_ref().map_or(Duration::ZERO, |finished| finished.begun.elapsed());
-                self.ended(&journal, &plan, *end, took)
+                self.ended(&journal, &plan, *end, took, &*announce).await
             }
             Err(error) => journal.reach(State::Failed, &error.to_string()).map(|()| None),
         };
@@ -335,22 +335,28 @@ impl Migration {
         Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end, report.as_deref())))))
     }
 
-    /// Records how a run ended; of one that was finished, with its report, whose path it gives.
-    fn ended(
+    /// Tells and records how a run ended; of one that was finished, with its report, whose path it gives.
+    async fn ended(
         &self,
         journal: &Journal,
         plan: &Arc<Plan>,
         end: End,
         took: Duration,
+        announce: &dyn Announce,
     ) -> Result<Option<PathBuf>> {
         if end != End::Finished {
+            if end == End::TakenBack {
+                say_ended(announce, Side::Source, &*self.progress).await;
+            }
             return journal.reach(state_of(end), "").map(|()| None);
         }
         let live = LiveRun { run: journal.header().run.clone(), plan: Arc::clone(plan), attempt: 0 };
-        let how = match self.target.live(&live)?.can_own() {
-            true => Ended::Both,
-            false => Ended::Reads,
+        let (how, owner) = match self.target.live(&live)?.can_own() {
+            true => (Ended::Both, Side::Target),
+            false => (Ended::Reads, Side::Source),
         };
+        // Before the journal, behind which nobody comes here again.
+        say_ended(announce, owner, &*self.progress).await;
         // The run is over whatever becomes of its report.
         let kept = finished::keep(journal, plan, how, took.as_secs_f64());
         journal.reach(state_of(end), "")?;

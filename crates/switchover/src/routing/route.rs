@@ -101,6 +101,13 @@ impl Route {
         self
     }
 
+    /// The same route when the run is over: nothing follows this owner any more, and all reads are there.
+    #[must_use]
+    pub fn ended(self, owner: Side) -> Route {
+        let reads_at_target = if owner == Side::Target { ALL } else { 0 };
+        Route { owner, writes: Writes::Open, follower: Follower::Lost, reads_at_target, ..self }
+    }
+
     /// The same route with another share of reads at the target, or why that cannot be.
     pub fn with_reads(mut self, percent: u8) -> Result<Route> {
         let refused = |detail: String, hint: &str| {
@@ -109,18 +116,26 @@ impl Route {
         if percent > ALL {
             return refused(format!("{percent}% is more than all"), "give a share from 0% to 100%");
         }
+        if self.follower == Follower::Lost {
+            let other = self.owner.other();
+            return Err(self.over(&format!("the {other} no longer follows")));
+        }
         let at_owner = if self.owner == Side::Target { ALL } else { 0 };
         if percent != at_owner && self.follower != Follower::Ready {
-            let why = if self.follower == Follower::Filling {
-                "has not got every row yet"
-            } else {
-                "no longer follows"
-            };
             let other = self.owner.other();
-            return refused(format!("the {other} {why}"), "`switchover status` shows how far it is");
+            let why = format!("the {other} has not got every row yet");
+            return refused(why, "`switchover status` shows how far it is");
         }
         self.reads_at_target = percent;
         Ok(self)
+    }
+
+    /// Why reads of a run that is over cannot be moved.
+    pub fn over(&self, how: &str) -> Error {
+        Error::new(Kind::NotFound, "move reads")
+            .store(&self.run)
+            .detail(format!("the live run is over: {how}"))
+            .hint(format!("read at the {}, which is the application's alone", self.owner))
     }
 
     /// The store of which label it is.
@@ -248,6 +263,25 @@ pub fn publish(
     })
 }
 
+/// Makes the route of a run say that the run is over. One of another run stays as it is, and none is made.
+pub fn end(path: &Path, run: &str, owner: Side) -> Result<()> {
+    let is_own = |route: &Route| route.run == run;
+    if !read(path)?.as_ref().is_some_and(is_own) {
+        return Ok(());
+    }
+    let gone = || {
+        Error::new(Kind::NotFound, OPERATION)
+            .store(path.display().to_string())
+            .detail("somebody removed the file meanwhile")
+            .hint("`switchover status` shows how the run ended, and who owns the data")
+    };
+    change(path, |before| {
+        let route = before.ok_or_else(gone)?;
+        Ok(if is_own(&route) { route.ended(owner) } else { route })
+    })
+    .map(drop)
+}
+
 fn late(path: &Path, route: &Route) -> Error {
     Error::new(Kind::Changed, OPERATION)
         .store(path.display().to_string())
@@ -348,8 +382,33 @@ mod tests {
         change(&path, |route| route.unwrap().with_reads(50)).unwrap();
         let lost = publish(&path, "r", ("s", "t"), FIRST, Follower::Lost).unwrap();
         assert_eq!(lost.reads_at_target, 0);
-        assert_eq!(lost.clone().with_reads(1).unwrap_err().kind(), Kind::Config);
-        assert_eq!(lost.with_reads(0).unwrap().reads_at_target, 0);
+        for percent in [0, 1] {
+            assert_eq!(lost.clone().with_reads(percent).unwrap_err().kind(), Kind::NotFound);
+        }
+        let filling = publish(&path, "r", ("s", "t"), FIRST, Follower::Filling).unwrap();
+        assert_eq!(filling.clone().with_reads(1).unwrap_err().kind(), Kind::Config);
+        assert_eq!(filling.with_reads(0).unwrap().reads_at_target, 0);
+    }
+
+    #[test]
+    fn the_route_of_a_run_that_is_over_names_the_owner_and_no_follower() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        end(&path, "r1", Side::Target).unwrap();
+        assert_eq!(read(&path).unwrap(), None);
+        publish_at(&path, "r2", FIRST.proposed().decided()).unwrap();
+        let before = change(&path, |route| route.unwrap().with_reads(30)).unwrap();
+        end(&path, "r1", Side::Source).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), before);
+        for _ in 0..2 {
+            end(&path, "r2", Side::Target).unwrap();
+            let route = read(&path).unwrap().unwrap();
+            assert_eq!(
+                (route.owner, route.follower, route.reads_at_target),
+                (Side::Target, Follower::Lost, 100)
+            );
+            assert_eq!((route.epoch, route.revision), (before.epoch, before.revision + 1));
+        }
     }
 
     #[test]
