@@ -84,6 +84,23 @@ fn watched(folder: &Path, since: &str) {
     }
 }
 
+#[test]
+fn a_cutover_says_that_it_waits_for_a_paused_run() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    done(folder, &["pause"]);
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    command.args(["cutover", "--when-ready"]).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut asking = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(asking.stderr.take().unwrap()).lines();
+    let said = lines.next().expect("a line").unwrap();
+    assert!(said.starts_with("waiting: the run is paused") && said.contains("switchover resume"), "{said}");
+    done(folder, &["resume"]);
+    assert!(asking.wait().unwrap().success());
+}
+
 /// The application still has the target open, which is to go with the run.
 #[test]
 fn a_verb_says_what_the_engine_waits_for() {

@@ -21,6 +21,9 @@ use switchover_core::{Error, Kind, Result};
 /// How often a running engine's status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// What a cutover waits for that was asked of a paused run.
+const PAUSED: &str = "the run is paused; `switchover resume` goes on";
+
 /// What an engine in the background writes, in the state folder.
 const DETACHED_LOG: &str = "engine.log";
 
@@ -182,9 +185,14 @@ async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let Ok(Some(now)) = status(&context.resolved.settings.state_dir, run) else { continue };
-            if !now.held.is_empty() && now.held != said {
-                output::note(&format!("waiting: {}", now.held));
-                said = now.held;
+            let why = match request {
+                // A pause ends when somebody says so, and a cutover waits for that.
+                Request::Cutover(_) if now.paused && now.held.is_empty() => PAUSED.to_owned(),
+                _ => now.held,
+            };
+            if !why.is_empty() && why != said {
+                output::note(&format!("waiting: {why}"));
+                said = why;
             }
         }
     };
