@@ -127,7 +127,7 @@ fn a_rollback_that_was_asked_for_twice_does_not_take_the_run_back() {
         .unwrap();
     let mut engine = begin(folder, &START);
     until(folder, is_same);
-    done(folder, &["cutover"]);
+    done(folder, &["cutover", "--when-ready"]);
     until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| done(folder, &["rollback", "--when-ready"]));
