@@ -12,9 +12,14 @@ use switchover_core::{Error, Kind, Result};
 use tokio::time::Instant;
 
 impl Engine {
-    /// Keeps a change of the owner until it can be made, and says so.
+    /// Keeps a change of the owner until it can be made, and says so. The last one counts: its flags are what somebody wants now.
     pub(super) fn wait_with(&mut self, options: SwitchOptions, command: Command) {
-        self.waiting = Some((options, command));
+        if let Some((_, earlier)) = self.waiting.replace((options, command)) {
+            let error = Error::new(Kind::Refused, "change the owner")
+                .detail("a later request for the same took the place of this one")
+                .hint("`switchover status` shows what comes of it");
+            refuse(earlier, error);
+        }
         self.tell(|_| {});
     }
 
