@@ -237,7 +237,11 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.mapping.add_to(&mut flags);
             args.safety.add_to(&mut flags);
             args.limits.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            // A signal ends the wait for an engine in the background, and not the engine.
+            let context = match args.detach {
+                true => Context::looking(&global, flags, screen)?,
+                false => Context::new(&global, flags, None, screen)?,
+            };
             match args.dry_run {
                 true => live::dry_run(&context).await,
                 false => live::start(&context, args.detach).await,

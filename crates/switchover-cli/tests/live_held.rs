@@ -84,6 +84,29 @@ fn watched(folder: &Path, since: &str) {
     }
 }
 
+#[test]
+fn a_cutover_says_that_it_waits_for_a_paused_run() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    done(folder, &["pause"]);
+    let mut command = Command::cargo_bin("switchover").unwrap();
+    command.args(["cutover", "--when-ready"]).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut asking = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(asking.stderr.take().unwrap()).lines();
+    let said = lines.next().expect("a line").unwrap();
+    assert!(said.starts_with("waiting: the run is paused") && said.contains("switchover resume"), "{said}");
+    // Another one takes its place, and the engine has not ended for that.
+    until(folder, |live| live["waiting"] == true);
+    let mut again = begin(folder, &["cutover", "--when-ready", "--write-budget", "20s"]);
+    let said = flat(&lines.map(Result::unwrap).collect::<Vec<_>>().join(" "));
+    assert!(said.contains("took the place of this one"), "{said}");
+    assert_eq!(asking.wait().unwrap().code(), Some(1));
+    done(folder, &["resume"]);
+    assert!(again.0.wait().unwrap().success());
+}
+
 /// The application still has the target open, which is to go with the run.
 #[test]
 fn a_verb_says_what_the_engine_waits_for() {

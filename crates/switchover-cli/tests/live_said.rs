@@ -264,6 +264,28 @@ fn an_engine_in_the_background_is_at_work_until_it_is_asked_to_end() {
 }
 
 #[test]
+fn an_engine_in_the_background_that_does_not_begin_says_why_and_one_that_does_can_be_asked_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = Connection::open(folder.join("app.db")).unwrap();
+    file.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO t VALUES (1, 'one')")
+        .unwrap();
+    let detach = [&START[..], &["--detach"]].concat();
+    let (alone, behind) = (run(folder, &START), run(folder, &detach));
+    let said = flat(&behind.err);
+    assert!(alone.code != 0 && behind.code == alone.code, "{} {said}", behind.code);
+    assert!(said.contains("its journal mode is delete") && behind.out.is_empty(), "{}{said}", behind.out);
+    // What an earlier one wrote into the log is not told again.
+    let none = run(folder, &["start", "--from", "sqlite:none.db", "--to", "sqlite:new.db", "--detach"]);
+    let said = flat(&none.err);
+    assert!(none.code == 2 && said.contains("none.db") && !said.contains("journal mode"), "{said}");
+    file.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    let engine = Detached::begin(folder);
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["pid"] == engine.0 && live["phase"] == "reverse");
+}
+
+#[test]
 fn a_comparison_that_goes_on_says_each_verdict_until_it_is_stopped_or_finds_a_difference() {
     let database = Cluster::shared().unwrap().fresh_database("continuous").unwrap();
     let (folder, _file) = application();

@@ -110,6 +110,50 @@ fn a_cutover_whose_asker_has_gone_is_not_made_later() {
     done(folder, &["finish", "--yes"]);
 }
 
+/// How many programs have asked the engine of the only run, and wait for its answer: connections to its socket, by what the kernel says.
+fn asking(folder: &Path) -> usize {
+    let run = run_folder(folder).file_name().unwrap().to_str().unwrap().to_owned();
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let own = sockets.lines().filter(|line| line.contains(&run) && line.ends_with("engine.sock"));
+    // One of them is what the engine listens at.
+    own.count().saturating_sub(1)
+}
+
+#[test]
+fn a_rollback_that_was_asked_for_twice_does_not_take_the_run_back() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    // A way back that is held up until the test says so, and a little longer: what was asked has been read by then.
+    let held = "test $SWITCHOVER_OWNER = target || { touch ready; until test -e go; do sleep 0.01; done; sleep 0.3; }";
+    std::fs::write(folder.join("switchover.toml"), format!("[cutover.hooks]\nbefore = ['{held}']\n"))
+        .unwrap();
+    let mut engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| done(folder, &["rollback", "--when-ready"]));
+        wait_for(|| folder.join("ready").exists());
+        let second = scope.spawn(|| run(folder, &["rollback", "--when-ready"]));
+        wait_for(|| asking(folder) == 2);
+        std::fs::write(folder.join("go"), "").unwrap();
+        let said = flat(&first.join().unwrap());
+        assert!(said.contains("the owner changed to the source"), "{said}");
+        let second = second.join().unwrap();
+        let said = flat(&second.err);
+        assert!(second.code == 1 && said.contains("the owner changed meanwhile"), "{}{said}", second.out);
+        assert!(said.contains("the source owns the data now") && said.contains("ask again"), "{said}");
+    });
+    // The run goes on, and nothing of it was removed.
+    file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    until(folder, |live| is_same(live) && live["ownership"]["owner"] == "source");
+    assert!(engine.0.try_wait().unwrap().is_none() && folder.join("new.db").exists());
+    // Asked for now, it is meant.
+    done(folder, &["rollback"]);
+    assert!(engine.0.wait().unwrap().success());
+    assert!(!folder.join("new.db").exists());
+}
+
 #[test]
 fn a_run_whose_engine_ends_while_it_is_asked_is_taken_up() {
     let (folder, _file) = application();

@@ -5,6 +5,7 @@ use super::{Context, agree};
 use crate::config::Resolved;
 use crate::registry::numbers::Measures;
 use crate::render::{live as render, output};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,8 +23,20 @@ use switchover_core::{Error, Kind, Result};
 /// How often a running engine's status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How long a detached engine may take until its run is known: it plans first, which reads every row.
+/// What a cutover waits for that was asked of a paused run.
+const PAUSED: &str = "the run is paused; `switchover resume` goes on";
+
+/// What an engine in the background writes, in the state folder.
 const DETACHED_LOG: &str = "engine.log";
+
+/// What is shown of it where the engine ended: an error with its causes and what its plan refuses.
+const LOG_LINES_MAX: usize = 40;
+
+/// So much of its end is read for that: lines are wrapped, and no longer than a screen is wide.
+const LOG_BYTES_MAX: u64 = 16 << 10;
+
+/// The exit code for an engine that a signal ended: it failed.
+const ENDED_BY_SIGNAL: u8 = 2;
 
 /// What the configuration says about the world outside the stores.
 struct Outside<'a>(&'a Context);
@@ -47,7 +60,7 @@ impl Surroundings for Outside<'_> {
 /// `start`.
 pub(crate) async fn start(context: &Context, detach: bool) -> Result<u8> {
     if detach {
-        return detached(context);
+        return detached(context).await;
     }
     let end = engine_start(context).await?;
     ended(context, end)
@@ -177,9 +190,14 @@ async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let Ok(Some(now)) = status(&context.resolved.settings.state_dir, run) else { continue };
-            if !now.held.is_empty() && now.held != said {
-                output::note(&format!("waiting: {}", now.held));
-                said = now.held;
+            let why = match request {
+                // A pause ends when somebody says so, and a cutover waits for that.
+                Request::Cutover(_) if now.paused && now.held.is_empty() => PAUSED.to_owned(),
+                _ => now.held,
+            };
+            if !why.is_empty() && why != said {
+                output::note(&format!("waiting: {why}"));
+                said = why;
             }
         }
     };
@@ -298,27 +316,68 @@ fn ended(context: &Context, end: End) -> Result<u8> {
     Ok(0)
 }
 
-/// Begins the same run in a process of its own, which ends with neither the terminal nor this one.
-fn detached(context: &Context) -> Result<u8> {
+/// Begins the same run in a process of its own, which ends with neither the terminal nor this one. Comes back when it drives the
+/// run, so that other verbs find it, or has ended: then with its exit code. It plans first, which may take minutes.
+async fn detached(context: &Context) -> Result<u8> {
     use std::os::unix::process::CommandExt;
     let fail = |cause: std::io::Error| Error::new(Kind::Io, "start the engine").because(cause);
     let folder = &context.resolved.settings.state_dir;
     std::fs::create_dir_all(folder).map_err(fail)?;
     let log_path = folder.join(DETACHED_LOG);
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
-    let errors = log.try_clone().map_err(fail)?;
+    let (errors, from) = (log.try_clone().map_err(fail)?, log.metadata().map_err(fail)?.len());
     let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
     let mut command = std::process::Command::new(std::env::current_exe().map_err(fail)?);
     // A group of its own: Ctrl-C in the terminal does not reach it.
     command.args(words).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
-    let child = command.spawn().map_err(fail)?;
+    let mut child = command.spawn().map_err(fail)?;
     context.screen.end();
+    output::note(&format!("the engine plans first, as process {}", child.id()));
+    loop {
+        if let Some(status) = child.try_wait().map_err(fail)? {
+            output::note(&last_lines(&log_path, from).map_err(fail)?);
+            return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(ENDED_BY_SIGNAL));
+        }
+        if is_driven_by(folder, child.id()) {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = context.shutdown.requested() => {
+                return Err(Error::new(Kind::Interrupted, "wait for the engine")
+                    .detail(format!("the engine goes on as process {}", child.id()))
+                    .hint(format!("it writes to {}; `switchover status` shows the run", log_path.display())));
+            }
+        }
+    }
     output::data(&format!(
         "the engine runs as process {}; it writes to {}\n`switchover status --watch` shows how far it is\n",
         child.id(),
         log_path.display()
     ))?;
     Ok(0)
+}
+
+/// Whether a run says that this process drives it: then the process can be asked, too.
+fn is_driven_by(state_dir: &Path, id: u32) -> bool {
+    // What cannot be read yet is being made.
+    let runs = journal::list(state_dir).unwrap_or_default();
+    runs.iter().filter(|known| known.header.live).any(|known| {
+        let now = status(state_dir, Some(&known.header.run));
+        matches!(now, Ok(Some(now)) if now.pid == id && now.phase != LivePhase::Ended)
+    })
+}
+
+/// The last lines of a file behind a place in it.
+fn last_lines(path: &Path, from: u64) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let near = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX);
+    file.seek(SeekFrom::Start(from.max(near)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    Ok(lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n"))
 }
 
 /// How the owner is to change, from the flags.

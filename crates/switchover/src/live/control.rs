@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// The socket's name in the run's folder.
 const SOCKET: &str = "engine.sock";
@@ -170,7 +171,8 @@ async fn forward(request: Request, commands: &mpsc::Sender<Command>) -> Result<A
 /// Puts a request to the engine of this process; `None` when it ended before it answered.
 pub(super) async fn put(commands: &mpsc::Sender<Command>, request: Request) -> Option<Result<Answer>> {
     let (reply, mut answer) = oneshot::channel();
-    commands.send(Command { request, reply }).await.ok()?;
+    let asked = Instant::now();
+    commands.send(Command { request, asked, reply }).await.ok()?;
     tokio::select! {
         biased;
         answered = &mut answer => answered.ok(),

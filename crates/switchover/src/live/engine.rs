@@ -117,6 +117,8 @@ pub struct Engine {
     pub(super) pass_due: Option<Instant>,
     /// A switch that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
+    /// When this process last changed the owner, and the application was told.
+    pub(super) turned: Option<Instant>,
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
@@ -153,6 +155,7 @@ impl Engine {
             mended_passes: 0,
             pass_due: None,
             waiting: None,
+            turned: None,
             finished: None,
             losses: 0,
             torn: false,

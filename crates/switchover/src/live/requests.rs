@@ -12,9 +12,14 @@ use switchover_core::{Error, Kind, Result};
 use tokio::time::Instant;
 
 impl Engine {
-    /// Keeps a change of the owner until it can be made, and says so.
+    /// Keeps a change of the owner until it can be made, and says so. The last one counts: its flags are what somebody wants now.
     pub(super) fn wait_with(&mut self, options: SwitchOptions, command: Command) {
-        self.waiting = Some((options, command));
+        if let Some((_, earlier)) = self.waiting.replace((options, command)) {
+            let error = Error::new(Kind::Refused, "change the owner")
+                .detail("a later request for the same took the place of this one")
+                .hint("`switchover status` shows what comes of it");
+            refuse(earlier, error);
+        }
         self.tell(|_| {});
     }
 
@@ -57,6 +62,11 @@ impl Engine {
     /// Answers a request that needs no particular stage; gives any other back.
     pub(super) fn simple(&mut self, command: Command) -> Option<Command> {
         match &command.request {
+            // At the target it would have given the data back, and at the source it takes the whole run back: nobody asked for that.
+            Request::Rollback(_) if is_outdated(&command, self.turned) => {
+                refuse(command, self.owner_changed());
+                return None;
+            }
             Request::Pause | Request::Resume => {
                 let paused = command.request == Request::Pause;
                 self.pace.set(|limits| limits.paused = paused);
@@ -98,6 +108,11 @@ impl Engine {
     pub(super) async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
             self.note("a change of the owner that was waited for is not wanted any more".into());
+        }
+        let turned = self.turned;
+        if let Some((_, command)) = self.waiting.take_if(|(_, command)| is_outdated(command, turned)) {
+            // It waited while the owner changed for another reason; now it would change it back.
+            refuse(command, self.owner_changed());
         }
         if let Verification::Different { why } = &self.verified
             && let Some((_, command)) = self.waiting.take_if(|(options, _)| !options.accept_difference)
@@ -191,6 +206,17 @@ impl Engine {
         }
     }
 
+    /// Why a request that arrived before the owner changed is not carried out.
+    fn owner_changed(&self) -> Error {
+        let (owner, wanted) = match self.status.borrow().ownership.owner {
+            Side::Source => (Side::Source, "the run is to be taken back"),
+            Side::Target => (Side::Target, "the source is to own the data again"),
+        };
+        Error::new(Kind::Refused, "change the owner")
+            .detail(format!("the owner changed meanwhile: the {owner} owns the data now"))
+            .hint(format!("`switchover status` shows it; ask again if {wanted}"))
+    }
+
     /// Whether reads go to a target that does not own the data. An engine that was started again has the route say that none
     /// does, for the target may lack rows then; a name of the target's own still leads its readers there.
     async fn has_readers(&self) -> Result<bool> {
@@ -249,6 +275,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether it arrived before the owner changed, if it did.
+fn is_outdated(command: &Command, turned: Option<Instant>) -> bool {
+    turned.is_some_and(|turned| command.asked < turned)
 }
 
 pub(super) fn not_ready(why: &str) -> Error {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use switchover_core::Error;
 use switchover_core::live::{Ownership, Pressure, Side};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Where a live run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,6 +324,8 @@ pub enum Answer {
 pub struct Command {
     /// What is asked.
     pub request: Request,
+    /// When it arrived. A rollback that arrived before the owner changed means the other owner.
+    pub asked: Instant,
     /// Who waits for the answer.
     pub reply: oneshot::Sender<Result<Answer, Error>>,
 }

@@ -114,7 +114,10 @@ impl Engine {
                 if let Err(error) = self.parts.announce.changed(&report).await {
                     self.note(error.to_string());
                 }
-                self.settle_owner(proposed.decided()).await?;
+                let settled = self.settle_owner(proposed.decided()).await;
+                // What was asked for until here was meant for the other owner.
+                self.turned = Some(Instant::now());
+                settled?;
                 let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
                 Ok(SwitchReport { untold, ..report })
             }

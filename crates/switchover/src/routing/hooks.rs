@@ -9,7 +9,9 @@
 
 use crate::journal;
 use secrecy::{ExposeSecret, SecretString};
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,6 +35,9 @@ const TAIL: Duration = Duration::from_millis(500);
 
 /// Secrets shorter than this would blot out ordinary words.
 const SECRET_BYTES_MIN: usize = 4;
+
+/// What a command writes is for whoever runs the engine: it may hold secrets that are not known here.
+const LOG_MODE: u32 = 0o600;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -167,7 +172,8 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         journal::make_folder(folder)?;
     }
-    fs::write(path, bytes).map_err(|error| {
+    let open = OpenOptions::new().write(true).create(true).truncate(true).mode(LOG_MODE).open(path);
+    open.and_then(|mut file| file.write_all(bytes)).map_err(|error| {
         Error::new(Kind::Io, "keep a command's output").store(path.display().to_string()).because(error)
     })
 }
@@ -298,21 +304,27 @@ impl Drop for Group {
     }
 }
 
-/// The bytes without secrets, nor passwords of those that are URLs, and not more than is kept.
+/// The bytes without secrets, nor passwords of those that are URLs, as they stand there and as a program reads them, and not more
+/// than is kept.
 fn scrubbed(mut bytes: Vec<u8>, secrets: &[SecretString]) -> Vec<u8> {
-    let mut hide: Vec<&[u8]> = Vec::new();
+    let mut hide: Vec<Vec<u8>> = Vec::new();
     for secret in secrets {
         let secret = secret.expose_secret();
-        hide.push(secret.as_bytes());
+        hide.push(secret.as_bytes().to_vec());
         let user = secret.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
-        hide.extend(user.and_then(|user| user.split_once(':')).map(|(_, password)| password.as_bytes()));
+        if let Some((_, password)) = user.and_then(|user| user.split_once(':')) {
+            hide.push(password.as_bytes().to_vec());
+            hide.push(decoded(password));
+        }
     }
     hide.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
     // The longest first: a password is a part of its URL.
     hide.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for secret in hide {
         let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-        while let Some(found) = bytes[at..].windows(secret.len()).position(|window| window == secret) {
+        while let Some(found) =
+            bytes[at..].windows(secret.len()).position(|window| window == secret.as_slice())
+        {
             out.extend(&bytes[at..at + found]);
             out.extend(HIDDEN.as_bytes());
             at += found + secret.len();
@@ -325,6 +337,23 @@ fn scrubbed(mut bytes: Vec<u8>, secrets: &[SecretString]) -> Vec<u8> {
         bytes.extend(b"\n(the rest is left out)\n");
     }
     bytes
+}
+
+/// A part of a URL as it is meant: `%` and two digits stand for a byte. What else begins with `%` stays.
+fn decoded(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some(first) = rest.first() {
+        let (byte, length) = escaped(rest).map_or((*first, 1), |byte| (byte, 3));
+        out.push(byte);
+        rest = &rest[length..];
+    }
+    out
+}
+
+fn escaped(bytes: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
 #[cfg(test)]

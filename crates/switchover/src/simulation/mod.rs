@@ -225,7 +225,8 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
 
 async fn ask(process: &Process, request: Request) -> Option<switchover_core::Result<crate::live::Answer>> {
     let (reply, answer) = oneshot::channel();
-    process.commands.send(Command { request, reply }).await.ok()?;
+    let asked = tokio::time::Instant::now();
+    process.commands.send(Command { request, asked, reply }).await.ok()?;
     tokio::time::timeout(Duration::from_secs(120), answer).await.ok()?.ok()
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 
 fn shell(text: &str) -> Command {
     Command::Shell(text.into())
@@ -32,6 +33,20 @@ async fn a_command_is_told_what_happens_and_its_output_is_kept_without_secrets()
     hooks.run(Moment::At, &told(folder.path(), &secrets)).await.unwrap();
     assert_eq!(log(folder.path(), "0003-at-1.log"), "r1 target 3 at\nwith ***.\nto ***\n");
     assert_eq!(log(folder.path(), "0003-at-2.log"), "$HOME|a b|");
+}
+
+#[tokio::test]
+async fn a_password_is_kept_out_as_it_stands_in_its_url_and_as_a_program_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = ["postgres://sec:S3cr%25et%2Fpw%zz@host/db".into()];
+    let print = "echo 'S3cr%et/pw%zz, S3cr%25et%2Fpw%zz, postgres://sec:S3cr%25et%2Fpw%zz@host/db, S3cr%et'";
+    let hooks = Hooks { at: vec![shell(print)], ..Hooks::default() };
+    hooks.run(Moment::At, &told(folder.path(), &secrets)).await.unwrap();
+    assert_eq!(log(folder.path(), "0003-at-1.log"), "***, ***, ***, S3cr%et\n");
+    for file in fs::read_dir(folder.path().join("hooks")).unwrap() {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }
 
 #[tokio::test]
