@@ -24,6 +24,7 @@ use crate::progress::{Event, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use crate::{build, clock, retry};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::{Claim, Snapshot, Target};
@@ -122,6 +123,10 @@ pub struct Engine {
     losses: u32,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
+    /// Tables whose changes cannot be taken, because these need more later ones than a batch holds.
+    pub(super) stuck: Vec<usize>,
+    /// Those that were copied again for that since the target was last followed.
+    pub(super) unstuck: BTreeSet<usize>,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
     /// The proof of what the decision declared, beside the reverse window.
@@ -154,6 +159,8 @@ impl Engine {
             finished: None,
             losses: 0,
             torn: false,
+            stuck: Vec::new(),
+            unstuck: BTreeSet::new(),
             equal_at: Instant::now(),
             pressed_at: None,
             proving: None,
@@ -206,6 +213,8 @@ impl Engine {
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
                     return Ok(End::Stopped);
                 }
+                // Copied again, its tables need no other half; what was taken of the others stays.
+                Err(error) if !self.stuck.is_empty() => self.note(error.to_string()),
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
                 Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
@@ -384,6 +393,7 @@ impl Engine {
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
         self.pass = Some(Pass::default());
+        self.unstuck.clear();
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
     }
@@ -427,6 +437,7 @@ impl Engine {
             unread: false,
             owing: false,
             ahead: None,
+            stuck: Vec::new(),
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,
@@ -482,7 +493,13 @@ impl Engine {
                     turn => return Ok(turn),
                 },
             }
-            let step = link.step(None, false).await?;
+            let step = match link.step(None, false).await {
+                Ok(step) => step,
+                Err(error) => {
+                    self.sends_back(link, &error);
+                    return Err(error);
+                }
+            };
             self.took(&step).await;
             self.tell(LiveStatus::go_on);
             self.bear(link).await?;
