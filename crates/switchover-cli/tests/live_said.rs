@@ -374,3 +374,42 @@ fn a_run_into_a_file_of_another_schema_goes_there_and_back() {
     wait_for(|| here() == there());
     done(folder, &["verify", "--live"]);
 }
+
+#[test]
+fn a_column_that_only_the_source_computes_is_refused_at_the_start() {
+    let database = Cluster::shared().unwrap().fresh_database("computed").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch(
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, b TEXT, s TEXT GENERATED ALWAYS AS (b || '!') STORED, o TEXT AS (strftime('%Y', b)));
+         INSERT INTO a (id, b) VALUES (1, 'one')",
+    )
+    .unwrap();
+    let to = database.conninfo();
+    let stores = ["--from", "sqlite:app.db", "--to", &to];
+    for verb in [&["start", "--dry-run"][..], &["start"], &["rehearse"]] {
+        let ran = run(folder, &[verb, &stores].concat());
+        let said = flat(&format!("{} {}", ran.out, ran.err));
+        assert!(
+            ran.code == 1 && said.contains("SQLite lets nobody write a computed column"),
+            "{verb:?}: {said}"
+        );
+        assert!(said.contains("--exclude") && said.contains("switchover migrate"), "{verb:?}: {said}");
+    }
+    let named = flat(&run(folder, &[&["start"][..], &stores].concat()).err);
+    assert!(named.contains("table a") && named.contains("column o"), "{named}");
+    assert!(!named.contains("more refusals"), "what the target computes too comes back: {named}");
+    let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
+    assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    // A file has the expression as it is.
+    done(folder, &[&START[..], &["--dry-run"]].concat());
+    file.execute_batch("ALTER TABLE a DROP COLUMN o").unwrap();
+    let _engine = begin(folder, &[&["start"][..], &stores].concat());
+    until(folder, is_same);
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["phase"] == "reverse");
+    database.psql("INSERT INTO a (id, b) VALUES (2, 'new')").unwrap();
+    done(folder, &["rollback", "--when-ready"]);
+    let computed = "SELECT group_concat(s) FROM (SELECT s FROM a ORDER BY id)";
+    assert_eq!(file.query_row(computed, [], |row| row.get::<_, String>(0)).unwrap(), "one!,new!");
+}

@@ -24,7 +24,7 @@ mod scratch;
 pub use self::decode::{decode, decode_keys, encode_keys};
 pub use self::scratch::{Scratch, touched};
 use crate::connector::{Batch, BuildStep, Position, ReadRequest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Plan, Refusal};
 use crate::value::{OwnedValue, Rows};
 use async_trait::async_trait;
@@ -286,6 +286,12 @@ pub trait LiveStore: Send + Sync {
     /// Whether it may say of rows that they are stored which are not: then what does not read back is given to it again
     /// before it counts.
     fn may_lose(&self) -> bool {
+        false
+    }
+    /// Whether changes that come later may take away why it rejected these: another row still has the value, or the parent is not there
+    /// yet. Not so where such rows make room by themselves.
+    fn may_need_more(&self, rejection: &Error) -> bool {
+        let _ = rejection;
         false
     }
     /// What it bears.

@@ -24,6 +24,7 @@ use crate::progress::{Event, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use crate::{build, clock, retry};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::{Claim, Snapshot, Target};
@@ -124,6 +125,10 @@ pub struct Engine {
     losses: u32,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
+    /// Tables whose changes cannot be taken, because these need more later ones than a batch holds.
+    pub(super) stuck: Vec<usize>,
+    /// Those that were copied again for that since the target was last followed.
+    pub(super) unstuck: BTreeSet<usize>,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
     /// How often others had changed the source's definitions when the comparison of all rows began.
@@ -159,6 +164,8 @@ impl Engine {
             finished: None,
             losses: 0,
             torn: false,
+            stuck: Vec::new(),
+            unstuck: BTreeSet::new(),
             equal_at: Instant::now(),
             pressed_at: None,
             redefined: 0,
@@ -212,6 +219,8 @@ impl Engine {
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
                     return Ok(End::Stopped);
                 }
+                // Copied again, its tables need no other half; what was taken of the others stays.
+                Err(error) if !self.stuck.is_empty() => self.note(error.to_string()),
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
                 Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
@@ -391,6 +400,7 @@ impl Engine {
         self.pressed_at = None;
         self.redefined = self.again(async || self.parts.source.redefined().await).await?;
         self.pass = Some(Pass::default());
+        self.unstuck.clear();
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
     }
@@ -434,6 +444,7 @@ impl Engine {
             unread: false,
             owing: false,
             ahead: None,
+            stuck: Vec::new(),
             progress: Arc::clone(&self.parts.progress),
             shutdown: self.parts.shutdown.clone(),
             retries: self.parts.retries,
@@ -491,7 +502,13 @@ impl Engine {
                     turn => return Ok(turn),
                 },
             }
-            let step = link.step(None, false).await?;
+            let step = match link.step(None, false).await {
+                Ok(step) => step,
+                Err(error) => {
+                    self.sends_back(link, &error);
+                    return Err(error);
+                }
+            };
             self.took(&step).await;
             self.tell(LiveStatus::go_on);
             self.bear(link).await?;

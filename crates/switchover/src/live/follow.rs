@@ -61,6 +61,7 @@ impl Engine {
                 Err(error) if error.kind() == Kind::Changed && link.from == Side::Source => {
                     return Err(error);
                 }
+                Err(error) if self.sends_back(&mut link, &error) => return Err(error),
                 Err(error) => self.hold(&mut link, error).await?,
             }
         }

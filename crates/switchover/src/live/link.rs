@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::Position;
 use switchover_core::live::{Beside, Changes, Limit, LiveStore, Side, TableChanges, decode, decode_keys};
-use switchover_core::plan::Plan;
+use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 use tokio::time::Instant;
@@ -29,6 +29,11 @@ pub(super) const BATCH_ENTRIES_BEHIND: u64 = 4 * BATCH_ENTRIES;
 /// Entries of the log in the largest batch. A part of the log that only holds together as a whole is taken as
 /// a whole up to here: at some hundred bytes a row it is still within the default memory limit.
 pub(super) const BATCH_ENTRIES_MAX: u64 = 128_000;
+
+/// That number, or the one that a test wants.
+fn entries_max() -> u64 {
+    failpoint::number("live-batch-entries-max", BATCH_ENTRIES_MAX)
+}
 
 /// How often a follower that may lose changes is given them at most.
 const GIVEN_MAX: u32 = 4;
@@ -55,6 +60,8 @@ pub(super) struct Link {
     pub(super) owing: bool,
     /// What is read while a batch is taken.
     pub(super) ahead: Option<Ahead>,
+    /// The tables that keep even the largest batch from being taken, when the last step failed for that.
+    pub(super) stuck: Vec<usize>,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) shutdown: Shutdown,
     pub(super) retries: Retries,
@@ -157,7 +164,8 @@ impl Link {
         };
         let started = Instant::now();
         let parts = if beside.is_some() { 2 } else { 1 };
-        let mut limit = Limit { entries: self.entries, time_max: pace::read_max(parts) };
+        let mut limit = Limit { entries: self.entries.min(entries_max()), time_max: pace::read_max(parts) };
+        self.stuck.clear();
         let mut read = Duration::ZERO;
         // What is wanted beside is read with the changes, of one moment.
         let mut ahead = self.ahead.take().filter(|_| beside.is_none());
@@ -181,7 +189,7 @@ impl Link {
                 Side::Target => Some(self.in_source_values(&changes)?),
             };
             self.unread |= read_back;
-            let next = Limit { entries: self.entries, time_max: pace::read_max(1) };
+            let next = Limit { entries: self.entries.min(entries_max()), time_max: pace::read_max(1) };
             let more = self.from == Side::Source && !changes.complete;
             self.ahead = more.then(|| Ahead::begin(&self.feed, &changes.upto, next));
             let rows = changes.tables.iter().map(|table| table.keys.len().max(table.rows.len()) as u64).sum();
@@ -194,10 +202,10 @@ impl Link {
                 }
                 // Its other half may come later in the log.
                 Err(error) if error.kind() == Kind::Rejected && !changes.complete => {
-                    if limit.entries >= BATCH_ENTRIES_MAX {
-                        return Err(error);
+                    if limit.entries >= entries_max() {
+                        return Err(self.too_many(&changes, error));
                     }
-                    limit.entries = (limit.entries * GROWTH).min(BATCH_ENTRIES_MAX);
+                    limit.entries = (limit.entries * GROWTH).min(entries_max());
                     // What only holds together as a whole is read as a whole, however long that takes.
                     limit.time_max = Limit::ANY_TIME;
                     continue;
@@ -214,6 +222,30 @@ impl Link {
             failpoint::hit("live-settled");
             return Ok(Step { changes, rows, forgot, read, took: started.elapsed(), read_at });
         }
+    }
+
+    /// The largest batch was rejected, and its other half may still be behind it: says so, and which tables that concerns. Those
+    /// that the rejection names, for without their unique indexes and foreign keys they need no other half.
+    fn too_many(&mut self, changes: &Changes, rejection: Error) -> Error {
+        if self.from == Side::Target || !self.into.may_need_more(&rejection) {
+            return rejection;
+        }
+        let (about, schema) = (&rejection.subject().table, &self.plan.options.schema);
+        let is_named =
+            |table: &TablePlan| table.source == *about || format!("{schema}.{}", table.target) == *about;
+        let tables = &self.plan.tables;
+        let named: Vec<usize> = (0..tables.len()).filter(|at| is_named(&tables[*at])).collect();
+        self.stuck = match named.is_empty() {
+            true => changes.tables.iter().map(|changed| changed.table).collect(),
+            false => named,
+        };
+        let why = format!(
+            "{}; it may need changes that come later, and more wait than are taken at once",
+            rejection.why()
+        );
+        rejection
+            .detail(why)
+            .hint("the table is copied again; where it stays so, take the run back with `switchover rollback`, and start again")
     }
 
     /// Applies a batch once, whatever becomes of the acknowledgement.

@@ -1,17 +1,32 @@
-//! Which tables are copied again before the engine goes forward (I6): those of which changes may be in no log, and those
-//! whose rows were found by place and may lie elsewhere now.
+//! Which tables are copied again before the engine goes forward (I6): those of which changes may be in no log, those
+//! whose rows were found by place and may lie elsewhere now, and those whose changes only hold together in more than one batch.
 //!
 //! Invariant: a table goes back before the source is told that the doubt is dealt with; until then it stands, whoever asks.
 
 use super::engine::{Engine, names};
+use super::link::Link;
 use crate::copy;
 use std::collections::BTreeSet;
-use switchover_core::{Result, failpoint};
+use switchover_core::{Error, Kind, Result, failpoint};
 
 impl Engine {
+    /// Whether a step failed so that tables go back to copy, which is noted. Nothing in the stores says it: who comes later meets
+    /// the same batch.
+    pub(super) fn sends_back(&mut self, link: &mut Link, error: &Error) -> bool {
+        let stuck = std::mem::take(&mut link.stuck);
+        // What was copied again and is rejected all the same is rejected for another reason.
+        let again = stuck.iter().all(|at| self.unstuck.contains(at));
+        if again || error.kind() != Kind::Rejected {
+            return false;
+        }
+        self.stuck = stuck;
+        true
+    }
+
     /// Sends tables back to copy, and says which doubts that deals with.
     pub(super) async fn send_back(&mut self) -> Result<Vec<usize>> {
         let torn = std::mem::take(&mut self.torn);
+        let mut stuck = std::mem::take(&mut self.stuck);
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
         let moved = self.again(async || self.parts.source.moved().await).await?;
         if torn && lost.is_empty() && moved.is_empty() {
@@ -26,6 +41,7 @@ impl Engine {
             let begun = |at: &usize| !lost.contains(at) && copy::is_begun(&done, *at);
             halves = moved.iter().copied().filter(begun).collect();
         }
+        stuck.retain(|at| !lost.contains(at) && !halves.contains(at));
         let tell = |tables: &[usize], why: &str| {
             if !tables.is_empty() {
                 self.note(format!("copying again, because {why}: {}", names(&self.parts.plan, tables)));
@@ -33,12 +49,14 @@ impl Engine {
         };
         tell(&lost, "changes may have been missed");
         tell(&halves, "the schema changed or the file was vacuumed, and rows may lie elsewhere now");
-        let again: Vec<usize> = lost.iter().chain(&halves).copied().collect();
+        tell(&stuck, "changes need later ones, and more wait than are taken at once");
+        let again: Vec<usize> = lost.iter().chain(&halves).chain(&stuck).copied().collect();
         if !again.is_empty() {
             self.tell(|status| status.recopied += again.len() as u64);
             self.prove(None).await;
             self.again(async || self.parts.target.restart(&again).await).await?;
             failpoint::hit("live-restarted");
+            self.unstuck.extend(stuck);
         }
         let dealt: BTreeSet<usize> = lost.into_iter().chain(moved).collect();
         Ok(dealt.into_iter().collect())

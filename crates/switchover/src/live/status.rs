@@ -197,7 +197,7 @@ pub struct LiveStatus {
     /// What the guards of the reverse window said last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<GuardSaid>,
-    /// Tables that were sent back to copy because their capture was in doubt.
+    /// Tables that were sent back to copy because their capture was in doubt, or too many of their changes need each other.
     pub recopied: u64,
     /// The last change of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -36,6 +36,7 @@ use switchover_core::live::{
 use switchover_core::plan::{Plan, Refusal, TablePlan};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
+use tokio_postgres::error::SqlState;
 
 /// What marks a transaction as the engine's own, within it.
 pub(super) fn mark(run: &str) -> String {
@@ -170,6 +171,12 @@ impl LiveStore for PostgresLive {
 
     async fn unfence(&self) -> Result<()> {
         with!(self, session => self.unfence_with(&mut session).await)
+    }
+
+    fn may_need_more(&self, rejection: &Error) -> bool {
+        let cause = std::error::Error::source(rejection);
+        let code = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
+        code.is_some_and(|code| [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION].contains(code))
     }
 
     async fn pressure(&self) -> Result<Pressure> {

@@ -236,6 +236,13 @@ impl SqliteLive {
                 let why = "the column is not in the plan, and a row that comes back would lose its value";
                 found.push(refusal(view.name, &column.name, why, "plan again with all columns"));
             }
+            if returns && column.generated.is_some() && self.is_stored_there(view, &column.name) {
+                let why = "the source computes it, and the target keeps its values in a plain column, because its expression does not \
+                     translate: a row that is written on the target could not come back, for SQLite lets nobody write a computed column";
+                let hint = "write the expression so that the target can take it over (the plan says what it cannot), leave the table \
+                     out with --exclude, or use `switchover migrate`, which moves the values as they are";
+                found.push(refusal(view.name, &column.name, why, hint));
+            }
         }
         let shape = match shape::read(connection, number, view.name, &view.key_names()).map_err(fail)? {
             Some(Ok(shape)) => shape,
@@ -281,6 +288,12 @@ impl SqliteLive {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the target has a column's values without computing them. Of tables that were there the planner says so.
+    fn is_stored_there(&self, view: &View<'_>, name: &str) -> bool {
+        let stored = |column: &ColumnPlan| column.source == name && column.generated.is_none();
+        self.run.plan.options.existing.is_none() && view.plan.columns.iter().any(stored)
     }
 
     /// Whether this SQLite understands what the guards will ask: each as a query, with NULL for the row's cells.
