@@ -121,7 +121,7 @@ impl Engine {
             refuse(command, differs(link.from, why));
         }
         if self.waiting.is_some()
-            && self.ready(link).is_ok()
+            && self.ready_now(link).await.is_ok()
             && let Some((options, command)) = self.waiting.take()
         {
             return self.switch_by(link, options, command).await;
@@ -157,7 +157,7 @@ impl Engine {
                     refuse(command, why);
                     return Ok(None);
                 }
-                match self.ready(link) {
+                match self.ready_now(link).await {
                     Err(_) if options.when_ready => {
                         self.wait_with(options, command);
                         Ok(None)

@@ -73,10 +73,7 @@ impl Engine {
         let phase = self.status.borrow().phase;
         let to = link.from.other();
         if to == Side::Target {
-            if !self.is_target_guarded().await? {
-                return Err(not_ready("the target's gate was open, and all rows are compared again"));
-            }
-            self.as_compared().await?;
+            self.as_left().await?;
             let captured = self.again(async || self.parts.target.capture(&[]).await).await?;
             // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
             // noted there would keep the fence from being made, too.
@@ -228,6 +225,23 @@ impl Engine {
             failpoint::hit("switch-numbered");
         }
         Ok((fenced, drained))
+    }
+
+    /// Whether the owner could change now, by a look at the stores.
+    pub(super) async fn ready_now(&mut self, link: &Link) -> Result<()> {
+        self.ready(link)?;
+        match link.from {
+            Side::Source => self.as_left().await,
+            Side::Target => Ok(()),
+        }
+    }
+
+    /// Whether nobody but the engine had a hand in what keeps the stores equal since they were compared.
+    async fn as_left(&mut self) -> Result<()> {
+        if !self.is_target_guarded().await? {
+            return Err(not_ready("the target's gate was open, and all rows are compared again"));
+        }
+        self.as_compared().await
     }
 
     /// Whether the source was compared as it is defined.
