@@ -4,7 +4,7 @@
 //! step a connection failed (name, socket, TLS, password) by where it stands, and not by reading messages.
 //!
 //! Invariants: every session has the same settings, whatever the role's or the database's defaults are; everything
-//! sent over it must name its schema, for `search_path` is empty unless tables that are there are written ([`path_of_application`]); dropping a [`Connection`] ends its task.
+//! sent over it must name its schema, for `search_path` is empty unless tables that are there are written (`path_of_application`); dropping a [`Connection`] ends its task.
 //! A wrong password is not tried again without TLS (libpq does under `prefer`): it would not become right, only visible.
 //! Absent: pools and retries, which are the caller's.
 
