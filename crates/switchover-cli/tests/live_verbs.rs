@@ -124,7 +124,8 @@ fn a_rollback_that_was_asked_for_twice_does_not_take_the_run_back() {
     let (folder, file) = application();
     let folder = folder.path();
     // A way back that is held up until the test says so, and a little longer: what was asked has been read by then.
-    let held = "test $SWITCHOVER_OWNER = target || { touch ready; until test -e go; do sleep 0.01; done; sleep 0.3; }";
+    let held =
+        "test $SWITCHOVER_OWNER = target || { touch ready; until test -e go; do sleep 0.01; done; sleep 2; }";
     std::fs::write(folder.join("switchover.toml"), format!("[cutover.hooks]\nbefore = ['{held}']\n"))
         .unwrap();
     let mut engine = begin(folder, &START);
