@@ -274,3 +274,21 @@ async fn a_decision_over_fifty_tables_takes_little_time() {
     // The quickest of them: a busy machine takes its time now and then.
     assert!(times.iter().any(|spent| *spent < 1_000.0), "{times:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_primary_key_is_gone_is_not_handed_over() {
+    let stage = Stage::following().await;
+    stage.live.capture(&[]).await.unwrap();
+    let from = stage.ownership().await;
+    let name = stage
+        .ask("SELECT conname FROM pg_constraint WHERE contype = 'p' AND conrelid = 'app.pair'::regclass");
+    let drop = format!("ALTER TABLE app.pair DROP CONSTRAINT \"{name}\"");
+    stage.database.psql(&drop).unwrap();
+    let error = stage.live.decide(&from, &from.proposed(), &[]).await.unwrap_err();
+    assert_eq!((error.kind(), &*error.subject().table), (Kind::Refused, "pair"), "{error}");
+    assert!(error.what_to_do().contains("ADD PRIMARY KEY (\"a\", \"b\")"), "{}", error.what_to_do());
+    assert_eq!(stage.ownership().await, from);
+    // Of the same columns, whatever it is called and whichever comes first.
+    stage.database.psql("ALTER TABLE app.pair ADD CONSTRAINT back PRIMARY KEY (b, a)").unwrap();
+    assert!(stage.live.decide(&from, &from.proposed(), &[]).await.unwrap());
+}

@@ -1,6 +1,6 @@
 //! The reverse log: every row that the application changes, whoever it is and however it does it.
 
-use crate::stage::{Stage, copy, keys_of, position, run};
+use crate::stage::{REFUSED, Stage, copy, keys_of, position, run};
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
@@ -133,6 +133,27 @@ async fn an_entry_that_commits_after_a_larger_one_is_not_lost() {
     live.settle(&none.upto).await.unwrap();
     let idle = live.changes(&none.upto, ALL, None).await.unwrap();
     assert_eq!((idle.entries, idle.upto, idle.complete), (0, none.upto, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_the_run_takes_entries_out_of_the_log() {
+    let stage = Stage::owning().await;
+    let (session, owner) = (stage.session().await, stage.owners_session().await);
+    assert_eq!(run(&session, "INSERT INTO app.parent VALUES (90, 'waits', 1)").await, None);
+    for sql in [
+        "TRUNCATE app._switchover_changes",
+        "DELETE FROM app._switchover_changes",
+        "UPDATE app._switchover_changes SET t = t",
+    ] {
+        assert_eq!(run(&owner, sql).await.as_deref(), Some(REFUSED), "{sql}");
+        // Nor somebody whose session skips ordinary triggers.
+        let replica = format!("SET session_replication_role = replica; {sql}");
+        let refused = stage.database.psql(&replica).unwrap_err().to_string();
+        assert!(refused.contains("not changed by hand"), "{sql}: {refused}");
+    }
+    let changes = taken(&stage).await;
+    assert_eq!(keys_of(&changes, stage.at("parent")).unwrap(), ["90"]);
+    assert_eq!(stage.live.pressure().await.unwrap().log_entries, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,40 @@ async fn a_schema_that_changes_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_entries_out_of_a_log_and_what_keeps_them_is_missed() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    let position = pair.position().await;
+    pair.app.sql("INSERT INTO plain (id) VALUES (1), (2)");
+    for sql in [
+        "DELETE FROM _switchover_changes",
+        "DELETE FROM _switchover_changes WHERE seq = (SELECT max(seq) FROM _switchover_changes)",
+        "UPDATE _switchover_changes SET t = 0",
+    ] {
+        let refused = pair.app.connect().execute_batch(sql).unwrap_err().to_string();
+        assert!(refused.contains("not changed by hand"), "{sql}: {refused}");
+    }
+    let all: Vec<usize> = (0..pair.plan.tables.len()).collect();
+    for name in ["_switchover_log_delete", "_switchover_log_update"] {
+        pair.app.sql(&format!("DROP TRIGGER {name}"));
+        for error in
+            [pair.source.changes(&position, ALL, None).await.unwrap_err(), read(&pair).await.unwrap_err()]
+        {
+            let said = words(&error);
+            assert!(error.kind() == Kind::Changed && said.contains("keep its entries"), "{name}: {said}");
+        }
+        assert_eq!(pair.source.doubts().await.unwrap(), all, "{name}");
+        assert_eq!(pair.source.capture(&[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
+        assert!(!pair.source.capture(&all).await.unwrap().new, "{name}");
+        assert!(pair.source.doubts().await.unwrap().is_empty(), "{name}");
+        assert_eq!(pair.source.changes(&position, ALL, None).await.unwrap().entries, 2, "{name}");
+    }
+    // The run takes them out.
+    let taken = pair.source.changes(&position, ALL, None).await.unwrap();
+    pair.source.settle(&taken.upto).await.unwrap();
+    assert_eq!(pair.source.pressure().await.unwrap().log_entries, 1, "the newest stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_changes_nothing_for_the_capture_is_let_be() {
     let pair =
         Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO texts VALUES ('a', 1, 1), ('b', 2, 2)"))).await;

@@ -38,9 +38,6 @@ use tokio::time::Instant;
 /// How often a table may lose its capture before the run waits for a person: what removes it does so for a reason.
 const LOSSES_MAX: u32 = 8;
 
-/// How long it waits then before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 /// What an engine works with.
 pub struct Parts {
     /// The run.
@@ -227,44 +224,11 @@ impl Engine {
                     if self.losses < LOSSES_MAX {
                         self.losses += 1;
                         self.note(format!("{error}; making the capture again"));
-                    } else if let Some(end) = self.stand(error).await? {
+                    } else if let Some(end) = self.stand(error, ownership.owner).await? {
                         return Ok(end);
                     }
                 }
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// The source is not as the plan has it, and a person must say what to do: mend it, or take the run back.
-    async fn stand(&mut self, error: Error) -> Result<Option<End>> {
-        let why = error.to_string();
-        if self.status.borrow().held != why {
-            self.note(format!("held: {why}"));
-        }
-        self.tell(|status| status.hold(why.clone()));
-        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
-        loop {
-            let command = tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(Some(End::Stopped)),
-                () = tokio::time::sleep_until(due) => return Ok(None),
-                Some(command) = self.commands.recv() => command,
-            };
-            let Some(command) = self.simple(command) else { continue };
-            match command.request {
-                Request::Rollback(_) | Request::Stop => {
-                    return match self.end_by(command).await? {
-                        Turn::Over(end) => Ok(Some(end)),
-                        Turn::Again => Ok(None),
-                    };
-                }
-                _ => refuse(
-                    command,
-                    not_ready("the run is held")
-                        .detail(why.clone())
-                        .hint("undo that change of the schema, or `switchover rollback` takes the run back"),
-                ),
             }
         }
     }
@@ -409,12 +373,14 @@ impl Engine {
     async fn reverse(&mut self) -> Result<Turn> {
         let mut link = self.link(Side::Target);
         self.pace.at_work(Work::Following);
-        // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
-        // reading changes fails, and the run holds with that error.
-        if self.again(async || self.parts.target.doubts().await).await?.is_empty() {
-            self.again(async || self.parts.target.capture(&[]).await).await?;
+        if let Err(error) = self.begin_reverse(&mut link).await {
+            let ends = matches!(error.kind(), Kind::Ambiguous | Kind::Busy | Kind::Interrupted);
+            if ends || error.kind().remedy() == Remedy::Retry {
+                return Err(error);
+            }
+            // The first reading meets it again, and holds: an engine that ended would tell nobody what there is to do.
+            link.locate().await?;
         }
-        link.resume().await?;
         let epoch = self.status.borrow().ownership.epoch;
         let known = self.parts.announce.known_difference(epoch).await;
         if let Some(why) = known.unwrap_or_else(|unknown| Some(unknown.to_string())) {
@@ -425,6 +391,17 @@ impl Engine {
         self.begin_proof();
         self.tell(|status| status.phase = LivePhase::Reverse);
         self.follow(link).await
+    }
+
+    /// Makes sure of the reverse log, and has it forget what the source has.
+    async fn begin_reverse(&self, link: &mut Link) -> Result<()> {
+        // Where the capture is in doubt, what was missed cannot be copied under the application's feet:
+        // reading changes fails, and the run holds with that error.
+        if !self.again(async || self.parts.target.doubts().await).await?.is_empty() {
+            return link.locate().await;
+        }
+        self.again(async || self.parts.target.capture(&[]).await).await?;
+        link.resume().await
     }
 
     pub(super) fn link(&self, from: Side) -> Link {

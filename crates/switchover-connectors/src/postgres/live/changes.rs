@@ -36,6 +36,17 @@ const PRESSURE_MAX: i64 = 1_000_000;
 const PAGE_ROWS_MIN: i64 = 16;
 const PAGE_ROWS_MAX: i64 = 8_192;
 
+/// The log was dropped. The way out is in what is told, for people read it in the status of a run that is held.
+fn no_log(label: &str) -> Error {
+    Error::new(Kind::Changed, OPERATION)
+        .store(label)
+        .detail(format!(
+            "the log {CHANGES} is not there: the application cannot write, and what the log held is in this store alone, \
+             which `switchover finish --abandon-source` ends the run with"
+        ))
+        .hint("stop the engine first; the target keeps every row, and the source lacks what the log held")
+}
+
 /// The entries that a batch takes.
 struct Taken {
     table: usize,
@@ -92,6 +103,9 @@ impl PostgresLive {
         let digest = watch::digest(session, plan).await?;
         let known = self.whole(|whole| whole.as_ref() == Some(&digest));
         if !known {
+            if !super::gate::is_there(session.client(), schema, CHANGES).await? {
+                return Err(no_log(&label).into());
+            }
             Watch::read(session, plan).await?.check(plan, &label, OPERATION)?;
             self.whole(|whole| *whole = Some(digest));
         }

@@ -166,6 +166,10 @@ impl PostgresLive {
         let made: Vec<usize> =
             (0..plan.tables.len()).filter(|at| lost.contains(at) || !watch.is_kept(*at, Part::Log)).collect();
         let mut sql = String::new();
+        // With the log, and whenever it was in doubt, which is a doubt about every table.
+        if !made.is_empty() && made.len() == plan.tables.len() {
+            sql.push_str(&objects::guard(schema, &self.run.run));
+        }
         for at in &made {
             sql.push_str(&objects::no_capture(schema, *at));
             sql.push_str(&objects::capture(schema, &self.run.run, *at, &plan.tables[*at]));

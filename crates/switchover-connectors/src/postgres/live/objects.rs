@@ -8,6 +8,7 @@
 //! | `_switchover_gate` | before each statement that writes: refuses it while the source owns the data |
 //! | `_switchover_fence` | the same without asking; it is enabled from a rollback's fence on, see `decide` |
 //! | `_switchover_log_*` | after each statement that writes: puts keys into the log |
+//! | `_switchover_log_guard` | on the log: refuses whoever would take entries out of it, but for the run |
 //!
 //! Invariants: every trigger fires in sessions of every `session_replication_role`; none fires for the engine's
 //! own transactions, by its condition; the functions run with their owner's rights, so that what the application's
@@ -25,6 +26,8 @@ pub(super) const GATE: &str = "_switchover_gate";
 pub(super) const FENCE: &str = "_switchover_fence";
 /// What the functions and triggers of the log begin with.
 pub(super) const LOG: &str = "_switchover_log_";
+/// What keeps the entries of the log; a name of the log's functions.
+const GUARD: &str = "_switchover_log_guard";
 
 /// The tables, in the order in which they are removed.
 pub(crate) const TABLES: [&str; 3] = [LIVE, WATCH, CHANGES];
@@ -60,6 +63,23 @@ pub(super) fn log(schema: &str) -> String {
         "CREATE TABLE {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t int NOT NULL,
             x xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(), k text[] COLLATE pg_catalog.\"C\")",
         qualified(schema, CHANGES)
+    )
+}
+
+/// What keeps the log from being emptied by hand, made anew (decision 26). Entries only come by INSERT, at which it does not
+/// fire, so that the application's writes pay nothing for it.
+pub(super) fn guard(schema: &str, run: &str) -> String {
+    let (name, log) = (qualified(schema, GUARD), qualified(schema, CHANGES));
+    let body = "    RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+        MESSAGE = pg_catalog.format('\"%s\" is not changed by hand: it holds what the source does not have yet', TG_TABLE_NAME),
+        HINT = 'the live run takes entries out when the source has them; `switchover status` shows it';";
+    format!(
+        "DROP FUNCTION IF EXISTS {name}() CASCADE; {}
+         CREATE TRIGGER {GUARD} BEFORE UPDATE OR DELETE OR TRUNCATE ON {log}
+            FOR EACH STATEMENT {} EXECUTE FUNCTION {name}();
+         ALTER TABLE {log} ENABLE ALWAYS TRIGGER {GUARD};",
+        function(schema, GUARD, "", body),
+        when(run)
     )
 }
 
@@ -225,7 +245,12 @@ pub(super) const PRINTS: &str = "SELECT c.relname::text,
                 E'\\n' ORDER BY t.tgname)
             FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
             WHERE t.tgrelid = c.oid AND pg_catalog.left(t.tgname::text, 16) = '_switchover_log_')
-            || (SELECT pg_catalog.concat(E'\\n', l.oid) FROM pg_catalog.pg_class l
+            || (SELECT pg_catalog.concat(E'\\n', l.oid,
+                    (SELECT pg_catalog.string_agg(pg_catalog.format(' %s %s %s %s %s', g.oid, g.xmin, g.tgenabled,
+                            p.oid, pg_catalog.md5(pg_catalog.concat(p.prosrc, p.proconfig::text))), '')
+                        FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+                        WHERE g.tgrelid = l.oid AND g.tgname = '_switchover_log_guard'))
+                FROM pg_catalog.pg_class l
                 WHERE l.relnamespace = c.relnamespace AND l.relname = '_switchover_changes')
     FROM pg_catalog.pg_class c
     JOIN (SELECT name, pg_catalog.string_to_array(columns, E'\\x01') AS columns

@@ -4,7 +4,7 @@
 
 use super::super::error::classify;
 use super::super::ledger;
-use super::check::{self, CAPTURE, OTHER, TABLE, UNIQUE};
+use super::check::{self, CAPTURE, KEPT, OTHER, TABLE, UNIQUE};
 use super::records::{self, OBJECT};
 use super::shape::{self, Shape};
 use super::{SURE, SqliteLive, layout, refused, triggers, which};
@@ -69,10 +69,9 @@ impl SqliteLive {
             return BTreeSet::new();
         }
         let names = self.views();
-        // A log that somebody dropped held changes of every table, and so does that of another file.
-        (0..names.len())
-            .filter(|at| !log || doubts.replaced || doubts.lost.contains(names[*at].name))
-            .collect()
+        // A log that somebody dropped or may have emptied held changes of every table, and so does that of another file.
+        let all = !log || doubts.unkept || doubts.replaced;
+        (0..names.len()).filter(|at| all || doubts.lost.contains(names[*at].name)).collect()
     }
 
     pub(super) fn make_capture(&self, dealt: &[usize]) -> Result<Captured> {
@@ -113,7 +112,7 @@ impl SqliteLive {
             // Whoever asks first is told which, and sends them back to copy.
             return match doubts.none(self.path(), OPERATION) {
                 Err(error) => Err(error),
-                Ok(()) => Err(refused(Kind::Changed, OPERATION, self.path(), "the log of changes is gone")),
+                Ok(()) => Err(check::unkept(self.path(), OPERATION)),
             };
         }
         if doubts.replaced && dealt.len() < self.run.plan.tables.len() {
@@ -129,6 +128,11 @@ impl SqliteLive {
             Some(token) => token,
             None => self.make_log(connection, &shapes).map_err(fail)?,
         };
+        if new || doubts.unkept {
+            for trigger in triggers::kept() {
+                make_trigger(connection, KEPT, &trigger).map_err(fail)?;
+            }
+        }
         for shape in shapes.iter().filter(|shape| new || doubts.lost.contains(&shape.name)) {
             self.make_triggers(connection, shape)?;
         }

@@ -8,7 +8,7 @@
 
 use super::super::error::classify;
 use super::records::{self, OBJECT};
-use super::triggers::PREFIX;
+use super::triggers::{LOG, PREFIX};
 use super::which;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,8 @@ pub(super) const UNIQUE: &str = "unique";
 pub(super) const CAPTURE: &str = "capture";
 /// A trigger of the fence.
 pub(super) const FENCE: &str = "fence";
+/// A trigger that keeps the log's entries.
+pub(super) const KEPT: &str = "log";
 
 /// What is not as the run left it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) struct Doubts {
     pub(super) open: BTreeSet<String>,
     /// Tables that came since.
     pub(super) strange: BTreeSet<String>,
+    /// Whether the log is gone, or what keeps its entries.
+    pub(super) unkept: bool,
     /// Whether it is another file, such as a copy.
     pub(super) replaced: bool,
 }
@@ -77,9 +81,9 @@ pub(super) fn triggers(connection: &Connection) -> rusqlite::Result<BTreeMap<Str
     connection
         .prepare_cached(
             "SELECT name, coalesce(sql, '') FROM sqlite_schema
-             WHERE type = 'trigger' AND substr(name, 1, length(?1)) = ?1",
+             WHERE type = 'trigger' AND (substr(name, 1, length(?1)) = ?1 OR tbl_name = ?2)",
         )?
-        .query_map([PREFIX], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([PREFIX, LOG], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 
@@ -120,6 +124,7 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
             FENCE if triggers.get(name) != Some(sql) => {
                 doubts.open.insert(table.clone());
             }
+            KEPT if triggers.get(name) != Some(sql) => doubts.unkept = true,
             _ => {}
         }
     }
@@ -196,6 +201,9 @@ impl Doubts {
     }
 
     fn none_of_capture(&self, path: &Path, operation: &str) -> Result<()> {
+        if self.unkept {
+            return Err(unkept(path, operation));
+        }
         match self.lost.first() {
             None => Ok(()),
             Some(table) => Err(error(path, operation, table)
@@ -205,6 +213,19 @@ impl Doubts {
                 .hint("the capture is made again, and the table is copied again")),
         }
     }
+}
+
+/// The log, or what keeps its entries, was dropped. The way out is in what is told, for people read it in the status of a run that is
+/// held.
+pub(super) fn unkept(path: &Path, operation: &str) -> Error {
+    Error::new(Kind::Changed, operation)
+        .store(path.display().to_string())
+        .detail(format!(
+            "the log {LOG} is not there, or not the triggers that keep its entries, so changes may be in no log: while the source \
+             owns the data, all tables are copied again; in the reverse window `switchover finish --abandon-source` ends the run \
+             with the target, which keeps every row"
+        ))
+        .hint("leave the tables and triggers of the run as they are while it lasts; where the log is gone, the application cannot write")
 }
 
 fn error(path: &Path, operation: &str, table: &str) -> Error {

@@ -18,6 +18,9 @@ pub(super) const PREFIX: &str = "_switchover_live_";
 /// The log's name.
 pub(super) const LOG: &str = "_switchover_changes";
 
+/// What somebody reads who would take entries out of the log.
+const KEPT_MESSAGE: &str = "switchover: this log is not changed by hand, because it holds what the other store does not have yet; `switchover status` shows the run";
+
 /// What the application reads when it writes to a fenced store.
 pub(in super::super) const FENCE_MESSAGE: &str = "switchover: this store does not take writes now, because its data is moving to another store; ask `switchover route` which";
 
@@ -189,4 +192,19 @@ pub(super) fn fence(number: usize, table: &str) -> Vec<TriggerText> {
         .into_iter()
         .map(|(event, what)| trigger(number, table, what, &format!("BEFORE {event}"), &refuse))
         .collect()
+}
+
+/// The triggers that keep the log's entries (decision 26). Entries only come by INSERT, at which none of them fires, and the engine's
+/// own connections fire none: neither pays for them.
+pub(super) fn kept() -> Vec<TriggerText> {
+    let message = super::super::quote::literal(KEPT_MESSAGE);
+    let keep = |event: &str, what: &str| {
+        let (name, log) = (format!("_switchover_log_{what}"), ident(LOG));
+        let sql = format!(
+            "CREATE TRIGGER {} BEFORE {event} ON {log} BEGIN SELECT RAISE(ABORT, {message}); END",
+            ident(&name)
+        );
+        TriggerText { name, table: LOG.to_owned(), sql }
+    };
+    vec![keep("DELETE", "delete"), keep("UPDATE", "update")]
 }
