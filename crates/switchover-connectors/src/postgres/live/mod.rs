@@ -176,7 +176,9 @@ impl LiveStore for PostgresLive {
     fn may_need_more(&self, rejection: &Error) -> bool {
         let cause = std::error::Error::source(rejection);
         let code = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
-        code.is_some_and(|code| [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION].contains(code))
+        let of_other_rows =
+            [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
+        code.is_some_and(|code| of_other_rows.contains(code))
     }
 
     async fn pressure(&self) -> Result<Pressure> {
