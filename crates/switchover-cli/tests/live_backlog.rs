@@ -6,8 +6,8 @@
 mod engine;
 mod program;
 
-use engine::{Engine, is_same, until};
-use program::{done, flat};
+use engine::{Engine, is_held_by, is_same, until};
+use program::{done, flat, run};
 use rusqlite::Connection;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -90,5 +90,28 @@ fn a_backlog_across_which_a_range_moves_that_excludes_others_is_taken() {
     until(folder, |live| live["recopied"] == 1 && live["lag_entries"] == 0 && is_same(live));
     let found = database.psql("SELECT string_agg(concat(id, ':', low, '-', high), ',' ORDER BY id) FROM e");
     assert_eq!(found.unwrap().trim(), "1:20-30,2:40-50");
+    done(folder, &["cutover", "--when-ready"]);
+}
+
+/// Not even the whole backlog makes it fit, and what the application writes later does.
+#[test]
+fn a_backlog_with_a_row_that_never_fits_holds_the_run_until_the_row_is_mended() {
+    let database = Cluster::shared().unwrap().fresh_database("orphan").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (file, mut engine) = followed(folder, &database);
+    file.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    backlog(folder, &file, "UPDATE c SET p = 9; UPDATE f SET v = v + 1");
+    let held = until(folder, |live| is_held_by(live, "Key (p)=(9) is not present in table"));
+    assert!(held["recopied"] == 1 && held["lag_entries"].is_null(), "{held:#}");
+    let early = run(folder, &["cutover"]);
+    assert_eq!(early.code, 1, "{}", early.err);
+    // It has looked again, and stands as it did.
+    let again = until(folder, |live| is_held_by(live, "Key (p)=(9)") && live["at"] != held["at"]);
+    assert_eq!(again["held_since"], held["held_since"], "{again:#}");
+    assert!(engine.0.try_wait().unwrap().is_none(), "the engine ended");
+    file.execute_batch("UPDATE c SET p = 1").unwrap();
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0 && is_same(live));
+    assert_eq!(database.psql("SELECT concat(p, v) FROM c").unwrap().trim(), "1first");
     done(folder, &["cutover", "--when-ready"]);
 }

@@ -38,9 +38,6 @@ use tokio::time::Instant;
 /// How often a table may lose its capture before the run waits for a person: what removes it does so for a reason.
 const LOSSES_MAX: u32 = 8;
 
-/// How long it waits then before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 /// What an engine works with.
 pub struct Parts {
     /// The run.
@@ -129,6 +126,8 @@ pub struct Engine {
     pub(super) stuck: Vec<usize>,
     /// Those that were copied again for that since the target was last followed.
     pub(super) unstuck: BTreeSet<usize>,
+    /// Whether the target's constraints refused what was copied again, too.
+    pub(super) refused: bool,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
     /// How often others had changed the source's definitions when the comparison of all rows began.
@@ -166,6 +165,7 @@ impl Engine {
             torn: false,
             stuck: Vec::new(),
             unstuck: BTreeSet::new(),
+            refused: false,
             equal_at: Instant::now(),
             pressed_at: None,
             redefined: 0,
@@ -221,6 +221,13 @@ impl Engine {
                 }
                 // Copied again, its tables need no other half; what was taken of the others stays.
                 Err(error) if !self.stuck.is_empty() => self.note(error.to_string()),
+                // Nor do they fit without the others: what the application writes next may mend that.
+                Err(error) if error.kind() == Kind::Rejected && !self.unstuck.is_empty() => {
+                    self.refused = true;
+                    if let Some(end) = self.stand(error).await? {
+                        return Ok(end);
+                    }
+                }
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
                 Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
@@ -232,39 +239,6 @@ impl Engine {
                     }
                 }
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// The source is not as the plan has it, and a person must say what to do: mend it, or take the run back.
-    async fn stand(&mut self, error: Error) -> Result<Option<End>> {
-        let why = error.to_string();
-        if self.status.borrow().held != why {
-            self.note(format!("held: {why}"));
-        }
-        self.tell(|status| status.hold(why.clone()));
-        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
-        loop {
-            let command = tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(Some(End::Stopped)),
-                () = tokio::time::sleep_until(due) => return Ok(None),
-                Some(command) = self.commands.recv() => command,
-            };
-            let Some(command) = self.simple(command) else { continue };
-            match command.request {
-                Request::Rollback(_) | Request::Stop => {
-                    return match self.end_by(command).await? {
-                        Turn::Over(end) => Ok(Some(end)),
-                        Turn::Again => Ok(None),
-                    };
-                }
-                _ => refuse(
-                    command,
-                    not_ready("the run is held")
-                        .detail(why.clone())
-                        .hint("undo that change of the schema, or `switchover rollback` takes the run back"),
-                ),
             }
         }
     }
@@ -369,7 +343,7 @@ impl Engine {
         let dealt = self.send_back().await?;
         let captured = self.insist(async || self.parts.source.capture(&dealt).await).await?;
         failpoint::hit("live-captured");
-        self.tell(LiveStatus::go_on);
+        self.goes_on();
         let mut link = self.link(Side::Source);
         link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
@@ -401,6 +375,7 @@ impl Engine {
         self.redefined = self.again(async || self.parts.source.redefined().await).await?;
         self.pass = Some(Pass::default());
         self.unstuck.clear();
+        self.refused = false;
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
     }
@@ -510,7 +485,7 @@ impl Engine {
                 }
             };
             self.took(&step).await;
-            self.tell(LiveStatus::go_on);
+            self.goes_on();
             self.bear(link).await?;
             if step.changes.complete {
                 return Ok(None);
