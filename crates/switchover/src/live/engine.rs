@@ -130,8 +130,8 @@ pub struct Engine {
     pub(super) refused: bool,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
-    /// How often others had changed the source's definitions when the comparison of all rows began.
-    pub(super) redefined: u64,
+    /// What the source and the target said of changes of their definitions when the comparison of all rows began.
+    pub(super) redefined: [u64; 2],
     /// The proof of what the decision declared, beside the reverse window.
     pub(super) proving: Option<JoinHandle<Result<()>>>,
     /// When it is asked for again.
@@ -168,7 +168,7 @@ impl Engine {
             refused: false,
             equal_at: Instant::now(),
             pressed_at: None,
-            redefined: 0,
+            redefined: [0; 2],
             proving: None,
             prove_due: None,
             untold: None,
@@ -372,7 +372,7 @@ impl Engine {
         }
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
-        self.redefined = self.again(async || self.parts.source.redefined().await).await?;
+        self.redefined = self.definitions().await?;
         self.pass = Some(Pass::default());
         self.unstuck.clear();
         self.refused = false;

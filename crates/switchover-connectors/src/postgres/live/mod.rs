@@ -139,6 +139,10 @@ impl LiveStore for PostgresLive {
         with!(self, session => self.changes_with(&mut session, after, limit, beside).await)
     }
 
+    async fn redefined(&self) -> Result<u64> {
+        with!(self, session => self.redefined_with(&mut session).await)
+    }
+
     async fn settle(&self, upto: &Position) -> Result<()> {
         with!(self, session => self.settle_with(&mut session, upto).await)
     }
