@@ -58,8 +58,16 @@ fn taken_up_before_the_server_is_there(folder: &Path, url: &str, bring_back: imp
     let mut engine = Engine(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(engine.0.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("trying again")), "it ended");
-    bring_back();
     let id = engine.0.id();
+    // It has looked at nothing, whatever the one before it had found.
+    let live = until(folder, |_| true);
+    assert!(live["pid"] == id && live["phase"] == "entering", "{live:#}");
+    assert!(live["lag_entries"].is_null() && live["lag_s"].is_null() && !is_same(&live), "{live:#}");
+    assert!(live["rows_copied"] == 2 && live["ownership"]["owner"] == "source", "{live:#}");
+    let people = flat(&done(folder, &["status"]));
+    let known = ["lag not looked at since the run was taken up", "equal not looked at since"];
+    assert!(known.iter().all(|words| people.contains(words)), "{people}");
+    bring_back();
     // Nobody writes into a pipe that is closed.
     let reading = std::thread::spawn(move || lines.for_each(drop));
     until(folder, |live| live["pid"] == id && is_same(live));

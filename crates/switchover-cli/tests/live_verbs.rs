@@ -486,6 +486,18 @@ fn an_engine_that_rests_hears_what_is_asked() {
     assert!(engine.0.wait().unwrap().success());
 }
 
+/// Does something to a table while none of its triggers is there; they are put back word for word.
+fn without_triggers(file: &Connection, table: &str, hidden: &str) {
+    let query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1";
+    let mut statement = file.prepare(query).unwrap();
+    let triggers = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let triggers: Vec<(String, String)> = triggers.collect::<rusqlite::Result<_>>().unwrap();
+    assert!(triggers.len() > 2, "{triggers:?}");
+    let drops: String = triggers.iter().map(|(name, _)| format!("DROP TRIGGER {name};")).collect();
+    let makes: String = triggers.iter().map(|(_, sql)| format!("{sql};")).collect();
+    file.execute_batch(&format!("BEGIN; {drops} {hidden}; {makes} COMMIT")).unwrap();
+}
+
 /// Its triggers are as they were, and the log says nothing of what was written meanwhile.
 #[test]
 fn rows_written_while_the_triggers_were_away_are_found_though_these_are_back() {
@@ -510,18 +522,28 @@ fn rows_written_while_the_triggers_were_away_are_found_though_these_are_back() {
         done(folder, &["cutover", "--when-ready"]);
         done(folder, &["rollback", "--when-ready"]);
         until(folder, is_same);
-        let query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1";
-        let mut statement = file.prepare(query).unwrap();
-        let triggers = statement.query_map([rebuilt], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        let triggers: Vec<(String, String)> = triggers.collect::<rusqlite::Result<_>>().unwrap();
-        assert!(triggers.len() > 2, "{triggers:?}");
-        let drops: String = triggers.iter().map(|(name, _)| format!("DROP TRIGGER {name};")).collect();
-        let makes: String = triggers.iter().map(|(_, sql)| format!("{sql};")).collect();
-        file.execute_batch(&format!("BEGIN; {drops} {hidden}; {makes} COMMIT")).unwrap();
+        without_triggers(&file, rebuilt, hidden);
         let early = run(folder, &["cutover"]);
         assert_ne!(early.code, 0, "{rebuilt}: {}", early.out);
         let live = until(folder, |live| live["verification"]["verdict"] == "different");
         assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
         done(folder, &["rollback"]);
     }
+}
+
+#[test]
+fn rows_written_to_the_target_while_its_gate_was_away_are_found_though_it_is_back() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    let target = Connection::open(folder.join("new.db")).unwrap();
+    assert!(target.execute_batch("UPDATE t SET x = 'stray' WHERE id = 1").is_err(), "there is a gate");
+    without_triggers(&target, "t", "UPDATE t SET x = 'stray' WHERE id = 1");
+    drop(target);
+    let early = run(folder, &["cutover"]);
+    assert_ne!(early.code, 0, "{}", early.out);
+    let live = until(folder, |live| live["verification"]["verdict"] == "different");
+    assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
+    done(folder, &["rollback"]);
 }

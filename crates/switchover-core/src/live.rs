@@ -242,9 +242,9 @@ pub trait LiveStore: Send + Sync {
     /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
     /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes>;
-    /// How often others than the engine changed this store's definitions since it began to look, where that may hide what neither
-    /// [`LiveStore::doubts`] nor the log tell: a table that was rebuilt, and had the same triggers made on it again. Then all rows
-    /// are to be compared again.
+    /// A number that is another as soon as others than the engine changed this store's definitions, where that may hide what neither
+    /// [`LiveStore::doubts`] nor the log tell: a table that was rebuilt, and had the same triggers made on it again, or a target's gate
+    /// that was away and came back. Then all rows are to be compared again.
     async fn redefined(&self) -> Result<u64> {
         Ok(0)
     }

@@ -7,6 +7,9 @@ use switchover::live::{
 use switchover::watch::Window;
 use switchover_core::{Error, Kind, Result};
 
+/// What is known of stores that the process which takes a run up has not looked at yet.
+const NOT_LOOKED: &str = "not looked at since the run was taken up";
+
 /// What a run tells, as lines.
 pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
     let engine = match alive {
@@ -24,7 +27,7 @@ pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
         ["copied".into(), copied(status)],
         ["taken".into(), format!("{} changed rows", status.rows_taken)],
         ["lag".into(), lag(status)],
-        ["equal".into(), verdict(&status.verification)],
+        ["equal".into(), equal(status)],
         [
             "bears".into(),
             format!(
@@ -109,7 +112,16 @@ fn lag(status: &LiveStatus) -> String {
     match (status.lag_entries, status.lag_s) {
         (Some(entries), Some(seconds)) => format!("{entries} changes, {seconds:.2} s"),
         (None, Some(seconds)) => format!("{seconds:.2} s"),
+        _ if status.phase == LivePhase::Entering => NOT_LOOKED.into(),
         _ => "unknown".into(),
+    }
+}
+
+/// Whether the stores are equal, as far as the process that drives the run knows.
+fn equal(status: &LiveStatus) -> String {
+    match (status.phase, &status.verification) {
+        (LivePhase::Entering, Verification::Unproven) => NOT_LOOKED.into(),
+        (_, verification) => verdict(verification),
     }
 }
 

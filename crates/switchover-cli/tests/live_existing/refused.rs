@@ -149,22 +149,29 @@ fn a_target_whose_definitions_were_changed_is_not_cut_over_to() {
     scene.app.drop_owner();
 }
 
-/// What somebody wrote through it would be taken for the application's own.
+/// What somebody wrote through it would be taken for the application's own; also where the gate is what it was by then.
 #[test]
 fn a_gate_that_was_open_since_all_was_compared_is_not_cut_over_through() {
-    let mut scene = everything();
-    scene.begin();
-    scene.until_same();
-    scene
-        .app
-        .psql("ALTER TABLE plain DISABLE TRIGGER _switchover_gate; INSERT INTO plain VALUES (66, 'stray')");
-    let ran = run(&mut scene.app.verb("cutover", &[]));
-    assert_ne!(ran.code, Some(0), "{ran}");
-    let live = scene.until(|live| live["verification"]["verdict"] == "different");
-    assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
-    scene.done(&["rollback", "--discard-target-changes"]);
-    scene.ended().exits(0);
-    scene.app.drop_owner();
+    for opened in [
+        "ALTER TABLE plain DISABLE TRIGGER _switchover_gate; INSERT INTO plain VALUES (66, 'stray')",
+        "DO $do$ DECLARE gate text := pg_get_functiondef('_switchover_gate'::regproc); BEGIN
+            CREATE OR REPLACE FUNCTION _switchover_gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            INSERT INTO plain VALUES (66, 'stray');
+            EXECUTE gate;
+         END $do$",
+    ] {
+        let mut scene = everything();
+        scene.begin();
+        scene.until_same();
+        scene.app.psql(opened);
+        let ran = run(&mut scene.app.verb("cutover", &[]));
+        assert_ne!(ran.code, Some(0), "{ran}");
+        let live = scene.until(|live| live["verification"]["verdict"] == "different");
+        assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
+        scene.done(&["rollback", "--discard-target-changes"]);
+        scene.ended().exits(0);
+        scene.app.drop_owner();
+    }
 }
 
 /// Where a run dies before it follows, and what nobody may write meanwhile.

@@ -192,3 +192,48 @@ fn an_index_or_key_that_is_gone_is_named() {
     let reasons = report.reasons.join("; ");
     assert!(reasons.contains("t_v") && reasons.contains("t_pkey"), "{reasons}");
 }
+
+#[test]
+fn an_index_or_key_of_the_same_name_and_another_definition_is_named() {
+    let source = || {
+        check(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, v INT, w INT, UNIQUE (v, w)); CREATE UNIQUE INDEX t_one ON t(v);
+             CREATE INDEX t_two ON t(w); INSERT INTO t VALUES (1, 1, 1)",
+        )
+    };
+    let others = [
+        ("t_one", "CREATE INDEX t_one ON t(v)", "CREATE UNIQUE INDEX t_one ON t(v)"),
+        ("t_one", "CREATE UNIQUE INDEX t_one ON t(v, w)", "CREATE UNIQUE INDEX t_one ON t(v)"),
+        ("t_one", "CREATE UNIQUE INDEX t_one ON t(v) WHERE w > 0", "CREATE UNIQUE INDEX t_one ON t(v)"),
+        ("t_two", "CREATE INDEX t_two ON t(v)", "CREATE INDEX t_two ON t(w)"),
+        ("t_two", "CREATE INDEX t_two ON t((w + 1))", "CREATE INDEX t_two ON t(w)"),
+    ];
+    for case in [source(), source().into_file()] {
+        let moved = case.moves();
+        let differs = |name: &str| {
+            let report = moved.case.verify(false).unwrap();
+            let reasons = report.reasons.join("; ");
+            assert_eq!((report.verdict, report.reasons.len()), (Verdict::Different, 1), "{reasons}");
+            assert!(reasons.contains(name) && reasons.contains("should be"), "{name}: {reasons}");
+        };
+        for (name, other, own) in others {
+            moved.runs(&format!("DROP INDEX {name}; {other}"));
+            differs(name);
+            moved.runs(&format!("DROP INDEX {name}; {own}"));
+        }
+        assert_eq!(moved.case.verify(false).unwrap().verdict, Verdict::Same);
+    }
+    let moved = source().moves();
+    moved.runs(
+        "ALTER TABLE t DROP CONSTRAINT t_v_w_key; ALTER TABLE t ADD CONSTRAINT t_v_w_key UNIQUE (w, id)",
+    );
+    let reasons = moved.case.verify(false).unwrap().reasons.join("; ");
+    assert!(reasons.contains("is UNIQUE (w, id) and should be UNIQUE (v, w)"), "{reasons}");
+    let moved = source().into_file().moves();
+    moved.runs(
+        "CREATE TABLE other(id INTEGER PRIMARY KEY, v INT, w INT, UNIQUE (w)); INSERT INTO other SELECT * FROM t;
+         DROP TABLE t; ALTER TABLE other RENAME TO t; CREATE UNIQUE INDEX t_one ON t(v); CREATE INDEX t_two ON t(w)",
+    );
+    let reasons = moved.case.verify(false).unwrap().reasons.join("; ");
+    assert!(reasons.contains("no key or constraint any more by a unique index (v, w)"), "{reasons}");
+}

@@ -1,17 +1,124 @@
 //! What the server itself says about the tables of a plan: an answer that shares nothing with the
 //! comparison of values.
 //!
-//! Rows are counted by the server; of keys, unique and foreign keys it says whether they are there and
-//! valid. A valid constraint is the server's own proof that no row breaks it.
+//! Rows are counted by the server; of keys, unique and foreign keys and indexes it says whether they are there,
+//! valid, and over the columns of the plan. A valid constraint is the server's own proof that no row breaks it.
+//!
+//! Absent: whether an expression or a predicate says what the plan's does, and of tables that were there
+//! anything but `standing`'s look at them.
 
 use super::connect::Connection;
-use super::{quote, standing};
+use super::quote::{self, ident};
+use super::standing;
 use std::collections::BTreeMap;
+use std::fmt;
 use switchover_core::Result;
 use switchover_core::connector::Audit;
-use switchover_core::plan::Plan;
+use switchover_core::mapping::IndexMethod;
+use switchover_core::plan::{ForeignKeyPlan, IndexPlan, KeyPlan, Plan, TablePlan};
 
 const OPERATION: &str = "audit the target";
+
+/// The constraints of a schema: what each is, over which columns, and where it leads to.
+const CONSTRAINTS: &str = "SELECT r.relname, c.conname, c.convalidated, c.contype::text,
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.o),
+        p.relname::text,
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY k(n, o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.o)
+    FROM pg_catalog.pg_constraint c
+        JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+        LEFT JOIN pg_catalog.pg_class p ON p.oid = c.confrelid
+    WHERE n.nspname = $1";
+
+/// The indexes of a schema: what each is, and its parts, of which an expression has no name.
+const INDEXES: &str =
+    "SELECT r.relname, x.relname, i.indisvalid, i.indisunique, m.amname::text, i.indpred IS NOT NULL,
+        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o)
+            LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
+            WHERE k.o <= i.indnkeyatts ORDER BY k.o)
+    FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_class r ON r.oid = i.indrelid
+        JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+        JOIN pg_catalog.pg_am m ON m.oid = x.relam
+        JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+    WHERE n.nspname = $1";
+
+/// A constraint or an index, as far as two of one name are held against each other.
+#[derive(Debug)]
+struct Form {
+    kind: String,
+    /// Its columns; an expression has no name.
+    parts: Vec<Option<String>>,
+    /// What stands behind the columns.
+    rest: String,
+}
+
+impl Form {
+    fn of_columns(kind: &str, columns: &[String]) -> Form {
+        let parts = columns.iter().cloned().map(Some).collect();
+        Form { kind: kind.to_owned(), parts, rest: String::new() }
+    }
+
+    fn leading_to(self, parent: &str, columns: &[String]) -> Form {
+        Form { rest: format!(" REFERENCES {parent} ({})", columns.join(", ")), ..self }
+    }
+
+    fn of_index(unique: bool, method: &str, partial: bool, parts: Vec<Option<String>>) -> Form {
+        let unique = if unique { "a unique" } else { "an" };
+        let rest = if partial { " WHERE ..." } else { "" };
+        Form { kind: format!("{unique} index by {method}"), parts, rest: rest.to_owned() }
+    }
+
+    /// The key of a plan.
+    fn of_key(kind: &str, key: &KeyPlan) -> Form {
+        Form::of_columns(kind, &key.columns)
+    }
+
+    /// The foreign key of a plan.
+    fn of_foreign_key(key: &ForeignKeyPlan) -> Form {
+        Form::of_columns("FOREIGN KEY", &key.columns).leading_to(&key.parent, &key.parent_columns)
+    }
+
+    /// The index of a plan, whose parts are SQL: a column stands there by its name, and anything else in parentheses.
+    fn of_plan(table: &TablePlan, index: &IndexPlan) -> Form {
+        let column = |part: &String| {
+            let part = part.strip_suffix(" DESC").unwrap_or(part);
+            table
+                .columns
+                .iter()
+                .find(|column| ident(&column.target) == part)
+                .map(|column| column.target.clone())
+        };
+        let method = match index.method {
+            IndexMethod::Btree => "btree",
+            IndexMethod::Gin => "gin",
+        };
+        let parts = index.parts.iter().map(column).collect();
+        Form::of_index(index.unique, method, index.predicate.is_some(), parts)
+    }
+
+    /// Whether the one that was found is what was wanted: an expression of the plan's is any part.
+    fn is(&self, wanted: &Form) -> bool {
+        let pairs = || self.parts.iter().zip(&wanted.parts);
+        self.kind == wanted.kind
+            && self.rest == wanted.rest
+            && self.parts.len() == wanted.parts.len()
+            && pairs().all(|(found, wanted)| wanted.is_none() || found == wanted)
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<&str> =
+            self.parts.iter().map(|part| part.as_deref().unwrap_or("an expression")).collect();
+        write!(f, "{} ({}){}", self.kind, parts.join(", "), self.rest)
+    }
+}
+
+/// What the server says of constraints or indexes, by table and name: whether each is valid, and its form.
+type Found = BTreeMap<(String, String), (bool, Form)>;
 
 /// Counts and constraints.
 pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Audit> {
@@ -37,45 +144,59 @@ pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Au
             client.query_one(&sql, &[]).await.map_err(|e| fail(e).table(table.source.clone()))?.get(0);
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
     }
-    let sql = "SELECT r.relname, c.conname, c.convalidated FROM pg_catalog.pg_constraint c
-        JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
-        JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE n.nspname = $1";
-    let mut constraints: BTreeMap<(String, String), bool> = BTreeMap::new();
-    for row in client.query(sql, &[schema]).await.map_err(fail)? {
-        constraints.insert((row.get(0), row.get(1)), row.get(2));
+    let mut constraints = Found::new();
+    for row in client.query(CONSTRAINTS, &[schema]).await.map_err(fail)? {
+        let (columns, leads_to): (Vec<String>, Option<&str>) = (row.get(4), row.get(5));
+        let form = match (row.get::<_, &str>(3), leads_to) {
+            ("p", _) => Form::of_columns("PRIMARY KEY", &columns),
+            ("u", _) => Form::of_columns("UNIQUE", &columns),
+            ("f", Some(parent)) => {
+                Form::of_columns("FOREIGN KEY", &columns).leading_to(parent, &row.get::<_, Vec<String>>(6))
+            }
+            _ => Form::of_columns("a constraint of another kind", &columns),
+        };
+        constraints.insert((row.get(0), row.get(1)), (row.get(2), form));
     }
-    let sql = "SELECT r.relname, x.relname, i.indisvalid FROM pg_catalog.pg_index i
-        JOIN pg_catalog.pg_class r ON r.oid = i.indrelid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-        JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE n.nspname = $1";
-    let mut indexes: BTreeMap<(String, String), bool> = BTreeMap::new();
-    for row in client.query(sql, &[schema]).await.map_err(fail)? {
-        indexes.insert((row.get(0), row.get(1)), row.get(2));
+    let mut indexes = Found::new();
+    for row in client.query(INDEXES, &[schema]).await.map_err(fail)? {
+        let form = Form::of_index(row.get(3), row.get(4), row.get(5), row.get(6));
+        indexes.insert((row.get(0), row.get(1)), (row.get(2), form));
     }
+    // The definitions of tables that were there are the application's.
+    let own = plan.options.existing.is_none();
     for table in &plan.tables {
-        let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name);
-        let named = keys
-            .chain(table.foreign_keys.iter().map(|key| &key.name))
-            .chain(table.checks.iter().map(|c| &c.name));
-        for name in named {
-            audit.expect(&constraints, &table.target, name, "constraint");
+        let primary = table.primary_key.iter().map(|key| (&key.name, Some(Form::of_key("PRIMARY KEY", key))));
+        let uniques = table.uniques.iter().map(|key| (&key.name, Some(Form::of_key("UNIQUE", key))));
+        let references = table.foreign_keys.iter().map(|key| (&key.name, Some(Form::of_foreign_key(key))));
+        let checks = table.checks.iter().map(|check| (&check.name, None));
+        for (name, form) in primary.chain(uniques).chain(references).chain(checks) {
+            audit.expect(&constraints, &table.target, name, "constraint", form.filter(|_| own));
         }
         for index in &table.indexes {
-            audit.expect(&indexes, &table.target, &index.name, "index");
+            let form = Some(Form::of_plan(table, index)).filter(|_| own);
+            audit.expect(&indexes, &table.target, &index.name, "index", form);
         }
     }
     Ok(audit)
 }
 
 trait Expect {
-    fn expect(&mut self, found: &BTreeMap<(String, String), bool>, table: &str, name: &str, what: &str);
+    fn expect(&mut self, found: &Found, table: &str, name: &str, what: &str, wanted: Option<Form>);
 }
 
 impl Expect for Audit {
-    fn expect(&mut self, found: &BTreeMap<(String, String), bool>, table: &str, name: &str, what: &str) {
-        match found.get(&(table.to_owned(), name.to_owned())) {
-            Some(true) => self.constraints_valid += 1,
-            Some(false) => self.faults.push(format!("the {what} \"{name}\" of \"{table}\" is not valid")),
-            None => self.faults.push(format!("the {what} \"{name}\" of \"{table}\" is not there")),
-        }
+    fn expect(&mut self, found: &Found, table: &str, name: &str, what: &str, wanted: Option<Form>) {
+        let fault = match found.get(&(table.to_owned(), name.to_owned())) {
+            Some((true, form)) => match wanted.filter(|wanted| !form.is(wanted)) {
+                Some(wanted) => format!("is {form} and should be {wanted}: drop it, and make it so"),
+                None => {
+                    self.constraints_valid += 1;
+                    return;
+                }
+            },
+            Some((false, _)) => "is not valid".to_owned(),
+            None => "is not there".to_owned(),
+        };
+        self.faults.push(format!("the {what} \"{name}\" of \"{table}\" {fault}"));
     }
 }

@@ -1,17 +1,21 @@
 //! What SQLite itself says about the tables of a plan: an answer that shares nothing with the comparison of
 //! values.
 //!
-//! Rows are counted by SQLite; keys, constraints and indexes are looked for by its PRAGMAs; every foreign key
-//! is checked row by row, because none was enforced during the copy; and the file's pages and indexes are
-//! checked where that is soon done.
+//! Rows are counted by SQLite; keys, constraints and indexes are looked for by its PRAGMAs, and held against what
+//! the plan's statements make of an empty table; every foreign key is checked row by row, because none was enforced
+//! during the copy; and the file's pages and indexes are checked where that is soon done.
+//!
+//! Absent: whether an expression or a predicate of an index says what the plan's does.
 
 use super::connect;
 use super::error::{classify, primary_code};
 use super::quote::{ident, literal, qualified};
+use super::steps::{self, build_steps};
 use rusqlite::{Connection, ffi};
+use std::fmt;
 use std::path::Path;
 use switchover_core::Result;
-use switchover_core::connector::Audit;
+use switchover_core::connector::{Audit, BuildStage, BuildStep};
 use switchover_core::plan::{Plan, TablePlan};
 
 const OPERATION: &str = "audit the target";
@@ -32,12 +36,15 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
     let connection = connect::bare(path)?;
     connection.execute_batch("PRAGMA query_only = ON").map_err(fail)?;
     let mut audit = Audit::default();
-    for table in &plan.tables {
+    let steps = build_steps(plan);
+    for (at, table) in plan.tables.iter().enumerate() {
         let fail = |error| fail(error).table(table.source.clone());
         let sql = format!("SELECT count(*) FROM {}", qualified("main", &table.target));
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)?;
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
         constraints(&connection, table, &mut audit).map_err(fail)?;
+        let steps = steps.iter().filter(|step| step.table == Some(at) && step.stage == BuildStage::Indexes);
+        definitions(&connection, table, steps, &mut audit).map_err(fail)?;
         if let Err(error) = foreign_keys(&connection, table, &mut audit) {
             // A key whose parent has no such key any more cannot be checked: that is the fault.
             if primary_code(&error) != Some(ffi::SQLITE_ERROR) {
@@ -114,17 +121,100 @@ fn constraints(connection: &Connection, table: &TablePlan, audit: &mut Audit) ->
     let sql = format!("SELECT count(DISTINCT id) FROM pragma_foreign_key_list({name})");
     let wanted = table.foreign_keys.len() as u64;
     expect("foreign keys", wanted, count(connection, &sql)?, wanted);
-    for index in &table.indexes {
-        let unique = if index.unique { 1 } else { 0 };
-        let filter = format!("name = {} AND \"unique\" = {unique}", literal(&index.name));
-        match of_index(&filter)? {
-            0 => audit
-                .faults
-                .push(format!("the index \"{}\" of \"{}\" is not there", index.name, table.target)),
-            _ => audit.constraints_valid += 1,
-        }
-    }
     audit.constraints_valid += table.checks.len() as u64;
+    Ok(())
+}
+
+/// An index as SQLite has it, as far as two of one name are held against each other.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    unique: bool,
+    partial: bool,
+    /// Its parts: column, collation, whether descending. An expression has no name.
+    parts: Vec<(Option<String>, String, bool)>,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |(name, collation, descending): &(Option<String>, String, bool)| {
+            let name = name.as_deref().unwrap_or("an expression");
+            let collation =
+                if collation == "BINARY" { String::new() } else { format!(" COLLATE {collation}") };
+            format!("{name}{collation}{}", if *descending { " DESC" } else { "" })
+        };
+        let parts: Vec<String> = self.parts.iter().map(part).collect();
+        let unique = if self.unique { "a unique index" } else { "an index" };
+        write!(f, "{unique} ({}){}", parts.join(", "), if self.partial { " WHERE ..." } else { "" })
+    }
+}
+
+/// The indexes of a table: each with its name, and whether it belongs to a key or a constraint.
+fn held(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool, Held)>> {
+    let sql = format!(
+        "SELECT name, origin <> 'c', \"unique\", partial FROM pragma_index_list({}) ORDER BY name",
+        literal(table)
+    );
+    let mut list = connection.prepare(&sql)?;
+    let found = list.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let found: Vec<(String, bool, bool, bool)> = found.collect::<rusqlite::Result<_>>()?;
+    let mut indexes = Vec::with_capacity(found.len());
+    for (name, of_constraint, unique, partial) in found {
+        let sql = format!(
+            "SELECT name, coll, desc FROM pragma_index_xinfo({}) WHERE key ORDER BY seqno",
+            literal(&name)
+        );
+        let mut info = connection.prepare(&sql)?;
+        let parts = info.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let parts = parts.collect::<rusqlite::Result<_>>()?;
+        indexes.push((name, of_constraint, Held { unique, partial, parts }));
+    }
+    Ok(indexes)
+}
+
+/// What the plan's statements make of an empty table.
+fn wanted<'a>(
+    table: &TablePlan,
+    steps: impl Iterator<Item = &'a BuildStep>,
+) -> rusqlite::Result<Vec<(String, bool, Held)>> {
+    let empty = Connection::open_in_memory()?;
+    empty.execute_batch(&steps::create_table(table, steps::Keys::Now))?;
+    for step in steps {
+        empty.execute_batch(&step.sql)?;
+    }
+    held(&empty, &table.target)
+}
+
+/// Holds the indexes that are there, also those of keys and unique constraints, against the plan's.
+fn definitions<'a>(
+    connection: &Connection,
+    table: &TablePlan,
+    steps: impl Iterator<Item = &'a BuildStep>,
+    audit: &mut Audit,
+) -> rusqlite::Result<()> {
+    let found = held(connection, &table.target)?;
+    for (name, of_constraint, wanted) in wanted(table, steps)? {
+        let own = found.iter().find(|(own, ..)| *own == name);
+        let fault = match (of_constraint, own) {
+            // SQLite gives these their names: one that is the same by any name will do.
+            (true, _) if found.iter().any(|(_, of_constraint, held)| *of_constraint && *held == wanted) => {
+                continue;
+            }
+            (true, _) => format!(
+                "\"{}\" has no key or constraint any more by {wanted}: make the table again as it was",
+                table.target
+            ),
+            (false, Some((.., held))) if *held == wanted => {
+                audit.constraints_valid += 1;
+                continue;
+            }
+            (false, Some((.., held))) => format!(
+                "the index \"{name}\" of \"{}\" is {held} and should be {wanted}: drop it, and make it so",
+                table.target
+            ),
+            (false, None) => format!("the index \"{name}\" of \"{}\" is not there", table.target),
+        };
+        audit.faults.push(fault);
+    }
     Ok(())
 }
 

@@ -302,7 +302,7 @@ pub trait Reader: Send {
 pub struct Audit {
     /// Rows by table, in the plan's order.
     pub rows: Vec<u64>,
-    /// Constraints and indexes that are missing or not valid, in words.
+    /// Constraints and indexes that are missing, not valid or defined otherwise, in words.
     pub faults: Vec<String>,
     /// Foreign keys and unique constraints that the store holds as valid.
     pub constraints_valid: u64,

@@ -126,10 +126,12 @@ pub struct Engine {
     pub(super) stuck: Vec<usize>,
     /// Those that were copied again for that since the target was last followed.
     pub(super) unstuck: BTreeSet<usize>,
+    /// Whether the target's constraints refused what was copied again, too.
+    pub(super) refused: bool,
     pub(super) equal_at: Instant,
     pub(super) pressed_at: Option<Instant>,
-    /// How often others had changed the source's definitions when the comparison of all rows began.
-    pub(super) redefined: u64,
+    /// What the source and the target said of changes of their definitions when the comparison of all rows began.
+    pub(super) redefined: [u64; 2],
     /// The proof of what the decision declared, beside the reverse window.
     pub(super) proving: Option<JoinHandle<Result<()>>>,
     /// When it is asked for again.
@@ -163,9 +165,10 @@ impl Engine {
             torn: false,
             stuck: Vec::new(),
             unstuck: BTreeSet::new(),
+            refused: false,
             equal_at: Instant::now(),
             pressed_at: None,
-            redefined: 0,
+            redefined: [0; 2],
             proving: None,
             prove_due: None,
             untold: None,
@@ -218,6 +221,13 @@ impl Engine {
                 }
                 // Copied again, its tables need no other half; what was taken of the others stays.
                 Err(error) if !self.stuck.is_empty() => self.note(error.to_string()),
+                // Nor do they fit without the others: what the application writes next may mend that.
+                Err(error) if error.kind() == Kind::Rejected && !self.unstuck.is_empty() => {
+                    self.refused = true;
+                    if let Some(end) = self.stand(error, ownership.owner).await? {
+                        return Ok(end);
+                    }
+                }
                 // The capture is in doubt: it is made again, and the tables that lost it are copied again (I6).
                 Err(error) if error.kind() == Kind::Changed => {
                     self.torn = true;
@@ -333,7 +343,7 @@ impl Engine {
         let dealt = self.send_back().await?;
         let captured = self.insist(async || self.parts.source.capture(&dealt).await).await?;
         failpoint::hit("live-captured");
-        self.tell(LiveStatus::go_on);
+        self.goes_on();
         let mut link = self.link(Side::Source);
         link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
@@ -362,9 +372,10 @@ impl Engine {
         }
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
-        self.redefined = self.again(async || self.parts.source.redefined().await).await?;
+        self.redefined = self.definitions().await?;
         self.pass = Some(Pass::default());
         self.unstuck.clear();
+        self.refused = false;
         self.tell(|status| status.phase = LivePhase::Following);
         self.follow(link).await
     }
@@ -487,7 +498,7 @@ impl Engine {
                 }
             };
             self.took(&step).await;
-            self.tell(LiveStatus::go_on);
+            self.goes_on();
             self.bear(link).await?;
             if step.changes.complete {
                 return Ok(None);

@@ -425,25 +425,33 @@ impl Engine {
         Ok(false)
     }
 
-    /// Whether the source's definitions are what they were when the comparison began. Whoever changed them may have written rows
-    /// while there was no trigger, so all rows are compared again where they are not.
-    pub(super) async fn is_source_as_compared(&mut self) -> Result<bool> {
-        let redefined = self.again(async || self.parts.source.redefined().await).await?;
-        if redefined == self.redefined {
-            return Ok(true);
+    /// What the source and the target say of changes of their definitions.
+    pub(super) async fn definitions(&self) -> Result<[u64; 2]> {
+        let source = self.again(async || self.parts.source.redefined().await).await?;
+        let target = self.again(async || self.parts.target.redefined().await).await?;
+        Ok([source, target])
+    }
+
+    /// The store whose definitions are not what they were when the comparison began. Whoever changed them may have written rows while
+    /// there was no trigger, so all rows are compared again then.
+    pub(super) async fn redefined_since(&mut self) -> Result<Option<Side>> {
+        let now = self.definitions().await?;
+        if now == self.redefined {
+            return Ok(None);
         }
-        self.note("the source's definitions were changed; all rows are compared again".into());
-        self.redefined = redefined;
+        let side = if now[0] == self.redefined[0] { Side::Target } else { Side::Source };
+        self.note(format!("the {side}'s definitions were changed; all rows are compared again"));
+        self.redefined = now;
         self.unproven();
         self.pass = Some(Pass::default());
-        Ok(false)
+        Ok(Some(side))
     }
 
     /// Looks at what the owner bears, and whether the target is as the run left it, now and then.
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
         if link.from == Side::Source && self.is_to_look() {
             self.is_target_guarded().await?;
-            self.is_source_as_compared().await?;
+            self.redefined_since().await?;
         }
         self.bear(link).await
     }

@@ -1,13 +1,23 @@
-//! What keeps a live run from going on, while something is tried again below the engine: a server that is down, a lock.
+//! What keeps a live run from going on: while something is tried again below the engine, a server that is down or a lock; and
+//! before it follows, what only a person can mend.
 //!
 //! Invariants: since when it is held stays the same while the reasons follow each other; while it is held nobody claims to
-//! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding, which is the engine's.
+//! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
-use super::status::LiveStatus;
+use super::engine::{End, Engine, Turn};
+use super::requests::{not_ready, refuse};
+use super::status::{LiveStatus, Request};
 use crate::clock;
 use crate::progress::{Event, Progress};
 use std::sync::Arc;
+use std::time::Duration;
+use switchover_core::live::Side;
+use switchover_core::{Error, Kind, Result};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How long a run that waits for a person before it follows stands still before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl LiveStatus {
     /// It does not go on, for this reason.
@@ -52,5 +62,56 @@ impl Progress for Noted {
             _ => {}
         }
         self.inner.event(event);
+    }
+}
+
+impl Engine {
+    /// A store is not as the plan or the target's constraints have it, and a person must say what to do: mend it, or, while the
+    /// source owns the data, take the run back.
+    pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
+        let why = error.to_string();
+        let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
+        let mend = match error.kind() {
+            Kind::Rejected => "change these rows on the source",
+            _ => "undo that change of the schema",
+        };
+        let hint = match owner {
+            Side::Source => format!("{mend}, or `switchover rollback` takes the run back"),
+            Side::Target => format!("{mend}; what is written to the target waits in its log"),
+        };
+        if self.status.borrow().held != why {
+            self.note(format!("held: {why}"));
+        }
+        self.tell(|status| status.hold(why.clone()));
+        let held = || not_ready("the run is held").detail(why.clone()).hint(hint.clone());
+        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(Some(End::Stopped)),
+                () = tokio::time::sleep_until(due) => return Ok(None),
+                Some(command) = self.commands.recv() => command,
+            };
+            let Some(command) = self.simple(command) else { continue };
+            match command.request {
+                // A target that owns the data is never taken away.
+                Request::Rollback(_) if owner == Side::Target => refuse(command, held()),
+                Request::Rollback(_) | Request::Stop => {
+                    return match self.end_by(command).await? {
+                        Turn::Over(end) => Ok(Some(end)),
+                        Turn::Again => Ok(None),
+                    };
+                }
+                _ => refuse(command, held()),
+            }
+        }
+    }
+
+    /// It goes on, unless it is held by what the target's constraints refuse: until that was taken, it is.
+    pub(super) fn goes_on(&self) {
+        match self.refused {
+            true => self.tell(LiveStatus::forget_lag),
+            false => self.tell(LiveStatus::go_on),
+        }
     }
 }

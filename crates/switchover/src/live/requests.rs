@@ -11,9 +11,6 @@ use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 use tokio::time::Instant;
 
-/// How long a run that needs a person waits before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 impl Engine {
     /// Keeps a change of the owner until it can be made, and says so. The last one counts: its flags are what somebody wants now.
     pub(super) fn wait_with(&mut self, options: SwitchOptions, command: Command) {
@@ -103,44 +100,6 @@ impl Engine {
                 let shown = copy_of(&error);
                 answer(command, Err(error));
                 Err(shown)
-            }
-        }
-    }
-
-    /// A store is not as the plan has it, and a person must say what to do: mend it, or, while the source owns the data, take the
-    /// run back.
-    pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
-        let why = error.to_string();
-        let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
-        let hint = match owner {
-            Side::Source => "undo that change of the schema, or `switchover rollback` takes the run back",
-            Side::Target => "undo that change of the schema; what is written to the target waits in its log",
-        };
-        if self.status.borrow().held != why {
-            self.note(format!("held: {why}"));
-        }
-        self.tell(|status| status.hold(why.clone()));
-        let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
-        loop {
-            let command = tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(Some(End::Stopped)),
-                () = tokio::time::sleep_until(due) => return Ok(None),
-                Some(command) = self.commands.recv() => command,
-            };
-            let Some(command) = self.simple(command) else { continue };
-            match command.request {
-                // A target that owns the data is never taken away.
-                Request::Rollback(_) if owner == Side::Target => {
-                    refuse(command, not_ready("the run is held").detail(why.clone()).hint(hint));
-                }
-                Request::Rollback(_) | Request::Stop => {
-                    return match self.end_by(command).await? {
-                        Turn::Over(end) => Ok(Some(end)),
-                        Turn::Again => Ok(None),
-                    };
-                }
-                _ => refuse(command, not_ready("the run is held").detail(why.clone()).hint(hint)),
             }
         }
     }

@@ -167,9 +167,24 @@ impl Migration {
                 .hint("`switchover status` shows the runs; --run names another one"));
         }
         self.same_stores(&journal)?;
+        let told = self.takes_up(journal.folder());
         let plan = journal.plan()?;
-        let claim = self.claim_again(&plan.options.schema, &journal.header().run).await?;
-        Ok((journal, plan, claim))
+        let claim = self.claim_again(&plan.options.schema, &journal.header().run).await;
+        if let (Err(_), Some(told)) = (&claim, &told) {
+            // Nothing came of it; what is said then is how the run ended before.
+            let _ = write_status(journal.folder(), told);
+        }
+        Ok((journal, plan, claim?))
+    }
+
+    /// Has the status say that this process takes the run up, before it waits for anything: what an earlier one told is not so any more.
+    /// Gives that. A status that cannot be written stops nothing.
+    fn takes_up(&self, folder: &Path) -> Option<LiveStatus> {
+        let told = read_status(folder).ok().flatten()?;
+        if let Err(error) = write_status(folder, &LiveStatus::taken_up(&told)) {
+            self.progress.event(Event::Note { text: error.to_string() });
+        }
+        Some(told)
     }
 
     /// The plan of a live run, with all that [`Migration::start`] would refuse. Reads only.
@@ -292,6 +307,9 @@ impl Migration {
             shutdown: self.shutdown.clone(),
         };
         let (mut engine, commands, told) = Engine::new(parts);
+        if let Ok(Some(earlier)) = read_status(journal.folder()) {
+            engine.status.send_modify(|status| status.keep(&earlier));
+        }
         let server = control::serve(journal.folder(), commands.clone())?;
         let alarm = alarm::watch(told.clone(), Arc::clone(&announce), Arc::clone(&self.progress));
         let alarm = tokio::spawn(alarm);
@@ -452,18 +470,20 @@ fn write_status(folder: &Path, status: &LiveStatus) -> Result<()> {
 /// # Errors
 /// `NotFound` without such a run; when the status cannot be read.
 pub fn status(state_dir: &Path, run: Option<&str>) -> Result<Option<LiveStatus>> {
-    let path = journal::folder_of(state_dir, run)?.join(STATUS);
+    let folder = journal::folder_of(state_dir, run)?;
+    let Some(mut status) = read_status(&folder)? else { return Ok(None) };
+    if status.switched.is_none() {
+        // An earlier process carried it out.
+        status.switched = record::all(&folder)?.pop();
+    }
+    Ok(Some(status))
+}
+
+fn read_status(folder: &Path) -> Result<Option<LiveStatus>> {
+    let path = folder.join(STATUS);
     let fail = || Error::new(Kind::Io, "read the status").store(path.display().to_string());
     match std::fs::read(&path) {
-        Ok(text) => {
-            let mut status: LiveStatus =
-                serde_json::from_slice(&text).map_err(|cause| fail().because(cause))?;
-            if status.switched.is_none() {
-                // An earlier process carried it out.
-                status.switched = path.parent().map_or(Ok(Vec::new()), record::all)?.pop();
-            }
-            Ok(Some(status))
-        }
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
     }

@@ -238,6 +238,20 @@ impl LiveStatus {
             switched: None,
         }
     }
+
+    /// Of a run that this process takes up from the one that told this.
+    pub(super) fn taken_up(told: &LiveStatus) -> LiveStatus {
+        let mut status = LiveStatus::entering(&told.run, told.rows_planned, told.bytes_planned);
+        status.keep(told);
+        status
+    }
+
+    /// What an earlier process told that is the best that is known until the stores were asked: who owns the data, and how much is
+    /// copied. Not how far the follower is behind, nor whether it is equal.
+    pub(super) fn keep(&mut self, told: &LiveStatus) {
+        self.ownership = told.ownership;
+        (self.rows_copied, self.bytes_copied) = (told.rows_copied, told.bytes_copied);
+    }
 }
 
 /// How a cutover is to be done.

@@ -244,11 +244,14 @@ impl Engine {
         self.as_compared().await
     }
 
-    /// Whether the source was compared as it is defined.
+    /// Whether the stores were compared as they are defined.
     async fn as_compared(&mut self) -> Result<()> {
-        match self.is_source_as_compared().await? {
-            true => Ok(()),
-            false => Err(not_ready("the source's definitions were changed, and all rows are compared again")),
+        match self.redefined_since().await? {
+            None => Ok(()),
+            Some(side) => {
+                let why = format!("the {side}'s definitions were changed, and all rows are compared again");
+                Err(not_ready(&why))
+            }
         }
     }
 

@@ -137,6 +137,22 @@ impl PostgresLive {
         Ok(watch.map(|watch| tables(&watch.losses(plan))).unwrap_or_default())
     }
 
+    /// Which version of itself the gate's function is. What it does is watched by its text, which somebody may have put back; to
+    /// drop a trigger or switch it off leaves another one. A GRANT makes a version too, and rows are then compared for nothing.
+    pub(super) async fn redefined_with(&self, session: &mut Session) -> Result<u64> {
+        let operation = "look whether the target's gate was another";
+        let sql = "SELECT coalesce(max(p.xmin::text::bigint), 0) FROM pg_catalog.pg_proc p
+            JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+            WHERE n.nspname = $1 AND p.pronargs = 0 AND p.proname = $2";
+        let asked = async {
+            let statement = session.prepared(sql).await?;
+            session.client().query_one(&statement, &[&self.schema(), &GATE]).await
+        };
+        let row = asked.await.map_err(|error| session.connection.classify(error, operation))?;
+        // A transaction's number has 32 bits.
+        Ok(row.get::<_, i64>(0).unsigned_abs())
+    }
+
     pub(super) async fn capture_with(&self, session: &mut Session, dealt: &[usize]) -> Result<Captured> {
         let operation = "capture the target's changes";
         begin_ours(session, &self.run, operation).await?;

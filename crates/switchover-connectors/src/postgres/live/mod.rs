@@ -139,6 +139,10 @@ impl LiveStore for PostgresLive {
         with!(self, session => self.changes_with(&mut session, after, limit, beside).await)
     }
 
+    async fn redefined(&self) -> Result<u64> {
+        with!(self, session => self.redefined_with(&mut session).await)
+    }
+
     async fn settle(&self, upto: &Position) -> Result<()> {
         with!(self, session => self.settle_with(&mut session, upto).await)
     }
@@ -176,7 +180,9 @@ impl LiveStore for PostgresLive {
     fn may_need_more(&self, rejection: &Error) -> bool {
         let cause = std::error::Error::source(rejection);
         let code = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
-        code.is_some_and(|code| [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION].contains(code))
+        let of_other_rows =
+            [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
+        code.is_some_and(|code| of_other_rows.contains(code))
     }
 
     async fn pressure(&self) -> Result<Pressure> {
