@@ -16,7 +16,7 @@ use switchover::live::{
     SwitchOptions, Verification, Watch, control, status,
 };
 use switchover::routing::route;
-use switchover_core::live::Side;
+use switchover_core::live::{Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
@@ -112,13 +112,25 @@ pub(crate) async fn tell(context: &Context, run: Option<&str>, request: Request)
     }
 }
 
-/// A verb that changes the owner or ends the run.
+/// A verb that changes the owner or ends the run. It is meant for the owner that there is now: it may reach the engine when another
+/// person, or a guard, has changed that.
 pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
+    let request = request.meant_for(known_owner(context, run));
+    carry_out(context, run, request).await
+}
+
+async fn carry_out(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
     let answer = match ask(context, run, &request).await? {
         Some(answer) => answer,
         None => engine_decide(context, run, request).await?,
     };
     answered(context, &answer)
+}
+
+/// Who owns the data, as far as `status` knows.
+fn known_owner(context: &Context, run: Option<&str>) -> Option<Ownership> {
+    // What cannot be read is told by whoever needs it.
+    status(&context.resolved.settings.state_dir, run).ok().flatten().and_then(|status| status.known_owner())
 }
 
 /// `finish`: says what goes, and asks first, since the way back goes with it.
@@ -128,6 +140,8 @@ pub(crate) async fn finish(
     abandon_source: bool,
     yes: bool,
 ) -> Result<u8> {
+    // Before anything is asked: the answer may take a while.
+    let seen = known_owner(context, run);
     if !yes {
         let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
         if !agree::agreed("finish", &taken(&header, abandon_source))? {
@@ -136,7 +150,7 @@ pub(crate) async fn finish(
         }
     }
     if !abandon_source {
-        return decide(context, run, Request::Finish).await;
+        return carry_out(context, run, Request::Finish { seen }).await;
     }
     let report = engine_abandon(context, run).await?;
     answered(context, &Answer::Finished { report: report.display().to_string() })
