@@ -225,6 +225,7 @@ impl Engine {
 
     /// Removes all that the run made, but the data: the target owns it.
     pub(super) async fn finish(&mut self, link: &mut Link) -> Result<()> {
+        self.told_in_full().await?;
         loop {
             let step = link.step(None, true).await?;
             self.took(&step).await;

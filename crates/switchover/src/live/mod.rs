@@ -29,6 +29,7 @@ mod requests;
 mod run;
 mod status;
 mod switch;
+mod tell;
 
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};

@@ -35,10 +35,10 @@ impl Engine {
             tokio::select! {
                 biased;
                 done = &mut work => match (done, last) {
-                    (Err(error), Some(command)) if error.kind() == Kind::Interrupted => {
-                        return self.end_by(command).await.map(Some);
+                    // The work has ended: where the run does not, it begins again.
+                    (_, Some(command)) => {
+                        return self.end_by(command).await.map(|turn| turn.or(Some(Turn::Again)));
                     }
-                    (_, Some(command)) => return self.end_by(command).await.map(Some),
                     (done, None) => return done.map(|_| None),
                 },
                 Some(command) = self.commands.recv(), if last.is_none() => {
@@ -96,16 +96,22 @@ impl Engine {
         None
     }
 
-    /// Ends the run as a request demands that needs nothing but the source as the owner.
-    pub(super) async fn end_by(&mut self, command: Command) -> Result<Turn> {
+    /// Ends the run as a request demands that needs nothing but the source as the owner. None where that is refused.
+    pub(super) async fn end_by(&mut self, command: Command) -> Result<Option<Turn>> {
         let end = match command.request {
             Request::Stop => Ok(End::Stopped),
-            _ => self.take_back().await,
+            _ => match self.told_in_full().await {
+                Ok(()) => self.take_back().await,
+                Err(error) => {
+                    refuse(command, error);
+                    return Ok(None);
+                }
+            },
         };
         match end {
             Ok(end) => {
                 answer(command, Ok(Answer::Ended));
-                Ok(Turn::Over(end))
+                Ok(Some(Turn::Over(end)))
             }
             Err(error) => {
                 let shown = copy_of(&error);
@@ -153,7 +159,7 @@ impl Engine {
                 self.move_reads(0, dry_run, command).await;
                 Ok(None)
             }
-            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
+            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await,
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
                 self.unproven();
