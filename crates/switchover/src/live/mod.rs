@@ -30,6 +30,7 @@ mod run;
 mod status;
 mod switch;
 mod tell;
+mod trespass;
 
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};

@@ -196,6 +196,7 @@ impl Engine {
                         Ok(Some(Turn::Over(End::Finished)))
                     }
                     Err(error) => {
+                        let error = self.with_way_out(error).await;
                         refuse(command, error);
                         Ok(None)
                     }
