@@ -28,8 +28,11 @@ fn a_source_that_does_not_own_its_data_is_not_moved_and_a_comparison_says_so() {
         let same = flat(&done(folder, &[verb, &copy].concat()));
         assert!(same.starts_with("same") && same.contains(word), "{verb:?}: {same}");
     }
-    let refusing =
-        [(&["migrate"][..], more), (&["migrate", "--dry-run"], more), (&["verify", "--repair"], copy)];
+    let refusing = [
+        (&["migrate"][..], more),
+        (&["migrate", "--dry-run"][..], more),
+        (&["verify", "--repair"][..], copy),
+    ];
     for (verb, stores) in refusing {
         let refused = run(folder, &[verb, &stores].concat());
         let said = flat(&(refused.out + &refused.err));

@@ -274,3 +274,19 @@ async fn a_decision_over_fifty_tables_takes_little_time() {
     // The quickest of them: a busy machine takes its time now and then.
     assert!(times.iter().any(|spent| *spent < 1_000.0), "{times:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_somebody_enabled_goes_only_where_the_target_owns_the_data() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let write = "UPDATE app.loose SET y = y";
+    stage.ask("ALTER TABLE loose ENABLE TRIGGER _switchover_fence");
+    assert_eq!(run(&session, write).await.as_deref(), Some(REFUSED));
+    assert_eq!(stage.live.reopen().await.unwrap(), [stage.at("loose")]);
+    assert_eq!(run(&session, write).await, None);
+    assert!(stage.live.reopen().await.unwrap().is_empty());
+    // A fence that was decided on stays.
+    stage.back().await;
+    assert!(stage.live.reopen().await.unwrap().is_empty());
+    assert_eq!(run(&session, write).await.as_deref(), Some(REFUSED));
+}

@@ -178,6 +178,10 @@ impl PostgresLive {
         let tables = self.run.plan.tables.iter().enumerate();
         let tables: Vec<usize> =
             tables.filter(|(_, table)| shut.contains(&table.target)).map(|(at, _)| at).collect();
+        if tables.is_empty() || self.ownership_with(session).await?.owner != Side::Target {
+            return Ok(Vec::new());
+        }
+        // Each asks again who owns the data, and holds that.
         for at in &tables {
             let name = quote::qualified(self.schema(), &self.planned(*at).target);
             let sql = format!("ALTER TABLE {name} DISABLE TRIGGER {}", objects::FENCE);
