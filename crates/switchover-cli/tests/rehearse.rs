@@ -119,6 +119,18 @@ fn a_role_that_may_not_make_schemas_is_told_and_nothing_stays() {
 }
 
 #[test]
+fn one_whose_application_cannot_write_ends_and_says_so() {
+    let folder = application("WAL");
+    let file = Connection::open(folder.path().join("app.db")).unwrap();
+    let still = "CREATE TRIGGER still BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'rows stay'); END";
+    file.execute_batch(still).unwrap();
+    drop(file);
+    let ran = run(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    assert!(ran.code == 2 && flat(&ran.err).contains("write to the rehearsal's file"), "{}", ran.err);
+    assert!(is_clean(folder.path()));
+}
+
+#[test]
 fn one_that_is_stopped_leaves_nothing() {
     let folder = application("WAL");
     let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();

@@ -374,6 +374,13 @@ pub trait LiveTarget: LiveStore {
     async fn prove(&self) -> Result<()> {
         Ok(())
     }
+    /// Lets the application write again where somebody else than the run stopped it at a target that owns the data: gives the tables,
+    /// by index in the plan, that took no writes and take them now. Called only while no change of the owner is under way; the
+    /// decision row is held meanwhile, and where it names the source, or another engine has the run, nothing is opened.
+    /// `Busy` where others' locks keep it from that. May be called again at any time.
+    async fn reopen(&self) -> Result<Vec<usize>> {
+        Ok(Vec::new())
+    }
     /// Has readers that go by a name of the target's own find what the run keeps there, or what they found before. Before
     /// the application is told, and only of a target that cannot own the data. May be called again.
     async fn readers(&self, here: bool) -> Result<()> {

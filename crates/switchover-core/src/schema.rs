@@ -29,6 +29,9 @@ pub struct StoreInfo {
     /// with the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// The live run by whose fence it takes no writes, where there is one: another store owns the data, or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced_by: Option<String>,
 }
 
 /// Everything a store holds.

@@ -27,6 +27,7 @@ use switchover_core::connector::{Claim, Source, Target};
 use switchover_core::failpoint;
 use switchover_core::finding::shown_bytes;
 use switchover_core::plan::{Plan, PlanOptions, Refusal};
+use switchover_core::schema::Catalog;
 use switchover_core::{Error, Kind, Result};
 
 /// A migration between two stores: plan it, carry it out, go on with it, verify it, take it back.
@@ -147,10 +148,25 @@ impl Migration {
 
     /// The plan given, checked against the stores as they are, or one made now; with the disks' room.
     pub(crate) async fn planned(&self, sight: &Sight, given: Option<Plan>) -> Result<(Plan, Content)> {
-        match given {
-            Some(plan) => Ok(self.with_room(self.look(sight).recheck(plan).await?)),
-            None => self.planned_as(sight, &self.settings.plan).await,
+        let (mut plan, content) = match given {
+            Some(plan) => self.with_room(self.look(sight).recheck(plan).await?),
+            None => self.planned_as(sight, &self.settings.plan).await?,
+        };
+        if let Some(why) = not_the_owner(&sight.catalog) {
+            // Before all others: what they say concerns data that is not the current.
+            plan.refusals.insert(
+                0,
+                Refusal {
+                    table: String::new(),
+                    key: String::new(),
+                    column: String::new(),
+                    value: String::new(),
+                    why,
+                    hint: OWNER_INSTEAD.into(),
+                },
+            );
         }
+        Ok((plan, content))
     }
 
     /// A plan with these options, made now, with the disks' room.
@@ -334,6 +350,12 @@ impl Migration {
                 .detail(format!("the source's {what} changed since the plan was made"))
                 .hint("roll the run back with `switchover rollback`, and migrate again"));
         }
+        if let Some(why) = not_the_owner(&catalog) {
+            return Err(Error::new(Kind::Refused, "go on with the run")
+                .store(self.source.label())
+                .detail(why)
+                .hint(OWNER_INSTEAD));
+        }
         let snapshot = Sight::of(snapshot, &plan.options).await?.snapshot;
         let clock = Arc::new(Clock::default());
         self.carry_out(
@@ -358,6 +380,20 @@ impl Migration {
         Ok(())
     }
 }
+
+/// Why what a source holds may not be the current data: it takes no writes, for another store owns them.
+pub(crate) fn not_the_owner(catalog: &Catalog) -> Option<String> {
+    let run = catalog.store.fenced_by.as_ref()?;
+    Some(format!(
+        "{} takes no writes: the live run {run} has handed its data over to another store, or is about to, and what was written there may \
+         be missing here",
+        catalog.store.label
+    ))
+}
+
+/// What to do about that.
+const OWNER_INSTEAD: &str = "move the data from the store that owns it: `switchover status` of that run says which one; `switchover rollback` makes this \
+     one the owner again. Where that run is over and gave this store up, drop the triggers and tables in it that begin with _switchover_";
 
 /// That a run is none of those that the live engine drives.
 pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {

@@ -9,19 +9,26 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use switchover::journal::{self, Header, Journal};
 use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
     SwitchOptions, Verification, Watch, control, status,
 };
 use switchover::routing::route;
-use switchover_core::live::Side;
+use switchover_core::live::{Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
 /// How often a running engine's status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long an engine may have the run's lock before it answers: it reads the plan, connects and prepares, which takes a second where
+/// the stores answer. A backup, which a run begins with, takes longer and is not waited for.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Between two tries meanwhile: shorter than a person notices.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a cutover waits for that was asked of a paused run.
 const PAUSED: &str = "the run is paused; `switchover resume` goes on";
@@ -112,13 +119,29 @@ pub(crate) async fn tell(context: &Context, run: Option<&str>, request: Request)
     }
 }
 
-/// A verb that changes the owner or ends the run.
+/// A verb that changes the owner or ends the run. It is meant for the owner that there is now: it may reach the engine when another
+/// person, or a guard, has changed that.
 pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
+    let request = request.meant_for(known_owner(context, run));
+    carry_out(context, run, request).await
+}
+
+async fn carry_out(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
     let answer = match ask(context, run, &request).await? {
         Some(answer) => answer,
-        None => engine_decide(context, run, request).await?,
+        None => match engine_decide(context, run, request.clone()).await {
+            // An engine took the run up at the same moment, and is the one to ask; where there is none, that was not why.
+            Err(error) if error.kind() == Kind::Busy => ask(context, run, &request).await?.ok_or(error)?,
+            decided => decided?,
+        },
     };
     answered(context, &answer)
+}
+
+/// Who owns the data, as far as `status` knows.
+fn known_owner(context: &Context, run: Option<&str>) -> Option<Ownership> {
+    // What cannot be read is told by whoever needs it.
+    status(&context.resolved.settings.state_dir, run).ok().flatten().and_then(|status| status.known_owner())
 }
 
 /// `finish`: says what goes, and asks first, since the way back goes with it.
@@ -128,6 +151,8 @@ pub(crate) async fn finish(
     abandon_source: bool,
     yes: bool,
 ) -> Result<u8> {
+    // Before anything is asked: the answer may take a while.
+    let seen = known_owner(context, run);
     if !yes {
         let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
         if !agree::agreed("finish", &taken(&header, abandon_source))? {
@@ -136,7 +161,7 @@ pub(crate) async fn finish(
         }
     }
     if !abandon_source {
-        return decide(context, run, Request::Finish).await;
+        return carry_out(context, run, Request::Finish { seen }).await;
     }
     let report = engine_abandon(context, run).await?;
     answered(context, &Answer::Finished { report: report.display().to_string() })
@@ -203,10 +228,30 @@ async fn ask(context: &Context, run: Option<&str>, request: &Request) -> Result<
     };
     tokio::select! {
         () = told => Ok(None),
-        answer = control::ask(&context.resolved.settings.state_dir, run, request) => answer,
+        answer = asked(&context.resolved.settings.state_dir, run, request) => answer,
         () = context.shutdown.requested() => Err(Error::new(Kind::Interrupted, "ask the engine")
             .detail("it was asked to stop waiting for the answer")
             .hint("what was not begun yet is not wanted any more; `switchover status` shows what was")),
+    }
+}
+
+/// Asks the engine, and waits for one that has the run's lock and does not listen yet.
+async fn asked(state_dir: &Path, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
+    let until = Instant::now() + ANSWERS_WITHIN;
+    loop {
+        let answer = control::ask(state_dir, run, request).await?;
+        if answer.is_some() || !Journal::is_active(state_dir, run)? {
+            return Ok(answer);
+        }
+        if Instant::now() >= until {
+            let detail =
+                format!("another process works on the run, and does not answer within {ANSWERS_WITHIN:?}");
+            return Err(Error::new(Kind::Busy, "ask the engine")
+                .store(journal::folder_of(state_dir, run)?.display().to_string())
+                .detail(detail)
+                .hint("it backs the source up, waits for a store or ends: `switchover status` shows the run; ask again"));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

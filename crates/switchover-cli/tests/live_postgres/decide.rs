@@ -292,3 +292,19 @@ async fn a_table_whose_primary_key_is_gone_is_not_handed_over() {
     stage.database.psql("ALTER TABLE app.pair ADD CONSTRAINT back PRIMARY KEY (b, a)").unwrap();
     assert!(stage.live.decide(&from, &from.proposed(), &[]).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_somebody_enabled_goes_only_where_the_target_owns_the_data() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let write = "UPDATE app.loose SET y = y";
+    stage.ask("ALTER TABLE loose ENABLE TRIGGER _switchover_fence");
+    assert_eq!(run(&session, write).await.as_deref(), Some(REFUSED));
+    assert_eq!(stage.live.reopen().await.unwrap(), [stage.at("loose")]);
+    assert_eq!(run(&session, write).await, None);
+    assert!(stage.live.reopen().await.unwrap().is_empty());
+    // A fence that was decided on stays.
+    stage.back().await;
+    assert!(stage.live.reopen().await.unwrap().is_empty());
+    assert_eq!(run(&session, write).await.as_deref(), Some(REFUSED));
+}

@@ -33,6 +33,7 @@ pub(super) fn catalog(dump: &Dump, label: &str) -> Result<Catalog> {
             size_bytes: dump.bytes,
             settings: BTreeMap::new(),
             content: Some(dump.blake3.clone()),
+            fenced_by: None,
         },
         schema_hash: Hex(digest::of_bytes(&text)).to_string(),
         tables,

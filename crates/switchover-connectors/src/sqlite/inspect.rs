@@ -48,6 +48,9 @@ pub(super) fn catalog(connection: &Connection, path: &Path) -> Result<Catalog> {
         .filter(|(kind, name, _, sql)| kind == "table" && records::is_record(name, sql))
         .map(|(_, name, ..)| name.clone())
         .collect();
+    if [records::LIVE_NAME, records::OBJECT_NAME].iter().all(|name| live.iter().any(|table| table == name)) {
+        catalog.store.fenced_by = records::fenced_by(connection).map_err(fail)?;
+    }
     for (kind, name, table, sql) in objects {
         // What a live run made in the file is no part of the application's schema.
         if live.contains(&table) || (!live.is_empty() && kind == "trigger" && records::is_trigger(&name)) {

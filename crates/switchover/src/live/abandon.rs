@@ -4,9 +4,10 @@
 //! was. Invariants: the target owns the data and keeps every row; the source is not even opened. Absent: `finish`, which first brings
 //! the source up to date.
 
-use super::announce::say_ended;
+use super::announce::{Announce, say_ended};
 use super::finished::{self, Ended};
 use super::run::Surroundings;
+use super::tell::not_told;
 use crate::journal::State;
 use crate::migration::Migration;
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ impl Migration {
         let found = self.again(async || self.target.inspect(&schema).await).await?;
         let (some, all) = self.remaining(&plan, &found).await?;
         if found.runs.contains(&run) {
-            self.leave_target(plan.clone(), run.clone()).await?;
+            self.leave_target(plan.clone(), run.clone(), &*announce).await?;
             self.again(async || self.target.forget(&schema, &run).await).await?;
         } else if some < all || !journal.has_been(State::Prepared)? {
             // It was killed behind its last removal only if all that it moved is there.
@@ -53,7 +54,7 @@ impl Migration {
         kept
     }
 
-    async fn leave_target(&self, plan: Plan, run: String) -> Result<()> {
+    async fn leave_target(&self, plan: Plan, run: String, announce: &dyn Announce) -> Result<()> {
         self.again(async || self.target.prepare(&plan, &run).await).await?;
         let target =
             self.target.live(&LiveRun { run, plan: Arc::new(plan), attempt: self.target.attempt() })?;
@@ -67,6 +68,9 @@ impl Migration {
                     )
                     .hint("`switchover rollback` takes the run back"));
             }
+            // Nobody is to read at a source that is given up.
+            let told = announce.told(&ownership, false).await;
+            told.map_err(|error| not_told(ownership.owner, &error.to_string()))?;
             self.again(async || target.leave().await).await?;
         }
         Ok(())

@@ -137,7 +137,7 @@ pub struct Engine {
     /// When it is asked for again.
     pub(super) prove_due: Option<Instant>,
     /// When the application is told again who owns the data, and how long was waited for that; none when it knows.
-    untold: Option<(Instant, Duration)>,
+    pub(super) untold: Option<(Instant, Duration)>,
 }
 
 impl Engine {
@@ -293,35 +293,6 @@ impl Engine {
     async fn tell_owner(&mut self, ownership: Ownership) {
         self.tell(|status| status.ownership = ownership);
         self.announce(ownership).await;
-    }
-
-    /// Tells the application. What cannot be told is told again later: the row stands all the same.
-    pub(super) async fn announce(&mut self, ownership: Ownership) {
-        let Err(error) = self.try_to_tell(ownership).await else {
-            self.untold = None;
-            return self.tell(|status| status.untold.clear());
-        };
-        let wait = self.untold.map_or(TELL_AGAIN, |(_, before)| (before * 2).min(TELL_AGAIN_MAX));
-        self.untold = Some((Instant::now() + wait, wait));
-        let why = error.to_string();
-        self.note(format!("{why}; it will be tried again in {} s", wait.as_secs()));
-        self.tell(|status| status.untold = why);
-    }
-
-    /// Tells the application again what it could not be told, when it is time.
-    pub(super) async fn announce_again(&mut self) {
-        if self.untold.is_some_and(|(due, _)| due <= Instant::now()) {
-            let ownership = self.status.borrow().ownership;
-            self.announce(ownership).await;
-        }
-    }
-
-    pub(super) async fn try_to_tell(&self, ownership: Ownership) -> Result<()> {
-        let ready = match ownership.owner {
-            Side::Source => matches!(self.verified, Verification::Same { .. }),
-            Side::Target => true,
-        };
-        self.parts.announce.told(&ownership, ready).await
     }
 
     pub(super) async fn ownership(&self) -> Result<Ownership> {
@@ -510,7 +481,7 @@ impl Engine {
     async fn while_behind(&mut self, command: Command) -> Result<Option<Turn>> {
         let Some(command) = self.simple(command) else { return Ok(None) };
         match command.request {
-            Request::Rollback(_) | Request::Stop => return self.end_by(command).await.map(Some),
+            Request::Rollback(_) | Request::Stop => return self.end_by(command).await,
             Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
             _ => refuse(command, not_ready("the target is not up to date yet")),
         }
@@ -561,11 +532,6 @@ impl Engine {
 
 /// How long to wait before something is tried again that others' locks keep from being done.
 const INSIST: Duration = Duration::from_millis(100);
-
-/// How long to wait before the application is told again what it could not be told: a disk that was full for a moment. What stays,
-/// such as a command that fails, is tried at growing intervals up to the other.
-const TELL_AGAIN: Duration = Duration::from_secs(2);
-const TELL_AGAIN_MAX: Duration = Duration::from_secs(320);
 
 /// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
 const NO_WRITERS: Duration = Duration::from_secs(10);

@@ -69,6 +69,14 @@ impl Engine {
 
     /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
+        let error = match (link.from, error.kind()) {
+            (Side::Target, Kind::Changed) => {
+                // What changed the capture may have shut the target, too. Where it cannot be asked now, the next turn does.
+                let _ = self.keep_open().await;
+                self.with_way_out(error).await
+            }
+            _ => error,
+        };
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
         self.in_doubt(link.from, &error).await;
@@ -111,6 +119,9 @@ impl Engine {
         self.announce_again().await;
         if let Some(turn) = self.obey(link).await? {
             return Ok(Some(turn));
+        }
+        if link.from == Side::Target && self.is_to_look() {
+            self.keep_open().await?;
         }
         if self.pace.limits().paused {
             return self.rest(link).await;
@@ -225,6 +236,7 @@ impl Engine {
 
     /// Removes all that the run made, but the data: the target owns it.
     pub(super) async fn finish(&mut self, link: &mut Link) -> Result<()> {
+        self.told_in_full().await?;
         loop {
             let step = link.step(None, true).await?;
             self.took(&step).await;

@@ -98,8 +98,8 @@ impl Engine {
                 Request::Rollback(_) if owner == Side::Target => refuse(command, held()),
                 Request::Rollback(_) | Request::Stop => {
                     return match self.end_by(command).await? {
-                        Turn::Over(end) => Ok(Some(end)),
-                        Turn::Again => Ok(None),
+                        Some(Turn::Over(end)) => Ok(Some(end)),
+                        Some(Turn::Again) | None => Ok(None),
                     };
                 }
                 _ => refuse(command, held()),

@@ -29,6 +29,8 @@ mod requests;
 mod run;
 mod status;
 mod switch;
+mod tell;
+mod trespass;
 
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};

@@ -85,6 +85,8 @@ struct Taken {
     last: Option<(Instant, Side)>,
     /// Where the store that took writes changed: the time for which none was taken.
     gaps: Vec<Duration>,
+    /// Whether nothing is written any more.
+    ended: bool,
 }
 
 /// Goes through a live run between stores made for it, of which `migration` is.
@@ -99,7 +101,13 @@ pub async fn rehearse(migration: &Migration, plan: &Plan, stores: &Stores) -> Re
         .cloned()
         .collect();
     let taken = Arc::new(Mutex::new(Taken::default()));
-    let writer = tokio::spawn(write(stores.clone(), tables.clone(), Arc::clone(&taken)));
+    let writing = write(stores.clone(), tables.clone(), Arc::clone(&taken));
+    let seen = Arc::clone(&taken);
+    let writer = tokio::spawn(async move {
+        let ended = writing.await;
+        look(&seen).ended = true;
+        ended
+    });
     let told = drive(migration, &taken, !tables.is_empty()).await;
     // It is at no store any more when these are removed.
     writer.abort();
@@ -159,7 +167,7 @@ async fn story(folder: &Path, taken: &Mutex<Taken>, writes: bool) -> Result<Rehe
     changes.push(change(folder, &cutover, taken, writes).await?);
     lap("cutover again, and writes to the target");
     let last = status(folder, None)?;
-    ask(folder, &Request::Finish).await?;
+    ask(folder, &Request::Finish { seen: None }).await?;
     lap("finish");
     let rows = match last.map(|status| status.verification) {
         Some(Verification::Same { rows, .. }) => rows,
@@ -189,6 +197,10 @@ async fn change(folder: &Path, request: &Request, taken: &Mutex<Taken>, writes: 
     };
     let begun = look(taken).writes[report.to as usize];
     while writes && look(taken).writes[report.to as usize] < begun + WRITES {
+        if look(taken).ended {
+            // Why, it says itself.
+            return Err(Error::new(Kind::Internal, "rehearse").detail("nobody writes any more"));
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let writer_ms = look(taken).gaps.last().map_or(0.0, |gap| gap.as_secs_f64() * 1e3);

@@ -35,10 +35,10 @@ impl Engine {
             tokio::select! {
                 biased;
                 done = &mut work => match (done, last) {
-                    (Err(error), Some(command)) if error.kind() == Kind::Interrupted => {
-                        return self.end_by(command).await.map(Some);
+                    // The work has ended: where the run does not, it begins again.
+                    (_, Some(command)) => {
+                        return self.end_by(command).await.map(|turn| turn.or(Some(Turn::Again)));
                     }
-                    (_, Some(command)) => return self.end_by(command).await.map(Some),
                     (done, None) => return done.map(|_| None),
                 },
                 Some(command) = self.commands.recv(), if last.is_none() => {
@@ -50,7 +50,7 @@ impl Engine {
                                 last = Some(command);
                             }
                             Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
-                            Request::Finish => refuse(command, nothing_to_finish()),
+                            Request::Finish { .. } => refuse(command, nothing_to_finish()),
                             _ => refuse(command, not_ready("all rows are not copied yet")),
                         }
                     }
@@ -62,9 +62,20 @@ impl Engine {
     /// Answers a request that needs no particular stage; gives any other back.
     pub(super) fn simple(&mut self, command: Command) -> Option<Command> {
         match &command.request {
-            // At the target it would have given the data back, and at the source it takes the whole run back: nobody asked for that.
-            Request::Rollback(_) if is_outdated(&command, self.turned) => {
-                refuse(command, self.owner_changed());
+            // A rollback gives the data back at the target, and takes the whole run back at the source; behind a finish there is no way
+            // back, and a cutover may undo what a guard has just done: nobody asked for that.
+            Request::Rollback(_) | Request::Cutover(_) | Request::Finish { .. }
+                if self.is_outdated(&command) =>
+            {
+                let error = self.owner_changed(&command.request);
+                refuse(command, error);
+                return None;
+            }
+            // Whatever else is under way: the run could be taken back now.
+            Request::Rollback(options)
+                if options.dry_run && self.status.borrow().ownership.owner == Side::Source =>
+            {
+                answer(command, Ok(Answer::Ready));
                 return None;
             }
             Request::Pause | Request::Resume => {
@@ -85,16 +96,22 @@ impl Engine {
         None
     }
 
-    /// Ends the run as a request demands that needs nothing but the source as the owner.
-    pub(super) async fn end_by(&mut self, command: Command) -> Result<Turn> {
+    /// Ends the run as a request demands that needs nothing but the source as the owner. None where that is refused.
+    pub(super) async fn end_by(&mut self, command: Command) -> Result<Option<Turn>> {
         let end = match command.request {
             Request::Stop => Ok(End::Stopped),
-            _ => self.take_back().await,
+            _ => match self.told_in_full().await {
+                Ok(()) => self.take_back().await,
+                Err(error) => {
+                    refuse(command, error);
+                    return Ok(None);
+                }
+            },
         };
         match end {
             Ok(end) => {
                 answer(command, Ok(Answer::Ended));
-                Ok(Turn::Over(end))
+                Ok(Some(Turn::Over(end)))
             }
             Err(error) => {
                 let shown = copy_of(&error);
@@ -109,10 +126,11 @@ impl Engine {
         if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
             self.note("a change of the owner that was waited for is not wanted any more".into());
         }
-        let turned = self.turned;
-        if let Some((_, command)) = self.waiting.take_if(|(_, command)| is_outdated(command, turned)) {
+        let outdated = self.waiting.as_ref().is_some_and(|(_, command)| self.is_outdated(command));
+        if let Some((_, command)) = self.waiting.take_if(|_| outdated) {
             // It waited while the owner changed for another reason; now it would change it back.
-            refuse(command, self.owner_changed());
+            let error = self.owner_changed(&command.request);
+            refuse(command, error);
         }
         if let Verification::Different { why } = &self.verified
             && let Some((_, command)) = self.waiting.take_if(|(options, _)| !options.accept_difference)
@@ -141,7 +159,7 @@ impl Engine {
                 self.move_reads(0, dry_run, command).await;
                 Ok(None)
             }
-            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await.map(Some),
+            (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await,
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
                 self.unproven();
@@ -169,7 +187,7 @@ impl Engine {
                     Ok(()) => self.switch_by(link, options, command).await,
                 }
             }
-            (Request::Finish, from) if only_reads || from == Side::Target => {
+            (Request::Finish { .. }, from) if only_reads || from == Side::Target => {
                 let begun = Instant::now();
                 match self.finish(link).await {
                     Ok(()) => {
@@ -178,12 +196,13 @@ impl Engine {
                         Ok(Some(Turn::Over(End::Finished)))
                     }
                     Err(error) => {
+                        let error = self.with_way_out(error).await;
                         refuse(command, error);
                         Ok(None)
                     }
                 }
             }
-            (Request::Finish, Side::Source) => {
+            (Request::Finish { .. }, Side::Source) => {
                 refuse(command, nothing_to_finish());
                 Ok(None)
             }
@@ -206,15 +225,31 @@ impl Engine {
         }
     }
 
-    /// Why a request that arrived before the owner changed is not carried out.
-    fn owner_changed(&self) -> Error {
-        let (owner, wanted) = match self.status.borrow().ownership.owner {
-            Side::Source => (Side::Source, "the run is to be taken back"),
-            Side::Target => (Side::Target, "the source is to own the data again"),
+    /// Whether it was asked for before the owner changed, if it did: it arrived before, or who asked did not know of it.
+    fn is_outdated(&self, command: &Command) -> bool {
+        let status = self.status.borrow();
+        let changed = status.switched.as_ref().map(|report| report.epoch);
+        self.turned.is_some_and(|turned| command.asked < turned)
+            || command.request.seen().is_some_and(|seen| {
+                // The epoch alone does not tell: it grows with a change that was given up, too.
+                seen.owner != status.ownership.owner || changed.is_some_and(|changed| seen.epoch < changed)
+            })
+    }
+
+    /// Why a request that was made before the owner changed is not carried out.
+    fn owner_changed(&self, request: &Request) -> Error {
+        let owner = self.status.borrow().ownership.owner;
+        let next = match (request, owner) {
+            (Request::Finish { .. }, Side::Source) => "`switchover cutover` comes before it",
+            (Request::Finish { .. }, Side::Target) => "ask again if this reverse window is to end, for good",
+            (Request::Cutover(_), Side::Source) => "ask again if the target is to own the data once more",
+            (Request::Cutover(_), Side::Target) => "`switchover rollback` goes back",
+            (_, Side::Source) => "ask again if the run is to be taken back",
+            (_, Side::Target) => "ask again if the source is to own the data again",
         };
-        Error::new(Kind::Refused, "change the owner")
+        Error::new(Kind::Refused, "carry the request out")
             .detail(format!("the owner changed meanwhile: the {owner} owns the data now"))
-            .hint(format!("`switchover status` shows it; ask again if {wanted}"))
+            .hint(format!("`switchover status` shows it; {next}"))
     }
 
     /// Whether reads go to a target that does not own the data. An engine that was started again has the route say that none
@@ -275,11 +310,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Whether it arrived before the owner changed, if it did.
-fn is_outdated(command: &Command, turned: Option<Instant>) -> bool {
-    turned.is_some_and(|turned| command.asked < turned)
 }
 
 pub(super) fn not_ready(why: &str) -> Error {

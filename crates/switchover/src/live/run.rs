@@ -319,8 +319,10 @@ impl Migration {
             let writing = keep_status(journal.folder(), told.clone(), &*self.progress);
             let mut running = std::pin::pin!(running);
             tokio::select! {
-                ended = &mut running => ended,
+                // What was told is written before the engine goes on.
+                biased;
                 () = writing => running.await,
+                ended = &mut running => ended,
             }
         };
         alarm.abort();
@@ -409,7 +411,7 @@ fn over(report: Option<&Path>) -> Answer {
 /// What a request comes to that nobody carried out before the run ended so.
 fn fulfilled(request: &Request, end: End, report: Option<&Path>) -> Result<Answer> {
     match (request, end) {
-        (Request::Finish, End::Finished) | (Request::Rollback(_), End::TakenBack) => Ok(over(report)),
+        (Request::Finish { .. }, End::Finished) | (Request::Rollback(_), End::TakenBack) => Ok(over(report)),
         (_, End::Stopped) => {
             Err(Error::new(Kind::Interrupted, "carry the request out").detail("the run was stopped before"))
         }

@@ -205,6 +205,17 @@ pub struct LiveStatus {
 }
 
 impl LiveStatus {
+    /// Who owns the data, where this tells it: not while the run is taken up or the owner changes, nor of an engine that failed, which
+    /// may not have asked before it did.
+    pub fn known_owner(&self) -> Option<Ownership> {
+        let known = match self.phase {
+            LivePhase::Entering | LivePhase::Switching => false,
+            LivePhase::Ended => self.held.is_empty(),
+            LivePhase::Copying | LivePhase::CatchingUp | LivePhase::Following | LivePhase::Reverse => true,
+        };
+        known.then_some(self.ownership)
+    }
+
     /// Of a run that this process has just begun to drive: nothing is known of it yet.
     pub(super) fn entering(run: &str, rows_planned: u64, bytes_planned: u64) -> LiveStatus {
         LiveStatus {
@@ -266,6 +277,9 @@ pub struct SwitchOptions {
     /// Go back to a source that is known to differ: what it lacks is then lost, or in the target alone.
     #[serde(default)]
     pub accept_difference: bool,
+    /// Who owned the data when it was asked for, as far as that was known to who asked: it is refused where the owner changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Ownership>,
 }
 
 /// The write budget that nobody set: long enough for a busy log, shorter than a client's patience.
@@ -278,6 +292,7 @@ impl Default for SwitchOptions {
             dry_run: false,
             when_ready: false,
             accept_difference: false,
+            seen: None,
         }
     }
 }
@@ -304,9 +319,35 @@ pub enum Request {
     /// Make the source the owner again; before a cutover, take the run back.
     Rollback(SwitchOptions),
     /// End the reverse window for good.
-    Finish,
+    Finish {
+        /// As in [`SwitchOptions::seen`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Ownership>,
+    },
     /// End this process; the run can be resumed.
     Stop,
+}
+
+impl Request {
+    /// The same, meant for the owner that there was when it was asked for; for any where that is not known.
+    #[must_use]
+    pub fn meant_for(self, seen: Option<Ownership>) -> Request {
+        match self {
+            Request::Cutover(options) => Request::Cutover(SwitchOptions { seen, ..options }),
+            Request::Rollback(options) => Request::Rollback(SwitchOptions { seen, ..options }),
+            Request::Finish { .. } => Request::Finish { seen },
+            other => other,
+        }
+    }
+
+    /// The owner that it is meant for, where it is for one.
+    pub(super) fn seen(&self) -> Option<Ownership> {
+        match self {
+            Request::Cutover(options) | Request::Rollback(options) => options.seen,
+            Request::Finish { seen } => *seen,
+            _ => None,
+        }
+    }
 }
 
 /// The answer to a request.
@@ -338,7 +379,7 @@ pub enum Answer {
 pub struct Command {
     /// What is asked.
     pub request: Request,
-    /// When it arrived. A rollback that arrived before the owner changed means the other owner.
+    /// When it arrived. What arrived before the owner changed means the other owner.
     pub asked: Instant,
     /// Who waits for the answer.
     pub reply: oneshot::Sender<Result<Answer, Error>>,

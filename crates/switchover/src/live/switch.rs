@@ -94,6 +94,9 @@ impl Engine {
         let proposed = was.proposed();
         self.parts.announce.before(&proposed.decided()).await?;
         self.tell(|status| status.phase = LivePhase::Switching);
+        // The status in the run's folder says so before anything is decided: a request that is made from now on is not held to the owner
+        // of before (`LiveStatus::known_owner`). Where no store makes this wait, nothing else would let it be written.
+        tokio::task::yield_now().await;
         let switched = self.propose_and_decide(link, was, proposed, options, begun).await;
         match switched {
             Ok(report) => {

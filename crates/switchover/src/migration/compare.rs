@@ -126,18 +126,30 @@ impl Migration {
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
-        let (plan, snapshot) = self.plan_to_verify(given).await?;
+        let (plan, snapshot, stale) = self.plan_to_verify(given).await?;
+        if let Some(why) = stale.as_ref().filter(|_| repair) {
+            // The target may be the store that owns the data.
+            return Err(Error::new(Kind::Refused, "repair the target")
+                .store(self.target.label())
+                .detail(why.clone())
+                .hint(super::OWNER_INSTEAD));
+        }
         let mending = if repair { Mending::All } else { Mending::Nothing };
         let tables = self.mended(&plan, &snapshot, None, mending).await?;
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
+        report.reasons.extend(stale);
         report.started_at = started_at;
         report.seconds = started.elapsed().as_secs_f64();
         report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
         Ok(report)
     }
 
-    pub(super) async fn plan_to_verify(&self, given: Option<Plan>) -> Result<(Arc<Plan>, Arc<dyn Snapshot>)> {
+    /// The plan, the source's read point, and why that may not hold the current data.
+    pub(super) async fn plan_to_verify(
+        &self,
+        given: Option<Plan>,
+    ) -> Result<(Arc<Plan>, Arc<dyn Snapshot>, Option<String>)> {
         let found = match given {
             Some(plan) => Some(plan),
             None => self.newest_plan()?,
@@ -147,7 +159,7 @@ impl Migration {
             Some(plan) => plan,
             None => self.plan_of_now(&sight).await?,
         };
-        Ok((Arc::new(plan), sight.snapshot))
+        Ok((Arc::new(plan), sight.snapshot, super::not_the_owner(&sight.catalog)))
     }
 
     /// A plan for stores of which no run is on record. Into tables that are there it leaves out what does not

@@ -23,7 +23,7 @@ impl Migration {
     pub async fn verify_sample(&self, given: Option<Plan>, sample: Sample) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
-        let (plan, snapshot) = self.plan_to_verify(given).await?;
+        let (plan, snapshot, stale) = self.plan_to_verify(given).await?;
         let mut tables = self.sampled(&plan, &snapshot, sample).await?;
         let audit = self.target.audit(&plan).await?;
         for (index, table) in tables.iter_mut().enumerate() {
@@ -43,6 +43,7 @@ impl Migration {
         let shares: Vec<(u64, u64)> =
             tables.iter().map(|table| (table.sampled.unwrap_or(0), table.source_rows)).collect();
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
+        report.reasons.extend(stale);
         report.sample = Some(SampleProof {
             rows: shares.iter().map(|(compared, _)| compared).sum(),
             of: shares.iter().map(|(_, of)| of).sum(),

@@ -303,7 +303,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
                     Goal::Own(Side::Target) => Request::Cutover(options),
                     Goal::Own(Side::Source) => Request::Rollback(options),
                     Goal::TakeBack => Request::Rollback(SwitchOptions::default()),
-                    Goal::Finish => Request::Finish,
+                    Goal::Finish => Request::Finish { seen: None },
                 };
                 // An engine that died meanwhile, or one that gave up, is asked again in the next round.
                 let _ = ask(&process, request).await;

@@ -39,6 +39,12 @@ const FENCED: &str = "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_c
     WHERE t.tgname = $2 AND t.tgenabled <> 'D'
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1) LIMIT 1";
 
+/// The tables whose fence is enabled; its parameters are the same.
+const FENCED_TABLES: &str = "SELECT c.relname::text FROM pg_catalog.pg_trigger t
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgname = $2 AND t.tgenabled <> 'D'
+        AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+
 /// Tables whose primary key is not of these columns, or not there; its parameters are the schema, the tables, and the columns of each
 /// in the order of their bytes, which is that of names on the server.
 const KEYLESS: &str = "SELECT w.name
@@ -211,6 +217,28 @@ impl PostgresLive {
         self.commit(session, operation).await?;
         failpoint::hit("live-unfence-after-commit");
         Ok(())
+    }
+
+    /// Takes down the fences that somebody switched on: `ALTER TABLE … ENABLE TRIGGER ALL` does.
+    pub(super) async fn reopen_with(&self, session: &mut Session) -> Result<Vec<usize>> {
+        let operation = "open the target again";
+        let place: [&(dyn ToSql + Sync); 2] = [&self.schema(), &objects::FENCE];
+        let found = session.client().query(FENCED_TABLES, &place).await;
+        let found = found.map_err(|error| session.connection.classify(error, operation))?;
+        let shut: Vec<String> = found.iter().map(|row| row.get(0)).collect();
+        let tables = self.run.plan.tables.iter().enumerate();
+        let tables: Vec<usize> =
+            tables.filter(|(_, table)| shut.contains(&table.target)).map(|(at, _)| at).collect();
+        if tables.is_empty() || self.ownership_with(session).await?.owner != Side::Target {
+            return Ok(Vec::new());
+        }
+        // Each asks again who owns the data, and holds that.
+        for at in &tables {
+            let name = quote::qualified(self.schema(), &self.planned(*at).target);
+            let sql = format!("ALTER TABLE {name} DISABLE TRIGGER {}", objects::FENCE);
+            self.change_beside_writers(session, &name, &sql, operation).await?;
+        }
+        Ok(tables)
     }
 
     pub(super) async fn follow_with(&self, session: &mut Session) -> Result<()> {

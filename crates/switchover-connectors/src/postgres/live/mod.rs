@@ -228,6 +228,10 @@ impl LiveTarget for PostgresLive {
         with!(self, session => self.prove_with(&mut session).await)
     }
 
+    async fn reopen(&self) -> Result<Vec<usize>> {
+        with!(self, session => self.reopen_with(&mut session).await)
+    }
+
     fn steps(&self) -> Vec<(LiveStage, BuildStep)> {
         restart::live_steps(&self.run.plan)
     }

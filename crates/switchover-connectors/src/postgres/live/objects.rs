@@ -94,12 +94,12 @@ fn function(schema: &str, name: &str, settings: &str, body: &str) -> String {
     )
 }
 
-/// The refusal of an application's write.
-fn refusal(why: &str) -> String {
+/// The refusal of an application's write, and what to do where the store that owns the data is not another one.
+fn refusal(why: &str, or: &str) -> String {
     format!(
         "    RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
         MESSAGE = pg_catalog.format('\"%s\" takes no writes: {why}', TG_TABLE_NAME),
-        HINT = 'write to the store that owns the data; `switchover status` says which one that is';"
+        HINT = 'write to the store that owns the data; `switchover status` says which one that is{or}';"
     )
 }
 
@@ -111,14 +111,21 @@ pub(super) fn gate_function(schema: &str, run: &str) -> String {
     END IF;\n{}",
         qualified(schema, LIVE),
         literal(run),
-        refusal("a live migration fills it, and the source owns the data")
+        refusal("a live migration fills it, and the source owns the data", "")
     );
     function(schema, GATE, "", &body)
 }
 
 /// The function of the fence.
 pub(super) fn fence_function(schema: &str) -> String {
-    function(schema, FENCE, "", &refusal("its data is being handed over, or was handed back, to the source"))
+    // Its trigger is enabled by `ALTER TABLE … ENABLE TRIGGER ALL`, too.
+    let or = ". Where that is this one, somebody switched this trigger on: an engine of the run switches it off (`switchover resume`)";
+    function(
+        schema,
+        FENCE,
+        "",
+        &refusal("its data is being handed over, or was handed back, to the source", or),
+    )
 }
 
 /// The gate and the fence of a table; the fence is not enabled.

@@ -12,6 +12,7 @@
 
 use super::super::error::classify;
 use super::super::ledger;
+use super::check::FENCE;
 use super::triggers::LOG;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -21,6 +22,10 @@ use switchover_core::{Error, Kind, Result};
 
 /// The version of these tables.
 const FORMAT: i64 = 1;
+
+/// The names of the first two.
+pub(in super::super) const LIVE_NAME: &str = "_switchover_live";
+pub(in super::super) const OBJECT_NAME: &str = "_switchover_live_object";
 
 pub(super) const LIVE: &str = "\"main\".\"_switchover_live\"";
 pub(super) const OBJECT: &str = "\"main\".\"_switchover_live_object\"";
@@ -36,8 +41,8 @@ const LOG_HEAD: &str = "CREATE TABLE _switchover_changes (seq INTEGER PRIMARY KE
 /// Whether a table of a file's schema is a live run's record.
 pub(in super::super) fn is_record(name: &str, sql: &str) -> bool {
     match name {
-        "_switchover_live" => sql == LIVE_SQL,
-        "_switchover_live_object" => sql == OBJECT_SQL,
+        LIVE_NAME => sql == LIVE_SQL,
+        OBJECT_NAME => sql == OBJECT_SQL,
         LOG => sql.starts_with(LOG_HEAD),
         _ => false,
     }
@@ -84,6 +89,12 @@ pub(super) fn run_of(connection: &Connection) -> rusqlite::Result<Option<String>
         return Ok(None);
     }
     connection.query_row(&format!("SELECT run FROM {LIVE} LIMIT 1"), [], |row| row.get(0)).optional()
+}
+
+/// The live run by whose fence the file takes no writes, in a file that holds a live run's records.
+pub(in super::super) fn fenced_by(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let sql = format!("SELECT run FROM {LIVE} WHERE EXISTS (SELECT 1 FROM {OBJECT} WHERE role = ?1) LIMIT 1");
+    connection.query_row(&sql, [FENCE], |row| row.get(0)).optional()
 }
 
 /// Makes the records, or takes the run over. In a transaction.

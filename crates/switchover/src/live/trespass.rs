@@ -1,0 +1,60 @@
+//! What others do, in the reverse window, to the triggers of a target that owns the data: a fence that is switched on, so that it takes no
+//! writes; a capture that is switched off, so that the source cannot be brought up to date.
+//!
+//! Invariants: a fence is taken down only while no change of the owner is under way, and by the decision row (I3); a capture that was in
+//! doubt is never taken for whole (I6). Absent: both while the source owns the data, where the target's tables are compared or copied again.
+
+use super::engine::{Engine, names};
+use switchover_core::{Error, Kind, Result};
+
+/// How the alarm begins that says that the target takes no writes.
+const SHUT: &str = "somebody switched the target's fence on: it owns the data, and takes no writes";
+
+impl Engine {
+    /// Has the target take writes where somebody switched its fence on. Behind others' locks it is tried again at the next look.
+    pub(super) async fn keep_open(&mut self) -> Result<()> {
+        match self.again(async || self.parts.target.reopen().await).await {
+            Ok(opened) => {
+                if !opened.is_empty() {
+                    let tables = names(&self.parts.plan, &opened);
+                    self.note(format!(
+                        "{SHUT}; it was switched off again, for the target owns the data: {tables}"
+                    ));
+                }
+                if self.status.borrow().alarm.starts_with(SHUT) {
+                    self.tell(|status| status.alarm.clear());
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == Kind::Busy => {
+                // Either somebody holds a lock, or another process has the run.
+                self.parts.claim.check().await?;
+                let alarm = format!("{SHUT}; it cannot be switched off yet: {}", error.why());
+                if self.status.borrow().alarm != alarm {
+                    self.note(alarm.clone());
+                }
+                self.tell(|status| status.alarm = alarm);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An error of the reverse window, which says how to get out where nothing but a person's decision helps.
+    pub(super) async fn with_way_out(&self, error: Error) -> Error {
+        let in_doubt = error.kind() == Kind::Changed
+            && self.parts.target.doubts().await.is_ok_and(|tables| !tables.is_empty());
+        if !in_doubt {
+            return error;
+        }
+        let why = format!(
+            "{}. The target owns the data and takes writes, but unless that is undone (a trigger cannot be), the source does not get \
+             them, and there is no way back: stop the engine, and `switchover finish --abandon-source` ends the run",
+            error.why()
+        );
+        error.detail(why).hint(
+            "stop the engine, and `switchover finish --abandon-source` ends the run with the target alone; the source then lacks what was \
+             written to the target since",
+        )
+    }
+}
