@@ -1,5 +1,4 @@
 //! One-off verbs on a source whose data a live run has handed over: what it holds may be old.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
 mod program;
