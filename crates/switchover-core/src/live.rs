@@ -235,10 +235,10 @@ pub trait LiveStore: Send + Sync {
         Ok(Vec::new())
     }
     /// Makes the capture of all tables of the plan, where it is not there, all or nothing. May be called again at
-    /// any time. `dealt` are doubtful and moved tables for which nothing that happened before this call is needed, because
-    /// they are copied again behind it (or, moved, were copied whole before); fails with [`crate::Kind::Changed`] when others
-    /// are in doubt or have moved.
-    async fn capture(&self, dealt: &[usize]) -> Result<Captured>;
+    /// any time. Nothing that happened before this call is needed of the tables `again`, because they are copied again behind it;
+    /// `whole` are moved ones that were copied whole before, of which each change is needed. Fails with [`crate::Kind::Changed`]
+    /// when others have moved, or others than `again` are in doubt.
+    async fn capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured>;
     /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
     /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes>;

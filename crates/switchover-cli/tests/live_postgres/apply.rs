@@ -94,14 +94,14 @@ async fn a_position_is_left_by_one_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_was_taken_over_writes_nothing() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let second = stage.second().await;
     let from = stage.ownership().await;
     let none = Changes::none(position("p1"));
     assert_eq!(kind(stage.live.apply(&none, Some(&position("p0"))).await), Kind::Busy);
     assert_eq!(kind(stage.live.decide(&from, &from.proposed(), &[]).await), Kind::Busy);
     assert_eq!(kind(stage.live.enter().await), Kind::Busy);
-    assert_eq!(kind(stage.live.capture(&[]).await), Kind::Busy);
+    assert_eq!(kind(stage.live.capture(&[], &[]).await), Kind::Busy);
     assert_eq!(kind(stage.live.settle(&position("1:1:/0")).await), Kind::Busy);
     assert_eq!(kind(stage.live.fence(std::time::Duration::from_secs(1)).await), Kind::Busy);
     assert_eq!(kind(stage.live.unfence().await), Kind::Busy);
@@ -131,7 +131,7 @@ async fn catch_up_is_fast_and_a_small_batch_is_quick() {
         INSERT INTO big SELECT i, 'row number ' || i, i * 7, i / 3.0 FROM s";
     let stage = Stage::of(Cluster::shared().unwrap(), sql).await;
     stage.filled().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let batch = |from: i64, rows: i64, note: &str| {
         let mut all = Rows::new(0, 4);
         let mut keys = Vec::new();

@@ -23,7 +23,7 @@ const FENCE_WAITS: &str =
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_decide_one_does() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let from = stage.ownership().await;
     for _ in 0..5 {
         let from = stage.ownership().await;
@@ -51,7 +51,7 @@ async fn of_two_that_decide_one_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_decision_gives_keys_and_numbers_their_own_form() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let session = stage.session().await;
     let from = stage.ownership().await;
     stage.live.decide(&from, &from.proposed(), &[]).await.unwrap();
@@ -84,7 +84,7 @@ async fn the_decision_gives_keys_and_numbers_their_own_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proof_gives_way_to_the_applications_transactions() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let from = stage.ownership().await;
     stage.live.decide(&from, &from.proposed(), &[]).await.unwrap();
     assert!(stage.live.decide(&from.proposed(), &from.proposed().decided(), &[]).await.unwrap());
@@ -234,7 +234,7 @@ async fn a_decision_over_fifty_tables_takes_little_time() {
     }
     let stage = Stage::of(Cluster::shared().unwrap(), &sql).await;
     stage.filled().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let mut times = Vec::new();
     for round in 0..7 {
         let from = stage.ownership().await;
@@ -278,7 +278,7 @@ async fn a_decision_over_fifty_tables_takes_little_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_whose_primary_key_is_gone_is_not_handed_over() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let from = stage.ownership().await;
     let name = stage
         .ask("SELECT conname FROM pg_constraint WHERE contype = 'p' AND conrelid = 'app.pair'::regclass");

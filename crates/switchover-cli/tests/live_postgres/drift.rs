@@ -57,15 +57,15 @@ async fn a_capture_that_is_not_whole_is_noticed_by_changes_and_by_capture() {
         assert_eq!(kind(stage.log(&start()).await), Kind::Changed, "entering again hides nothing: {hurt}");
         let doubts = stage.live.doubts().await.unwrap();
         assert!(doubts.contains(&parent), "{hurt}: {doubts:?}");
-        assert_eq!(kind(stage.live.capture(&[]).await), Kind::Changed, "{hurt}");
-        assert!(!stage.live.capture(&doubts).await.unwrap().new, "{hurt}");
+        assert_eq!(kind(stage.live.capture(&[], &[]).await), Kind::Changed, "{hurt}");
+        assert!(!stage.live.capture(&doubts, &[]).await.unwrap().new, "{hurt}");
         assert_eq!(stage.live.doubts().await.unwrap(), Vec::<usize>::new(), "{hurt}");
         stage.log(&start()).await.unwrap();
         let undo = "DROP TABLE IF EXISTS app.heir; DROP RULE IF EXISTS no ON app.parent;
             DROP TRIGGER IF EXISTS gone ON app.parent";
         stage.database.psql(undo).unwrap();
         let doubts = stage.live.doubts().await.unwrap();
-        stage.live.capture(&doubts).await.unwrap();
+        stage.live.capture(&doubts, &[]).await.unwrap();
     }
     let session = stage.session().await;
     assert_eq!(run(&session, "INSERT INTO app.parent VALUES (90, 'after', 1)").await, None);
@@ -79,7 +79,7 @@ async fn a_plans_column_that_changes_is_named() {
         stage.database.psql(hurt).unwrap();
         for error in [
             stage.log(&start()).await.map(drop).unwrap_err(),
-            stage.live.capture(&[0]).await.map(drop).unwrap_err(),
+            stage.live.capture(&[0], &[]).await.map(drop).unwrap_err(),
         ] {
             assert_eq!(error.kind(), Kind::Changed, "{hurt}: {error}");
             assert_eq!((&*error.subject().table, &*error.subject().column), ("parent", "n"), "{hurt}");
@@ -106,7 +106,7 @@ async fn a_table_that_goes_away_or_is_another_one_is_named() {
     assert!(error.kind() == Kind::Changed && error.why().contains("finish --abandon-source"), "{error}");
     let doubts = stage.live.doubts().await.unwrap();
     assert_eq!(doubts.len(), stage.plan.tables.len());
-    assert!(stage.live.capture(&doubts).await.unwrap().new);
+    assert!(stage.live.capture(&doubts, &[]).await.unwrap().new);
     stage.log(&start()).await.unwrap();
 }
 
@@ -130,7 +130,7 @@ async fn a_new_column_and_ordinary_work_are_no_loss() {
         }
         stage.log(&start()).await.unwrap_or_else(|error| panic!("{ddl}: {error}"));
         assert_eq!(stage.live.doubts().await.unwrap(), Vec::<usize>::new(), "{ddl}");
-        stage.live.capture(&[]).await.unwrap();
+        stage.live.capture(&[], &[]).await.unwrap();
     }
     let session = stage.session().await;
     assert_eq!(run(&session, "INSERT INTO app.parent VALUES (90, 'new', 1, 'more')").await, None);

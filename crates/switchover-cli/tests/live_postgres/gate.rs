@@ -102,7 +102,7 @@ async fn leaving_and_discarding_leave_nothing_of_the_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_go_back_to_copy_with_their_gates() {
     let stage = Stage::following().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let (parent, child) = (stage.at("parent"), stage.at("child"));
     for _ in 0..2 {
         stage.live.restart(&[parent]).await.unwrap();
@@ -115,7 +115,7 @@ async fn tables_go_back_to_copy_with_their_gates() {
     stage.copy(&[parent]).await.unwrap();
     stage.build(|_| true).await;
     assert_eq!(stage.live.doubts().await.unwrap(), Vec::<usize>::new());
-    assert!(!stage.live.capture(&[]).await.unwrap().new);
+    assert!(!stage.live.capture(&[], &[]).await.unwrap().new);
     let gone = change(parent, &[&[Value::Int(3)]], &[]);
     stage.apply("p0", "p1", vec![gone]).await.unwrap();
     // A table that is not there at all is made.
@@ -124,7 +124,7 @@ async fn tables_go_back_to_copy_with_their_gates() {
     stage.copy(&[child]).await.unwrap();
     stage.build(|_| true).await;
     assert_eq!(stage.live.doubts().await.unwrap(), Vec::<usize>::new());
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     stage.open().await;
     stage.live.prove().await.unwrap();
     let audit = stage.target.audit(&stage.plan).await.unwrap();

@@ -27,7 +27,7 @@ async fn taken(stage: &Stage) -> Changes {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_write_is_logged_by_its_keys() {
     let stage = Stage::owning().await;
-    assert_eq!(stage.live.capture(&[]).await.unwrap().from, start());
+    assert_eq!(stage.live.capture(&[], &[]).await.unwrap().from, start());
     let session = stage.session().await;
     let [parent, child, other, pair, loose] =
         ["parent", "child", "other", "pair", "loose"].map(|name| stage.at(name));

@@ -27,7 +27,7 @@ fn tables() -> String {
 async fn rows_are_found_by_their_keys_whatever_the_statistics_say() {
     let mut stage = Stage::of(Cluster::shared().unwrap(), &tables()).await;
     stage.filled().await;
-    stage.live.capture(&[]).await.unwrap();
+    stage.live.capture(&[], &[]).await.unwrap();
     let scans = "SELECT string_agg(relname || seq_scan, ' ' ORDER BY relname) FROM pg_stat_user_tables
         WHERE length(relname) = 1";
     // Statistics that would mislead: the server thinks that the tables are nearly empty.

@@ -203,7 +203,7 @@ impl Stage {
     /// Captures, and decides that the target is the owner.
     pub(crate) async fn open(&self) {
         assert_eq!(self.live.doubts().await.unwrap(), Vec::<usize>::new());
-        self.live.capture(&[]).await.unwrap();
+        self.live.capture(&[], &[]).await.unwrap();
         let from = self.live.ownership().await.unwrap();
         assert!(self.live.decide(&from, &from.proposed(), &[]).await.unwrap());
         assert!(self.live.decide(&from.proposed(), &from.proposed().decided(), &[]).await.unwrap());

@@ -213,7 +213,7 @@ impl LiveStore for WeaviateLive {
         Ok(Vec::new())
     }
 
-    async fn capture(&self, _: &[usize]) -> Result<Captured> {
+    async fn capture(&self, _: &[usize], _: &[usize]) -> Result<Captured> {
         Err(self.never("capture the target's changes"))
     }
 

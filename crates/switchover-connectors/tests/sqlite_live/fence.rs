@@ -187,7 +187,7 @@ async fn an_engine_that_was_taken_over_writes_nothing() {
     let (source, target) = pair.again(pair.run.attempt + 1);
     source.enter().await.unwrap();
     target.enter().await.unwrap();
-    source.capture(&[]).await.unwrap();
+    source.capture(&[], &[]).await.unwrap();
     let owner = Ownership::FIRST;
     for late in [
         pair.source.enter().await,
@@ -195,7 +195,7 @@ async fn an_engine_that_was_taken_over_writes_nothing() {
         pair.source.fence(PATIENCE).await.map(drop),
         pair.source.unfence().await,
         pair.source.leave().await,
-        pair.source.capture(&[]).await.map(drop),
+        pair.source.capture(&[], &[]).await.map(drop),
         pair.target.enter().await,
         pair.target.apply(&Changes::none(after.clone()), Some(&after)).await,
         pair.target.decide(&owner, &owner.proposed(), &[]).await.map(drop),
@@ -299,7 +299,7 @@ async fn obstacles_say_what_to_do() {
     assert!(found.contains("the live run r has its records"), "{found}");
     assert_eq!(live.enter().await.unwrap_err().kind(), Kind::Refused);
     live.leave().await.unwrap();
-    pair.source.capture(&[]).await.unwrap();
+    pair.source.capture(&[], &[]).await.unwrap();
 }
 
 /// What a mapping asks for that has no way back, and what no live run can do.

@@ -126,7 +126,7 @@ impl Pair {
         assert_eq!(target.obstacles(true).await.unwrap(), []);
         source.enter().await.unwrap();
         target.enter().await.unwrap();
-        let captured = source.capture(&[]).await.unwrap();
+        let captured = source.capture(&[], &[]).await.unwrap();
         assert!(captured.new);
         target.apply(&Changes::none(captured.from), None).await.unwrap();
         Pair { app, plan, run, source, target, passing, receiver, _claim: claim }
@@ -250,7 +250,7 @@ impl Pair {
     /// The whole way to a target that owns the data.
     pub(crate) async fn cut_over(&self) {
         self.build().await;
-        let captured = self.target.capture(&[]).await.unwrap();
+        let captured = self.target.capture(&[], &[]).await.unwrap();
         self.source.apply(&Changes::none(captured.from), None).await.unwrap();
         let owner = self.target.ownership().await.unwrap();
         assert!(self.target.decide(&owner, &owner.proposed(), &[]).await.unwrap());

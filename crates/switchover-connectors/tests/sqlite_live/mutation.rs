@@ -51,16 +51,16 @@ async fn a_trigger_that_is_lost_or_changed_is_noticed() {
             // Whoever asks, the doubt stands until somebody has dealt with it.
             let lost = vec![pair.table(table)];
             assert_eq!(pair.source.doubts().await.unwrap(), lost, "{name}");
-            assert_eq!(pair.source.capture(&[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
+            assert_eq!(pair.source.capture(&[], &[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
             assert_eq!(pair.source.doubts().await.unwrap(), lost, "{name}");
-            assert!(!pair.source.capture(&pair.dealt(&lost).await).await.unwrap().new, "{name}");
+            assert!(!pair.source.capture(&pair.dealt(&lost).await, &[]).await.unwrap().new, "{name}");
             assert_eq!(&triggers(&pair), &all);
             pair.source.changes(&position, ALL, None).await.unwrap();
             read(&pair).await.unwrap();
         }
     }
     assert!(pair.source.doubts().await.unwrap().is_empty());
-    assert!(!pair.source.capture(&[]).await.unwrap().new);
+    assert!(!pair.source.capture(&[], &[]).await.unwrap().new);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,11 +91,11 @@ async fn a_schema_that_changes_is_noticed() {
         match (pair.source.doubts().await, lost) {
             (Ok(doubts), true) if table.is_empty() => {
                 assert_eq!(doubts.len(), pair.plan.tables.len());
-                assert!(pair.source.capture(&doubts).await.unwrap().new, "another log");
+                assert!(pair.source.capture(&doubts, &[]).await.unwrap().new, "another log");
             }
             (Ok(doubts), true) => {
                 assert_eq!(doubts, [pair.table(table)], "{change}");
-                pair.source.capture(&pair.dealt(&doubts).await).await.unwrap();
+                pair.source.capture(&pair.dealt(&doubts).await, &[]).await.unwrap();
             }
             (Err(error), false) => assert_eq!(error.kind(), Kind::Changed, "{change}: {}", words(&error)),
             (other, _) => panic!("{change}: {other:?}"),
@@ -126,8 +126,8 @@ async fn nobody_takes_entries_out_of_a_log_and_what_keeps_them_is_missed() {
             assert!(error.kind() == Kind::Changed && said.contains("keep its entries"), "{name}: {said}");
         }
         assert_eq!(pair.source.doubts().await.unwrap(), all, "{name}");
-        assert_eq!(pair.source.capture(&[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
-        assert!(!pair.source.capture(&all).await.unwrap().new, "{name}");
+        assert_eq!(pair.source.capture(&[], &[]).await.unwrap_err().kind(), Kind::Changed, "{name}");
+        assert!(!pair.source.capture(&all, &[]).await.unwrap().new, "{name}");
         assert!(pair.source.doubts().await.unwrap().is_empty(), "{name}");
         assert_eq!(pair.source.changes(&position, ALL, None).await.unwrap().entries, 2, "{name}");
     }
@@ -228,7 +228,7 @@ async fn the_only_table_is_lost_and_the_log_goes_on() {
     );
     assert_eq!(pair.source.fence(PATIENCE).await.unwrap_err().kind(), Kind::Changed);
     assert_eq!(pair.source.doubts().await.unwrap(), [0]);
-    let captured = pair.source.capture(&[0]).await.unwrap();
+    let captured = pair.source.capture(&[0], &[]).await.unwrap();
     assert!(!captured.new);
     pair.source.fence(PATIENCE).await.unwrap();
     pair.target.restart(&[0]).await.unwrap();

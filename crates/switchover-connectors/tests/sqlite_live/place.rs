@@ -72,12 +72,12 @@ async fn check(sql: &str) {
     first(&pair, Arc::new(by_key)).await.unwrap();
     // The doubt stands until all of it is dealt with, whoever asks.
     for dealt in [&[][..], &[named], &[loose]] {
-        let error = pair.source.capture(dealt).await.unwrap_err();
+        let error = pair.source.capture(dealt, &[]).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Changed, "{sql}: {}", words(&error));
     }
     let (again, _) = pair.again(pair.run.attempt);
     assert_eq!(again.moved().await.unwrap(), both);
-    assert!(!pair.source.capture(&both).await.unwrap().new);
+    assert!(!pair.source.capture(&both, &[]).await.unwrap().new);
     assert!(moved(&pair).await.is_empty());
     assert!(again.moved().await.unwrap().is_empty());
     for table in both {
@@ -124,7 +124,10 @@ async fn the_runs_own_triggers_are_no_doubt() {
     assert_eq!(moved(&pair).await.len(), 2);
     // A trigger that is gone is another doubt: the capture that is made again leaves none of either.
     pair.app.sql("DROP TRIGGER _switchover_live_insert_0");
-    pair.source.capture(&all).await.unwrap();
+    // That rows were copied before they moved does not deal with changes of theirs that are in no log.
+    let error = pair.source.capture(&[], &all).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Changed, "{}", words(&error));
+    pair.source.capture(&all, &[]).await.unwrap();
     assert!(moved(&pair).await.is_empty() && pair.source.doubts().await.unwrap().is_empty());
     first(&pair, pair.read_table(pair.table("loose"))).await.unwrap();
 }

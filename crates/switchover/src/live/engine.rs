@@ -311,8 +311,8 @@ impl Engine {
         self.unproven();
         (self.pass, self.pass_due) = (None, None);
         (self.mending, self.mended_passes) = (self.parts.target.may_lose(), 0);
-        let dealt = self.send_back().await?;
-        let captured = self.insist(async || self.parts.source.capture(&dealt).await).await?;
+        let (sent, whole) = self.send_back().await?;
+        let captured = self.insist(async || self.parts.source.capture(&sent, &whole).await).await?;
         failpoint::hit("live-captured");
         self.goes_on();
         let mut link = self.link(Side::Source);
@@ -382,7 +382,7 @@ impl Engine {
         if !self.again(async || self.parts.target.doubts().await).await?.is_empty() {
             return link.locate().await;
         }
-        self.again(async || self.parts.target.capture(&[]).await).await?;
+        self.again(async || self.parts.target.capture(&[], &[]).await).await?;
         link.resume().await
     }
 

@@ -431,7 +431,7 @@ impl Engine {
             "the gate of these tables was open, and somebody may have written to the target; all rows are compared again: {}",
             names(&self.parts.plan, &open)
         ));
-        self.again(async || self.parts.target.capture(&open).await).await?;
+        self.again(async || self.parts.target.capture(&open, &[]).await).await?;
         self.unproven();
         self.pass = Some(Pass::default());
         Ok(false)

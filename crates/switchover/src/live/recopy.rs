@@ -6,7 +6,6 @@
 use super::engine::{Engine, names};
 use super::link::Link;
 use crate::copy;
-use std::collections::BTreeSet;
 use switchover_core::{Error, Kind, Result, failpoint};
 
 impl Engine {
@@ -23,8 +22,11 @@ impl Engine {
         true
     }
 
-    /// Sends tables back to copy, and says which doubts that deals with.
-    pub(super) async fn send_back(&mut self) -> Result<Vec<usize>> {
+    /// Sends tables back to copy, and says which: and which have moved and are not copied again, because they were copied whole.
+    ///
+    /// The two are not one: a change of the latter that is in no log, from here on until the capture is made, is a doubt that
+    /// nothing has dealt with.
+    pub(super) async fn send_back(&mut self) -> Result<(Vec<usize>, Vec<usize>)> {
         let torn = std::mem::take(&mut self.torn);
         let mut stuck = std::mem::take(&mut self.stuck);
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
@@ -58,7 +60,7 @@ impl Engine {
             failpoint::hit("live-restarted");
             self.unstuck.extend(stuck);
         }
-        let dealt: BTreeSet<usize> = lost.into_iter().chain(moved).collect();
-        Ok(dealt.into_iter().collect())
+        let whole = moved.into_iter().filter(|at| !again.contains(at)).collect();
+        Ok((again, whole))
     }
 }

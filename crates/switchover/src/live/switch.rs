@@ -74,7 +74,7 @@ impl Engine {
         let to = link.from.other();
         if to == Side::Target {
             self.as_left().await?;
-            let captured = self.again(async || self.parts.target.capture(&[]).await).await?;
+            let captured = self.again(async || self.parts.target.capture(&[], &[]).await).await?;
             // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
             // noted there would keep the fence from being made, too.
             match self.link(Side::Target).begin(&captured.from, options.write_budget).await {

@@ -15,7 +15,7 @@ mod world;
 
 use self::stores::{Hold, Passing, Store};
 use self::world::{Broken, Faults, Inner, Row, TABLES, World};
-use crate::live::{Command, Engine, Nobody, Parts, Request, SwitchOptions};
+use crate::live::{Command, Engine, LiveStatus, Nobody, Parts, Request, SwitchOptions};
 use crate::progress::{Event, Progress};
 use crate::shutdown::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use switchover_core::live::Side;
 use switchover_core::{Error, Kind};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Keys that writers use: few, so that they meet.
@@ -129,8 +129,9 @@ impl Tally {
     }
 }
 
+/// What the engines told, and the newest one's status.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<String>>, Mutex<Option<watch::Receiver<LiveStatus>>>);
 
 impl Progress for Notes {
     fn event(&self, event: Event) {
@@ -207,7 +208,8 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
         progress: Arc::clone(notes) as Arc<dyn Progress>,
         shutdown: Shutdown::default(),
     };
-    let (mut engine, commands, _) = Engine::new(parts);
+    let (mut engine, commands, status) = Engine::new(parts);
+    *notes.1.lock().unwrap() = Some(status);
     let crash = world.clone();
     let task = tokio::task::spawn_local(async move {
         // Whoever takes a run up looks for its records first.
@@ -376,10 +378,11 @@ fn play(story: &Story) -> Result<Tally, String> {
     });
     let inner = world.look();
     told.map_err(|why| {
-        let notes = notes.0.lock().unwrap();
-        let last: Vec<&String> = notes.iter().rev().take(12).collect();
+        let (notes, told_last) = (notes.0.lock().unwrap(), notes.1.lock().unwrap());
+        let last: Vec<&String> = notes.iter().rev().take(24).collect();
+        let status = told_last.as_ref().map(|status| status.borrow().clone());
         format!(
-            "seed {}: {why}\n{story:?}\nownership {:?}, lost {:?}, log {:?}, applied {:?}, last notes {last:#?}, last calls {:#?}",
+            "seed {}: {why}\n{story:?}\n{status:?}\nownership {:?}, lost {:?}, log {:?}, applied {:?}, last notes {last:#?}, last calls {:#?}",
             story.seed, inner.ownership, inner.source.lost, inner.source.log.len(), inner.target.applied, inner.history
         )
     })?;

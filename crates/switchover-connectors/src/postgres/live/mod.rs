@@ -131,8 +131,8 @@ impl LiveStore for PostgresLive {
         with!(self, session => self.doubts_with(&mut session).await)
     }
 
-    async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
-        with!(self, session => self.capture_with(&mut session, dealt).await)
+    async fn capture(&self, again: &[usize], _whole: &[usize]) -> Result<Captured> {
+        with!(self, session => self.capture_with(&mut session, again).await)
     }
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {

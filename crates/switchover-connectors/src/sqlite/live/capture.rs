@@ -74,10 +74,10 @@ impl SqliteLive {
         (0..names.len()).filter(|at| all || doubts.lost.contains(names[*at].name)).collect()
     }
 
-    pub(super) fn make_capture(&self, dealt: &[usize]) -> Result<Captured> {
+    pub(super) fn make_capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured> {
         let fail = |error| classify(error, OPERATION, self.path());
         // What is whole already is only looked at, so that a restart takes no lock from the application.
-        let whole = self.read(OPERATION, |connection, _, known| {
+        let standing = self.read(OPERATION, |connection, _, known| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
             let Some(token) = record.token.clone() else { return Ok(None) };
             if !self.has_log(connection).map_err(fail)? || known.doubts != check::Doubts::default() {
@@ -89,11 +89,11 @@ impl SqliteLive {
             let from = records::position(&token, records::newest(connection).map_err(fail)?);
             Ok(Some(Captured { from, new: false }))
         })?;
-        match whole {
+        match standing {
             Some(captured) => Ok(captured),
-            None => {
-                self.write(OPERATION, "capture", SURE, |connection| self.capture_within(connection, dealt))
-            }
+            None => self.write(OPERATION, "capture", SURE, |connection| {
+                self.capture_within(connection, again, whole)
+            }),
         }
     }
 
@@ -102,29 +102,30 @@ impl SqliteLive {
         connection.query_row(sql, [triggers::LOG], |row| row.get(0))
     }
 
-    fn capture_within(&self, connection: &Connection, dealt: &[usize]) -> Result<Captured> {
+    fn capture_within(&self, connection: &Connection, again: &[usize], whole: &[usize]) -> Result<Captured> {
         let fail = |error| classify(error, OPERATION, self.path());
         let record = records::own(connection, self.path(), &self.run, OPERATION)?;
         let doubts = check::doubts(connection).map_err(fail)?;
         doubts.none_of_tables(self.path(), OPERATION)?;
         let log = self.has_log(connection).map_err(fail)?;
-        if self.lost(&record, &doubts, log).iter().any(|table| !dealt.contains(table)) {
+        if self.lost(&record, &doubts, log).iter().any(|table| !again.contains(table)) {
             // Whoever asks first is told which, and sends them back to copy.
             return match doubts.none(self.path(), OPERATION) {
                 Err(error) => Err(error),
                 Ok(()) => Err(check::unkept(self.path(), OPERATION)),
             };
         }
-        if doubts.replaced && dealt.len() < self.run.plan.tables.len() {
+        if doubts.replaced && again.len() < self.run.plan.tables.len() {
             doubts.the_same_file(self.path(), OPERATION)?;
         }
-        if self.moved(connection, &record).map_err(fail)?.iter().any(|table| !dealt.contains(table)) {
+        let stays = |table: &usize| !again.contains(table) && !whole.contains(table);
+        if self.moved(connection, &record).map_err(fail)?.iter().any(stays) {
             return Err(layout::moved(self.path(), OPERATION));
         }
         let shapes = self.whole_shapes(connection)?;
-        let again = record.token.filter(|_| log && !doubts.replaced);
-        let new = again.is_none();
-        let token = match again {
+        let kept = record.token.filter(|_| log && !doubts.replaced);
+        let new = kept.is_none();
+        let token = match kept {
             Some(token) => token,
             None => self.make_log(connection, &shapes).map_err(fail)?,
         };

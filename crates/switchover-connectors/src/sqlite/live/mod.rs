@@ -351,8 +351,8 @@ impl LiveStore for SqliteLive {
         blocking(|| self.find_moved())
     }
 
-    async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
-        blocking(|| self.make_capture(dealt))
+    async fn capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured> {
+        blocking(|| self.make_capture(again, whole))
     }
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {

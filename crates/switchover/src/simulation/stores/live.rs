@@ -93,17 +93,17 @@ impl LiveStore for Store {
             .await
     }
 
-    async fn capture(&self, dealt: &[usize]) -> Result<Captured> {
+    async fn capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured> {
         let attempt = self.world.attempt;
         self.world
             .call("make the capture", |world| {
                 world.check_attempt(self.side, attempt)?;
                 let broken = world.broken;
                 let store = world.side(self.side);
-                if store.lost.iter().any(|table| !dealt.contains(table)) && broken != Broken::Capture {
+                if store.lost.iter().any(|table| !again.contains(table)) && broken != Broken::Capture {
                     return Err(Error::new(Kind::Changed, "make the capture").detail("a trigger is gone"));
                 }
-                if has_moved(store, broken) && !dealt.contains(&BY_PLACE) {
+                if has_moved(store, broken) && !again.contains(&BY_PLACE) && !whole.contains(&BY_PLACE) {
                     return Err(Error::new(Kind::Changed, "make the capture").detail("rows lie elsewhere"));
                 }
                 store.vacuums_known = store.vacuums;
