@@ -6,29 +6,22 @@
 use crate::clock;
 use crate::orphans::Keys;
 use crate::progress::{Event, Phase, Progress};
+use crate::scan::{Looked, scan_shared};
 use crate::shutdown::Shutdown;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use switchover_core::census::{ColumnCensus, Interest, TableCensus};
-use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
-use switchover_core::connector::{Batch, ReadRequest, ReadTable, Snapshot, Target, TargetState};
+use switchover_core::connector::{ReadTable, Snapshot, Target, TargetState};
 use switchover_core::digest::{self, Hex, RowDigester, Side, TableDigest};
 use switchover_core::existing::TargetSchema;
 use switchover_core::judge;
 use switchover_core::plan::{LogicalType, Plan, PlanOptions, Refusal, TablePlan};
 use switchover_core::planner::{self, Evidence};
 use switchover_core::schema::{Catalog, Column, Skipped, Table};
-use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
-use tokio::sync::{mpsc, oneshot};
-
-/// Bytes read at a time where rows are only looked at.
-const SCAN_BYTES: usize = 1 << 20;
-
-/// A batch of this size holds a row that is large by itself.
-const OVERSIZED_BYTES: usize = 4 * SCAN_BYTES;
 
 /// What reading needs to know of a table of the catalog.
 pub(crate) fn read_table(table: &Table) -> Arc<ReadTable> {
@@ -46,75 +39,6 @@ pub(crate) fn planned_table(table: &TablePlan) -> Arc<ReadTable> {
         columns: table.columns.iter().map(|column| column.source.clone()).collect(),
         locator: table.locator.clone(),
     })
-}
-
-/// A batch on its way to whoever looks at it.
-struct Ahead {
-    rows: Rows,
-    /// Told when it was looked at and its memory given back, where the next is to wait for that.
-    seen: Option<oneshot::Sender<()>>,
-}
-
-/// Reads a range of a table to its end: one batch in hand, one that waits, and one that is read.
-pub(crate) async fn scan(
-    snapshot: &Arc<dyn Snapshot>,
-    table: &Arc<ReadTable>,
-    range: KeyRange,
-    shutdown: &Shutdown,
-    mut observe: impl FnMut(&Rows),
-) -> Result<()> {
-    let (batches, mut queue) = mpsc::channel::<Ahead>(1);
-    let (spare, spares) = mpsc::unbounded_channel::<Rows>();
-    let reader = tokio::spawn(read_ahead(Arc::clone(snapshot), Arc::clone(table), range, batches, spares));
-    while let Some(Ahead { rows, seen }) = queue.recv().await {
-        shutdown.check("read the source")?;
-        observe(&rows);
-        match seen {
-            Some(seen) => {
-                drop(rows);
-                // The reader ends when nobody waits for its rows: then it waits for nobody.
-                let _ = seen.send(());
-            }
-            // After the last batch no memory is needed any more.
-            None => drop(spare.send(rows)),
-        }
-    }
-    reader.await.map_err(|error| Error::new(Kind::Internal, "read the source").because(error))?
-}
-
-/// Reads until the end of the range, or until nobody takes the batches.
-async fn read_ahead(
-    snapshot: Arc<dyn Snapshot>,
-    table: Arc<ReadTable>,
-    mut range: KeyRange,
-    batches: mpsc::Sender<Ahead>,
-    mut spares: mpsc::UnboundedReceiver<Rows>,
-) -> Result<()> {
-    loop {
-        let request = ReadRequest {
-            table: Arc::clone(&table),
-            range: range.clone(),
-            budget_bytes: SCAN_BYTES,
-            rows_max: ReadRequest::ANY_ROWS,
-            time_max: ReadRequest::ANY_TIME,
-        };
-        let Batch { rows, last, done } =
-            snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
-        // A large row is looked at, and its memory given back, before the next is read.
-        let (seen, wait) = match rows.bytes() > OVERSIZED_BYTES {
-            true => Some(oneshot::channel()).unzip(),
-            false => (None, None),
-        };
-        if batches.send(Ahead { rows, seen }).await.is_err() || done {
-            return Ok(());
-        }
-        if let Some(wait) = wait
-            && wait.await.is_err()
-        {
-            return Ok(());
-        }
-        range.after = last;
-    }
 }
 
 fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
@@ -266,6 +190,15 @@ fn key_fields(table: &Table) -> Vec<usize> {
     let Some(key) = &table.primary_key else { return Vec::new() };
     let find = |name: &String| table.columns.iter().position(|column| column.name == *name);
     key.columns.iter().map(find).collect::<Option<Vec<usize>>>().unwrap_or_default()
+}
+
+/// The digests of all batches, beside the census.
+fn digest_all(mut digester: RowDigester, waiting: &Receiver<Arc<Looked>>) -> (RowDigester, TableDigest) {
+    let mut sum = TableDigest::default();
+    while let Ok(rows) = waiting.recv() {
+        rows.iter().for_each(|row| sum.add(digester.digest(row, |_| false)));
+    }
+    (digester, sum)
 }
 
 /// What the plan phase works with.
@@ -480,13 +413,15 @@ impl Look<'_> {
                 None => ColumnCensus::predicted(*interest),
             };
             let codecs: Vec<Codec> = table.columns.iter().zip(&interests).map(predicted).collect();
-            let mut digester = RowDigester::new(codecs.clone(), key_fields(table), Side::Source);
-            let mut sum = TableDigest::default();
+            let digester = RowDigester::new(codecs.clone(), key_fields(table), Side::Source);
+            let (digests, waiting) = std::sync::mpsc::sync_channel::<Arc<Looked>>(1);
+            let digesting = tokio::task::spawn_blocking(move || digest_all(digester, &waiting));
             let mut watch = keys.watch(table);
-            scan(self.snapshot, &read_table(table), KeyRange::default(), self.shutdown, |rows| {
+            scan_shared(self.snapshot, &read_table(table), self.shutdown, |rows| {
+                // Half of the work is the digest's. Where it ended early, it says why when it is waited for.
+                let _ = digests.send(Arc::clone(rows));
                 let before = census.bytes;
                 census.observe(rows, &interests);
-                rows.iter().for_each(|row| sum.add(digester.digest(row, |_| false)));
                 watch.observe(rows);
                 self.progress.event(Event::Advanced {
                     phase: Phase::Plan,
@@ -496,6 +431,10 @@ impl Look<'_> {
                 });
             })
             .await?;
+            drop(digests);
+            let (digester, sum) = digesting
+                .await
+                .map_err(|error| Error::new(Kind::Internal, "digest the source").because(error))?;
             let kept = watch.end();
             keys.keep(table, kept, &mut found.suspects);
             for (column, tally) in census.columns.iter_mut().zip(digester.json()) {

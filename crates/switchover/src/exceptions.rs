@@ -5,8 +5,9 @@
 //! on from lost keys to the rows that name them until none is left. Invariant: for every foreign key of
 //! the plan, what is written of a child is NULL in it or names a parent that is written.
 
-use crate::evidence::{Look, planned_table, scan};
+use crate::evidence::{Look, planned_table};
 use crate::orphans::{KEYS_MAX, compares_by_bytes};
+use crate::scan::scan;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use switchover_core::Result;
 use switchover_core::chunk::{KeyRange, LocatorValue};

@@ -75,6 +75,7 @@ mod retry;
 pub mod router;
 pub mod routing;
 mod same_ids;
+mod scan;
 mod seeded;
 pub mod settings;
 pub mod shutdown;

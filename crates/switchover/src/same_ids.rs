@@ -5,7 +5,8 @@
 //! that may occur twice, and a second pass looks at those exactly; a table too large for one filter is taken in
 //! parts, by the UUIDs' own bits.
 
-use crate::evidence::{Look, planned_table, scan};
+use crate::evidence::{Look, planned_table};
+use crate::scan::scan;
 use std::collections::{HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::limits::{LISTED_MAX, one_of};

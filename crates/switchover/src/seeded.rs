@@ -4,7 +4,8 @@
 //! keys on the source. Invariant: every row that was there either stays as it is, or its key is in the
 //! plan's list of replaced ones; the plan decides, nothing is found out while rows are written.
 
-use crate::evidence::{Look, planned_table, read_table, scan};
+use crate::evidence::{Look, planned_table, read_table};
+use crate::scan::scan;
 use crate::trial::is_plain;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};

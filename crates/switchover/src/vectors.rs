@@ -3,7 +3,8 @@
 //! An index of vectors is of the length of the first that it gets, and a server says so of the second, in the middle of a
 //! load. Absent: the length of an index that is there already, which the server alone knows.
 
-use crate::evidence::{Look, planned_table, scan};
+use crate::evidence::{Look, planned_table};
+use crate::scan::scan;
 use std::collections::BTreeMap;
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;

@@ -6,7 +6,7 @@
 
 use super::check::Digests;
 use super::pass::in_key_order;
-use crate::evidence::scan;
+use crate::scan::scan;
 use crate::shutdown::Shutdown;
 use crate::verify::digester as digester_of;
 use std::collections::HashSet;

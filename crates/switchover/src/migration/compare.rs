@@ -40,6 +40,17 @@ fn target_rows(plan: &Plan) -> u64 {
     plan.source.rows.saturating_sub(out as u64) + staying.sum::<u64>()
 }
 
+/// What a comparison of stores at rest goes by.
+pub(super) struct ToVerify {
+    pub(super) plan: Arc<Plan>,
+    /// The source's read point.
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    /// What the source holds there, where the plan was made at it.
+    pub(super) content: Option<Arc<Content>>,
+    /// Why that may not be the current data.
+    pub(super) stale: Option<String>,
+}
+
 impl Migration {
     /// Compares, and mends, until nothing is left or nothing is mended any more.
     pub(super) async fn mended(
@@ -126,7 +137,7 @@ impl Migration {
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
-        let (plan, snapshot, stale) = self.plan_to_verify(given).await?;
+        let ToVerify { plan, snapshot, content, stale } = self.plan_to_verify(given).await?;
         if let Some(why) = stale.as_ref().filter(|_| repair) {
             // The target may be the store that owns the data.
             return Err(Error::new(Kind::Refused, "repair the target")
@@ -135,7 +146,7 @@ impl Migration {
                 .hint(super::OWNER_INSTEAD));
         }
         let mending = if repair { Mending::All } else { Mending::Nothing };
-        let tables = self.mended(&plan, &snapshot, None, mending).await?;
+        let tables = self.mended(&plan, &snapshot, content, mending).await?;
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
         report.reasons.extend(stale);
@@ -145,29 +156,30 @@ impl Migration {
         Ok(report)
     }
 
-    /// The plan, the source's read point, and why that may not hold the current data.
-    pub(super) async fn plan_to_verify(
-        &self,
-        given: Option<Plan>,
-    ) -> Result<(Arc<Plan>, Arc<dyn Snapshot>, Option<String>)> {
+    pub(super) async fn plan_to_verify(&self, given: Option<Plan>) -> Result<ToVerify> {
         let found = match given {
             Some(plan) => Some(plan),
             None => self.newest_plan()?,
         };
         let sight = self.sight(found.as_ref().map_or(&self.settings.plan, |plan| &plan.options)).await?;
-        let plan = match found {
-            Some(plan) => plan,
-            None => self.plan_of_now(&sight).await?,
+        let (plan, content) = match found {
+            Some(plan) => (plan, None),
+            None => self.plan_of_now(&sight).await.map(|(plan, content)| (plan, Some(content)))?,
         };
-        Ok((Arc::new(plan), sight.snapshot, super::not_the_owner(&sight.catalog)))
+        Ok(ToVerify {
+            plan: Arc::new(plan),
+            snapshot: sight.snapshot,
+            content: content.map(Arc::new),
+            stale: super::not_the_owner(&sight.catalog),
+        })
     }
 
     /// A plan for stores of which no run is on record. Into tables that are there it leaves out what does not
     /// match: the comparison would then say "same" of what it never looked at.
-    async fn plan_of_now(&self, sight: &Sight) -> Result<Plan> {
-        let plan = self.look(sight).plan(&self.settings.plan).await?.0;
+    async fn plan_of_now(&self, sight: &Sight) -> Result<(Plan, Content)> {
+        let (plan, content) = self.look(sight).plan(&self.settings.plan).await?;
         match plan.refusals.first().filter(|_| plan.options.existing.is_some()) {
-            None => Ok(plan),
+            None => Ok((plan, content)),
             Some(refusal) => Err(Error::new(Kind::Refused, "verify")
                 .store(self.target.label())
                 .table(refusal.table.clone())

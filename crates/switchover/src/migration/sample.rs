@@ -2,6 +2,7 @@
 //! the report may say of it.
 
 use super::Migration;
+use super::compare::ToVerify;
 use super::run::Run;
 use crate::clock;
 use crate::progress::{Event, Phase};
@@ -23,7 +24,7 @@ impl Migration {
     pub async fn verify_sample(&self, given: Option<Plan>, sample: Sample) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
-        let (plan, snapshot, stale) = self.plan_to_verify(given).await?;
+        let ToVerify { plan, snapshot, stale, .. } = self.plan_to_verify(given).await?;
         let mut tables = self.sampled(&plan, &snapshot, sample).await?;
         let audit = self.target.audit(&plan).await?;
         for (index, table) in tables.iter_mut().enumerate() {

@@ -6,8 +6,9 @@
 
 use super::{SourceSide, Verify, digester, each};
 use crate::copy::put_aside;
-use crate::evidence::{planned_table, scan};
+use crate::evidence::planned_table;
 use crate::report::{Difference, DifferenceKind, FieldDifference};
+use crate::scan::scan;
 use std::collections::{BTreeSet, HashMap};
 use switchover_core::Result;
 use switchover_core::chunk::KeyRange;

@@ -10,9 +10,10 @@
 mod drill;
 pub(crate) mod sample;
 
-use crate::evidence::{Content, planned_table, scan};
+use crate::evidence::{Content, planned_table};
 use crate::progress::{Event, Phase, Progress};
 use crate::report::{Exception, TableReport, Verdict};
+use crate::scan::scan;
 use crate::shutdown::Shutdown;
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -8,9 +8,10 @@
 
 use super::drill::{Listed, pair, shown_key};
 use super::{SourceSide, Verify, digester};
-use crate::evidence::{planned_table, scan};
+use crate::evidence::planned_table;
 use crate::progress::{Event, Phase};
 use crate::report::{Difference, TableReport, Verdict};
+use crate::scan::scan;
 use crate::shutdown::Shutdown;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
