@@ -1,5 +1,5 @@
-//! Rows whose key is NULL, which SQLite takes and no other store could follow: they hold a live run for as long as they are there, with a
-//! word on what to do, and no longer.
+//! Rows that the owner takes and its follower cannot, a key that is NULL or a value that is unique there: they hold a live run for as
+//! long as they are so, with a word on what to do, and no longer.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
@@ -71,4 +71,30 @@ fn a_row_without_a_key_costs_the_way_back_only_while_it_is_there() {
     target.execute_batch("DELETE FROM n WHERE k IS NULL; INSERT INTO n VALUES ('b', '2')").unwrap();
     done(folder, &["rollback", "--when-ready"]);
     assert_eq!(keys(&file), "a,b");
+}
+
+#[test]
+fn a_row_that_the_source_refuses_names_the_constraint_and_what_to_do() {
+    let (folder, file) = application();
+    file.execute_batch(
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, e TEXT UNIQUE); INSERT INTO u VALUES (1, 'a')",
+    )
+    .unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("unique").unwrap();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse");
+    let unique = "SELECT conname FROM pg_constraint WHERE contype = 'u' AND conrelid = 'u'::regclass";
+    let unique = database.psql(unique).unwrap();
+    database.psql(&format!("ALTER TABLE u DROP CONSTRAINT \"{}\"", unique.trim())).unwrap();
+    database.psql("INSERT INTO u VALUES (2, 'a')").unwrap();
+    let held = until(folder, |live| is_held_by(live, "UNIQUE constraint failed: u.e"));
+    let named = ["row id=2", "change or delete one of the two on the target"];
+    assert!(named.iter().all(|part| is_held_by(&held, part)), "{held:#}");
+    database.psql("UPDATE u SET e = 'b' WHERE id = 2").unwrap();
+    done(folder, &["rollback", "--when-ready"]);
+    let found: String = file.query_row("SELECT e FROM u WHERE id = 2", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "b");
 }
