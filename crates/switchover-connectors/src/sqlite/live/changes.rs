@@ -87,8 +87,19 @@ impl SqliteLive {
     }
 
     fn torn(&self, why: String) -> Error {
-        refused(Kind::Changed, OPERATION, self.path(), format!("the log of changes is not whole: {why}"))
-            .hint("the tables are copied again; find out what wrote to the log, or replaced the file")
+        let (way_out, hint) = match self.side {
+            Side::Source => {
+                ("", "the tables are copied again; find out what wrote to the log, or replaced the file")
+            }
+            // Nothing can be copied anew there; people read it in the status of a run that is held.
+            Side::Target => (
+                "; the target keeps every row, but which of them the source lacks cannot be told: stop the engine, and `switchover finish \
+                 --abandon-source` ends the run",
+                "find out what wrote to the log, or replaced the file",
+            ),
+        };
+        let why = format!("the log of changes is not whole: {why}{way_out}");
+        refused(Kind::Changed, OPERATION, self.path(), why).hint(hint)
     }
 
     /// The tables' changes of (from, upto], or of less when that is too much or takes too long; and where it ended.
