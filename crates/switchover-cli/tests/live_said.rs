@@ -83,6 +83,34 @@ fn a_follower_that_differs_is_found_with_its_key_and_never_becomes_the_owner() {
     );
 }
 
+/// What a refused cutover says that helps: each row is logged once more, and the comparison proves it.
+#[test]
+fn a_follower_that_differs_is_mended_by_writing_the_rows_once_more() {
+    let database = Cluster::shared().unwrap().fresh_database("mended").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    for (spoil, again) in [
+        ("UPDATE t SET x = 'other' WHERE id = 2", "UPDATE t SET x = x WHERE id = 2"),
+        ("DELETE FROM t WHERE id = 1", "UPDATE t SET x = x WHERE id = 1"),
+        ("INSERT INTO t VALUES (9, 'more')", "INSERT INTO t VALUES (9, 'one'); DELETE FROM t WHERE id = 9"),
+    ] {
+        behind_its_back(folder, &database, spoil);
+        assert_eq!(run(folder, &["verify", "--live"]).code, 1, "{spoil}");
+        let refused = run(folder, &["cutover"]);
+        let said = flat(&refused.err);
+        assert!(
+            refused.code == 1 && said.contains("write the row once more on the source"),
+            "{spoil}: {said}"
+        );
+        file.execute_batch(again).unwrap();
+        done(folder, &["verify", "--live"]);
+    }
+    done(folder, &["cutover", "--when-ready"]);
+    assert_eq!(database.psql("SELECT string_agg(x, ',' ORDER BY id) FROM t").unwrap().trim(), "one,two");
+}
+
 #[test]
 fn a_writer_that_holds_the_source_from_the_start_costs_a_cutover_its_write_budget_and_no_more() {
     let database = Cluster::shared().unwrap().fresh_database("held").unwrap();

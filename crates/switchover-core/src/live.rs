@@ -181,7 +181,8 @@ impl Changes {
 pub struct TableChanges {
     /// The table, by index in the plan.
     pub table: usize,
-    /// The keys of the changed rows, in the order of the key's fields, each once. No value is NULL.
+    /// The keys of the changed rows, in the order of the key's fields, each once. Where a value is NULL, no row has that key any more:
+    /// what a store holds of it goes.
     pub keys: Vec<Vec<OwnedValue>>,
     /// Those of them that are there, with every column of the plan in its order, without locators.
     pub rows: Rows,

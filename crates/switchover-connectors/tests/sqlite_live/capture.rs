@@ -1,6 +1,6 @@
 //! What the application does is what arrives, whatever way it does it.
 
-use crate::harness::{ALL, App, PATIENCE, Pair, schema_of, words};
+use crate::harness::{ALL, App, PATIENCE, Pair, connect, schema_of, words};
 use rusqlite::config::DbConfig;
 use std::time::Duration;
 use switchover_core::Kind;
@@ -379,13 +379,65 @@ async fn a_read_whose_time_is_over_ends_with_the_row_that_it_is_at() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_without_a_key_is_named() {
-    let pair = Pair::start(App::new(&format!("{SCHEMA}; INSERT INTO texts VALUES ('a', 1, 1)"))).await;
-    pair.app.sql("INSERT INTO texts VALUES (NULL, 1, 2)");
-    let error = pair.source.changes(&pair.position().await, ALL, None).await.unwrap_err();
+/// A table whose key may be NULL, as a whole and in part.
+const NULLS: &str = "CREATE TABLE two (a TEXT COLLATE NOCASE, b INTEGER, v, PRIMARY KEY (a, b)); INSERT INTO two VALUES ('x', 1, 1)";
+
+/// What is written without a key, where that stands, and what deals with it.
+const WITHOUT_KEY: [(&str, &str, &str, &str); 4] = [
+    ("INSERT INTO texts VALUES (NULL, 1, 2)", "texts", "column k", "DELETE FROM texts WHERE k IS NULL"),
+    ("UPDATE texts SET k = NULL", "texts", "column k", "UPDATE texts SET k = 'again'"),
+    (
+        "INSERT INTO two VALUES ('x', NULL, 2)",
+        "two",
+        "column b",
+        "UPDATE two SET b = (SELECT max(b) + 1 FROM two) WHERE b IS NULL",
+    ),
+    ("INSERT INTO two VALUES (NULL, NULL, 2)", "two", "column a, b", "DELETE FROM two WHERE a IS NULL"),
+];
+
+/// That changes are held by a row without a key, and what is said then.
+fn is_held(result: switchover_core::Result<u64>, (table, column): (&str, &str), way_out: &str) {
+    let error = result.unwrap_err();
     let said = words(&error);
-    assert!(error.kind() == Kind::Refused && said.contains("texts") && said.contains("NULL"), "{said}");
+    let named = [table, column, "holds 1 such", "delete them or give them a key", way_out];
+    assert!(error.kind() == Kind::Refused && named.iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_key_holds_its_log_for_as_long_as_it_is_there() {
+    let schema = format!("{SCHEMA}; {NULLS}; INSERT INTO texts VALUES ('a', 1, 1)");
+    for (write, table, column, mend) in WITHOUT_KEY {
+        let pair = Pair::start(App::new(&schema)).await;
+        pair.backfill(1 << 20, &mut || {}).await.unwrap();
+        pair.app.sql(write);
+        is_held(pair.forward(ALL).await, (table, column), "switchover rollback");
+        pair.app.sql(mend);
+        pair.forward(ALL).await.unwrap_or_else(|error| panic!("{mend}: {}", words(&error)));
+        pair.assert_equal();
+        // The same where the target owns the data.
+        pair.cut_over().await;
+        let application = connect(&pair.new_path());
+        application.execute_batch(write).unwrap();
+        is_held(pair.back(ALL).await, (table, column), "finish --abandon-source");
+        application.execute_batch(mend).unwrap();
+        pair.back(ALL).await.unwrap_or_else(|error| panic!("{mend}: {}", words(&error)));
+        pair.assert_equal();
+    }
+}
+
+/// A copy takes rows as they are; what the log says afterwards must remove them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_key_that_was_copied_goes_when_it_is_deleted() {
+    let pair = Pair::start(App::new(&format!("{SCHEMA}; {NULLS}"))).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    let rows = "INSERT INTO texts VALUES (NULL, 1, 2); INSERT INTO two VALUES ('x', NULL, 2)";
+    pair.app.sql(rows);
+    let copied = connect(&pair.new_path());
+    copied.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    copied.execute_batch(rows).unwrap();
+    pair.app.sql("DELETE FROM texts WHERE k IS NULL; DELETE FROM two WHERE b IS NULL");
+    pair.forward(ALL).await.unwrap();
+    pair.assert_equal();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use switchover_connectors::sqlite::source::SqliteSource;
 use switchover_core::Kind;
 use switchover_core::connector::Source;
 use switchover_core::live::{Changes, LiveRun, Ownership, Side};
+use switchover_core::value::{Rows, Value};
 
 const ROWS: &str = "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2); INSERT INTO numbered (u) VALUES (1), (2);
     INSERT INTO keyless VALUES (1, 1); INSERT INTO texts VALUES ('x', 1, 1); INSERT INTO pair VALUES (1, 'a', 1, 1)";
@@ -235,9 +236,9 @@ async fn a_value_that_the_source_would_change_is_refused() {
     let after = pair.source.applied().await.unwrap().unwrap();
     let mut changes = pair.target.changes(&after, ALL, None).await.unwrap();
     let own = changes.tables.iter_mut().find(|table| !table.rows.is_empty()).unwrap();
-    let mut rows = switchover_core::value::Rows::new(0, 3);
+    let mut rows = Rows::new(0, 3);
     own.rows.row(0).values().take(2).for_each(|value| rows.push(value));
-    rows.push(switchover_core::value::Value::Int(5));
+    rows.push(Value::Int(5));
     own.rows = rows;
     let error = pair.source.apply(&changes, Some(&after)).await.unwrap_err();
     let said = words(&error);
@@ -246,6 +247,28 @@ async fn a_value_that_the_source_would_change_is_refused() {
     assert_eq!(pair.source.applied().await.unwrap(), Some(after), "nothing moved");
     pair.back(ALL).await.unwrap();
     pair.assert_equal();
+}
+
+/// What the target let pass, as another store may: who reads it must know which rows to look for, and where.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_constraint_refuses_names_the_constraint_and_what_to_do() {
+    let pair = copied().await;
+    pair.cut_over().await;
+    let application = connect(&pair.new_path());
+    application.execute_batch("INSERT INTO plain (id, u) VALUES (3, 'c')").unwrap();
+    let after = pair.source.applied().await.unwrap().unwrap();
+    let mut changes = pair.target.changes(&after, ALL, None).await.unwrap();
+    let own = changes.tables.iter_mut().find(|table| !table.rows.is_empty()).unwrap();
+    // The row 1 has that value.
+    let mut rows = Rows::new(0, 3);
+    [Value::Int(3), Value::Text(b"a"), Value::Null].into_iter().for_each(|value| rows.push(value));
+    own.rows = rows;
+    let error = pair.source.apply(&changes, Some(&after)).await.unwrap_err();
+    let said = words(&error);
+    assert!(error.kind() == Kind::Rejected && said.contains("id=3"), "{said}");
+    for part in ["UNIQUE constraint failed: plain.u", "change or delete one of the two on the target"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! that is made blind, the stores must differ.
 
 use crate::capture::SCHEMA;
-use crate::harness::{ALL, App, PATIENCE, Pair, words};
+use crate::harness::{ALL, App, PATIENCE, Pair, connect, words};
 use crate::workload::{self, Dice};
 use rusqlite::Connection;
 use switchover_core::Kind;
@@ -135,6 +135,21 @@ async fn nobody_takes_entries_out_of_a_log_and_what_keeps_them_is_missed() {
     let taken = pair.source.changes(&position, ALL, None).await.unwrap();
     pair.source.settle(&taken.upto).await.unwrap();
     assert_eq!(pair.source.pressure().await.unwrap().log_entries, 1, "the newest stays");
+}
+
+/// Forward, the tables are copied again; where the target owns the data, nothing can be.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_leaves_a_gap_is_noticed_and_said_with_the_way_out() {
+    let pair = Pair::start(App::new(SCHEMA)).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.cut_over().await;
+    let after = pair.source.applied().await.unwrap().unwrap();
+    let application = connect(&pair.new_path());
+    application.execute_batch("INSERT INTO _switchover_changes (seq, t) VALUES (99, 0)").unwrap();
+    let error = pair.target.changes(&after, ALL, None).await.unwrap_err();
+    let said = words(&error);
+    assert!(error.kind() == Kind::Changed && said.contains("to 98 are missing"), "{said}");
+    assert!(said.contains("switchover finish --abandon-source") && !said.contains("copied again"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,19 +77,41 @@ pub(super) fn first_difference(expected: &Digests, found: &Digests) -> Option<Di
     found.keys().find(|key| !expected.contains_key(key)).map(|key| Difference::Extra(*key))
 }
 
-/// The error of a row that was taken and is not there, or is another. `rows` are those that were given.
-pub(super) fn different(table: &TablePlan, store: &str, difference: Difference, rows: &Rows) -> Error {
+/// What can be done about a row in which the follower of this owner differs. What is taken is a state and not a history, so whatever
+/// logs the row's key once more has the row at the follower made what it is at the owner.
+pub(super) fn remedy(owner: Side) -> &'static str {
+    match owner {
+        Side::Source => {
+            "find out what wrote to the target; then write the row once more on the source, such as UPDATE t SET c = c WHERE its key (where \
+             the target has a row too many, insert one of its key on the source and delete it), so that it is taken again, and \
+             `switchover verify --live` compares all rows again; or `switchover rollback`, and start again"
+        }
+        Side::Target => {
+            "find out what wrote to the source; a row that is written once more on the target, such as UPDATE t SET c = c WHERE its key, is \
+             brought there again; `switchover rollback --discard-target-changes` goes back all the same, and what the source lacks then is \
+             lost to the application"
+        }
+    }
+}
+
+/// The error of a row that was taken from this owner and is not there, or is another. `rows` are those that were given.
+pub(super) fn different(
+    table: &TablePlan,
+    (owner, follower): (Side, &str),
+    difference: Difference,
+    rows: &Rows,
+) -> Error {
     let (what, hash) = match difference {
         Difference::Missing(hash) => ("a row that was just written is not there", hash),
         Difference::Extra(hash) => ("a row that was just removed is there", hash),
         Difference::Other(hash) => ("a row that was just written reads back as another", hash),
     };
     Error::new(Kind::Different, "read changed rows back")
-        .store(store)
+        .store(follower)
         .table(table.source.clone())
         .key(shown_key(table, rows, hash).unwrap_or_default())
         .detail(what)
-        .hint("find out who else writes to this store; `switchover verify --live` compares all rows again")
+        .hint(remedy(owner))
 }
 
 /// The key of the row with that hash, as people read it.

@@ -316,7 +316,7 @@ impl Link {
             if let Some(difference) = check::first_difference(&expected, &found) {
                 return Err(check::different(
                     &self.plan.tables[index],
-                    &self.into.label(),
+                    (self.from, &self.into.label()),
                     difference,
                     &changed.rows,
                 ));

@@ -191,7 +191,7 @@ fn differs(store: String, table: &TablePlan) -> Error {
     Error::new(Kind::Different, "compare the stores while they are written")
         .store(store)
         .table(table.source.clone())
-        .hint("find out who else writes to this store; `switchover verify --live` compares all rows again")
+        .hint(check::remedy(Side::Source))
 }
 
 /// The keys of rows, in the order of the key's fields.

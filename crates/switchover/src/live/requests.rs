@@ -1,5 +1,6 @@
 //! What a run is asked for: what can be done at any time, what ends the work in hand, and what waits.
 
+use super::check;
 use super::engine::{End, Engine, Finished, Turn};
 use super::link::Link;
 use super::pass::Pass;
@@ -322,13 +323,7 @@ pub(super) fn not_ready(why: &str) -> Error {
 fn differs(owner: Side, why: &str) -> Error {
     let error =
         not_ready("the stores are not equal").detail(format!("the stores are known to differ: {why}"));
-    error.hint(match owner {
-        Side::Source => "find out what wrote to the target; `switchover verify --live` compares all rows again",
-        Side::Target => {
-            "compare these rows yourself, and mend the source; `switchover rollback --discard-target-changes` goes back all the \
-             same, and what the source lacks is lost to the application"
-        }
-    })
+    error.hint(check::remedy(owner))
 }
 
 fn nothing_to_finish() -> Error {

@@ -16,7 +16,7 @@ use super::super::writer::{Bound, Except, Insert};
 use super::check::Seen;
 use super::records::{self, LIVE};
 use super::{SqliteLive, View, check, refused};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ffi, params_from_iter};
 use std::sync::PoisonError;
 use std::time::Duration;
 use switchover_core::connector::Position;
@@ -110,14 +110,35 @@ impl SqliteLive {
 
     fn put(&self, connection: &Connection, changes: &TableChanges, replacing: bool) -> Result<()> {
         let view = self.view(&self.run.plan.tables[changes.table]);
-        match self.side {
+        let put = match self.side {
             Side::Target => {
                 let insert = Insert::of(view.plan, false);
                 let insert = if replacing { insert.replacing() } else { insert };
                 insert.run(connection, self.path(), view.plan, &changes.rows, OPERATION, &Except::default())
             }
             Side::Source => self.put_back(connection, &view, changes, replacing),
-        }
+        };
+        put.map_err(|error| self.refused_row(error))
+    }
+
+    /// A row that a constraint refuses, with the constraint, in what is told: people read it in the status of a run that is held. SQLite's
+    /// words name tables, columns and constraints, and no value.
+    fn refused_row(&self, error: Error) -> Error {
+        let cause =
+            std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+        let Some(rusqlite::Error::SqliteFailure(failure, Some(said))) = cause else { return error };
+        let owner = self.side.other();
+        let what_to_do = match failure.extended_code {
+            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
+                format!("another row has these values here: change or delete one of the two on the {owner}")
+            }
+            code if code & 0xff == ffi::SQLITE_CONSTRAINT => {
+                format!("change or delete the row on the {owner}")
+            }
+            _ => return error,
+        };
+        let why = format!("{}: {said}; {what_to_do}, and the run goes on by itself", error.why());
+        error.detail(why).hint(format!("until then the {owner}'s changes wait in its log"))
     }
 
     /// Inserts rows of the source's own values, and looks at each as SQLite keeps it.

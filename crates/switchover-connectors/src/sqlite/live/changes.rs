@@ -5,16 +5,17 @@
 //! So the count of the entries between two positions says whether one is missing.
 
 use super::super::error::classify;
-use super::super::read::{self, Encoding, column, push};
+use super::super::quote::ident;
+use super::super::read::{self, Bound, Encoding, column, placeholder, push};
 use super::super::relation::{whole, whole_in_order};
 use super::super::rules;
 use super::records::{self, CHANGES};
 use super::{Known, LATER, SqliteLive, View, refused};
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 use switchover_core::connector::Position;
-use switchover_core::live::{Beside, Changes, Limit, Seen, TableChanges};
+use switchover_core::live::{Beside, Changes, Limit, Seen, Side, TableChanges};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -86,8 +87,19 @@ impl SqliteLive {
     }
 
     fn torn(&self, why: String) -> Error {
-        refused(Kind::Changed, OPERATION, self.path(), format!("the log of changes is not whole: {why}"))
-            .hint("the tables are copied again; find out what wrote to the log, or replaced the file")
+        let (way_out, hint) = match self.side {
+            Side::Source => {
+                ("", "the tables are copied again; find out what wrote to the log, or replaced the file")
+            }
+            // Nothing can be copied anew there; people read it in the status of a run that is held.
+            Side::Target => (
+                "; the target keeps every row, but which of them the source lacks cannot be told: stop the engine, and `switchover finish \
+                 --abandon-source` ends the run",
+                "find out what wrote to the log, or replaced the file",
+            ),
+        };
+        let why = format!("the log of changes is not whole: {why}{way_out}");
+        refused(Kind::Changed, OPERATION, self.path(), why).hint(hint)
     }
 
     /// The tables' changes of (from, upto], or of less when that is too much or takes too long; and where it ended.
@@ -135,7 +147,10 @@ impl SqliteLive {
                     bytes += own.changes.rows.bytes();
                 }
             } else {
-                let key = self.key(entry, encoding, view, seq)?;
+                let key = self.key(entry, encoding, view)?;
+                if key.contains(&OwnedValue::Null) {
+                    self.without_row(connection, encoding, known, view, &key, (number, seq))?;
+                }
                 bytes += self.take(connection, encoding, known, view, own, key)?;
             }
             over = bytes >= BATCH_BYTES || until.is_some_and(|until| Instant::now() >= until);
@@ -149,30 +164,70 @@ impl SqliteLive {
         Ok((gathered.into_values().map(|gathered| gathered.changes).collect(), reached))
     }
 
-    fn key(
-        &self,
-        entry: &rusqlite::Row<'_>,
-        encoding: Encoding,
-        view: &View<'_>,
-        seq: i64,
-    ) -> Result<Vec<OwnedValue>> {
+    fn key(&self, entry: &rusqlite::Row<'_>, encoding: Encoding, view: &View<'_>) -> Result<Vec<OwnedValue>> {
         let mut cells = Rows::new(0, view.key.len());
         let marked = encoding.is_wide().then_some(encoding);
         push(entry, 2, view.key.len(), marked, &mut cells).map_err(|error| self.failed(error))?;
-        let key: Vec<OwnedValue> = cells.row(0).values().map(|value| value.to_owned_value()).collect();
-        match key.iter().position(|cell| *cell == OwnedValue::Null) {
-            None => Ok(key),
-            Some(at) => {
-                let name = view.columns[view.key[at]];
-                let why = format!(
-                    "a row was written whose key is NULL (entry {seq} of the log): no row is found by it"
-                );
-                Err(refused(Kind::Refused, OPERATION, self.path(), why)
-                    .table(view.name)
-                    .column(name)
-                    .hint("`switchover rollback` takes the run back; give the row a key, or leave the table out with --exclude, and start again"))
-            }
+        Ok(cells.row(0).values().map(|value| value.to_owned_value()).collect())
+    }
+
+    /// That no row has this key, in which there is NULL: several rows may have it, so such a row cannot be followed. A key whose rows are
+    /// gone is taken like any other: what the follower holds of it goes there, too.
+    fn without_row(
+        &self,
+        connection: &Connection,
+        encoding: Encoding,
+        known: &Known,
+        view: &View<'_>,
+        key: &[OwnedValue],
+        (table, seq): (usize, i64),
+    ) -> Result<()> {
+        let fail = |error| self.failed(error).table(view.name);
+        let shape = self.shape(known, table, OPERATION)?;
+        let terms: Vec<String> = (1..)
+            .zip(shape.key.iter().zip(key))
+            .map(|(at, (column, cell))| {
+                // IS finds NULL by the key's index.
+                let cell = placeholder(at, cell, encoding);
+                format!("{} COLLATE {} IS {cell}", ident(&column.name), ident(&column.collation))
+            })
+            .collect();
+        let from = whole(self.relations(connection, known)?, view.name);
+        let sql = format!("SELECT count(*) FROM {from} WHERE {}", terms.join(" AND "));
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        let cells = params_from_iter(key.iter().map(|cell| Bound(cell, encoding)));
+        match statement.query_row(cells, |row| row.get::<_, i64>(0)).map_err(fail)? {
+            0 => Ok(()),
+            rows => Err(self.unfollowed(view, key, rows, seq)),
         }
+    }
+
+    /// The ways out are in what is told, for people read it in the status of a run that is held.
+    fn unfollowed(&self, view: &View<'_>, key: &[OwnedValue], rows: i64, seq: i64) -> Error {
+        let names = view.key_names().into_iter().zip(key);
+        let nulls: Vec<&str> =
+            names.filter(|(_, cell)| **cell == OwnedValue::Null).map(|(name, _)| name).collect();
+        let way_out = match self.side {
+            Side::Source => "or `switchover rollback` takes the run back",
+            Side::Target => {
+                "where they must stay as they are, stop the engine, and `switchover finish --abandon-source` ends the run, without a way back"
+            }
+        };
+        let why = format!(
+            "a row with NULL in its key is found by no key, and the table holds {rows} such (entry {seq} of the log): delete them or give them \
+             a key, and the run goes on by itself; {way_out}"
+        );
+        let shown: Vec<String> = nulls.iter().map(|name| format!("{} IS NULL", ident(name))).collect();
+        let hint = format!(
+            "on the {}, SELECT * FROM {} WHERE {} shows them",
+            self.side,
+            ident(view.name),
+            shown.join(" AND ")
+        );
+        refused(Kind::Refused, OPERATION, self.path(), why)
+            .table(view.name)
+            .column(nulls.join(", "))
+            .hint(hint)
     }
 
     /// Takes a key and its row, unless they are there; gives the bytes of it.
