@@ -359,8 +359,15 @@ pub trait LiveTarget: LiveStore {
     /// transaction, when `to` makes the target the owner: foreign keys get their own form, numbering goes on
     /// behind the largest number given so far, and the application's writes are let in (I4).
     ///
+    /// A proposal that the target become the owner asks [`LiveTarget::as_made`], too.
+    ///
     /// An error of a kind that may be retried leaves open whether it was decided: ask [`LiveTarget::ownership`].
     async fn decide(&self, from: &Ownership, to: &Ownership, numbering: &[(usize, i64)]) -> Result<bool>;
+    /// That the keys, constraints and indexes of the tables are those that the run made, or found: `Refused` where they are not, with
+    /// the table, what it is, and what to do. Asked while the target follows; nothing is changed.
+    async fn as_made(&self) -> Result<()> {
+        Ok(())
+    }
     /// Whether this run has left the target ([`LiveStore::leave`]) and its other records are still there: it was being
     /// finished. To enter again would make the source the owner, and refuse the application's writes. A target that never
     /// owns the data need not tell.

@@ -72,6 +72,22 @@ async fn a_capture_that_is_not_whole_is_noticed_by_changes_and_by_capture() {
     assert_eq!(crate::stage::keys_of(&stage.log(&start()).await.unwrap(), parent).unwrap(), ["90"]);
 }
 
+/// The server's own flags say so until the next VACUUM.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_or_a_rule_that_is_gone_again_is_no_loss() {
+    let stage = Stage::owning().await;
+    for (hurt, undo) in [
+        ("CREATE TABLE app.heir() INHERITS (app.parent)", "DROP TABLE app.heir"),
+        ("CREATE RULE no AS ON DELETE TO app.parent DO INSTEAD NOTHING", "DROP RULE no ON app.parent"),
+    ] {
+        stage.database.psql(hurt).unwrap();
+        assert_eq!(kind(stage.log(&start()).await), Kind::Changed, "{hurt}");
+        stage.database.psql(undo).unwrap();
+        stage.log(&start()).await.unwrap_or_else(|error| panic!("{undo}: {error}"));
+        assert_eq!(stage.live.doubts().await.unwrap(), Vec::<usize>::new(), "{undo}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plans_column_that_changes_is_named() {
     for (hurt, _) in HURTS.iter().filter(|(_, column)| *column) {

@@ -9,13 +9,15 @@
 
 use super::connect::Connection;
 use super::quote::{self, ident};
-use super::standing;
+use super::steps::build_steps;
+use super::{live, standing};
 use std::collections::BTreeMap;
 use std::fmt;
 use switchover_core::Result;
 use switchover_core::connector::Audit;
 use switchover_core::mapping::IndexMethod;
 use switchover_core::plan::{ForeignKeyPlan, IndexPlan, KeyPlan, Plan, TablePlan};
+use tokio_postgres::Client;
 
 const OPERATION: &str = "audit the target";
 
@@ -99,6 +101,12 @@ impl Form {
         Form::of_index(index.unique, method, index.predicate.is_some(), parts)
     }
 
+    /// A key as a clause.
+    fn clause(&self) -> String {
+        let parts: Vec<String> = self.parts.iter().flatten().map(|part| ident(part)).collect();
+        format!("{} ({})", self.kind, parts.join(", "))
+    }
+
     /// Whether the one that was found is what was wanted: an expression of the plan's is any part.
     fn is(&self, wanted: &Form) -> bool {
         let pairs = || self.parts.iter().zip(&wanted.parts);
@@ -119,6 +127,17 @@ impl fmt::Display for Form {
 
 /// What the server says of constraints or indexes, by table and name: whether each is valid, and its form.
 type Found = BTreeMap<(String, String), (bool, Form)>;
+
+/// A key, constraint or index that is not as the run made it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Its table.
+    pub(super) table: String,
+    /// What is wrong with it.
+    pub(super) why: String,
+    /// What to do.
+    pub(super) hint: String,
+}
 
 /// Counts and constraints.
 pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Audit> {
@@ -144,8 +163,33 @@ pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Au
             client.query_one(&sql, &[]).await.map_err(|e| fail(e).table(table.source.clone()))?.get(0);
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
     }
+    let (constraints, indexes) = found(client, schema).await.map_err(fail)?;
+    // The definitions of tables that were there are the application's.
+    let own = plan.options.existing.is_none();
+    for table in &plan.tables {
+        let references = table.foreign_keys.iter().map(|key| (&key.name, Some(Form::of_foreign_key(key))));
+        for (name, form) in of_table(table).chain(references) {
+            audit.expect(&constraints, &table.target, name, "constraint", form.filter(|_| own));
+        }
+        for index in &table.indexes {
+            let form = Some(Form::of_plan(table, index)).filter(|_| own);
+            audit.expect(&indexes, &table.target, &index.name, "index", form);
+        }
+    }
+    Ok(audit)
+}
+
+/// The constraints of a table but for its foreign keys: a check by its name alone.
+fn of_table(table: &TablePlan) -> impl Iterator<Item = (&String, Option<Form>)> {
+    let primary = table.primary_key.iter().map(|key| (&key.name, Some(Form::of_key("PRIMARY KEY", key))));
+    let uniques = table.uniques.iter().map(|key| (&key.name, Some(Form::of_key("UNIQUE", key))));
+    primary.chain(uniques).chain(table.checks.iter().map(|check| (&check.name, None)))
+}
+
+/// What there is of constraints, and of indexes.
+async fn found(client: &Client, schema: &str) -> Result<(Found, Found), tokio_postgres::Error> {
     let mut constraints = Found::new();
-    for row in client.query(CONSTRAINTS, &[schema]).await.map_err(fail)? {
+    for row in client.query(CONSTRAINTS, &[&schema]).await? {
         let (columns, leads_to): (Vec<String>, Option<&str>) = (row.get(4), row.get(5));
         let form = match (row.get::<_, &str>(3), leads_to) {
             ("p", _) => Form::of_columns("PRIMARY KEY", &columns),
@@ -158,26 +202,78 @@ pub(super) async fn audit(connection: &mut Connection, plan: &Plan) -> Result<Au
         constraints.insert((row.get(0), row.get(1)), (row.get(2), form));
     }
     let mut indexes = Found::new();
-    for row in client.query(INDEXES, &[schema]).await.map_err(fail)? {
+    for row in client.query(INDEXES, &[&schema]).await? {
         let form = Form::of_index(row.get(3), row.get(4), row.get(5), row.get(6));
         indexes.insert((row.get(0), row.get(1)), (row.get(2), form));
     }
-    // The definitions of tables that were there are the application's.
-    let own = plan.options.existing.is_none();
-    for table in &plan.tables {
-        let primary = table.primary_key.iter().map(|key| (&key.name, Some(Form::of_key("PRIMARY KEY", key))));
-        let uniques = table.uniques.iter().map(|key| (&key.name, Some(Form::of_key("UNIQUE", key))));
-        let references = table.foreign_keys.iter().map(|key| (&key.name, Some(Form::of_foreign_key(key))));
-        let checks = table.checks.iter().map(|check| (&check.name, None));
-        for (name, form) in primary.chain(uniques).chain(references).chain(checks) {
-            audit.expect(&constraints, &table.target, name, "constraint", form.filter(|_| own));
+    Ok((constraints, indexes))
+}
+
+/// The first key, constraint or index that is not as a live run made it, in a schema whose tables are the run's. A foreign key that is
+/// not there, or not proven yet, is none: the decision makes it, in its own form.
+pub(super) async fn changed(client: &Client, plan: &Plan) -> Result<Option<Fault>, tokio_postgres::Error> {
+    let schema = &plan.options.schema;
+    let (constraints, indexes) = found(client, schema).await?;
+    for (at, table) in plan.tables.iter().enumerate() {
+        let qualified = quote::qualified(schema, &table.target);
+        let fault = |why: String, hint: String| Ok(Some(Fault { table: table.target.clone(), why, hint }));
+        let again = |found: &Found, name: &str, down: &str, up: &str| {
+            let there = found.contains_key(&(table.target.clone(), name.to_owned()));
+            let down = if there { format!("drop it ({down}), ") } else { String::new() };
+            format!("{down}put it back ({up}), and ask again")
+        };
+        for (name, form) in of_table(table) {
+            let check = table.checks.iter().find(|check| check.name == *name);
+            let clause = match (&form, check) {
+                (Some(form), _) => form.clause(),
+                (None, check) => format!("CHECK ({})", check.map_or("", |check| check.sql.as_str())),
+            };
+            if let Some(why) = fault_of(&constraints, &table.target, name, "constraint", form) {
+                let down = format!("ALTER TABLE {qualified} DROP CONSTRAINT {}", ident(name));
+                let up = format!("ALTER TABLE {qualified} ADD CONSTRAINT {} {clause}", ident(name));
+                return fault(why, again(&constraints, name, &down, &up));
+            }
         }
         for index in &table.indexes {
-            let form = Some(Form::of_plan(table, index)).filter(|_| own);
-            audit.expect(&indexes, &table.target, &index.name, "index", form);
+            let (name, form) = (&index.name, Some(Form::of_plan(table, index)));
+            if let Some(why) = fault_of(&indexes, &table.target, name, "index", form) {
+                let id = format!("{at}:index {name}");
+                let up = build_steps(plan).into_iter().find(|step| step.id == id).map(|step| step.sql);
+                let down = format!("DROP INDEX {}", quote::qualified(schema, name));
+                return fault(why, again(&indexes, name, &down, &up.unwrap_or_default()));
+            }
+        }
+        for (number, key) in table.foreign_keys.iter().enumerate() {
+            let wanted = Form::of_foreign_key(key);
+            for name in [key.name.clone(), live::waiting_name((at, number))] {
+                let there = constraints.get(&(table.target.clone(), name.clone()));
+                if let Some((_, form)) = there.filter(|(_, form)| !form.is(&wanted)) {
+                    let why = format!(
+                        "the constraint \"{name}\" of \"{}\" is {form} and should be {wanted}",
+                        table.target
+                    );
+                    let down = format!("ALTER TABLE {qualified} DROP CONSTRAINT {}", ident(&name));
+                    let hint =
+                        format!("drop it ({down}), and ask again: the cutover makes it as it should be");
+                    return fault(why, hint);
+                }
+            }
         }
     }
-    Ok(audit)
+    Ok(None)
+}
+
+/// What is wrong with a constraint or an index of that name.
+fn fault_of(found: &Found, table: &str, name: &str, what: &str, wanted: Option<Form>) -> Option<String> {
+    let fault = match found.get(&(table.to_owned(), name.to_owned())) {
+        Some((true, form)) => {
+            let wanted = wanted.filter(|wanted| !form.is(wanted))?;
+            format!("is {form} and should be {wanted}: drop it, and make it so")
+        }
+        Some((false, _)) => "is not valid".to_owned(),
+        None => "is not there".to_owned(),
+    };
+    Some(format!("the {what} \"{name}\" of \"{table}\" {fault}"))
 }
 
 trait Expect {
@@ -186,17 +282,9 @@ trait Expect {
 
 impl Expect for Audit {
     fn expect(&mut self, found: &Found, table: &str, name: &str, what: &str, wanted: Option<Form>) {
-        let fault = match found.get(&(table.to_owned(), name.to_owned())) {
-            Some((true, form)) => match wanted.filter(|wanted| !form.is(wanted)) {
-                Some(wanted) => format!("is {form} and should be {wanted}: drop it, and make it so"),
-                None => {
-                    self.constraints_valid += 1;
-                    return;
-                }
-            },
-            Some((false, _)) => "is not valid".to_owned(),
-            None => "is not there".to_owned(),
-        };
-        self.faults.push(format!("the {what} \"{name}\" of \"{table}\" {fault}"));
+        match fault_of(found, table, name, what, wanted) {
+            None => self.constraints_valid += 1,
+            Some(fault) => self.faults.push(fault),
+        }
     }
 }

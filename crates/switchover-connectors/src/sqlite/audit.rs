@@ -42,9 +42,7 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
         let sql = format!("SELECT count(*) FROM {}", qualified("main", &table.target));
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(fail)?;
         audit.rows.push(u64::try_from(rows).unwrap_or(0));
-        constraints(&connection, table, &mut audit).map_err(fail)?;
-        let steps = steps.iter().filter(|step| step.table == Some(at) && step.stage == BuildStage::Indexes);
-        definitions(&connection, table, steps, &mut audit).map_err(fail)?;
+        structure(&connection, (at, table), &steps, &mut audit).map_err(fail)?;
         if let Err(error) = foreign_keys(&connection, table, &mut audit) {
             // A key whose parent has no such key any more cannot be checked: that is the fault.
             if primary_code(&error) != Some(ffi::SQLITE_ERROR) {
@@ -55,6 +53,32 @@ pub(super) fn audit(path: &Path, plan: &Plan) -> Result<Audit> {
     }
     pages(&connection, &mut audit).map_err(fail)?;
     Ok(audit)
+}
+
+/// The first key, constraint or index that is not as the run made it: the table, by index in the plan, and what is wrong. Rows are
+/// not looked at.
+pub(super) fn changed(connection: &Connection, plan: &Plan) -> rusqlite::Result<Option<(usize, String)>> {
+    let steps = build_steps(plan);
+    for (at, table) in plan.tables.iter().enumerate() {
+        let mut audit = Audit::default();
+        structure(connection, (at, table), &steps, &mut audit)?;
+        if let Some(fault) = audit.faults.into_iter().next() {
+            return Ok(Some((at, fault)));
+        }
+    }
+    Ok(None)
+}
+
+/// Keys, constraints and indexes of a table of the plan, but for what its rows say.
+fn structure(
+    connection: &Connection,
+    (at, table): (usize, &TablePlan),
+    steps: &[BuildStep],
+    audit: &mut Audit,
+) -> rusqlite::Result<()> {
+    constraints(connection, table, audit)?;
+    let steps = steps.iter().filter(|step| step.table == Some(at) && step.stage == BuildStage::Indexes);
+    definitions(connection, table, steps, audit)
 }
 
 /// Columns, indexes, triggers and views that came to the run's tables since, in words.
@@ -211,7 +235,9 @@ fn definitions<'a>(
                 "the index \"{name}\" of \"{}\" is {held} and should be {wanted}: drop it, and make it so",
                 table.target
             ),
-            (false, None) => format!("the index \"{name}\" of \"{}\" is not there", table.target),
+            (false, None) => {
+                format!("the index \"{name}\" of \"{}\" is not there: make it again, {wanted}", table.target)
+            }
         };
         audit.faults.push(fault);
     }

@@ -182,6 +182,21 @@ async fn a_number_that_is_two_keys() {
     pair.assert_equal();
 }
 
+/// A column of reals has one of the two alone, and the other finds no row there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_number_where_it_is_one_key() {
+    let app =
+        App::new("CREATE TABLE r (k REAL PRIMARY KEY, v); INSERT INTO r VALUES (-9223372036854775808.0, 1)");
+    let pair = Pair::start(app).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.app.sql("UPDATE r SET v = 2");
+    let changes = pair.source.changes(&pair.position().await, ALL, None).await.unwrap();
+    let real = OwnedValue::FloatBits((-9_223_372_036_854_775_808.0_f64).to_bits());
+    assert_eq!(changes.tables[0].keys, [vec![real]]);
+    pair.forward(ALL).await.unwrap();
+    pair.assert_equal();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_is_told_what_it_was_told_before() {
     let pair = Pair::start(App::new(SCHEMA)).await;

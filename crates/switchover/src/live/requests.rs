@@ -291,7 +291,12 @@ impl Engine {
             return Ok(None);
         }
         if options.dry_run {
-            answer(command, Ok(Answer::Ready));
+            // What the proposal would ask.
+            let made = match link.from {
+                Side::Source => self.again(async || self.parts.target.as_made().await).await,
+                Side::Target => Ok(()),
+            };
+            answer(command, made.map(|()| Answer::Ready));
             return Ok(None);
         }
         match self.switch(link, options, None).await {

@@ -14,11 +14,10 @@ use super::objects::{self, LIVE};
 use super::session::{Session, begin_ours, busy};
 use super::token::Token;
 use super::{numbers, references};
-use crate::postgres::{quote, standing};
+use crate::postgres::{audit, quote, standing};
 use std::time::Duration;
 use switchover_core::failpoint;
 use switchover_core::live::{Fenced, Ownership, Side};
-use switchover_core::plan::{KeyPlan, TablePlan};
 use switchover_core::{Error, Kind, Result};
 use tokio_postgres::types::ToSql;
 
@@ -44,18 +43,6 @@ const FENCED_TABLES: &str = "SELECT c.relname::text FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     WHERE t.tgname = $2 AND t.tgenabled <> 'D'
         AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)";
-
-/// Tables whose primary key is not of these columns, or not there; its parameters are the schema, the tables, and the columns of each
-/// in the order of their bytes, which is that of names on the server.
-const KEYLESS: &str = "SELECT w.name
-    FROM ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) AS w(name, columns)
-    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint r JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
-        WHERE r.contype = 'p' AND c.relname = w.name::pg_catalog.name
-            AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
-            AND (SELECT pg_catalog.string_agg(a.attname::text, E'\\x01' ORDER BY a.attname)
-                FROM pg_catalog.pg_attribute a
-                WHERE a.attrelid = r.conrelid AND a.attnum = ANY (r.conkey)) = w.columns)
-    ORDER BY w.name";
 
 fn word(side: Side) -> &'static str {
     match side {
@@ -85,21 +72,9 @@ impl PostgresLive {
         };
         let (new, old) = (number(to.epoch)?, number(from.epoch)?);
         let opens = to.owner == Side::Target && from.owner == Side::Source;
-        let existing = self.run.plan.options.existing.is_some();
-        if to.pending && from.owner == Side::Source && !existing {
-            self.has_keys(session, operation).await?;
-        }
-        if to.pending && from.owner == Side::Source && existing {
-            // Before anybody is fenced: what was taken down is up again, and nobody changed anything meanwhile.
-            let same = standing::is_as_planned(session.client(), &self.run.plan).await;
-            if !same.map_err(|error| busy(error, &session.connection, operation))? {
-                return Err(Error::new(Kind::Refused, operation)
-                    .store(session.connection.label())
-                    .detail(format!(
-                        "the definitions in the schema \"{schema}\" are not what they were before the run"
-                    ))
-                    .hint("undo what was changed there since; `switchover rollback` takes the run back"));
-            }
+        if to.pending && from.owner == Side::Source {
+            // Before anybody is fenced.
+            self.is_as_made(session, operation).await?;
         }
         let work = async {
             // Prepared when the decision is proposed, so that the decision itself does not wait for it.
@@ -141,38 +116,38 @@ impl PostgresLive {
         Ok(decided)
     }
 
-    /// That the primary keys are there by which changes find their rows, now and on the way back.
-    async fn has_keys(&self, session: &Session, operation: &str) -> Result<()> {
-        let schema = self.schema();
-        let keyed: Vec<(&TablePlan, &KeyPlan)> = self
-            .run
-            .plan
-            .tables
-            .iter()
-            .filter_map(|table| Some((table, table.primary_key.as_ref()?)))
-            .collect();
-        let names: Vec<&str> = keyed.iter().map(|(table, _)| table.target.as_str()).collect();
-        let sorted = |key: &KeyPlan| {
-            let mut columns = key.columns.clone();
-            columns.sort();
-            columns.join("\u{1}")
-        };
-        let columns: Vec<String> = keyed.iter().map(|(_, key)| sorted(key)).collect();
-        let found = session.client().query(KEYLESS, &[&schema, &names, &columns]).await;
-        let found = found.map_err(|error| busy(error, &session.connection, operation))?;
-        let Some(name) = found.first().map(|row| row.get::<_, &str>(0)) else { return Ok(()) };
-        let key = keyed.iter().find(|(table, _)| table.target == name).map(|(_, key)| *key);
-        let columns: Vec<String> =
-            key.into_iter().flat_map(|key| &key.columns).map(|column| quote::ident(column)).collect();
-        Err(Error::new(Kind::Refused, operation)
-            .store(session.connection.label())
-            .table(name)
-            .detail("somebody took its primary key away: nothing would keep its rows apart, nor find them on the way back")
-            .hint(format!(
-                "put it back (ALTER TABLE {} ADD PRIMARY KEY ({})), and ask again",
-                quote::qualified(schema, name),
-                columns.join(", ")
-            )))
+    /// That keys, constraints and indexes are what the run made, or what was there before it: they keep rows apart at the owner, and
+    /// what breaks them could not go back. In a transaction.
+    async fn is_as_made(&self, session: &Session, operation: &str) -> Result<()> {
+        let (plan, schema) = (&*self.run.plan, self.schema());
+        let refused = || Error::new(Kind::Refused, operation).store(session.connection.label());
+        if plan.options.existing.is_some() {
+            // What was taken down is up again, and nobody changed anything meanwhile.
+            let same = standing::is_as_planned(session.client(), plan).await;
+            return match same.map_err(|error| busy(error, &session.connection, operation))? {
+                true => Ok(()),
+                false => Err(refused()
+                    .detail(format!(
+                        "the definitions in the schema \"{schema}\" are not what they were before the run"
+                    ))
+                    .hint("undo what was changed there since; `switchover rollback` takes the run back")),
+            };
+        }
+        let fault = audit::changed(session.client(), plan).await;
+        match fault.map_err(|error| busy(error, &session.connection, operation))? {
+            None => Ok(()),
+            Some(fault) => Err(refused()
+                .table(fault.table)
+                .detail(format!("somebody changed it: {}", fault.why))
+                .hint(format!("{}; `switchover rollback` takes the run back instead", fault.hint))),
+        }
+    }
+
+    pub(super) async fn as_made_with(&self, session: &mut Session) -> Result<()> {
+        let operation = "look at the target's definitions";
+        begin_ours(session, &self.run, operation).await?;
+        self.is_as_made(session, operation).await?;
+        session.end().await.map_err(|error| session.connection.classify(error, operation))
     }
 
     pub(super) async fn fence_with(&self, session: &mut Session, patience: Duration) -> Result<Fenced> {

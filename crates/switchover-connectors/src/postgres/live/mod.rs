@@ -21,7 +21,7 @@ mod token;
 mod watch;
 
 pub(super) use self::gate::{owner, remove};
-pub(super) use self::references::keys;
+pub(super) use self::references::{keys, waiting_name};
 use self::session::{Session, Sessions};
 use self::shape::Shape;
 use super::config::PgConfig;
@@ -214,6 +214,10 @@ impl LiveTarget for PostgresLive {
 
     async fn decide(&self, from: &Ownership, to: &Ownership, numbering: &[(usize, i64)]) -> Result<bool> {
         with!(self, session => self.decide_with(&mut session, from, to, numbering).await)
+    }
+
+    async fn as_made(&self) -> Result<()> {
+        with!(self, session => self.as_made_with(&mut session).await)
     }
 
     async fn left(&self) -> Result<bool> {

@@ -234,9 +234,12 @@ pub(super) fn typed(types: &[LogicalType]) -> String {
 }
 
 /// What the triggers, functions and columns of each table are, by table's name: one line each, in an order that
-/// does not change. A trigger that was disabled and enabled again is another version of its row.
+/// does not change. A trigger that was disabled and enabled again is another version of its row. Rules and children are
+/// looked for themselves: what `pg_class` says of them stays behind a DROP until the next VACUUM.
 pub(super) const PRINTS: &str = "SELECT c.relname::text,
-        pg_catalog.format('%s %s %s %s %s', c.oid, c.relkind, c.relhasrules, c.relhassubclass, c.relrowsecurity),
+        pg_catalog.format('%s %s %s %s %s', c.oid, c.relkind,
+            EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid),
+            EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid), c.relrowsecurity),
         (SELECT pg_catalog.string_agg(pg_catalog.format('%s %s %s %s %s %s', a.attname, a.attnum, a.atttypid,
                 a.atttypmod, a.attcollation, a.attgenerated), E'\\n' ORDER BY a.attnum)
             FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

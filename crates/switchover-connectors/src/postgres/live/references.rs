@@ -122,7 +122,7 @@ pub(super) fn tables(plan: &Plan) -> Vec<String> {
 }
 
 /// The name of a waiting form that is another constraint.
-fn waiting_name((home, at): (usize, usize)) -> String {
+pub(crate) fn waiting_name((home, at): (usize, usize)) -> String {
     format!("_switchover_key_{home}_{at}")
 }
 

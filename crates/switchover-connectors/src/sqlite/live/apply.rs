@@ -162,6 +162,12 @@ impl SqliteLive {
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
         for row in changes.rows.iter() {
             let about = |error: rusqlite::Error| fail(error).key(shown_key(view, row));
+            // Before a constraint says something else about the NULL that it would be.
+            let no_number = |at: &&usize| matches!(row.value(**at), Value::Float(real) if real.is_nan());
+            if let Some(field) = fields.iter().find(no_number) {
+                let why = "no number (NaN), which SQLite would keep as NULL";
+                return Err(self.unfit(view, row, *field, why));
+            }
             let cells = fields.iter().map(|at| Bound(row.value(*at)));
             let mut kept = statement.query(params_from_iter(cells)).map_err(about)?;
             let Some(found) = kept.next().map_err(about)? else {
@@ -195,11 +201,18 @@ impl SqliteLive {
             given.class(),
             given.shown()
         );
+        self.unfit(view, row, field, why)
+    }
+
+    /// The error of a value of the target that the source cannot hold.
+    fn unfit(&self, view: &View<'_>, row: Row<'_>, field: usize, why: impl Into<String>) -> Error {
         refused(Kind::Refused, OPERATION, self.path(), why)
             .table(view.name)
             .key(shown_key(view, row))
             .column(view.columns[field])
-            .hint("change the value on the target; until then the target's changes wait in its log")
+            .hint(
+                "change the value on the target, and the run goes on by itself; until then the target's changes wait in its log",
+            )
     }
 }
 

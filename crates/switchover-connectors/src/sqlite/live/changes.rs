@@ -15,7 +15,7 @@ use rusqlite::{Connection, params_from_iter};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 use switchover_core::connector::Position;
-use switchover_core::live::{Beside, Changes, Limit, Seen, Side, TableChanges};
+use switchover_core::live::{Beside, Changes, Limit, Seen, Side, TableChanges, decode_keys, encode_keys};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -31,7 +31,8 @@ pub(super) const WHOLE_BYTES_MAX: usize = 4 << 20;
 /// Entries that one transaction removes from the log: a few milliseconds for which the application waits.
 const PRUNED_AT_ONCE: i64 = 10_000;
 
-/// The one number that an affinity leaves in two storage classes, -2^63: its integer and its real are one key.
+/// The one number that an affinity leaves in two storage classes, -2^63: its integer and its real are one key. A store that holds
+/// one of them alone has no row of the other.
 const TWINS: [OwnedValue; 2] =
     [OwnedValue::Int(i64::MIN), OwnedValue::FloatBits((-9_223_372_036_854_775_808.0_f64).to_bits())];
 
@@ -266,7 +267,9 @@ impl SqliteLive {
             if let Some(twin) = TWINS.iter().position(|twin| *twin == keys[0][at]) {
                 let mut other = keys[0].clone();
                 other[at] = TWINS[1 - twin].clone();
-                keys.push(other);
+                if self.can_be_there(view, &other) {
+                    keys.push(other);
+                }
             }
         }
         for key in keys {
@@ -275,6 +278,15 @@ impl SqliteLive {
             }
         }
         Ok(bytes)
+    }
+
+    /// Whether the other store can hold a row of a key.
+    fn can_be_there(&self, view: &View<'_>, key: &[OwnedValue]) -> bool {
+        let key = [key.to_vec()];
+        match self.side {
+            Side::Source => encode_keys(view.plan, &key).is_ok(),
+            Side::Target => decode_keys(view.plan, &key).is_ok(),
+        }
     }
 
     /// All rows of a table without a key.

@@ -2,11 +2,12 @@
 //! sends tables back to copy.
 
 use super::super::error::classify;
-use super::super::ledger;
 use super::super::quote::qualified;
 use super::super::steps::build_steps;
+use super::super::{audit, ledger};
 use super::records::{self, LIVE};
 use super::{SURE, SqliteLive, refused, which};
+use rusqlite::Connection;
 use switchover_core::connector::{BuildStage, BuildStep};
 use switchover_core::live::{LiveStage, Ownership, Side};
 use switchover_core::plan::Plan;
@@ -45,6 +46,10 @@ impl SqliteLive {
             if record.ownership != *from {
                 return Ok(false);
             }
+            if to.pending && from.owner == Side::Source {
+                // Before anybody is fenced.
+                self.is_as_made(connection, OPERATION)?;
+            }
             let sql = format!(
                 "UPDATE {LIVE} SET owner = ?1, pending = ?2, epoch = ?3 WHERE run = ?4 AND attempt = ?5"
             );
@@ -63,6 +68,18 @@ impl SqliteLive {
             }
             Ok(true)
         })
+    }
+
+    /// That keys, constraints and indexes are what the run made: they keep rows apart at the owner, and what breaks them could not go
+    /// back.
+    pub(super) fn is_as_made(&self, connection: &Connection, operation: &str) -> Result<()> {
+        let plan = &self.run.plan;
+        let fault =
+            audit::changed(connection, plan).map_err(|error| classify(error, operation, self.path()))?;
+        let Some((at, why)) = fault else { return Ok(()) };
+        Err(refused(Kind::Refused, operation, self.path(), format!("somebody changed it: {why}"))
+            .table(plan.tables[at].target.clone())
+            .hint("make it again as it was, and ask again; `switchover rollback` takes the run back instead"))
     }
 
     pub(super) fn follow_source(&self) -> Result<()> {

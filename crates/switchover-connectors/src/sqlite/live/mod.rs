@@ -456,6 +456,11 @@ impl LiveTarget for SqliteLive {
         blocking(|| self.change_owner(from, to, numbering))
     }
 
+    async fn as_made(&self) -> Result<()> {
+        let operation = "look at the target's definitions";
+        blocking(|| self.read(operation, |connection, _, _| self.is_as_made(connection, operation)))
+    }
+
     async fn left(&self) -> Result<bool> {
         blocking(|| self.was_left())
     }
