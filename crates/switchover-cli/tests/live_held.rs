@@ -5,7 +5,7 @@ mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{Engine, application, begin, is_held_by, is_same, put_back, until, wait_for};
+use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
 use program::{done, flat};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -163,4 +163,24 @@ fn a_source_that_goes_away_right_behind_the_cutover_holds_the_run_until_it_is_ba
     until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
     done(folder, &["rollback"]);
     file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+}
+
+#[test]
+fn a_follower_that_goes_away_is_noticed_while_nobody_writes() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    let away = |name: &str| {
+        let (file, elsewhere) = (folder.join(name), folder.join(format!("away-{name}")));
+        take_away(&file, &elsewhere);
+        until(folder, |live| is_held_by(live, GONE) && is_held_by(live, name));
+        put_back(&elsewhere, &file);
+        until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    };
+    away("new.db");
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    away("app.db");
+    done(folder, &["rollback"]);
 }

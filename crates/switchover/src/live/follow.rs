@@ -36,7 +36,7 @@ const PASS_AGAIN: Duration = Duration::from_secs(1);
 /// Passes one behind the other that mend something: more, and somebody else writes there, or the store keeps nothing.
 const MENDED_PASSES_MAX: u32 = 16;
 
-/// How often the bearing of the stores is looked at.
+/// How often the bearing of the stores is looked at, and whether the follower is there.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
 /// How much the newest batch counts in the rate that is shown: half of it after seven batches.
@@ -120,8 +120,12 @@ impl Engine {
         if let Some(turn) = self.obey(link).await? {
             return Ok(Some(turn));
         }
-        if link.from == Side::Target && self.is_to_look() {
-            self.keep_open().await?;
+        if self.is_to_look() {
+            if link.from == Side::Target {
+                self.keep_open().await?;
+            }
+            // One that is gone would be met by the next change alone.
+            self.again(async || link.into.look().await).await?;
         }
         if self.pace.limits().paused {
             return self.rest(link).await;
