@@ -88,7 +88,8 @@ Exit codes: 0 the same; 1 different; 2 unproven.")]
     #[command(after_help = "\
 Examples:
   switchover resume                       # the newest run, URLs from the file
-  switchover resume --to env:DATABASE_URL --run 0197c0de")]
+  switchover resume --to env:DATABASE_URL --run 0197c0de
+  switchover resume --detach              # a live run, in the background")]
     Resume(ResumeArgs),
     /// Move the data while the application writes: copy, then follow every change.
     #[command(after_help = "\
@@ -337,6 +338,9 @@ pub(crate) struct ResumeArgs {
     /// Write the report there as well: Markdown for *.md, JSON otherwise.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<String>,
+    /// Run the engine of a live run in the background.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) detach: bool,
 }
 
 /// `status`.

@@ -62,6 +62,14 @@ impl Context {
         Ok(context)
     }
 
+    /// The same for a verb that drives a live run. A signal ends the wait for an engine in the background, and not the engine.
+    fn driving(global: &Global, flags: Layer, detach: bool, early: &mut Screen) -> Result<Context> {
+        match detach {
+            true => Context::looking(global, flags, early),
+            false => Context::new(global, flags, None, early),
+        }
+    }
+
     fn resolved(
         global: &Global,
         mut flags: Layer,
@@ -190,11 +198,15 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
-            let context = Context::new(&global, flags, None, screen)?;
-            if live::is_live(&context, args.run.id.as_deref())? {
-                return live::resume(&context, args.run.id.as_deref()).await;
+            let context = Context::driving(&global, flags, args.detach, screen)?;
+            let run = args.run.id.as_deref();
+            if live::is_live(&context, run)? {
+                return live::resume(&context, run, args.detach).await;
             }
-            resume::run(&context, args.run.id.as_deref(), args.archive.dir.as_deref()).await
+            if args.detach {
+                return Err(resume::not_in_the_background());
+            }
+            resume::run(&context, run, args.archive.dir.as_deref()).await
         }
         Verb::Status(args) => {
             let context = Context::looking(&global, flags, screen)?;
@@ -237,11 +249,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.mapping.add_to(&mut flags);
             args.safety.add_to(&mut flags);
             args.limits.add_to(&mut flags);
-            // A signal ends the wait for an engine in the background, and not the engine.
-            let context = match args.detach {
-                true => Context::looking(&global, flags, screen)?,
-                false => Context::new(&global, flags, None, screen)?,
-            };
+            let context = Context::driving(&global, flags, args.detach, screen)?;
             match args.dry_run {
                 true => live::dry_run(&context).await,
                 false => live::start(&context, args.detach).await,

@@ -8,7 +8,7 @@ mod engine;
 mod program;
 
 use client::Client;
-use engine::{Engine, application, begin, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::process::ExitStatusExt;
@@ -218,4 +218,27 @@ fn an_engine_that_dies_when_tables_have_gone_back_to_copy_leaves_them_to_the_nex
     let _engine = scene.taken_up("source");
     done(scene.path(), &["cutover", "--when-ready"]);
     assert_eq!(scene.target(), "one,two again,three");
+}
+
+#[test]
+fn a_source_that_goes_away_at_the_decision_keeps_nobody_from_being_told_of_the_target() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = scene.start("switch-decided=sleep(3000)");
+    until(path, is_same);
+    let (file, away) = (path.join("app.db"), path.join("away.db"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| done(path, &["cutover"]));
+        // It takes writes from the decision on.
+        wait_for(|| scene.database.psql("INSERT INTO t VALUES (3, 'three')").is_ok());
+        take_away(&file, &away);
+    });
+    let held = until(path, |live| is_held_by(live, "the file is not there any more"));
+    assert!(held["ownership"]["owner"] == "target" && held["phase"] == "reverse", "{held:#}");
+    let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["owner"] == "target" && route["writes"] == "open", "{route:#}");
+    put_back(&away, &file);
+    wait_for(|| scene.source() == "one,two,three");
+    until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
+    done(path, &["rollback"]);
 }

@@ -5,12 +5,17 @@ mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{Engine, application, begin, is_held_by, is_same, until};
+use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
 use program::{done, flat};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use switchover_testkit::{Cluster, Shutdown};
+
+const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+
+/// What is said of a store whose file was moved away.
+const GONE: &str = "the file is not there any more";
 
 /// The server's password: nothing may show it.
 const SECRET: &str = "s3cret-Word";
@@ -135,4 +140,47 @@ fn a_verb_says_what_the_engine_waits_for() {
     assert!(asking.wait().unwrap().success());
     assert!(engine.0.wait().unwrap().success());
     assert!(!folder.join("new.db").exists());
+}
+
+#[test]
+fn a_source_that_goes_away_right_behind_the_cutover_holds_the_run_until_it_is_back() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    // The engine has not looked at it as the follower yet.
+    let config = "[cutover.hooks]\nat = ['test \"$SWITCHOVER_OWNER\" = source || mv app.db* away/']\n";
+    std::fs::write(folder.join("switchover.toml"), config).unwrap();
+    std::fs::create_dir(folder.join("away")).unwrap();
+    let engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let held = until(folder, |live| is_held_by(live, GONE));
+    assert!(held["pid"] == engine.0.id() && held["phase"] == "reverse", "{held:#}");
+    let new = rusqlite::Connection::open(folder.join("new.db")).unwrap();
+    new.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    put_back(&folder.join("away/app.db"), &folder.join("app.db"));
+    let rows = || file.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+    wait_for(|| rows() == 3);
+    until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+    file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+}
+
+#[test]
+fn a_follower_that_goes_away_is_noticed_while_nobody_writes() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    let away = |name: &str| {
+        let (file, elsewhere) = (folder.join(name), folder.join(format!("away-{name}")));
+        take_away(&file, &elsewhere);
+        until(folder, |live| is_held_by(live, GONE) && is_held_by(live, name));
+        put_back(&elsewhere, &file);
+        until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    };
+    away("new.db");
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    away("app.db");
+    done(folder, &["rollback"]);
 }

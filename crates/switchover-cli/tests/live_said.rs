@@ -247,7 +247,12 @@ struct Detached(u32);
 impl Detached {
     /// Begins one, by what the program says of it.
     fn begin(folder: &Path) -> Detached {
-        let said = done(folder, &[&START[..], &["--detach"]].concat());
+        Detached::by(folder, &[&START[..], &["--detach"]].concat())
+    }
+
+    /// The same by other words.
+    fn by(folder: &Path, words: &[&str]) -> Detached {
+        let said = done(folder, words);
         let id = said.split_once("as process ").unwrap().1.split(';').next().unwrap();
         Detached(id.parse().unwrap())
     }
@@ -311,6 +316,46 @@ fn an_engine_in_the_background_that_does_not_begin_says_why_and_one_that_does_ca
     let engine = Detached::begin(folder);
     done(folder, &["cutover", "--when-ready"]);
     until(folder, |live| live["pid"] == engine.0 && live["phase"] == "reverse");
+}
+
+#[test]
+fn a_run_is_taken_up_in_the_background_and_what_ends_at_once_says_why() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let take_up = ["resume", "--detach"];
+    let engine = Detached::begin(folder);
+    until(folder, |live| live["pid"] == engine.0 && is_same(live));
+    // One that is at work goes on, and no other is begun.
+    done(folder, &["pause"]);
+    until(folder, |live| live["paused"] == true);
+    assert_eq!(done(folder, &take_up), "done\n");
+    until(folder, |live| live["pid"] == engine.0 && live["paused"] == false);
+    signalled(engine.0, "KILL");
+    wait_for(|| !engine.is_alive());
+    file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    let refused = run(folder, &["pause"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("no engine is running"), "{said}");
+    assert!(said.contains("`switchover resume`") && said.contains("--detach"), "{said}");
+    let engine = Detached::by(folder, &take_up);
+    // It can be asked at once.
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["pid"] == engine.0 && live["phase"] == "reverse");
+    done(folder, &["rollback", "--when-ready"]);
+    until(folder, |live| live["ownership"]["owner"] == "source" && is_same(live));
+    done(folder, &["rollback"]);
+    wait_for(|| !engine.is_alive());
+    let (alone, behind) = (run(folder, &["resume"]), run(folder, &take_up));
+    let said = flat(&behind.err);
+    assert!(alone.code != 0 && behind.code == alone.code, "{} {said}", behind.code);
+    assert!(said.contains("the live run is over") && behind.out.is_empty(), "{}{said}", behind.out);
+    // A run that is no live one has no engine.
+    let (folder, _file) = application();
+    let folder = folder.path();
+    done(folder, &["migrate", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    let refused = run(folder, &take_up);
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("no live run") && refused.out.is_empty(), "{said}");
 }
 
 #[test]

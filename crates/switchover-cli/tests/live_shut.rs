@@ -10,7 +10,11 @@ use client::Client;
 use engine::{Engine, application, is_held_by, is_same, until, wait_for};
 use program::{done, flat, run};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use switchover_testkit::Cluster;
+
+/// For so long a fence that somebody switches on may keep writes out: a second or two, and what it takes to ask.
+const SHUT_MAX: Duration = Duration::from_secs(3);
 
 #[test]
 fn triggers_that_somebody_switches_on_do_not_keep_writes_from_the_owner() {
@@ -44,6 +48,13 @@ fn triggers_that_somebody_switches_on_do_not_keep_writes_from_the_owner() {
     database.psql("ALTER TABLE t ENABLE TRIGGER ALL").unwrap();
     wait_for(|| database.psql("INSERT INTO t VALUES (4, 'four')").is_ok());
     until(folder, |live| is_held_by(live, "switchover finish --abandon-source"));
+    // Held, it looks as often as elsewhere. Each time but the first the fence comes right behind a look.
+    for _ in 0..4 {
+        database.psql("ALTER TABLE t ENABLE TRIGGER _switchover_fence").unwrap();
+        let begun = Instant::now();
+        wait_for(|| database.psql("BEGIN; INSERT INTO t VALUES (5, 'undone'); ROLLBACK").is_ok());
+        assert!(begun.elapsed() < SHUT_MAX, "{:?}", begun.elapsed());
+    }
     for verb in [&["rollback"][..], &["finish", "--yes"]] {
         let refused = run(folder, verb);
         let said = flat(&refused.err);

@@ -254,6 +254,11 @@ pub trait LiveStore: Send + Sync {
     async fn settle(&self, upto: &Position) -> Result<()>;
     /// The position of the other store's log up to which this store has taken its changes; `None` before the first.
     async fn applied(&self) -> Result<Option<Position>>;
+    /// Whether this store, which follows, is still there for the run: it is met by nothing else while there is nothing to give it. Called
+    /// about once a second, so it is cheap. Changes nothing.
+    async fn look(&self) -> Result<()> {
+        self.applied().await.map(drop)
+    }
     /// Takes changes, in the source's values, and moves the position from `after` to theirs, in one
     /// transaction. Fails with [`crate::Kind::Changed`] when the position is not `after`, and changes nothing.
     ///

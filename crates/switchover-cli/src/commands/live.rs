@@ -67,7 +67,7 @@ impl Surroundings for Outside<'_> {
 /// `start`.
 pub(crate) async fn start(context: &Context, detach: bool) -> Result<u8> {
     if detach {
-        return detached(context).await;
+        return detached(context, "plans first").await;
     }
     let end = engine_start(context).await?;
     ended(context, end)
@@ -90,7 +90,7 @@ async fn engine_plan(context: &Context) -> Result<Plan> {
 }
 
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
-pub(crate) async fn resume(context: &Context, run: Option<&str>) -> Result<u8> {
+pub(crate) async fn resume(context: &Context, run: Option<&str>, detach: bool) -> Result<u8> {
     let asked = match ask(context, run, &Request::Resume).await {
         // The engine that was asked has ended meanwhile. Where its socket is still being closed, that is said twice; whether it has
         // ended is what the lock of the run's folder says to whoever takes the run up.
@@ -102,6 +102,9 @@ pub(crate) async fn resume(context: &Context, run: Option<&str>) -> Result<u8> {
     };
     if let Some(answer) = asked {
         return answered(context, &answer);
+    }
+    if detach {
+        return detached(context, "takes the run up").await;
     }
     let end = engine_take_up(context, run).await?;
     ended(context, end)
@@ -267,7 +270,9 @@ fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
         Some(last) if !last.state.can_resume() => error
             .detail(format!("the live run is over: {}", last.state.name()))
             .hint("`switchover status` shows the runs"),
-        _ => error.detail("no engine is running").hint("`switchover resume` takes the run up"),
+        _ => error
+            .detail("no engine is running")
+            .hint("`switchover resume` takes the run up, with --detach in the background"),
     })
 }
 
@@ -361,9 +366,9 @@ fn ended(context: &Context, end: End) -> Result<u8> {
     Ok(0)
 }
 
-/// Begins the same run in a process of its own, which ends with neither the terminal nor this one. Comes back when it drives the
-/// run, so that other verbs find it, or has ended: then with its exit code. It plans first, which may take minutes.
-async fn detached(context: &Context) -> Result<u8> {
+/// Has the same verb drive the run in a process of its own, which ends with neither the terminal nor this one. Comes back when it drives
+/// the run, so that other verbs find it, or has ended: then with its exit code. What it does `first` may take minutes.
+async fn detached(context: &Context, first: &str) -> Result<u8> {
     use std::os::unix::process::CommandExt;
     let fail = |cause: std::io::Error| Error::new(Kind::Io, "start the engine").because(cause);
     let folder = &context.resolved.settings.state_dir;
@@ -377,13 +382,13 @@ async fn detached(context: &Context) -> Result<u8> {
     command.args(words).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
     let mut child = command.spawn().map_err(fail)?;
     context.screen.end();
-    output::note(&format!("the engine plans first, as process {}", child.id()));
+    output::note(&format!("the engine {first}, as process {}", child.id()));
     loop {
         if let Some(status) = child.try_wait().map_err(fail)? {
             output::note(&last_lines(&log_path, from).map_err(fail)?);
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(ENDED_BY_SIGNAL));
         }
-        if is_driven_by(folder, child.id()) {
+        if is_driven_by(folder, child.id()).await {
             break;
         }
         tokio::select! {
@@ -403,14 +408,19 @@ async fn detached(context: &Context) -> Result<u8> {
     Ok(0)
 }
 
-/// Whether a run says that this process drives it: then the process can be asked, too.
-fn is_driven_by(state_dir: &Path, id: u32) -> bool {
+/// Whether a run says that this process drives it, and the process can be asked. One that takes a run up says so before it has reached
+/// the stores, and may end without them.
+async fn is_driven_by(state_dir: &Path, id: u32) -> bool {
     // What cannot be read yet is being made.
-    let runs = journal::list(state_dir).unwrap_or_default();
-    runs.iter().filter(|known| known.header.live).any(|known| {
-        let now = status(state_dir, Some(&known.header.run));
-        matches!(now, Ok(Some(now)) if now.pid == id && now.phase != LivePhase::Ended)
-    })
+    for known in journal::list(state_dir).unwrap_or_default().iter().filter(|known| known.header.live) {
+        let run = Some(known.header.run.as_str());
+        let now = status(state_dir, run);
+        let is_at_it = matches!(now, Ok(Some(now)) if now.pid == id && now.phase != LivePhase::Ended);
+        if is_at_it && control::listens(state_dir, run).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// The last lines of a file behind a place in it.

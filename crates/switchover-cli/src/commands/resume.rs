@@ -4,7 +4,7 @@
 use super::{Context, keep};
 use std::path::Path;
 use switchover::report::Report;
-use switchover_core::Result;
+use switchover_core::{Error, Kind, Result};
 
 /// The newest run, or the one whose name begins so.
 pub(crate) async fn run(context: &Context, run: Option<&str>, archive: Option<&Path>) -> Result<u8> {
@@ -16,6 +16,13 @@ pub(crate) async fn run(context: &Context, run: Option<&str>, archive: Option<&P
         keep::dump(context, kept, folder, &report).await?;
     }
     Ok(code)
+}
+
+/// What `--detach` comes to where the run is no live one: nothing drives that but the verb, which ends with it.
+pub(super) fn not_in_the_background() -> Error {
+    Error::new(Kind::Config, "resume in the background")
+        .detail("it is no live run: its `resume` ends by itself, and its exit code says what came of it")
+        .hint("leave --detach out; nothing was done yet")
 }
 
 async fn engine(context: &Context, run: Option<&str>) -> Result<Report> {

@@ -116,3 +116,23 @@ pub(crate) fn route_is_over(folder: &Path, owner: &str) {
 pub(crate) fn signalled(id: u32, signal: &str) {
     assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
 }
+
+/// A SQLite file that is open, by the ends of its names.
+const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+
+fn rename_part(file: &Path, to: &Path, part: &str) {
+    let named = |file: &Path| PathBuf::from(format!("{}{part}", file.display()));
+    if named(file).exists() {
+        std::fs::rename(named(file), named(to)).unwrap();
+    }
+}
+
+/// Takes a SQLite file away, itself first.
+pub(crate) fn take_away(file: &Path, to: &Path) {
+    PARTS.iter().for_each(|part| rename_part(file, to, part));
+}
+
+/// Puts it back, itself last: whoever finds it finds its log.
+pub(crate) fn put_back(from: &Path, file: &Path) {
+    PARTS.iter().rev().for_each(|part| rename_part(from, file, part));
+}

@@ -182,6 +182,14 @@ pub(super) async fn put(commands: &mpsc::Sender<Command>, request: Request) -> O
     }
 }
 
+/// Whether an engine of a run listens.
+pub async fn listens(state_dir: &Path, run: Option<&str>) -> bool {
+    match journal::folder_of(state_dir, run) {
+        Ok(folder) => UnixStream::connect(folder.join(SOCKET)).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// Asks the engine of a run; `None` when no engine is running.
 ///
 /// # Errors

@@ -281,7 +281,11 @@ impl Engine {
                 }
             }
             Side::Target => {
-                self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await?;
+                match self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await {
+                    // Its fence was up before the target could be the owner, and the reverse window holds until it is back.
+                    Err(error) if error.kind() == Kind::NotFound => self.note(error.to_string()),
+                    fenced => fenced?,
+                }
                 self.insist(async || self.parts.target.unfence().await).await?;
                 self.tell_owner(ownership).await;
             }
@@ -360,8 +364,9 @@ impl Engine {
             if ends || error.kind().remedy() == Remedy::Retry {
                 return Err(error);
             }
-            // The first reading meets it again, and holds: an engine that ended would tell nobody what there is to do.
-            link.locate().await?;
+            // The first reading meets it again, and holds: an engine that ended would tell nobody what there is to do. Where the
+            // source cannot be asked how far it is either, that reading asks again.
+            let _ = link.locate().await;
         }
         let epoch = self.status.borrow().ownership.epoch;
         let known = self.parts.announce.known_difference(epoch).await;

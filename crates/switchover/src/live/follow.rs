@@ -36,7 +36,8 @@ const PASS_AGAIN: Duration = Duration::from_secs(1);
 /// Passes one behind the other that mend something: more, and somebody else writes there, or the store keeps nothing.
 const MENDED_PASSES_MAX: u32 = 16;
 
-/// How often the bearing of the stores is looked at.
+/// How often the bearing of the stores is looked at, whether the follower is there, and whether a target that owns the data is open: for
+/// so long nobody may be able to write.
 const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
 /// How much the newest batch counts in the rate that is shown: half of it after seven batches.
@@ -80,15 +81,31 @@ impl Engine {
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
         self.in_doubt(link.from, &error).await;
-        let stop = self.parts.shutdown.clone();
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(HELD) => {}
-            () = stop.requested() => {}
-        }
+        let looks = link.from == Side::Target && error.kind().remedy() != Remedy::Retry;
+        self.stand_still(looks).await;
         // Where it cannot be asked now, the next turn says so, and holds again.
         let _ = link.locate().await;
         Ok(())
+    }
+
+    /// Waits before what holds the run is tried again. With `looks`, the target is kept open meanwhile: who finds its fence on waits no
+    /// longer than elsewhere.
+    async fn stand_still(&mut self, looks: bool) {
+        let (stop, until) = (self.parts.shutdown.clone(), Instant::now() + HELD);
+        loop {
+            let next = until.min(Instant::now() + PRESSURE_EVERY);
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(next) => {}
+                () = stop.requested() => return,
+            }
+            if next >= until {
+                return;
+            }
+            if looks {
+                self.open_once().await;
+            }
+        }
     }
 
     /// What was taken last may not have been read back, or differs: the proof begins anew, where there can be one.
@@ -120,8 +137,12 @@ impl Engine {
         if let Some(turn) = self.obey(link).await? {
             return Ok(Some(turn));
         }
-        if link.from == Side::Target && self.is_to_look() {
-            self.keep_open().await?;
+        if self.is_to_look() {
+            if link.from == Side::Target {
+                self.keep_open().await?;
+            }
+            // One that is gone would be met by the next change alone.
+            self.again(async || link.into.look().await).await?;
         }
         if self.pace.limits().paused {
             return self.rest(link).await;

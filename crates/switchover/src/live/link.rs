@@ -159,6 +159,10 @@ impl Link {
 
     /// Takes the next batch. With `beside`, something is read at the batch's own read point.
     pub(super) async fn step(&mut self, beside: Option<&Beside>, read_back: bool) -> Result<Step> {
+        if self.position.is_none() {
+            // The follower could not be asked before.
+            self.locate().await?;
+        }
         let Some(mut after) = self.position.clone() else {
             return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
         };

@@ -13,7 +13,19 @@ const SHUT: &str = "somebody switched the target's fence on: it owns the data, a
 impl Engine {
     /// Has the target take writes where somebody switched its fence on. Behind others' locks it is tried again at the next look.
     pub(super) async fn keep_open(&mut self) -> Result<()> {
-        match self.again(async || self.parts.target.reopen().await).await {
+        let opened = self.again(async || self.parts.target.reopen().await).await;
+        self.opened(opened).await
+    }
+
+    /// The same while the run is held: tried once, for whoever tries again says in the status what for, and not why the run is held. What
+    /// fails is met by the next turn.
+    pub(super) async fn open_once(&mut self) {
+        let opened = self.parts.target.reopen().await;
+        let _ = self.opened(opened).await;
+    }
+
+    async fn opened(&mut self, opened: Result<Vec<usize>>) -> Result<()> {
+        match opened {
             Ok(opened) => {
                 if !opened.is_empty() {
                     let tables = names(&self.parts.plan, &opened);
@@ -47,9 +59,10 @@ impl Engine {
         if !in_doubt {
             return error;
         }
+        let open = if self.status.borrow().alarm.starts_with(SHUT) { "" } else { " and takes writes" };
         let why = format!(
-            "{}. The target owns the data and takes writes, but unless that is undone (a trigger cannot be), the source does not get \
-             them, and there is no way back: stop the engine, and `switchover finish --abandon-source` ends the run",
+            "{}. The target owns the data{open}, but unless that is undone (a trigger cannot be), the source does not get \
+             what is written there, and there is no way back: stop the engine, and `switchover finish --abandon-source` ends the run",
             error.why()
         );
         error.detail(why).hint(

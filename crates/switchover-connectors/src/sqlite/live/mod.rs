@@ -381,6 +381,20 @@ impl LiveStore for SqliteLive {
         })
     }
 
+    async fn look(&self) -> Result<()> {
+        let operation = "look at the file that follows";
+        blocking(|| {
+            self.read(operation, |connection, _, known| {
+                records::of_run(connection, self.path(), &self.run, operation)?;
+                match self.side {
+                    Side::Source => known.doubts.the_same_file(self.path(), operation),
+                    // Changes say it, and then everything is copied again.
+                    Side::Target => Ok(()),
+                }
+            })
+        })
+    }
+
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
         blocking(|| self.apply_changes(changes, after, SURE))
     }

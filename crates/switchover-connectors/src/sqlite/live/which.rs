@@ -39,7 +39,7 @@ impl Which {
             Error::new(Kind::NotFound, operation)
                 .store(path.display().to_string())
                 .detail("the file is not there any more")
-                .hint("put it back where it was; the run waits for it")
+                .hint("put it back where it was: an engine that holds goes on by itself, and `switchover resume` takes the run up where none runs")
         })
     }
 
