@@ -144,6 +144,43 @@ fn a_target_that_owns_the_data_is_not_taken_away_though_it_was_altered() {
 }
 
 #[test]
+fn a_source_that_somebody_opens_in_the_reverse_window_is_not_gone_back_to_unasked() {
+    for (server, running) in [(true, true), (false, true), (false, false)] {
+        let mut scene = Scene::new(server);
+        scene.at_target("UPDATE t SET x = 'new' WHERE id = 1");
+        let taken = "SELECT count(*) FROM t WHERE id = 1 AND x = 'new'";
+        until(scene.path(), |_| scene.source.query_row(taken, [], |row| row.get::<_, i64>(0)).unwrap() == 1);
+        if !running {
+            scene.stop();
+        }
+        let drops = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE name LIKE '%_fence_%'";
+        let drops: String = scene.source.query_row(drops, [], |row| row.get(0)).unwrap();
+        scene.source.execute_batch(&drops).unwrap();
+        scene.source.execute_batch("UPDATE t SET x = 'stale' WHERE id = 1").unwrap();
+        if !running {
+            scene.engine = begin(scene.path(), &["resume"]);
+        }
+        until(scene.path(), |live| {
+            live["phase"] == "reverse" && live["verification"]["verdict"] == "different"
+        });
+        for resumed in [false, true] {
+            if resumed {
+                scene.stop();
+                scene.engine = begin(scene.path(), &["resume"]);
+                let id = scene.engine.0.id();
+                until(scene.path(), |live| live["pid"] == id && live["phase"] == "reverse");
+            }
+            let refused = run(scene.path(), &["rollback"]);
+            assert!(refused.code == 1, "{}", refused.err);
+            assert!(flat(&refused.err).contains("--discard-target-changes"), "{}", refused.err);
+        }
+        let refused = scene.source.execute_batch("UPDATE t SET x = 'again' WHERE id = 1").unwrap_err();
+        assert!(refused.to_string().contains("does not take writes"), "it is shut again: {refused}");
+        done(scene.path(), &["finish", "--yes"]);
+    }
+}
+
+#[test]
 fn a_target_without_a_primary_key_does_not_become_the_owner_until_it_is_back() {
     let (folder, source) = application();
     let folder = folder.path();

@@ -281,6 +281,7 @@ impl Engine {
                 }
             }
             Side::Target => {
+                self.still_shut(ownership).await;
                 match self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await {
                     // Its fence was up before the target could be the owner, and the reverse window holds until it is back.
                     Err(error) if error.kind() == Kind::NotFound => self.note(error.to_string()),
@@ -539,7 +540,7 @@ impl Engine {
 const INSIST: Duration = Duration::from_millis(100);
 
 /// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
-const NO_WRITERS: Duration = Duration::from_secs(10);
+pub(super) const NO_WRITERS: Duration = Duration::from_secs(10);
 
 pub(super) fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();

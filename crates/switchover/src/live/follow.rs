@@ -1,7 +1,7 @@
 //! Following the owner: one batch, one observation, what was asked for, and again; and waiting for a person where
 //! something needs one.
 
-use super::engine::{Engine, Turn, names};
+use super::engine::{Engine, NO_WRITERS, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;
@@ -81,6 +81,10 @@ impl Engine {
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
         self.in_doubt(link.from, &error).await;
+        if link.from == Side::Target && error.kind() == Kind::Different {
+            // Whatever was written to the follower, nothing more is to be. Where that fails, the next turn meets it again.
+            let _ = self.parts.source.fence(NO_WRITERS).await;
+        }
         let looks = link.from == Side::Target && error.kind().remedy() != Remedy::Retry;
         self.stand_still(looks).await;
         // Where it cannot be asked now, the next turn says so, and holds again.

@@ -223,6 +223,8 @@ impl Engine {
         if link.from == Side::Source {
             self.as_compared().await?;
         } else {
+            // Nobody wrote to the new owner meanwhile.
+            self.again(async || link.into.look().await).await?;
             // Rows that came and went again are in no batch, and their numbers were given.
             self.again(async || link.into.number(&fenced.numbering).await).await?;
             failpoint::hit("switch-numbered");

@@ -5,12 +5,25 @@
 //! doubt is never taken for whole (I6). Absent: both while the source owns the data, where the target's tables are compared or copied again.
 
 use super::engine::{Engine, names};
+use switchover_core::live::{Ownership, Side};
 use switchover_core::{Error, Kind, Result};
 
 /// How the alarm begins that says that the target takes no writes.
 const SHUT: &str = "somebody switched the target's fence on: it owns the data, and takes no writes";
 
 impl Engine {
+    /// Whether the source was shut as it was left while nobody looked. Its fence is made again either way: who took it away is known
+    /// from here on only.
+    pub(super) async fn still_shut(&mut self, ownership: Ownership) {
+        if let Err(error) = self.parts.source.look().await
+            && error.kind() == Kind::Different
+        {
+            self.note(error.to_string());
+            self.tell(|status| status.ownership = ownership);
+            self.in_doubt(Side::Target, &error).await;
+        }
+    }
+
     /// Has the target take writes where somebody switched its fence on. Behind others' locks it is tried again at the next look.
     pub(super) async fn keep_open(&mut self) -> Result<()> {
         let opened = self.again(async || self.parts.target.reopen().await).await;

@@ -73,7 +73,11 @@ impl SqliteLive {
             self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let version = check::schema_version(connection).map_err(fail)?;
         if !looked.is(version) {
-            check::doubts(connection).map_err(fail)?.beyond_capture(self.path(), OPERATION)?;
+            let doubts = check::doubts(connection).map_err(fail)?;
+            if self.side == Side::Source {
+                doubts.shut(self.path(), OPERATION)?;
+            }
+            doubts.beyond_capture(self.path(), OPERATION)?;
             looked.remember(version);
         }
         Ok(())

@@ -153,6 +153,25 @@ impl Doubts {
         }
     }
 
+    /// That the application could not write to a file that follows. What it may have written is in no log, and a new fence does not
+    /// undo it.
+    pub(super) fn shut(&self, path: &Path, operation: &str) -> Result<()> {
+        match self.open.first() {
+            None => Ok(()),
+            Some(table) => Err(Error::new(Kind::Different, operation)
+                .store(path.display().to_string())
+                .table(table)
+                .detail(
+                    "somebody took away the triggers that keep the application from writing to it while the other store owns the data: what \
+                     was written there meanwhile is in no log",
+                )
+                .hint(
+                    "find out who writes to it; `switchover finish` ends the run with the owner, and `switchover rollback \
+                     --discard-target-changes` goes back to this file as it is",
+                )),
+        }
+    }
+
     /// The first of them as an error, but for what a new fence mends.
     pub(super) fn none_but_fence(&self, path: &Path, operation: &str) -> Result<()> {
         self.the_same_file(path, operation)?;

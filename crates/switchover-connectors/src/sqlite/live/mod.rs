@@ -387,7 +387,10 @@ impl LiveStore for SqliteLive {
             self.read(operation, |connection, _, known| {
                 records::of_run(connection, self.path(), &self.run, operation)?;
                 match self.side {
-                    Side::Source => known.doubts.the_same_file(self.path(), operation),
+                    Side::Source => {
+                        known.doubts.the_same_file(self.path(), operation)?;
+                        known.doubts.shut(self.path(), operation)
+                    }
                     // Changes say it, and then everything is copied again.
                     Side::Target => Ok(()),
                 }
