@@ -49,6 +49,10 @@ const ENDED_BY_SIGNAL: u8 = 2;
 struct Outside<'a>(&'a Context);
 
 impl Surroundings for Outside<'_> {
+    fn may_begin(&self) -> Result<()> {
+        route::is_free(&super::route::path(self.0), &self.0.resolved.settings.state_dir)
+    }
+
     fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>> {
         let resolved = &self.0.resolved;
         Ok(Arc::new(Announcer::new(resolved.routing.clone(), &resolved.settings.state_dir, header, folder)))
@@ -82,7 +86,11 @@ pub(crate) async fn dry_run(context: &Context) -> Result<u8> {
     let plan = engine_plan(context).await?;
     context.screen.end();
     output::data(&crate::render::plan::render(&plan))?;
-    Ok(super::plan::exit_code(&plan))
+    let code = super::plan::exit_code(&plan);
+    if code == 0 {
+        Outside(context).may_begin()?;
+    }
+    Ok(code)
 }
 
 async fn engine_plan(context: &Context) -> Result<Plan> {

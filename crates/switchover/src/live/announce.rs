@@ -5,7 +5,7 @@ use super::status::{GuardSaid, LiveStatus, SwitchReport};
 use crate::journal::Header;
 use crate::progress::Event;
 use crate::routing::hooks::Told;
-use crate::routing::{Follower, Moment, Progress, Routing, route};
+use crate::routing::{Follower, Moment, Progress, Route, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
@@ -128,6 +128,7 @@ impl Watch for Nobody {
 pub struct Announcer {
     routing: Routing,
     route: PathBuf,
+    state_dir: PathBuf,
     header: Header,
     folder: PathBuf,
     noted: Mutex<Noted>,
@@ -161,6 +162,7 @@ impl Announcer {
         Announcer {
             routing,
             route,
+            state_dir: state_dir.to_owned(),
             header: header.clone(),
             folder: folder.to_owned(),
             noted: Mutex::default(),
@@ -204,7 +206,9 @@ impl Announce for Announcer {
     async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
         let stores = (self.header.source.as_str(), self.header.target.as_str());
-        route::publish(&self.route, &self.header.run, stores, *ownership, follower)?;
+        // Two may have begun at once, or one goes on with another configuration than it began with.
+        let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
+        route::publish_where(&self.route, &self.header.run, stores, *ownership, follower, may_take)?;
         if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
         }

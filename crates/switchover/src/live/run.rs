@@ -43,6 +43,10 @@ const CHUNK_BYTES_MAX: usize = 2 << 20;
 
 /// What a live run does outside the stores. Made when the run is known.
 pub trait Surroundings: Send + Sync {
+    /// Whether a run may begin, asked before anything is changed: it would take nothing of another one's.
+    fn may_begin(&self) -> Result<()> {
+        Ok(())
+    }
     /// Who tells the application which store is the owner.
     fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>>;
     /// Who watches it in the reverse window.
@@ -115,6 +119,7 @@ impl Migration {
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
+        surroundings.may_begin()?;
         let header = Header {
             run,
             started_at: clock::now(),

@@ -2,7 +2,8 @@
 //! docs/reference/route.md describes it for programs in other languages.
 //!
 //! Invariants: of one run, the epoch never goes back, so an engine that is late changes nothing; every change has a larger
-//! revision; two who change it wait for each other. The file is derived from the decision row: it may be older, never newer.
+//! revision; two who change it wait for each other; a run takes no file of another one of its state folder that is not over.
+//! The file is derived from the decision row: it may be older, never newer.
 
 use super::replace::{Durable, replace};
 use crate::journal;
@@ -245,14 +246,31 @@ pub fn publish(
     ownership: Ownership,
     follower: Follower,
 ) -> Result<Route> {
+    publish_where(path, run, stores, ownership, follower, |_| Ok(()))
+}
+
+/// The same, where the route of an earlier run is taken only when `may_take` allows it.
+pub(crate) fn publish_where(
+    path: &Path,
+    run: &str,
+    stores: (&str, &str),
+    ownership: Ownership,
+    follower: Follower,
+    may_take: impl FnOnce(&Route) -> Result<()>,
+) -> Result<Route> {
     change(path, |before| {
         let route = match before {
             Some(before) if before.run == run => before,
-            Some(before) if before.run.as_str() > run => return Err(late(path, &before)),
-            _ => Route::first(run, stores.0, stores.1, ownership),
+            Some(before) if before.run.as_str() > run => return Err(late(path, &before, run)),
+            earlier => {
+                if let Some(earlier) = &earlier {
+                    may_take(earlier)?;
+                }
+                Route::first(run, stores.0, stores.1, ownership)
+            }
         };
         if route.epoch > ownership.epoch {
-            return Err(late(path, &route));
+            return Err(late(path, &route, run));
         }
         let mut route = route.with(ownership);
         if follower != Follower::Ready {
@@ -282,11 +300,52 @@ pub fn end(path: &Path, run: &str, owner: Side) -> Result<()> {
     .map(drop)
 }
 
-fn late(path: &Path, route: &Route) -> Error {
+fn late(path: &Path, route: &Route, run: &str) -> Error {
+    let hint = match route.run == run {
+        true => "another engine is at work; `switchover status` shows it".to_owned(),
+        false => format!(
+            "it is that later run's file. End this run's engine (Ctrl-C, or `kill`), and name another file with `route` in [cutover] \
+             or SWITCHOVER_ROUTE for `switchover resume --run {run}`; or, where nobody follows that run's route, as when it is over, \
+             remove the file"
+        ),
+    };
     Error::new(Kind::Changed, OPERATION)
         .store(path.display().to_string())
         .detail(format!("run {} has written epoch {} into it", route.run, route.epoch))
-        .hint("another engine is at work; `switchover status` shows it")
+        .hint(hint)
+}
+
+/// That a run that begins would take the route of no other live run of this state folder.
+///
+/// # Errors
+/// `Refused` when that one is not over.
+pub fn is_free(path: &Path, state_dir: &Path) -> Result<()> {
+    // A file that cannot be read is told where it is written.
+    let Ok(Some(route)) = read(path) else { return Ok(()) };
+    may_take(path, state_dir, &route)
+}
+
+/// That the run of this route is over, or not in this state folder (any more).
+pub(crate) fn may_take(path: &Path, state_dir: &Path, route: &Route) -> Result<()> {
+    if route.follower == Follower::Lost {
+        return Ok(());
+    }
+    // A journal that cannot be read says nothing.
+    let runs = journal::list(state_dir).unwrap_or_default();
+    let goes_on = runs.iter().any(|known| {
+        known.header.run == route.run && known.entries.last().is_none_or(|last| last.state.can_resume())
+    });
+    if !goes_on {
+        return Ok(());
+    }
+    let run = &route.run;
+    Err(Error::new(Kind::Refused, OPERATION)
+        .store(path.display().to_string())
+        .detail(format!("it is the route of the live run {run}, which is not over"))
+        .hint(format!(
+            "name another file with `route` in [cutover] or SWITCHOVER_ROUTE, or another folder with --state-dir; or end that run first, \
+             with `switchover finish --run {run}` or `switchover rollback --run {run}`"
+        )))
 }
 
 /// Says how far the other store has come. It is replaced often and need not outlive a power cut.
