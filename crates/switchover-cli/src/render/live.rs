@@ -184,7 +184,8 @@ pub(crate) fn answer(answer: &Answer) -> String {
 /// How an engine ended.
 pub(crate) fn end(end: End) -> String {
     match end {
-        End::Stopped => "stopped; the source's log keeps all changes: `switchover resume` goes on\n",
+        // Whichever store owns the data by now.
+        End::Stopped => "stopped; the owner's log keeps all changes: `switchover resume` goes on\n",
         End::TakenBack => "taken back: nothing of the run is left\n",
         End::Finished => "finished: the target is the application's alone\n",
     }
@@ -209,6 +210,12 @@ mod tests {
         let fields = status.as_object_mut().unwrap();
         fields.extend(other.as_object().unwrap().clone());
         serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_names_no_log_that_is_not_the_owners() {
+        let said = end(End::Stopped);
+        assert!(said.contains("the owner's log") && !said.contains("source"), "{said}");
     }
 
     #[test]
