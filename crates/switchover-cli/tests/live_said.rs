@@ -486,3 +486,36 @@ fn a_column_that_only_the_source_computes_is_refused_at_the_start() {
     let computed = "SELECT group_concat(s) FROM (SELECT s FROM a ORDER BY id)";
     assert_eq!(file.query_row(computed, [], |row| row.get::<_, String>(0)).unwrap(), "one!,new!");
 }
+
+#[test]
+fn a_status_that_a_living_engine_writes_no_more_is_shown_as_old() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let engine = begin(folder, &START);
+    let live = until(folder, is_same);
+    assert!(!flat(&done(folder, &["status"])).contains("the state folder may be full"), "{live:#}");
+    // It is alive and writes nothing, as in a folder that is full.
+    signalled(engine.0.id(), "STOP");
+    let path = run_folder(folder).join("live.json");
+    let set_back = || {
+        let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        told["at"] = "2026-01-31T12:00:00Z".into();
+        std::fs::write(&path, told.to_string()).unwrap();
+    };
+    let runs =
+        || -> serde_json::Value { serde_json::from_str(&done(folder, &["status", "--json"])).unwrap() };
+    // A write that was under way may still come.
+    wait_for(|| {
+        set_back();
+        runs()[0]["live"]["at"] == "2026-01-31T12:00:00Z"
+    });
+    let runs = runs();
+    let old = runs[0]["old"].as_str().unwrap_or_default();
+    assert!(runs[0]["state"] == "running" && old.contains("at 2026-01-31T12:00:00Z"), "{runs:#}");
+    assert!(old.contains("the state folder may be full or not writable"), "{old}");
+    assert!(flat(&done(folder, &["status"])).contains("the state folder may be full or not writable"));
+    signalled(engine.0.id(), "CONT");
+    until(folder, |live| live["at"] != "2026-01-31T12:00:00Z");
+    let said = flat(&done(folder, &["status"]));
+    assert!(!said.contains("the state folder may be full"), "{said}");
+}
