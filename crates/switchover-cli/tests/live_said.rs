@@ -519,3 +519,32 @@ fn a_status_that_a_living_engine_writes_no_more_is_shown_as_old() {
     let said = flat(&done(folder, &["status"]));
     assert!(!said.contains("the state folder may be full"), "{said}");
 }
+
+#[test]
+fn reads_go_to_no_target_that_differs_and_to_none_that_nothing_feeds() {
+    let database = Cluster::shared().unwrap().fresh_database("reads").unwrap();
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["reads", "50%"]);
+    behind_its_back(folder, &database, "UPDATE t SET x = 'other' WHERE id = 2");
+    assert_eq!(run(folder, &["verify", "--live"]).code, 1);
+    let before = route(folder);
+    let refused = run(folder, &["reads", "60%"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 1 && said.contains("the stores are known to differ"), "{}{said}", refused.out);
+    assert!(said.contains("row id=2"), "{said}");
+    assert_eq!(route(folder), before);
+    done(folder, &["reads", "0%"]);
+    behind_its_back(folder, &database, "UPDATE t SET x = 'two' WHERE id = 2");
+    done(folder, &["verify", "--live"]);
+    done(folder, &["reads", "60%"]);
+    drop(engine);
+    let before = route(folder);
+    let refused = run(folder, &["reads", "70%"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("no engine is running"), "{}{said}", refused.out);
+    assert_eq!(route(folder), before);
+    done(folder, &["reads", "0%"]);
+}
