@@ -7,7 +7,7 @@ mod engine;
 mod program;
 
 use client::Client;
-use engine::{Engine, application, begin, is_same, run_folder, signalled, until, wait_for};
+use engine::{application, begin, is_same, run_folder, signalled, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::io::{BufRead, BufReader};
@@ -488,53 +488,63 @@ fn a_column_that_only_the_source_computes_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
+fn a_status_that_a_living_engine_writes_no_more_is_shown_as_old() {
     let (folder, _file) = application();
     let folder = folder.path();
-    let other = Connection::open(folder.join("other.db")).unwrap();
-    other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
-    other.execute_batch("INSERT INTO t VALUES (1)").unwrap();
-    let told = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-    let (own, new) = (".switchover/route.json", "second.json");
-    let mut engine = begin(folder, &START);
-    wait_for(|| told(own).contains("\"ready\""));
-    let (first, before) = (run_folder(folder).file_name().unwrap().to_str().unwrap().to_owned(), told(own));
-    let second = ["start", "--from", "sqlite:other.db", "--to", "sqlite:more.db"];
-    let dry = [&second[..], &["--dry-run"]].concat();
-    for verb in [&dry[..], &second] {
-        let refused = run(folder, verb);
-        let said = flat(&refused.err);
-        assert!(
-            refused.code == 1 && said.contains(own) && said.contains("which is not over"),
-            "{verb:?}: {said}"
-        );
-        assert!(said.contains(&first) && said.contains("SWITCHOVER_ROUTE"), "{verb:?}: {said}");
-    }
-    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap().count();
-    let made = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
-    let made: i64 = other.query_row(made, [], |row| row.get(0)).unwrap();
-    assert_eq!((runs, made, told(own)), (1, 0, before.clone()));
-    // With a route of its own it goes, and the first one is not disturbed.
-    let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
-    start.args(second).env("SWITCHOVER_ROUTE", new).current_dir(folder);
-    start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let second_engine = Engine(start.spawn().unwrap());
-    wait_for(|| told(new).contains("\"ready\""));
-    done(folder, &["cutover", "--when-ready", "--run", &first]);
-    assert!(told(own).contains("\"owner\": \"target\"") && told(new).contains("\"owner\": \"source\""));
-    drop(second_engine);
-    // One that is over keeps nobody away, nor does one whose folder is gone.
-    done(folder, &["rollback", "--when-ready", "--run", &first]);
-    // The status is written beside the answer, not before it.
-    let status = format!(".switchover/runs/{first}/live.json");
+    let engine = begin(folder, &START);
+    let live = until(folder, is_same);
+    assert!(!flat(&done(folder, &["status"])).contains("the state folder may be full"), "{live:#}");
+    // It is alive and writes nothing, as in a folder that is full.
+    signalled(engine.0.id(), "STOP");
+    let path = run_folder(folder).join("live.json");
+    let set_back = || {
+        let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        told["at"] = "2026-01-31T12:00:00Z".into();
+        std::fs::write(&path, told.to_string()).unwrap();
+    };
+    let runs =
+        || -> serde_json::Value { serde_json::from_str(&done(folder, &["status", "--json"])).unwrap() };
+    // A write that was under way may still come.
     wait_for(|| {
-        let live: serde_json::Value = serde_json::from_str(&told(&status)).unwrap_or_default();
-        live["ownership"]["owner"] == "source" && live["phase"] != "switching" && is_same(&live)
+        set_back();
+        runs()[0]["live"]["at"] == "2026-01-31T12:00:00Z"
     });
-    done(folder, &["rollback", "--run", &first]);
-    assert!(engine.0.wait().unwrap().success() && told(own).contains("\"lost\""), "{}", told(own));
-    let again = [&START[..], &["--dry-run"]].concat();
-    done(folder, &again);
-    std::fs::write(folder.join(own), before.replace(&first, "20000101t000000000-000000")).unwrap();
-    done(folder, &again);
+    let runs = runs();
+    let old = runs[0]["old"].as_str().unwrap_or_default();
+    assert!(runs[0]["state"] == "running" && old.contains("at 2026-01-31T12:00:00Z"), "{runs:#}");
+    assert!(old.contains("the state folder may be full or not writable"), "{old}");
+    assert!(flat(&done(folder, &["status"])).contains("the state folder may be full or not writable"));
+    signalled(engine.0.id(), "CONT");
+    until(folder, |live| live["at"] != "2026-01-31T12:00:00Z");
+    let said = flat(&done(folder, &["status"]));
+    assert!(!said.contains("the state folder may be full"), "{said}");
+}
+
+#[test]
+fn reads_go_to_no_target_that_differs_and_to_none_that_nothing_feeds() {
+    let database = Cluster::shared().unwrap().fresh_database("reads").unwrap();
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["reads", "50%"]);
+    behind_its_back(folder, &database, "UPDATE t SET x = 'other' WHERE id = 2");
+    assert_eq!(run(folder, &["verify", "--live"]).code, 1);
+    let before = route(folder);
+    let refused = run(folder, &["reads", "60%"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 1 && said.contains("the stores are known to differ"), "{}{said}", refused.out);
+    assert!(said.contains("row id=2"), "{said}");
+    assert_eq!(route(folder), before);
+    done(folder, &["reads", "0%"]);
+    behind_its_back(folder, &database, "UPDATE t SET x = 'two' WHERE id = 2");
+    done(folder, &["verify", "--live"]);
+    done(folder, &["reads", "60%"]);
+    drop(engine);
+    let before = route(folder);
+    let refused = run(folder, &["reads", "70%"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("no engine is running"), "{}{said}", refused.out);
+    assert_eq!(route(folder), before);
+    done(folder, &["reads", "0%"]);
 }

@@ -4,7 +4,9 @@ use super::Context;
 use crate::render::{output, route::render};
 use std::path::PathBuf;
 use switchover::journal;
-use switchover::routing::route::{self, ALL, Route};
+use switchover::live::{self, Verification};
+use switchover::routing::route::{self, ALL, Follower, Route};
+use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 
 /// Prints the route.
@@ -37,20 +39,38 @@ async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)
         None => route::read(&path)?.ok_or_else(none)?,
         // Asked first, so that a folder that is only named wrongly is not made.
         Some(percent) => {
-            goes_on(context, &route::read(&path)?.ok_or_else(none)?)?;
+            may_move(context, &route::read(&path)?.ok_or_else(none)?, percent)?;
             route::change(&path, |route| route.ok_or_else(none)?.with_reads(percent))?
         }
     };
     Ok((path, route))
 }
 
-/// Refuses where the run is over by its journal: its end may not have been written into the route.
-fn goes_on(context: &Context, route: &Route) -> Result<()> {
+/// Refuses where the run is over by its journal, whose end may not have been written into the route; and a share at the target while
+/// its rows are known to be others than the source's, or while nothing brings it those that are written.
+fn may_move(context: &Context, route: &Route, percent: u8) -> Result<()> {
+    let state_dir = &context.resolved.settings.state_dir;
     // A journal that cannot be read says nothing; the route itself still does.
-    let runs = journal::list(&context.resolved.settings.state_dir).unwrap_or_default();
-    let own = runs.iter().find(|known| known.header.run == route.run);
-    match own.and_then(|known| known.entries.last()) {
-        Some(last) if !last.state.can_resume() => Err(route.over(last.state.name())),
+    let runs = journal::list(state_dir).unwrap_or_default();
+    let Some(own) = runs.iter().find(|known| known.header.run == route.run) else { return Ok(()) };
+    if let Some(last) = own.entries.last().filter(|last| !last.state.can_resume()) {
+        return Err(route.over(last.state.name()));
+    }
+    let is_at_owner = route.owner == Side::Target && percent == ALL;
+    // Of a store that lacks rows, or follows no more, the route itself says so.
+    if percent == 0 || is_at_owner || route.follower != Follower::Ready {
+        return Ok(());
+    }
+    let refused = |kind| Error::new(kind, "move reads").store(route.run.clone());
+    if !own.active {
+        return Err(refused(Kind::NotFound)
+            .detail("no engine is running: rows that are written now do not reach the store that follows")
+            .hint("`switchover resume` takes the run up; `switchover reads 0%` is taken all the same"));
+    }
+    match live::status(state_dir, Some(&route.run))?.map(|status| status.verification) {
+        Some(Verification::Different { why }) => Err(refused(Kind::Refused)
+            .detail(format!("the stores are known to differ: {why}"))
+            .hint("`switchover verify --live` compares them again; until then, `switchover reads 0%` has all reads at the source")),
         _ => Ok(()),
     }
 }

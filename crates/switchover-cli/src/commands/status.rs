@@ -1,6 +1,7 @@
 //! `status`: the runs of the journal, and of a live one what its engine told last. Opens no store.
 
 use super::Context;
+use crate::render::live::old;
 use crate::render::output;
 use crate::render::status::{RunStatus, render};
 use switchover::journal::{self, State, Summary};
@@ -44,7 +45,8 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
             if let (false, Some(live)) = (summary.active, &mut live) {
                 live.forget_lag();
             }
-            Ok(RunStatus { live, ..shown })
+            let old = live.as_ref().and_then(|live| old(live, summary.active));
+            Ok(RunStatus { old, live, ..shown })
         })
         .collect::<Result<_>>()?;
     match run {
@@ -95,6 +97,7 @@ fn shown(summary: &Summary) -> RunStatus {
         source: summary.header.source.clone(),
         target: summary.header.target.clone(),
         next,
+        old: None,
         live: None,
     }
 }

@@ -16,7 +16,20 @@ pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
         true => format!("driven by process {}", status.pid),
         false => "no engine is running: `switchover resume` takes it up".into(),
     };
-    format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &rows(status)))
+    let mut told: Vec<[String; 2]> = old(status, alive).map(|why| ["old".into(), why]).into_iter().collect();
+    told.extend(rows(status));
+    format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &told))
+}
+
+/// That what is shown is old, of an engine that is alive: since when, and why that may be.
+pub(crate) fn old(status: &LiveStatus, alive: bool) -> Option<String> {
+    let silent = status.silent_s().filter(|_| alive)?;
+    Some(format!(
+        "what is shown was so at {}, {} ago; the engine is alive and has written no status since: the state folder may be full or \
+         not writable (look there first), or the engine is at one long step, or waits for a store or its own limit",
+        shown(&status.at),
+        seconds(silent)
+    ))
 }
 
 /// The same, as rows of a table.
@@ -131,6 +144,9 @@ pub(crate) fn json(status: &LiveStatus, alive: bool) -> Result<String> {
     let mut value = serde_json::to_value(status).map_err(fail)?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("alive".into(), alive.into());
+        if let Some(old) = old(status, alive) {
+            fields.insert("old".into(), old.into());
+        }
     }
     serde_json::to_string(&value).map(|text| text + "\n").map_err(fail)
 }
@@ -184,7 +200,8 @@ pub(crate) fn answer(answer: &Answer) -> String {
 /// How an engine ended.
 pub(crate) fn end(end: End) -> String {
     match end {
-        End::Stopped => "stopped; the source's log keeps all changes: `switchover resume` goes on\n",
+        // Whichever store owns the data by now.
+        End::Stopped => "stopped; the owner's log keeps all changes: `switchover resume` goes on\n",
         End::TakenBack => "taken back: nothing of the run is left\n",
         End::Finished => "finished: the target is the application's alone\n",
     }
@@ -199,7 +216,8 @@ mod tests {
     /// A copy under way, with these fields otherwise.
     fn copying(other: serde_json::Value) -> LiveStatus {
         let mut status = serde_json::json!({
-            "run": "20260131t120000123-0197c0de", "at": "2026-01-31T12:00:00Z", "pid": 7, "phase": "copying",
+            // Never old.
+            "run": "20260131t120000123-0197c0de", "at": "2999-01-31T12:00:00Z", "pid": 7, "phase": "copying",
             "ownership": {"owner": "source", "pending": false, "epoch": 1},
             "rows_planned": 120_000, "bytes_planned": 48_000_000, "rows_copied": 30_000, "bytes_copied": 12_000_000,
             "copy_left_s": null, "rows_taken": 0, "lag_entries": null, "lag_s": null, "rows_per_s": 0.0,
@@ -209,6 +227,24 @@ mod tests {
         let fields = status.as_object_mut().unwrap();
         fields.extend(other.as_object().unwrap().clone());
         serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_status_that_an_engine_wrote_long_ago_is_old_while_it_is_alive() {
+        let long_ago = copying(serde_json::json!({"at": "2026-01-31T12:00:00Z"}));
+        let said = status(&long_ago, true);
+        assert!(said.contains("old") && said.contains("2026-01-31T12:00:00Z"), "{said}");
+        assert!(json(&long_ago, true).unwrap().contains("\"old\":\"what is shown was so at"));
+        for (told, alive) in [(long_ago, false), (copying(serde_json::json!({})), true)] {
+            assert_eq!(old(&told, alive), None);
+            assert!(!json(&told, alive).unwrap().contains("\"old\""));
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_names_no_log_that_is_not_the_owners() {
+        let said = end(End::Stopped);
+        assert!(said.contains("the owner's log") && !said.contains("source"), "{said}");
     }
 
     #[test]

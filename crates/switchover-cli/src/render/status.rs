@@ -23,6 +23,9 @@ pub(crate) struct RunStatus {
     pub(crate) target: String,
     /// What the user can do next, as a command; may be empty.
     pub(crate) next: String,
+    /// That what the engine of a live run told last is old, though it is alive, and why that may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) old: Option<String>,
     /// What the engine of a live run told last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) live: Option<LiveStatus>,
@@ -48,6 +51,9 @@ pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
         if !run.next.is_empty() {
             rows.push(["next".into(), shown(&run.next)]);
         }
+        if let Some(old) = &run.old {
+            rows.push(["old".into(), old.clone()]);
+        }
         if let Some(live) = &run.live {
             rows.extend(super::live::rows(live));
         }
@@ -70,6 +76,7 @@ mod tests {
             started_at: "2026-01-31T10:00:00Z".into(),
             source: "sqlite:app.db".into(),
             target: "postgres://app@db/app".into(),
+            old: None,
             live: None,
             next: "switchover resume --run 0197c0de".into(),
         };

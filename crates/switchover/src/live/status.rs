@@ -129,6 +129,10 @@ pub struct GuardSaid {
     pub window: Window,
 }
 
+/// For how long an engine may write no status before it is taken for old. One at work writes every 200 ms, one that is held every few
+/// seconds; a single step, such as an index of a large table, may take longer.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+
 /// What a live run tells about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveStatus {
@@ -205,6 +209,11 @@ pub struct LiveStatus {
 }
 
 impl LiveStatus {
+    /// How many seconds ago this was so, where that is longer than an engine at work is silent.
+    pub fn silent_s(&self) -> Option<f64> {
+        clock::seconds_since(&self.at).filter(|seconds| *seconds > SILENT_MAX.as_secs_f64())
+    }
+
     /// Who owns the data, where this tells it: not while the run is taken up or the owner changes, nor of an engine that failed, which
     /// may not have asked before it did.
     pub fn known_owner(&self) -> Option<Ownership> {

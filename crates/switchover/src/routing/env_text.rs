@@ -186,13 +186,20 @@ fn written(value: &[u8], old: Option<u8>, exported: bool) -> Vec<u8> {
         _ => b'"',
     };
     let mut out = vec![quote];
+    out.extend(if quote == b'"' { in_double_quotes(value) } else { value.to_vec() });
+    out.push(quote);
+    out
+}
+
+/// A value as it stands between double quotes.
+pub(super) fn in_double_quotes(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
     for byte in value {
-        if quote == b'"' && matches!(byte, b'"' | b'\\' | b'$' | b'`') {
+        if matches!(byte, b'"' | b'\\' | b'$' | b'`') {
             out.push(b'\\');
         }
         out.push(*byte);
     }
-    out.push(quote);
     out
 }
 

@@ -7,6 +7,7 @@
 //! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. Absent on
 //! purpose: undoing one. A command may be run twice when the process is killed beside it, so it must bear that.
 
+use super::env_text;
 use crate::journal;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::{self, OpenOptions};
@@ -304,8 +305,8 @@ impl Drop for Group {
     }
 }
 
-/// The bytes without secrets, nor passwords of those that are URLs, as they stand there and as a program reads them, and not more
-/// than is kept.
+/// The bytes without secrets, nor passwords of those that are URLs, as they stand there, as a program reads them and as the
+/// environment file has them, and not more than is kept.
 fn scrubbed(mut bytes: Vec<u8>, secrets: &[SecretString]) -> Vec<u8> {
     let mut hide: Vec<Vec<u8>> = Vec::new();
     for secret in secrets {
@@ -318,6 +319,8 @@ fn scrubbed(mut bytes: Vec<u8>, secrets: &[SecretString]) -> Vec<u8> {
         }
     }
     hide.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+    let in_file: Vec<_> = hide.iter().map(|secret| env_text::in_double_quotes(secret)).collect();
+    hide.extend(in_file);
     // The longest first: a password is a part of its URL.
     hide.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     for secret in hide {

@@ -126,3 +126,14 @@ fn a_secret_is_not_cut_in_two() {
     let text = String::from_utf8(scrubbed(bytes, &[secret])).unwrap();
     assert!(!text.contains("s3cr"), "{}", &text[OUTPUT_BYTES_MAX - 10..]);
 }
+
+#[test]
+fn a_secret_is_hidden_as_the_environment_file_has_it() {
+    for value in ["Topse$cret'pw9", "a`b\"c\\d'e", "postgres://u:p$w'd9@h/d"] {
+        let file = env_text::set(b"", "PW", Some(value.as_bytes()));
+        assert!(file.starts_with(b"PW=\"") && file.contains(&b'\\'));
+        let secret: SecretString = value.into();
+        let text = String::from_utf8(scrubbed(file, &[secret])).unwrap();
+        assert_eq!(text, "PW=\"***\"\n");
+    }
+}

@@ -1,0 +1,64 @@
+//! Two live runs in one state folder: each has a route of its own.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod engine;
+mod program;
+
+use engine::{Engine, application, begin, is_same, run_folder, wait_for};
+use program::{done, flat, run};
+use rusqlite::Connection;
+use std::process::{Command, Stdio};
+
+const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+
+#[test]
+fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let other = Connection::open(folder.join("other.db")).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
+    other.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let told = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let (own, new) = (".switchover/route.json", "second.json");
+    let mut engine = begin(folder, &START);
+    wait_for(|| told(own).contains("\"ready\""));
+    let (first, before) = (run_folder(folder).file_name().unwrap().to_str().unwrap().to_owned(), told(own));
+    let second = ["start", "--from", "sqlite:other.db", "--to", "sqlite:more.db"];
+    let dry = [&second[..], &["--dry-run"]].concat();
+    for verb in [&dry[..], &second] {
+        let refused = run(folder, verb);
+        let said = flat(&refused.err);
+        assert!(
+            refused.code == 1 && said.contains(own) && said.contains("which is not over"),
+            "{verb:?}: {said}"
+        );
+        assert!(said.contains(&first) && said.contains("SWITCHOVER_ROUTE"), "{verb:?}: {said}");
+    }
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap().count();
+    let made = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
+    let made: i64 = other.query_row(made, [], |row| row.get(0)).unwrap();
+    assert_eq!((runs, made, told(own)), (1, 0, before.clone()));
+    // With a route of its own it goes, and the first one is not disturbed.
+    let mut start = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    start.args(second).env("SWITCHOVER_ROUTE", new).current_dir(folder);
+    start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let second_engine = Engine(start.spawn().unwrap());
+    wait_for(|| told(new).contains("\"ready\""));
+    done(folder, &["cutover", "--when-ready", "--run", &first]);
+    assert!(told(own).contains("\"owner\": \"target\"") && told(new).contains("\"owner\": \"source\""));
+    drop(second_engine);
+    // One that is over keeps nobody away, nor does one whose folder is gone.
+    done(folder, &["rollback", "--when-ready", "--run", &first]);
+    // The status is written beside the answer, not before it.
+    let status = format!(".switchover/runs/{first}/live.json");
+    wait_for(|| {
+        let live: serde_json::Value = serde_json::from_str(&told(&status)).unwrap_or_default();
+        live["ownership"]["owner"] == "source" && live["phase"] != "switching" && is_same(&live)
+    });
+    done(folder, &["rollback", "--run", &first]);
+    assert!(engine.0.wait().unwrap().success() && told(own).contains("\"lost\""), "{}", told(own));
+    let again = [&START[..], &["--dry-run"]].concat();
+    done(folder, &again);
+    std::fs::write(folder.join(own), before.replace(&first, "20000101t000000000-000000")).unwrap();
+    done(folder, &again);
+}
