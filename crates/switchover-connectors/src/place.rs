@@ -8,7 +8,7 @@ use crate::sidecar::{io_error, sync_directory, with_suffix};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use switchover_core::{Error, Kind, Result};
+use switchover_core::{Error, Kind, Result, failpoint};
 
 /// Beside a target while a run is at work on it.
 const LOCK_SUFFIX: &str = ".switchover-lock";
@@ -151,11 +151,14 @@ fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Gives a new file its name, durably, unless another has it by now.
+/// Gives a new file its name, durably, unless another has it by now. Who is killed on the way may leave it both names.
 pub(crate) fn publish(place: &Path, target: &Path, operation: &str) -> Result<()> {
     let fail = |cause| io_error(operation, target, cause);
     match fs::hard_link(place, target) {
-        Ok(()) => fs::remove_file(place).map_err(fail)?,
+        Ok(()) => {
+            failpoint::hit("publish-after-link");
+            fs::remove_file(place).map_err(fail)?;
+        }
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
             return Err(Error::new(Kind::AlreadyExists, operation)
                 .store(target.display().to_string())

@@ -49,6 +49,8 @@ pub(crate) const PLACES_OF_ONE: &[(Goal, &str)] = &[
     (Goal::Postgres, "build-after-commit=8*off->return"),
     (Goal::Sqlite, "build-before-commit=1*off->return"),
     (Goal::Sqlite, "build-after-commit=1*off->return"),
+    (Goal::Sqlite, "publish-after-link=return"),
+    (Goal::Json, "publish-after-link=return"),
     (Goal::Json, "record-before-rename=return"),
     (Goal::Json, "record-before-rename=4*off->return"),
 ];

@@ -25,6 +25,9 @@ const OPERATION: &str = "make the dump";
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// The dump's private name, in the run's folder.
+const UNNAMED: &str = "dump";
+
 /// Whether the dump that has the name is the one that this run published.
 pub(super) fn is_ours(dump: &Path, published: &Published) -> Result<bool> {
     if fs::symlink_metadata(dump).is_err() {
@@ -86,6 +89,8 @@ pub(super) fn publish(dump: &Path, work: &Work, plan: &Plan, form: Form) -> Resu
     if let Some(published) = work.published()?
         && is_ours(dump, &published)?
     {
+        // Its private name, where the run was killed before that went.
+        work.remove(UNNAMED)?;
         return work.drop_chunks();
     }
     if fs::symlink_metadata(dump).is_ok() {
@@ -156,9 +161,11 @@ fn assemble(work: &Work, plan: &Plan, form: Form, chunks: Vec<(Head, PathBuf)>) 
     let named = plan.tables.iter().map(|table| table.target.as_str()).zip(tables);
     match form {
         Form::Dump { packed } => {
-            let place = work.file("dump");
+            let place = work.file(UNNAMED);
             let fail = |cause| io_error(OPERATION, &place, cause);
-            let file = File::create(&place).map_err(fail)?;
+            // Never over what is there: it may be a dump that got its name already, and was moved since.
+            work.remove(UNNAMED)?;
+            let file = File::create_new(&place).map_err(fail)?;
             let out = BufWriter::with_capacity(WRITE_BYTES, file);
             let file = if packed {
                 let mut packer = GzEncoder::new(out, Compression::default());

@@ -209,6 +209,17 @@ impl Work {
         Ok(found)
     }
 
+    /// Removes a file of that name, if there is one.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error("remove a file of the run", &path, cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the chunks, once what was published answers for them.
     pub(super) fn drop_chunks(&self) -> Result<()> {
         for (_, path) in self.chunks()? {

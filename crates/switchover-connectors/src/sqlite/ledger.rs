@@ -148,6 +148,8 @@ pub(super) fn prepare(path: &Path, plan: &Plan, run: &str) -> Result<i64> {
     // As it is: should it be refused, not even its journal mode has changed.
     let mut connection = connect::bare(path)?;
     if let Some(attempt) = take_over(&mut connection, run).map_err(fail)? {
+        // The other name of a file that got this one just before its run was killed.
+        file::new_place(path, operation)?;
         return Ok(attempt);
     }
     let present = objects(&connection).map_err(fail)?;
