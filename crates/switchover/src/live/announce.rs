@@ -103,6 +103,10 @@ pub(super) async fn say_ended(
 pub trait Watch: Send + Sync {
     /// Why to go back now, if there is a reason. Called often: who measures keeps the time itself.
     async fn look(&self, status: &LiveStatus) -> Option<String>;
+    /// Whether what it gave as a reason still holds: no window has ended since that says otherwise.
+    async fn demands(&self) -> bool {
+        false
+    }
     /// What was measured last, for people.
     async fn said(&self) -> Vec<GuardSaid> {
         Vec::new()

@@ -214,10 +214,13 @@ impl Engine {
         let why = self.parts.watch.look(&status).await;
         let said = self.parts.watch.said().await;
         if said != status.guards {
-            // A window has ended: what was demanded in the one before counts no more.
+            let demands = self.parts.watch.demands().await;
+            // A window has ended: what was demanded in one before counts no more, unless another guard's still does.
             self.tell(|status| {
                 status.guards = said;
-                status.alarm.clear();
+                if !demands {
+                    status.alarm.clear();
+                }
             });
         }
         let Some(why) = why else { return Ok(None) };
