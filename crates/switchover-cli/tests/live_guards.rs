@@ -239,6 +239,7 @@ fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     let Scene { file, folder, database, engine } =
         Scene::started(guard, &[("FAILPOINTS", "live-applied=sleep(700)")]);
     let path = folder.path();
+    done(path, &["reads", "50%"]);
     database.psql("UPDATE t SET x = 'new' WHERE id = 2").unwrap();
     // Somebody writes to the source past its fence meanwhile.
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
@@ -249,6 +250,10 @@ fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     let alarmed =
         until(path, |live| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("the guard 'equal'")));
     assert!(alarmed["alarm"].as_str().unwrap().contains("known to differ"), "{alarmed:#}");
+    // Nobody is to read there.
+    let route: Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["reads_at_target"] == 100 && route["follower"] == "filling", "{route:#}");
+    assert!(route["why"].is_string(), "{route:#}");
     // Nor does any other.
     database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
     let later = until(path, |live| live["guards"][1]["window"]["over"] == 1.0 && live["held"].is_null());

@@ -61,16 +61,15 @@ fn may_move(context: &Context, route: &Route, percent: u8) -> Result<()> {
     if percent == 0 || is_at_owner || route.follower != Follower::Ready {
         return Ok(());
     }
-    let refused = |kind| Error::new(kind, "move reads").store(route.run.clone());
     if !own.active {
-        return Err(refused(Kind::NotFound)
+        return Err(Error::new(Kind::NotFound, "move reads")
+            .store(route.run.clone())
             .detail("no engine is running: rows that are written now do not reach the store that follows")
             .hint("`switchover resume` takes the run up; `switchover reads 0%` is taken all the same"));
     }
     match live::status(state_dir, Some(&route.run))?.map(|status| status.verification) {
-        Some(Verification::Different { why }) => Err(refused(Kind::Refused)
-            .detail(format!("the stores are known to differ: {why}"))
-            .hint("`switchover verify --live` compares them again; until then, `switchover reads 0%` has all reads at the source")),
+        // The application may not have been told yet.
+        Some(Verification::Different { why }) => Err(route.differs(&why)),
         _ => Ok(()),
     }
 }

@@ -80,7 +80,11 @@ impl Engine {
         };
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
+        let differed = matches!(self.verified, Verification::Different { .. });
         self.in_doubt(link.from, &error).await;
+        if !differed {
+            self.announce_difference().await;
+        }
         if link.from == Side::Target && error.kind() == Kind::Different {
             // Whatever was written to the follower, nothing more is to be. Where that fails, the next turn meets it again.
             let _ = self.parts.source.fence(NO_WRITERS).await;
@@ -324,12 +328,14 @@ impl Engine {
         if matches!(self.verified, Verification::Running { .. }) && self.pass_due.is_none() {
             self.pass = Some(pass);
         }
-        let verified = self.verified.clone();
-        let ownership = self.status.borrow().ownership;
-        self.tell(|status| status.verification = verified);
+        // Before the status: whoever reads the verdict there finds the route as it says.
         if matches!(self.verified, Verification::Same { .. }) {
+            let ownership = self.announced();
             self.announce(ownership).await;
         }
+        self.announce_difference().await;
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
         Ok(())
     }
 
