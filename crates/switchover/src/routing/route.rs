@@ -357,10 +357,7 @@ pub(crate) fn may_take(path: &Path, state_dir: &Path, route: &Route) -> Result<(
     }
     // A journal that cannot be read says nothing.
     let runs = journal::list(state_dir).unwrap_or_default();
-    let goes_on = runs.iter().any(|known| {
-        known.header.run == route.run && known.entries.last().is_none_or(|last| last.state.can_resume())
-    });
-    if !goes_on {
+    if !runs.iter().any(|known| known.header.run == route.run && known.goes_on()) {
         return Ok(());
     }
     let run = &route.run;
