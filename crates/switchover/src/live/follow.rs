@@ -435,7 +435,8 @@ impl Engine {
         self.pace.took(step.rows).await;
         if step.changes.complete {
             self.equal_at = Instant::now();
-            let epoch = self.status.borrow().ownership.epoch;
+            // Who reads by the route holds it against the route's.
+            let epoch = self.announced().epoch;
             self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
         }
         let lag = self.equal_at.elapsed().as_secs_f64();
