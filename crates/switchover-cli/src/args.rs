@@ -157,6 +157,7 @@ Examples:
 Examples:
   switchover reads 10%
   switchover reads 0%                     # all reads at the source again
+  switchover reads 10% --run 0197c0de     # of several live runs
 
 Programs that use the route follow within moments; writes stay where they are.")]
     Reads(ReadsArgs),

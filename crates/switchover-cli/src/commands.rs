@@ -199,14 +199,14 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
             let context = Context::driving(&global, flags, args.detach, screen)?;
-            let run = args.run.id.as_deref();
-            if live::is_live(&context, run)? {
-                return live::resume(&context, run, args.detach).await;
+            let meant = live::meant(&context, args.run.id.as_deref())?;
+            if meant.live {
+                return live::resume(&context, &meant.run, args.detach).await;
             }
             if args.detach {
                 return Err(resume::not_in_the_background());
             }
-            resume::run(&context, run, args.archive.dir.as_deref()).await
+            resume::run(&context, Some(&meant.run), args.archive.dir.as_deref()).await
         }
         Verb::Status(args) => {
             let context = Context::looking(&global, flags, screen)?;
@@ -223,26 +223,28 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Reads(args) => {
             flags.flag(crate::config::Key::Route, &args.route);
             let context = Context::new(&global, flags, None, screen)?;
-            route::move_reads(&context, &args.share, args.json).await
+            route::move_reads(&context, &args).await
         }
         Verb::Rollback(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
             let run = args.run.id.as_deref();
-            let known = live::is_live(&context, run);
-            if let (Err(error), Some(run)) = (&known, run)
+            let meant = live::meant(&context, run);
+            if let (Err(error), Some(run)) = (&meant, run)
                 && error.kind() == Kind::NotFound
                 && context.resolved.from.is_some()
                 && context.resolved.to.is_some()
             {
                 return live::take_back_lost(&context, run).await;
             }
-            if known? {
+            let meant = meant?;
+            if meant.live {
                 let mut options = live::options(&args.switch)?;
                 options.accept_difference = args.discard_target_changes;
-                return live::decide(&context, run, switchover::live::Request::Rollback(options)).await;
+                let request = switchover::live::Request::Rollback(options);
+                return live::decide(&context, &meant.run, request).await;
             }
-            rollback::run(&context, run, args.discard_target_changes).await
+            rollback::run(&context, Some(&meant.run), args.discard_target_changes).await
         }
         Verb::Start(args) => {
             args.stores.add_to(&mut flags);
@@ -265,24 +267,28 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         Verb::Pause(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::tell(&context, args.run.id.as_deref(), switchover::live::Request::Pause).await
+            let meant = live::meant(&context, args.run.id.as_deref())?;
+            live::tell(&context, &meant.run, switchover::live::Request::Pause).await
         }
         Verb::Throttle(args) => {
             let request = live::limits(&args.limits)?;
             let context = Context::new(&global, flags, None, screen)?;
-            live::tell(&context, args.run.id.as_deref(), request).await
+            let meant = live::meant(&context, args.run.id.as_deref())?;
+            live::tell(&context, &meant.run, request).await
         }
         Verb::Cutover(args) => {
             args.stores.add_to(&mut flags);
             let options = live::options(&args.switch)?;
             let context = Context::new(&global, flags, None, screen)?;
             let request = switchover::live::Request::Cutover(options);
-            live::decide(&context, args.run.id.as_deref(), request).await
+            let meant = live::meant(&context, args.run.id.as_deref())?;
+            live::decide(&context, &meant.run, request).await
         }
         Verb::Finish(args) => {
             args.stores.add_to(&mut flags);
             let context = Context::new(&global, flags, None, screen)?;
-            live::finish(&context, args.run.id.as_deref(), args.abandon_source, args.yes).await
+            let meant = live::meant(&context, args.run.id.as_deref())?;
+            live::finish(&context, &meant, args.abandon_source, args.yes).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);

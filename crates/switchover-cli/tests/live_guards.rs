@@ -127,6 +127,43 @@ fn an_endpoint_that_goes_bad_takes_the_owner_back() {
     assert_eq!(scene.went_back(), "the guard 'slow' measured 900, above 250, for 2 windows in a row");
 }
 
+/// Takes every request, and answers none; counts them.
+fn dead_endpoint() -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/numbers", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming().flatten() {
+            counts.fetch_add(1, Ordering::SeqCst);
+            open.push(stream);
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn a_guard_that_hangs_does_not_delay_the_way_back_of_another() {
+    let (url, asked) = dead_endpoint();
+    let dead = |name: &str| {
+        format!("name = '{name}'\nhttp = '{url}'\nvalue = '/p99_ms'\nmax = 1\n\n[[watch.guard]]\n")
+    };
+    let sound = "name = 'bad rows'\nsql = \"SELECT count(*) FROM t WHERE x = 'bad'\"\nmax = 0\nwindows = 8";
+    let scene = Scene::new(&format!("{}{}{sound}", dead("dead"), dead("dead as well")));
+    // Each is given up after 3 s, and asked again.
+    let silent = |guard: &Value| guard["window"]["silent"].is_string();
+    until(scene.path(), |live| {
+        live["guards"].as_array().is_some_and(|said| said.iter().filter(|said| silent(said)).count() == 2)
+    });
+    scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    let before = asked.load(Ordering::SeqCst);
+    assert_eq!(scene.went_back(), "the guard 'bad rows' measured 1, above 0, for 8 windows in a row");
+    // Measured behind them, both would have been asked before each of its windows but the first.
+    let asked = asked.load(Ordering::SeqCst) - before;
+    assert!(asked < 14, "the guards that hang were asked {asked} times meanwhile");
+}
+
 #[test]
 fn a_dead_reverse_feed_is_an_alarm_and_ends_nothing() {
     let scene = Scene::new("name = 'lag'\nreverse_lag = true\nmax = 0.1\nwindows = 1");
@@ -202,6 +239,7 @@ fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     let Scene { file, folder, database, engine } =
         Scene::started(guard, &[("FAILPOINTS", "live-applied=sleep(700)")]);
     let path = folder.path();
+    done(path, &["reads", "50%"]);
     database.psql("UPDATE t SET x = 'new' WHERE id = 2").unwrap();
     // Somebody writes to the source past its fence meanwhile.
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
@@ -212,6 +250,10 @@ fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     let alarmed =
         until(path, |live| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("the guard 'equal'")));
     assert!(alarmed["alarm"].as_str().unwrap().contains("known to differ"), "{alarmed:#}");
+    // Nobody is to read there.
+    let route: Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["reads_at_target"] == 100 && route["follower"] == "filling", "{route:#}");
+    assert!(route["why"].is_string(), "{route:#}");
     // Nor does any other.
     database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
     let later = until(path, |live| live["guards"][1]["window"]["over"] == 1.0 && live["held"].is_null());

@@ -1,4 +1,4 @@
-//! Two live runs in one state folder: each has a route of its own.
+//! Two live runs in one state folder: each has a route of its own, and what is asked names one of them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
@@ -7,9 +7,33 @@ mod program;
 use engine::{Engine, application, begin, is_same, run_folder, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+
+/// What is asked without a name is done to neither of two live runs; gives their names.
+#[track_caller]
+fn asked_without_a_name(folder: &Path) -> Vec<String> {
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
+    let runs: Vec<String> = runs.map(|run| run.unwrap().file_name().into_string().unwrap()).collect();
+    for verb in [
+        &["cutover"][..],
+        &["rollback"],
+        &["finish", "--yes"],
+        &["pause"],
+        &["resume"],
+        &["throttle", "rows_per_s=5"],
+        &["reads", "10%"],
+    ] {
+        let refused = run(folder, verb);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1 && said.contains("2 live runs are not over"), "{verb:?}: {said}");
+        assert!(said.contains("--run") && runs.iter().all(|run| said.contains(run)), "{verb:?}: {said}");
+        assert!(said.contains("(sqlite:other.db → sqlite:more.db)"), "{verb:?}: {said}");
+    }
+    runs
+}
 
 #[test]
 fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
@@ -44,7 +68,15 @@ fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
     start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let second_engine = Engine(start.spawn().unwrap());
     wait_for(|| told(new).contains("\"ready\""));
-    done(folder, &["cutover", "--when-ready", "--run", &first]);
+    let both = asked_without_a_name(folder);
+    let other = both.iter().find(|run| **run != first).unwrap();
+    let refused = run(folder, &["reads", "10%", "--run", other]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 1 && said.contains(&format!("it is the route of the run {first}")), "{said}");
+    done(folder, &["reads", "10%", "--run", &first]);
+    done(folder, &["reads", "0%", "--route", own]);
+    let said = flat(&done(folder, &["cutover", "--when-ready", "--run", &first]));
+    assert!(said.starts_with(&format!("run {first}: the owner changed to the target")), "{said}");
     assert!(told(own).contains("\"owner\": \"target\"") && told(new).contains("\"owner\": \"source\""));
     drop(second_engine);
     // One that is over keeps nobody away, nor does one whose folder is gone.

@@ -166,6 +166,10 @@ fn a_write_budget_that_runs_out_leaves_the_owner_as_it_was_and_open() {
     });
     is_open(folder, "source");
     file.execute_batch("COMMIT; INSERT INTO t VALUES (4, 'at once')").unwrap();
+    // What is told of the same owner again is not taken for an earlier change.
+    done(folder, &["verify", "--live"]);
+    let live = until(folder, is_same);
+    assert!(live["untold"].is_null(), "{live:#}");
     done(folder, &["cutover", "--when-ready"]);
     is_open(folder, "target");
     // And the same on the way back.
@@ -328,7 +332,7 @@ fn a_run_is_taken_up_in_the_background_and_what_ends_at_once_says_why() {
     // One that is at work goes on, and no other is begun.
     done(folder, &["pause"]);
     until(folder, |live| live["paused"] == true);
-    assert_eq!(done(folder, &take_up), "done\n");
+    assert!(done(folder, &take_up).ends_with(": done\n"));
     until(folder, |live| live["pid"] == engine.0 && live["paused"] == false);
     signalled(engine.0, "KILL");
     wait_for(|| !engine.is_alive());
@@ -530,7 +534,13 @@ fn reads_go_to_no_target_that_differs_and_to_none_that_nothing_feeds() {
     done(folder, &["reads", "50%"]);
     behind_its_back(folder, &database, "UPDATE t SET x = 'other' WHERE id = 2");
     assert_eq!(run(folder, &["verify", "--live"]).code, 1);
+    // The share that was there goes back by itself.
     let before = route(folder);
+    let told: serde_json::Value = serde_json::from_str(&before).unwrap();
+    assert!(told["reads_at_target"] == 0 && told["follower"] == "filling", "{told:#}");
+    assert!(told["why"].as_str().is_some_and(|why| why.contains("row id=2")), "{told:#}");
+    let said = flat(&done(folder, &["route"]));
+    assert!(said.contains("is known to differ") && said.contains("row id=2"), "{said}");
     let refused = run(folder, &["reads", "60%"]);
     let said = flat(&refused.err);
     assert!(refused.code == 1 && said.contains("the stores are known to differ"), "{}{said}", refused.out);
@@ -539,6 +549,9 @@ fn reads_go_to_no_target_that_differs_and_to_none_that_nothing_feeds() {
     done(folder, &["reads", "0%"]);
     behind_its_back(folder, &database, "UPDATE t SET x = 'two' WHERE id = 2");
     done(folder, &["verify", "--live"]);
+    // Nor does it come back by itself.
+    let told: serde_json::Value = serde_json::from_str(&route(folder)).unwrap();
+    assert!(told["reads_at_target"] == 0 && told["follower"] == "ready" && told["why"].is_null(), "{told:#}");
     done(folder, &["reads", "60%"]);
     drop(engine);
     let before = route(folder);

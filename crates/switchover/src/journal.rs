@@ -414,6 +414,55 @@ pub struct Summary {
     pub active: bool,
 }
 
+impl Summary {
+    /// Whether it is not over.
+    pub fn goes_on(&self) -> bool {
+        // The plan and the header are durable before the first line.
+        self.entries.last().is_none_or(|last| last.state.can_resume())
+    }
+
+    /// Whether it came beyond its plan, or may just now: until then it left nothing in the stores.
+    fn has_begun(&self) -> bool {
+        self.active || self.entries.iter().any(|entry| entry.state != State::Planned)
+    }
+}
+
+/// The run that a verb means which changes something: the one named, or the newest.
+///
+/// # Errors
+/// `NotFound` without such a run; `Refused` where none is named and more than one live run is not over.
+pub fn meant(state_dir: &Path, run: Option<&str>) -> Result<Header> {
+    let found = header(&find(state_dir, run)?)?;
+    if run.is_none() {
+        one_live(&list(state_dir)?)?;
+    }
+    Ok(found)
+}
+
+/// That of these runs, the oldest first, no more than one is a live one that is not over: what is asked without a name would else be done
+/// to one of them, and nobody said to which.
+///
+/// # Errors
+/// `Refused`, with their names and stores.
+pub fn one_live(runs: &[Summary]) -> Result<()> {
+    let newest = runs.last().map(|known| &known.header.run);
+    // One that failed before it began is in nobody's way, unless it is what would be taken.
+    let counts = |known: &&Summary| {
+        known.header.live && known.goes_on() && (known.has_begun() || Some(&known.header.run) == newest)
+    };
+    let found: Vec<String> = runs
+        .iter()
+        .filter(counts)
+        .map(|Summary { header, .. }| format!("{} ({} → {})", header.run, header.source, header.target))
+        .collect();
+    if found.len() < 2 {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, "choose the run")
+        .detail(format!("{} live runs are not over: {}", found.len(), found.join(", ")))
+        .hint("name the one that is meant with --run; `switchover status` shows where each of them is"))
+}
+
 /// All runs, oldest first.
 pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
     let folder = runs(state_dir);
@@ -450,6 +499,43 @@ mod tests {
         assert_eq!(lock(folder.path()).unwrap_err().kind(), Kind::Busy);
         drop(held);
         lock(folder.path()).unwrap();
+    }
+
+    fn known(run: &str, live: bool, active: bool, states: &[State]) -> Summary {
+        let header = Header {
+            run: run.into(),
+            started_at: String::new(),
+            source: "sqlite:a.db".into(),
+            target: "sqlite:b.db".into(),
+            on_failure: crate::settings::OnFailure::Keep,
+            backup: false,
+            live,
+        };
+        let entry = |state: &State| Entry { at: String::new(), state: *state, detail: String::new() };
+        Summary { header, entries: states.iter().map(entry).collect(), active }
+    }
+
+    #[test]
+    fn of_live_runs_that_are_not_over_one_may_be_meant_without_its_name() {
+        let (planned, begun) = (&[State::Planned][..], &[State::Planned, State::Prepared][..]);
+        let over = &[State::Planned, State::Prepared, State::CleanedUp][..];
+        let first = known("r1", true, true, begun);
+        for (newest, is_one) in [
+            (known("r2", true, true, begun), false),
+            (known("r2", true, false, begun), false),
+            (known("r2", true, true, planned), false),
+            // It would be taken, though nothing came of it.
+            (known("r2", true, false, planned), false),
+            (known("r2", true, false, over), true),
+            (known("r2", false, false, begun), true),
+        ] {
+            let refused = one_live(&[first.clone(), newest.clone()]).err();
+            assert_eq!(refused.is_none(), is_one, "{newest:?}");
+            let Some(refused) = refused else { continue };
+            let said = refused.to_string();
+            assert!(refused.kind() == Kind::Refused && said.contains("r1") && said.contains("r2"), "{said}");
+        }
+        one_live(&[known("r0", true, false, planned), first]).unwrap();
     }
 
     /// So often that a look that kept others away would be met.

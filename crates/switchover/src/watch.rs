@@ -1,8 +1,9 @@
 //! Guards of the reverse window: what is measured after a cutover, and when it means going back.
 //!
-//! Each [`Guard`] measures one thing once a window. A window is *over* when the measure is above the guard's `max`; so many windows over, one
-//! after the other, and [`Watch::judge`] says [`Judgement::Rollback`], with the reason. A window that says nothing (the endpoint does not
-//! answer, the counters began anew, there were too few requests) neither counts nor ends the row.
+//! Each [`Guard`] measures one thing once a window, beside the others: one that is slow delays none of them. A window is *over* when the
+//! measure is above the guard's `max`; so many windows over, one after the other, and [`Watch::judge`] says [`Judgement::Rollback`], with
+//! the reason. A window that says nothing (the endpoint does not answer, the counters began anew, there were too few requests) neither
+//! counts nor ends the row.
 //!
 //! Invariants: what is not known never rolls back and never finishes; judging is pure, so that a recorded row of readings gives the same judgement
 //! again. Absent on purpose: doing it. The engine rolls back, and records the reason.
@@ -24,6 +25,10 @@ pub const WINDOW_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How many windows over, when nothing else is said: one may be a restart, two may be chance.
 pub const WINDOWS_DEFAULT: u32 = 3;
+
+/// How long a measurement may take, whatever it waits for. Endpoints and queries are given up after 3 s by themselves; a server that
+/// takes no connection, or whose connection is dead, is not.
+const MEASURE_MAX: Duration = Duration::from_secs(10);
 
 /// All guards: `[watch]` of the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,7 +186,7 @@ pub enum Window {
     Silent(String),
 }
 
-/// What all guards say.
+/// What a guard says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Judgement {
     /// Go on.
@@ -217,14 +222,12 @@ pub struct Watch {
     guards: Vec<Kept>,
 }
 
-/// Measures all guards once, in their order.
-pub async fn read(guards: &[Guard], fetch: &dyn Fetch, inside: Inside) -> Vec<Reading> {
-    let mut readings = Vec::with_capacity(guards.len());
-    // One after the other: each has a time limit.
-    for guard in guards {
-        readings.push(measured(&guard.measure, fetch, inside).await);
-    }
-    readings
+/// Measures a guard once. What takes longer than any measurement may says nothing.
+pub async fn read(guard: &Guard, fetch: &dyn Fetch, inside: Inside) -> Reading {
+    let measured = measured(&guard.measure, fetch, inside);
+    tokio::time::timeout(MEASURE_MAX, measured).await.unwrap_or_else(|_| {
+        Reading::Nothing(format!("it could not be measured within {} s", MEASURE_MAX.as_secs()))
+    })
 }
 
 #[derive(Debug)]
@@ -235,6 +238,21 @@ struct Kept {
     last: Option<Window>,
 }
 
+impl Kept {
+    /// Why to go back, by its last window.
+    fn demand(&self) -> Option<Reason> {
+        match self.last {
+            Some(Window::Over(value)) if self.over >= self.guard.windows => Some(Reason {
+                guard: self.guard.name.clone(),
+                value,
+                max: self.guard.max,
+                windows: self.over,
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl Watch {
     /// Begins to watch: nothing is over yet.
     pub fn new(guards: &[Guard]) -> Watch {
@@ -242,35 +260,28 @@ impl Watch {
         Watch { guards: guards.iter().map(kept).collect() }
     }
 
-    /// Judges the readings of one window, in the order of the guards.
-    pub fn judge(&mut self, readings: Vec<Reading>) -> Judgement {
-        let mut judgement = Judgement::Hold;
-        for (kept, reading) in self.guards.iter_mut().zip(readings) {
-            let window = window(&kept.guard, kept.before.as_ref(), &reading);
-            match &window {
-                Window::Within(_) => kept.over = 0,
-                Window::Over(value) => {
-                    kept.over += 1;
-                    if kept.over >= kept.guard.windows && judgement == Judgement::Hold {
-                        judgement = Judgement::Rollback(Reason {
-                            guard: kept.guard.name.clone(),
-                            value: *value,
-                            max: kept.guard.max,
-                            windows: kept.over,
-                        });
-                    }
-                }
-                Window::Silent(_) => {}
-            }
-            if !matches!(reading, Reading::Nothing(_)) {
-                kept.before = Some(reading);
-            }
-            kept.last = Some(window);
+    /// Judges one window of the guard of this number: the reading with which it ends. Each guard has windows of its own.
+    pub fn judge(&mut self, number: usize, reading: Reading) -> Judgement {
+        let Some(kept) = self.guards.get_mut(number) else { return Judgement::Hold };
+        let window = window(&kept.guard, kept.before.as_ref(), &reading);
+        match &window {
+            Window::Within(_) => kept.over = 0,
+            Window::Over(_) => kept.over += 1,
+            Window::Silent(_) => {}
         }
-        judgement
+        if !matches!(reading, Reading::Nothing(_)) {
+            kept.before = Some(reading);
+        }
+        kept.last = Some(window);
+        kept.demand().map_or(Judgement::Hold, Judgement::Rollback)
     }
 
-    /// What each guard said in the last window, for `status`.
+    /// Why to go back, by the last window of each guard: the first one's reason that has one.
+    pub fn demand(&self) -> Option<Reason> {
+        self.guards.iter().find_map(Kept::demand)
+    }
+
+    /// What each guard said in its last window, for `status`.
     pub fn last(&self) -> impl Iterator<Item = (&str, Option<&Window>)> {
         self.guards.iter().map(|kept| (kept.guard.name.as_str(), kept.last.as_ref()))
     }

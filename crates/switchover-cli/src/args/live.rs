@@ -21,6 +21,8 @@ pub(crate) struct ReadsArgs {
     /// Reads that go to the target, from 0% to 100% of keys.
     #[arg(value_name = "SHARE")]
     pub(crate) share: String,
+    #[command(flatten)]
+    pub(crate) run: Run,
     /// The route's file [default: route.json in the state folder].
     #[arg(long, value_name = "FILE", help_heading = "Stores")]
     pub(crate) route: Option<String>,

@@ -226,7 +226,7 @@ impl Limits {
 #[derive(Args)]
 #[command(next_help_heading = "Run")]
 pub(crate) struct Run {
-    /// The run, or the beginning of its name [default: the newest].
+    /// The run, or the beginning of its name [default: the newest; what changes one of several live runs wants its name].
     #[arg(long = "run", value_name = "ID")]
     pub(crate) id: Option<String>,
 }

@@ -98,18 +98,20 @@ async fn engine_plan(context: &Context) -> Result<Plan> {
 }
 
 /// `resume`, of a live run: a running engine goes on, or a new one takes the run up.
-pub(crate) async fn resume(context: &Context, run: Option<&str>, detach: bool) -> Result<u8> {
-    let asked = match ask(context, run, &Request::Resume).await {
+pub(crate) async fn resume(context: &Context, run: &str, detach: bool) -> Result<u8> {
+    let asked = match ask(context, Some(run), &Request::Resume).await {
         // The engine that was asked has ended meanwhile. Where its socket is still being closed, that is said twice; whether it has
         // ended is what the lock of the run's folder says to whoever takes the run up.
-        Err(error) if error.kind() == Kind::Unavailable => match ask(context, run, &Request::Resume).await {
-            Err(error) if error.kind() == Kind::Unavailable => None,
-            asked => asked?,
-        },
+        Err(error) if error.kind() == Kind::Unavailable => {
+            match ask(context, Some(run), &Request::Resume).await {
+                Err(error) if error.kind() == Kind::Unavailable => None,
+                asked => asked?,
+            }
+        }
         asked => asked?,
     };
     if let Some(answer) = asked {
-        return answered(context, &answer);
+        return answered(context, run, &answer);
     }
     if detach {
         return detached(context, "takes the run up").await;
@@ -118,68 +120,71 @@ pub(crate) async fn resume(context: &Context, run: Option<&str>, detach: bool) -
     ended(context, end)
 }
 
-async fn engine_take_up(context: &Context, run: Option<&str>) -> Result<End> {
-    context.migration_of(run)?.take_up(run, &Outside(context)).await
+async fn engine_take_up(context: &Context, run: &str) -> Result<End> {
+    context.migration_of(Some(run))?.take_up(Some(run), &Outside(context)).await
 }
 
 /// A verb that a running engine carries out, and nobody else.
-pub(crate) async fn tell(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
-    match ask(context, run, &request).await? {
-        Some(answer) => answered(context, &answer),
-        None => Err(no_engine(context, run)?),
+pub(crate) async fn tell(context: &Context, run: &str, request: Request) -> Result<u8> {
+    match ask(context, Some(run), &request).await? {
+        Some(answer) => answered(context, run, &answer),
+        None => Err(no_engine(context, Some(run))?),
     }
 }
 
 /// A verb that changes the owner or ends the run. It is meant for the owner that there is now: it may reach the engine when another
 /// person, or a guard, has changed that.
-pub(crate) async fn decide(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
+pub(crate) async fn decide(context: &Context, run: &str, request: Request) -> Result<u8> {
     let request = request.meant_for(known_owner(context, run));
     carry_out(context, run, request).await
 }
 
-async fn carry_out(context: &Context, run: Option<&str>, request: Request) -> Result<u8> {
-    let answer = match ask(context, run, &request).await? {
+async fn carry_out(context: &Context, run: &str, request: Request) -> Result<u8> {
+    let answer = match ask(context, Some(run), &request).await? {
         Some(answer) => answer,
         None => match engine_decide(context, run, request.clone()).await {
             // An engine took the run up at the same moment, and is the one to ask; where there is none, that was not why.
-            Err(error) if error.kind() == Kind::Busy => ask(context, run, &request).await?.ok_or(error)?,
+            Err(error) if error.kind() == Kind::Busy => {
+                ask(context, Some(run), &request).await?.ok_or(error)?
+            }
             decided => decided?,
         },
     };
-    answered(context, &answer)
+    answered(context, run, &answer)
 }
 
 /// Who owns the data, as far as `status` knows.
-fn known_owner(context: &Context, run: Option<&str>) -> Option<Ownership> {
+fn known_owner(context: &Context, run: &str) -> Option<Ownership> {
     // What cannot be read is told by whoever needs it.
-    status(&context.resolved.settings.state_dir, run).ok().flatten().and_then(|status| status.known_owner())
+    status(&context.resolved.settings.state_dir, Some(run))
+        .ok()
+        .flatten()
+        .and_then(|status| status.known_owner())
 }
 
 /// `finish`: says what goes, and asks first, since the way back goes with it.
 pub(crate) async fn finish(
     context: &Context,
-    run: Option<&str>,
+    header: &Header,
     abandon_source: bool,
     yes: bool,
 ) -> Result<u8> {
+    let run = header.run.as_str();
     // Before anything is asked: the answer may take a while.
     let seen = known_owner(context, run);
-    if !yes {
-        let header = Journal::header_of(&context.resolved.settings.state_dir, run)?;
-        if !agree::agreed("finish", &taken(&header, abandon_source))? {
-            output::note("nothing was removed");
-            return Ok(1);
-        }
+    if !yes && !agree::agreed("finish", &taken(header, abandon_source))? {
+        output::note("nothing was removed");
+        return Ok(1);
     }
     if !abandon_source {
         return carry_out(context, run, Request::Finish { seen }).await;
     }
     let report = engine_abandon(context, run).await?;
-    answered(context, &Answer::Finished { report: report.display().to_string() })
+    answered(context, run, &Answer::Finished { report: report.display().to_string() })
 }
 
-async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<PathBuf> {
-    context.migration_of(run)?.abandon_source(run, &Outside(context)).await
+async fn engine_abandon(context: &Context, run: &str) -> Result<PathBuf> {
+    context.migration_of(Some(run))?.abandon_source(Some(run), &Outside(context)).await
 }
 
 /// What `finish` takes away.
@@ -209,14 +214,14 @@ pub(crate) async fn take_back_lost(context: &Context, run: &str) -> Result<u8> {
     ended(context, End::TakenBack)
 }
 
-async fn engine_decide(context: &Context, run: Option<&str>, request: Request) -> Result<Answer> {
+async fn engine_decide(context: &Context, run: &str, request: Request) -> Result<Answer> {
     // Nobody drives the run: it is brought up to date first, however long that takes.
     let request = match request {
         Request::Cutover(options) => Request::Cutover(SwitchOptions { when_ready: true, ..options }),
         Request::Rollback(options) => Request::Rollback(SwitchOptions { when_ready: true, ..options }),
         other => other,
     };
-    context.migration_of(run)?.take_up_for(run, &Outside(context), request).await
+    context.migration_of(Some(run))?.take_up_for(Some(run), &Outside(context), request).await
 }
 
 /// Asks the engine, and says what it waits for while it does not answer.
@@ -284,9 +289,9 @@ fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
     })
 }
 
-/// Whether a run is a live one.
-pub(crate) fn is_live(context: &Context, run: Option<&str>) -> Result<bool> {
-    Ok(Journal::header_of(&context.resolved.settings.state_dir, run)?.live)
+/// The run that a verb means which changes something: the one named, or the newest where no other live run goes on.
+pub(crate) fn meant(context: &Context, run: Option<&str>) -> Result<Header> {
+    journal::meant(&context.resolved.settings.state_dir, run)
 }
 
 /// `verify --live`: has the engine compare all rows again, and says what it found; again and again if asked.
@@ -359,9 +364,9 @@ pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch
 }
 
 /// Exit code 2 where the owner changed and the application could not be told.
-fn answered(context: &Context, answer: &Answer) -> Result<u8> {
+fn answered(context: &Context, run: &str, answer: &Answer) -> Result<u8> {
     context.screen.end();
-    output::data(&render::answer(answer))?;
+    output::data(&render::answer(run, answer))?;
     match answer {
         Answer::Switched(report) if report.untold.is_some() => Ok(2),
         _ => Ok(0),

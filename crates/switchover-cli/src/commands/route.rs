@@ -1,8 +1,9 @@
 //! `route` and `reads`: the file that tells programs where the data is. Opens no store.
 
 use super::Context;
+use crate::args::ReadsArgs;
 use crate::render::{output, route::render};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use switchover::journal;
 use switchover::live::{self, Verification};
 use switchover::routing::route::{self, ALL, Follower, Route};
@@ -16,9 +17,9 @@ pub(crate) async fn show(context: &Context, json: bool) -> Result<u8> {
 }
 
 /// Moves reads.
-pub(crate) async fn move_reads(context: &Context, share: &str, json: bool) -> Result<u8> {
-    let (path, route) = engine(context, Some(percent(share)?)).await?;
-    print(&path, &route, json)
+pub(crate) async fn move_reads(context: &Context, args: &ReadsArgs) -> Result<u8> {
+    let (path, route) = engine(context, Some((percent(&args.share)?, args))).await?;
+    print(&path, &route, args.json)
 }
 
 /// Where the route is.
@@ -27,7 +28,7 @@ pub(crate) fn path(context: &Context) -> PathBuf {
     context.resolved.routing.route.clone().unwrap_or_else(default)
 }
 
-async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)> {
+async fn engine(context: &Context, reads: Option<(u8, &ReadsArgs)>) -> Result<(PathBuf, Route)> {
     let path = path(context);
     let none = || {
         Error::new(Kind::NotFound, "find the route")
@@ -38,12 +39,34 @@ async fn engine(context: &Context, reads: Option<u8>) -> Result<(PathBuf, Route)
     let route = match reads {
         None => route::read(&path)?.ok_or_else(none)?,
         // Asked first, so that a folder that is only named wrongly is not made.
-        Some(percent) => {
-            may_move(context, &route::read(&path)?.ok_or_else(none)?, percent)?;
+        Some((percent, args)) => {
+            let before = route::read(&path)?.ok_or_else(none)?;
+            is_meant(context, &path, &before, args)?;
+            may_move(context, &before, percent)?;
             route::change(&path, |route| route.ok_or_else(none)?.with_reads(percent))?
         }
     };
     Ok((path, route))
+}
+
+/// Refuses the route of another run than the one named; and where neither a run nor a file is named, while several live runs are not over.
+fn is_meant(context: &Context, path: &Path, route: &Route, args: &ReadsArgs) -> Result<()> {
+    let state_dir = &context.resolved.settings.state_dir;
+    let Some(run) = args.run.id.as_deref() else {
+        return match args.route {
+            Some(_) => Ok(()),
+            // A journal that cannot be read says nothing.
+            None => journal::one_live(&journal::list(state_dir).unwrap_or_default()),
+        };
+    };
+    let meant = journal::meant(state_dir, Some(run))?.run;
+    if meant == route.run {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, "move reads")
+        .store(path.display().to_string())
+        .detail(format!("it is the route of the run {}, not of {meant}", route.run))
+        .hint("name that run's file with --route or SWITCHOVER_ROUTE"))
 }
 
 /// Refuses where the run is over by its journal, whose end may not have been written into the route; and a share at the target while
@@ -61,16 +84,15 @@ fn may_move(context: &Context, route: &Route, percent: u8) -> Result<()> {
     if percent == 0 || is_at_owner || route.follower != Follower::Ready {
         return Ok(());
     }
-    let refused = |kind| Error::new(kind, "move reads").store(route.run.clone());
     if !own.active {
-        return Err(refused(Kind::NotFound)
+        return Err(Error::new(Kind::NotFound, "move reads")
+            .store(route.run.clone())
             .detail("no engine is running: rows that are written now do not reach the store that follows")
             .hint("`switchover resume` takes the run up; `switchover reads 0%` is taken all the same"));
     }
     match live::status(state_dir, Some(&route.run))?.map(|status| status.verification) {
-        Some(Verification::Different { why }) => Err(refused(Kind::Refused)
-            .detail(format!("the stores are known to differ: {why}"))
-            .hint("`switchover verify --live` compares them again; until then, `switchover reads 0%` has all reads at the source")),
+        // The application may not have been told yet.
+        Some(Verification::Different { why }) => Err(route.differs(&why)),
         _ => Ok(()),
     }
 }
@@ -85,7 +107,7 @@ fn percent(text: &str) -> Result<u8> {
     })
 }
 
-fn print(path: &std::path::Path, route: &Route, json: bool) -> Result<u8> {
+fn print(path: &Path, route: &Route, json: bool) -> Result<u8> {
     if json {
         let text = serde_json::to_string_pretty(route);
         let text = text.map_err(|error| Error::new(Kind::Internal, "write the route").because(error))?;

@@ -180,9 +180,9 @@ fn untold(why: &str) -> String {
     format!("the application does not know yet who owns the data; it is tried again: {}", shown(why))
 }
 
-/// The answer to a request.
-pub(crate) fn answer(answer: &Answer) -> String {
-    match answer {
+/// The answer to a request of this run.
+pub(crate) fn answer(run: &str, answer: &Answer) -> String {
+    let said: String = match answer {
         Answer::Done => "done\n".into(),
         Answer::Reads { percent } => {
             format!("{percent}% of reads go to the target now; writes stay with the source\n")
@@ -194,7 +194,8 @@ pub(crate) fn answer(answer: &Answer) -> String {
             let untold = report.untold.as_ref().map(|why| untold(why) + "\n").unwrap_or_default();
             format!("the owner changed {}\n{untold}", switched(report))
         }
-    }
+    };
+    format!("run {}: {said}", shown(run))
 }
 
 /// How an engine ended.

@@ -1,5 +1,6 @@
 //! The route, for people.
 
+use super::layout::shown;
 use switchover::core::live::Side;
 use switchover::routing::route::{ALL, Follower, Route, Writes};
 
@@ -16,9 +17,12 @@ pub(crate) fn render(route: &Route, path: &str) -> String {
         percent => format!("{percent}% of keys at the target, the rest at the source"),
     };
     let follower = match route.follower {
-        Follower::Filling => "is being filled: no reads there yet",
-        Follower::Ready => "follows the owner",
-        Follower::Lost => "no longer follows the owner",
+        Follower::Filling if !route.why.is_empty() => {
+            format!("is known to differ: no reads there: {}", shown(&route.why))
+        }
+        Follower::Filling => "is being filled: no reads there yet".into(),
+        Follower::Ready => "follows the owner".into(),
+        Follower::Lost => "no longer follows the owner".into(),
     };
     let other = route.owner.other();
     format!(
@@ -50,5 +54,8 @@ mod tests {
              run     r1\n\
              file    route.json, \n"
         );
+        let differs = Route { follower: Follower::Filling, why: "row id=2".into(), ..route };
+        let said = render(&differs, "route.json");
+        assert!(said.contains("\ntarget  is known to differ: no reads there: row id=2\n"), "{said}");
     }
 }

@@ -69,7 +69,7 @@ impl Migration {
                     .hint("`switchover rollback` takes the run back"));
             }
             // Nobody is to read at a source that is given up.
-            let told = announce.told(&ownership, false).await;
+            let told = announce.told(&ownership, false, "").await;
             told.map_err(|error| not_told(ownership.owner, &error.to_string()))?;
             self.again(async || target.leave().await).await?;
         }

@@ -32,10 +32,11 @@ pub trait Announce: Send + Sync {
         let _ = decided;
         Ok(())
     }
-    /// What the decision row says now, and whether the follower holds all rows. May be called again for the
-    /// same epoch, by another process. Of a proposal, an error gives the switch up; else it is told, and tried again: the row stands.
-    async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
-        let _ = (ownership, ready);
+    /// What the decision row says now, and whether the follower holds all rows; where it is known to differ, `why` says how, and is
+    /// empty otherwise. May be called again for the same epoch, by another process. Of a proposal, an error gives the switch up; else it
+    /// is told, and tried again: the row stands.
+    async fn told(&self, ownership: &Ownership, ready: bool, why: &str) -> Result<()> {
+        let _ = (ownership, ready, why);
         Ok(())
     }
     /// The owner changed, and so: for the record. An error is told; the row stands.
@@ -103,6 +104,10 @@ pub(super) async fn say_ended(
 pub trait Watch: Send + Sync {
     /// Why to go back now, if there is a reason. Called often: who measures keeps the time itself.
     async fn look(&self, status: &LiveStatus) -> Option<String>;
+    /// Whether what it gave as a reason still holds: no window has ended since that says otherwise.
+    async fn demands(&self) -> bool {
+        false
+    }
     /// What was measured last, for people.
     async fn said(&self) -> Vec<GuardSaid> {
         Vec::new()
@@ -203,12 +208,13 @@ impl Announce for Announcer {
         self.hooks(Moment::Before, decided, "").await
     }
 
-    async fn told(&self, ownership: &Ownership, ready: bool) -> Result<()> {
+    async fn told(&self, ownership: &Ownership, ready: bool, why: &str) -> Result<()> {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
         let stores = (self.header.source.as_str(), self.header.target.as_str());
         // Two may have begun at once, or one goes on with another configuration than it began with.
         let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
-        route::publish_where(&self.route, &self.header.run, stores, *ownership, follower, may_take)?;
+        let run = &self.header.run;
+        route::publish_where(&self.route, run, stores, *ownership, (follower, why), may_take)?;
         if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
         }

@@ -138,6 +138,8 @@ pub struct Engine {
     pub(super) prove_due: Option<Instant>,
     /// When the application is told again who owns the data, and how long was waited for that; none when it knows.
     pub(super) untold: Option<(Instant, Duration)>,
+    /// Of which decision row the application was told last, or was tried to be; none in the beginning.
+    pub(super) announced: Option<Ownership>,
 }
 
 impl Engine {
@@ -172,6 +174,7 @@ impl Engine {
             proving: None,
             prove_due: None,
             untold: None,
+            announced: None,
         };
         (engine, sender, told)
     }
@@ -375,6 +378,7 @@ impl Engine {
             let verified = Verification::Different { why };
             self.verified = verified.clone();
             self.tell(|status| status.verification = verified);
+            self.announce_difference().await;
         }
         self.begin_proof();
         self.tell(|status| status.phase = LivePhase::Reverse);

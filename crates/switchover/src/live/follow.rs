@@ -80,7 +80,11 @@ impl Engine {
         };
         self.note(format!("held: {error}"));
         self.tell(|status| status.hold(error.to_string()));
+        let differed = matches!(self.verified, Verification::Different { .. });
         self.in_doubt(link.from, &error).await;
+        if !differed {
+            self.announce_difference().await;
+        }
         if link.from == Side::Target && error.kind() == Kind::Different {
             // Whatever was written to the follower, nothing more is to be. Where that fails, the next turn meets it again.
             let _ = self.parts.source.fence(NO_WRITERS).await;
@@ -214,10 +218,13 @@ impl Engine {
         let why = self.parts.watch.look(&status).await;
         let said = self.parts.watch.said().await;
         if said != status.guards {
-            // A window has ended: what was demanded in the one before counts no more.
+            let demands = self.parts.watch.demands().await;
+            // A window has ended: what was demanded in one before counts no more, unless another guard's still does.
             self.tell(|status| {
                 status.guards = said;
-                status.alarm.clear();
+                if !demands {
+                    status.alarm.clear();
+                }
             });
         }
         let Some(why) = why else { return Ok(None) };
@@ -321,12 +328,14 @@ impl Engine {
         if matches!(self.verified, Verification::Running { .. }) && self.pass_due.is_none() {
             self.pass = Some(pass);
         }
-        let verified = self.verified.clone();
-        let ownership = self.status.borrow().ownership;
-        self.tell(|status| status.verification = verified);
+        // Before the status: whoever reads the verdict there finds the route as it says.
         if matches!(self.verified, Verification::Same { .. }) {
+            let ownership = self.announced();
             self.announce(ownership).await;
         }
+        self.announce_difference().await;
+        let verified = self.verified.clone();
+        self.tell(|status| status.verification = verified);
         Ok(())
     }
 
@@ -426,7 +435,8 @@ impl Engine {
         self.pace.took(step.rows).await;
         if step.changes.complete {
             self.equal_at = Instant::now();
-            let epoch = self.status.borrow().ownership.epoch;
+            // Who reads by the route holds it against the route's.
+            let epoch = self.announced().epoch;
             self.parts.announce.equal(epoch, step.read_at, step.changes.entries > 0).await;
         }
         let lag = self.equal_at.elapsed().as_secs_f64();

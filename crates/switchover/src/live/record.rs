@@ -89,10 +89,13 @@ pub(super) fn keep_difference(folder: &Path, epoch: u64, why: &str) -> Result<()
     keep(folder, DIFFERS, &Difference { epoch, why: why.to_owned() })
 }
 
-/// How the follower of this epoch is known to differ.
+/// How the follower of this epoch is known to differ. The epoch grows with a change of the owner that was given up, too, and what was
+/// found before it is so behind it: what counts is that the owner has not changed since.
 pub(super) fn difference(folder: &Path, epoch: u64) -> Result<Option<String>> {
     let found: Option<Difference> = kept(folder, DIFFERS)?;
-    Ok(found.filter(|found| found.epoch == epoch).map(|found| found.why))
+    // A record that cannot be read says nothing of the epochs before this one.
+    let changed = all(folder).map_or(epoch, |all| all.last().map_or(0, |last| last.epoch));
+    Ok(found.filter(|found| (changed..=epoch).contains(&found.epoch)).map(|found| found.why))
 }
 
 /// Keeps where the backup is.
@@ -120,5 +123,40 @@ pub(super) fn kept<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Opt
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use switchover_core::live::Side;
+
+    fn changed(folder: &Path, to: Side, epoch: u64) {
+        let at = String::new();
+        let (unavailable_ms, total_ms) = (0.0, 0.0);
+        let (because, untold) = (None, None);
+        let report = SwitchReport { to, epoch, at, unavailable_ms, total_ms, drained: 0, because, untold };
+        add(folder, &report).unwrap();
+    }
+
+    #[test]
+    fn a_difference_is_known_until_the_owner_changes_and_behind_a_change_that_was_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let known = |epoch| difference(folder, epoch).unwrap().is_some();
+        assert!(!known(3));
+        changed(folder, Side::Target, 3);
+        keep_difference(folder, 3, "row id=2").unwrap();
+        // A rollback that was given up made it 5.
+        assert!(known(3) && known(5));
+        // The next window, which was not recorded, as by an engine that was killed at its decision.
+        changed(folder, Side::Source, 7);
+        assert!(!known(9));
+        keep_difference(folder, 9, "row id=3").unwrap();
+        assert!(known(9) && known(11));
+        changed(folder, Side::Target, 13);
+        assert!(!known(13));
     }
 }

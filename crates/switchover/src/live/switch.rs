@@ -126,6 +126,9 @@ impl Engine {
                 if link.unread || error.kind() == Kind::Different {
                     self.in_doubt(link.from, &error).await;
                 }
+                if error.kind() == Kind::Different {
+                    self.announce_difference().await;
+                }
                 // What was under way when the time was over may have been taken. Where it cannot be asked now, the next batch finds it out.
                 let _ = link.locate().await;
                 Err(error)

@@ -17,6 +17,7 @@ const TELL_AGAIN_MAX: Duration = Duration::from_secs(320);
 impl Engine {
     /// Tells the application. What cannot be told is told again later: the row stands all the same.
     pub(super) async fn announce(&mut self, ownership: Ownership) {
+        self.announced = Some(ownership);
         let Err(error) = self.try_to_tell(ownership).await else {
             self.untold = None;
             return self.tell(|status| status.untold.clear());
@@ -31,9 +32,24 @@ impl Engine {
     /// Tells the application again what it could not be told, when it is time.
     pub(super) async fn announce_again(&mut self) {
         if self.untold.is_some_and(|(due, _)| due <= Instant::now()) {
-            let ownership = self.status.borrow().ownership;
+            let ownership = self.announced();
             self.announce(ownership).await;
         }
+    }
+
+    /// What the application was told last of who owns the data. Its epoch may be larger than the status': a change of the owner that was
+    /// given up was told, too, and what is told is never of an earlier epoch.
+    pub(super) fn announced(&self) -> Ownership {
+        self.announced.unwrap_or_else(|| self.status.borrow().ownership)
+    }
+
+    /// Tells the application that the follower is known to differ: all its reads go to the owner, and stay there until somebody moves
+    /// them again.
+    pub(super) async fn announce_difference(&mut self) {
+        let Verification::Different { why } = &self.verified else { return };
+        let ownership = self.announced();
+        self.note(format!("no reads go to the {} while it differs: {why}", ownership.owner.other()));
+        self.announce(ownership).await;
     }
 
     /// Before the run ends, behind which nobody tells the application any more: that it knows who owns the data, or is told now.
@@ -50,11 +66,12 @@ impl Engine {
     }
 
     pub(super) async fn try_to_tell(&self, ownership: Ownership) -> Result<()> {
-        let ready = match ownership.owner {
-            Side::Source => matches!(self.verified, Verification::Same { .. }),
-            Side::Target => true,
+        let (ready, why) = match (&self.verified, ownership.owner) {
+            (Verification::Different { why }, _) => (false, why.as_str()),
+            (Verification::Same { .. }, _) | (_, Side::Target) => (true, ""),
+            (_, Side::Source) => (false, ""),
         };
-        self.parts.announce.told(&ownership, ready).await
+        self.parts.announce.told(&ownership, ready, why).await
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Route {
     pub source: String,
     /// The target, likewise.
     pub target: String,
+    /// How the other store is known to differ, while it is; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
     /// When the file was changed.
     pub changed_at: String,
 }
@@ -85,6 +88,7 @@ impl Route {
             revision: 0,
             source: source.to_owned(),
             target: target.to_owned(),
+            why: String::new(),
             changed_at: String::new(),
         };
         route.with(ownership)
@@ -106,7 +110,8 @@ impl Route {
     #[must_use]
     pub fn ended(self, owner: Side) -> Route {
         let reads_at_target = if owner == Side::Target { ALL } else { 0 };
-        Route { owner, writes: Writes::Open, follower: Follower::Lost, reads_at_target, ..self }
+        let why = String::new();
+        Route { owner, writes: Writes::Open, follower: Follower::Lost, reads_at_target, why, ..self }
     }
 
     /// The same route with another share of reads at the target, or why that cannot be.
@@ -123,6 +128,9 @@ impl Route {
         }
         let at_owner = if self.owner == Side::Target { ALL } else { 0 };
         if percent != at_owner && self.follower != Follower::Ready {
+            if !self.why.is_empty() {
+                return Err(self.differs(&self.why));
+            }
             let other = self.owner.other();
             let why = format!("the {other} has not got every row yet");
             return refused(why, "`switchover status` shows how far it is");
@@ -137,6 +145,22 @@ impl Route {
             .store(&self.run)
             .detail(format!("the live run is over: {how}"))
             .hint(format!("read at the {}, which is the application's alone", self.owner))
+    }
+
+    /// Why no reads go to a store that is known to differ.
+    pub fn differs(&self, why: &str) -> Error {
+        let hint = match self.owner {
+            Side::Source => {
+                "`switchover verify --live` compares them again; until they are equal, all reads are at the source"
+            }
+            Side::Target => {
+                "the target owns the data, and all reads stay there; `switchover status` shows the run"
+            }
+        };
+        Error::new(Kind::Refused, "move reads")
+            .store(&self.run)
+            .detail(format!("the stores are known to differ: {why}"))
+            .hint(hint)
     }
 
     /// The store of which label it is.
@@ -246,16 +270,17 @@ pub fn publish(
     ownership: Ownership,
     follower: Follower,
 ) -> Result<Route> {
-    publish_where(path, run, stores, ownership, follower, |_| Ok(()))
+    publish_where(path, run, stores, ownership, (follower, ""), |_| Ok(()))
 }
 
-/// The same, where the route of an earlier run is taken only when `may_take` allows it.
+/// The same, where the route of an earlier run is taken only when `may_take` allows it; with the follower goes how it is known to differ,
+/// if it is.
 pub(crate) fn publish_where(
     path: &Path,
     run: &str,
     stores: (&str, &str),
     ownership: Ownership,
-    follower: Follower,
+    (follower, why): (Follower, &str),
     may_take: impl FnOnce(&Route) -> Result<()>,
 ) -> Result<Route> {
     change(path, |before| {
@@ -277,7 +302,7 @@ pub(crate) fn publish_where(
             // Nobody is sent where rows are missing.
             route.reads_at_target = if route.owner == Side::Target { ALL } else { 0 };
         }
-        Ok(Route { follower, ..route })
+        Ok(Route { follower, why: why.to_owned(), ..route })
     })
 }
 
@@ -332,10 +357,7 @@ pub(crate) fn may_take(path: &Path, state_dir: &Path, route: &Route) -> Result<(
     }
     // A journal that cannot be read says nothing.
     let runs = journal::list(state_dir).unwrap_or_default();
-    let goes_on = runs.iter().any(|known| {
-        known.header.run == route.run && known.entries.last().is_none_or(|last| last.state.can_resume())
-    });
-    if !goes_on {
+    if !runs.iter().any(|known| known.header.run == route.run && known.goes_on()) {
         return Ok(());
     }
     let run = &route.run;
@@ -444,6 +466,16 @@ mod tests {
         for percent in [0, 1] {
             assert_eq!(lost.clone().with_reads(percent).unwrap_err().kind(), Kind::NotFound);
         }
+        publish_at(&path, "r", FIRST).unwrap();
+        change(&path, |route| route.unwrap().with_reads(50)).unwrap();
+        let told = (Follower::Filling, "row id=2");
+        let differs = publish_where(&path, "r", ("s", "t"), FIRST, told, |_| Ok(())).unwrap();
+        assert_eq!((differs.reads_at_target, differs.why.as_str()), (0, "row id=2"));
+        let refused = differs.clone().with_reads(1).unwrap_err();
+        assert!(refused.kind() == Kind::Refused && refused.to_string().contains("row id=2"), "{refused}");
+        assert_eq!(differs.with_reads(0).unwrap().reads_at_target, 0);
+        let equal = publish_at(&path, "r", FIRST).unwrap();
+        assert_eq!((equal.follower, equal.reads_at_target, equal.why.as_str()), (Follower::Ready, 0, ""));
         let filling = publish(&path, "r", ("s", "t"), FIRST, Follower::Filling).unwrap();
         assert_eq!(filling.clone().with_reads(1).unwrap_err().kind(), Kind::Config);
         assert_eq!(filling.with_reads(0).unwrap().reads_at_target, 0);

@@ -22,7 +22,7 @@ fn nothing() -> Reading {
 /// After how many of these windows the guard rolls back.
 fn rolls_back(guard: &Guard, readings: &[Reading]) -> Option<usize> {
     let mut watch = Watch::new(std::slice::from_ref(guard));
-    let at = readings.iter().position(|reading| watch.judge(vec![reading.clone()]) != Judgement::Hold);
+    let at = readings.iter().position(|reading| watch.judge(0, reading.clone()) != Judgement::Hold);
     at.map(|at| at + 1)
 }
 
@@ -66,11 +66,35 @@ fn rates_are_of_the_window_and_need_their_sample() {
 fn the_reason_says_what_was_measured() {
     let mut watch =
         Watch::new(&[guard(Measure::ReverseLag, 5.0, 1, 0), guard(Measure::Verification, 0.0, 1, 0)]);
-    assert_eq!(watch.judge(vec![number(1.0), number(0.0)]), Judgement::Hold);
-    let Judgement::Rollback(reason) = watch.judge(vec![number(7.5), number(1.0)]) else { panic!("it holds") };
+    assert_eq!(watch.judge(0, number(1.0)), Judgement::Hold);
+    assert_eq!(watch.judge(1, number(0.0)), Judgement::Hold);
+    let Judgement::Rollback(reason) = watch.judge(0, number(7.5)) else { panic!("it holds") };
     assert_eq!(reason.to_string(), "the guard 'g' measured 7.5, above 5, for 1 window");
+    assert_ne!(watch.judge(1, number(1.0)), Judgement::Hold);
     let last: Vec<_> = watch.last().map(|(_, window)| window.cloned()).collect();
     assert_eq!(last, [Some(Window::Over(7.5)), Some(Window::Over(1.0))]);
+}
+
+#[test]
+fn each_guard_has_windows_of_its_own_and_demands_by_its_last_one() {
+    let mut watch =
+        Watch::new(&[guard(Measure::ReverseLag, 5.0, 1, 0), guard(Measure::Verification, 0.0, 3, 0)]);
+    // The first one has not said anything yet.
+    for _ in 0..2 {
+        assert_eq!(watch.judge(1, number(1.0)), Judgement::Hold);
+    }
+    assert_eq!(watch.demand(), None);
+    assert_ne!(watch.judge(1, number(1.0)), Judgement::Hold);
+    // What another guard says then changes nothing about it.
+    assert_eq!(watch.judge(0, number(1.0)), Judgement::Hold);
+    assert_eq!(watch.demand().map(|reason| reason.windows), Some(3));
+    assert_eq!(watch.judge(1, nothing()), Judgement::Hold);
+    assert_eq!(watch.demand(), None);
+    assert_ne!(watch.judge(1, number(1.0)), Judgement::Hold);
+    assert_eq!(watch.judge(1, number(0.0)), Judgement::Hold);
+    assert_eq!(watch.demand(), None);
+    // There is no such guard.
+    assert_eq!(watch.judge(2, number(9.0)), Judgement::Hold);
 }
 
 /// Answers each request with the next text; none left, and it says 500.
@@ -106,6 +130,22 @@ impl Fetch for Both {
     }
 }
 
+/// Measures all guards once, and judges.
+async fn windows(
+    guards: &[Guard],
+    fetch: &dyn Fetch,
+    inside: Inside,
+    watch: &mut Watch,
+) -> (Vec<Reading>, bool) {
+    let (mut readings, mut rolls_back) = (Vec::new(), false);
+    for (number, guard) in guards.iter().enumerate() {
+        let reading = read(guard, fetch, inside).await;
+        rolls_back |= watch.judge(number, reading.clone()) != Judgement::Hold;
+        readings.push(reading);
+    }
+    (readings, rolls_back)
+}
+
 #[tokio::test]
 async fn an_endpoint_is_asked_and_what_it_does_not_say_is_unknown() {
     let url = endpoint(&["errors 0\nall 100\n", "errors 50\nall 200\n", "errors 100\nall 300\n"]);
@@ -118,23 +158,24 @@ async fn an_endpoint_is_asked_and_what_it_does_not_say_is_unknown() {
     let fetch = Both(HttpFetch::new().unwrap(), vec![]);
     let mut watch = Watch::new(&guards);
     for expected in [false, false, true] {
-        let readings = read(&guards, &fetch, Inside::default()).await;
-        assert_eq!(watch.judge(readings) != Judgement::Hold, expected);
+        let (_, rolls_back) = windows(&guards, &fetch, Inside::default(), &mut watch).await;
+        assert_eq!(rolls_back, expected);
     }
     // The endpoint says 500 from here on: unknown, said without the secret in its URL.
-    let readings = read(&guards, &fetch, Inside { same: Some(true), reverse_lag: None }).await;
+    let inside = Inside { same: Some(true), reverse_lag: None };
+    let (readings, rolls_back) = windows(&guards, &fetch, inside, &mut watch).await;
     let Reading::Nothing(why) = &readings[0] else { panic!("{readings:?}") };
     assert!(why.contains("500") && !why.contains("s3cret"), "{why}");
     assert_eq!(readings[2], number(0.0));
-    assert_eq!(watch.judge(readings), Judgement::Hold);
+    assert!(!rolls_back);
 }
 
 #[tokio::test]
 async fn queries_give_one_row_of_numbers() {
     for (row, expected) in [(vec![3.0], number(3.0)), (vec![3.0, 7.0], Reading::Number(3.0, Some(7)))] {
-        let guards = [guard(Measure::Sql { at: Side::Target, query: "q".into() }, 1.0, 1, 0)];
+        let guard = guard(Measure::Sql { at: Side::Target, query: "q".into() }, 1.0, 1, 0);
         let fetch = Both(HttpFetch::new().unwrap(), row);
-        assert_eq!(read(&guards, &fetch, Inside::default()).await, [expected]);
+        assert_eq!(read(&guard, &fetch, Inside::default()).await, expected);
     }
     for row in [&[][..], &[f64::NAN], &[1.0, -1.0], &[1.0, 2.0, 3.0]] {
         assert!(matches!(in_row(row), Reading::Nothing(_)), "{row:?}");
