@@ -214,10 +214,13 @@ impl Engine {
         let why = self.parts.watch.look(&status).await;
         let said = self.parts.watch.said().await;
         if said != status.guards {
-            // A window has ended: what was demanded in the one before counts no more.
+            // A window has ended: what was demanded in the one before counts no more, unless it is demanded again.
+            let again = why.is_some();
             self.tell(|status| {
                 status.guards = said;
-                status.alarm.clear();
+                if !again {
+                    status.alarm.clear();
+                }
             });
         }
         let Some(why) = why else { return Ok(None) };
@@ -242,6 +245,11 @@ impl Engine {
         match self.switch(link, SwitchOptions::default(), Some(why.clone())).await {
             Ok(_) => Ok(Some(Turn::Again)),
             Err(error) => {
+                // It is tried again with a later window. Until then `held` comes and goes, and nobody would be called.
+                if error.kind() != Kind::Interrupted {
+                    let alarm = format!("{why}; it could not go back: {error}");
+                    self.tell(|status| status.alarm = alarm);
+                }
                 let detail = format!("{}; it was going back by itself, because {why}", error.why());
                 Err(error.detail(detail))
             }
