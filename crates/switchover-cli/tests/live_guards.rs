@@ -228,6 +228,32 @@ fn a_going_back_of_which_the_application_cannot_be_told_calls_for_somebody_and_i
 
 #[test]
 #[cfg(feature = "failpoints")]
+fn a_guard_goes_back_on_a_disk_that_is_full_by_what_the_run_has_set_aside() {
+    let mut scene = Scene::started(BAD_ROWS, &[("FAILPOINTS", "disk-full=return")]);
+    let folder = run_folder(scene.path());
+    let kept = || std::fs::metadata(folder.join("reserve")).unwrap().len();
+    let whole = kept();
+    // From here on there is room for what the reserve gives back, and for nothing else.
+    std::fs::write(folder.join("full"), "").unwrap();
+    scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    scene.went_back();
+    assert!(kept() < whole, "{whole}");
+    assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "bad");
+    let record = scene.record();
+    assert!(record.len() == 2 && record[1]["to"] == "source", "{record:?}");
+    let route = done(scene.path(), &["route"]);
+    assert!(flat(&route).contains("owner source"), "{route}");
+    // When there is room it is made whole again; a run that is over needs none.
+    std::fs::remove_file(folder.join("full")).unwrap();
+    wait_for(|| kept() == whole);
+    until(scene.path(), |live| live["ownership"]["owner"] == "source" && is_same(live));
+    done(scene.path(), &["rollback"]);
+    assert!(scene.engine.0.wait().unwrap().success());
+    assert!(!folder.join("reserve").exists());
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
 fn no_guard_goes_back_to_a_source_that_is_known_to_differ() {
     let guard = "name = 'equal'\nverification = true\n\n[[watch.guard]]\nname = 'bad rows'\nsql = \"SELECT count(*) FROM t WHERE x = 'bad'\"\nmax = 0\nwindows = 1";
     // The engine rests between what it wrote and its reading back.
