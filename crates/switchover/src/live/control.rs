@@ -190,6 +190,13 @@ pub async fn listens(state_dir: &Path, run: Option<&str>) -> bool {
     }
 }
 
+/// The process that listens for the requests of a run, where one does and the system says which: what it wrote may be an earlier one's.
+pub async fn driver(state_dir: &Path, run: Option<&str>) -> Option<u32> {
+    let folder = journal::folder_of(state_dir, run).ok()?;
+    let stream = UnixStream::connect(folder.join(SOCKET)).await.ok()?;
+    u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+}
+
 /// Asks the engine of a run; `None` when no engine is running.
 ///
 /// # Errors
