@@ -49,8 +49,8 @@ const LOG_LINES_MAX: usize = 40;
 const LOG_BYTES_MAX: u64 = 16 << 10;
 
 /// What is shown where it holds nothing of it.
-const NOTHING_SAID: &str = "the engine ended and could write nothing to its log: the state folder may be full or not writable; without \
-                            --detach it says why here";
+const NOTHING_SAID: &str = "the engine ended without a word in its log, as where the state folder is full; without --detach it \
+                            says why here";
 
 /// The exit code for an engine that a signal ended: it failed.
 const ENDED_BY_SIGNAL: u8 = 2;
