@@ -257,6 +257,11 @@ impl Journal {
         Ok(entries(&self.folder)?.last().map_or(State::Planned, |entry| entry.state))
     }
 
+    /// Its last line.
+    pub fn last(&self) -> Result<Option<Entry>> {
+        Ok(entries(&self.folder)?.pop())
+    }
+
     /// Whether it ever was there.
     pub fn has_been(&self, state: State) -> Result<bool> {
         Ok(entries(&self.folder)?.iter().any(|entry| entry.state == state))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use switchover::journal::{self, Header, Journal};
 use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
-    SwitchOptions, Verification, Watch, control, status,
+    SwitchOptions, Verification, Watch, control, lacks_report, status,
 };
 use switchover::routing::route;
 use switchover_core::live::{Ownership, Side};
@@ -172,6 +172,12 @@ pub(crate) async fn finish(
     abandon_source: bool,
     yes: bool,
 ) -> Result<u8> {
+    // What cannot be read is told by whoever needs it.
+    if lacks_report(&context.resolved.settings.state_dir, run).unwrap_or(false) {
+        // It is over, and nothing is left to ask.
+        let report = engine_report(context, run).await?;
+        return answered(context, &Answer::Finished { report: report.display().to_string() });
+    }
     // Before anything is asked: the answer may take a while.
     let seen = known_owner(context, run);
     if !yes {
@@ -186,6 +192,10 @@ pub(crate) async fn finish(
     }
     let report = engine_abandon(context, run).await?;
     answered(context, &Answer::Finished { report: report.display().to_string() })
+}
+
+async fn engine_report(context: &Context, run: Option<&str>) -> Result<PathBuf> {
+    context.migration_of(run)?.write_report(run).await
 }
 
 async fn engine_abandon(context: &Context, run: Option<&str>) -> Result<PathBuf> {

@@ -5,7 +5,7 @@
 //! the source up to date.
 
 use super::announce::{Announce, say_ended};
-use super::finished::{self, Ended};
+use super::finished::{self, Ended, GAVE_UP};
 use super::run::Surroundings;
 use super::tell::not_told;
 use crate::journal::State;
@@ -52,7 +52,7 @@ impl Migration {
         say_ended(&*announce, Side::Target, &*self.progress).await;
         // The run is over whatever becomes of its report.
         let kept = finished::keep(&journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
-        journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")?;
+        journal.reach(State::CleanedUp, GAVE_UP)?;
         kept
     }
 
