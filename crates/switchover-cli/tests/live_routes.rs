@@ -69,7 +69,9 @@ fn a_run_whose_route_cannot_be_written_is_taken_up_with_another() {
     let folder = folder.path();
     std::fs::write(folder.join("switchover.toml"), "[cutover]\nroute = 'told/route.json'\n").unwrap();
     let engine = begin(folder, &START);
-    until(folder, is_same);
+    // Behind that nothing is written there before somebody asks.
+    let told = || std::fs::read_to_string(folder.join("told/route.json")).unwrap_or_default();
+    wait_for(|| told().contains("\"ready\""));
     std::fs::rename(folder.join("told"), folder.join("away")).unwrap();
     std::fs::write(folder.join("told"), "").unwrap();
     let refused = run(folder, &["cutover"]);
