@@ -400,9 +400,14 @@ async fn detached(context: &Context, first: &str) -> Result<u8> {
     use std::os::unix::process::CommandExt;
     let fail = |cause: std::io::Error| Error::new(Kind::Io, "start the engine").because(cause);
     let folder = &context.resolved.settings.state_dir;
-    std::fs::create_dir_all(folder).map_err(fail)?;
     let log_path = folder.join(DETACHED_LOG);
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
+    let unlogged = |cause| {
+        fail(cause)
+            .store(log_path.display().to_string())
+            .hint("make the state folder writable, or name another one with --state-dir")
+    };
+    std::fs::create_dir_all(folder).map_err(unlogged)?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(unlogged)?;
     let (errors, from) = (log.try_clone().map_err(fail)?, log.metadata().map_err(fail)?.len());
     let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
     let mut command = std::process::Command::new(std::env::current_exe().map_err(fail)?);
