@@ -342,6 +342,9 @@ pub(crate) struct ResumeArgs {
     /// Run the engine of a live run in the background.
     #[arg(long, help_heading = "Output")]
     pub(crate) detach: bool,
+    /// The route's file of a live run [default: route.json in the state folder].
+    #[arg(long, value_name = "FILE", help_heading = "Stores")]
+    pub(crate) route: Option<String>,
 }
 
 /// `status`.

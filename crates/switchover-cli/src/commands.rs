@@ -198,6 +198,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
+            flags.flag(crate::config::Key::Route, &args.route);
             let context = Context::driving(&global, flags, args.detach, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
             if meant.live {
@@ -251,6 +252,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.mapping.add_to(&mut flags);
             args.safety.add_to(&mut flags);
             args.limits.add_to(&mut flags);
+            flags.flag(crate::config::Key::Route, &args.route);
             let context = Context::driving(&global, flags, args.detach, screen)?;
             match args.dry_run {
                 true => live::dry_run(&context).await,

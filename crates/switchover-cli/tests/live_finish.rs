@@ -195,16 +195,30 @@ fn one_that_is_killed_at_its_report_has_one_when_it_is_over() {
 fn a_report_that_cannot_be_written_is_said_and_the_run_is_over() {
     let mut scene = Scene::new(To::File, "");
     // As a full disk would, for whatever is written there whole.
-    std::fs::create_dir(run_folder(scene.path()).join("report.partial")).unwrap();
+    let partial = run_folder(scene.path()).join("report.partial");
+    std::fs::create_dir(&partial).unwrap();
     let ran = run(scene.path(), &["finish", "--yes"]);
     let said = flat(&ran.err);
     assert!(
         ran.code == 2 && said.contains("report.json") && said.contains("finished all the same"),
         "{said}"
     );
+    assert!(said.contains("switchover finish --run"), "{said}");
     assert!(!scene.engine.0.wait().unwrap().success());
     assert_eq!(scene.target(), (2, 0));
     assert!(done(scene.path(), &["status"]).contains("cleaned up"));
+    assert_eq!(run(scene.path(), &["finish"]).code, 2, "nor can it be written yet");
+    // Then it is, and only once.
+    std::fs::remove_dir(partial).unwrap();
+    let said = flat(&done(scene.path(), &["finish"]));
+    assert!(said.contains("report.md"), "{said}");
+    scene.is_over(2);
+    let report = scene.report();
+    let times = (report["started_at"].as_str(), report["finished_at"].as_str());
+    assert!(times.0.is_some() && times.0 <= times.1, "{report:#}");
+    assert_eq!(report["live"]["owners"][0]["to"], "target", "{report:#}");
+    let refused = run(scene.path(), &["finish", "--yes"]);
+    assert!(refused.code == 2 && flat(&refused.err).contains("the live run is over"), "{}", refused.err);
 }
 
 #[test]

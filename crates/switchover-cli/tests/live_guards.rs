@@ -5,7 +5,7 @@
 mod engine;
 mod program;
 
-use engine::{Engine, application, begin, is_held_by, is_same, run_folder, until};
+use engine::{Engine, application, begin, is_held_by, is_same, run_folder, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
 #[cfg(feature = "failpoints")]
@@ -229,6 +229,64 @@ fn an_endpoint_over_https_is_asked_when_its_certificate_is_trusted_and_says_noth
     until(scene.path(), |live| live["guards"][0]["window"]["within"] == 20.0);
     slow.store(900, Ordering::SeqCst);
     assert_eq!(scene.went_back(), "the guard 'slow' measured 900, above 250, for 1 window");
+}
+
+/// A guard that goes back with the first bad row.
+const BAD_ROWS: &str =
+    "name = 'bad rows'\nsql = \"SELECT count(*) FROM t WHERE x = 'bad'\"\nmax = 0\nwindows = 1";
+
+#[test]
+fn a_going_back_of_which_the_application_cannot_be_told_calls_for_somebody_and_is_tried_again() {
+    let told = "[cutover]\nroute = 'told/route.json'\n[cutover.hooks]\nalarm = ['echo \"$SWITCHOVER_WHY\" >> called']";
+    let scene = Scene::new(&format!("{BAD_ROWS}\n\n{told}"));
+    let folder = scene.path().join("told");
+    // Neither the route nor the output of a command can be written.
+    std::fs::write(run_folder(scene.path()).join("hooks"), "").unwrap();
+    std::fs::rename(&folder, scene.path().join("away")).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    let is_alarm =
+        |live: &Value| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("could not go back"));
+    let alarmed = until(scene.path(), is_alarm);
+    let why = alarmed["alarm"].as_str().unwrap();
+    assert!(why.starts_with("the guard 'bad rows' measured 1") && why.contains("keep the route"), "{why}");
+    // The shell makes the file, and then writes the line.
+    let called = || std::fs::read_to_string(scene.path().join("called")).unwrap_or_default();
+    wait_for(|| called().ends_with('\n'));
+    assert!(called().contains("could not go back: cannot keep the route"), "{}", called());
+    let later = until(scene.path(), |live| live["at"] != alarmed["at"] && is_alarm(live));
+    assert_eq!(later["ownership"]["owner"], "target", "{later:#}");
+    std::fs::remove_file(&folder).unwrap();
+    scene.went_back();
+    assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "bad");
+    let live = until(scene.path(), |live| live["alarm"].is_null());
+    assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn a_guard_goes_back_on_a_disk_that_is_full_by_what_the_run_has_set_aside() {
+    let mut scene = Scene::started(BAD_ROWS, &[("FAILPOINTS", "disk-full=return")]);
+    let folder = run_folder(scene.path());
+    let kept = || std::fs::metadata(folder.join("reserve")).unwrap().len();
+    let whole = kept();
+    // From here on there is room for what the reserve gives back, and for nothing else.
+    std::fs::write(folder.join("full"), "").unwrap();
+    scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
+    scene.went_back();
+    assert!(kept() < whole, "{whole}");
+    assert_eq!(scene.source("SELECT x FROM t WHERE id = 3"), "bad");
+    let record = scene.record();
+    assert!(record.len() == 2 && record[1]["to"] == "source", "{record:?}");
+    let route = done(scene.path(), &["route"]);
+    assert!(flat(&route).contains("owner source"), "{route}");
+    // When there is room it is made whole again; a run that is over needs none.
+    std::fs::remove_file(folder.join("full")).unwrap();
+    wait_for(|| kept() == whole);
+    until(scene.path(), |live| live["ownership"]["owner"] == "source" && is_same(live));
+    done(scene.path(), &["rollback"]);
+    assert!(scene.engine.0.wait().unwrap().success());
+    assert!(!folder.join("reserve").exists());
 }
 
 #[test]

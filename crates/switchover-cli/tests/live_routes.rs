@@ -1,10 +1,11 @@
-//! Two live runs in one state folder: each has a route of its own, and what is asked names one of them.
+//! Two live runs in one state folder: each has a route of its own, and what is asked names one of them. And a route that cannot be
+//! written where it was.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
 mod program;
 
-use engine::{Engine, application, begin, is_same, run_folder, wait_for};
+use engine::{Engine, application, begin, is_same, run_folder, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::path::Path;
@@ -93,4 +94,29 @@ fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
     done(folder, &again);
     std::fs::write(folder.join(own), before.replace(&first, "20000101t000000000-000000")).unwrap();
     done(folder, &again);
+}
+
+#[test]
+fn a_run_whose_route_cannot_be_written_is_taken_up_with_another() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    std::fs::write(folder.join("switchover.toml"), "[cutover]\nroute = 'told/route.json'\n").unwrap();
+    let engine = begin(folder, &START);
+    // Behind that nothing is written there before somebody asks.
+    let told = || std::fs::read_to_string(folder.join("told/route.json")).unwrap_or_default();
+    wait_for(|| told().contains("\"ready\""));
+    std::fs::rename(folder.join("told"), folder.join("away")).unwrap();
+    std::fs::write(folder.join("told"), "").unwrap();
+    let refused = run(folder, &["cutover"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("cannot keep the route"), "{} {said}", refused.code);
+    assert!(said.contains("--route of `switchover start`") && said.contains("SWITCHOVER_ROUTE"), "{said}");
+    // What it says works.
+    drop(engine);
+    let engine = begin(folder, &["resume", "--route", "new.json"]);
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && is_same(live));
+    done(folder, &["cutover", "--when-ready"]);
+    let told = std::fs::read_to_string(folder.join("new.json")).unwrap();
+    assert!(told.contains("\"owner\": \"target\""), "{told}");
 }

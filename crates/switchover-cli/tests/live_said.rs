@@ -256,7 +256,11 @@ impl Detached {
 
     /// The same by other words.
     fn by(folder: &Path, words: &[&str]) -> Detached {
-        let said = done(folder, words);
+        Detached::of(&done(folder, words))
+    }
+
+    /// The one of which the program said this.
+    fn of(said: &str) -> Detached {
         let id = said.split_once("as process ").unwrap().1.split(';').next().unwrap();
         Detached(id.parse().unwrap())
     }
@@ -360,6 +364,32 @@ fn a_run_is_taken_up_in_the_background_and_what_ends_at_once_says_why() {
     let refused = run(folder, &take_up);
     let said = flat(&refused.err);
     assert!(refused.code == 2 && said.contains("no live run") && refused.out.is_empty(), "{said}");
+}
+
+#[test]
+fn an_engine_in_the_background_that_cannot_write_its_status_is_not_waited_for_and_can_be_asked() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let engine = Detached::begin(folder);
+    until(folder, |live| live["pid"] == engine.0 && is_same(live));
+    signalled(engine.0, "KILL");
+    wait_for(|| !engine.is_alive());
+    // As in a folder that is full: what is written there first cannot be made.
+    let partial = run_folder(folder).join("live.partial");
+    std::fs::create_dir(&partial).unwrap();
+    let ran = run(folder, &["resume", "--detach"]);
+    let said = flat(&ran.err);
+    assert!(ran.code == 0 && said.contains("has not written its status"), "{} {said}", ran.code);
+    assert!(said.contains("may be full or not writable"), "{said}");
+    let next = Detached::of(&ran.out);
+    assert!(next.0 != engine.0 && next.is_alive(), "{}", ran.out);
+    file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+    done(folder, &["cutover", "--when-ready"]);
+    let rows = "SELECT count(*) FROM t";
+    let new = Connection::open(folder.join("new.db")).unwrap();
+    assert_eq!(new.query_row(rows, [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+    std::fs::remove_dir(&partial).unwrap();
+    until(folder, |live| live["pid"] == next.0 && live["phase"] == "reverse");
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! is there, so a lost line costs nothing. Lines are appended and synced; a torn last line is ignored.
 //! No file here ever holds a secret.
 
-use crate::clock;
+use crate::{clock, reserve};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -176,7 +176,7 @@ fn runs(state_dir: &Path) -> PathBuf {
     state_dir.join("runs")
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file so that it is there whole or not at all; of a live run, also where only its reserve has room for it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     let write = || {
@@ -187,7 +187,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         // The rename is durable when its folder is.
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
-    write().map_err(io(path))
+    reserve::with(path.parent().unwrap_or(Path::new("")), || write().map_err(io(path)))
 }
 
 /// Makes a folder and those above it.
@@ -257,6 +257,11 @@ impl Journal {
         Ok(entries(&self.folder)?.last().map_or(State::Planned, |entry| entry.state))
     }
 
+    /// Its last line.
+    pub fn last(&self) -> Result<Option<Entry>> {
+        Ok(entries(&self.folder)?.pop())
+    }
+
     /// Whether it ever was there.
     pub fn has_been(&self, state: State) -> Result<bool> {
         Ok(entries(&self.folder)?.iter().any(|entry| entry.state == state))
@@ -275,10 +280,12 @@ impl Journal {
             let _ = lines.write_all(&line[..line.len() / 2]);
         });
         let before = lines.metadata().map_err(io(&self.folder))?.len();
-        lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(|error| {
-            // A disk that is full takes a part of a line: it must not stand before the next one.
-            let _ = lines.set_len(before);
-            io(&self.folder)(error)
+        reserve::with(&self.folder, || {
+            lines.write_all(&line).and_then(|()| lines.sync_data()).map_err(|error| {
+                // A disk that is full takes a part of a line: it must not stand before the next one.
+                let _ = lines.set_len(before);
+                io(&self.folder)(error)
+            })
         })?;
         failpoint::hit("journal-after-line");
         Ok(())

@@ -71,6 +71,7 @@ mod orphans;
 pub mod progress;
 pub mod queries;
 pub mod report;
+mod reserve;
 mod retry;
 pub mod router;
 pub mod routing;

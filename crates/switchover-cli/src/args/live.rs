@@ -48,6 +48,9 @@ pub(crate) struct StartArgs {
     /// Say all that would be done, and write nothing.
     #[arg(long, help_heading = "Safety", conflicts_with = "detach")]
     pub(crate) dry_run: bool,
+    /// The route's file [default: route.json in the state folder].
+    #[arg(long, value_name = "FILE", help_heading = "Stores")]
+    pub(crate) route: Option<String>,
 }
 
 /// `rehearse`.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use switchover::journal::{self, Header, Journal};
 use switchover::live::{
     Announce, Announcer, Answer, End, Guards, LivePhase, LiveStatus, Nobody, Request, Surroundings,
-    SwitchOptions, Verification, Watch, control, status,
+    SwitchOptions, Verification, Watch, control, lacks_report, status,
 };
 use switchover::routing::route;
 use switchover_core::live::{Ownership, Side};
@@ -33,6 +33,12 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// What a cutover waits for that was asked of a paused run.
 const PAUSED: &str = "the run is paused; `switchover resume` goes on";
 
+/// How long an engine in the background may listen before its status says so: it is written five times a second.
+const WRITES_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long one is waited for before that is said: a small plan, or a store that answers, takes less.
+const SAID_AFTER: Duration = Duration::from_secs(30);
+
 /// What an engine in the background writes, in the state folder.
 const DETACHED_LOG: &str = "engine.log";
 
@@ -41,6 +47,10 @@ const LOG_LINES_MAX: usize = 40;
 
 /// So much of its end is read for that: lines are wrapped, and no longer than a screen is wide.
 const LOG_BYTES_MAX: u64 = 16 << 10;
+
+/// What is shown where it holds nothing of it.
+const NOTHING_SAID: &str = "the engine ended without a word in its log, as where the state folder is full; without --detach it \
+                            says why here";
 
 /// The exit code for an engine that a signal ended: it failed.
 const ENDED_BY_SIGNAL: u8 = 2;
@@ -170,6 +180,12 @@ pub(crate) async fn finish(
     yes: bool,
 ) -> Result<u8> {
     let run = header.run.as_str();
+    // What cannot be read is told by whoever needs it.
+    if lacks_report(&context.resolved.settings.state_dir, Some(run)).unwrap_or(false) {
+        // It is over, and nothing is left to ask.
+        let report = engine_report(context, run).await?;
+        return answered(context, run, &Answer::Finished { report: report.display().to_string() });
+    }
     // Before anything is asked: the answer may take a while.
     let seen = known_owner(context, run);
     if !yes && !agree::agreed("finish", &taken(header, abandon_source))? {
@@ -181,6 +197,10 @@ pub(crate) async fn finish(
     }
     let report = engine_abandon(context, run).await?;
     answered(context, run, &Answer::Finished { report: report.display().to_string() })
+}
+
+async fn engine_report(context: &Context, run: &str) -> Result<PathBuf> {
+    context.migration_of(Some(run))?.write_report(Some(run)).await
 }
 
 async fn engine_abandon(context: &Context, run: &str) -> Result<PathBuf> {
@@ -385,9 +405,14 @@ async fn detached(context: &Context, first: &str) -> Result<u8> {
     use std::os::unix::process::CommandExt;
     let fail = |cause: std::io::Error| Error::new(Kind::Io, "start the engine").because(cause);
     let folder = &context.resolved.settings.state_dir;
-    std::fs::create_dir_all(folder).map_err(fail)?;
     let log_path = folder.join(DETACHED_LOG);
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
+    let unlogged = |cause| {
+        fail(cause)
+            .store(log_path.display().to_string())
+            .hint("make the state folder writable, or name another one with --state-dir")
+    };
+    std::fs::create_dir_all(folder).map_err(unlogged)?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(unlogged)?;
     let (errors, from) = (log.try_clone().map_err(fail)?, log.metadata().map_err(fail)?.len());
     let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
     let mut command = std::process::Command::new(std::env::current_exe().map_err(fail)?);
@@ -396,13 +421,31 @@ async fn detached(context: &Context, first: &str) -> Result<u8> {
     let mut child = command.spawn().map_err(fail)?;
     context.screen.end();
     output::note(&format!("the engine {first}, as process {}", child.id()));
+    let (mut say_at, mut listens_since) = (Some(Instant::now() + SAID_AFTER), None);
     loop {
         if let Some(status) = child.try_wait().map_err(fail)? {
-            output::note(&last_lines(&log_path, from).map_err(fail)?);
+            let said = last_lines(&log_path, from).map_err(fail)?;
+            output::note(if said.is_empty() { NOTHING_SAID } else { &said });
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(ENDED_BY_SIGNAL));
         }
-        if is_driven_by(folder, child.id()).await {
-            break;
+        match begun(folder, child.id()).await {
+            Begun::Drives => break,
+            Begun::Listens if listens_since.get_or_insert_with(Instant::now).elapsed() >= WRITES_WITHIN => {
+                output::note(&format!(
+                    "the engine has not written its status: the state folder ({}) may be full or not writable; other verbs reach \
+                     the engine, and `switchover status` shows what was so before",
+                    folder.display()
+                ));
+                break;
+            }
+            Begun::Listens | Begun::NotYet => {}
+        }
+        if say_at.take_if(|at| *at <= Instant::now()).is_some() {
+            output::note(&format!(
+                "the engine does not take requests yet: it plans, backs the source up or waits for a store; it writes to {}; Ctrl-C \
+                 ends this wait and not the engine",
+                log_path.display()
+            ));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -421,19 +464,31 @@ async fn detached(context: &Context, first: &str) -> Result<u8> {
     Ok(0)
 }
 
-/// Whether a run says that this process drives it, and the process can be asked. One that takes a run up says so before it has reached
-/// the stores, and may end without them.
-async fn is_driven_by(state_dir: &Path, id: u32) -> bool {
+/// How far an engine in the background has come.
+enum Begun {
+    /// It cannot be asked.
+    NotYet,
+    /// It can be asked, and no run says that it drives it: where nothing can be written, none will.
+    Listens,
+    /// A run says that this process drives it, and it can be asked.
+    Drives,
+}
+
+/// How far a process has come. One that takes a run up says so before it has reached the stores, and may end without them.
+async fn begun(state_dir: &Path, id: u32) -> Begun {
     // What cannot be read yet is being made.
     for known in journal::list(state_dir).unwrap_or_default().iter().filter(|known| known.header.live) {
         let run = Some(known.header.run.as_str());
-        let now = status(state_dir, run);
-        let is_at_it = matches!(now, Ok(Some(now)) if now.pid == id && now.phase != LivePhase::Ended);
-        if is_at_it && control::listens(state_dir, run).await {
-            return true;
+        let own = status(state_dir, run).ok().flatten().filter(|now| now.pid == id);
+        let over = own.as_ref().is_some_and(|now| now.phase == LivePhase::Ended);
+        if own.is_some() && !over && control::listens(state_dir, run).await {
+            return Begun::Drives;
+        }
+        if own.is_none() && control::driver(state_dir, run).await == Some(id) {
+            return Begun::Listens;
         }
     }
-    false
+    Begun::NotYet
 }
 
 /// The last lines of a file behind a place in it.

@@ -5,11 +5,12 @@
 //! the source up to date.
 
 use super::announce::{Announce, say_ended};
-use super::finished::{self, Ended};
+use super::finished::{self, Ended, GAVE_UP};
 use super::run::Surroundings;
 use super::tell::not_told;
 use crate::journal::State;
 use crate::migration::Migration;
+use crate::reserve;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,10 +48,11 @@ impl Migration {
                 .hint("`switchover rollback` takes the run back; the source may hold the only data"));
         }
         drop(claim);
+        reserve::remove(journal.folder());
         say_ended(&*announce, Side::Target, &*self.progress).await;
         // The run is over whatever becomes of its report.
         let kept = finished::keep(&journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
-        journal.reach(State::CleanedUp, "the source was given up: it lacks changes that the target has")?;
+        journal.reach(State::CleanedUp, GAVE_UP)?;
         kept
     }
 

@@ -4,6 +4,7 @@ use super::record::{self, Proof};
 use super::status::{GuardSaid, LiveStatus, SwitchReport};
 use crate::journal::Header;
 use crate::progress::Event;
+use crate::reserve;
 use crate::routing::hooks::Told;
 use crate::routing::{Follower, Moment, Progress, Route, Routing, route};
 use async_trait::async_trait;
@@ -212,19 +213,21 @@ impl Announce for Announcer {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
         let stores = (self.header.source.as_str(), self.header.target.as_str());
         // Two may have begun at once, or one goes on with another configuration than it began with.
-        let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
         let run = &self.header.run;
-        route::publish_where(&self.route, run, stores, *ownership, (follower, why), may_take)?;
+        reserve::with(&self.folder, || {
+            let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
+            route::publish_where(&self.route, run, stores, *ownership, (follower, why), may_take)
+        })?;
         if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
         }
         // Before any of it, so that whoever tells of the other owner next does all of it.
         record::keep(&self.folder, TOLD, &None::<Side>)?;
         if let Some(file) = &self.routing.env_file {
-            match ownership.owner {
-                Side::Target => file.apply(&self.header.run)?,
-                Side::Source => file.restore(&self.header.run)?,
-            };
+            reserve::with(&self.folder, || match ownership.owner {
+                Side::Target => file.apply(&self.header.run),
+                Side::Source => file.restore(&self.header.run),
+            })?;
         }
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;
@@ -263,7 +266,7 @@ impl Announce for Announcer {
     }
 
     async fn ended(&self, owner: Side) -> Result<()> {
-        route::end(&self.route, &self.header.run, owner)
+        reserve::with(&self.folder, || route::end(&self.route, &self.header.run, owner))
     }
 
     async fn equal(&self, epoch: u64, upto: u64, moved: bool) {

@@ -7,6 +7,7 @@ use super::status::{Answer, Command, Request};
 use crate::journal;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use switchover_core::error::Subject;
@@ -95,13 +96,19 @@ impl Drop for Server {
 }
 
 fn io(path: &Path, operation: &str) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    let operation = operation.to_owned();
-    move |cause| {
-        Error::new(Kind::Io, operation)
-            .store(path)
-            .hint("a socket's whole path has at most 107 bytes: a shorter --state-dir helps")
-            .because(cause)
+    move |cause| journal::file_error(operation, path, &cause).hint(hint(cause.kind()))
+}
+
+/// What helps where a socket cannot be made, or nobody be asked by it.
+fn hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        // What the system library says of a path that is too long.
+        ErrorKind::InvalidInput => "a socket's whole path has at most 107 bytes: a shorter --state-dir helps",
+        ErrorKind::PermissionDenied => {
+            "the run's folder is for the user who runs the engine: be that user, or give the right to write in it"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk of the state folder",
+        _ => "`switchover status` shows the run, and whether an engine drives it",
     }
 }
 
@@ -112,7 +119,7 @@ fn io(path: &Path, operation: &str) -> impl FnOnce(std::io::Error) -> Error {
 pub fn serve(folder: &Path, commands: mpsc::Sender<Command>) -> Result<Server> {
     let path = folder.join(SOCKET);
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(io(&path, "listen for requests")(error));
         }
         _ => {}
@@ -190,6 +197,13 @@ pub async fn listens(state_dir: &Path, run: Option<&str>) -> bool {
     }
 }
 
+/// The process that listens for the requests of a run, where one does and the system says which: what it wrote may be an earlier one's.
+pub async fn driver(state_dir: &Path, run: Option<&str>) -> Option<u32> {
+    let folder = journal::folder_of(state_dir, run).ok()?;
+    let stream = UnixStream::connect(folder.join(SOCKET)).await.ok()?;
+    u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+}
+
 /// Asks the engine of a run; `None` when no engine is running.
 ///
 /// # Errors
@@ -200,12 +214,7 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
     let fail = || io(&path, "ask the engine");
     let mut stream = match UnixStream::connect(&path).await {
         Ok(stream) => stream,
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
         Err(error) => return Err(fail()(error)),
@@ -221,12 +230,7 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
     match exchanged {
         Ok(()) => {}
         // It was killed with the request in its hands, or what it had just begun held its socket a moment longer.
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
             line.clear();
         }
         Err(error) => return Err(fail()(error)),
@@ -245,9 +249,23 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
 
 #[cfg(test)]
 mod tests {
-    //! Requests that meet the engine's end.
+    //! Requests that meet the engine's end, and sockets that cannot be made.
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_helps_is_said_by_what_went_wrong() {
+        let of = |kind: ErrorKind| io(Path::new("engine.sock"), "listen for requests")(kind.into());
+        let refused = of(ErrorKind::PermissionDenied);
+        assert_eq!(refused.kind(), Kind::Permission);
+        assert!(refused.what_to_do().contains("the user who runs the engine"), "{refused:?}");
+        assert!(of(ErrorKind::StorageFull).what_to_do().contains("make room"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let deep = folder.path().join("x".repeat(110));
+        fs::create_dir(&deep).expect("a folder");
+        let long = serve(&deep, mpsc::channel(1).0).expect_err("the path is too long");
+        assert!(long.what_to_do().contains("107 bytes"), "{long:?}");
+    }
 
     /// Often enough that some requests arrive just while the channel is closed.
     const ENDS: usize = 20_000;

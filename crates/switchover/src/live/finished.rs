@@ -1,15 +1,25 @@
 //! The report of a live run that was finished: what was moved and proven, who owned the data when, what went and what stays.
 //!
 //! Invariants: made from the run's folder alone, so that whoever ends a `finish` that was killed writes the same; it is there
-//! before anybody is told that the run is over. Absent: what the stores hold, which is gone by then.
+//! before anybody is told that the run is over, or can be written later where there was no room for it. Absent: what the stores hold,
+//! which is gone by then.
 
 use super::record;
 use crate::clock;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, State};
+use crate::migration::Migration;
 use crate::report::{LiveReport, REPORT_FORMAT, Report, TableReport, Verdict, markdown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use switchover_core::live::{LiveRun, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result, failpoint};
+
+/// The report for people; the one for programs is written before it.
+const FOR_PEOPLE: &str = "report.md";
+
+/// What the journal says of a run whose source was given up.
+pub(super) const GAVE_UP: &str = "the source was given up: it lacks changes that the target has";
 
 /// How a run ended whose target owns the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,26 +37,82 @@ pub(super) enum Ended {
 /// # Errors
 /// When it cannot be written, or the run's folder cannot be read.
 pub(super) fn keep(journal: &Journal, plan: &Plan, ended: Ended, finish_seconds: f64) -> Result<PathBuf> {
-    let report = report(journal, plan, ended, finish_seconds)?;
-    let json = serde_json::to_vec_pretty(&report)
+    write(journal, &report(journal, plan, ended, finish_seconds)?)
+}
+
+/// Whether a live run, the one named or the newest, is finished and has no report: it could not be written then.
+///
+/// # Errors
+/// `NotFound` without such a run; when the journal cannot be read.
+pub fn lacks_report(state_dir: &Path, run: Option<&str>) -> Result<bool> {
+    let (folder, run) = (journal::folder_of(state_dir, run)?, Journal::header_of(state_dir, run)?.run);
+    let runs = journal::list(state_dir)?;
+    let last = runs.iter().find(|known| known.header.run == run && known.header.live && !known.active);
+    let last = last.and_then(|known| known.entries.last());
+    Ok(last.is_some_and(|last| last.state == State::CleanedUp) && !folder.join(FOR_PEOPLE).is_file())
+}
+
+impl Migration {
+    /// Writes the report of a run that [`lacks_report`], as it would have been written then but for how long the end took; gives its
+    /// path. Of the stores, the target is asked alone, and only where no change of the owner is on record.
+    ///
+    /// # Errors
+    /// `NotFound` where the run is not finished; when the report cannot be written now either.
+    pub async fn write_report(&self, run: Option<&str>) -> Result<PathBuf> {
+        let journal = Journal::open(&self.settings.state_dir, run)?;
+        self.same_stores(&journal)?;
+        let over = journal.last()?.filter(|last| journal.header().live && last.state == State::CleanedUp);
+        let last = over.ok_or_else(|| {
+            Error::new(Kind::NotFound, "write the report of the run")
+                .store(journal.header().run.clone())
+                .detail("it is no live run that was finished")
+                .hint("`switchover status` shows the runs")
+        })?;
+        let plan = journal.plan()?;
+        let owned = record::all(journal.folder())?.last().is_some_and(|change| change.to == Side::Target);
+        let ended = match owned || self.owns(&journal, &plan).await? {
+            true if last.detail == GAVE_UP => Ended::TargetAlone,
+            true => Ended::Both,
+            false => Ended::Reads,
+        };
+        let mut late = report(&journal, &plan, ended, 0.0)?;
+        late.seconds = (late.seconds - clock::seconds_since(&last.at).unwrap_or(0.0)).max(0.0);
+        late.finished_at = last.at;
+        write(&journal, &late)
+    }
+
+    /// Whether the target of a run that is finished is one that can own the data.
+    async fn owns(&self, journal: &Journal, plan: &Plan) -> Result<bool> {
+        // One that was never reached may not know.
+        self.again(async || self.target.inspect(&plan.options.schema).await).await?;
+        let live = LiveRun { run: journal.header().run.clone(), plan: Arc::new(plan.clone()), attempt: 0 };
+        Ok(self.target.live(&live)?.can_own())
+    }
+}
+
+fn write(journal: &Journal, report: &Report) -> Result<PathBuf> {
+    let json = serde_json::to_vec_pretty(report)
         .map_err(|error| Error::new(Kind::Internal, "write the report").because(error))?;
     failpoint::hit("live-report-before");
-    let write = |name: &str, text: &[u8]| {
+    let put = |name: &str, text: &[u8]| {
         let path = journal.folder().join(name);
-        journal::write_whole(&path, text).map(|()| path).map_err(|error| unwritten(&error))
+        journal::write_whole(&path, text).map(|()| path).map_err(|error| unwritten(journal, &error))
     };
-    write("report.json", &json)?;
-    let path = write("report.md", markdown(&report).as_bytes())?;
+    put("report.json", &json)?;
+    let path = put(FOR_PEOPLE, markdown(report).as_bytes())?;
     failpoint::hit("live-report-after");
     Ok(path)
 }
 
 /// The report is not there, and everything else is done.
-fn unwritten(error: &Error) -> Error {
+fn unwritten(journal: &Journal, error: &Error) -> Error {
     Error::new(error.kind(), "write the report of the run")
         .store(error.subject().store.clone())
         .detail(format!("{}; the run is finished all the same", error.why()))
-        .hint("`owners.jsonl` and `proof.json` beside it hold what it would say")
+        .hint(format!(
+            "mend that, and `switchover finish --run {}` writes it; `owners.jsonl` and `proof.json` beside it hold what it would say",
+            journal.header().run
+        ))
 }
 
 fn report(journal: &Journal, plan: &Plan, ended: Ended, finish_seconds: f64) -> Result<Report> {

@@ -218,8 +218,8 @@ impl Engine {
         let why = self.parts.watch.look(&status).await;
         let said = self.parts.watch.said().await;
         if said != status.guards {
-            let demands = self.parts.watch.demands().await;
-            // A window has ended: what was demanded in one before counts no more, unless another guard's still does.
+            // A window has ended: what was demanded in one before counts no more, unless it is demanded again, or another guard's is.
+            let demands = why.is_some() || self.parts.watch.demands().await;
             self.tell(|status| {
                 status.guards = said;
                 if !demands {
@@ -249,6 +249,11 @@ impl Engine {
         match self.switch(link, SwitchOptions::default(), Some(why.clone())).await {
             Ok(_) => Ok(Some(Turn::Again)),
             Err(error) => {
+                // It is tried again with a later window. Until then `held` comes and goes, and nobody would be called.
+                if error.kind() != Kind::Interrupted {
+                    let alarm = format!("{why}; it could not go back: {error}");
+                    self.tell(|status| status.alarm = alarm);
+                }
                 let detail = format!("{}; it was going back by itself, because {why}", error.why());
                 Err(error.detail(detail))
             }

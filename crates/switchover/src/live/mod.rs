@@ -34,6 +34,7 @@ mod trespass;
 
 pub use announce::{Announce, Announcer, Nobody, Watch};
 pub use engine::{End, Engine, Parts};
+pub use finished::lacks_report;
 pub use guards::Guards;
 pub use record::Proof;
 pub use run::{Surroundings, status};

@@ -16,7 +16,7 @@ use crate::migration::Migration;
 use crate::progress::{Event, Phase, Progress};
 use crate::report::BackupNote;
 use crate::settings::OnFailure;
-use crate::{clock, copy};
+use crate::{clock, copy, reserve};
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,9 @@ const STATUS: &str = "live.json";
 
 /// How often the status is written at most: as often as a person looks.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a reserve of which something was given back is made whole again, where there is room: who frees some looks no sooner.
+const RESERVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Bytes of a chunk at most: it is read in some ten milliseconds, for which the application's checkpoints cannot
 /// fold the source's log back. Beside chunks of 8 MiB the slowest commits take longer, and the copy is no faster.
@@ -186,7 +189,7 @@ impl Migration {
     /// Gives that. A status that cannot be written stops nothing.
     fn takes_up(&self, folder: &Path) -> Option<LiveStatus> {
         let told = read_status(folder).ok().flatten()?;
-        if let Err(error) = write_status(folder, &LiveStatus::taken_up(&told)) {
+        if let Err(error) = reserve::with(folder, || write_status(folder, &LiveStatus::taken_up(&told))) {
             self.progress.event(Event::Note { text: error.to_string() });
         }
         Some(told)
@@ -315,6 +318,10 @@ impl Migration {
         if let Ok(Some(earlier)) = read_status(journal.folder()) {
             engine.status.send_modify(|status| status.keep(&earlier));
         }
+        if let Err(error) = reserve::keep(journal.folder()) {
+            let text = format!("{error}; while the disk is full, the owner may not be able to change");
+            self.progress.event(Event::Note { text });
+        }
         let server = control::serve(journal.folder(), commands.clone())?;
         let alarm = alarm::watch(told.clone(), Arc::clone(&announce), Arc::clone(&self.progress));
         let alarm = tokio::spawn(alarm);
@@ -332,7 +339,8 @@ impl Migration {
         };
         alarm.abort();
         let last = told.borrow().clone();
-        if let Err(error) = write_status(journal.folder(), &last) {
+        let folder = journal.folder();
+        if let Err(error) = reserve::with(folder, || write_status(folder, &last)) {
             self.progress.event(Event::Note { text: error.to_string() });
         }
         let finished = engine.finished.take();
@@ -369,6 +377,10 @@ impl Migration {
         took: Duration,
         announce: &dyn Announce,
     ) -> Result<Option<PathBuf>> {
+        if end != End::Stopped {
+            // The owner changes no more, and what is still to be written has its room.
+            reserve::remove(journal.folder());
+        }
         if end != End::Finished {
             if end == End::TakenBack {
                 say_ended(announce, Side::Source, &*self.progress).await;
@@ -435,12 +447,22 @@ async fn ask_and_stop(commands: mpsc::Sender<Command>, request: Request) -> Opti
 }
 
 /// Writes what the engine tells, until it ends. The stores are what counts: a status that cannot be written stops nothing, is
-/// said once, and is tried again with the next.
+/// said once, and is tried again with the next. Only what it says of a change of the owner takes of the reserve, and once.
 async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>, progress: &dyn Progress) {
-    let mut failing = false;
+    let (mut failing, mut before) = (false, None::<LiveStatus>);
+    let mut reserve_due = Instant::now() + RESERVE_EVERY;
     loop {
         let written = told.borrow_and_update().clone();
-        let failed = write_status(folder, &written).err();
+        let failed = match before.as_ref().is_none_or(|before| is_owed(before, &written)) {
+            true => reserve::with(folder, || write_status(folder, &written)),
+            false => write_status(folder, &written),
+        }
+        .err();
+        if failed.is_none() && Instant::now() >= reserve_due {
+            // Where there is no room yet, there may be later; that there was none was said.
+            let _ = reserve::keep(folder);
+            reserve_due = Instant::now() + RESERVE_EVERY;
+        }
         if let Some(error) = failed.as_ref().filter(|_| !failing) {
             progress.event(Event::Note { text: error.to_string() });
         }
@@ -458,14 +480,22 @@ async fn keep_status(folder: &Path, mut told: watch::Receiver<LiveStatus>, progr
         if turned == Ok(false) || told.has_changed().is_err() {
             return;
         }
+        before = Some(written);
     }
+}
+
+/// Whether a status says of the owner, or of what a guard demands in vain, what the one before did not.
+fn is_owed(before: &LiveStatus, now: &LiveStatus) -> bool {
+    before.phase != now.phase
+        || before.ownership != now.ownership
+        || before.switched != now.switched
+        || before.alarm.is_empty() != now.alarm.is_empty()
 }
 
 /// Replaces the status, whole or not at all. It need not survive a power cut: the stores know better.
 fn write_status(folder: &Path, status: &LiveStatus) -> Result<()> {
     let path = folder.join(STATUS);
-    let fail =
-        |cause| Error::new(Kind::Io, "write the status").store(path.display().to_string()).because(cause);
+    let fail = |cause: std::io::Error| journal::file_error("write the status", &path, &cause);
     let json = serde_json::to_vec_pretty(status)
         .map_err(|error| Error::new(Kind::Internal, "write the status").because(error))?;
     let partial = path.with_extension("partial");

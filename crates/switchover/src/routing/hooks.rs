@@ -4,11 +4,12 @@
 //! `SWITCHOVER_OWNER`, `SWITCHOVER_EPOCH`, `SWITCHOVER_PHASE` and `SWITCHOVER_WHY`, no standard input, and a time limit, after which it and all that it
 //! started are ended. What it writes goes to the run's folder, without the secrets that are known here.
 //!
-//! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. Absent on
+//! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. An output that
+//! cannot be kept stops no command, nor counts as its failure: a disk that is full must not silence an alarm. Absent on
 //! purpose: undoing one. A command may be run twice when the process is killed beside it, so it must bear that.
 
 use super::env_text;
-use crate::journal;
+use crate::{journal, reserve};
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -133,21 +134,30 @@ impl Hooks {
             let log = log_path(told, moment, at);
             let done = log.with_extension("done");
             // Before the decision nothing is owed: a new attempt asks all of them again. Each alarm is another one.
-            if matches!(moment, Moment::At | Moment::After) && done.exists() {
+            let once = matches!(moment, Moment::At | Moment::After);
+            if once && done.exists() {
                 continue;
             }
             failpoint::hit("live-hook-before");
             let ran = run_one(command, moment, told, self.timeout).await;
             let text =
                 ran.as_ref().map_or_else(|error| error.to_string().into_bytes(), |ran| ran.output.clone());
-            keep(&log, &scrubbed(text, told.secrets))?;
+            let kept = keep("keep a command's output", &log, &scrubbed(text, told.secrets));
+            if let Err(error) = &kept {
+                tracing::warn!(%error, "a command was run, and what it wrote is lost");
+            }
             let ran = ran
                 .map_err(|error| fail(command, moment, told).detail(format!("it cannot be run: {error}")))?;
             if let Some(why) = ran.failure {
-                let hint = format!("its output is in {}", log.display());
+                let hint = match kept {
+                    Ok(()) => format!("its output is in {}", log.display()),
+                    Err(error) => format!("its output is lost: {error}"),
+                };
                 return Err(fail(command, moment, told).detail(why).hint(hint));
             }
-            keep(&done, b"")?;
+            if once {
+                reserve::with(told.folder, || keep("keep that a command was run", &done, b""))?;
+            }
             failpoint::hit("live-hook-after");
         }
         Ok(())
@@ -169,14 +179,11 @@ fn log_path(told: &Told<'_>, moment: Moment, at: usize) -> PathBuf {
     told.folder.join("hooks").join(format!("{:04}-{}-{}.log", told.epoch, moment.name(), at + 1))
 }
 
-fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        journal::make_folder(folder)?;
-    }
-    let open = OpenOptions::new().write(true).create(true).truncate(true).mode(LOG_MODE).open(path);
-    open.and_then(|mut file| file.write_all(bytes)).map_err(|error| {
-        Error::new(Kind::Io, "keep a command's output").store(path.display().to_string()).because(error)
-    })
+fn keep(operation: &str, path: &Path, bytes: &[u8]) -> Result<()> {
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(LOG_MODE).open(path);
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let kept = made.and_then(|()| open()).and_then(|mut file| file.write_all(bytes));
+    kept.map_err(|error| journal::file_error(operation, path, &error))
 }
 
 /// What became of a command.

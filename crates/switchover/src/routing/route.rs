@@ -74,6 +74,10 @@ pub struct Route {
 
 const OPERATION: &str = "keep the route";
 
+/// What helps where the file cannot be kept at all.
+const ELSEWHERE: &str = "name another file, where the application is to look then: --route of `switchover start` and `switchover resume`, \
+                         SWITCHOVER_ROUTE, or `route` in [cutover]. A running engine keeps its own: end it first (Ctrl-C, or `kill`)";
+
 impl Route {
     /// The route of a run that begins: all at the source.
     pub fn first(run: &str, source: &str, target: &str, ownership: Ownership) -> Route {
@@ -201,8 +205,13 @@ fn progress_path(route: &Path) -> PathBuf {
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     |error| {
-        journal::file_error(OPERATION, path, &error)
-            .hint("name another file with `route` in [cutover], or --route")
+        let error = journal::file_error(OPERATION, path, &error);
+        let first = match error.kind() {
+            Kind::Exhausted => "make room there, and ask again; or ",
+            Kind::Permission => "give the engine's user the right to write there, and ask again; or ",
+            _ => "",
+        };
+        error.hint(format!("{first}{ELSEWHERE}"))
     }
 }
 

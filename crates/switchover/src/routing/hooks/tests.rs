@@ -73,6 +73,27 @@ async fn a_command_that_failed_is_run_again_and_those_before_it_are_not() {
 }
 
 #[tokio::test]
+async fn a_command_whose_output_cannot_be_kept_is_run_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    // As on a disk that is full, nothing can be made in it.
+    fs::write(folder.path().join("hooks"), "").unwrap();
+    let called = folder.path().join("called");
+    let line = |word: &str| shell(&format!("echo {word} >> {}", called.display()));
+    let (before, at) = (vec![line("before")], vec![line("at")]);
+    let hooks = Hooks { before, at, alarm: vec![line("alarm"), line("another")], ..Hooks::default() };
+    let told = told(folder.path(), &[]);
+    hooks.run(Moment::Before, &told).await.unwrap();
+    hooks.run(Moment::Alarm, &told).await.unwrap();
+    // That this one was run must be known later.
+    let error = hooks.run(Moment::At, &told).await.unwrap_err();
+    assert!(error.to_string().contains("0003-at-1.done"), "{error}");
+    assert_eq!(fs::read_to_string(&called).unwrap(), "before\nalarm\nanother\nat\n");
+    let hooks = Hooks { alarm: vec![shell("false")], ..Hooks::default() };
+    let error = hooks.run(Moment::Alarm, &told).await.unwrap_err();
+    assert!(error.why().contains("exit status: 1") && error.what_to_do().contains("is lost"), "{error:?}");
+}
+
+#[tokio::test]
 async fn what_takes_too_long_is_ended_with_all_that_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
