@@ -181,3 +181,26 @@ fn a_cutover_that_is_only_tried_looks_at_the_route_too() {
     std::fs::write(&route, &own).unwrap();
     done(folder, &["rollback"]);
 }
+
+#[test]
+fn a_cutover_that_was_given_up_leaves_a_run_that_can_be_told_of_and_ended() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let config = "[cutover.hooks]\nbefore = ['touch ready; until test -e held; do sleep 0.01; done']\n";
+    write(folder, "switchover.toml", config);
+    let mut engine = begin(folder, &START);
+    until(folder, is_same);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| run(folder, &["cutover", "--write-budget", "300ms"]));
+        wait_for(|| folder.join("ready").exists());
+        // Behind all that is made ready, and before the fence.
+        file.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (3, 'held')").unwrap();
+        write(folder, "held", "");
+        assert_eq!(asked.join().unwrap().code, 2);
+    });
+    file.execute_batch("COMMIT").unwrap();
+    // All rows are equal, and the application is told so again.
+    done(folder, &["verify", "--live"]);
+    done(folder, &["rollback"]);
+    assert!(engine.0.wait().unwrap().success() && !folder.join("new.db").exists());
+}

@@ -347,15 +347,25 @@ impl Engine {
             }
         }
         self.insist(async || link.feed.unfence().await).await?;
-        self.announce(withdrawn).await;
+        self.tell_withdrawn(link, withdrawn).await;
         Err(error)
     }
 
     /// Gives a switch up whose decision was never asked for; gives the reason back.
     async fn give_up(&mut self, link: &Link, proposed: Ownership, error: Error) -> Error {
         let error = self.open_again(link, proposed, error).await;
-        self.announce(proposed.withdrawn()).await;
+        self.tell_withdrawn(link, proposed.withdrawn()).await;
         error
+    }
+
+    /// Tells the application that a proposal came to nothing.
+    async fn tell_withdrawn(&mut self, link: &Link, withdrawn: Ownership) {
+        if link.from == Side::Source {
+            // The route says this epoch from here on. Told of the one before, it would take this engine for a late one. To guards an
+            // epoch is a reverse window, which goes on.
+            self.tell(|status| status.ownership = withdrawn);
+        }
+        self.announce(withdrawn).await;
     }
 
     /// The same, for a proposal of which the application was not told.
