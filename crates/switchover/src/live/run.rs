@@ -53,6 +53,23 @@ pub trait Surroundings: Send + Sync {
     fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>>;
 }
 
+/// A run that this process has taken up.
+pub(super) struct Reopened {
+    pub(super) journal: Journal,
+    pub(super) plan: Plan,
+    pub(super) claim: Box<dyn Claim>,
+    /// What its status said before.
+    pub(super) told: Option<LiveStatus>,
+}
+
+/// Has the status of a run say again what it said before this process took the run up: nothing came of that.
+pub(super) fn put_down(folder: &Path, told: Option<&LiveStatus>) {
+    if let Some(told) = told {
+        // One that cannot be written stops nothing.
+        let _ = write_status(folder, told);
+    }
+}
+
 impl Surroundings for super::announce::Nobody {
     fn announce(&self, _: &Header, _: &Path) -> Result<Arc<dyn Announce>> {
         Ok(Arc::new(*self))
@@ -139,7 +156,7 @@ impl Migration {
     /// # Errors
     /// `NotFound` without such a run; whatever stops it.
     pub async fn take_up(&self, run: Option<&str>, surroundings: &dyn Surroundings) -> Result<End> {
-        let (journal, plan, claim) = self.reopen(run).await?;
+        let Reopened { journal, plan, claim, .. } = self.reopen(run).await?;
         self.live(journal, plan, claim, surroundings, None).await.map(|(end, _)| end)
     }
 
@@ -153,12 +170,12 @@ impl Migration {
         surroundings: &dyn Surroundings,
         request: Request,
     ) -> Result<Answer> {
-        let (journal, plan, claim) = self.reopen(run).await?;
+        let Reopened { journal, plan, claim, .. } = self.reopen(run).await?;
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
         answer.unwrap_or_else(|| fulfilled(&request, end, None))
     }
 
-    pub(super) async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
+    pub(super) async fn reopen(&self, run: Option<&str>) -> Result<Reopened> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
@@ -175,11 +192,10 @@ impl Migration {
         let told = self.takes_up(journal.folder());
         let plan = journal.plan()?;
         let claim = self.claim_again(&plan.options.schema, &journal.header().run).await;
-        if let (Err(_), Some(told)) = (&claim, &told) {
-            // Nothing came of it; what is said then is how the run ended before.
-            let _ = write_status(journal.folder(), told);
+        if claim.is_err() {
+            put_down(journal.folder(), told.as_ref());
         }
-        Ok((journal, plan, claim?))
+        Ok(Reopened { claim: claim?, journal, plan, told })
     }
 
     /// Has the status say that this process takes the run up, before it waits for anything: what an earlier one told is not so any more.
