@@ -51,6 +51,10 @@ pub trait Surroundings: Send + Sync {
     fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>>;
     /// Who watches it in the reverse window.
     fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>>;
+    /// Whether the run's folder stays when the run is over, and with it what is told of it by name.
+    fn is_kept(&self) -> bool {
+        true
+    }
 }
 
 /// A run that this process has taken up.
@@ -132,7 +136,7 @@ impl Migration {
         let claim = self.target.claim(&self.settings.plan.schema, &run).await?;
         let plan = self.live_plan_of(&run).await?;
         if let Some(first) = plan.refusals.first() {
-            let error = crate::migration::refused(first, plan.refusals.len());
+            let error = crate::migration::refused(first, plan.refusals.len(), crate::migration::DRY_RUN);
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
@@ -298,6 +302,7 @@ impl Migration {
             && let Some(end) = self.over(&plan, &header.run).await?
         {
             let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO, &*announce).await?;
+            self.say_report(surroundings, report.as_deref());
             return Ok((end, request.map(|request| fulfilled(&request, end, report.as_deref()))));
         }
         self.again(async || self.target.prepare(&plan, &header.run).await).await?;
@@ -372,6 +377,7 @@ impl Migration {
             None => None,
         };
         let (end, report) = (ended?, report?);
+        self.say_report(surroundings, report.as_deref());
         // It may have come to its end before it came to the request.
         Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end, report.as_deref())))))
     }
@@ -401,9 +407,13 @@ impl Migration {
         // The run is over whatever becomes of its report.
         let kept = finished::keep(journal, plan, how, took.as_secs_f64());
         journal.reach(state_of(end), "")?;
-        let path = kept?;
-        self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
-        Ok(Some(path))
+        kept.map(Some)
+    }
+
+    fn say_report(&self, surroundings: &dyn Surroundings, report: Option<&Path>) {
+        if let Some(path) = report.filter(|_| surroundings.is_kept()) {
+            self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
+        }
     }
 }
 
