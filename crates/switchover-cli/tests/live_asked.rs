@@ -170,6 +170,11 @@ fn a_reverse_window_does_not_end_before_the_application_was_told_in_full() {
         let said = flat(&refused.err);
         assert!(refused.code == 1 && said.contains("not told in full that the target owns"), "{said}");
         assert!(said.contains("mend what fails"), "{said}");
+        if abandoned {
+            // Nothing came of it, and what was known of the run is known still.
+            let live = until(folder, |_| true);
+            assert!(live["phase"] == "reverse" && live["ownership"]["owner"] == "target", "{live:#}");
+        }
         std::fs::remove_file(folder.join("deaf")).unwrap();
         done(folder, finish);
         assert!(folder.join("told-target").exists(), "{abandoned}");

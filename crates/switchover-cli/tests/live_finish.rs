@@ -302,6 +302,8 @@ fn a_source_that_owns_the_data_cannot_be_given_up() {
     let refused = run(folder.path(), &["finish", "--abandon-source", "--yes"]);
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert!(flat(&refused.err).contains("the source owns the data"), "{}", refused.err);
+    let live = until(folder.path(), |_| true);
+    assert!(live["phase"] == "following" && is_same(&live), "{live:#}");
 }
 
 #[test]

@@ -392,8 +392,10 @@ fn an_application_that_cannot_be_told_is_told_as_soon_as_it_can_be() {
     // A route that cannot be written gives the cutover up before anybody is fenced, as a full disk would.
     std::fs::rename(folder.join("told"), folder.join("gone")).unwrap();
     std::fs::write(folder.join("told"), "no folder").unwrap();
-    let refused = run(folder, &["cutover"]);
-    assert!(refused.code == 2 && flat(&refused.err).contains("cannot keep the route"), "{}", refused.err);
+    for words in [&["cutover", "--dry-run"][..], &["cutover"]] {
+        let refused = run(folder, words);
+        assert!(refused.code == 2 && flat(&refused.err).contains("cannot keep the route"), "{}", refused.err);
+    }
     file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
     // Nor does a status that could not be written stay as it was.
     let partial = run_folder(folder).join("live.partial");

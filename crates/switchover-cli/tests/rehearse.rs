@@ -60,12 +60,32 @@ fn is_clean(folder: &Path) -> bool {
     !state.exists() || state.read_dir().unwrap().next().is_none()
 }
 
+/// What a rehearsal left that came to its end: a text, and nothing else. It is said where.
+#[track_caller]
+fn kept(folder: &Path, out: &str) -> String {
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = folder.read_dir().unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let (state, texts) = (folder.join(".switchover"), folder.join(".switchover/rehearsals"));
+    assert_eq!(names(&state), ["rehearsals"]);
+    let found = names(&texts);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let name = &found[0];
+    assert!(out.contains(&format!("These times are kept in .switchover/rehearsals/{name}\n")), "{out}");
+    std::fs::read_to_string(texts.join(name)).unwrap()
+}
+
 #[test]
 fn the_whole_sequence_runs_and_both_stores_stay_as_they_were() {
     let folder = application("WAL");
     let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
     let (before, there) = (dump(folder.path()), objects(&database));
-    let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &database.url()]);
+    let ran = run(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", &database.url()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    // Nothing is named that is removed.
+    assert!(!ran.err.contains("the report is"), "{}", ran.err);
+    let out = ran.out;
     for stage in ["copy ", "comparison of all rows", "rollback, and writes", "finish", "as a writer saw it"] {
         assert!(out.contains(stage), "{stage}: {}", out);
     }
@@ -75,7 +95,9 @@ fn the_whole_sequence_runs_and_both_stores_stay_as_they_were() {
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{}", out);
     assert_eq!(dump(folder.path()), before);
     assert_eq!(objects(&database), there);
-    assert!(is_clean(folder.path()));
+    let kept = kept(folder.path(), &out);
+    let (head, times) = kept.split_once("\n\n").unwrap();
+    assert!(head.starts_with("rehearsal of sqlite:app.db to ") && out.starts_with(times), "{kept}");
 }
 
 #[test]
@@ -83,7 +105,8 @@ fn a_file_is_rehearsed_with_a_file() {
     let folder = application("WAL");
     let out = done(folder.path(), &["rehearse", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
     assert!(out.contains("1,002 rows were compared and equal"), "{}", out);
-    assert!(is_clean(folder.path()) && !folder.path().join("new.db").exists());
+    assert!(kept(folder.path(), &out).contains("as a writer saw it"));
+    assert!(!folder.path().join("new.db").exists());
 }
 
 #[test]
@@ -101,6 +124,26 @@ fn what_start_would_refuse_is_refused_and_nothing_stays() {
     );
     assert!(listed.code == 1 && flat(&listed.out).contains("its journal mode is delete"), "{}", listed.out);
     assert_eq!(objects(&database), there);
+    assert!(is_clean(folder.path()));
+}
+
+#[test]
+fn refusals_name_a_verb_that_lists_all() {
+    let folder = application("WAL");
+    let file = Connection::open(folder.path().join("app.db")).unwrap();
+    for table in ["a", "b"] {
+        let sql =
+            format!("CREATE TABLE {table} (id INTEGER PRIMARY KEY, b TEXT, o TEXT AS (strftime('%Y', b)))");
+        file.execute_batch(&sql).unwrap();
+    }
+    let database = Cluster::shared().unwrap().fresh_database("rehearse").unwrap();
+    let stores = ["--from", "sqlite:app.db", "--to", &database.url()];
+    let refused = run(folder.path(), &[&["rehearse"][..], &stores].concat());
+    let said = flat(&refused.err);
+    assert!(
+        refused.code == 1 && said.contains("1 more refusals; `switchover start … --dry-run` lists all"),
+        "{said}"
+    );
     assert!(is_clean(folder.path()));
 }
 

@@ -241,7 +241,7 @@ impl Migration {
         let (plan, content) = self.planned(&sight, given).await?;
         clock.add(Phase::Plan, started);
         if let Some(first) = plan.refusals.first() {
-            let error = refused(first, plan.refusals.len());
+            let error = refused(first, plan.refusals.len(), DRY_RUN);
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
@@ -416,12 +416,15 @@ pub fn status(state_dir: &Path) -> Result<Vec<Summary>> {
     journal::list(state_dir)
 }
 
-/// The error of a plan that holds refusals, which names the first of them.
-pub fn refusal(plan: &Plan) -> Option<Error> {
-    plan.refusals.first().map(|first| refused(first, plan.refusals.len()))
+/// What lists the refusals of a plan, of a verb that has it.
+pub(crate) const DRY_RUN: &str = "`--dry-run`";
+
+/// The error of a plan that holds refusals, which names the first of them; `lists` is what lists all.
+pub fn refusal(plan: &Plan, lists: &str) -> Option<Error> {
+    plan.refusals.first().map(|first| refused(first, plan.refusals.len(), lists))
 }
 
-pub(crate) fn refused(first: &Refusal, count: usize) -> Error {
+pub(crate) fn refused(first: &Refusal, count: usize, lists: &str) -> Error {
     let mut error = Error::new(Kind::Refused, "migrate")
         .table(first.table.clone())
         .key(first.key.clone())
@@ -429,7 +432,7 @@ pub(crate) fn refused(first: &Refusal, count: usize) -> Error {
         .hint(first.hint.clone());
     let value = if first.value.is_empty() { String::new() } else { format!("{}: ", first.value) };
     let more = if count > 1 {
-        format!(" (and {} more refusals; `--dry-run` lists all)", count - 1)
+        format!(" (and {} more refusals; {lists} lists all)", count - 1)
     } else {
         String::new()
     };

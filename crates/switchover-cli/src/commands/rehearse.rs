@@ -1,6 +1,7 @@
 //! `rehearse`: a live run from its beginning to its end, on a copy of the source and a target of its own.
 //!
-//! Invariants: the real stores are only read; what was made for it is removed, whatever comes of it.
+//! Invariants: the real stores are only read; what was made for it is removed, whatever comes of it. What stays is a text with the
+//! times, of one that came to its end.
 
 use super::Context;
 use crate::registry;
@@ -15,18 +16,53 @@ use switchover::settings::Settings;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
+/// Where the times of rehearsals stay, in the state folder.
+const KEPT: &str = "rehearsals";
+
+/// What lists all refusals: this verb has no such flag.
+const LISTS: &str = "`switchover start … --dry-run`";
+
 /// Exit code 1 when `start` would be refused.
 pub(crate) async fn run(context: &Context) -> Result<u8> {
     let (rehearsal, copied) = engine(context).await?;
     context.screen.end();
-    output::data(&render::render(&rehearsal, copied))?;
+    let times = render::render(&rehearsal, copied);
+    let kept = keep(context, &times);
+    output::data(&times)?;
+    match kept {
+        Ok(path) => output::data(&format!("These times are kept in {}\n", path.display()))?,
+        // The rehearsal is what was asked for.
+        Err(error) => output::note(&error.to_string()),
+    }
     Ok(0)
+}
+
+/// Keeps the times for later, with the stores that they are of.
+fn keep(context: &Context, times: &str) -> Result<PathBuf> {
+    let resolved = &context.resolved;
+    let folder = resolved.settings.state_dir.join(KEPT);
+    std::fs::create_dir_all(&folder).map_err(|cause| unkept(&folder, &cause))?;
+    let now = jiff::Timestamp::now();
+    let path = folder.join(format!("{}.txt", now.strftime("%Y%m%dt%H%M%S")));
+    let text = format!(
+        "rehearsal of {} to {}, {}, by switchover {}\n\n{times}",
+        resolved.source()?.label(),
+        resolved.target()?.label(),
+        now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        env!("CARGO_PKG_VERSION")
+    );
+    std::fs::write(&path, text).map_err(|cause| unkept(&path, &cause))?;
+    Ok(path)
+}
+
+fn unkept(path: &Path, cause: &std::io::Error) -> Error {
+    Error::new(Kind::Io, "keep the times").store(path.display().to_string()).detail(cause.to_string())
 }
 
 async fn engine(context: &Context) -> Result<(Rehearsal, f64)> {
     // Against the real stores, so that what would stop `start` stops here.
     let plan = context.migration()?.live_plan().await?;
-    if let Some(refused) = switchover::migration::refusal(&plan) {
+    if let Some(refused) = switchover::migration::refusal(&plan, LISTS) {
         return Err(refused);
     }
     if plan.options.existing.is_some() {

@@ -67,11 +67,8 @@ pub(crate) fn again(place: &str) -> String {
 }
 
 /// Where it dies when the owner changes for the first time, which later changes do not come to again.
-pub(crate) const FIRST: &[&str] = &[
-    "live-target-capture-before-commit=return",
-    "live-target-capture-after-commit=return",
-    "live-env-before-backup=return",
-];
+pub(crate) const FIRST: &[&str] =
+    &["live-target-capture-before-commit=return", "live-target-capture-after-commit=return"];
 
 /// What the places of a server's own begin with; those of a file that is the target begin with the side's name.
 const OF_SERVER: [&str; 7] = [
@@ -92,6 +89,7 @@ pub(crate) const TO_TARGET: &[&str] = &[
     "live-capture-after-commit=return",
     "live-target-decide-before-commit=1*off->return",
     "live-target-decide-after-commit=1*off->return",
+    "live-env-before-backup=return",
     "live-env-before-file=return",
     "live-env-after-file=return",
 ];
@@ -117,6 +115,7 @@ pub(crate) const TO_SOURCE: &[&str] = &[
     "live-follow-after-commit=return",
     "live-env-before-restore=return",
     "live-env-after-restore=return",
+    "live-env-forgotten=return",
 ];
 
 /// The places at which engines of such runs die.

@@ -6,14 +6,15 @@
 
 use super::announce::{Announce, say_ended};
 use super::finished::{self, Ended, GAVE_UP};
-use super::run::Surroundings;
+use super::run::{Reopened, Surroundings, put_down};
 use super::tell::not_told;
-use crate::journal::State;
+use crate::journal::{Journal, State};
 use crate::migration::Migration;
 use crate::reserve;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+use switchover_core::connector::Claim;
 use switchover_core::live::{LiveRun, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -29,8 +30,23 @@ impl Migration {
         run: Option<&str>,
         surroundings: &dyn Surroundings,
     ) -> Result<PathBuf> {
+        let Reopened { journal, plan, claim, told } = self.reopen(run).await?;
+        let ended = self.abandon(&journal, plan, claim, surroundings).await;
+        if ended.is_err() && journal.state().is_ok_and(State::can_resume) {
+            // Who owns the data is in it, which verbs are held to.
+            put_down(journal.folder(), told.as_ref());
+        }
+        ended
+    }
+
+    async fn abandon(
+        &self,
+        journal: &Journal,
+        plan: Plan,
+        claim: Box<dyn Claim>,
+        surroundings: &dyn Surroundings,
+    ) -> Result<PathBuf> {
         let begun = Instant::now();
-        let (journal, plan, claim) = self.reopen(run).await?;
         let announce = surroundings.announce(journal.header(), journal.folder())?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
@@ -51,7 +67,7 @@ impl Migration {
         reserve::remove(journal.folder());
         say_ended(&*announce, Side::Target, &*self.progress).await;
         // The run is over whatever becomes of its report.
-        let kept = finished::keep(&journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
+        let kept = finished::keep(journal, &plan, Ended::TargetAlone, begun.elapsed().as_secs_f64());
         journal.reach(State::CleanedUp, GAVE_UP)?;
         kept
     }

@@ -27,6 +27,12 @@ const NOTED_IDLE: Duration = Duration::from_secs(1);
 /// Tells the application which store is the owner.
 #[async_trait]
 pub trait Announce: Send + Sync {
+    /// Whether the application could be told of this proposal and of what it decides, as far as that can be known before. Changes
+    /// nothing: a dry run asks it too.
+    async fn may_change(&self, proposed: &Ownership) -> Result<()> {
+        let _ = proposed;
+        Ok(())
+    }
     /// Before anything is fenced: what the decision row will say once it is decided. An error gives the switch up,
     /// and nothing has changed.
     async fn before(&self, decided: &Ownership) -> Result<()> {
@@ -98,6 +104,13 @@ pub(super) async fn say_ended(
             format!("{error}; programs that follow the route are not told that all reads go to the {owner}");
         progress.event(Event::Note { text });
     }
+}
+
+/// What keeps the environment file from being changed when the owner has changed: that stands, so what there is to do is told with it.
+fn owed(error: Error) -> Error {
+    let why =
+        format!("{}: {}. `switchover resume` has it tried again at once", error.why(), error.what_to_do());
+    error.detail(why)
 }
 
 /// Watches the application in the reverse window.
@@ -181,6 +194,11 @@ impl Announcer {
         Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
+    /// The stores, as the route names them.
+    fn stores(&self) -> (&str, &str) {
+        (self.header.source.as_str(), self.header.target.as_str())
+    }
+
     async fn hooks(&self, moment: Moment, ownership: &Ownership, why: &str) -> Result<()> {
         let secrets: Vec<SecretString> = self
             .routing
@@ -202,21 +220,31 @@ impl Announcer {
 
 #[async_trait]
 impl Announce for Announcer {
+    async fn may_change(&self, proposed: &Ownership) -> Result<()> {
+        let (path, run) = (&self.route, &self.header.run);
+        // What the tries need goes again, and stays for the change itself.
+        reserve::with(&self.folder, || {
+            let may_take = |other: &Route| route::may_take(path, &self.state_dir, other);
+            route::may_publish(path, run, self.stores(), *proposed, may_take)?;
+            match (&self.routing.env_file, proposed.decided().owner) {
+                (Some(file), Side::Target) => file.may_apply(run),
+                (Some(file), Side::Source) => file.may_restore(run),
+                (None, _) => Ok(()),
+            }
+        })
+    }
+
     async fn before(&self, decided: &Ownership) -> Result<()> {
-        if let Some(file) = &self.routing.env_file {
-            file.check()?;
-        }
         self.hooks(Moment::Before, decided, "").await
     }
 
     async fn told(&self, ownership: &Ownership, ready: bool, why: &str) -> Result<()> {
         let follower = if ready { Follower::Ready } else { Follower::Filling };
-        let stores = (self.header.source.as_str(), self.header.target.as_str());
         // Two may have begun at once, or one goes on with another configuration than it began with.
         let run = &self.header.run;
         reserve::with(&self.folder, || {
             let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
-            route::publish_where(&self.route, run, stores, *ownership, (follower, why), may_take)
+            route::publish_where(&self.route, run, self.stores(), *ownership, (follower, why), may_take)
         })?;
         if ownership.pending || self.told_owner()? == Some(ownership.owner) {
             return Ok(());
@@ -224,10 +252,11 @@ impl Announce for Announcer {
         // Before any of it, so that whoever tells of the other owner next does all of it.
         record::keep(&self.folder, TOLD, &None::<Side>)?;
         if let Some(file) = &self.routing.env_file {
-            reserve::with(&self.folder, || match ownership.owner {
+            let changed = reserve::with(&self.folder, || match ownership.owner {
                 Side::Target => file.apply(&self.header.run),
                 Side::Source => file.restore(&self.header.run),
-            })?;
+            });
+            changed.map_err(owed)?;
         }
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;

@@ -238,9 +238,13 @@ impl Engine {
             self.tell(|status| status.alarm = alarm);
             return Ok(None);
         }
-        if let Err(not_yet) = self.ready(link) {
+        let not_yet = match self.ready(link) {
+            Ok(()) => self.may_change().await.err().map(|untold| untold.to_string()),
+            Err(not_yet) => Some(not_yet.why().to_owned()),
+        };
+        if let Some(not_yet) = not_yet {
             // The next window asks again.
-            let alarm = format!("{why}; it cannot go back now: {}", not_yet.why());
+            let alarm = format!("{why}; it cannot go back now: {not_yet}");
             self.note(alarm.clone());
             self.tell(|status| status.alarm = alarm);
             return Ok(None);

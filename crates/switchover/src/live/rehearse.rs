@@ -5,11 +5,12 @@
 //!
 //! Absent: making and removing the stores, which is the caller's, whatever comes of the rehearsal.
 
-use super::announce::Nobody;
+use super::announce::{Announce, Nobody, Watch};
 use super::control;
 use super::engine::End;
-use super::run::status;
+use super::run::{Surroundings, status};
 use super::status::{Answer, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
+use crate::journal::Header;
 use crate::migration::Migration;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,23 @@ pub struct Stores {
     pub target: Arc<dyn Scratch>,
 }
 
+/// Nobody is told of a rehearsal, and nothing of it stays.
+struct Scratched;
+
+impl Surroundings for Scratched {
+    fn announce(&self, _: &Header, _: &Path) -> Result<Arc<dyn Announce>> {
+        Ok(Arc::new(Nobody))
+    }
+
+    fn watch(&self, _: &Header) -> Result<Arc<dyn Watch>> {
+        Ok(Arc::new(Nobody))
+    }
+
+    fn is_kept(&self) -> bool {
+        false
+    }
+}
+
 /// What the writer did.
 #[derive(Debug, Default)]
 struct Taken {
@@ -119,7 +137,7 @@ pub async fn rehearse(migration: &Migration, plan: &Plan, stores: &Stores) -> Re
 
 async fn drive(migration: &Migration, taken: &Arc<Mutex<Taken>>, writes: bool) -> Result<Rehearsal> {
     let folder = migration.settings.state_dir.clone();
-    let mut engine = std::pin::pin!(migration.start(&Nobody));
+    let mut engine = std::pin::pin!(migration.start(&Scratched));
     let mut story = std::pin::pin!(story(&folder, taken, writes));
     let told = tokio::select! {
         told = &mut story => told,

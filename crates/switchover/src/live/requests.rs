@@ -5,6 +5,7 @@ use super::engine::{End, Engine, Finished, Turn};
 use super::link::Link;
 use super::pass::Pass;
 use super::status::{Answer, Command, Request, SwitchOptions, Verification};
+use super::tell::not_told;
 use crate::routing::route::ALL;
 use crate::shutdown::Shutdown;
 use std::time::Duration;
@@ -72,17 +73,25 @@ impl Engine {
                 refuse(command, error);
                 return None;
             }
-            // Whatever else is under way: the run could be taken back now.
+            // Whatever else is under way: the run could be taken back now, unless the application was not told in full before.
             Request::Rollback(options)
                 if options.dry_run && self.status.borrow().ownership.owner == Side::Source =>
             {
-                answer(command, Ok(Answer::Ready));
+                let untold = self.untold.map(|_| {
+                    let status = self.status.borrow();
+                    not_told(status.ownership.owner, &status.untold)
+                        .hint("mend what fails there: `switchover rollback` has it told first")
+                });
+                answer(command, untold.map_or(Ok(Answer::Ready), Err));
                 return None;
             }
             Request::Pause | Request::Resume => {
                 let paused = command.request == Request::Pause;
                 self.pace.set(|limits| limits.paused = paused);
                 self.tell(|status| status.paused = paused);
+                if !paused {
+                    self.tell_at_once();
+                }
             }
             Request::Throttle { rows_per_s, commit_ms_max } => {
                 let (rows_per_s, commit_max) = (*rows_per_s, commit_ms_max.map(Duration::from_millis));
@@ -291,12 +300,16 @@ impl Engine {
             return Ok(None);
         }
         if options.dry_run {
-            // What the proposal would ask.
+            // What the switch and its proposal would ask.
             let made = match link.from {
                 Side::Source => self.again(async || self.parts.target.as_made().await).await,
                 Side::Target => Ok(()),
             };
-            answer(command, made.map(|()| Answer::Ready));
+            let could = match made {
+                Ok(()) => self.may_change().await,
+                refused => refused,
+            };
+            answer(command, could.map(|()| Answer::Ready));
             return Ok(None);
         }
         match self.switch(link, options, None).await {

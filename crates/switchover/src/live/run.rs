@@ -54,6 +54,27 @@ pub trait Surroundings: Send + Sync {
     fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>>;
     /// Who watches it in the reverse window.
     fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>>;
+    /// Whether the run's folder stays when the run is over, and with it what is told of it by name.
+    fn is_kept(&self) -> bool {
+        true
+    }
+}
+
+/// A run that this process has taken up.
+pub(super) struct Reopened {
+    pub(super) journal: Journal,
+    pub(super) plan: Plan,
+    pub(super) claim: Box<dyn Claim>,
+    /// What its status said before.
+    pub(super) told: Option<LiveStatus>,
+}
+
+/// Has the status of a run say again what it said before this process took the run up: nothing came of that.
+pub(super) fn put_down(folder: &Path, told: Option<&LiveStatus>) {
+    if let Some(told) = told {
+        // One that cannot be written stops nothing.
+        let _ = write_status(folder, told);
+    }
 }
 
 impl Surroundings for super::announce::Nobody {
@@ -118,7 +139,7 @@ impl Migration {
         let claim = self.target.claim(&self.settings.plan.schema, &run).await?;
         let plan = self.live_plan_of(&run).await?;
         if let Some(first) = plan.refusals.first() {
-            let error = crate::migration::refused(first, plan.refusals.len());
+            let error = crate::migration::refused(first, plan.refusals.len(), crate::migration::DRY_RUN);
             return Err(if first.table.is_empty() { error.store(self.target.label()) } else { error });
         }
         self.check_room(&plan)?;
@@ -142,7 +163,7 @@ impl Migration {
     /// # Errors
     /// `NotFound` without such a run; whatever stops it.
     pub async fn take_up(&self, run: Option<&str>, surroundings: &dyn Surroundings) -> Result<End> {
-        let (journal, plan, claim) = self.reopen(run).await?;
+        let Reopened { journal, plan, claim, .. } = self.reopen(run).await?;
         self.live(journal, plan, claim, surroundings, None).await.map(|(end, _)| end)
     }
 
@@ -156,12 +177,12 @@ impl Migration {
         surroundings: &dyn Surroundings,
         request: Request,
     ) -> Result<Answer> {
-        let (journal, plan, claim) = self.reopen(run).await?;
+        let Reopened { journal, plan, claim, .. } = self.reopen(run).await?;
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
         answer.unwrap_or_else(|| fulfilled(&request, end, None))
     }
 
-    pub(super) async fn reopen(&self, run: Option<&str>) -> Result<(Journal, Plan, Box<dyn Claim>)> {
+    pub(super) async fn reopen(&self, run: Option<&str>) -> Result<Reopened> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
         if !journal.header().live || !state.can_resume() {
@@ -178,11 +199,10 @@ impl Migration {
         let told = self.takes_up(journal.folder());
         let plan = journal.plan()?;
         let claim = self.claim_again(&plan.options.schema, &journal.header().run).await;
-        if let (Err(_), Some(told)) = (&claim, &told) {
-            // Nothing came of it; what is said then is how the run ended before.
-            let _ = write_status(journal.folder(), told);
+        if claim.is_err() {
+            put_down(journal.folder(), told.as_ref());
         }
-        Ok((journal, plan, claim?))
+        Ok(Reopened { claim: claim?, journal, plan, told })
     }
 
     /// Has the status say that this process takes the run up, before it waits for anything: what an earlier one told is not so any more.
@@ -285,6 +305,7 @@ impl Migration {
             && let Some(end) = self.over(&plan, &header.run).await?
         {
             let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO, &*announce).await?;
+            self.say_report(surroundings, report.as_deref());
             return Ok((end, request.map(|request| fulfilled(&request, end, report.as_deref()))));
         }
         self.again(async || self.target.prepare(&plan, &header.run).await).await?;
@@ -364,6 +385,7 @@ impl Migration {
             None => None,
         };
         let (end, report) = (ended?, report?);
+        self.say_report(surroundings, report.as_deref());
         // It may have come to its end before it came to the request.
         Ok((end, answer.or_else(|| request.map(|request| fulfilled(&request, end, report.as_deref())))))
     }
@@ -397,9 +419,13 @@ impl Migration {
         // The run is over whatever becomes of its report.
         let kept = finished::keep(journal, plan, how, took.as_secs_f64());
         journal.reach(state_of(end), "")?;
-        let path = kept?;
-        self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
-        Ok(Some(path))
+        kept.map(Some)
+    }
+
+    fn say_report(&self, surroundings: &dyn Surroundings, report: Option<&Path>) {
+        if let Some(path) = report.filter(|_| surroundings.is_kept()) {
+            self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
+        }
     }
 }
 

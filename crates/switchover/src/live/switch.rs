@@ -92,6 +92,7 @@ impl Engine {
             return Err(self.contested(was, was));
         }
         let proposed = was.proposed();
+        self.parts.announce.may_change(&proposed).await?;
         self.parts.announce.before(&proposed.decided()).await?;
         self.tell(|status| status.phase = LivePhase::Switching);
         // The status in the run's folder says so before anything is decided: a request that is made from now on is not held to the owner

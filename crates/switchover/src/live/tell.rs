@@ -29,6 +29,21 @@ impl Engine {
         self.tell(|status| status.untold = why);
     }
 
+    /// Whether the application could be told, if the owner changed now.
+    pub(super) async fn may_change(&self) -> Result<()> {
+        // The row, for the status does not count changes that were given up. A proposal in it is an earlier one, which goes first.
+        let found = self.ownership().await?;
+        let was = if found.pending { found.withdrawn() } else { found };
+        self.parts.announce.may_change(&was.proposed()).await
+    }
+
+    /// Has it told again at the next turn what it could not be told.
+    pub(super) fn tell_at_once(&mut self) {
+        if let Some((due, _)) = &mut self.untold {
+            *due = Instant::now();
+        }
+    }
+
     /// Tells the application again what it could not be told, when it is time.
     pub(super) async fn announce_again(&mut self) {
         if self.untold.is_some_and(|(due, _)| due <= Instant::now()) {

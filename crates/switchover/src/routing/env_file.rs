@@ -1,11 +1,13 @@
 //! New values in the application's environment file, and the old ones again.
 //!
-//! Invariants: the file is replaced whole, with its mode and owner; before it is changed the first time, its bytes are kept in
-//! `<file>.before-<run>`, for the same people to read; both ways may be repeated after a crash anywhere; values that somebody
+//! Invariants: the file is replaced whole, with its mode and owner; before it is changed, its bytes are kept in
+//! `<file>.before-<run>`, for the same people to read, and that file is there for as long as the run's values may be: going back
+//! removes it, so that what is written into the file from then on is what the next going back brings; both ways may be repeated
+//! after a crash anywhere; whether a change can be made is asked by making all of it but the last step; values that somebody
 //! else has set meanwhile are not overwritten but named; no message holds a value.
 
 use super::env_text;
-use super::replace::{Durable, beside, replace, resolved};
+use super::replace::{Durable, beside, remove, replace, resolved, try_out};
 use secrecy::{ExposeSecret, SecretString};
 use std::fs;
 use std::io::ErrorKind;
@@ -16,6 +18,15 @@ use switchover_core::{Error, Kind, Result};
 /// Largest environment file: it is held in memory, and what is larger is something else.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// What texts in UTF-16 begin with.
+const UTF16_MARKS: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
+
+/// What to do about a file that is none.
+const OTHER_FILE: &str = "name the application's file with `env_file` in [cutover]";
+
+/// What to do about values that no such file can hold.
+const OTHER_SET: &str = "change `set` in [cutover]";
+
 /// The file, and what is set in it while the target owns the data.
 #[derive(Debug, Clone)]
 pub struct EnvFile {
@@ -25,13 +36,16 @@ pub struct EnvFile {
     pub set: Vec<(String, SecretString)>,
 }
 
-/// What the values in the file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    /// None of them is as it is set.
-    Old,
-    /// All of them are.
-    New,
+/// A change of the file, computed and not made.
+struct Change {
+    /// The file, behind all links.
+    path: PathBuf,
+    backup: PathBuf,
+    text: Vec<u8>,
+    /// What it is to hold; the same where there is nothing to do.
+    new: Vec<u8>,
+    /// Whether what it holds is to be kept first.
+    keeps: bool,
 }
 
 /// What was done.
@@ -44,46 +58,23 @@ pub enum Done {
 }
 
 impl EnvFile {
-    /// All that can be known before anything is done: names, values, and whether the file can be replaced. Reads only.
-    pub fn check(&self) -> Result<()> {
-        for (name, value) in &self.set {
-            let value = value.expose_secret();
-            let wrong = if !env_text::is_name(name) {
-                "it is no name of a variable: letters, digits and _ are"
-            } else if value.contains(['\n', '\r', '\0']) {
-                "its value has a line end or a NUL, which environment files cannot hold"
-            } else {
-                continue;
-            };
-            return Err(self.fail(Kind::Config, format!("{name}: {wrong}")));
-        }
-        self.read(&self.target()?).map(drop)
+    /// Whether [`EnvFile::apply`] could be done now. Changes nothing.
+    pub fn may_apply(&self, run: &str) -> Result<()> {
+        self.could(&self.applied(run)?)
+    }
+
+    /// Whether [`EnvFile::restore`] could be done now. Changes nothing.
+    pub fn may_restore(&self, run: &str) -> Result<()> {
+        self.restored(run)?.map_or(Ok(()), |change| self.could(&change))
     }
 
     /// Sets the values.
     pub fn apply(&self, run: &str) -> Result<Done> {
-        self.check()?;
-        let path = self.target()?;
-        let text = self.read(&path)?;
-        let backup = backup_path(&path, run);
-        let new = self.with_values(&text);
+        let Change { path, backup, text, new, keeps } = self.applied(run)?;
         if new == text {
             return Ok(Done::Already);
         }
-        let reads = |(name, value): &&(String, SecretString)| {
-            env_text::value(&new, name).as_deref() == Some(value.expose_secret().as_bytes())
-        };
-        if let Some((name, _)) = self.set.iter().find(|set| !reads(set)) {
-            let detail =
-                format!("a quote that is opened before {name} and not closed leaves open what it means");
-            return Err(self.fail(Kind::Refused, detail).hint("close the quote"));
-        }
-        let kept = self.read_backup(&backup)?;
-        if let Some(kept) = &kept {
-            // This run has been here. Either all is as before it, or somebody else has changed what it set.
-            self.found(&text, kept)?;
-        }
-        if kept.as_ref() != Some(&text) {
+        if keeps {
             failpoint::hit("live-env-before-backup");
             beside(&backup, &text, &path).map_err(|error| self.io(&backup, error))?;
         }
@@ -95,24 +86,94 @@ impl EnvFile {
 
     /// Sets the values that were there before, and removes what was not there. Lines that were changed by others since stay.
     pub fn restore(&self, run: &str) -> Result<Done> {
+        let Some(Change { path, backup, text, new, .. }) = self.restored(run)? else {
+            return Ok(Done::Already);
+        };
+        let done = if new == text { Done::Already } else { Done::Changed };
+        if done == Done::Changed {
+            failpoint::hit("live-env-before-restore");
+            replace(&path, &new, Durable::Yes).map_err(|error| self.io(&path, error))?;
+            failpoint::hit("live-env-after-restore");
+        }
+        // What the file holds from here on is the application's own, whoever changes it.
+        remove(&backup).map_err(|error| self.io(&backup, error))?;
+        failpoint::hit("live-env-forgotten");
+        Ok(done)
+    }
+
+    /// The file with the values that are set.
+    fn applied(&self, run: &str) -> Result<Change> {
+        self.well_formed()?;
         let path = self.target()?;
         let text = self.read(&path)?;
-        // Without a backup this run has changed nothing.
-        let Some(kept) = self.read_backup(&backup_path(&path, run))? else { return Ok(Done::Already) };
-        if self.found(&text, &kept)? == Found::Old {
-            return Ok(Done::Already);
+        let backup = backup_path(&path, run);
+        let new = self.with_values(&text);
+        if new == text {
+            return Ok(Change { path, backup, text, new, keeps: false });
         }
-        let old = if self.with_values(&kept) == text {
-            kept
+        self.means(&new, |_, value| Some(value.to_vec()))?;
+        let kept = self.read_backup(&backup)?;
+        let keeps = match &kept {
+            None => true,
+            Some(kept) => match self.holds_ours(&text, kept) {
+                // What was there before one of the run's values stands in the backup alone.
+                Ok(ours) => !ours && *kept != text,
+                Err(name) => {
+                    let other = format!(
+                        ", or, where the value that it has now is right, remove {}",
+                        backup.display()
+                    );
+                    return Err(self.edited(name, kept, &backup, &other));
+                }
+            },
+        };
+        Ok(Change { path, backup, text, new, keeps })
+    }
+
+    /// The file with the values that were there before. None without a backup: then it holds none of this run's.
+    fn restored(&self, run: &str) -> Result<Option<Change>> {
+        let path = self.target()?;
+        let backup = backup_path(&path, run);
+        let Some(kept) = self.read_backup(&backup)? else { return Ok(None) };
+        let text = self.read(&path)?;
+        let ours = self
+            .holds_ours(&text, &kept)
+            .map_err(|name| self.edited(name, &kept, &backup, ", or as `set` in [cutover] has it"))?;
+        let new = if !ours {
+            text.clone()
+        } else if self.with_values(&kept) == text {
+            kept.clone()
         } else {
-            self.set.iter().fold(text, |text, (name, _)| {
+            self.set.iter().fold(text.clone(), |text, (name, _)| {
                 env_text::set(&text, name, env_text::value(&kept, name).as_deref())
             })
         };
-        failpoint::hit("live-env-before-restore");
-        replace(&path, &old, Durable::Yes).map_err(|error| self.io(&path, error))?;
-        failpoint::hit("live-env-after-restore");
-        Ok(Done::Changed)
+        self.means(&new, |name, _| env_text::value(&kept, name))?;
+        Ok(Some(Change { path, backup, text, new, keeps: false }))
+    }
+
+    /// Makes all of a change but its last step.
+    fn could(&self, change: &Change) -> Result<()> {
+        if change.new == change.text {
+            return Ok(());
+        }
+        try_out(&change.path, &change.new).map_err(|error| self.io(&change.path, error))
+    }
+
+    /// That names and values are some that environment files can hold.
+    fn well_formed(&self) -> Result<()> {
+        for (name, value) in &self.set {
+            let value = value.expose_secret();
+            let wrong = if !env_text::is_name(name) {
+                "it is no name of a variable: letters, digits and _ are"
+            } else if value.contains(['\n', '\r', '\0']) {
+                "its value has a line end or a NUL, which environment files cannot hold"
+            } else {
+                continue;
+            };
+            return Err(self.fail(Kind::Config, format!("{name}: {wrong}")).hint(OTHER_SET));
+        }
+        Ok(())
     }
 
     fn with_values(&self, text: &[u8]) -> Vec<u8> {
@@ -121,26 +182,49 @@ impl EnvFile {
         })
     }
 
-    /// Whether the values are those of the backup or those that are set; anything else is somebody else's.
-    fn found(&self, text: &[u8], kept: &[u8]) -> Result<Found> {
-        let mut found = Found::New;
-        for (name, new) in &self.set {
-            let (now, before) = (env_text::value(text, name), env_text::value(kept, name));
-            let new = Some(new.expose_secret().as_bytes());
-            if now.as_deref() == new && before.as_deref() != new {
-                continue;
-            }
-            if now != before {
-                let detail = format!("somebody else has changed {name} since this run did");
-                return Err(self
-                    .fail(Kind::Changed, detail)
-                    .hint("set it by hand; the backup beside the file has the old value"));
-            }
-            if before.as_deref() != new {
-                found = Found::Old;
+    /// That each name has the value in a text that is meant for it.
+    fn means(&self, text: &[u8], meant: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Result<()> {
+        let reads = |(name, value): &&(String, SecretString)| {
+            env_text::value(text, name) == meant(name, value.expose_secret().as_bytes())
+        };
+        match self.set.iter().find(|set| !reads(set)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let detail =
+                    format!("a quote that is opened before {name} and not closed leaves open what it means");
+                Err(self.fail(Kind::Refused, detail).hint("close the quote"))
             }
         }
-        Ok(found)
+    }
+
+    /// Whether a text has one of the values that are set in the place of what the backup has. The name of one that has neither, as
+    /// an error: it is somebody else's.
+    fn holds_ours(&self, text: &[u8], kept: &[u8]) -> Result<bool, &str> {
+        let mut ours = false;
+        for (name, new) in &self.set {
+            let (now, before) = (env_text::value(text, name), env_text::value(kept, name));
+            if now == before {
+                continue;
+            }
+            if now.as_deref() != Some(new.expose_secret().as_bytes()) {
+                return Err(name);
+            }
+            ours = true;
+        }
+        Ok(ours)
+    }
+
+    /// Somebody else has changed what the run set; what there is to do, and what else would do.
+    fn edited(&self, name: &str, kept: &[u8], backup: &Path, other: &str) -> Error {
+        let detail = format!(
+            "somebody else has changed {name} since this run set it; what was there before stands in {}",
+            backup.display()
+        );
+        let hint = match env_text::value(kept, name) {
+            Some(_) => format!("write {name} as it stands there{other}"),
+            None => format!("remove {name}, which was not there before{other}"),
+        };
+        self.fail(Kind::Changed, detail).hint(hint)
     }
 
     fn target(&self) -> Result<PathBuf> {
@@ -150,12 +234,19 @@ impl EnvFile {
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let about = fs::metadata(path).map_err(|error| self.io(path, error))?;
         if !about.is_file() {
-            return Err(self.fail(Kind::Config, "it is not a file".into()));
+            return Err(self.fail(Kind::Config, "it is not a file".into()).hint(OTHER_FILE));
         }
         if about.len() > BYTES_MAX {
-            return Err(self.fail(Kind::Config, format!("it has more than {BYTES_MAX} bytes")));
+            return Err(self
+                .fail(Kind::Config, format!("it has more than {BYTES_MAX} bytes"))
+                .hint(OTHER_FILE));
         }
-        fs::read(path).map_err(|error| self.io(path, error))
+        let text = fs::read(path).map_err(|error| self.io(path, error))?;
+        if text.contains(&0) || UTF16_MARKS.iter().any(|mark| text.starts_with(mark)) {
+            let detail = "it has NUL bytes or is UTF-16: who reads it would not find in it what is set";
+            return Err(self.fail(Kind::Refused, detail.into()).hint("save it as UTF-8"));
+        }
+        Ok(text)
     }
 
     fn read_backup(&self, path: &Path) -> Result<Option<Vec<u8>>> {
@@ -172,9 +263,7 @@ impl EnvFile {
 
     fn io(&self, path: &Path, error: std::io::Error) -> Error {
         let (kind, hint) = match error.kind() {
-            ErrorKind::NotFound => {
-                (Kind::NotFound, "name the application's file with `env_file` in [cutover]")
-            }
+            ErrorKind::NotFound => (Kind::NotFound, OTHER_FILE),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Kind::Exhausted, "make room on its disk"),
             ErrorKind::PermissionDenied => (
                 Kind::Permission,
@@ -233,14 +322,36 @@ mod tests {
             assert_eq!((env.apply("r1").unwrap(), text(&path).as_str()), (Done::Changed, AFTER));
             assert_eq!((env.apply("r1").unwrap(), text(&path).as_str()), (Done::Already, AFTER));
             assert_eq!(text(&backup_path(&path, "r1")), BEFORE);
+            assert_eq!(fs::metadata(backup_path(&path, "r1")).unwrap().mode() & 0o777, 0o640);
             assert_eq!((env.restore("r1").unwrap(), text(&path).as_str()), (Done::Changed, BEFORE));
             assert_eq!((env.restore("r1").unwrap(), text(&path).as_str()), (Done::Already, BEFORE));
         }
-        for path in [path.clone(), backup_path(&path, "r1")] {
-            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        // Nothing is left beside it.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn behind_a_going_back_the_file_is_the_applications_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        fs::write(&path, BEFORE).unwrap();
+        let env = file(&path);
+        env.apply("r").unwrap();
+        env.restore("r").unwrap();
+        for theirs in [BEFORE.replace("app.db", "moved.db"), String::new()] {
+            fs::write(&path, &theirs).unwrap();
+            env.may_apply("r").unwrap();
+            assert_eq!(env.apply("r").unwrap(), Done::Changed);
+            assert_eq!(text(&backup_path(&path, "r")), theirs);
+            env.may_restore("r").unwrap();
+            assert_eq!((env.restore("r").unwrap(), text(&path)), (Done::Changed, theirs));
         }
-        // Nothing is left beside the two.
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // One that was killed in between has changed nothing, and goes back to what was kept.
+        fs::write(&path, BEFORE).unwrap();
+        fs::write(backup_path(&path, "r"), BEFORE).unwrap();
+        assert_eq!(env.apply("r").unwrap(), Done::Changed);
+        assert_eq!((env.restore("r").unwrap(), text(&path).as_str()), (Done::Changed, BEFORE));
     }
 
     #[test]
@@ -258,15 +369,50 @@ mod tests {
         env.apply("r").unwrap();
         let theirs = text(&path).replace("hunter2@h", "hunter2@elsewhere");
         fs::write(&path, &theirs).unwrap();
-        for result in [env.apply("r"), env.restore("r")] {
+        let nothing = |tried: Result<()>| tried.map(|()| Done::Already);
+        let tried = [nothing(env.may_apply("r")), nothing(env.may_restore("r"))];
+        for result in tried.into_iter().chain([env.apply("r"), env.restore("r")]) {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), Kind::Changed);
-            assert!(
-                error.to_string().contains("DATABASE_URL") && !error.to_string().contains("hunter2"),
-                "{error}"
-            );
+            let said = format!("{error:?}");
+            assert!(said.contains("DATABASE_URL") && !said.contains("hunter2"), "{said}");
+            assert!(said.contains("app.env.before-r") && said.contains("as it stands there"), "{said}");
         }
         assert_eq!(text(&path), theirs);
+        // Put back in part by hand, the rest is as it was before, and not as it is.
+        let half = text(&path).replace("postgres://u:hunter2@elsewhere/d", "sqlite:app.db");
+        fs::write(&path, half).unwrap();
+        assert_eq!(env.apply("r").unwrap(), Done::Changed);
+        assert_eq!(env.restore("r").unwrap(), Done::Changed);
+        assert_eq!(text(&path), BEFORE.replace("OTHER=1", "OTHER=2\nMORE=3"));
+    }
+
+    #[test]
+    fn what_nobody_could_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        let env = file(&path);
+        let utf16 = |mark: &str| format!("{mark}DATABASE_URL=old\n").encode_utf16().collect::<Vec<u16>>();
+        let bytes = |order: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
+            utf16(mark).into_iter().flat_map(order).collect()
+        };
+        let texts: [Vec<u8>; 4] = [
+            bytes(u16::to_le_bytes, "\u{feff}"),
+            bytes(u16::to_be_bytes, "\u{feff}"),
+            bytes(u16::to_le_bytes, ""),
+            b"DATABASE_URL=old\0\n".to_vec(),
+        ];
+        for odd in texts {
+            fs::write(&path, &odd).unwrap();
+            for error in [env.may_apply("r").unwrap_err(), env.apply("r").unwrap_err()] {
+                assert!(error.kind() == Kind::Refused && error.what_to_do().contains("UTF-8"), "{error:?}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), odd);
+            // Nothing of the run's is in it, and so there is nothing to put back.
+            env.may_restore("r").unwrap();
+            assert_eq!(env.restore("r").unwrap(), Done::Already);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -300,6 +446,7 @@ mod tests {
             path: path.clone(),
             set: vec![("NEW".into(), " '".into()), ("NEW2".into(), " x".into())],
         };
+        assert_eq!(env.may_apply("r").unwrap_err().kind(), Kind::Refused);
         assert_eq!(env.apply("r").unwrap_err().kind(), Kind::Refused);
         assert_eq!(text(&path), open);
     }

@@ -25,17 +25,27 @@ pub(super) enum Durable {
 /// Puts bytes in the place of a file.
 pub(super) fn replace(path: &Path, bytes: &[u8], durable: Durable) -> Result<()> {
     let path = resolved(path)?;
-    let like = match fs::metadata(&path) {
-        Ok(like) => Some(like),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    put(&path, bytes, like.as_ref(), durable)
+    put(&path, bytes, like(&path)?.as_ref(), durable)
+}
+
+/// Does all of that but the last step, and leaves nothing: whether a file can be replaced, as far as that can be known without it.
+pub(super) fn try_out(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = resolved(path)?;
+    let partial = staged(&path, bytes, like(&path)?.as_ref(), Durable::No)?;
+    fs::remove_file(partial)
 }
 
 /// Writes a file beside another one, for the same people to read.
 pub(super) fn beside(path: &Path, bytes: &[u8], like: &Path) -> Result<()> {
     put(path, bytes, Some(&fs::metadata(like)?), Durable::Yes)
+}
+
+/// Removes a file, if it is there, for good.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => sync_folder(path),
+    }
 }
 
 /// The file that a path means in the end.
@@ -48,7 +58,28 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// What is there, for the mode and owner that the next one is to have.
+fn like(path: &Path) -> Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(like) => Ok(Some(like)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn put(path: &Path, bytes: &[u8], like: Option<&fs::Metadata>, durable: Durable) -> Result<()> {
+    let partial = staged(path, bytes, like, durable)?;
+    let done = fs::rename(&partial, path);
+    if done.is_err() {
+        // The error that is told is the first one.
+        let _ = fs::remove_file(&partial);
+        return done;
+    }
+    if durable == Durable::Yes { sync_folder(path) } else { Ok(()) }
+}
+
+/// The file that is about to take a place, beside it.
+fn staged(path: &Path, bytes: &[u8], like: Option<&fs::Metadata>, durable: Durable) -> Result<PathBuf> {
     let (Some(name), folder) = (path.file_name(), path.parent().unwrap_or(Path::new(""))) else {
         return Err(Error::new(ErrorKind::InvalidInput, "the path names no file"));
     };
@@ -63,17 +94,18 @@ fn put(path: &Path, bytes: &[u8], like: Option<&fs::Metadata>, durable: Durable)
     }
     let mode = if like.is_some() { MODE_PRIVATE } else { MODE_PUBLIC };
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
-    let done = fill(&file, bytes, like, durable).and_then(|()| fs::rename(&partial, path));
-    if done.is_err() {
+    if let Err(error) = fill(&file, bytes, like, durable) {
         // The error that is told is the first one.
         let _ = fs::remove_file(&partial);
-        return done;
+        return Err(error);
     }
-    if durable == Durable::Yes {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    Ok(partial)
+}
+
+/// A name that was given or taken away is durable when its folder is.
+fn sync_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn fill(mut file: &File, bytes: &[u8], like: Option<&fs::Metadata>, durable: Durable) -> Result<()> {

@@ -5,7 +5,7 @@
 //! revision; two who change it wait for each other; a run takes no file of another one of its state folder that is not over.
 //! The file is derived from the decision row: it may be older, never newer.
 
-use super::replace::{Durable, replace};
+use super::replace::{Durable, replace, try_out};
 use crate::journal;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -246,10 +246,21 @@ pub fn read(path: &Path) -> Result<Option<Route>> {
 
 /// Changes the route, one at a time; the revision and the time are set here.
 pub fn change(path: &Path, change: impl FnOnce(Option<Route>) -> Result<Route>) -> Result<Route> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
-    }
     let _lock = lock(path)?;
+    let (route, bytes) = changed(path, change)?;
+    if let Some(bytes) = bytes {
+        failpoint::hit("live-route-before");
+        replace(path, &bytes, Durable::Yes).map_err(io(path))?;
+        failpoint::hit("live-route-after");
+    }
+    Ok(route)
+}
+
+/// What becomes of the route, and its bytes where they are not those that are there.
+fn changed(
+    path: &Path,
+    change: impl FnOnce(Option<Route>) -> Result<Route>,
+) -> Result<(Route, Option<Vec<u8>>)> {
     let before = read(path)?;
     let (revision, same) = before.as_ref().map_or((0, None), |route| (route.revision, Some(route.clone())));
     let mut route = change(before)?;
@@ -257,17 +268,14 @@ pub fn change(path: &Path, change: impl FnOnce(Option<Route>) -> Result<Route>) 
     if let Some(mut same) = same {
         same.format = FORMAT;
         if same == route {
-            return Ok(route);
+            return Ok((route, None));
         }
     }
     route.revision += 1;
     route.changed_at = crate::clock::now();
     let mut bytes = to_json(&route)?;
     bytes.push(b'\n');
-    failpoint::hit("live-route-before");
-    replace(path, &bytes, Durable::Yes).map_err(io(path))?;
-    failpoint::hit("live-route-after");
-    Ok(route)
+    Ok((route, Some(bytes)))
 }
 
 /// Makes the route say what the decision row says. Fails with [`Kind::Changed`] when the file belongs to a later run or epoch:
@@ -292,27 +300,53 @@ pub(crate) fn publish_where(
     (follower, why): (Follower, &str),
     may_take: impl FnOnce(&Route) -> Result<()>,
 ) -> Result<Route> {
-    change(path, |before| {
-        let route = match before {
-            Some(before) if before.run == run => before,
-            Some(before) if before.run.as_str() > run => return Err(late(path, &before, run)),
-            earlier => {
-                if let Some(earlier) = &earlier {
-                    may_take(earlier)?;
-                }
-                Route::first(run, stores.0, stores.1, ownership)
+    change(path, |before| published(path, before, run, stores, ownership, (follower, why), may_take))
+}
+
+/// Whether a proposal could be published now: the file is this run's, or may become it, and can be replaced. It stays as it is.
+pub(crate) fn may_publish(
+    path: &Path,
+    run: &str,
+    stores: (&str, &str),
+    proposed: Ownership,
+    may_take: impl FnOnce(&Route) -> Result<()>,
+) -> Result<()> {
+    let _lock = lock(path)?;
+    let publish = |before| published(path, before, run, stores, proposed, (Follower::Ready, ""), may_take);
+    match changed(path, publish)? {
+        (_, Some(bytes)) => try_out(path, &bytes).map_err(io(path)),
+        (_, None) => Ok(()),
+    }
+}
+
+fn published(
+    path: &Path,
+    before: Option<Route>,
+    run: &str,
+    stores: (&str, &str),
+    ownership: Ownership,
+    (follower, why): (Follower, &str),
+    may_take: impl FnOnce(&Route) -> Result<()>,
+) -> Result<Route> {
+    let route = match before {
+        Some(before) if before.run == run => before,
+        Some(before) if before.run.as_str() > run => return Err(late(path, &before, run)),
+        earlier => {
+            if let Some(earlier) = &earlier {
+                may_take(earlier)?;
             }
-        };
-        if route.epoch > ownership.epoch {
-            return Err(late(path, &route, run));
+            Route::first(run, stores.0, stores.1, ownership)
         }
-        let mut route = route.with(ownership);
-        if follower != Follower::Ready {
-            // Nobody is sent where rows are missing.
-            route.reads_at_target = if route.owner == Side::Target { ALL } else { 0 };
-        }
-        Ok(Route { follower, why: why.to_owned(), ..route })
-    })
+    };
+    if route.epoch > ownership.epoch {
+        return Err(late(path, &route, run));
+    }
+    let mut route = route.with(ownership);
+    if follower != Follower::Ready {
+        // Nobody is sent where rows are missing.
+        route.reads_at_target = if route.owner == Side::Target { ALL } else { 0 };
+    }
+    Ok(Route { follower, why: why.to_owned(), ..route })
 }
 
 /// Makes the route of a run say that the run is over. One of another run stays as it is, and none is made.
@@ -411,6 +445,9 @@ impl Drop for Lock {
 }
 
 fn lock(path: &Path) -> Result<Lock> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
     let path = path.with_extension("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
     file.lock().map_err(io(&path))?;
@@ -462,6 +499,25 @@ mod tests {
         }
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         assert_eq!(publish_at(&path, "r3", FIRST).unwrap().epoch, FIRST.epoch);
+    }
+
+    #[test]
+    fn a_proposal_that_is_only_looked_at_leaves_the_file_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_path(folder.path());
+        publish_at(&path, "r2", FIRST).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let look = |run: &str, may_take: Result<()>| {
+            may_publish(&path, run, ("s", "t"), FIRST.proposed(), |_| may_take)
+        };
+        let refused = || Error::new(Kind::Refused, OPERATION);
+        look("r2", Err(refused())).unwrap();
+        look("r3", Ok(())).unwrap();
+        assert_eq!(look("r3", Err(refused())).unwrap_err().kind(), Kind::Refused);
+        assert_eq!(look("r1", Ok(())).unwrap_err().kind(), Kind::Changed);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        // Beside it is what changes of it are locked by.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
