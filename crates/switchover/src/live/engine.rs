@@ -120,6 +120,8 @@ pub struct Engine {
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
+    /// Whether this process followed an owner: from then on it waits for a store that cannot be reached.
+    pub(super) followed: bool,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
     /// Tables whose changes cannot be taken, because these need more later ones than a batch holds.
@@ -162,6 +164,7 @@ impl Engine {
             turned: None,
             finished: None,
             losses: 0,
+            followed: false,
             torn: false,
             stuck: Vec::new(),
             unstuck: BTreeSet::new(),
@@ -208,7 +211,13 @@ impl Engine {
         }
         self.enter().await?;
         loop {
-            let ownership = self.ownership().await?;
+            let ownership = match self.ownership().await {
+                Ok(found) => found,
+                Err(error) => match self.outlast(error).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
+            };
             let turn = match ownership.owner {
                 Side::Source => self.forward().await,
                 Side::Target => self.reverse().await,
@@ -238,7 +247,11 @@ impl Engine {
                         return Ok(end);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let Some(end) = self.outlast(error).await? {
+                        return Ok(end);
+                    }
+                }
             }
         }
     }
@@ -507,7 +520,7 @@ impl Engine {
                 return Err(error);
             }
             // A lock that somebody holds ends some time; a run that somebody else has does not come back.
-            self.again(async || self.parts.claim.check().await).await?;
+            self.still_ours().await?;
             self.tell(|status| status.hold(error.to_string()));
             tokio::time::sleep(INSIST).await;
         }

@@ -1,18 +1,18 @@
 //! What keeps a live run from going on: while something is tried again below the engine, a server that is down or a lock; and
-//! before it follows, what only a person can mend.
+//! outside of following, a server that stays down, and what only a person can mend.
 //!
 //! Invariants: since when it is held stays the same while the reasons follow each other; while it is held nobody claims to
 //! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
 use super::engine::{End, Engine, Turn};
 use super::requests::{not_ready, refuse};
-use super::status::{LiveStatus, Request};
+use super::status::{LivePhase, LiveStatus, Request};
 use crate::clock;
 use crate::progress::{Event, Progress};
 use std::sync::Arc;
 use std::time::Duration;
-use switchover_core::live::Side;
-use switchover_core::{Error, Kind, Result};
+use switchover_core::live::{Ownership, Side};
+use switchover_core::{Error, Kind, Remedy, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -66,13 +66,42 @@ impl Progress for Noted {
 }
 
 impl Engine {
-    /// A store is not as the plan or the target's constraints have it, and a person must say what to do: mend it, or, while the
+    /// Holds while a store cannot be reached, of a run that was followed or whose target owns the data: nothing is lost meanwhile, and
+    /// an engine that ended would leave the way back to nobody. Any other error is given back.
+    pub(super) async fn outlast(&mut self, error: Error) -> Result<Option<End>> {
+        let Ownership { owner, .. } = self.status.borrow().ownership;
+        if error.kind().remedy() != Remedy::Retry || !(self.followed || owner == Side::Target) {
+            return Err(error);
+        }
+        self.tell(|status| {
+            if status.phase == LivePhase::Switching {
+                // That is over.
+                status.phase = match owner {
+                    Side::Source => LivePhase::CatchingUp,
+                    Side::Target => LivePhase::Reverse,
+                };
+            }
+        });
+        self.stand(error, owner).await
+    }
+
+    /// That no other process has the run. Where that cannot be asked now, it is asked again with what follows: whoever has it
+    /// keeps this process from writing.
+    pub(super) async fn still_ours(&self) -> Result<()> {
+        match self.parts.claim.check().await {
+            Err(error) if error.kind().remedy() == Remedy::Retry => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// A store cannot be reached, or is not as the plan or the target's constraints have it, which a person must mend; or, while the
     /// source owns the data, take the run back.
     pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
         let why = error.to_string();
         let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
         let mend = match error.kind() {
             Kind::Rejected => "change these rows on the source",
+            Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
         let hint = match owner {
