@@ -336,7 +336,7 @@ impl Engine {
         let mut link = self.link(Side::Source);
         link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
-        if let Some(turn) = self.copy().await? {
+        if let Some(turn) = self.copy_all(&link).await? {
             return Ok(turn);
         }
         self.tell(|status| status.phase = LivePhase::CatchingUp);
@@ -482,6 +482,11 @@ impl Engine {
             }
             let step = match link.step(None, false).await {
                 Ok(step) => step,
+                // A row that nothing can follow, for as long as it is there.
+                Err(error) if error.kind() == Kind::Refused => {
+                    self.hold(link, error).await?;
+                    continue;
+                }
                 Err(error) => {
                     self.sends_back(link, &error);
                     return Err(error);

@@ -5,13 +5,15 @@
 //! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
 use super::engine::{End, Engine, Turn};
+use super::link::{BATCH_ENTRIES_MAX, Link};
+use super::pace;
 use super::requests::{not_ready, refuse};
 use super::status::{LivePhase, LiveStatus, Request};
 use crate::clock;
 use crate::progress::{Event, Progress};
 use std::sync::Arc;
 use std::time::Duration;
-use switchover_core::live::{Ownership, Side};
+use switchover_core::live::{Limit, Ownership, Side};
 use switchover_core::{Error, Kind, Remedy, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -100,7 +102,7 @@ impl Engine {
         let why = error.to_string();
         let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
         let mend = match error.kind() {
-            Kind::Rejected => "change these rows on the source",
+            Kind::Rejected | Kind::Refused => "change these rows on the source",
             Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
@@ -134,6 +136,47 @@ impl Engine {
                 _ => refuse(command, held()),
             }
         }
+    }
+
+    /// Copies everything. A row without a key, which came since the plan was made, may end the copy: then it holds for as long as that row
+    /// is there.
+    pub(super) async fn copy_all(&mut self, link: &Link) -> Result<Option<Turn>> {
+        let mut again = false;
+        loop {
+            let rejected = match self.copy().await {
+                Err(error) if error.kind() == Kind::Rejected && self.unstuck.is_empty() => error,
+                done => return done,
+            };
+            let mut held = false;
+            while let Some(row) = self.unfollowed(link).await? {
+                held = true;
+                if let Some(end) = self.stand(row, Side::Source).await? {
+                    return Ok(Some(Turn::Over(end)));
+                }
+            }
+            if held {
+                self.goes_on();
+            } else if again {
+                return Err(rejected);
+            }
+            // It may have been gone when it was looked for.
+            again = !held;
+        }
+    }
+
+    /// What the source says of a row that nothing can follow, if one is there that the log knows of. Nothing is taken.
+    async fn unfollowed(&self, link: &Link) -> Result<Option<Error>> {
+        let limit = Limit { entries: BATCH_ENTRIES_MAX, time_max: pace::read_max(1) };
+        let mut after = link.position.clone();
+        while let Some(from) = after {
+            self.parts.shutdown.check("look for rows without a key")?;
+            after = match self.again(async || link.feed.changes(&from, limit, None).await).await {
+                Ok(changes) => Some(changes.upto).filter(|_| !changes.complete),
+                Err(error) if error.kind() == Kind::Refused => return Ok(Some(error)),
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(None)
     }
 
     /// It goes on, unless it is held by what the target's constraints refuse: until that was taken, it is.
