@@ -217,3 +217,16 @@ fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_ba
     done(folder, &["rollback"]);
     file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
 }
+
+#[test]
+fn indexes_and_keys_of_a_live_run_are_one_phase() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch("CREATE UNIQUE INDEX t_x ON t (x)").unwrap();
+    let _engine = begin(folder, &[&START[..], &["--log-file", "run.log"]].concat());
+    until(folder, is_same);
+    let log = std::fs::read_to_string(folder.join("run.log")).unwrap();
+    for said in ["indexes and keys: begins", "indexes and keys: done in"] {
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
+}

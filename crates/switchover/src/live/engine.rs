@@ -20,7 +20,7 @@ use super::pace::{Pace, Work};
 use super::pass::Pass;
 use super::requests::{not_ready, refuse};
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Phase, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use crate::{build, clock, retry};
@@ -341,7 +341,13 @@ impl Engine {
         }
         self.tell(|status| status.phase = LivePhase::CatchingUp);
         link.entries = BATCH_ENTRIES_MAX / 8;
-        for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References, LiveStage::Last] {
+        // One phase, whose steps alone take its time.
+        let steps =
+            self.parts.target.steps().iter().filter(|(stage, _)| *stage != LiveStage::Last).count() as u64;
+        let (phase, mut took) = (Phase::Build, Duration::ZERO);
+        self.parts.progress.event(Event::PhaseStarted { phase, rows: steps, bytes: 0 });
+        for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References] {
+            let begun = Instant::now();
             match self.steps(stage).await {
                 // The copy may have met a row at two places.
                 Err(error) if stage == LiveStage::Keys && error.kind() == Kind::Rejected => {
@@ -352,13 +358,13 @@ impl Engine {
                 }
                 done => done?,
             }
-            if stage == LiveStage::Last {
-                break;
-            }
+            took += begun.elapsed();
             if let Some(turn) = self.catch_up(&mut link).await? {
                 return Ok(turn);
             }
         }
+        self.parts.progress.event(Event::PhaseFinished { phase, seconds: took.as_secs_f64() });
+        self.steps(LiveStage::Last).await?;
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
         self.redefined = self.definitions().await?;
