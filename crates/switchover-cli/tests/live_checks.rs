@@ -66,6 +66,23 @@ fn a_server_whose_keys_or_indexes_are_others_does_not_become_the_owner() {
             "DROP INDEX uu_n; CREATE UNIQUE INDEX uu_n ON uu (n)".to_owned(),
         ),
         (
+            format!("ALTER TABLE c ALTER CONSTRAINT \"{key}\" DEFERRABLE INITIALLY DEFERRED"),
+            ["is FOREIGN KEY (p) REFERENCES uu (id) DEFERRABLE INITIALLY DEFERRED", "the cutover makes it"],
+            format!("ALTER TABLE c ALTER CONSTRAINT \"{key}\" DEFERRABLE INITIALLY IMMEDIATE"),
+        ),
+        (
+            format!(
+                "ALTER TABLE c DROP CONSTRAINT \"{key}\"; ALTER TABLE c ADD CONSTRAINT \"{key}\" FOREIGN KEY (p) REFERENCES uu (id) ON DELETE CASCADE"
+            ),
+            [
+                "ON DELETE CASCADE and should be FOREIGN KEY (p) REFERENCES uu (id)",
+                "the cutover makes it as it should be",
+            ],
+            format!(
+                "ALTER TABLE c DROP CONSTRAINT \"{key}\"; ALTER TABLE c ADD CONSTRAINT \"{key}\" FOREIGN KEY (p) REFERENCES uu (id) DEFERRABLE"
+            ),
+        ),
+        (
             format!(
                 "ALTER TABLE c DROP CONSTRAINT \"{key}\"; ALTER TABLE c ADD CONSTRAINT \"{key}\" FOREIGN KEY (q) REFERENCES uu (id)"
             ),

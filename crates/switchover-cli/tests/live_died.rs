@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use switchover_testkit::{Cluster, Database};
+use switchover_testkit::{Cluster, Database, Shutdown};
 use tempfile::TempDir;
 
 /// No engine takes so long to come to its place.
@@ -238,6 +238,31 @@ fn a_source_that_goes_away_at_the_decision_keeps_nobody_from_being_told_of_the_t
     let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
     assert!(route["owner"] == "target" && route["writes"] == "open", "{route:#}");
     put_back(&away, &file);
+    wait_for(|| scene.source() == "one,two,three");
+    until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
+    done(path, &["rollback"]);
+}
+
+#[test]
+fn a_server_that_goes_away_at_the_decision_is_told_of_as_the_owner_when_it_is_back() {
+    let mut cluster = Cluster::builder().fsync(true).start().unwrap();
+    let database = cluster.fresh_database("decided").unwrap();
+    let (folder, file) = application();
+    let scene = Scene { folder, file, database };
+    let path = scene.path();
+    let engine = scene.start("switch-decided=sleep(3000);few-retries=return");
+    until(path, is_same);
+    let mut asking = begin(path, &["cutover"]);
+    // It takes writes from the decision on.
+    wait_for(|| scene.database.psql("INSERT INTO t VALUES (3, 'three')").is_ok());
+    cluster.stop(Shutdown::Immediate).unwrap();
+    // Behind the last try.
+    let held = until(path, |live| live["held"].is_string() && !is_held_by(live, "trying again"));
+    assert!(held["pid"] == engine.0.id(), "{held:#}");
+    cluster.start().unwrap();
+    assert!(asking.0.wait().unwrap().success());
+    let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["owner"] == "target" && route["writes"] == "open", "{route:#}");
     wait_for(|| scene.source() == "one,two,three");
     until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
     done(path, &["rollback"]);

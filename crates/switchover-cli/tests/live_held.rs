@@ -6,7 +6,7 @@ mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
 use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
-use program::{done, flat};
+use program::{done, flat, run};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -183,4 +183,50 @@ fn a_follower_that_goes_away_is_noticed_while_nobody_writes() {
     until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
     away("app.db");
     done(folder, &["rollback"]);
+}
+
+#[test]
+fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_back() {
+    let mut cluster = Cluster::builder().tcp().fsync(true).start().unwrap();
+    let database = cluster.fresh_database("behind").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    // The engine has not asked it again who owns the data yet.
+    let wait = "touch told; while [ ! -e down ]; do sleep 0.05; done";
+    let config = format!("[cutover.hooks]\nat = ['test \"$SWITCHOVER_OWNER\" = source || {{ {wait}; }}']\n");
+    std::fs::write(folder.join("switchover.toml"), config).unwrap();
+    let url = cluster.tcp().unwrap().url(database.name());
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url, "--max-retries", "2"]);
+    until(folder, is_same);
+    let mut asking = begin(folder, &["cutover"]);
+    wait_for(|| folder.join("told").exists());
+    cluster.stop(Shutdown::Immediate).unwrap();
+    std::fs::write(folder.join("down"), "").unwrap();
+    assert!(asking.0.wait().unwrap().success());
+    // Behind the last try.
+    let held = until(folder, |live| live["held"].is_string() && !is_held_by(live, "trying again"));
+    assert!(held["pid"] == engine.0.id() && held["phase"] == "reverse", "{held:#}");
+    let refused = run(folder, &["rollback"]);
+    let said = flat(&refused.err);
+    assert!(refused.code == 1 && said.contains("the run goes on by itself then"), "{said}");
+    cluster.start().unwrap();
+    database.psql("INSERT INTO t VALUES (3, 'three')").unwrap();
+    let rows = || file.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+    wait_for(|| rows() == 3);
+    until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+    file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+}
+
+#[test]
+fn indexes_and_keys_of_a_live_run_are_one_phase() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch("CREATE UNIQUE INDEX t_x ON t (x)").unwrap();
+    let _engine = begin(folder, &[&START[..], &["--log-file", "run.log"]].concat());
+    until(folder, is_same);
+    let log = std::fs::read_to_string(folder.join("run.log")).unwrap();
+    for said in ["indexes and keys: begins", "indexes and keys: done in"] {
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
 }

@@ -11,10 +11,13 @@ use rusqlite::Connection;
 use switchover_testkit::{Cluster, Database};
 use tempfile::TempDir;
 
+/// A table whose key may be NULL.
+const TABLE: &str = "CREATE TABLE n (k TEXT PRIMARY KEY, v); INSERT INTO n VALUES ('a', '1')";
+
 /// A run to PostgreSQL, or to a file, that is in step; one of its tables has a key that may be NULL.
 fn scene(server: bool) -> (TempDir, Connection, Option<Database>, Engine) {
     let (folder, file) = application();
-    file.execute_batch("CREATE TABLE n (k TEXT PRIMARY KEY, v); INSERT INTO n VALUES ('a', '1')").unwrap();
+    file.execute_batch(TABLE).unwrap();
     let database = server.then(|| Cluster::shared().unwrap().fresh_database("nulls").unwrap());
     let to = database.as_ref().map_or("sqlite:new.db".into(), Database::conninfo);
     let engine = begin(folder.path(), &["start", "--from", "sqlite:app.db", "--to", &to]);
@@ -49,6 +52,36 @@ fn a_row_without_a_key_holds_the_run_until_it_is_gone_or_has_one() {
             None => keys(&Connection::open(folder.path().join("new.db")).unwrap()),
         };
         assert_eq!(found.trim(), left, "{mend}");
+    }
+}
+
+/// The row comes before the copy reads its table, or behind the copy and before the run follows.
+#[test]
+#[cfg(feature = "failpoints")]
+fn a_row_without_a_key_holds_a_run_that_does_not_follow_yet() {
+    let captured = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'n'";
+    for (place, phase) in [("live-captured", "copying"), ("live-copied", "catching_up")] {
+        let (folder, file) = application();
+        let folder = folder.path();
+        file.execute_batch(TABLE).unwrap();
+        let database = Cluster::shared().unwrap().fresh_database("nulls").unwrap();
+        let mut start = std::process::Command::new(env!("CARGO_BIN_EXE_switchover"));
+        start.args(["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]).current_dir(folder);
+        start.env("FAILPOINTS", format!("{place}=sleep(3000)")).stdin(std::process::Stdio::null());
+        start.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let engine = Engine(start.spawn().unwrap());
+        engine::wait_for(|| match place {
+            "live-captured" => file.query_row(captured, [], |row| row.get::<_, i64>(0)).unwrap() > 0,
+            _ => database.psql("SELECT count(*) FROM n").is_ok_and(|rows| rows.trim() == "1"),
+        });
+        file.execute_batch("INSERT INTO n VALUES (NULL, 'x')").unwrap();
+        let held = until(folder, |live| is_held_by(live, "delete them or give them a key"));
+        assert!(held["pid"] == engine.0.id() && held["phase"] == phase, "{held:#}");
+        file.execute_batch("DELETE FROM n WHERE k IS NULL").unwrap();
+        let same = until(folder, is_same);
+        assert!(same["pid"] == engine.0.id() && same["held"].is_null(), "{same:#}");
+        done(folder, &["cutover"]);
+        assert_eq!(database.psql("SELECT string_agg(k, ',') FROM n").unwrap().trim(), "a", "{place}");
     }
 }
 

@@ -40,25 +40,27 @@ impl Work<'_> {
         let mut steps = self.target.build_steps(self.plan);
         steps.retain(|step| stages.contains(&step.stage));
         // Statistics are taken within another phase.
-        self.carry_out(steps, stages != STATISTICS).await
-    }
-
-    /// Carries out steps, stage by stage. The largest tables come first within a stage, so that the last to
-    /// end is small.
-    pub(crate) async fn carry_out(&self, mut steps: Vec<BuildStep>, shown: bool) -> Result<()> {
-        let rows = |step: &BuildStep| step.table.map_or(0, |table| self.plan.tables[table].rows);
-        steps.sort_by_key(|step| (step.stage, std::cmp::Reverse(rows(step))));
+        let shown = stages != STATISTICS;
         let started = Instant::now();
         if shown {
             let (phase, rows) = (Phase::Build, steps.len() as u64);
             self.progress.event(Event::PhaseStarted { phase, rows, bytes: 0 });
         }
-        for stage in steps.chunk_by(|one, next| one.stage == next.stage) {
-            self.stage(stage, shown).await?;
-        }
+        self.carry_out(steps, shown).await?;
         if shown {
             let seconds = started.elapsed().as_secs_f64();
             self.progress.event(Event::PhaseFinished { phase: Phase::Build, seconds });
+        }
+        Ok(())
+    }
+
+    /// Carries out steps, stage by stage, of a phase whose begin and end the caller tells; with `shown`, each of them counts there. The
+    /// largest tables come first within a stage, so that the last to end is small.
+    pub(crate) async fn carry_out(&self, mut steps: Vec<BuildStep>, shown: bool) -> Result<()> {
+        let rows = |step: &BuildStep| step.table.map_or(0, |table| self.plan.tables[table].rows);
+        steps.sort_by_key(|step| (step.stage, std::cmp::Reverse(rows(step))));
+        for stage in steps.chunk_by(|one, next| one.stage == next.stage) {
+            self.stage(stage, shown).await?;
         }
         Ok(())
     }

@@ -237,3 +237,40 @@ fn an_index_or_key_of_the_same_name_and_another_definition_is_named() {
     let reasons = moved.case.verify(false).unwrap().reasons.join("; ");
     assert!(reasons.contains("no key or constraint any more by a unique index (v, w)"), "{reasons}");
 }
+
+#[test]
+fn a_foreign_key_that_does_something_else_is_noticed() {
+    let source = || {
+        check(
+            "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, p INT REFERENCES p(id) ON DELETE CASCADE);
+             INSERT INTO p VALUES (1); INSERT INTO c VALUES (1, 1)",
+        )
+    };
+    let own = "FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE";
+    let moved = source().moves();
+    let other = "ALTER TABLE c DROP CONSTRAINT c_p_fkey; ALTER TABLE c ADD CONSTRAINT c_p_fkey FOREIGN KEY (p) REFERENCES p (id)";
+    for (clauses, same) in [
+        ("", false),
+        ("ON DELETE SET NULL", false),
+        ("ON DELETE CASCADE ON UPDATE CASCADE", false),
+        ("ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED", false),
+        ("ON DELETE CASCADE", true),
+    ] {
+        moved.runs(&format!("{other} {clauses}"));
+        let report = moved.case.verify(false).unwrap();
+        let reasons = report.reasons.join("; ");
+        assert_eq!(report.verdict == Verdict::Same, same, "{clauses}: {reasons}");
+        assert_eq!(reasons.contains(&format!("should be {own}")), !same, "{reasons}");
+    }
+    let moved = source().into_file().moves();
+    for (clauses, same) in [("ON DELETE SET NULL", false), ("ON DELETE CASCADE", true)] {
+        moved.runs(&format!(
+            "CREATE TABLE other(id INTEGER PRIMARY KEY, p INT REFERENCES p(id) {clauses}); INSERT INTO other SELECT * FROM c;
+             DROP TABLE c; ALTER TABLE other RENAME TO c"
+        ));
+        let report = moved.case.verify(false).unwrap();
+        let reasons = report.reasons.join("; ");
+        assert_eq!(report.verdict == Verdict::Same, same, "{clauses}: {reasons}");
+        assert_eq!(reasons.contains(&format!("\"c\" has no {own}")), !same, "{reasons}");
+    }
+}

@@ -2,7 +2,7 @@
 //! comparison of values.
 //!
 //! Rows are counted by the server; of keys, unique and foreign keys and indexes it says whether they are there,
-//! valid, and over the columns of the plan. A valid constraint is the server's own proof that no row breaks it.
+//! valid, and over the columns of the plan; of foreign keys also what they do, and when. A valid constraint is the server's own proof that no row breaks it.
 //!
 //! Absent: whether an expression or a predicate says what the plan's does, and of tables that were there
 //! anything but `standing`'s look at them.
@@ -10,6 +10,7 @@
 use super::connect::Connection;
 use super::quote::{self, ident};
 use super::steps::build_steps;
+use super::structure::action;
 use super::{live, standing};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +22,14 @@ use tokio_postgres::Client;
 
 const OPERATION: &str = "audit the target";
 
-/// The constraints of a schema: what each is, over which columns, and where it leads to.
+/// The constraints of a schema: what each is, over which columns, where it leads to, and what a foreign key does, and when.
 const CONSTRAINTS: &str = "SELECT r.relname, c.conname, c.convalidated, c.contype::text,
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k(n, o)
             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.o),
         p.relname::text,
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY k(n, o)
-            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.o)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.o),
+        c.confdeltype::text, c.confupdtype::text, c.condeferrable, c.condeferred
     FROM pg_catalog.pg_constraint c
         JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
         JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
@@ -63,10 +65,6 @@ impl Form {
         Form { kind: kind.to_owned(), parts, rest: String::new() }
     }
 
-    fn leading_to(self, parent: &str, columns: &[String]) -> Form {
-        Form { rest: format!(" REFERENCES {parent} ({})", columns.join(", ")), ..self }
-    }
-
     fn of_index(unique: bool, method: &str, partial: bool, parts: Vec<Option<String>>) -> Form {
         let unique = if unique { "a unique" } else { "an" };
         let rest = if partial { " WHERE ..." } else { "" };
@@ -80,7 +78,8 @@ impl Form {
 
     /// The foreign key of a plan.
     fn of_foreign_key(key: &ForeignKeyPlan) -> Form {
-        Form::of_columns("FOREIGN KEY", &key.columns).leading_to(&key.parent, &key.parent_columns)
+        let rest = format!(" REFERENCES {} ({}){}", key.parent, key.parent_columns.join(", "), key.clauses());
+        Form { rest, ..Form::of_columns("FOREIGN KEY", &key.columns) }
     }
 
     /// The index of a plan, whose parts are SQL: a column stands there by its name, and anything else in parentheses.
@@ -194,9 +193,18 @@ async fn found(client: &Client, schema: &str) -> Result<(Found, Found), tokio_po
         let form = match (row.get::<_, &str>(3), leads_to) {
             ("p", _) => Form::of_columns("PRIMARY KEY", &columns),
             ("u", _) => Form::of_columns("UNIQUE", &columns),
-            ("f", Some(parent)) => {
-                Form::of_columns("FOREIGN KEY", &columns).leading_to(parent, &row.get::<_, Vec<String>>(6))
-            }
+            ("f", Some(parent)) => Form::of_foreign_key(&ForeignKeyPlan {
+                name: String::new(),
+                columns,
+                parent: parent.to_owned(),
+                parent_columns: row.get(6),
+                on_delete: action(row.get(7)).to_owned(),
+                on_update: action(row.get(8)).to_owned(),
+                deferrable: row.get(9),
+                initially_deferred: row.get(10),
+                orphans: 0,
+                reference: false,
+            }),
             _ => Form::of_columns("a constraint of another kind", &columns),
         };
         constraints.insert((row.get(0), row.get(1)), (row.get(2), form));
@@ -244,15 +252,19 @@ pub(super) async fn changed(client: &Client, plan: &Plan) -> Result<Option<Fault
             }
         }
         for (number, key) in table.foreign_keys.iter().enumerate() {
-            let wanted = Form::of_foreign_key(key);
-            for name in [key.name.clone(), live::waiting_name((at, number))] {
+            // Where both have one name, either may be there.
+            let forms = [key.clone(), live::waiting_form((at, number), key)];
+            for name in forms.iter().map(|form| &form.name) {
+                let of_name = forms.iter().filter(|form| form.name == *name);
+                let wanted: Vec<Form> = of_name.map(Form::of_foreign_key).collect();
                 let there = constraints.get(&(table.target.clone(), name.clone()));
-                if let Some((_, form)) = there.filter(|(_, form)| !form.is(&wanted)) {
+                let other = |form: &Form| !wanted.iter().any(|wanted| form.is(wanted));
+                if let Some((_, form)) = there.filter(|(_, form)| other(form)) {
                     let why = format!(
-                        "the constraint \"{name}\" of \"{}\" is {form} and should be {wanted}",
-                        table.target
+                        "the constraint \"{name}\" of \"{}\" is {form} and should be {}",
+                        table.target, wanted[0]
                     );
-                    let down = format!("ALTER TABLE {qualified} DROP CONSTRAINT {}", ident(&name));
+                    let down = format!("ALTER TABLE {qualified} DROP CONSTRAINT {}", ident(name));
                     let hint =
                         format!("drop it ({down}), and ask again: the cutover makes it as it should be");
                     return fault(why, hint);

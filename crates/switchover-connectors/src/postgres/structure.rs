@@ -313,7 +313,8 @@ fn column(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
     draft.bases.push((base, class));
 }
 
-fn action(code: &str) -> &'static str {
+/// What a foreign key does, by the catalog's letter.
+pub(super) fn action(code: &str) -> &'static str {
     match code {
         "r" => "RESTRICT",
         "c" => "CASCADE",

@@ -5,7 +5,8 @@
 //! the plan's statements make of an empty table; every foreign key is checked row by row, because none was enforced
 //! during the copy; and the file's pages and indexes are checked where that is soon done.
 //!
-//! Absent: whether an expression or a predicate of an index says what the plan's does.
+//! Absent: whether an expression or a predicate of an index says what the plan's does; when a foreign key is checked, which no
+//! PRAGMA tells.
 
 use super::connect;
 use super::error::{classify, primary_code};
@@ -195,20 +196,68 @@ fn held(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, b
     Ok(indexes)
 }
 
+/// A foreign key as SQLite has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Reference {
+    parent: String,
+    on_update: String,
+    on_delete: String,
+    /// Its columns, and the parent's.
+    columns: [Vec<String>; 2],
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [own, parents] = &self.columns;
+        write!(f, "FOREIGN KEY ({}) REFERENCES {} ({})", own.join(", "), self.parent, parents.join(", "))?;
+        for (event, action) in [("DELETE", &self.on_delete), ("UPDATE", &self.on_update)] {
+            if action != "NO ACTION" {
+                write!(f, " ON {event} {action}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The foreign keys of a table.
+fn references(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Reference>> {
+    let sql = format!(
+        "SELECT id, \"table\", on_update, on_delete, \"from\", coalesce(\"to\", '') FROM pragma_foreign_key_list({})
+            ORDER BY id, seq",
+        literal(table)
+    );
+    let mut list = connection.prepare(&sql)?;
+    let mut rows = list.query([])?;
+    let (mut found, mut last): (Vec<Reference>, Option<i64>) = (Vec::new(), None);
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        if last.replace(id) != Some(id) {
+            let columns = [Vec::new(), Vec::new()];
+            let (parent, on_update, on_delete) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            found.push(Reference { parent, on_update, on_delete, columns });
+        }
+        if let Some(key) = found.last_mut() {
+            key.columns[0].push(row.get(4)?);
+            key.columns[1].push(row.get(5)?);
+        }
+    }
+    Ok(found)
+}
+
 /// What the plan's statements make of an empty table.
 fn wanted<'a>(
     table: &TablePlan,
     steps: impl Iterator<Item = &'a BuildStep>,
-) -> rusqlite::Result<Vec<(String, bool, Held)>> {
+) -> rusqlite::Result<(Vec<(String, bool, Held)>, Vec<Reference>)> {
     let empty = Connection::open_in_memory()?;
     empty.execute_batch(&steps::create_table(table, steps::Keys::Now))?;
     for step in steps {
         empty.execute_batch(&step.sql)?;
     }
-    held(&empty, &table.target)
+    Ok((held(&empty, &table.target)?, references(&empty, &table.target)?))
 }
 
-/// Holds the indexes that are there, also those of keys and unique constraints, against the plan's.
+/// Holds the indexes that are there, also those of keys and unique constraints, and the foreign keys against the plan's.
 fn definitions<'a>(
     connection: &Connection,
     table: &TablePlan,
@@ -216,7 +265,13 @@ fn definitions<'a>(
     audit: &mut Audit,
 ) -> rusqlite::Result<()> {
     let found = held(connection, &table.target)?;
-    for (name, of_constraint, wanted) in wanted(table, steps)? {
+    let (indexes, keys) = wanted(table, steps)?;
+    let there = references(connection, &table.target)?;
+    for key in keys.iter().filter(|key| !there.contains(key)) {
+        let fault = format!("\"{}\" has no {key} any more: make the table again as it was", table.target);
+        audit.faults.push(fault);
+    }
+    for (name, of_constraint, wanted) in indexes {
         let own = found.iter().find(|(own, ..)| *own == name);
         let fault = match (of_constraint, own) {
             // SQLite gives these their names: one that is the same by any name will do.

@@ -38,7 +38,12 @@ async fn a_trigger_that_is_lost_or_changed_is_noticed() {
     assert!(all.len() > 50, "{}", all.len());
     let position = pair.position().await;
     for (name, table, sql) in &all {
-        let weak = sql.replacen(" BEGIN ", " WHEN 0 BEGIN ", 1);
+        let (head, body) = sql.split_once(" BEGIN ").unwrap();
+        let head = match head.split_once(" WHEN ") {
+            Some((event, condition)) => format!("{event} WHEN 0 AND {condition}"),
+            None => format!("{head} WHEN 0"),
+        };
+        let weak = format!("{head} BEGIN {body}");
         let drop = format!("DROP TRIGGER {name}");
         for mutation in [drop.clone(), format!("{drop}; {weak}")] {
             pair.app.sql(&mutation);
@@ -112,12 +117,14 @@ async fn nobody_takes_entries_out_of_a_log_and_what_keeps_them_is_missed() {
         "DELETE FROM _switchover_changes",
         "DELETE FROM _switchover_changes WHERE seq = (SELECT max(seq) FROM _switchover_changes)",
         "UPDATE _switchover_changes SET t = 0",
+        "INSERT OR REPLACE INTO _switchover_changes (seq, t) SELECT max(seq), 0 FROM _switchover_changes",
+        "REPLACE INTO _switchover_changes (rowid, t) SELECT seq, 0 FROM _switchover_changes",
     ] {
         let refused = pair.app.connect().execute_batch(sql).unwrap_err().to_string();
         assert!(refused.contains("not changed by hand"), "{sql}: {refused}");
     }
     let all: Vec<usize> = (0..pair.plan.tables.len()).collect();
-    for name in ["_switchover_log_delete", "_switchover_log_update"] {
+    for name in ["_switchover_log_delete", "_switchover_log_update", "_switchover_log_insert"] {
         pair.app.sql(&format!("DROP TRIGGER {name}"));
         for error in
             [pair.source.changes(&position, ALL, None).await.unwrap_err(), read(&pair).await.unwrap_err()]

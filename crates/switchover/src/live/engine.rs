@@ -20,7 +20,7 @@ use super::pace::{Pace, Work};
 use super::pass::Pass;
 use super::requests::{not_ready, refuse};
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Phase, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use crate::{build, clock, retry};
@@ -120,6 +120,8 @@ pub struct Engine {
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
+    /// Whether this process followed an owner: from then on it waits for a store that cannot be reached.
+    pub(super) followed: bool,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
     /// Tables whose changes cannot be taken, because these need more later ones than a batch holds.
@@ -164,6 +166,7 @@ impl Engine {
             turned: None,
             finished: None,
             losses: 0,
+            followed: false,
             torn: false,
             stuck: Vec::new(),
             unstuck: BTreeSet::new(),
@@ -211,7 +214,13 @@ impl Engine {
         }
         self.enter().await?;
         loop {
-            let ownership = self.ownership().await?;
+            let ownership = match self.ownership().await {
+                Ok(found) => found,
+                Err(error) => match self.outlast(error).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
+            };
             let turn = match ownership.owner {
                 Side::Source => self.forward().await,
                 Side::Target => self.reverse().await,
@@ -241,7 +250,11 @@ impl Engine {
                         return Ok(end);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let Some(end) = self.outlast(error).await? {
+                        return Ok(end);
+                    }
+                }
             }
         }
     }
@@ -326,12 +339,18 @@ impl Engine {
         let mut link = self.link(Side::Source);
         link.begin(&captured.from, NO_WRITERS).await?;
         link.resume().await?;
-        if let Some(turn) = self.copy().await? {
+        if let Some(turn) = self.copy_all(&link).await? {
             return Ok(turn);
         }
         self.tell(|status| status.phase = LivePhase::CatchingUp);
         link.entries = BATCH_ENTRIES_MAX / 8;
-        for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References, LiveStage::Last] {
+        // One phase, whose steps alone take its time.
+        let steps =
+            self.parts.target.steps().iter().filter(|(stage, _)| *stage != LiveStage::Last).count() as u64;
+        let (phase, mut took) = (Phase::Build, Duration::ZERO);
+        self.parts.progress.event(Event::PhaseStarted { phase, rows: steps, bytes: 0 });
+        for stage in [LiveStage::Keys, LiveStage::Uniques, LiveStage::References] {
+            let begun = Instant::now();
             match self.steps(stage).await {
                 // The copy may have met a row at two places.
                 Err(error) if stage == LiveStage::Keys && error.kind() == Kind::Rejected => {
@@ -342,13 +361,13 @@ impl Engine {
                 }
                 done => done?,
             }
-            if stage == LiveStage::Last {
-                break;
-            }
+            took += begun.elapsed();
             if let Some(turn) = self.catch_up(&mut link).await? {
                 return Ok(turn);
             }
         }
+        self.parts.progress.event(Event::PhaseFinished { phase, seconds: took.as_secs_f64() });
+        self.steps(LiveStage::Last).await?;
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
         self.redefined = self.definitions().await?;
@@ -473,6 +492,11 @@ impl Engine {
             }
             let step = match link.step(None, false).await {
                 Ok(step) => step,
+                // A row that nothing can follow, for as long as it is there.
+                Err(error) if error.kind() == Kind::Refused => {
+                    self.hold(link, error).await?;
+                    continue;
+                }
                 Err(error) => {
                     self.sends_back(link, &error);
                     return Err(error);
@@ -511,7 +535,7 @@ impl Engine {
                 return Err(error);
             }
             // A lock that somebody holds ends some time; a run that somebody else has does not come back.
-            self.again(async || self.parts.claim.check().await).await?;
+            self.still_ours().await?;
             self.tell(|status| status.hold(error.to_string()));
             tokio::time::sleep(INSIST).await;
         }

@@ -46,6 +46,7 @@ const RATE_WEIGHT: f64 = 0.1;
 impl Engine {
     /// Follows the owner until the owner changes or the run ends.
     pub(super) async fn follow(&mut self, mut link: Link) -> Result<Turn> {
+        self.followed = true;
         loop {
             match self.turn(&mut link).await {
                 Ok(None) => {}
@@ -55,7 +56,7 @@ impl Engine {
                 }
                 // Either somebody holds a lock, or another process has the run.
                 Err(error) if error.kind() == Kind::Busy => {
-                    self.parts.claim.check().await?;
+                    self.still_ours().await?;
                     self.hold(&mut link, error).await?;
                 }
                 // In the reverse window nothing can be copied anew; forward, the capture is made again.

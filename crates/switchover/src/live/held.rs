@@ -1,18 +1,20 @@
 //! What keeps a live run from going on: while something is tried again below the engine, a server that is down or a lock; and
-//! before it follows, what only a person can mend.
+//! outside of following, a server that stays down, and what only a person can mend.
 //!
 //! Invariants: since when it is held stays the same while the reasons follow each other; while it is held nobody claims to
 //! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
 use super::engine::{End, Engine, Turn};
+use super::link::{BATCH_ENTRIES_MAX, Link};
+use super::pace;
 use super::requests::{not_ready, refuse};
-use super::status::{LiveStatus, Request};
+use super::status::{LivePhase, LiveStatus, Request};
 use crate::clock;
 use crate::progress::{Event, Progress};
 use std::sync::Arc;
 use std::time::Duration;
-use switchover_core::live::Side;
-use switchover_core::{Error, Kind, Result};
+use switchover_core::live::{Limit, Ownership, Side};
+use switchover_core::{Error, Kind, Remedy, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -66,13 +68,42 @@ impl Progress for Noted {
 }
 
 impl Engine {
-    /// A store is not as the plan or the target's constraints have it, and a person must say what to do: mend it, or, while the
+    /// Holds while a store cannot be reached, of a run that was followed or whose target owns the data: nothing is lost meanwhile, and
+    /// an engine that ended would leave the way back to nobody. Any other error is given back.
+    pub(super) async fn outlast(&mut self, error: Error) -> Result<Option<End>> {
+        let Ownership { owner, .. } = self.status.borrow().ownership;
+        if error.kind().remedy() != Remedy::Retry || !(self.followed || owner == Side::Target) {
+            return Err(error);
+        }
+        self.tell(|status| {
+            if status.phase == LivePhase::Switching {
+                // That is over.
+                status.phase = match owner {
+                    Side::Source => LivePhase::CatchingUp,
+                    Side::Target => LivePhase::Reverse,
+                };
+            }
+        });
+        self.stand(error, owner).await
+    }
+
+    /// That no other process has the run. Where that cannot be asked now, it is asked again with what follows: whoever has it
+    /// keeps this process from writing.
+    pub(super) async fn still_ours(&self) -> Result<()> {
+        match self.parts.claim.check().await {
+            Err(error) if error.kind().remedy() == Remedy::Retry => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// A store cannot be reached, or is not as the plan or the target's constraints have it, which a person must mend; or, while the
     /// source owns the data, take the run back.
     pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
         let why = error.to_string();
         let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
         let mend = match error.kind() {
-            Kind::Rejected => "change these rows on the source",
+            Kind::Rejected | Kind::Refused => "change these rows on the source",
+            Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
         let hint = match owner {
@@ -105,6 +136,47 @@ impl Engine {
                 _ => refuse(command, held()),
             }
         }
+    }
+
+    /// Copies everything. A row without a key, which came since the plan was made, may end the copy: then it holds for as long as that row
+    /// is there.
+    pub(super) async fn copy_all(&mut self, link: &Link) -> Result<Option<Turn>> {
+        let mut again = false;
+        loop {
+            let rejected = match self.copy().await {
+                Err(error) if error.kind() == Kind::Rejected && self.unstuck.is_empty() => error,
+                done => return done,
+            };
+            let mut held = false;
+            while let Some(row) = self.unfollowed(link).await? {
+                held = true;
+                if let Some(end) = self.stand(row, Side::Source).await? {
+                    return Ok(Some(Turn::Over(end)));
+                }
+            }
+            if held {
+                self.goes_on();
+            } else if again {
+                return Err(rejected);
+            }
+            // It may have been gone when it was looked for.
+            again = !held;
+        }
+    }
+
+    /// What the source says of a row that nothing can follow, if one is there that the log knows of. Nothing is taken.
+    async fn unfollowed(&self, link: &Link) -> Result<Option<Error>> {
+        let limit = Limit { entries: BATCH_ENTRIES_MAX, time_max: pace::read_max(1) };
+        let mut after = link.position.clone();
+        while let Some(from) = after {
+            self.parts.shutdown.check("look for rows without a key")?;
+            after = match self.again(async || link.feed.changes(&from, limit, None).await).await {
+                Ok(changes) => Some(changes.upto).filter(|_| !changes.complete),
+                Err(error) if error.kind() == Kind::Refused => return Ok(Some(error)),
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(None)
     }
 
     /// It goes on, unless it is held by what the target's constraints refuse: until that was taken, it is.

@@ -79,17 +79,43 @@ impl Bars {
         }
     }
 
+    fn take_away(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.multi.remove(bar);
+    }
+
+    /// Takes the bars of a phase away that is over or begins anew, and those of its tables: not each of them is told to have ended. Gives
+    /// what it had come to.
+    fn over(&self, state: &mut State, phase: Phase) -> Option<Meter> {
+        let tables = std::mem::take(&mut state.tables).into_iter();
+        let (gone, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = tables.partition(|((of, _), _)| *of == phase);
+        state.tables = rest;
+        gone.values().for_each(|(_, bar)| self.take_away(bar));
+        let (meter, bar) = state.phases.remove(&phase)?;
+        self.take_away(&bar);
+        Some(meter)
+    }
+
     /// One event.
     pub(super) fn event(&self, event: &Event) {
         let now = Instant::now();
         let mut state = self.state();
         match event {
             Event::PhaseStarted { phase, rows, bytes } => {
+                self.over(&mut state, *phase);
                 let bar = self.bar(phase.name(), None);
                 bar.set_message(String::new());
                 state.phases.insert(*phase, (Meter::new(now, *rows, *bytes), bar));
             }
             Event::TableStarted { phase, table, rows, bytes } => {
+                // The copy does not tell that a table has ended.
+                state.tables.retain(|(of, _), (meter, bar)| {
+                    let ended = of == phase && meter.share().is_some_and(|share| share >= 1.0);
+                    if ended {
+                        self.take_away(bar);
+                    }
+                    !ended
+                });
                 if state.tables.len() < TABLES_SHOWN {
                     let after = state.phases.get(phase).map(|(_, bar)| bar);
                     let bar = self.bar(&format!("  {}", shown(table)), after);
@@ -109,19 +135,13 @@ impl Bars {
             }
             Event::TableFinished { phase, table } => {
                 if let Some((_, bar)) = state.tables.remove(&(*phase, table.clone())) {
-                    bar.finish_and_clear();
-                    self.multi.remove(&bar);
+                    self.take_away(&bar);
                 }
             }
             Event::PhaseFinished { phase, seconds: took } => {
-                let mut amount = String::new();
-                if let Some((meter, bar)) = state.phases.remove(phase) {
-                    bar.finish_and_clear();
-                    self.multi.remove(&bar);
-                    if !meter.is_idle() {
-                        amount = format!("  {}", meter.amount(unit(*phase)));
-                    }
-                }
+                let meter = self.over(&mut state, *phase).filter(|meter| !meter.is_idle());
+                let amount = meter.map(|meter| format!("  {}", meter.amount(unit(*phase))));
+                let amount = amount.unwrap_or_default();
                 self.print(&format!("{} {}{amount}", pad(phase.name(), NAME), seconds(*took)));
             }
             Event::Note { text } | Event::TryingAgain { text } => self.print(&shown(&scrub(text))),
@@ -179,5 +199,31 @@ mod tests {
         bars.event(&Event::PhaseFinished { phase, seconds: 2.0 });
         bars.clear();
         assert_eq!(term.contents(), "a note\ncopy             2.0 s  1,000,000 of 4,000,000 rows");
+    }
+
+    #[test]
+    fn a_phase_that_is_over_leaves_one_line_and_no_bar() {
+        let term = InMemoryTerm::new(24, 80);
+        let lines = term.clone();
+        let write = Box::new(move |text: &str| drop(lines.write_line(text)));
+        let bars = Bars::on(ProgressDrawTarget::term_like(Box::new(term.clone())), write);
+        let phase = Phase::Copy;
+        // It began once before, and the copy does not tell that a table has ended.
+        for _ in 0..2 {
+            bars.event(&Event::PhaseStarted { phase, rows: 2, bytes: 0 });
+            for table in ["t", "u"] {
+                bars.event(&Event::TableStarted { phase, table: table.into(), rows: 1, bytes: 0 });
+                std::thread::sleep(std::time::Duration::from_millis(60));
+                bars.event(&Event::Advanced { phase, table: table.into(), rows: 1, bytes: 0 });
+            }
+        }
+        let shown = term.contents();
+        assert!(shown.matches('[').count() == 2 && !shown.contains("  t "), "{shown}");
+        bars.event(&Event::PhaseFinished { phase, seconds: 2.0 });
+        bars.event(&Event::Note { text: "the target owns the data now".into() });
+        assert_eq!(
+            term.contents().trim_end(),
+            "copy             2.0 s  2 of 2 rows\nthe target owns the data now"
+        );
     }
 }

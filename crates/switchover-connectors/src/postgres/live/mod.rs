@@ -21,7 +21,7 @@ mod token;
 mod watch;
 
 pub(super) use self::gate::{owner, remove};
-pub(super) use self::references::{keys, waiting_name};
+pub(super) use self::references::{keys, waiting_form};
 use self::session::{Session, Sessions};
 use self::shape::Shape;
 use super::config::PgConfig;

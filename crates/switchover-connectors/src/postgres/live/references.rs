@@ -122,23 +122,33 @@ pub(super) fn tables(plan: &Plan) -> Vec<String> {
 }
 
 /// The name of a waiting form that is another constraint.
-pub(crate) fn waiting_name((home, at): (usize, usize)) -> String {
+fn waiting_name((home, at): (usize, usize)) -> String {
     format!("_switchover_key_{home}_{at}")
 }
 
-/// A key that the run makes. Beside the plan's own form the waiting one must find what that one's actions have done, so it
-/// waits for the commit.
-fn planned(schema: &str, place: (usize, usize), child: &str, key: &ForeignKeyPlan) -> Key {
+/// Whether a key of the plan does anything, and has another name while it waits.
+fn acts(key: &ForeignKeyPlan) -> bool {
     let acts = |action: &str| matches!(action, "RESTRICT" | "SET NULL" | "SET DEFAULT" | "CASCADE");
-    let acts = acts(&key.on_delete) || acts(&key.on_update);
-    let waiting = ForeignKeyPlan {
+    acts(&key.on_delete) || acts(&key.on_update)
+}
+
+/// The waiting form of a key that the run makes. Beside the plan's own form it must find what that one's actions have done, so it waits
+/// for the commit.
+pub(crate) fn waiting_form(place: (usize, usize), key: &ForeignKeyPlan) -> ForeignKeyPlan {
+    let acts = acts(key);
+    ForeignKeyPlan {
         name: if acts { waiting_name(place) } else { key.name.clone() },
         on_delete: "NO ACTION".into(),
         on_update: "NO ACTION".into(),
         deferrable: true,
         initially_deferred: acts || key.initially_deferred,
         ..key.clone()
-    };
+    }
+}
+
+/// A key that the run makes.
+fn planned(schema: &str, place: (usize, usize), child: &str, key: &ForeignKeyPlan) -> Key {
+    let waiting = waiting_form(place, key);
     Key {
         home: place.0,
         child: child.to_owned(),
@@ -148,7 +158,7 @@ fn planned(schema: &str, place: (usize, usize), child: &str, key: &ForeignKeyPla
         waiting: add_foreign_key(schema, &waiting),
         waiting_name: waiting.name,
         remark: None,
-        acts,
+        acts: acts(key),
         deferrable: key.deferrable,
     }
 }

@@ -6,6 +6,9 @@
 //! look at one row; a key too few would cost a row. So the guards, which run before the statement's own conflict
 //! clause is known, log whoever may be removed.
 //!
+//! Whether a row is removed, or has another key now, is a trigger's WHEN: an INSERT with a SELECT into a table that has an INSERT trigger,
+//! as the log has, goes through a table of SQLite's own, and would cost that for every row (decision 26).
+//!
 //! Names in a trigger's program are not qualified: SQLite finds them in the trigger's own file, also where an
 //! application has attached it under another name.
 
@@ -36,9 +39,24 @@ pub(super) struct TriggerText {
 }
 
 fn trigger(number: usize, table: &str, what: &str, event: &str, body: &[String]) -> TriggerText {
+    trigger_when(number, table, what, (event, ""), body)
+}
+
+/// With a condition, which is empty or begins with a blank and WHEN.
+fn trigger_when(
+    number: usize,
+    table: &str,
+    what: &str,
+    (event, when): (&str, &str),
+    body: &[String],
+) -> TriggerText {
     let name = format!("{PREFIX}{what}_{number}");
-    let sql =
-        format!("CREATE TRIGGER {} {event} ON {} BEGIN {}; END", ident(&name), ident(table), body.join("; "));
+    let sql = format!(
+        "CREATE TRIGGER {} {event} ON {}{when} BEGIN {}; END",
+        ident(&name),
+        ident(table),
+        body.join("; ")
+    );
     TriggerText { name, table: table.to_owned(), sql }
 }
 
@@ -56,7 +74,12 @@ pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
     let number = shape.number;
     let of_table = |what: &str, event: &str, body: &[String]| trigger(number, &shape.name, what, event, body);
     let of = |row: &str| insert(shape, &format!("VALUES ({number}{})", cells(shape, row)));
-    let mut updated = vec![of("NEW.")];
+    let mut all = vec![
+        of_table("insert", "AFTER INSERT", &[of("NEW.")]),
+        of_table("update", "AFTER UPDATE", &[of("NEW.")]),
+        of_table("delete", "AFTER DELETE", &[of("OLD.")]),
+    ];
+    // Without a key the whole table is meant already.
     if !shape.key.is_empty() {
         let moved: Vec<String> = shape
             .key
@@ -72,41 +95,36 @@ pub(super) fn capture(shape: &Shape) -> Vec<TriggerText> {
                 }
             })
             .collect();
-        let rest = format!("SELECT {number}{} WHERE {}", cells(shape, "OLD."), moved.join(" OR "));
-        updated.push(insert(shape, &rest));
-    }
-    let mut all = vec![
-        of_table("insert", "AFTER INSERT", &[of("NEW.")]),
-        of_table("update", "AFTER UPDATE", &updated),
-        of_table("delete", "AFTER DELETE", &[of("OLD.")]),
-    ];
-    // Without a key the whole table is meant already.
-    if !shape.key.is_empty() {
-        let inserted = guards(shape, false);
-        if !inserted.is_empty() {
-            all.push(of_table("replace_by_insert", "BEFORE INSERT", &inserted));
-            all.push(of_table("replace_by_update", "BEFORE UPDATE", &guards(shape, true)));
-        }
+        let when = format!(" WHEN ({})", moved.join(" OR "));
+        let event = ("AFTER UPDATE", &*when);
+        all.push(trigger_when(number, &shape.name, "update_key", event, &[of("OLD.")]));
+        all.extend(guard(shape, "replace_by_insert", false));
+        all.extend(guard(shape, "replace_by_update", true));
     }
     all
 }
 
-/// Statements that log the rows which the new row may remove.
-fn guards(shape: &Shape, update: bool) -> Vec<String> {
-    let select = |condition: String| {
-        let other = if update { format!(" AND {}", other_row(shape)) } else { String::new() };
-        let list = cells(shape, "");
-        let (number, from) = (shape.number, from(shape));
-        insert(shape, &format!("SELECT {number}{list} FROM {from} WHERE {condition}{other}"))
-    };
-    let mut all: Vec<String> =
-        shape.uniques.iter().map(|unique| select(meets(shape, unique, update))).collect();
+/// The trigger that logs the rows which the new row may remove, where there can be any.
+fn guard(shape: &Shape, what: &str, update: bool) -> Option<TriggerText> {
+    let mut removed: Vec<String> = shape.uniques.iter().map(|unique| meets(shape, unique, update)).collect();
     // Another row may have the number that a statement gives to a row whose key is another.
-    all.extend(shape.rowid.map(|rowid| {
+    removed.extend(shape.rowid.map(|rowid| {
         let moved = if update { format!(" AND NEW.{rowid} IS NOT OLD.{rowid}") } else { String::new() };
-        select(format!("{rowid} = NEW.{rowid}{moved}"))
+        format!("{rowid} = NEW.{rowid}{moved}")
     }));
-    all
+    if removed.is_empty() {
+        return None;
+    }
+    let (number, from) = (shape.number, from(shape));
+    let other = if update { format!(" AND {}", other_row(shape)) } else { String::new() };
+    let rows = |list: &str, condition: &String| format!("SELECT {list} FROM {from} WHERE {condition}{other}");
+    let list = format!("{number}{}", cells(shape, ""));
+    let body: Vec<String> = removed.iter().map(|condition| insert(shape, &rows(&list, condition))).collect();
+    let any: Vec<String> =
+        removed.iter().map(|condition| format!("EXISTS ({})", rows("1", condition))).collect();
+    let event = if update { "BEFORE UPDATE" } else { "BEFORE INSERT" };
+    let when = format!(" WHEN ({})", any.join(" OR "));
+    Some(trigger_when(number, &shape.name, what, (event, &*when), &body))
 }
 
 /// The table in a guard: with an alias, should it be called NEW or OLD; else without, because an index's own text
@@ -194,17 +212,19 @@ pub(super) fn fence(number: usize, table: &str) -> Vec<TriggerText> {
         .collect()
 }
 
-/// The triggers that keep the log's entries (decision 26). Entries only come by INSERT, at which none of them fires, and the engine's
-/// own connections fire none: neither pays for them.
+/// The triggers that keep the log's entries (decision 26). The engine's own connections fire none. Entries come by INSERT without a
+/// number, which SQLite gives behind this trigger: so its condition ends with one comparison there.
 pub(super) fn kept() -> Vec<TriggerText> {
-    let message = super::super::quote::literal(KEPT_MESSAGE);
-    let keep = |event: &str, what: &str| {
-        let (name, log) = (format!("_switchover_log_{what}"), ident(LOG));
+    let (message, log) = (super::super::quote::literal(KEPT_MESSAGE), ident(LOG));
+    let keep = |event: &str, what: &str, when: &str| {
+        let name = format!("_switchover_log_{what}");
         let sql = format!(
-            "CREATE TRIGGER {} BEFORE {event} ON {log} BEGIN SELECT RAISE(ABORT, {message}); END",
+            "CREATE TRIGGER {} BEFORE {event} ON {log}{when} BEGIN SELECT RAISE(ABORT, {message}); END",
             ident(&name)
         );
         TriggerText { name, table: LOG.to_owned(), sql }
     };
-    vec![keep("DELETE", "delete"), keep("UPDATE", "update")]
+    // REPLACE fires nothing for what it removes.
+    let taken = format!(" WHEN NEW.seq > 0 AND EXISTS (SELECT 1 FROM {log} WHERE seq = NEW.seq)");
+    vec![keep("DELETE", "delete", ""), keep("UPDATE", "update", ""), keep("INSERT", "insert", &taken)]
 }
