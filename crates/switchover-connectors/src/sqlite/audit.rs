@@ -174,7 +174,7 @@ impl fmt::Display for Held {
 }
 
 /// The indexes of a table: each with its name, and whether it belongs to a key or a constraint.
-fn held(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool, Held)>> {
+fn held(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Named>> {
     let sql = format!(
         "SELECT name, origin <> 'c', \"unique\", partial FROM pragma_index_list({}) ORDER BY name",
         literal(table)
@@ -195,6 +195,9 @@ fn held(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, b
     }
     Ok(indexes)
 }
+
+/// An index by its name, whether a key or constraint made it, and what it holds.
+type Named = (String, bool, Held);
 
 /// A foreign key as SQLite has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -248,7 +251,7 @@ fn references(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Refe
 fn wanted<'a>(
     table: &TablePlan,
     steps: impl Iterator<Item = &'a BuildStep>,
-) -> rusqlite::Result<(Vec<(String, bool, Held)>, Vec<Reference>)> {
+) -> rusqlite::Result<(Vec<Named>, Vec<Reference>)> {
     let empty = Connection::open_in_memory()?;
     empty.execute_batch(&steps::create_table(table, steps::Keys::Now))?;
     for step in steps {
