@@ -246,14 +246,14 @@ fn a_going_back_of_which_the_application_cannot_be_told_calls_for_somebody_and_i
     std::fs::write(&folder, "").unwrap();
     scene.database.psql("INSERT INTO t VALUES (3, 'bad')").unwrap();
     let is_alarm =
-        |live: &Value| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("could not go back"));
+        |live: &Value| live["alarm"].as_str().is_some_and(|alarm| alarm.contains("cannot go back now"));
     let alarmed = until(scene.path(), is_alarm);
     let why = alarmed["alarm"].as_str().unwrap();
     assert!(why.starts_with("the guard 'bad rows' measured 1") && why.contains("keep the route"), "{why}");
     // The shell makes the file, and then writes the line.
     let called = || std::fs::read_to_string(scene.path().join("called")).unwrap_or_default();
     wait_for(|| called().ends_with('\n'));
-    assert!(called().contains("could not go back: cannot keep the route"), "{}", called());
+    assert!(called().contains("cannot go back now: cannot keep the route"), "{}", called());
     let later = until(scene.path(), |live| live["at"] != alarmed["at"] && is_alarm(live));
     assert_eq!(later["ownership"]["owner"], "target", "{later:#}");
     std::fs::remove_file(&folder).unwrap();
