@@ -8,6 +8,7 @@ mod blocking;
 mod disk;
 mod handshake;
 pub mod json;
+mod live_words;
 mod place;
 pub mod postgres;
 mod records;

@@ -127,7 +127,8 @@ fn columns_by_hand(source: &Path) -> Result<Columns> {
     Ok(columns)
 }
 
-fn open(source: &Path) -> Result<Connection> {
+/// Opens the source, to read only.
+pub(crate) fn open(source: &Path) -> Result<Connection> {
     Ok(Connection::open_with_flags(
         source,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,

@@ -170,7 +170,10 @@ async fn there_and_back_again() {
     let fenced = pair.target.fence(PATIENCE).await.unwrap();
     refuses_everything(&pair.new_path());
     pair.back(ALL).await.unwrap();
-    assert_eq!(pair.source.applied().await.unwrap(), Some(fenced.position));
+    let applied = pair.source.applied().await.unwrap().unwrap();
+    let (upto, mark) = applied.0.split_once('#').unwrap();
+    assert_eq!(upto, fenced.position.0);
+    assert!(mark.parse::<u64>().unwrap() > 1, "{applied:?}: a mark for each batch");
     assert!(pair.target.decide(&proposed, &proposed.decided(), &[]).await.unwrap());
     pair.source.unfence().await.unwrap();
     pair.target.follow().await.unwrap();

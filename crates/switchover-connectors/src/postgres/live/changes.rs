@@ -1,11 +1,12 @@
 //! Reading the reverse log: which rows changed behind a position, and what they are now, at one read point.
 
 use super::PostgresLive;
-use super::objects::{self, CHANGES};
+use super::objects::{self, CHANGES, WATCH};
 use super::session::{Failure, Session, arrays, begin_ours, rows};
 use super::shape::{base, meet};
 use super::token::{self, Token};
-use super::watch::{self, Watch};
+use super::watch::{self, MARK, MARKS, Watch};
+use crate::live_words::{SET_BACK, SET_BACK_HINT};
 use crate::postgres::error::sqlstate;
 use crate::postgres::{ledger, quote};
 use switchover_core::chunk::LocatorValue;
@@ -47,6 +48,18 @@ fn no_log(label: &str) -> Error {
         .hint("stop the engine first; the target keeps every row, and the source lacks what the log held")
 }
 
+/// The mark that the store has, as an expression; 0 where none was made.
+fn mark_there(schema: &str) -> String {
+    let marks = quote::qualified(schema, WATCH);
+    format!("coalesce((SELECT print::pg_catalog.int8 FROM {marks} WHERE t = {MARKS} AND part = '{MARK}'), 0)")
+}
+
+/// The store is an older one than the other store's records know. The way out is in what is told, for people read it in the status of a
+/// run that is held.
+fn set_back(label: &str, operation: &str) -> Error {
+    Error::new(Kind::Changed, operation).store(label).detail(SET_BACK).hint(SET_BACK_HINT)
+}
+
 /// The entries that a batch takes.
 struct Taken {
     table: usize,
@@ -67,7 +80,7 @@ impl PostgresLive {
         let begun = session.client().batch_execute(BEGIN).await;
         begun.map_err(|error| session.connection.classify(error, OPERATION))?;
         let read = self.read(session, after, &token, limit, beside).await;
-        let changes = read.map_err(|failure| match failure {
+        let mut changes = read.map_err(|failure| match failure {
             Failure::Server(error) if sqlstate(&error) == Some("42P01") => {
                 Error::new(Kind::Changed, OPERATION)
                     .store(session.connection.label())
@@ -79,7 +92,33 @@ impl PostgresLive {
         })?;
         let ended = session.end().await;
         ended.map_err(|error| session.connection.classify(error, OPERATION))?;
+        if changes.entries > 0 {
+            let mark = self.mark_with(session).await?;
+            changes.upto = Token { mark, ..Token::parse(&changes.upto)? }.position();
+        }
         Ok(changes)
+    }
+
+    /// Makes the next mark and waits for the disk: behind it, all that was read stays, and no number of a transaction that the reading's
+    /// snapshot knew is given again. Before the other store has any of it, so that a store without the mark is one that was set back.
+    async fn mark_with(&self, session: &mut Session) -> Result<i64> {
+        let operation = "mark what was read";
+        begin_ours(session, &self.run, operation).await?;
+        let marks = quote::qualified(self.schema(), WATCH);
+        let sql = format!(
+            "INSERT INTO {marks} AS w (t, part, print) VALUES ({MARKS}, '{MARK}', '1')
+             ON CONFLICT (t, part) DO UPDATE SET print = (w.print::pg_catalog.int8 + 1)::text
+             RETURNING print::pg_catalog.int8"
+        );
+        let marked = async {
+            let statement = session.prepared(&sql).await?;
+            session.client().query_one(&statement, &[]).await
+        };
+        let row = marked.await.map_err(|error| session.connection.classify(error, operation))?;
+        failpoint::hit("live-mark-before-commit");
+        self.commit(session, operation).await?;
+        failpoint::hit("live-mark-after-commit");
+        Ok(row.get(0))
     }
 
     async fn read(
@@ -93,13 +132,17 @@ impl PostgresLive {
         let (plan, schema) = (&*self.run.plan, self.schema());
         let label = session.connection.label().to_owned();
         let sql = format!(
-            "SELECT attempt, pg_catalog.pg_current_snapshot()::text FROM {} WHERE run = $1",
+            "SELECT attempt, pg_catalog.pg_current_snapshot()::text, {} FROM {} WHERE run = $1",
+            mark_there(schema),
             ledger::table(schema, ledger::RUN)
         );
         let statement = session.prepared(&sql).await?;
         let row = session.client().query_opt(&statement, &[&self.run.run]).await?;
         super::session::ours(row.as_ref(), &self.run, &label, OPERATION)?;
-        let snapshot: String = row.map(|row| row.get(1)).unwrap_or_default();
+        let (snapshot, mark): (String, i64) = row.map(|row| (row.get(1), row.get(2))).unwrap_or_default();
+        if mark < token.mark {
+            return Err(set_back(&label, OPERATION).into());
+        }
         let digest = watch::digest(session, plan).await?;
         let known = self.whole(|whole| whole.as_ref() == Some(&digest));
         if !known {
@@ -117,8 +160,8 @@ impl PostgresLive {
         let upto = match (entries, complete) {
             (0, _) => after.clone(),
             // Everything that this snapshot sees.
-            (_, true) => Token { snapshot, last: i64::MAX }.position(),
-            (_, false) => Token { snapshot, last }.position(),
+            (_, true) => Token { snapshot, last: i64::MAX, mark }.position(),
+            (_, false) => Token { snapshot, last, mark }.position(),
         };
         let mut tables = Vec::with_capacity(taken.len());
         for taken in &taken {
@@ -343,11 +386,20 @@ impl PostgresLive {
         begin_ours(session, &self.run, operation).await?;
         let sql =
             format!("DELETE FROM {} c WHERE {}", quote::qualified(self.schema(), CHANGES), token::held(1, 2));
+        let mark = format!("SELECT {}", mark_there(self.schema()));
         let settled = async {
+            let mark = session.prepared(&mark).await?;
+            if session.client().query_one(&mark, &[]).await?.get::<_, i64>(0) < token.mark {
+                return Ok(false);
+            }
             let statement = session.prepared(&sql).await?;
-            session.client().execute(&statement, &[&token.snapshot, &token.last]).await
+            session.client().execute(&statement, &[&token.snapshot, &token.last]).await.map(|_| true)
         };
-        settled.await.map_err(|error| session.connection.classify(error, operation))?;
+        let settled: std::result::Result<_, tokio_postgres::Error> = settled.await;
+        if !settled.map_err(|error| session.connection.classify(error, operation))? {
+            // By this position, entries would be forgotten that were never read.
+            return Err(set_back(session.connection.label(), operation));
+        }
         failpoint::hit("live-settle-before-commit");
         self.commit(session, operation).await?;
         failpoint::hit("live-settle-after-commit");

@@ -168,7 +168,7 @@ impl PostgresLive {
         let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
         let row = session.client().query_one(sql, &[]).await;
         let row = row.map_err(|error| session.connection.classify(error, operation))?;
-        Ok(Fenced { position: Token { snapshot: row.get(0), last: i64::MAX }.position(), numbering })
+        Ok(Fenced { position: Token { snapshot: row.get(0), last: i64::MAX, mark: 0 }.position(), numbering })
     }
 
     pub(super) async fn unfence_with(&self, session: &mut Session) -> Result<()> {

@@ -4,6 +4,9 @@
 //! smaller number may come later. So a position is a snapshot of transactions and a number: the entries behind
 //! it are those that it does not hold, and it holds exactly those that were seen in that snapshot and whose
 //! number is not larger. Any process can tell them, after any crash.
+//!
+//! A server that is set back (a backup, a standby that lagged) gives transactions' numbers once more, and the snapshot would hold what
+//! was never read. So a position has the mark that the store had when it was made (docs/decisions/0027).
 
 use switchover_core::connector::Position;
 use switchover_core::{Error, Kind, Result};
@@ -18,12 +21,17 @@ pub(super) struct Token {
     pub(super) snapshot: String,
     /// The largest number that it holds.
     pub(super) last: i64,
+    /// The store's mark, which is made when changes were read; 0 before any was.
+    pub(super) mark: i64,
 }
 
 impl Token {
     /// The position that it is.
     pub(super) fn position(&self) -> Position {
-        Position(format!("{}/{}", self.snapshot, self.last))
+        match self.mark {
+            0 => Position(format!("{}/{}", self.snapshot, self.last)),
+            mark => Position(format!("{}/{}/{mark}", self.snapshot, self.last)),
+        }
     }
 
     /// Reads a position.
@@ -32,10 +40,12 @@ impl Token {
     /// `Changed` for one that this kind of store has not given.
     pub(super) fn parse(position: &Position) -> Result<Token> {
         let parse = || {
-            let (snapshot, last) = position.0.split_once('/')?;
+            let (snapshot, rest) = position.0.split_once('/')?;
+            let (last, mark) = rest.split_once('/').unwrap_or((rest, "0"));
             let well_formed = snapshot.bytes().all(|b| b.is_ascii_digit() || b == b':' || b == b',')
                 && snapshot.bytes().filter(|b| *b == b':').count() == 2;
-            well_formed.then_some(Token { snapshot: snapshot.to_owned(), last: last.parse().ok()? })
+            let (last, mark) = (last.parse().ok()?, mark.parse().ok()?);
+            well_formed.then_some(Token { snapshot: snapshot.to_owned(), last, mark })
         };
         parse().ok_or_else(|| {
             Error::new(Kind::Changed, "read the target's log")
@@ -63,10 +73,12 @@ mod tests {
 
     #[test]
     fn a_position_reads_back_and_nothing_else_is_one() {
-        let token = Token { snapshot: "10:20:12,15".into(), last: 7 };
-        assert_eq!(Token::parse(&token.position()).ok(), Some(token));
+        for mark in [0, 3] {
+            let token = Token { snapshot: "10:20:12,15".into(), last: 7, mark };
+            assert_eq!(Token::parse(&token.position()).ok(), Some(token));
+        }
         assert_eq!(Token::parse(&Position(NOTHING.into())).map(|token| token.last).ok(), Some(0));
-        for bad in ["", "5", "1:1:/x", "1:1/0", "1:1:'/0", "1:1:1:/0"] {
+        for bad in ["", "5", "1:1:/x", "1:1/0", "1:1:'/0", "1:1:1:/0", "1:1:/0/", "1:1:/0/x"] {
             assert!(Token::parse(&Position(bad.into())).is_err(), "{bad}");
         }
     }

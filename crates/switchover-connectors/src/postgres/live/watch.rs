@@ -64,6 +64,10 @@ fn asked(plan: &Plan) -> (Vec<&str>, Vec<String>) {
     plan.tables.iter().map(|table| (table.target.as_str(), columns(table))).unzip()
 }
 
+/// Where the store's mark is kept, among the prints: at no table's number (docs/decisions/0027).
+pub(super) const MARKS: i32 = -1;
+pub(super) const MARK: &str = "mark";
+
 /// The digest of what is there and of what was kept: two that are equal stand for the same. The log is read many
 /// times a second, and what did not change since it was compared need not be told again.
 pub(super) async fn digest(session: &mut Session, plan: &Plan) -> Result<String, tokio_postgres::Error> {
@@ -72,7 +76,7 @@ pub(super) async fn digest(session: &mut Session, plan: &Plan) -> Result<String,
         "SELECT pg_catalog.md5(pg_catalog.concat(
             (SELECT pg_catalog.string_agg(p::text, E'\\n' ORDER BY p.relname)
                 FROM ({}) p(relname, relation, columns, gate, log)),
-            (SELECT pg_catalog.string_agg(w::text, E'\\n' ORDER BY w.t, w.part) FROM {} w)))",
+            (SELECT pg_catalog.string_agg(w::text, E'\\n' ORDER BY w.t, w.part) FROM {} w WHERE w.t >= 0)))",
         objects::PRINTS,
         quote::qualified(schema, WATCH)
     );
@@ -85,7 +89,7 @@ impl Watch {
     /// Reads both, in the session's transaction.
     pub(super) async fn read(session: &mut Session, plan: &Plan) -> Result<Watch, tokio_postgres::Error> {
         let schema = &plan.options.schema;
-        let kept = format!("SELECT t, part, print FROM {}", quote::qualified(schema, WATCH));
+        let kept = format!("SELECT t, part, print FROM {} WHERE t >= 0", quote::qualified(schema, WATCH));
         let (names, columns) = asked(plan);
         let prints = session.prepared(objects::PRINTS).await?;
         let kept = session.prepared(&kept).await?;

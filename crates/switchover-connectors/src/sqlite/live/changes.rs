@@ -10,7 +10,8 @@ use super::super::read::{self, Bound, Encoding, column, placeholder, push};
 use super::super::relation::{whole, whole_in_order};
 use super::super::rules;
 use super::records::{self, CHANGES};
-use super::{Known, LATER, SqliteLive, View, refused};
+use super::{Known, LATER, SURE, SqliteLive, View, refused};
+use crate::live_words::{SET_BACK, SET_BACK_HINT};
 use rusqlite::{Connection, params_from_iter};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -50,8 +51,9 @@ impl SqliteLive {
         limit: Limit,
         beside: Option<&Beside>,
     ) -> Result<Changes> {
-        self.read(OPERATION, |connection, encoding, known| {
+        let mut changes = self.read(OPERATION, |connection, encoding, known| {
             let (record, _) = records::of_run(connection, self.path(), &self.run, OPERATION)?;
+            self.is_as_marked(connection, after, OPERATION)?;
             known.doubts.none(self.path(), OPERATION)?;
             let token = record.token.unwrap_or_default();
             let Some(from) = records::seq_of(&token, after) else {
@@ -73,14 +75,33 @@ impl SqliteLive {
             };
             // Differences of positions of one log are never negative here.
             Ok(Changes {
-                upto: records::position(&token, upto),
+                upto: if upto == from { after.clone() } else { records::position(&token, upto) },
                 complete,
                 entries: u64::try_from(upto - from).unwrap_or(0),
                 behind: u64::try_from(newest - upto).unwrap_or(0),
                 tables,
                 beside,
             })
-        })
+        })?;
+        // Not on the source: the application would bear a commit that waits for the disk, and what is lost there is found by the
+        // comparison that every engine begins with, before the owner can change.
+        if self.side == Side::Target && changes.entries > 0 {
+            let mark = self.write("mark what was read", "mark", SURE, |connection| {
+                records::own(connection, self.path(), &self.run, OPERATION)?;
+                records::make_mark(connection).map_err(|error| self.failed(error))
+            })?;
+            changes.upto = records::marked(&changes.upto, mark);
+        }
+        Ok(changes)
+    }
+
+    /// That the file is none from before what was read of it up to this position.
+    fn is_as_marked(&self, connection: &Connection, after: &Position, operation: &str) -> Result<()> {
+        let mark = records::mark_of(after);
+        if mark == 0 || records::mark(connection).map_err(|error| self.failed(error))? >= mark {
+            return Ok(());
+        }
+        Err(refused(Kind::Changed, operation, self.path(), SET_BACK).hint(SET_BACK_HINT))
     }
 
     fn failed(&self, error: rusqlite::Error) -> Error {
@@ -344,6 +365,7 @@ impl SqliteLive {
         loop {
             let removed = self.write(operation, "settle", LATER, |connection| {
                 let record = records::own(connection, self.path(), &self.run, operation)?;
+                self.is_as_marked(connection, upto, operation)?;
                 let token = record.token.unwrap_or_default();
                 let Some(upto) = records::seq_of(&token, upto) else {
                     return Err(self.torn(format!("the position {} is of another log", upto.0)));

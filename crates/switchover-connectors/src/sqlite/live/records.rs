@@ -36,6 +36,8 @@ const LIVE_SQL: &str = "CREATE TABLE _switchover_live (run TEXT PRIMARY KEY, for
      pending INTEGER NOT NULL, epoch INTEGER NOT NULL)";
 const OBJECT_SQL: &str = "CREATE TABLE _switchover_live_object (role TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, \
      tbl TEXT NOT NULL, sql TEXT NOT NULL, PRIMARY KEY (kind, name))";
+/// The role of the row that has the file's mark.
+const MARK: &str = "mark";
 const LOG_HEAD: &str = "CREATE TABLE _switchover_changes (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL";
 
 /// Whether a table of a file's schema is a live run's record.
@@ -207,9 +209,36 @@ pub(super) fn position(token: &str, seq: i64) -> Position {
     Position(format!("{token}:{seq}"))
 }
 
+/// The same with the mark that the file had then (docs/decisions/0027).
+pub(super) fn marked(position: &Position, mark: i64) -> Position {
+    let bare = position.0.split_once('#').map_or(&*position.0, |(bare, _)| bare);
+    Position(format!("{bare}#{mark}"))
+}
+
+/// The mark of a position; 0 of one that has none.
+pub(super) fn mark_of(position: &Position) -> i64 {
+    position.0.split_once('#').and_then(|(_, mark)| mark.parse().ok()).unwrap_or(0)
+}
+
+/// The mark that the file has; 0 where none was made.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = format!("SELECT coalesce(max(CAST(sql AS INTEGER)), 0) FROM {OBJECT} WHERE role = ?1");
+    connection.prepare_cached(&sql)?.query_row([MARK], |row| row.get(0))
+}
+
+/// Makes the next mark. In a transaction, whose commit waits for the disk.
+pub(super) fn make_mark(connection: &Connection) -> rusqlite::Result<i64> {
+    let next = mark(connection)? + 1;
+    let sql =
+        format!("INSERT OR REPLACE INTO {OBJECT} (role, kind, name, tbl, sql) VALUES (?1, ?1, ?1, '', ?2)");
+    connection.prepare_cached(&sql)?.execute((MARK, next.to_string()))?;
+    Ok(next)
+}
+
 /// The entry of a position of this log; `None` when it is another log's.
 pub(super) fn seq_of(token: &str, position: &Position) -> Option<i64> {
-    position.0.strip_prefix(token)?.strip_prefix(':')?.parse().ok()
+    let rest = position.0.strip_prefix(token)?.strip_prefix(':')?;
+    rest.split_once('#').map_or(rest, |(seq, _)| seq).parse().ok()
 }
 
 /// Who owns the data of the live run in a file that is its target, if it is.

@@ -1,0 +1,143 @@
+//! A store that owns the data and is set back, in the reverse window: by a crash behind which transactions are missing that somebody has
+//! read, and by an older state of it that is put in its place.
+#![cfg(feature = "failpoints")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod engine;
+mod program;
+
+use assert_cmd::cargo::CommandCargoExt as _;
+use engine::{Engine, application, begin, is_held_by, is_same, until, wait_for};
+use program::{done, flat, run};
+use rusqlite::Connection;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use switchover_testkit::{Cluster, Shutdown};
+
+/// The ids of the rows of a file.
+fn ids(file: &Connection) -> Vec<i64> {
+    let mut found = file.prepare("SELECT id FROM t ORDER BY id").unwrap();
+    found.query_map([], |row| row.get(0)).unwrap().map(|id| id.unwrap()).collect()
+}
+
+/// All of it at a time when nobody has it open, for later; and back.
+fn copied(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+#[test]
+fn a_crash_of_the_server_takes_nothing_away_that_the_source_has() {
+    // Commits that do not wait are not on the disk for seconds.
+    let mut cluster =
+        Cluster::builder().tcp().fsync(true).setting("wal_writer_delay", "10s").start().unwrap();
+    let database = cluster.fresh_database("crash").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    // Dies when the source has what was read, and the target does not know it yet.
+    let mut start = Command::cargo_bin("switchover").unwrap();
+    start.args(["start", "--from", "sqlite:app.db", "--to", &url]).current_dir(folder);
+    start.env("FAILPOINTS", "live-settle-before-commit=1*off->return").stdin(Stdio::null());
+    let mut engine = Engine(start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let insert = "INSERT INTO t SELECT id, 'soon' FROM generate_series(100, 104) id";
+    database.psql(&format!("SET synchronous_commit = off; {insert}")).unwrap();
+    engine.0.wait().unwrap();
+    assert!(ids(&file).contains(&104));
+    cluster.stop(Shutdown::Immediate).unwrap();
+    cluster.start().unwrap();
+    let _engine = begin(folder, &["resume"]);
+    for id in 200..210 {
+        database.psql(&format!("INSERT INTO t VALUES ({id}, 'sure')")).unwrap();
+    }
+    wait_for(|| ids(&file).contains(&209));
+    let there = database.psql("SELECT string_agg(id::text, ',' ORDER BY id) FROM t").unwrap();
+    let here: Vec<String> = ids(&file).iter().map(i64::to_string).collect();
+    assert_eq!(here.join(","), there);
+    assert!(here.len() >= 15, "{here:?}");
+    done(folder, &["rollback"]);
+}
+
+#[test]
+fn a_server_that_is_set_back_holds_the_run_until_the_newest_state_is_back() {
+    let mut cluster = Cluster::builder().tcp().fsync(true).start().unwrap();
+    let database = cluster.fresh_database("setback").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let insert = |id: i64| database.psql(&format!("INSERT INTO t VALUES ({id}, 'new')")).unwrap();
+    insert(100);
+    wait_for(|| ids(&file).contains(&100));
+    let (data, older, newest) =
+        (cluster.data_folder().to_owned(), folder.join("older"), folder.join("newest"));
+    cluster.stop(Shutdown::Fast).unwrap();
+    copied(&data, &older);
+    cluster.start().unwrap();
+    for id in 101..104 {
+        insert(id);
+    }
+    wait_for(|| ids(&file).contains(&103));
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    cluster.stop(Shutdown::Fast).unwrap();
+    copied(&data, &newest);
+    copied(&older, &data);
+    cluster.start().unwrap();
+    for id in 201..206 {
+        insert(id);
+    }
+    until(folder, |live| is_held_by(live, "it was set back"));
+    let refused = run(folder, &["rollback"]);
+    assert!(refused.code == 1 && flat(&refused.err).contains("it was set back"), "{}", refused.err);
+    assert!(!ids(&file).contains(&205), "{:?}", ids(&file));
+    // The state that had them all.
+    cluster.stop(Shutdown::Fast).unwrap();
+    copied(&newest, &data);
+    cluster.start().unwrap();
+    insert(300);
+    wait_for(|| ids(&file).contains(&300));
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+    assert!([100, 101, 103, 300].iter().all(|id| ids(&file).contains(id)), "{:?}", ids(&file));
+}
+
+#[test]
+fn a_file_that_is_set_back_in_place_holds_the_run() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let mut target = Connection::open(folder.join("new.db")).unwrap();
+    let insert = |target: &Connection, id: i64| {
+        target.execute("INSERT INTO t VALUES (?1, 'new')", [id]).unwrap();
+    };
+    insert(&target, 100);
+    wait_for(|| ids(&file).contains(&100));
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    let older = folder.join("older.db");
+    target.backup("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    insert(&target, 101);
+    wait_for(|| ids(&file).contains(&101));
+    for running in [true, false] {
+        if !running {
+            engine.0.kill().unwrap();
+            engine.0.wait().unwrap();
+        }
+        // Into the file that it is, as the shell's `.restore` does it.
+        target.restore("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+        insert(&target, 201);
+        insert(&target, 202);
+        if !running {
+            engine = begin(folder, &["resume"]);
+        }
+        until(folder, |live| is_held_by(live, "it was set back"));
+        let refused = run(folder, &["rollback"]);
+        assert!(refused.code == 1 && flat(&refused.err).contains("it was set back"), "{}", refused.err);
+    }
+    assert!(ids(&file).iter().all(|id| *id < 200), "{:?}", ids(&file));
+}
