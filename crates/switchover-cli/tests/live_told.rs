@@ -61,6 +61,8 @@ fn an_environment_file_that_cannot_be_changed_is_found_before_anything_is_fenced
     let _engine = begin(folder, &START);
     until(folder, is_same);
     is_refused(folder, "cutover", 1, &["app.env", "NUL bytes", "save it as"]);
+    write(folder, "app.env", &format!("A=\"open\n{BEFORE}"));
+    is_refused(folder, "cutover", 1, &["opened before DATABASE_URL", "close the quote"]);
     file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
     write(folder, "app.env", BEFORE);
     done(folder, &["cutover", "--when-ready"]);

@@ -144,10 +144,10 @@ impl EnvFile {
         let text = self.read(&path)?;
         let backup = backup_path(&path, run);
         let new = self.with_values(&text);
+        self.means(&new, |_, value| Some(value.to_vec()))?;
         if new == text {
             return Ok(Change { path, backup, text, new, keeps: false });
         }
-        self.means(&new, |_, value| Some(value.to_vec()))?;
         let kept = self.read_backup(&backup)?;
         let keeps = match &kept {
             None => true,
@@ -219,10 +219,11 @@ impl EnvFile {
         })
     }
 
-    /// That each name has the value in a text that is meant for it.
+    /// That each name has the value in a text that is meant for it, to whoever reads it.
     fn means(&self, text: &[u8], meant: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Result<()> {
         let reads = |(name, value): &&(String, SecretString)| {
             env_text::value(text, name) == meant(name, value.expose_secret().as_bytes())
+                && !env_text::is_behind_open_quote(text, name)
         };
         match self.set.iter().find(|set| !reads(set)) {
             None => Ok(()),
@@ -490,6 +491,25 @@ mod tests {
         }
         // What the run has not changed is nothing that it has to put back.
         env.knows_before("r", &BTreeSet::new()).unwrap();
+    }
+
+    #[test]
+    fn a_variable_behind_a_quote_that_is_left_open_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        let env = file(&path);
+        for open in ["A=\"open\nDATABASE_URL=old\n", "A=\"open\nDATABASE_URL=\"old\"\n", "A='open\n"] {
+            fs::write(&path, open).unwrap();
+            for error in [env.may_apply("r").unwrap_err(), env.apply("r").unwrap_err()] {
+                assert!(error.kind() == Kind::Refused && error.what_to_do().contains("quote"), "{error:?}");
+            }
+            assert_eq!(text(&path), open);
+        }
+        // What stands behind the variables is others' concern, and a quote of their own goes with the value.
+        for clear in ["DATABASE_URL=old\nexport_ready=no\nA=\"open\n", "DATABASE_URL=\"old\n"] {
+            fs::write(&path, clear).unwrap();
+            env.may_apply("r").unwrap();
+        }
     }
 
     #[test]
