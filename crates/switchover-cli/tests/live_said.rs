@@ -574,7 +574,7 @@ fn reads_go_to_no_target_that_differs_and_to_none_that_nothing_feeds() {
     let refused = run(folder, &["reads", "60%"]);
     let said = flat(&refused.err);
     assert!(refused.code == 1 && said.contains("the stores are known to differ"), "{}{said}", refused.out);
-    assert!(said.contains("row id=2"), "{said}");
+    assert!(said.contains("row id=2") && said.contains("once more on the source"), "{said}");
     assert_eq!(route(folder), before);
     done(folder, &["reads", "0%"]);
     behind_its_back(folder, &database, "UPDATE t SET x = 'two' WHERE id = 2");

@@ -7,6 +7,7 @@ mod program;
 
 use engine::{application, begin, is_same, run_folder, until, wait_for};
 use program::{done, flat, run};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
@@ -60,6 +61,8 @@ fn an_environment_file_that_cannot_be_changed_is_found_before_anything_is_fenced
     let _engine = begin(folder, &START);
     until(folder, is_same);
     is_refused(folder, "cutover", 1, &["app.env", "NUL bytes", "save it as"]);
+    write(folder, "app.env", &format!("A=\"open\n{BEFORE}"));
+    is_refused(folder, "cutover", 1, &["opened before DATABASE_URL", "close the quote"]);
     file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
     write(folder, "app.env", BEFORE);
     done(folder, &["cutover", "--when-ready"]);
@@ -122,6 +125,62 @@ fn an_environment_file_that_is_changed_at_the_last_moment_is_told_with_a_way_out
     assert_eq!((read(folder, "app.env").as_str(), read(folder, "heard").as_str()), (BEFORE, "source\n"));
     assert!(!kept(folder).exists());
     assert!(done(folder, &["rollback", "--dry-run"]).contains("it could be done now"));
+}
+
+#[test]
+fn an_environment_file_that_lost_its_backup_does_not_pass_for_one_that_was_put_back() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    write(folder, "switchover.toml", CONFIG);
+    // A release is a folder, and a link leads into the one that runs.
+    std::fs::create_dir(folder.join("one")).unwrap();
+    std::fs::create_dir(folder.join("two")).unwrap();
+    write(folder, "one/app.env", BEFORE);
+    symlink("one/app.env", folder.join("app.env")).unwrap();
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    std::fs::copy(folder.join("one/app.env"), folder.join("two/app.env")).unwrap();
+    std::fs::remove_file(folder.join("app.env")).unwrap();
+    symlink("two/app.env", folder.join("app.env")).unwrap();
+    let why =
+        ["DATABASE_URL has the value that this run has set", "two/app.env.before-", "put that file back"];
+    is_refused(folder, "rollback", 1, &why);
+    let kept = kept(folder);
+    let kept = kept.file_name().unwrap();
+    std::fs::copy(folder.join("one").join(kept), folder.join("two").join(kept)).unwrap();
+    assert!(done(folder, &["rollback", "--dry-run"]).contains("it could be done now"));
+    done(folder, &["rollback", "--when-ready"]);
+    assert!(read(folder, "app.env") == BEFORE && !folder.join("two").join(kept).exists());
+}
+
+#[test]
+fn a_backup_that_is_removed_at_the_last_moment_leaves_nobody_told_falsely() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    // Behind the look, and before the decision.
+    let hook = "test $SWITCHOVER_OWNER = target || rm app.env.before-*";
+    let config = format!(
+        "{CONFIG}\n[cutover.hooks]\nbefore = [\"{hook}\"]\nat = [\"echo $SWITCHOVER_OWNER >> heard\"]\n"
+    );
+    write(folder, "switchover.toml", &config);
+    write(folder, "app.env", BEFORE);
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    let untold = run(folder, &["rollback", "--when-ready"]);
+    let said = flat(&untold.out);
+    assert!(untold.code == 2 && said.contains("the owner changed to the source"), "{said}{}", untold.err);
+    assert!(said.contains("DATABASE_URL has the value that this run has set"), "{said}");
+    assert!(said.contains("write what was there before into"), "{said}");
+    assert_eq!(read(folder, "heard"), "target\n");
+    until(folder, |live| live["ownership"]["owner"] == "source" && live["untold"].is_string());
+    write(folder, "app.env", BEFORE);
+    done(folder, &["resume"]);
+    until(folder, |live| live["untold"].is_null());
+    assert!(read(folder, "app.env") == BEFORE && read(folder, "heard") == "target\nsource\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::render::live::old;
 use crate::render::output;
 use crate::render::status::{RunStatus, render};
 use switchover::journal::{self, State, Summary};
-use switchover::live;
+use switchover::live::{self, Verification};
 use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 
@@ -34,10 +34,11 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
                 false => None,
             };
             let mut shown = shown(summary);
-            if let (true, Some(Side::Target)) =
-                (summary.active, live.as_ref().map(|live| live.ownership.owner))
+            if let Some(live) = live.as_ref().filter(|live| live.ownership.owner == Side::Target)
+                && summary.active
             {
-                shown.next = next_of_target(&shown.run);
+                let differs = matches!(live.verification, Verification::Different { .. });
+                shown.next = next_of_target(&shown.run, differs);
             }
             // Of a run that is over, lag and load say nothing any more.
             let over = summary.entries.last().is_some_and(|last| !last.state.can_resume());
@@ -58,10 +59,11 @@ async fn engine(context: &Context, run: Option<&str>) -> Result<Vec<RunStatus>> 
     }
 }
 
-/// What can be done with a run that is at work while the target owns the data.
-fn next_of_target(run: &str) -> String {
+/// What can be done with a run that is at work while the target owns the data. Where the source differs, it is not gone back to unasked.
+fn next_of_target(run: &str, differs: bool) -> String {
+    let back = if differs { " --discard-target-changes" } else { "" };
     format!(
-        "switchover status --watch --run {run}, switchover rollback --run {run}, or switchover finish --run {run}"
+        "switchover status --watch --run {run}, switchover rollback --run {run}{back}, or switchover finish --run {run}"
     )
 }
 

@@ -6,9 +6,10 @@ use crate::journal::Header;
 use crate::progress::Event;
 use crate::reserve;
 use crate::routing::hooks::Told;
-use crate::routing::{Follower, Moment, Progress, Route, Routing, route};
+use crate::routing::{EnvFile, Follower, Moment, Progress, Route, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,10 @@ use switchover_core::{Error, Kind, Result};
 
 /// Says in the run's folder whom the application was told to be the owner; nobody while it is being told.
 const TOLD: &str = "told.json";
+
+/// Names in the run's folder the variables of the environment file that the run has changed and not put back. What they held stands in
+/// the file's backup alone: it may be a secret.
+const CHANGED: &str = "changed.json";
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
 const NOTED_EVERY: Duration = Duration::from_millis(50);
@@ -194,6 +199,32 @@ impl Announcer {
         Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
+    /// The variables of the environment file that the run has changed and not put back.
+    fn changed_variables(&self) -> Result<BTreeSet<String>> {
+        Ok(record::kept(&self.folder, CHANGED)?.unwrap_or_default())
+    }
+
+    /// Has the environment file name this owner's store.
+    fn change_file(&self, file: &EnvFile, owner: Side) -> Result<()> {
+        let run = &self.header.run;
+        let mut changed = self.changed_variables()?;
+        match owner {
+            Side::Target => {
+                // Before it is changed, so that one that was killed in between knows of it.
+                changed.extend(file.lacking().map_err(owed)?);
+                record::keep(&self.folder, CHANGED, &changed)?;
+                reserve::with(&self.folder, || file.apply(run)).map_err(owed)?;
+                Ok(())
+            }
+            Side::Source => {
+                file.knows_before(run, &changed).map_err(owed)?;
+                reserve::with(&self.folder, || file.restore(run)).map_err(owed)?;
+                changed.clear();
+                record::keep(&self.folder, CHANGED, &changed)
+            }
+        }
+    }
+
     /// The stores, as the route names them.
     fn stores(&self) -> (&str, &str) {
         (self.header.source.as_str(), self.header.target.as_str())
@@ -228,7 +259,10 @@ impl Announce for Announcer {
             route::may_publish(path, run, self.stores(), *proposed, may_take)?;
             match (&self.routing.env_file, proposed.decided().owner) {
                 (Some(file), Side::Target) => file.may_apply(run),
-                (Some(file), Side::Source) => file.may_restore(run),
+                (Some(file), Side::Source) => {
+                    file.knows_before(run, &self.changed_variables()?)?;
+                    file.may_restore(run)
+                }
                 (None, _) => Ok(()),
             }
         })
@@ -252,11 +286,7 @@ impl Announce for Announcer {
         // Before any of it, so that whoever tells of the other owner next does all of it.
         record::keep(&self.folder, TOLD, &None::<Side>)?;
         if let Some(file) = &self.routing.env_file {
-            let changed = reserve::with(&self.folder, || match ownership.owner {
-                Side::Target => file.apply(&self.header.run),
-                Side::Source => file.restore(&self.header.run),
-            });
-            changed.map_err(owed)?;
+            self.change_file(file, ownership.owner)?;
         }
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;

@@ -6,6 +6,7 @@ use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;
 use super::status::{LiveStatus, SwitchOptions, Verification};
+use super::trespass::with_remedy;
 use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,9 @@ impl Engine {
             }
             _ => error,
         };
-        self.note(format!("held: {error}"));
-        self.tell(|status| status.hold(error.to_string()));
+        let held = with_remedy(link.from, &error);
+        self.note(format!("held: {held}"));
+        self.tell(|status| status.hold(held));
         let differed = matches!(self.verified, Verification::Different { .. });
         self.in_doubt(link.from, &error).await;
         if !differed {

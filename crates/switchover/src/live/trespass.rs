@@ -11,6 +11,15 @@ use switchover_core::{Error, Kind, Result};
 /// How the alarm begins that says that the target takes no writes.
 const SHUT: &str = "somebody switched the target's fence on: it owns the data, and takes no writes";
 
+/// Why the run is held; of a source that differs, or that others may have written to, with what there is to do: the owner does not
+/// change before a person has said which store is right.
+pub(super) fn with_remedy(owner: Side, error: &Error) -> String {
+    match (owner, error.kind()) {
+        (Side::Target, Kind::Different) => format!("{error}; {}", error.what_to_do()),
+        _ => error.to_string(),
+    }
+}
+
 impl Engine {
     /// Whether the source was shut as it was left while nobody looked. Its fence is made again either way: who took it away is known
     /// from here on only.

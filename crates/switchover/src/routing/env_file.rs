@@ -9,6 +9,7 @@
 use super::env_text;
 use super::replace::{Durable, beside, remove, replace, resolved, try_out};
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,41 @@ impl EnvFile {
         self.could(&self.applied(run)?)
     }
 
+    /// The names that have other values in the file than they are set to: what [`EnvFile::apply`] would change now.
+    pub fn lacking(&self) -> Result<Vec<String>> {
+        let text = self.read(&self.target()?)?;
+        Ok(self.set.iter().filter(|set| !is_set(&text, set)).map(|(name, _)| name.clone()).collect())
+    }
+
+    /// That it is known what was there before the variables that the run has changed: asked before [`EnvFile::restore`], to which a
+    /// backup that is not there means that there is nothing to do. Refuses where the file still has one of the run's values, as a
+    /// file that was brought elsewhere without its backup. Changes nothing.
+    pub fn knows_before(&self, run: &str, changed: &BTreeSet<String>) -> Result<()> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let path = self.target()?;
+        let backup = backup_path(&path, run);
+        if self.read_backup(&backup)?.is_some() {
+            return Ok(());
+        }
+        let text = self.read(&path)?;
+        let Some((name, _)) = self.set.iter().find(|set| changed.contains(&set.0) && is_set(&text, set))
+        else {
+            return Ok(());
+        };
+        let detail = format!(
+            "{name} has the value that this run has set, and {}, which has what was there before, is not there",
+            backup.display()
+        );
+        let hint = format!(
+            "put that file back, or write what was there before into {} by hand; where it is to stay as it is, copy it to {}",
+            path.display(),
+            backup.display()
+        );
+        Err(self.fail(Kind::Changed, detail).hint(hint))
+    }
+
     /// Whether [`EnvFile::restore`] could be done now. Changes nothing.
     pub fn may_restore(&self, run: &str) -> Result<()> {
         self.restored(run)?.map_or(Ok(()), |change| self.could(&change))
@@ -108,10 +144,10 @@ impl EnvFile {
         let text = self.read(&path)?;
         let backup = backup_path(&path, run);
         let new = self.with_values(&text);
+        self.means(&new, |_, value| Some(value.to_vec()))?;
         if new == text {
             return Ok(Change { path, backup, text, new, keeps: false });
         }
-        self.means(&new, |_, value| Some(value.to_vec()))?;
         let kept = self.read_backup(&backup)?;
         let keeps = match &kept {
             None => true,
@@ -130,7 +166,8 @@ impl EnvFile {
         Ok(Change { path, backup, text, new, keeps })
     }
 
-    /// The file with the values that were there before. None without a backup: then it holds none of this run's.
+    /// The file with the values that were there before. None without a backup: then it holds none of this run's, as far as
+    /// [`EnvFile::knows_before`] was asked.
     fn restored(&self, run: &str) -> Result<Option<Change>> {
         let path = self.target()?;
         let backup = backup_path(&path, run);
@@ -182,10 +219,11 @@ impl EnvFile {
         })
     }
 
-    /// That each name has the value in a text that is meant for it.
+    /// That each name has the value in a text that is meant for it, to whoever reads it.
     fn means(&self, text: &[u8], meant: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Result<()> {
         let reads = |(name, value): &&(String, SecretString)| {
             env_text::value(text, name) == meant(name, value.expose_secret().as_bytes())
+                && !env_text::is_behind_open_quote(text, name)
         };
         match self.set.iter().find(|set| !reads(set)) {
             None => Ok(()),
@@ -278,6 +316,11 @@ impl EnvFile {
         let detail = format!("{}: {error}", path.display());
         self.fail(kind, detail).hint(hint)
     }
+}
+
+/// Whether a text has the value that is set.
+fn is_set(text: &[u8], (name, value): &(String, SecretString)) -> bool {
+    env_text::value(text, name).as_deref() == Some(value.expose_secret().as_bytes())
 }
 
 /// Where the bytes are kept that were there before a run.
@@ -413,6 +456,60 @@ mod tests {
             assert_eq!(env.restore("r").unwrap(), Done::Already);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn values_without_a_backup_are_not_taken_for_the_applications() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        // One of them is right before.
+        let before = format!("{BEFORE}export_ready=yes\n");
+        fs::write(&path, &before).unwrap();
+        let env = file(&path);
+        let changed = BTreeSet::from_iter(env.lacking().unwrap());
+        assert_eq!(changed, BTreeSet::from(["DATABASE_URL".to_owned()]));
+        env.apply("r").unwrap();
+        assert!(env.lacking().unwrap().is_empty());
+        env.knows_before("r", &changed).unwrap();
+        let backup = backup_path(&path, "r");
+        let (set, kept) = (text(&path), text(&backup));
+        fs::remove_file(&backup).unwrap();
+        let error = env.knows_before("r", &changed).unwrap_err();
+        let said = format!("{error:?}");
+        assert!(error.kind() == Kind::Changed && !said.contains("hunter2"), "{said}");
+        assert!(said.contains("DATABASE_URL has the value") && said.contains("app.env.before-r"), "{said}");
+        // Each way out that it names: the backup, the old value by hand, the new one on purpose.
+        for (now, backed) in [(&set, Some(&kept)), (&before, None), (&set, Some(&set))] {
+            fs::write(&path, now).unwrap();
+            if let Some(backed) = backed {
+                fs::write(&backup, backed).unwrap();
+            }
+            env.knows_before("r", &changed).unwrap();
+            env.restore("r").unwrap();
+            assert_eq!(&text(&path), backed.unwrap_or(now));
+            assert!(!backup.exists());
+        }
+        // What the run has not changed is nothing that it has to put back.
+        env.knows_before("r", &BTreeSet::new()).unwrap();
+    }
+
+    #[test]
+    fn a_variable_behind_a_quote_that_is_left_open_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        let env = file(&path);
+        for open in ["A=\"open\nDATABASE_URL=old\n", "A=\"open\nDATABASE_URL=\"old\"\n", "A='open\n"] {
+            fs::write(&path, open).unwrap();
+            for error in [env.may_apply("r").unwrap_err(), env.apply("r").unwrap_err()] {
+                assert!(error.kind() == Kind::Refused && error.what_to_do().contains("quote"), "{error:?}");
+            }
+            assert_eq!(text(&path), open);
+        }
+        // What stands behind the variables is others' concern, and a quote of their own goes with the value.
+        for clear in ["DATABASE_URL=old\nexport_ready=no\nA=\"open\n", "DATABASE_URL=\"old\n"] {
+            fs::write(&path, clear).unwrap();
+            env.may_apply("r").unwrap();
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ struct Assignment {
     /// With its quotes.
     value: Range<usize>,
     exported: bool,
+    /// Whether programs differ in where it ends, and so in what the lines behind it mean.
+    open: bool,
 }
 
 /// Whether a name may stand before `=`.
@@ -63,11 +65,24 @@ fn assignment(text: &[u8], start: usize, end: usize) -> Option<Assignment> {
         return None;
     }
     let from = skip(at + 1);
-    let value = match text.get(from).filter(|_| from < end) {
-        Some(quote @ (b'"' | b'\'')) => quoted(text, from, *quote).unwrap_or_else(|| plain(text, from, end)),
-        _ => plain(text, from, end),
+    let (value, open) = match text.get(from).filter(|_| from < end) {
+        Some(quote @ (b'"' | b'\'')) => match quoted(text, from, *quote) {
+            Some(value) => {
+                let open = value.end > end && !is_done(text, value.end);
+                (value, open)
+            }
+            None => (plain(text, from, end), true),
+        },
+        _ => (plain(text, from, end), false),
     };
-    Some(Assignment { name, value, exported })
+    Some(Assignment { name, value, exported, open })
+}
+
+/// Whether nothing but a comment stands behind a value of several lines: else it was ended by a quote that begins another value.
+fn is_done(text: &[u8], from: usize) -> bool {
+    let rest = text[from..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = rest.iter().position(|byte| !blank(*byte) && *byte != b'\r');
+    first.is_none_or(|at| rest[at] == b'#')
 }
 
 /// From a quote to its partner, over as many lines as it takes; `None` when there is none.
@@ -119,6 +134,14 @@ pub(super) fn value(text: &[u8], name: &str) -> Option<Vec<u8>> {
     let all = assignments(text);
     let last = all.iter().rfind(|found| &text[found.name.clone()] == name.as_bytes())?;
     Some(meaning(&text[last.value.clone()]).into_owned())
+}
+
+/// Whether a quote is opened before what a name means, and not closed, or by the quote of another value: programs differ in what
+/// stands behind it.
+pub(super) fn is_behind_open_quote(text: &[u8], name: &str) -> bool {
+    let all = assignments(text);
+    let last = all.iter().rposition(|found| &text[found.name.clone()] == name.as_bytes());
+    all[..last.unwrap_or(0)].iter().any(|found| found.open)
 }
 
 /// The text with a name's value set, or with its lines removed. Every line of the name is treated alike.

@@ -155,7 +155,7 @@ impl Route {
     pub fn differs(&self, why: &str) -> Error {
         let hint = match self.owner {
             Side::Source => {
-                "`switchover verify --live` compares them again; until they are equal, all reads are at the source"
+                "write the row once more on the source, and `switchover verify --live` compares all again; until they are equal, all reads stay there"
             }
             Side::Target => {
                 "the target owns the data, and all reads stay there; `switchover status` shows the run"
