@@ -81,6 +81,7 @@ Examples:
   switchover verify --from sqlite:app.db --to env:DATABASE_URL
   switchover verify --sample 10000        # a quick look; says what it proves
   switchover verify --repair              # then make the target's rows right
+  switchover verify --live --run 0197c0de # of several live runs
 
 Exit codes: 0 the same; 1 different; 2 unproven.")]
     Verify(Box<VerifyArgs>),
@@ -312,6 +313,9 @@ pub(crate) struct VerifyArgs {
     /// With --live: again and again, until the stores differ or it is stopped.
     #[arg(long, help_heading = "Verification", requires = "live")]
     pub(crate) continuous: bool,
+    /// With --live: the run, or the beginning of its name [default: the newest; one of several live runs wants its name].
+    #[arg(long, value_name = "ID", help_heading = "Verification", requires = "live")]
+    pub(crate) run: Option<String>,
     /// Make the target's differing rows equal to the source's, then compare again.
     #[arg(long, help_heading = "Verification", conflicts_with = "sample")]
     pub(crate) repair: bool,

@@ -187,7 +187,8 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::Report, &args.report);
             if args.live {
                 let context = Context::looking(&global, flags, screen)?;
-                return live::verify(&context, args.continuous).await;
+                let meant = live::meant(&context, args.run.as_deref())?;
+                return live::verify(&context, &meant.run, args.continuous).await;
             }
             let context = Context::new(&global, flags, args.plan, screen)?;
             verify::run(&context, args.sample, args.seed, args.repair).await

@@ -7,6 +7,7 @@ mod program;
 use assert_cmd::cargo::CommandCargoExt;
 use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
 use program::{done, flat, run};
+use rusqlite::Connection;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -228,5 +229,51 @@ fn indexes_and_keys_of_a_live_run_are_one_phase() {
     let log = std::fs::read_to_string(folder.join("run.log")).unwrap();
     for said in ["indexes and keys: begins", "indexes and keys: done in"] {
         assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
+}
+
+/// Gives a file, which nobody has open, another journal.
+#[track_caller]
+fn given_journal(file: &Path, mode: &str) {
+    let file = Connection::open(file).unwrap();
+    let sql = format!("PRAGMA journal_mode = {mode}");
+    let found: String = file.query_row(&sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, mode);
+}
+
+/// `start` refuses such a source, too.
+#[test]
+fn a_store_whose_journal_was_changed_is_not_taken_up_before_that_is_undone() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    drop(file);
+    let refused = |name: &str| {
+        given_journal(&folder.join(name), "delete");
+        let ran = run(folder, &["resume"]);
+        let said = flat(&ran.err);
+        assert!(ran.code == 1 && said.contains("its journal mode is delete"), "{name}: {}{said}", ran.out);
+        assert!(said.contains(name) && said.contains("`PRAGMA journal_mode = WAL`"), "{name}: {said}");
+    };
+    let taken_up = |name: &str, phase: &str| {
+        given_journal(&folder.join(name), "wal");
+        let engine = begin(folder, &["resume"]);
+        let id = engine.0.id();
+        until(folder, |live| live["pid"] == id && live["phase"] == phase && live["lag_entries"] == 0);
+        engine
+    };
+    let engine = begin(folder, &START);
+    until(folder, is_same);
+    drop(engine);
+    refused("app.db");
+    let before = std::fs::read(folder.join("app.db")).unwrap();
+    refused("app.db");
+    assert!(std::fs::read(folder.join("app.db")).unwrap() == before, "the source was written to");
+    let engine = taken_up("app.db", "following");
+    done(folder, &["cutover", "--when-ready"]);
+    until(folder, |live| live["phase"] == "reverse");
+    drop(engine);
+    for name in ["app.db", "new.db"] {
+        refused(name);
+        drop(taken_up(name, "reverse"));
     }
 }

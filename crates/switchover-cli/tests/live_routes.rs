@@ -26,6 +26,8 @@ fn asked_without_a_name(folder: &Path) -> Vec<String> {
         &["resume"],
         &["throttle", "rows_per_s=5"],
         &["reads", "10%"],
+        &["verify", "--live"],
+        &["verify", "--live", "--continuous"],
     ] {
         let refused = run(folder, verb);
         let said = flat(&refused.err);
@@ -74,6 +76,10 @@ fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
     let refused = run(folder, &["reads", "10%", "--run", other]);
     let said = flat(&refused.err);
     assert!(refused.code == 1 && said.contains(&format!("it is the route of the run {first}")), "{said}");
+    for named in [&first, other] {
+        let said = flat(&done(folder, &["verify", "--live", "--run", named]));
+        assert!(said.starts_with(&format!("run {named}: yes: ")), "{said}");
+    }
     done(folder, &["reads", "10%", "--run", &first]);
     done(folder, &["reads", "0%", "--route", own]);
     let said = flat(&done(folder, &["cutover", "--when-ready", "--run", &first]));
@@ -94,6 +100,30 @@ fn a_second_live_run_takes_no_route_of_one_that_is_not_over() {
     done(folder, &again);
     std::fs::write(folder.join(own), before.replace(&first, "20000101t000000000-000000")).unwrap();
     done(folder, &again);
+}
+
+#[test]
+fn the_one_live_run_that_is_not_over_is_meant_without_its_name() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let other = Connection::open(folder.join("other.db")).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)").unwrap();
+    other.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let told = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let _engine = begin(folder, &START);
+    wait_for(|| told(".switchover/route.json").contains("\"ready\""));
+    let first = run_folder(folder).file_name().unwrap().to_str().unwrap().to_owned();
+    let second = ["start", "--from", "sqlite:other.db", "--to", "sqlite:more.db", "--route", "second.json"];
+    let mut newer = begin(folder, &second);
+    wait_for(|| told("second.json").contains("\"ready\""));
+    let runs = std::fs::read_dir(folder.join(".switchover/runs")).unwrap();
+    let mut runs = runs.map(|run| run.unwrap().file_name().into_string().unwrap());
+    done(folder, &["rollback", "--run", &runs.find(|run| *run != first).unwrap()]);
+    assert!(newer.0.wait().unwrap().success());
+    let said = flat(&done(folder, &["verify", "--live"]));
+    assert!(said.starts_with(&format!("run {first}: yes: ")), "{said}");
+    let said = flat(&done(folder, &["cutover", "--when-ready"]));
+    assert!(said.starts_with(&format!("run {first}: the owner changed to the target")), "{said}");
 }
 
 #[test]

@@ -434,16 +434,28 @@ impl Summary {
     }
 }
 
-/// The run that a verb means which changes something: the one named, or the newest.
+/// The run that a verb means which changes something, or says whether its stores are equal: the one named; else the newest, or, where that
+/// is a live run that is over, the one that is not.
 ///
 /// # Errors
 /// `NotFound` without such a run; `Refused` where none is named and more than one live run is not over.
 pub fn meant(state_dir: &Path, run: Option<&str>) -> Result<Header> {
     let found = header(&find(state_dir, run)?)?;
-    if run.is_none() {
-        one_live(&list(state_dir)?)?;
+    if run.is_some() {
+        return Ok(found);
     }
-    Ok(found)
+    let runs = list(state_dir)?;
+    one_live(&runs)?;
+    Ok(unnamed(&runs).cloned().unwrap_or(found))
+}
+
+/// What is meant without a name, of runs that [`one_live`] takes.
+fn unnamed(runs: &[Summary]) -> Option<&Header> {
+    let newest = runs.last()?;
+    let going = |known: &&Summary| known.header.live && known.goes_on() && known.has_begun();
+    // What is no live run can be taken back when it is done, too.
+    let earlier = runs.iter().find(going).filter(|_| newest.header.live && !newest.goes_on());
+    Some(&earlier.unwrap_or(newest).header)
 }
 
 /// That of these runs, the oldest first, no more than one is a live one that is not over: what is asked without a name would else be done
@@ -493,84 +505,4 @@ pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn a_lock_ends_with_its_holder_though_a_starting_program_has_the_handle() {
-        let folder = tempfile::tempdir().unwrap();
-        let held = lock(folder.path()).unwrap();
-        let _inherited = held.0.try_clone().unwrap();
-        assert_eq!(lock(folder.path()).unwrap_err().kind(), Kind::Busy);
-        drop(held);
-        lock(folder.path()).unwrap();
-    }
-
-    fn known(run: &str, live: bool, active: bool, states: &[State]) -> Summary {
-        let header = Header {
-            run: run.into(),
-            started_at: String::new(),
-            source: "sqlite:a.db".into(),
-            target: "sqlite:b.db".into(),
-            on_failure: crate::settings::OnFailure::Keep,
-            backup: false,
-            live,
-        };
-        let entry = |state: &State| Entry { at: String::new(), state: *state, detail: String::new() };
-        Summary { header, entries: states.iter().map(entry).collect(), active }
-    }
-
-    #[test]
-    fn of_live_runs_that_are_not_over_one_may_be_meant_without_its_name() {
-        let (planned, begun) = (&[State::Planned][..], &[State::Planned, State::Prepared][..]);
-        let over = &[State::Planned, State::Prepared, State::CleanedUp][..];
-        let first = known("r1", true, true, begun);
-        for (newest, is_one) in [
-            (known("r2", true, true, begun), false),
-            (known("r2", true, false, begun), false),
-            (known("r2", true, true, planned), false),
-            // It would be taken, though nothing came of it.
-            (known("r2", true, false, planned), false),
-            (known("r2", true, false, over), true),
-            (known("r2", false, false, begun), true),
-        ] {
-            let refused = one_live(&[first.clone(), newest.clone()]).err();
-            assert_eq!(refused.is_none(), is_one, "{newest:?}");
-            let Some(refused) = refused else { continue };
-            let said = refused.to_string();
-            assert!(refused.kind() == Kind::Refused && said.contains("r1") && said.contains("r2"), "{said}");
-        }
-        one_live(&[known("r0", true, false, planned), first]).unwrap();
-    }
-
-    /// So often that a look that kept others away would be met.
-    const TRIES: usize = 2_000;
-
-    #[test]
-    fn who_only_looks_keeps_nobody_from_taking_a_run_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let over = std::sync::atomic::AtomicBool::new(false);
-        let taken = std::thread::scope(|scope| {
-            let (looks, looked) = std::sync::mpsc::channel();
-            let (over, path) = (&over, folder.path());
-            scope.spawn(move || {
-                while !over.load(std::sync::atomic::Ordering::SeqCst) {
-                    is_held(path).unwrap();
-                    // Nobody listens but for the first.
-                    looks.send(()).ok();
-                }
-            });
-            looked.recv().unwrap();
-            let taken: Vec<_> = (0..TRIES).map(|_| lock(folder.path()).map(drop)).collect();
-            // Before any assertion: a panic here would wait for the other for ever.
-            over.store(true, std::sync::atomic::Ordering::SeqCst);
-            taken
-        });
-        taken.into_iter().for_each(Result::unwrap);
-        assert!(!is_held(folder.path()).unwrap());
-        let _held = lock(folder.path()).unwrap();
-        assert!(is_held(folder.path()).unwrap());
-    }
-}
+mod tests;

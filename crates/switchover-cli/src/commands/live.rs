@@ -309,20 +309,20 @@ fn no_engine(context: &Context, run: Option<&str>) -> Result<Error> {
     })
 }
 
-/// The run that a verb means which changes something: the one named, or the newest where no other live run goes on.
+/// The run that a verb means which changes something, or compares: the one named, or the newest where no other live run goes on.
 pub(crate) fn meant(context: &Context, run: Option<&str>) -> Result<Header> {
     journal::meant(&context.resolved.settings.state_dir, run)
 }
 
 /// `verify --live`: has the engine compare all rows again, and says what it found; again and again if asked.
-pub(crate) async fn verify(context: &Context, continuous: bool) -> Result<u8> {
+pub(crate) async fn verify(context: &Context, run: &str, continuous: bool) -> Result<u8> {
     loop {
-        if ask(context, None, &Request::Verify).await?.is_none() {
-            return Err(no_engine(context, None)?);
+        if ask(context, Some(run), &Request::Verify).await?.is_none() {
+            return Err(no_engine(context, Some(run))?);
         }
-        let status = proven(context).await?;
+        let status = proven(context, run).await?;
         context.screen.end();
-        output::data(&render::verification(&status))?;
+        output::data(&render::verification(run, &status))?;
         let same = matches!(status.verification, Verification::Same { .. });
         if !continuous || !same {
             return Ok(u8::from(!same));
@@ -337,11 +337,11 @@ fn go_on_looking(context: &Context) -> Result<()> {
     context.shutdown.check("compare the stores").map_err(stopped)
 }
 
-async fn proven(context: &Context) -> Result<LiveStatus> {
+async fn proven(context: &Context, run: &str) -> Result<LiveStatus> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         go_on_looking(context)?;
-        let Some(status) = engine_status(context)? else { continue };
+        let Some(status) = engine_status(context, run)? else { continue };
         match status.verification {
             Verification::Same { .. } | Verification::Different { .. } => return Ok(status),
             _ if status.phase == LivePhase::Ended => {
@@ -353,8 +353,8 @@ async fn proven(context: &Context) -> Result<LiveStatus> {
     }
 }
 
-fn engine_status(context: &Context) -> Result<Option<LiveStatus>> {
-    status(&context.resolved.settings.state_dir, None)
+fn engine_status(context: &Context, run: &str) -> Result<Option<LiveStatus>> {
+    status(&context.resolved.settings.state_dir, Some(run))
 }
 
 /// `status` of a live run, once or until it ends.

@@ -162,9 +162,9 @@ fn verdict(verification: &Verification) -> String {
     }
 }
 
-/// What the live verification found.
-pub(crate) fn verification(status: &LiveStatus) -> String {
-    format!("{}\n", verdict(&status.verification))
+/// What the live verification of this run found.
+pub(crate) fn verification(run: &str, status: &LiveStatus) -> String {
+    format!("run {}: {}\n", shown(run), verdict(&status.verification))
 }
 
 fn switched(report: &SwitchReport) -> String {

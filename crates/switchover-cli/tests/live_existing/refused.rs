@@ -149,6 +149,51 @@ fn a_target_whose_definitions_were_changed_is_not_cut_over_to() {
     scene.app.drop_owner();
 }
 
+/// A key of the same name that does another thing is not the one that was made again.
+#[test]
+fn a_target_whose_foreign_key_was_replaced_is_not_cut_over_to() {
+    let source = "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE p2 (id INTEGER PRIMARY KEY);
+        CREATE TABLE c (id INTEGER PRIMARY KEY, q INTEGER, r INTEGER);
+        INSERT INTO p VALUES (1); INSERT INTO p2 VALUES (1); INSERT INTO c VALUES (1, 1, 1)";
+    let target = "CREATE TABLE p (id bigint PRIMARY KEY); CREATE TABLE p2 (id bigint PRIMARY KEY);
+        CREATE TABLE c (id bigint PRIMARY KEY, q bigint CONSTRAINT plain REFERENCES p,
+            r bigint CONSTRAINT acts REFERENCES p ON DELETE CASCADE);
+        COMMENT ON CONSTRAINT plain ON c IS 'whose it is'";
+    let mut scene = Scene::new(App::new(source, target), &[]);
+    scene.begin();
+    scene.until_same();
+    let plain = "ALTER TABLE \"public\".\"c\" DROP CONSTRAINT \"plain\", ADD CONSTRAINT \"plain\" FOREIGN KEY (q) REFERENCES public.p(id) DEFERRABLE; \
+                 COMMENT ON CONSTRAINT \"plain\" ON \"public\".\"c\" IS 'whose it is'";
+    let acts = "ALTER TABLE \"public\".\"c\" DROP CONSTRAINT \"acts\"";
+    for (change, name, undo) in [
+        (
+            "DROP CONSTRAINT plain, ADD CONSTRAINT plain FOREIGN KEY (q) REFERENCES p ON DELETE CASCADE",
+            "plain",
+            plain,
+        ),
+        ("DROP CONSTRAINT plain, ADD CONSTRAINT plain FOREIGN KEY (q) REFERENCES p2", "plain", plain),
+        // It waits under another name meanwhile.
+        ("DROP CONSTRAINT IF EXISTS acts, ADD CONSTRAINT acts FOREIGN KEY (r) REFERENCES p2", "acts", acts),
+    ] {
+        scene.app.psql(&format!("ALTER TABLE c {change}"));
+        for verb in [&["--dry-run"], &["--when-ready"]] {
+            run(&mut scene.app.verb("cutover", verb))
+                .exits(1)
+                .says(&format!("the foreign key \"{name}\" of \"c\" is FOREIGN KEY"))
+                .says(&format!("undo that ({undo})"));
+        }
+        // Nobody was kept from writing by it, and what it says works.
+        scene.write("UPDATE c SET q = q");
+        scene.app.psql(undo);
+    }
+    // What only says when it is checked is taken back by the run.
+    scene.app.psql("ALTER TABLE c ALTER CONSTRAINT plain DEFERRABLE INITIALLY DEFERRED");
+    scene.cutover();
+    scene.done(&["finish", "--yes"]);
+    scene.ended().exits(0);
+    scene.defined_as_before();
+}
+
 /// What somebody wrote through it would be taken for the application's own; also where the gate is what it was by then.
 #[test]
 fn a_gate_that_was_open_since_all_was_compared_is_not_cut_over_through() {

@@ -10,6 +10,7 @@
 //! runs, so a crash leaves either the schema as it was or the record that restores it. Definitions are
 //! the server's own words. Nothing here needs more than the ownership of the tables.
 
+use super::audit::Fault;
 use super::connect::{Holds, path_of_application};
 use super::quote::{ident, literal, qualified};
 use super::steps::TableSteps;
@@ -428,6 +429,23 @@ pub(super) async fn is_as_planned<C: GenericClient + Sync>(client: &C, plan: &Pl
     let now = catalog::definitions(client, &plan.options.schema).await?;
     let keys = plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.references);
     Ok(Some(now.with_keys(keys).fingerprint()) == plan.target_schema)
+}
+
+/// The first foreign key whose name another one has got while a live run's target follows. In a transaction, whose search path it empties.
+pub(super) async fn replaced<C: GenericClient + Sync>(client: &C, plan: &Plan) -> Answer<Option<Fault>> {
+    let schema = &plan.options.schema;
+    let now = catalog::definitions(client, schema).await?;
+    let keys = plan.tables.iter().flat_map(standing).flat_map(|standing| &standing.references);
+    let Some((own, other)) = now.replaced(keys) else { return Ok(None) };
+    let all = live::keys(plan);
+    let key = all.iter().find(|key| key.child == own.table && key.name() == own.key.name);
+    let again = key.map(|key| key.again(schema)).unwrap_or_default();
+    let why = format!(
+        "the foreign key \"{}\" of \"{}\" is {} and should be {}",
+        own.key.name, own.table, other.definition, own.key.definition
+    );
+    let hint = format!("undo that ({again}), and ask again: the cutover gives the key the form that it had");
+    Ok(Some(Fault { table: own.table.clone(), why, hint }))
 }
 
 /// What differs from what the plan found and the run should have left: definitions, and rows that stay.

@@ -121,20 +121,27 @@ impl PostgresLive {
     async fn is_as_made(&self, session: &Session, operation: &str) -> Result<()> {
         let (plan, schema) = (&*self.run.plan, self.schema());
         let refused = || Error::new(Kind::Refused, operation).store(session.connection.label());
-        if plan.options.existing.is_some() {
+        let fault = if plan.options.existing.is_some() {
             // What was taken down is up again, and nobody changed anything meanwhile.
             let same = standing::is_as_planned(session.client(), plan).await;
-            return match same.map_err(|error| busy(error, &session.connection, operation))? {
-                true => Ok(()),
-                false => Err(refused()
+            if same.map_err(|error| busy(error, &session.connection, operation))? {
+                return Ok(());
+            }
+            let key = standing::replaced(session.client(), plan).await;
+            let key = key.map_err(|error| busy(error, &session.connection, operation))?;
+            if key.is_none() {
+                return Err(refused()
                     .detail(format!(
                         "the definitions in the schema \"{schema}\" are not what they were before the run"
                     ))
-                    .hint("undo what was changed there since; `switchover rollback` takes the run back")),
-            };
-        }
-        let fault = audit::changed(session.client(), plan).await;
-        match fault.map_err(|error| busy(error, &session.connection, operation))? {
+                    .hint("undo what was changed there since; `switchover rollback` takes the run back"));
+            }
+            key
+        } else {
+            let changed = audit::changed(session.client(), plan).await;
+            changed.map_err(|error| busy(error, &session.connection, operation))?
+        };
+        match fault {
             None => Ok(()),
             Some(fault) => Err(refused()
                 .table(fault.table)

@@ -82,6 +82,19 @@ impl Key {
         format!("ALTER TABLE {} {}{remark}", qualified(schema, &self.child), self.own)
     }
 
+    /// The statement that puts it in the place of another one of its name while the target follows: in the form in which it waits. One that
+    /// acts has a constraint of another name then, and the decision makes its own.
+    pub(crate) fn again(&self, schema: &str) -> String {
+        let up = if self.acts { String::new() } else { format!(", {}", self.waiting) };
+        let remark = self.remark.iter().filter(|_| !self.acts);
+        let remark = remark.map(|remark| format!("; {remark}")).collect::<String>();
+        format!(
+            "ALTER TABLE {} DROP CONSTRAINT {}{up}{remark}",
+            qualified(schema, &self.child),
+            ident(&self.name)
+        )
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name

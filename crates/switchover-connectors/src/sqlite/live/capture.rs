@@ -17,14 +17,19 @@ const OPERATION: &str = "capture changes";
 
 impl SqliteLive {
     pub(super) fn enter_run(&self) -> Result<()> {
-        self.write("enter the live run", "enter", SURE, |connection| {
+        let operation = "enter the live run";
+        self.write(operation, "enter", SURE, |connection| {
+            if self.side == Side::Source {
+                self.still_in_wal(connection, operation)?;
+            }
             records::enter(connection, self.path(), &self.run, self.side)?;
-            which::record_first(connection)
-                .map_err(|error| classify(error, "enter the live run", self.path()))?;
+            which::record_first(connection).map_err(|error| classify(error, operation, self.path()))?;
             if self.side == Side::Target {
-                let record = records::own(connection, self.path(), &self.run, "enter the live run")?;
-                if record.ownership.owner == Side::Source {
-                    self.make_fence(connection)?;
+                let record = records::own(connection, self.path(), &self.run, operation)?;
+                match record.ownership.owner {
+                    Side::Source => self.make_fence(connection)?,
+                    // The application works in it.
+                    Side::Target => self.still_in_wal(connection, operation)?,
                 }
             }
             Ok(())

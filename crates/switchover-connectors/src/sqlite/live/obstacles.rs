@@ -5,17 +5,20 @@ use super::super::quote::{ident, qualified};
 use super::super::{connect, inspect};
 use super::changes::WHOLE_BYTES_MAX;
 use super::shape::{self, Shape};
-use super::{SqliteLive, View, records, triggers};
+use super::{SqliteLive, View, records, refused, triggers};
 use rusqlite::Connection;
-use switchover_core::Result;
 use switchover_core::codec::Codec;
 use switchover_core::expr::Affinity;
 use switchover_core::live::Side;
 use switchover_core::mapping::TableMap;
 use switchover_core::plan::{ColumnPlan, Refusal, TablePlan};
 use switchover_core::schema::Catalog;
+use switchover_core::{Kind, Result};
 
 const OPERATION: &str = "look for obstacles to a live run";
+
+/// What gives a file the journal that live work needs.
+const TO_WAL: &str = "while the application is stopped or idle, run `PRAGMA journal_mode = WAL` once: the file keeps it, and the application needs no change";
 
 fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Refusal {
     Refusal {
@@ -193,19 +196,32 @@ impl SqliteLive {
         if self.side == Side::Target {
             return Ok(found);
         }
-        let mode = connect::text(connection, self.path(), "PRAGMA journal_mode")?;
-        if !mode.eq_ignore_ascii_case("wal") {
-            let why = format!(
-                "its journal mode is {mode}: the engine's reads would keep the application from writing, and the other way round"
-            );
-            let hint = "while the application is stopped or idle, run `PRAGMA journal_mode = WAL` once: the file keeps it, and the application needs no change";
-            found.push(refusal("", "", why, hint));
+        if let Some(why) = self.not_in_wal(connection)? {
+            found.push(refusal("", "", why, TO_WAL));
         }
         let catalog = inspect::catalog(connection, self.path())?;
         for (number, view) in self.views().into_iter().enumerate() {
             found.extend(self.of_a_table(connection, &catalog, number, &view, returns)?);
         }
         Ok(found)
+    }
+
+    /// Why the file's journal lets the engine and the application not work side by side, if it does not.
+    fn not_in_wal(&self, connection: &Connection) -> Result<Option<String>> {
+        let mode = connect::text(connection, self.path(), "PRAGMA journal_mode")?;
+        Ok((!mode.eq_ignore_ascii_case("wal")).then(|| {
+            format!(
+                "its journal mode is {mode}: the engine's reads would keep the application from writing, and the other way round"
+            )
+        }))
+    }
+
+    /// Refuses a file whose journal was changed since the run began: it can be while no engine has the file open.
+    pub(super) fn still_in_wal(&self, connection: &Connection, operation: &str) -> Result<()> {
+        match self.not_in_wal(connection)? {
+            None => Ok(()),
+            Some(why) => Err(refused(Kind::Refused, operation, self.path(), why).hint(TO_WAL)),
+        }
     }
 
     fn of_a_table(
