@@ -123,6 +123,11 @@ fn a_file_that_was_set_back_is_given_up_without_an_engine() {
     };
     whole();
     std::fs::copy(&new, &backup).unwrap();
+    // The source meets engines of which the backup knows nothing.
+    for _ in 0..2 {
+        let engine = begin(folder, &["resume"]);
+        until(folder, |live| live["pid"] == engine.0.id() && is_same(live));
+    }
     let engine = begin(folder, &["resume"]);
     until(folder, |live| live["pid"] == engine.0.id() && is_same(live));
     done(folder, &["cutover"]);

@@ -5,13 +5,17 @@
 //! The row's epoch only grows: whoever gives up what the target alone had decides above all that anybody was told of. Absent: a target
 //! that was set back behind its last change of the owner, which the positions of the logs tell, or nobody.
 
+use super::announce::Announce;
 use super::engine::{End, Engine};
 use super::requests::{answer, copy_of, refuse};
 use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport};
 use crate::clock;
+use crate::migration::Migration;
+use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::connector::Position;
-use switchover_core::live::{Changes, Ownership, Side};
+use switchover_core::live::{Changes, LiveRun, Ownership, Side};
+use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::time::Instant;
 
@@ -20,6 +24,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long writers are waited for at a target that has just been decided to own nothing.
 const LAST_WRITERS: Duration = Duration::from_secs(10);
+
+/// Engines of which a target that was set back may know nothing at most: some dozens drive the longest run.
+const ENGINES_MAX: u32 = 256;
 
 /// What the decision row comes to.
 pub(super) enum Row {
@@ -77,6 +84,32 @@ impl SetBack {
     /// The change to the source by which it is given up, above all epochs that were told.
     fn proposed(&self) -> Ownership {
         Ownership { owner: Side::Target, pending: true, epoch: self.told.max(self.change.epoch) + 1 }
+    }
+}
+
+impl Migration {
+    /// A target that was set back counts engines from where it was then, and the source has met later ones: this one is counted again
+    /// until it comes behind them. Whoever comes here has the run's claim, so none of those is at work.
+    pub(super) async fn come_behind(
+        &self,
+        plan: &Arc<Plan>,
+        run: &str,
+        announce: &dyn Announce,
+    ) -> Result<()> {
+        let Some(known) = announce.last_change().await.ok().flatten() else { return Ok(()) };
+        let live = || LiveRun { run: run.to_owned(), plan: Arc::clone(plan), attempt: self.target.attempt() };
+        // What cannot be asked now is met by the engine.
+        let Ok(found) = self.target.live(&live())?.ownership().await else { return Ok(()) };
+        if SetBack::of(found, Some(known)).is_none() {
+            return Ok(());
+        }
+        for _ in 0..ENGINES_MAX {
+            match self.source.live(&live())?.enter().await {
+                Err(error) if error.kind() == Kind::Busy => self.target.prepare(plan, run).await?,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 }
 
