@@ -95,7 +95,7 @@ fn a_query_that_goes_bad_takes_the_owner_back_with_every_write_and_says_why() {
     let id = scene.engine.0.id();
     until(scene.path(), |live| live["pid"] == id && is_same(live));
     let people = flat(&done(scene.path(), &["status"]));
-    assert!(people.contains(&format!("by itself: {why}")), "{people}");
+    assert!(people.contains(&format!("because {why}")), "{people}");
 }
 
 /// Answers every request with the number.

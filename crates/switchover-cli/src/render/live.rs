@@ -168,8 +168,7 @@ pub(crate) fn verification(run: &str, status: &LiveStatus) -> String {
 }
 
 fn switched(report: &SwitchReport) -> String {
-    let because =
-        report.because.as_ref().map(|why| format!(", by itself: {}", shown(why))).unwrap_or_default();
+    let because = report.because.as_ref().map(|why| format!(", because {}", shown(why))).unwrap_or_default();
     format!(
         "to the {} at {}; writes were unavailable for {:.0} ms{because}",
         report.to, report.at, report.unavailable_ms

@@ -7,6 +7,7 @@
 use super::announce::{Announce, say_ended};
 use super::finished::{self, Ended, GAVE_UP};
 use super::run::{Reopened, Surroundings, put_down};
+use super::set_back::SetBack;
 use super::tell::not_told;
 use crate::journal::{Journal, State};
 use crate::migration::Migration;
@@ -78,6 +79,11 @@ impl Migration {
             self.target.live(&LiveRun { run, plan: Arc::new(plan), attempt: self.target.attempt() })?;
         if !self.again(async || target.left().await).await? {
             let ownership = self.again(async || target.ownership().await).await?;
+            if let Some(back) = SetBack::of(ownership, announce.last_change().await?)
+                && ownership.owner == Side::Source
+            {
+                return Err(back.error(self.target.label()));
+            }
             if ownership.owner != Side::Target || ownership.pending {
                 return Err(Error::new(Kind::Refused, "end the run without its source")
                     .store(self.target.label())

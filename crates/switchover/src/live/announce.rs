@@ -56,6 +56,10 @@ pub trait Announce: Send + Sync {
         let _ = report;
         Ok(())
     }
+    /// The last change of the owner on record, and the largest epoch of which anybody was told; `None` before the first.
+    async fn last_change(&self) -> Result<Option<(SwitchReport, u64)>> {
+        Ok(None)
+    }
     /// Keeps that the follower of this epoch is known to differ, and how: a proof that no later process can make again.
     async fn differs(&self, epoch: u64, why: &str) -> Result<()> {
         let _ = (epoch, why);
@@ -296,6 +300,14 @@ impl Announce for Announcer {
 
     async fn changed(&self, report: &SwitchReport) -> Result<()> {
         record::add(&self.folder, report)
+    }
+
+    async fn last_change(&self) -> Result<Option<(SwitchReport, u64)>> {
+        let Some(last) = record::all(&self.folder)?.pop() else { return Ok(None) };
+        // A change that was given up has a larger one, which programs may know. A route that cannot be read is told where it is written.
+        let route = route::read(&self.route).ok().flatten().filter(|route| route.run == self.header.run);
+        let told = route.map_or(0, |route| route.epoch).max(last.epoch);
+        Ok(Some((last, told)))
     }
 
     async fn differs(&self, epoch: u64, why: &str) -> Result<()> {

@@ -7,6 +7,7 @@
 //! | found | done |
 //! |---|---|
 //! | the target without the run's gate | the run was being finished: the rest of it is removed |
+//! | the target as it was before the last change of the owner | nothing: the run is held (`set_back`) |
 //! | a proposal that was never decided | it is withdrawn, then the owner's fence is opened |
 //! | the source owns the data | capture, copy what no checkpoint covers, steps not yet done, follow |
 //! | the target owns the data | the source stays fenced, changes go back to it |
@@ -19,6 +20,7 @@ use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Work};
 use super::pass::Pass;
 use super::requests::{not_ready, refuse};
+use super::set_back::Row;
 use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
 use crate::progress::{Event, Phase, Progress};
 use crate::settings::Retries;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use switchover_core::connector::{Claim, Snapshot, Target};
 use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
-use switchover_core::{Error, Kind, Remedy, Result, failpoint};
+use switchover_core::{Kind, Remedy, Result, failpoint};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -212,10 +214,23 @@ impl Engine {
             self.finished = Some(Finished { begun, command: None });
             return Ok(End::Finished);
         }
-        self.enter().await?;
+        if let Some(end) = self.enter().await? {
+            return Ok(end);
+        }
+        let mut entered = true;
         loop {
-            let ownership = match self.ownership().await {
-                Ok(found) => found,
+            let row = match entered {
+                true => self.row().await,
+                false => self.enter().await.map(|end| end.map_or(Row::Became, Row::Over)),
+            };
+            let ownership = match row {
+                Ok(Row::Is(found)) => found,
+                Ok(Row::Over(end)) => return Ok(end),
+                // Behind a target that was set back all is done again, once; then the row is read.
+                Ok(Row::Became) => {
+                    entered = !entered;
+                    continue;
+                }
                 Err(error) => match self.outlast(error).await? {
                     Some(end) => return Ok(end),
                     None => continue,
@@ -259,14 +274,21 @@ impl Engine {
         }
     }
 
-    /// Takes the run over, and finishes or withdraws what an earlier process left half done.
-    async fn enter(&mut self) -> Result<()> {
+    /// Takes the run over, and finishes or withdraws what an earlier process left half done. Gives how it ended, if it did before that.
+    async fn enter(&mut self) -> Result<Option<End>> {
         self.tell(|status| status.phase = LivePhase::Entering);
-        self.again(async || self.parts.target.enter().await).await?;
-        failpoint::hit("live-entered-target");
-        self.again(async || self.parts.source.enter().await).await?;
-        failpoint::hit("live-entered-source");
-        let mut ownership = self.ownership().await?;
+        let mut ownership = loop {
+            self.again(async || self.parts.target.enter().await).await?;
+            failpoint::hit("live-entered-target");
+            self.again(async || self.parts.source.enter().await).await?;
+            failpoint::hit("live-entered-source");
+            match self.row().await? {
+                Row::Is(found) => break found,
+                // Another state of the target stands there now.
+                Row::Became => {}
+                Row::Over(end) => return Ok(Some(end)),
+            }
+        };
         if ownership.pending {
             // First the decision row, so that nobody can decide any more, then the fence.
             let withdrawn = ownership.withdrawn();
@@ -281,7 +303,8 @@ impl Engine {
             ownership = withdrawn;
         }
         failpoint::hit("live-withdrawn");
-        self.settle_owner(ownership).await
+        self.settle_owner(ownership).await?;
+        Ok(None)
     }
 
     /// Everything that follows from who owns the data, done again. The application is told as soon as the owner is open: what is left
@@ -318,13 +341,6 @@ impl Engine {
 
     pub(super) async fn ownership(&self) -> Result<Ownership> {
         self.again(async || self.parts.target.ownership().await).await
-    }
-
-    fn taken_over(&self) -> Error {
-        Error::new(Kind::Busy, "drive the run")
-            .store(self.parts.target.label())
-            .detail("another process has taken this run over")
-            .hint("let the other process end; `switchover status` shows the run")
     }
 
     /// The source owns the data: bring the target up to it, and follow.

@@ -55,6 +55,8 @@ impl Engine {
                 Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
                     return Err(error);
                 }
+                // Whatever it met, that is why; who asks for the row holds.
+                Err(_) if self.is_set_back().await => return Ok(Turn::Again),
                 // Either somebody holds a lock, or another process has the run.
                 Err(error) if error.kind() == Kind::Busy => {
                     self.still_ours().await?;
@@ -145,6 +147,9 @@ impl Engine {
     pub(super) async fn turn(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         self.parts.shutdown.check("follow the owner")?;
         self.announce_again().await;
+        if self.is_to_look() && self.is_set_back().await {
+            return Ok(Some(Turn::Again));
+        }
         if let Some(turn) = self.obey(link).await? {
             return Ok(Some(turn));
         }
@@ -280,6 +285,9 @@ impl Engine {
 
     /// Removes all that the run made, but the data: the target owns it.
     pub(super) async fn finish(&mut self, link: &mut Link) -> Result<()> {
+        if self.is_set_back().await {
+            self.as_recorded(self.ownership().await?).await?;
+        }
         self.told_in_full().await?;
         loop {
             let step = link.step(None, true).await?;

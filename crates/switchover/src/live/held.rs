@@ -96,11 +96,23 @@ impl Engine {
         }
     }
 
+    /// That another process has the run.
+    pub(super) fn taken_over(&self) -> Error {
+        Error::new(Kind::Busy, "drive the run")
+            .store(self.parts.target.label())
+            .detail("another process has taken this run over")
+            .hint("let the other process end; `switchover status` shows the run")
+    }
+
     /// A store cannot be reached, or is not as the plan or the target's constraints have it, which a person must mend; or, while the
     /// source owns the data, take the run back.
     pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
         let why = error.to_string();
-        let owner = self.parts.target.ownership().await.map_or(owner, |found| found.owner);
+        let owner = match self.parts.target.ownership().await {
+            // A target that was set back says who owned the data before.
+            Ok(found) if self.as_recorded(found).await.is_ok() => found.owner,
+            _ => owner,
+        };
         let mend = match error.kind() {
             Kind::Rejected | Kind::Refused => "change these rows on the source",
             Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",

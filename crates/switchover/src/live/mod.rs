@@ -3,7 +3,8 @@
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `link` carries changes in one direction; `pass` compares
 //! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
-//! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, and `rehearse` goes through all of it on stores of its own.
+//! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, `set_back` holds one whose target was put back to
+//! what it was, and `rehearse` goes through all of it on stores of its own.
 
 mod abandon;
 mod ahead;
@@ -27,6 +28,7 @@ mod record;
 pub mod rehearse;
 mod requests;
 mod run;
+mod set_back;
 mod status;
 mod switch;
 mod tell;

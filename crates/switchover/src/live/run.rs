@@ -312,6 +312,7 @@ impl Migration {
         failpoint::hit("after-prepare");
         journal.reach(State::Prepared, "")?;
         let plan = Arc::new(plan);
+        self.come_behind(&plan, &header.run, &*announce).await?;
         let run =
             LiveRun { run: header.run.clone(), plan: Arc::clone(&plan), attempt: self.target.attempt() };
         let streams = self.streams();

@@ -112,7 +112,7 @@ pub struct SwitchReport {
     pub total_ms: f64,
     /// Entries of the log that were taken while the fence was up.
     pub drained: u64,
-    /// Why, when nobody asked for it: what a guard measured.
+    /// Why, when nobody asked for it: what a guard measured; or what was given up with it: a target that was set back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// What kept the application from being told, where something did: it is tried again.

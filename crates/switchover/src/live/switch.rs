@@ -88,6 +88,7 @@ impl Engine {
         }
         failpoint::hit("switch-captured");
         let was = self.unproposed().await?;
+        self.as_recorded(was).await?;
         if was.owner != link.from {
             return Err(self.contested(was, was));
         }

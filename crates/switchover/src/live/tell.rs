@@ -33,6 +33,7 @@ impl Engine {
     pub(super) async fn may_change(&self) -> Result<()> {
         // The row, for the status does not count changes that were given up. A proposal in it is an earlier one, which goes first.
         let found = self.ownership().await?;
+        self.as_recorded(found).await?;
         let was = if found.pending { found.withdrawn() } else { found };
         self.parts.announce.may_change(&was.proposed()).await
     }
