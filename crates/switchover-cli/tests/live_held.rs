@@ -220,6 +220,28 @@ fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_ba
 }
 
 #[test]
+fn an_engine_that_is_taken_up_beside_a_server_that_is_down_says_what_it_waits_for() {
+    let mut cluster = Cluster::builder().tcp().start().unwrap();
+    let database = cluster.fresh_database("waits").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    cluster.stop(Shutdown::Fast).unwrap();
+    let engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && is_held_by(live, "nothing listens"));
+    cluster.start().unwrap();
+    database.psql("INSERT INTO t VALUES (3, 'three')").unwrap();
+    let rows = || file.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
+    wait_for(|| rows() == 3);
+    until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null());
+}
+
+#[test]
 fn indexes_and_keys_of_a_live_run_are_one_phase() {
     let (folder, file) = application();
     let folder = folder.path();

@@ -198,7 +198,18 @@ impl Migration {
         self.same_stores(&journal)?;
         let told = self.takes_up(journal.folder());
         let plan = journal.plan()?;
-        let claim = self.claim_again(&plan.options.schema, &journal.header().run).await;
+        let claim = self
+            .again(async || {
+                let claimed = self.target.claim(&plan.options.schema, &journal.header().run).await;
+                if let (Err(error), Some(told)) = (&claimed, &told) {
+                    // It may be tried for a minute: whoever looks is told what for. A status that cannot be written stops nothing.
+                    let mut waits = LiveStatus::taken_up(told);
+                    waits.hold(error.to_string());
+                    let _ = write_status(journal.folder(), &waits);
+                }
+                claimed
+            })
+            .await;
         if claim.is_err() {
             put_down(journal.folder(), told.as_ref());
         }
