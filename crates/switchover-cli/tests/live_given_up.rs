@@ -5,10 +5,12 @@
 mod engine;
 mod program;
 
+use assert_cmd::cargo::CommandCargoExt;
 use engine::{application, begin, is_held_by, is_same, run_folder, until, wait_for};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::path::Path;
+use std::process::Command;
 use switchover_testkit::{Cluster, Database};
 
 const HELD: &str = "the target was set back";
@@ -110,6 +112,18 @@ fn a_database_that_was_set_back_holds_the_run_until_it_is_back_or_given_up() {
 
 #[test]
 fn a_file_that_was_set_back_is_given_up_without_an_engine() {
+    given_up("");
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn giving_up_a_file_that_was_set_back_goes_on_behind_a_kill() {
+    given_up("live-position-given-up=return");
+    given_up("live-given-up=return");
+}
+
+/// A file is set back and given up, by a process that dies at that place first, if it is one.
+fn given_up(place: &str) {
     let (folder, file) = application();
     let folder = folder.path();
     let (new, backup) = (folder.join("new.db"), folder.join("backup.db"));
@@ -140,12 +154,24 @@ fn a_file_that_was_set_back_is_given_up_without_an_engine() {
 
     is_refused(folder, &[&["rollback"], &["finish", "--yes"]]);
     assert!(file.execute_batch("INSERT INTO t VALUES (4, 'refused')").is_err());
-    done(folder, &GIVE_UP);
-    file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
-    assert_eq!(owner_by_route(folder), "source");
+    if !place.is_empty() {
+        let mut dies = Command::cargo_bin("switchover").unwrap();
+        let died = dies.args(GIVE_UP).current_dir(folder).env("FAILPOINTS", place).output().unwrap();
+        assert!(died.status.code().is_none(), "{place}: {died:?}");
+    }
+    if place == "live-given-up=return" {
+        // It was decided: whoever takes the run up opens the source, and tells the application.
+        assert!(file.execute_batch("INSERT INTO t VALUES (4, 'refused')").is_err());
+    } else {
+        done(folder, &GIVE_UP);
+        file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+        assert_eq!(owner_by_route(folder), "source");
+    }
     let engine = begin(folder, &["resume"]);
     until(folder, |live| live["pid"] == engine.0.id() && is_same(live));
-    done(folder, &["cutover"]);
+    file.execute_batch("INSERT OR IGNORE INTO t VALUES (4, 'four')").unwrap();
+    assert_eq!(owner_by_route(folder), "source");
+    done(folder, &["cutover", "--when-ready"]);
     let target = Connection::open(&new).unwrap();
     assert_eq!(rows(&target), 4);
     target.execute_batch("INSERT INTO t VALUES (5, 'five')").unwrap();

@@ -71,13 +71,14 @@ pub(crate) const FIRST: &[&str] =
     &["live-target-capture-before-commit=return", "live-target-capture-after-commit=return"];
 
 /// What the places of a server's own begin with; those of a file that is the target begin with the side's name.
-const OF_SERVER: [&str; 7] = [
+const OF_SERVER: [&str; 8] = [
     "live-enter-",
     "live-apply-",
     "live-decide-",
     "live-capture-",
     "live-fence-",
     "live-settle-",
+    "live-mark-",
     "live-follow-",
 ];
 
@@ -100,6 +101,10 @@ pub(crate) const TO_SOURCE: &[&str] = &[
     "live-fence-after-commit=return",
     "live-target-fence-before-commit=return",
     "live-target-fence-after-commit=return",
+    "live-target-mark-before-commit=return",
+    "live-target-mark-after-commit=return",
+    "live-mark-before-commit=return",
+    "live-mark-after-commit=return",
     "live-target-settle-before-commit=return",
     "live-target-settle-after-commit=return",
     "live-target-follow-before-commit=return",
