@@ -140,4 +140,9 @@ fn a_file_that_is_set_back_in_place_holds_the_run() {
         assert!(refused.code == 1 && flat(&refused.err).contains("it was set back"), "{}", refused.err);
     }
     assert!(ids(&file).iter().all(|id| *id < 200), "{:?}", ids(&file));
+    // The way out that is named.
+    drop(engine);
+    done(folder, &["finish", "--abandon-source", "--yes"]);
+    insert(&target, 203);
+    assert_eq!(ids(&target), [1, 2, 100, 201, 202, 203]);
 }
