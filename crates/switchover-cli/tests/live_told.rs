@@ -5,7 +5,7 @@
 mod engine;
 mod program;
 
-use engine::{application, begin, is_same, run_folder, until, wait_for};
+use engine::{Engine, application, begin, is_same, run_folder, until, wait_for};
 use program::{done, flat, run};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,22 @@ fn is_refused(folder: &Path, verb: &str, code: i32, why: &[&str]) {
     assert_eq!(std::fs::read(folder.join("app.env")).unwrap(), env);
 }
 
+/// A run whose target owns the data. Whoever goes back does that behind the look, and before the decision; who hears of an owner writes
+/// it down.
+fn owned_until(folder: &Path, spoils: &str, heard: &str) -> Engine {
+    let hook = format!("test $SWITCHOVER_OWNER = target || {spoils}");
+    let config = format!(
+        "{CONFIG}\n[cutover.hooks]\nbefore = [\"{hook}\"]\nat = [\"echo $SWITCHOVER_OWNER {heard} heard\"]\n"
+    );
+    write(folder, "switchover.toml", &config);
+    write(folder, "app.env", BEFORE);
+    let engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    engine
+}
+
 #[test]
 fn an_environment_file_that_cannot_be_changed_is_found_before_anything_is_fenced() {
     let (folder, file) = application();
@@ -94,17 +110,7 @@ fn an_environment_file_that_cannot_be_changed_is_found_before_anything_is_fenced
 fn an_environment_file_that_is_changed_at_the_last_moment_is_told_with_a_way_out_that_works() {
     let (folder, _file) = application();
     let folder = folder.path();
-    // Behind the look, and before the decision.
-    let hook = "test $SWITCHOVER_OWNER = target || echo DATABASE_URL=s3cret > app.env";
-    let config = format!(
-        "{CONFIG}\n[cutover.hooks]\nbefore = [\"{hook}\"]\nat = [\"echo $SWITCHOVER_OWNER > heard\"]\n"
-    );
-    write(folder, "switchover.toml", &config);
-    write(folder, "app.env", BEFORE);
-    let _engine = begin(folder, &START);
-    until(folder, is_same);
-    done(folder, &["cutover"]);
-    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    let _engine = owned_until(folder, "echo DATABASE_URL=s3cret > app.env", ">");
     let untold = run(folder, &["rollback", "--when-ready"]);
     let said = flat(&untold.out);
     assert!(untold.code == 2 && said.contains("the owner changed to the source"), "{said}{}", untold.err);
@@ -159,17 +165,7 @@ fn an_environment_file_that_lost_its_backup_does_not_pass_for_one_that_was_put_b
 fn a_backup_that_is_removed_at_the_last_moment_leaves_nobody_told_falsely() {
     let (folder, _file) = application();
     let folder = folder.path();
-    // Behind the look, and before the decision.
-    let hook = "test $SWITCHOVER_OWNER = target || rm app.env.before-*";
-    let config = format!(
-        "{CONFIG}\n[cutover.hooks]\nbefore = [\"{hook}\"]\nat = [\"echo $SWITCHOVER_OWNER >> heard\"]\n"
-    );
-    write(folder, "switchover.toml", &config);
-    write(folder, "app.env", BEFORE);
-    let _engine = begin(folder, &START);
-    until(folder, is_same);
-    done(folder, &["cutover"]);
-    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    let _engine = owned_until(folder, "rm app.env.before-*", ">>");
     let untold = run(folder, &["rollback", "--when-ready"]);
     let said = flat(&untold.out);
     assert!(untold.code == 2 && said.contains("the owner changed to the source"), "{said}{}", untold.err);
