@@ -243,6 +243,7 @@ mod tests {
             target: "v".into(),
             declared: "BLOB".into(),
             collation: "BINARY".into(),
+            added: false,
             r#type: LogicalType::Bytea,
             codec: Codec::Bytes,
             not_null: false,

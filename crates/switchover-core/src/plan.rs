@@ -255,6 +255,9 @@ pub struct ColumnPlan {
     pub declared: String,
     /// Its collation on the source, in upper case.
     pub collation: String,
+    /// Whether the source's table has no such column: its values are computed there by the mapping, and nothing is carried back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
     /// Its type on the target.
     pub r#type: LogicalType,
     /// How values are carried over.

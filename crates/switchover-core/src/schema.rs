@@ -167,6 +167,9 @@ pub struct Column {
     /// In which its ids become UUIDs, where a mapping asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Namespace>,
+    /// Whether the source's table has no such column: a mapping gives its values.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
 }
 
 impl Column {
@@ -183,6 +186,7 @@ impl Column {
             generated: None,
             collation: "BINARY".into(),
             ids: None,
+            added: false,
         }
     }
 }

@@ -308,6 +308,7 @@ fn column(draft: &mut Draft, row: &Row, skipped: &mut Vec<Skipped>) {
         generated,
         collation: "BINARY".into(),
         ids: None,
+        added: false,
     });
     draft.shape.columns.push(form);
     draft.bases.push((base, class));

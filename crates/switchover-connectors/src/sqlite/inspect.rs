@@ -328,6 +328,7 @@ fn column(info: &Info, parsed: Option<&ddl::TableDdl>, strict: bool) -> Column {
         generated,
         collation: written.and_then(|c| c.collation.clone()).unwrap_or_else(|| "BINARY".into()),
         ids: None,
+        added: false,
     }
 }
 

@@ -344,12 +344,9 @@ async fn a_mapping_without_a_way_back_is_refused_where_there_is_one() {
     let columns = serde_json::json!({ "v": { "value": "upper(v)" }, "w": { "drop": true } });
     let there = serde_json::json!({ "table": { "t": { "where": "v > 1", "column": columns } } });
     assert_eq!(said(there.clone(), false).await, [""; 0]);
-    let found = said(there, true).await.join("; ");
-    for part in
-        ["`where`", "v: the mapping's `value`", "w: the mapping's `drop`", "w: the column is not in the plan"]
-    {
-        assert!(found.contains(part), "{part}: {found}");
-    }
+    let found = said(there, true).await;
+    assert!(found.len() == 2 && found[0].contains("`where`"), "{found:?}");
+    assert!(found[1].starts_with("v: the mapping's `value`"), "{found:?}");
     let key = serde_json::json!({ "id": { "value": "lower(id)" }, "w": { "drop": true } });
     for asked in [
         serde_json::json!({ "table": { "t": { "column": key } } }),

@@ -14,7 +14,8 @@ use crate::value::{OwnedValue, Row, Rows, Value};
 
 const OPERATION: &str = "carry a row back to the source";
 
-/// Appends to `out` the target's rows as the source would hold them, generated columns as they are.
+/// Appends to `out` the target's rows as the source would hold them, generated columns as they are, and NULL for those that the
+/// source does not have.
 ///
 /// # Errors
 /// `Refused` for a value that the source's column cannot hold exactly, with table, key and column.
@@ -22,6 +23,10 @@ pub fn decode(table: &TablePlan, rows: &Rows, out: &mut Rows) -> Result<()> {
     let mut scratch = Vec::new();
     for row in rows.iter() {
         for (field, column) in table.columns.iter().enumerate() {
+            if column.added {
+                out.push(Value::Null);
+                continue;
+            }
             let value = back(&column.codec, row.value(field), &mut scratch)
                 .map_err(|unfit| refused(table, column, row, field, unfit))?;
             out.push(value);

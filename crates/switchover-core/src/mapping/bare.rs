@@ -64,6 +64,7 @@ fn table(name: String, columns: Vec<String>) -> Table {
         generated: None,
         collation: "BINARY".into(),
         ids: None,
+        added: false,
     };
     Table {
         name,

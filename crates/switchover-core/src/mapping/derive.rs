@@ -271,8 +271,10 @@ impl Work<'_> {
             if found.is_some_and(|column| column.default.is_some()) {
                 self.line("default", label, "the mapping gives the column other values".into());
             }
+            let added = found.is_none();
             let name = found.map_or(name, |column| &column.name);
-            return Ok(Column { not_null: self.not_null(name).unwrap_or(false), ..Column::plain(name, "") });
+            let not_null = self.not_null(name).unwrap_or(false);
+            return Ok(Column { not_null, added, ..Column::plain(name, "") });
         };
         let mut column = found.clone();
         if let Some(generated) = &column.generated {

@@ -311,6 +311,7 @@ fn table_plan(
             target: target.clone(),
             declared: column.declared.clone(),
             collation: column.collation.clone(),
+            added: column.added,
             r#type: choice.r#type,
             codec: choice.codec,
             // A key of a SQLite table may hold NULL, and another SQLite table holds it too.

@@ -13,8 +13,9 @@ use switchover_core::{Error, Kind, Result};
 /// Rows by the hash of their key: how many there are of each content.
 pub(super) type Digests = HashMap<u64, Vec<u128>>;
 
-/// The digests of rows.
-pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows) -> Digests {
+/// The digests of rows, of all that the owner's rows say of the follower's: what only a target that owns the data has says nothing of
+/// the source.
+pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows, owner: Side) -> Digests {
     let side = match side {
         Side::Source => digest::Side::Source,
         Side::Target => digest::Side::Target,
@@ -22,7 +23,7 @@ pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows) -> Digests {
     let mut digester = digester(table, side);
     let mut found = Digests::with_capacity(rows.len());
     for row in rows.iter() {
-        let digest = digester.digest(row, |_| false);
+        let digest = digester.digest(row, |at| owner == Side::Target && table.columns[at].added);
         found.entry(digest.key).or_default().push(digest.row);
     }
     found.values_mut().for_each(|rows| rows.sort_unstable());
@@ -38,10 +39,10 @@ pub(super) async fn of_target(
 ) -> Result<Digests> {
     let planned = &plan.tables[table];
     let rows = store.fetch(table, &encode_keys(planned, keys)?).await?;
-    Ok(digests(planned, Side::Target, &rows))
+    Ok(digests(planned, Side::Target, &rows, Side::Source))
 }
 
-/// What the source holds of rows with these keys.
+/// What the source holds of rows with these keys, which follows.
 pub(super) async fn of_source(
     plan: &Plan,
     table: usize,
@@ -49,7 +50,7 @@ pub(super) async fn of_source(
     keys: &[Vec<OwnedValue>],
 ) -> Result<Digests> {
     let rows = store.fetch(table, keys).await?;
-    Ok(digests(&plan.tables[table], Side::Source, &rows))
+    Ok(digests(&plan.tables[table], Side::Source, &rows, Side::Target))
 }
 
 /// How two sets of rows differ.

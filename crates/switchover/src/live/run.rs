@@ -97,7 +97,8 @@ pub(super) fn live_options(asked: &PlanOptions) -> PlanOptions {
 fn back_again(plan: &Plan) -> Vec<Refusal> {
     let columns =
         plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
-    let one_way = columns.filter(|(_, column)| match &column.codec {
+    // What the source does not have is not carried back.
+    let one_way = columns.filter(|(_, column)| !column.added).filter(|(_, column)| match &column.codec {
         Codec::Uuid5 { .. } => true,
         Codec::Native(native) => !native.comes_back(),
         _ => false,

@@ -14,6 +14,7 @@ fn column(name: &str) -> ColumnPlan {
         target: name.into(),
         declared: "INTEGER".into(),
         collation: "BINARY".into(),
+        added: false,
         r#type: LogicalType::Int8,
         codec: Codec::Int,
         not_null: true,

@@ -61,6 +61,7 @@ impl SqliteLive {
             }
             for table in &changes.tables {
                 self.put(connection, table, !changes.complete)?;
+                self.settled(connection, table)?;
             }
             Ok(())
         })
@@ -112,6 +113,19 @@ impl SqliteLive {
         Ok(())
     }
 
+    /// What is left to do at a source whose rows are as the target has them.
+    fn settled(&self, connection: &Connection, changes: &TableChanges) -> Result<()> {
+        if self.side == Side::Target {
+            return Ok(());
+        }
+        let view = self.view(&self.run.plan.tables[changes.table]);
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        if let Some(left) = self.left(connection, changes.table, &view).map_err(fail)? {
+            left.forget(connection, changes).map_err(fail)?;
+        }
+        self.log_again(connection, &view, changes).map_err(fail)
+    }
+
     fn put(&self, connection: &Connection, changes: &TableChanges, replacing: bool) -> Result<()> {
         let view = self.view(&self.run.plan.tables[changes.table]);
         let put = match self.side {
@@ -155,8 +169,10 @@ impl SqliteLive {
     ) -> Result<()> {
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
         let columns = view.plan.columns.iter().enumerate();
-        let fields: Vec<usize> =
-            columns.filter(|(_, column)| column.generated.is_none()).map(|(at, _)| at).collect();
+        let fields: Vec<usize> = columns
+            .filter(|(_, column)| column.generated.is_none() && !column.added)
+            .map(|(at, _)| at)
+            .collect();
         let names: Vec<String> = fields.iter().map(|at| ident(view.columns[*at])).collect();
         let marks: Vec<String> = (1..=names.len()).map(|at| format!("?{at}")).collect();
         let (names, marks) = (names.join(", "), marks.join(", "));
@@ -164,6 +180,14 @@ impl SqliteLive {
         let name = qualified("main", view.name);
         let sql = format!("INSERT{or} INTO {name} ({names}) VALUES ({marks}) RETURNING {names}");
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        let left = self.left(connection, changes.table, view).map_err(fail)?;
+        let mut with_left = left
+            .map(|left| {
+                let key = view.key.iter().filter_map(|at| fields.iter().position(|field| field == at));
+                connection.prepare_cached(&left.insert(or, (&names, &marks), key.map(|at| at + 1)))
+            })
+            .transpose()
+            .map_err(fail)?;
         for row in changes.rows.iter() {
             let about = |error: rusqlite::Error| fail(error).key(shown_key(view, row));
             // Before a constraint says something else about the NULL that it would be.
@@ -172,20 +196,28 @@ impl SqliteLive {
                 let why = "no number (NaN), which SQLite would keep as NULL";
                 return Err(self.unfit(view, row, *field, why));
             }
-            let cells = fields.iter().map(|at| Bound(row.value(*at)));
-            let mut kept = statement.query(params_from_iter(cells)).map_err(about)?;
-            let Some(found) = kept.next().map_err(about)? else {
+            // First with what its key left here; the others have nothing here.
+            let statements = with_left.iter_mut().chain(std::iter::once(&mut statement));
+            let mut is_there = false;
+            for statement in statements {
+                let cells = fields.iter().map(|at| Bound(row.value(*at)));
+                let mut kept = statement.query(params_from_iter(cells)).map_err(about)?;
+                let Some(found) = kept.next().map_err(about)? else { continue };
+                for (at, field) in fields.iter().enumerate() {
+                    let (given, stored) = (row.value(*field), value_of(found.get_ref(at).map_err(about)?));
+                    if !same(given, stored) {
+                        return Err(self.altered(view, row, *field, given, stored));
+                    }
+                }
+                // A statement has done its work only when it was stepped to its end.
+                while kept.next().map_err(about)?.is_some() {}
+                is_there = true;
+                break;
+            }
+            if !is_there {
                 let why = "SQLite did not give the row back that it inserted";
                 return Err(refused(Kind::Internal, OPERATION, self.path(), why).table(view.name));
-            };
-            for (at, field) in fields.iter().enumerate() {
-                let (given, stored) = (row.value(*field), value_of(found.get_ref(at).map_err(about)?));
-                if !same(given, stored) {
-                    return Err(self.altered(view, row, *field, given, stored));
-                }
             }
-            // A statement has done its work only when it was stepped to its end.
-            while kept.next().map_err(about)?.is_some() {}
         }
         Ok(())
     }

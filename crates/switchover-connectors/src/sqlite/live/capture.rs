@@ -134,6 +134,9 @@ impl SqliteLive {
             Some(token) => token,
             None => self.make_log(connection, &shapes).map_err(fail)?,
         };
+        if new {
+            self.make_aside(connection).map_err(fail)?;
+        }
         if new || doubts.unkept {
             for trigger in triggers::kept() {
                 make_trigger(connection, KEPT, &trigger).map_err(fail)?;

@@ -10,6 +10,7 @@
 //! only the verification finds it.
 
 mod apply;
+mod aside;
 mod capture;
 mod changes;
 pub(super) mod check;
@@ -17,6 +18,7 @@ mod decision;
 mod fence;
 pub(super) mod layout;
 mod lookup;
+mod mapped;
 mod numbering;
 mod obstacles;
 pub(super) mod records;
@@ -290,7 +292,12 @@ impl SqliteLive {
     fn open_to_write(&self) -> Result<Connection> {
         let connection = match self.side {
             // The file's journal and its settings are the application's.
-            Side::Source => connect::live(self.path(), None)?,
+            Side::Source => {
+                let connection = connect::live(self.path(), None)?;
+                self.put_aside(&connection)
+                    .map_err(|error| classify(error, "open the source", self.path()))?;
+                connection
+            }
             Side::Target => connect::live(self.path(), Some(LOG_PAGES))?,
         };
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

@@ -4,14 +4,14 @@ use super::super::error::classify;
 use super::super::quote::{ident, qualified};
 use super::super::{connect, inspect};
 use super::changes::WHOLE_BYTES_MAX;
+use super::mapped;
 use super::shape::{self, Shape};
 use super::{SqliteLive, View, records, refused, triggers};
 use rusqlite::Connection;
 use switchover_core::codec::Codec;
 use switchover_core::expr::Affinity;
 use switchover_core::live::Side;
-use switchover_core::mapping::TableMap;
-use switchover_core::plan::{ColumnPlan, Refusal, TablePlan};
+use switchover_core::plan::{ColumnPlan, Refusal};
 use switchover_core::schema::Catalog;
 use switchover_core::{Kind, Result};
 
@@ -20,7 +20,7 @@ const OPERATION: &str = "look for obstacles to a live run";
 /// What gives a file the journal that live work needs.
 const TO_WAL: &str = "while the application is stopped or idle, run `PRAGMA journal_mode = WAL` once: the file keeps it, and the application needs no change";
 
-fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Refusal {
+pub(super) fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Refusal {
     Refusal {
         table: table.to_owned(),
         key: String::new(),
@@ -36,59 +36,6 @@ fn refusal(table: &str, column: &str, why: impl Into<String>, hint: &str) -> Ref
 fn keeps_its_value(column: &ColumnPlan) -> bool {
     let reals = column.codec == Codec::Float && Affinity::of_declared(&column.declared) == Affinity::Real;
     reals || column.codec.is_exact()
-}
-
-/// What a table's mapping asks for that a live run cannot do: the column, the word, and why.
-fn asked<'a>(
-    map: &'a TableMap,
-    table: Option<&TablePlan>,
-    returns: bool,
-) -> Vec<(&'a str, &'static str, &'static str)> {
-    let mut asked = Vec::new();
-    if !map.from.is_empty() {
-        asked.push((
-            "",
-            "from",
-            "a change is logged for the table that it is made in, and that is not the plan's table",
-        ));
-    }
-    if !map.primary_key.is_empty() {
-        asked.push((
-            "",
-            "primary_key",
-            "nothing in the source keeps these columns unique, or finds rows by them",
-        ));
-    }
-    if returns && (map.filter.is_some() || map.parts.values().any(|part| part.filter.is_some())) {
-        let why = "a row that is changed on the target so that the filter leaves it out would be lost on its way back";
-        asked.push(("", "where", why));
-    }
-    let in_key = |column: &str| {
-        table.is_some_and(|table| table.key_fields().iter().any(|at| table.columns[*at].source == column))
-    };
-    for (column, map) in &map.columns {
-        if map.value.is_some() && in_key(column) {
-            asked.push((
-                column,
-                "value",
-                "the log has the key as the table holds it, and rows are found by it on both sides",
-            ));
-        } else if map.value.is_some() && returns {
-            asked.push((
-                column,
-                "value",
-                "nothing computes the source's values from those that are changed on the target",
-            ));
-        }
-        if map.drop && returns {
-            asked.push((
-                column,
-                "drop",
-                "a row that is changed on the target would come back without the column's value",
-            ));
-        }
-    }
-    asked
 }
 
 impl SqliteLive {
@@ -115,7 +62,7 @@ impl SqliteLive {
         }
         for (name, map) in &plan.options.mapping.tables {
             for (column, word, why) in
-                asked(map, plan.tables.iter().find(|table| table.source == *name), returns)
+                mapped::asked(map, plan.tables.iter().find(|table| table.source == *name), returns)
             {
                 let hint = "take it out of the mapping, or use `switchover migrate`";
                 found.push(refusal(name, column, format!("the mapping's `{word}`: {why}"), hint));
@@ -244,11 +191,13 @@ impl SqliteLive {
             return Ok(vec![refusal(view.name, "", why, hint)]);
         }
         let mut found = Vec::new();
+        if returns {
+            found.extend(mapped::dropped(table, view, &self.run.plan));
+            found.extend(mapped::added(table, view, &self.run.plan.options.mapping));
+        }
         for column in &table.columns {
             let asked = self.run.plan.options.mapping.column(view.name, &column.name);
-            if !view.columns.contains(&column.name.as_str())
-                && (returns || !asked.is_some_and(|map| map.drop))
-            {
+            if !view.columns.contains(&column.name.as_str()) && !asked.is_some_and(|map| map.drop) {
                 let why = "the column is not in the plan, and a row that comes back would lose its value";
                 found.push(refusal(view.name, &column.name, why, "plan again with all columns"));
             }
@@ -282,10 +231,9 @@ impl SqliteLive {
             found.push(refusal(view.name, "", why, hint));
         }
         if view.key.is_empty() {
-            let sizes: Vec<String> = view
-                .columns
-                .iter()
-                .map(|name| format!("coalesce(octet_length({}), 0) + 16", ident(name)))
+            let own = view.plan.columns.iter().filter(|column| !column.added);
+            let sizes: Vec<String> = own
+                .map(|column| format!("coalesce(octet_length({}), 0) + 16", ident(&column.source)))
                 .collect();
             let sql = format!(
                 "SELECT coalesce(sum({}), 0) FROM {}",

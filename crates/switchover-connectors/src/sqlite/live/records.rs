@@ -5,6 +5,7 @@
 //! | `_switchover_live` | the one live run, with its attempt, position and owner | `enter`, `apply`, `decide` | each is whole |
 //! | `_switchover_live_object` | a table, unique index or trigger as the run made or saw it | `capture`, `fence` | they are there |
 //! | `_switchover_changes` | a key that changed | the triggers, in the application's own transaction | it is logged |
+//! | `_switchover_live_aside` | what a row holds that the target has no column for (`aside`) | `apply` | it is there for the row's return |
 //!
 //! Invariant: `_switchover_live_object` says of every trigger of the run what its text is, so that anybody who
 //! reads the file can tell whether the capture is whole. Positions are `token:seq`: the token is the log's own, so
@@ -46,7 +47,7 @@ pub(in super::super) fn is_record(name: &str, sql: &str) -> bool {
         LIVE_NAME => sql == LIVE_SQL,
         OBJECT_NAME => sql == OBJECT_SQL,
         LOG => sql.starts_with(LOG_HEAD),
-        _ => false,
+        _ => super::aside::is_record(name, sql),
     }
 }
 
@@ -80,7 +81,7 @@ pub(super) fn present(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// An object of a name that is the run's own, in a file that holds no run's records: an application's.
 pub(super) fn stranger(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT name FROM sqlite_schema WHERE name = ?1 OR name = '_switchover_live_object'
+    let sql = "SELECT name FROM sqlite_schema WHERE name IN (?1, '_switchover_live_object', '_switchover_live_aside')
                  OR (type = 'trigger' AND substr(name, 1, length(?2)) = ?2) LIMIT 1";
     connection.query_row(sql, [LOG, super::triggers::PREFIX], |row| row.get(0)).optional()
 }
@@ -273,5 +274,5 @@ pub(in super::super) fn remove(connection: &Connection) -> rusqlite::Result<()> 
     for table in [CHANGES, OBJECT, LIVE] {
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
-    Ok(())
+    super::aside::remove(connection)
 }

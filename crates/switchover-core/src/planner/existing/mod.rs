@@ -212,6 +212,7 @@ fn table_plan(
             target: target.name.clone(),
             declared: column.declared.clone(),
             collation: column.collation.clone(),
+            added: column.added,
             r#type: choice.r#type,
             codec: choice.codec,
             not_null: target.not_null || map.not_null == Some(true),

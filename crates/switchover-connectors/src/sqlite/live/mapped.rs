@@ -1,0 +1,206 @@
+//! What a mapping asks for that a live run cannot do, said before anything is written.
+//!
+//! A live run has to find each row by its key on both sides, and to bring rows back. So a column that only the target has must
+//! follow from its own row alone, for nothing else says that it changed; and one that only the source has must be able to stay behind,
+//! for no rule of the source may depend on what the target does not know.
+
+use super::super::quote::ident;
+use super::View;
+use super::obstacles::refusal;
+use rusqlite::Connection;
+use switchover_core::expr::Expr;
+use switchover_core::mapping::{Mapping, TableMap};
+use switchover_core::plan::{Plan, Refusal, TablePlan};
+use switchover_core::schema::Table;
+
+/// What may be done instead.
+const OR_MIGRATE: &str = "take it out of the mapping, or use `switchover migrate`";
+
+/// What a table's mapping asks for that a live run cannot do: the column, the word, and why.
+pub(super) fn asked<'a>(
+    map: &'a TableMap,
+    table: Option<&TablePlan>,
+    returns: bool,
+) -> Vec<(&'a str, &'static str, &'static str)> {
+    let mut asked = Vec::new();
+    if !map.from.is_empty() {
+        asked.push((
+            "",
+            "from",
+            "a change is logged for the table that it is made in, and that is not the plan's table",
+        ));
+    }
+    if !map.primary_key.is_empty() {
+        asked.push((
+            "",
+            "primary_key",
+            "nothing in the source keeps these columns unique, or finds rows by them",
+        ));
+    }
+    if returns && (map.filter.is_some() || map.parts.values().any(|part| part.filter.is_some())) {
+        let why = "a row that is changed on the target so that the filter leaves it out would be lost on its way back";
+        asked.push(("", "where", why));
+    }
+    let in_key = |column: &str| {
+        table.is_some_and(|table| table.key_fields().iter().any(|at| table.columns[*at].source == column))
+    };
+    let added = |name: &str| {
+        let columns = table.into_iter().flat_map(|table| &table.columns);
+        columns.filter(|column| column.added).any(|column| column.source == name)
+    };
+    for (column, _) in map.columns.iter().filter(|(_, map)| map.value.is_some()) {
+        let why = match () {
+            () if in_key(column) => {
+                "the log has the key as the table holds it, and rows are found by it on both sides"
+            }
+            () if returns && !added(column) => {
+                "nothing computes the source's values from those that are changed on the target"
+            }
+            () => continue,
+        };
+        asked.push((column, "value", why));
+    }
+    asked
+}
+
+/// Columns that the mapping drops and that cannot stay behind.
+pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusal> {
+    let map = &plan.options.mapping;
+    let is_left = |name: &str| map.column(view.name, name).is_some_and(|map| map.drop);
+    let names = |expr: &Expr| {
+        let mut names = Vec::new();
+        expr.columns(&mut names);
+        names
+    };
+    let mut found = Vec::new();
+    for column in table.columns.iter().filter(|column| is_left(&column.name) && column.generated.is_none()) {
+        let mut refuse = |why: String, hint: &str| {
+            let why = format!("the mapping's `drop`: {why}");
+            found.push(refusal(view.name, &column.name, why, hint));
+        };
+        let is_it = |name: &String| name.eq_ignore_ascii_case(&column.name);
+        if view.key.is_empty() {
+            let why = "the table has no primary key, so a row that comes back is not known for the one whose value was left";
+            refuse(why.into(), "give the table a primary key, keep the column, or use `switchover migrate`");
+        }
+        if column.not_null && column.default.is_none() {
+            let why = "it refuses NULL and has no default: a row that is inserted on the target could not come back";
+            refuse(
+                why.into(),
+                "give it a default on the source, keep the column, or use `switchover migrate`",
+            );
+        }
+        let by_constraint = table
+            .uniques
+            .iter()
+            .map(|unique| unique.columns.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>());
+        let by_index = table.indexes.iter().filter(|index| index.unique).map(|index| {
+            let parts = index.parts.iter().flat_map(|part| names(&part.expr));
+            parts.chain(index.predicate.iter().flat_map(names)).collect()
+        });
+        for unique in by_constraint.chain(by_index).filter(|unique| unique.iter().any(is_it)) {
+            // Each row keeps its own value, and new ones have NULL.
+            if unique.len() > 1 || column.default.is_some() {
+                let why = format!(
+                    "({}) is unique on the source, and the target, which does not have it all, takes rows that are not",
+                    unique.join(", ")
+                );
+                refuse(
+                    why,
+                    "drop that index or constraint on the source, keep the column, or use `switchover migrate`",
+                );
+            }
+        }
+        for check in &table.checks {
+            let named = names(&check.expr);
+            let unclear = matches!(check.expr, Expr::Opaque(..)) && check.text.contains(&column.name);
+            if unclear || named.iter().any(is_it) && !named.iter().all(is_it) {
+                let why = format!(
+                    "the source's CHECK ({}) holds it against other columns, and the target takes rows that it refuses",
+                    check.text
+                );
+                refuse(why, "drop the CHECK on the source, keep the column, or use `switchover migrate`");
+            }
+        }
+        for key in table.foreign_keys.iter().filter(|key| key.columns.iter().any(is_it)) {
+            if plan.tables.iter().any(|table| table.source.eq_ignore_ascii_case(&key.parent)) {
+                let why = format!(
+                    "it refers to {}: on the target a parent may go that it still refers to",
+                    key.parent
+                );
+                refuse(
+                    why,
+                    "drop the foreign key on the source, keep the column, or use `switchover migrate`",
+                );
+            }
+        }
+    }
+    found
+}
+
+/// Columns that are new, and whose values do not follow from their own row alone.
+pub(super) fn added(table: &Table, view: &View<'_>, mapping: &Mapping) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for column in view.plan.columns.iter().filter(|column| column.added) {
+        let Some(value) = mapping.column(view.name, &column.source).and_then(|map| map.value.as_deref())
+        else {
+            continue;
+        };
+        if let Err(why) = follows_from_its_row(table, value) {
+            let why = format!(
+                "the mapping's `value` must follow from the row's own columns alone, for no change of anything else is seen: {why}"
+            );
+            found.push(refusal(view.name, &column.source, why, OR_MIGRATE));
+        }
+    }
+    found
+}
+
+/// Whether SQLite takes an expression for a computed column, which it lets be nothing else (its documentation of generated columns).
+fn follows_from_its_row(table: &Table, value: &str) -> Result<(), String> {
+    let columns: String = table.columns.iter().map(|column| format!("{}, ", ident(&column.name))).collect();
+    let taken = |name: &String| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let own = (0..).map(|number| format!("c{number}")).find(|name| !taken(name)).unwrap_or_default();
+    let first = table.columns.first().map(|column| ident(&column.name)).unwrap_or_default();
+    let tried = Connection::open_in_memory().and_then(|connection| {
+        connection
+            .execute_batch(&format!("CREATE TABLE t ({columns}{} AS ({value}\n) STORED)", ident(&own)))?;
+        // What depends on the time is known only when it is computed.
+        connection.execute_batch(&format!("INSERT INTO t ({first}) VALUES (NULL)"))
+    });
+    tried.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::inspect;
+
+    fn table() -> Table {
+        let connection = Connection::open_in_memory().expect("a store");
+        connection
+            .execute_batch("CREATE TABLE a (id INTEGER PRIMARY KEY, \"c0\" TEXT, n INT)")
+            .expect("a table");
+        let catalog = inspect::catalog(&connection, std::path::Path::new("memory")).expect("a catalog");
+        catalog.table("a").expect("the table").clone()
+    }
+
+    #[test]
+    fn a_value_of_its_own_row_is_one_and_no_other() {
+        for value in [
+            "'free'",
+            "NULL",
+            "n + 1",
+            "lower(c0) || '!' -- said",
+            "CASE WHEN n > 1 THEN 'a' END",
+            "date(c0)",
+        ] {
+            assert_eq!(follows_from_its_row(&table(), value), Ok(()), "{value}");
+        }
+        for value in
+            ["random()", "(SELECT max(n) FROM a)", "CURRENT_TIMESTAMP", "date('now')", "count(*)", "b"]
+        {
+            assert!(follows_from_its_row(&table(), value).is_err(), "{value}");
+        }
+    }
+}
