@@ -9,3 +9,12 @@ pub(crate) const SET_BACK: &str = "it was set back: the other store has changes 
 /// What to do then.
 pub(crate) const SET_BACK_HINT: &str = "put the newest state of the target back, and the run goes on by itself; nothing of the source was changed by it, and \
     it has the rows that the target lost";
+
+/// The other store is an older one than this one's log knows.
+pub(crate) const FOLLOWER_SET_BACK: &str = "the source was set back: it had changes that were read from this log and forgotten here since, and it \
+    has them no more. An older state of it was put in its place, such as a backup. Put its newest state back, and the run goes on by itself; where \
+    there is none, stop the engine, and `switchover finish --abandon-source` ends the run with the target alone, which has every row";
+
+/// What to do then.
+pub(crate) const FOLLOWER_SET_BACK_HINT: &str =
+    "put the newest state of the source back, and the run goes on by itself; the target has every row";

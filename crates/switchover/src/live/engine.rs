@@ -126,6 +126,10 @@ pub struct Engine {
     pub(super) followed: bool,
     /// Whether the log itself could not be read on.
     pub(super) torn: bool,
+    /// Whether others changed the source's definitions since the stores were known to be equal.
+    pub(super) source_redefined: bool,
+    /// Whether all tables are to be copied again.
+    pub(super) anew: bool,
     /// Tables whose changes cannot be taken, because these need more later ones than a batch holds.
     pub(super) stuck: Vec<usize>,
     /// Those that were copied again for that since the target was last followed.
@@ -170,6 +174,8 @@ impl Engine {
             losses: 0,
             followed: false,
             torn: false,
+            source_redefined: false,
+            anew: false,
             stuck: Vec::new(),
             unstuck: BTreeSet::new(),
             refused: false,

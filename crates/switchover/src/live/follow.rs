@@ -332,10 +332,20 @@ impl Engine {
                 self.once_more(&pass)
             }
             (Ok(()), None) => {
-                self.mending = false;
+                (self.mending, self.source_redefined) = (false, false);
                 let at = clock::now();
                 self.prove(Some(&Proof { at: at.clone(), tables: pass.tables.clone(), differs: None })).await;
                 Verification::Same { rows, at }
+            }
+            // What changed its definitions may have put an older state of it there, whose log knows nothing of what it took away.
+            (Err(error), _) if error.kind() == Kind::Different && self.source_redefined => {
+                (self.anew, self.source_redefined) = (true, false);
+                return Err(Error::new(Kind::Changed, "compare the stores while they are written")
+                    .store(self.parts.source.label())
+                    .detail(format!(
+                        "its definitions were changed since the stores were equal, or an older state of it was put in its place, and now they differ: {error}"
+                    ))
+                    .hint("all tables are copied again"));
             }
             (Err(error), _) if error.kind() == Kind::Different => {
                 let why = error.to_string();
@@ -507,6 +517,7 @@ impl Engine {
             return Ok(None);
         }
         let side = if now[0] == self.redefined[0] { Side::Target } else { Side::Source };
+        self.source_redefined |= side == Side::Source;
         self.note(format!("the {side}'s definitions were changed; all rows are compared again"));
         self.redefined = now;
         self.unproven();
@@ -518,7 +529,10 @@ impl Engine {
     pub(super) async fn press(&mut self, link: &Link) -> Result<()> {
         if link.from == Side::Source && self.is_to_look() {
             self.is_target_guarded().await?;
-            self.redefined_since().await?;
+            if self.redefined_since().await? == Some(Side::Source) {
+                // An older state of it may be one in which the target owned the data: nobody could write anywhere.
+                self.insist(async || self.parts.source.unfence().await).await?;
+            }
         }
         self.bear(link).await
     }

@@ -136,6 +136,23 @@ impl Link {
         Ok(())
     }
 
+    /// Has the follower begin at a position, also where it stands elsewhere: while it owned the data itself, what it had taken before came to
+    /// nothing.
+    pub(super) async fn begin_anew(&mut self, from: &Position, patience: Duration) -> Result<()> {
+        self.begin(from, patience).await?;
+        let Some(before) = self.position.clone().filter(|found| found != from) else { return Ok(()) };
+        match self.apply(&Changes::none(from.clone()), Some(&before)).await? {
+            Applied::Done => self.position = Some(from.clone()),
+            // This process alone writes it.
+            Applied::Elsewhere(found) => {
+                return Err(Error::new(Kind::Changed, "begin the way back")
+                    .store(self.into.label())
+                    .detail(format!("it stands at {} where {} was read", found.0, before.0)));
+            }
+        }
+        Ok(())
+    }
+
     /// Goes on where the follower is; what it has is forgotten by the feed.
     pub(super) async fn resume(&mut self) -> Result<()> {
         self.locate().await?;
@@ -164,7 +181,7 @@ impl Link {
             self.locate().await?;
         }
         let Some(mut after) = self.position.clone() else {
-            return Err(Error::new(Kind::Internal, "take changes").detail("the follower has no position yet"));
+            return Err(self.without_position());
         };
         let started = Instant::now();
         let parts = if beside.is_some() { 2 } else { 1 };
@@ -225,6 +242,22 @@ impl Link {
             let forgot = Some(self.settle(&changes.upto).await?);
             failpoint::hit("live-settled");
             return Ok(Step { changes, rows, forgot, read, took: started.elapsed(), read_at });
+        }
+    }
+
+    /// Nothing is taken before a position is there, so one that is not is a fault of this program; or of a source that was set back.
+    fn without_position(&self) -> Error {
+        let error = Error::new(Kind::Internal, "take changes").store(self.into.label());
+        match self.from {
+            Side::Source => error.detail("the follower has no position yet"),
+            Side::Target => Error::new(Kind::Changed, "take changes")
+                .store(self.into.label())
+                .detail(
+                    "the source was set back: it knows nothing of the target's log, which it did before the target became the owner. An older \
+                     state of it was put in its place, such as a backup. Put its newest state back, and the run goes on by itself; where there is \
+                     none, stop the engine, and `switchover finish --abandon-source` ends the run with the target alone, which has every row",
+                )
+                .hint("put the newest state of the source back; the target has every row"),
         }
     }
 

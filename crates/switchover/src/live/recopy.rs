@@ -31,7 +31,8 @@ impl Engine {
         let mut stuck = std::mem::take(&mut self.stuck);
         let mut lost = self.again(async || self.parts.source.doubts().await).await?;
         let moved = self.again(async || self.parts.source.moved().await).await?;
-        if torn && lost.is_empty() && moved.is_empty() {
+        let anew = std::mem::take(&mut self.anew);
+        if anew || (torn && lost.is_empty() && moved.is_empty()) {
             // Triggers and tables are as they were, and yet the log cannot be read on: nothing of it counts.
             lost = (0..self.parts.plan.tables.len()).collect();
         }

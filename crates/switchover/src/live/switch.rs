@@ -77,7 +77,7 @@ impl Engine {
             let captured = self.again(async || self.parts.target.capture(&[], &[]).await).await?;
             // The way back begins here, before anybody can write to the target. A writer at the source that keeps it from being
             // noted there would keep the fence from being made, too.
-            match self.link(Side::Target).begin(&captured.from, options.write_budget).await {
+            match self.link(Side::Target).begin_anew(&captured.from, options.write_budget).await {
                 Err(error) if error.kind() == Kind::Busy => {
                     // Either somebody holds a lock, or another process has the run.
                     self.again(async || self.parts.claim.check().await).await?;

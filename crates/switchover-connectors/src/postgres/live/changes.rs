@@ -5,8 +5,8 @@ use super::objects::{self, CHANGES, WATCH};
 use super::session::{Failure, Session, arrays, begin_ours, rows};
 use super::shape::{base, meet};
 use super::token::{self, Token};
-use super::watch::{self, MARK, MARKS, Watch};
-use crate::live_words::{SET_BACK, SET_BACK_HINT};
+use super::watch::{self, FORGOTTEN, MARK, MARKS, Watch};
+use crate::live_words::{FOLLOWER_SET_BACK, FOLLOWER_SET_BACK_HINT, SET_BACK, SET_BACK_HINT};
 use crate::postgres::error::sqlstate;
 use crate::postgres::{ledger, quote};
 use switchover_core::chunk::LocatorValue;
@@ -48,10 +48,20 @@ fn no_log(label: &str) -> Error {
         .hint("stop the engine first; the target keeps every row, and the source lacks what the log held")
 }
 
-/// The mark that the store has, as an expression; 0 where none was made.
-fn mark_there(schema: &str) -> String {
+/// The mark that the store has, or that of what it forgot, as an expression; 0 where there is none.
+pub(super) fn mark_there(schema: &str, part: &str) -> String {
     let marks = quote::qualified(schema, WATCH);
-    format!("coalesce((SELECT print::pg_catalog.int8 FROM {marks} WHERE t = {MARKS} AND part = '{MARK}'), 0)")
+    format!("coalesce((SELECT print::pg_catalog.int8 FROM {marks} WHERE t = {MARKS} AND part = '{part}'), 0)")
+}
+
+/// The statement that ends a reverse window: a source that is set back to it has nothing that the log still knows in the next one.
+pub(super) fn window_over(schema: &str) -> String {
+    let marks = quote::qualified(schema, WATCH);
+    let next = format!("{} + 1", mark_there(schema, MARK));
+    format!(
+        "INSERT INTO {marks} AS w (t, part, print) SELECT {MARKS}, part, ({next})::text FROM (VALUES ('{MARK}'), ('{FORGOTTEN}')) AS v (part)
+         ON CONFLICT (t, part) DO UPDATE SET print = EXCLUDED.print;"
+    )
 }
 
 /// The store is an older one than the other store's records know. The way out is in what is told, for people read it in the status of a
@@ -93,7 +103,7 @@ impl PostgresLive {
         let ended = session.end().await;
         ended.map_err(|error| session.connection.classify(error, OPERATION))?;
         if changes.entries > 0 {
-            let mark = self.mark_with(session).await?;
+            let mark = self.mark_with(session, Token::parse(&changes.upto)?.mark).await?;
             changes.upto = Token { mark, ..Token::parse(&changes.upto)? }.position();
         }
         Ok(changes)
@@ -101,20 +111,22 @@ impl PostgresLive {
 
     /// Makes the next mark and waits for the disk: behind it, all that was read stays, and no number of a transaction that the reading's
     /// snapshot knew is given again. Before the other store has any of it, so that a store without the mark is one that was set back.
-    async fn mark_with(&self, session: &mut Session) -> Result<i64> {
+    async fn mark_with(&self, session: &mut Session, read: i64) -> Result<i64> {
         let operation = "mark what was read";
         begin_ours(session, &self.run, operation).await?;
         let marks = quote::qualified(self.schema(), WATCH);
         let sql = format!(
-            "INSERT INTO {marks} AS w (t, part, print) VALUES ({MARKS}, '{MARK}', '1')
-             ON CONFLICT (t, part) DO UPDATE SET print = (w.print::pg_catalog.int8 + 1)::text
+            "INSERT INTO {marks} AS w (t, part, print) VALUES ({MARKS}, '{MARK}', ($1::pg_catalog.int8 + 1)::text)
+             ON CONFLICT (t, part) DO UPDATE SET print = EXCLUDED.print WHERE w.print::pg_catalog.int8 = $1
              RETURNING print::pg_catalog.int8"
         );
         let marked = async {
             let statement = session.prepared(&sql).await?;
-            session.client().query_one(&statement, &[]).await
+            session.client().query_opt(&statement, &[&read]).await
         };
         let row = marked.await.map_err(|error| session.connection.classify(error, operation))?;
+        // The mark is not the one that the reading saw.
+        let Some(row) = row else { return Err(set_back(session.connection.label(), operation)) };
         failpoint::hit("live-mark-before-commit");
         self.commit(session, operation).await?;
         failpoint::hit("live-mark-after-commit");
@@ -132,16 +144,25 @@ impl PostgresLive {
         let (plan, schema) = (&*self.run.plan, self.schema());
         let label = session.connection.label().to_owned();
         let sql = format!(
-            "SELECT attempt, pg_catalog.pg_current_snapshot()::text, {} FROM {} WHERE run = $1",
-            mark_there(schema),
+            "SELECT attempt, pg_catalog.pg_current_snapshot()::text, {}, {} FROM {} WHERE run = $1",
+            mark_there(schema, MARK),
+            mark_there(schema, FORGOTTEN),
             ledger::table(schema, ledger::RUN)
         );
         let statement = session.prepared(&sql).await?;
         let row = session.client().query_opt(&statement, &[&self.run.run]).await?;
         super::session::ours(row.as_ref(), &self.run, &label, OPERATION)?;
-        let (snapshot, mark): (String, i64) = row.map(|row| (row.get(1), row.get(2))).unwrap_or_default();
+        let (snapshot, mark, forgotten): (String, i64, i64) =
+            row.map(|row| (row.get(1), row.get(2), row.get(3))).unwrap_or_default();
         if mark < token.mark {
             return Err(set_back(&label, OPERATION).into());
+        }
+        if token.mark < forgotten {
+            return Err(Error::new(Kind::Changed, OPERATION)
+                .store(label)
+                .detail(FOLLOWER_SET_BACK)
+                .hint(FOLLOWER_SET_BACK_HINT)
+                .into());
         }
         let digest = watch::digest(session, plan).await?;
         let known = self.whole(|whole| whole.as_ref() == Some(&digest));
@@ -386,14 +407,31 @@ impl PostgresLive {
         begin_ours(session, &self.run, operation).await?;
         let sql =
             format!("DELETE FROM {} c WHERE {}", quote::qualified(self.schema(), CHANGES), token::held(1, 2));
-        let mark = format!("SELECT {}", mark_there(self.schema()));
+        let mark = format!("SELECT {}", mark_there(self.schema(), MARK));
+        // With the entries goes the word of it: a source that is set back asks for them.
+        let forgotten = format!(
+            "INSERT INTO {} AS w (t, part, print) VALUES ({MARKS}, '{FORGOTTEN}', $1::pg_catalog.int8::text)
+             ON CONFLICT (t, part) DO UPDATE SET print = EXCLUDED.print
+                WHERE w.print::pg_catalog.int8 < EXCLUDED.print::pg_catalog.int8",
+            quote::qualified(self.schema(), WATCH)
+        );
         let settled = async {
             let mark = session.prepared(&mark).await?;
             if session.client().query_one(&mark, &[]).await?.get::<_, i64>(0) < token.mark {
                 return Ok(false);
             }
             let statement = session.prepared(&sql).await?;
-            session.client().execute(&statement, &[&token.snapshot, &token.last]).await.map(|_| true)
+            let noted = session.prepared(&forgotten).await?;
+            let client = session.client();
+            let upto: [&(dyn ToSql + Sync); 2] = [&token.snapshot, &token.last];
+            let of: [&(dyn ToSql + Sync); 1] = [&token.mark];
+            let (noted, removed) = tokio::join!(
+                biased;
+                client.execute(&noted, &of),
+                client.execute(&statement, &upto)
+            );
+            noted?;
+            removed.map(|_| true)
         };
         let settled: std::result::Result<_, tokio_postgres::Error> = settled.await;
         if !settled.map_err(|error| session.connection.classify(error, operation))? {

@@ -105,6 +105,9 @@ impl PostgresLive {
                 sql.push_str(&numbers::moved_on(&self.run.plan, numbering));
                 client.batch_execute(&sql).await?;
             }
+            if to.owner == Side::Source && from.owner == Side::Target {
+                client.batch_execute(&super::changes::window_over(schema)).await?;
+            }
             Ok(true)
         };
         let decided = work.await.map_err(|error| busy(error, &session.connection, operation))?;

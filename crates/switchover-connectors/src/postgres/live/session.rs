@@ -153,6 +153,13 @@ pub(super) fn guard(schema: &str) -> String {
 pub(super) fn ours(found: Option<&Row>, run: &LiveRun, label: &str, operation: &str) -> Result<()> {
     match found.map(|row| row.get::<_, i64>(0)) {
         Some(attempt) if attempt == run.attempt => Ok(()),
+        Some(attempt) if attempt < run.attempt => Err(Error::new(Kind::Busy, operation)
+            .store(label)
+            .detail(
+                "its records know of fewer engines than this one: another state of it was put in its place since. Stop the engine, and \
+                 `switchover resume` takes the run up with the state that stands there",
+            )
+            .hint("stop the engine of this run (Ctrl-C, or `kill`), and `switchover resume`")),
         _ => Err(ledger::taken_over(label, operation)),
     }
 }

@@ -64,9 +64,11 @@ fn asked(plan: &Plan) -> (Vec<&str>, Vec<String>) {
     plan.tables.iter().map(|table| (table.target.as_str(), columns(table))).unzip()
 }
 
-/// Where the store's mark is kept, among the prints: at no table's number (docs/decisions/0027).
+/// Where the store's mark is kept, among the prints, and that of the position up to which the log was forgotten: at no table's number
+/// (docs/decisions/0027).
 pub(super) const MARKS: i32 = -1;
 pub(super) const MARK: &str = "mark";
+pub(super) const FORGOTTEN: &str = "forgotten";
 
 /// The digest of what is there and of what was kept: two that are equal stand for the same. The log is read many
 /// times a second, and what did not change since it was compared need not be told again.

@@ -36,7 +36,7 @@ impl SqliteLive {
         self.write(OPERATION, "apply", how, |connection| {
             let fail = |error| classify(error, OPERATION, self.path());
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
-            self.look_around(connection)?;
+            self.look_around(connection, !changes.tables.is_empty())?;
             if record.applied.as_ref() != after {
                 let at = |position: Option<&Position>| position.map_or("nowhere".into(), |at| at.0.clone());
                 let why = format!(
@@ -67,8 +67,9 @@ impl SqliteLive {
         })
     }
 
-    /// That the fence is whole and the tables are what they were: looked at once for each version of the schema.
-    fn look_around(&self, connection: &Connection) -> Result<()> {
+    /// That the fence is whole and the tables are what they were: looked at once for each version of the schema. A source that
+    /// only begins does not follow yet, and is not fenced.
+    fn look_around(&self, connection: &Connection, follows: bool) -> Result<()> {
         let fail = |error| classify(error, OPERATION, self.path());
         let mut looked: std::sync::MutexGuard<'_, Seen> =
             self.looked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,9 +78,14 @@ impl SqliteLive {
             let doubts = check::doubts(connection).map_err(fail)?;
             if self.side == Side::Source {
                 doubts.shut(self.path(), OPERATION)?;
+                if follows {
+                    self.is_shut(connection, OPERATION)?;
+                }
             }
             doubts.beyond_capture(self.path(), OPERATION)?;
-            looked.remember(version);
+            if follows || self.side == Side::Target {
+                looked.remember(version);
+            }
         }
         Ok(())
     }

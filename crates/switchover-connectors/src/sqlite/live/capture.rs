@@ -10,6 +10,7 @@ use super::shape::{self, Shape};
 use super::{SURE, SqliteLive, layout, refused, triggers, which};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use switchover_core::connector::Position;
 use switchover_core::live::{Captured, LEFT, Side};
 use switchover_core::{Error, Kind, Result};
 
@@ -91,7 +92,7 @@ impl SqliteLive {
             if !self.moved(connection, &record).map_err(fail)?.is_empty() {
                 return Ok(None);
             }
-            let from = records::position(&token, records::newest(connection).map_err(fail)?);
+            let from = self.head(connection, &token).map_err(fail)?;
             Ok(Some(Captured { from, new: false }))
         })?;
         match standing {
@@ -99,6 +100,15 @@ impl SqliteLive {
             None => self.write(OPERATION, "capture", SURE, |connection| {
                 self.capture_within(connection, again, whole)
             }),
+        }
+    }
+
+    /// The end of the log as a position, with a target's mark.
+    fn head(&self, connection: &Connection, token: &str) -> rusqlite::Result<Position> {
+        let end = records::position(token, records::newest(connection)?);
+        match records::mark(connection)? {
+            0 => Ok(end),
+            mark => Ok(records::marked(&end, mark)),
         }
     }
 
@@ -149,7 +159,7 @@ impl SqliteLive {
         which::record(connection).map_err(fail)?;
         // Behind the last change of the schema.
         layout::record(connection).map_err(fail)?;
-        let from = records::position(&token, records::newest(connection).map_err(fail)?);
+        let from = self.head(connection, &token).map_err(fail)?;
         Ok(Captured { from, new })
     }
 

@@ -9,13 +9,15 @@ use super::super::quote::ident;
 use super::super::read::{self, Bound, Encoding, column, placeholder, push};
 use super::super::relation::{whole, whole_in_order};
 use super::super::rules;
+use super::check;
 use super::records::{self, CHANGES};
 use super::{Known, LATER, SURE, SqliteLive, View, refused};
-use crate::live_words::{SET_BACK, SET_BACK_HINT};
+use crate::live_words::{FOLLOWER_SET_BACK, FOLLOWER_SET_BACK_HINT, SET_BACK, SET_BACK_HINT};
 use rusqlite::{Connection, params_from_iter};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 use switchover_core::connector::Position;
+use switchover_core::failpoint;
 use switchover_core::live::{Beside, Changes, Limit, Seen, Side, TableChanges, decode_keys, encode_keys};
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
@@ -37,6 +39,18 @@ const PRUNED_AT_ONCE: i64 = 10_000;
 const TWINS: [OwnedValue; 2] =
     [OwnedValue::Int(i64::MIN), OwnedValue::FloatBits((-9_223_372_036_854_775_808.0_f64).to_bits())];
 
+/// How often changes are read at once where the file is another each time before they can be marked: a migration changes the schema
+/// some times, and is over.
+const READ_AGAIN: u32 = 8;
+
+/// What a file was when it was read.
+#[derive(Debug, Clone, Copy)]
+struct ReadPoint {
+    version: i64,
+    mark: i64,
+    newest: i64,
+}
+
 /// What is gathered of a table.
 #[derive(Default)]
 struct Gathered {
@@ -51,9 +65,30 @@ impl SqliteLive {
         limit: Limit,
         beside: Option<&Beside>,
     ) -> Result<Changes> {
-        let mut changes = self.read(OPERATION, |connection, encoding, known| {
+        for _ in 0..READ_AGAIN {
+            let (changes, read) = self.read_once(after, limit, beside)?;
+            if let Some(upto) = self.marked(&changes, read)? {
+                return Ok(Changes { upto, ..changes });
+            }
+        }
+        let why = "its definitions were changed each time that it was read";
+        Err(refused(Kind::Busy, OPERATION, self.path(), why).hint("leave the schema as it is for a moment"))
+    }
+
+    /// The changes at one read point, and what the file was there.
+    fn read_once(
+        &self,
+        after: &Position,
+        limit: Limit,
+        beside: Option<&Beside>,
+    ) -> Result<(Changes, ReadPoint)> {
+        self.read(OPERATION, |connection, encoding, known| {
             let (record, _) = records::of_run(connection, self.path(), &self.run, OPERATION)?;
             self.is_as_marked(connection, after, OPERATION)?;
+            if records::mark_of(after) < records::forgotten(connection).map_err(|error| self.failed(error))? {
+                return Err(refused(Kind::Changed, OPERATION, self.path(), FOLLOWER_SET_BACK)
+                    .hint(FOLLOWER_SET_BACK_HINT));
+            }
             known.doubts.none(self.path(), OPERATION)?;
             let token = record.token.unwrap_or_default();
             let Some(from) = records::seq_of(&token, after) else {
@@ -73,26 +108,44 @@ impl SqliteLive {
                 None => None,
                 Some(beside) => Some(self.beside(connection, encoding, known, beside)?),
             };
+            let version = check::schema_version(connection).map_err(|error| self.failed(error))?;
+            let mark = records::mark(connection).map_err(|error| self.failed(error))?;
             // Differences of positions of one log are never negative here.
-            Ok(Changes {
+            let changes = Changes {
                 upto: if upto == from { after.clone() } else { records::position(&token, upto) },
                 complete,
                 entries: u64::try_from(upto - from).unwrap_or(0),
                 behind: u64::try_from(newest - upto).unwrap_or(0),
                 tables,
                 beside,
-            })
-        })?;
-        // Not on the source: the application would bear a commit that waits for the disk, and what is lost there is found by the
-        // comparison that every engine begins with, before the owner can change.
-        if self.side == Side::Target && changes.entries > 0 {
-            let mark = self.write("mark what was read", "mark", SURE, |connection| {
-                records::own(connection, self.path(), &self.run, OPERATION)?;
-                records::make_mark(connection).map_err(|error| self.failed(error))
-            })?;
-            changes.upto = records::marked(&changes.upto, mark);
+            };
+            Ok((changes, ReadPoint { version, mark, newest }))
+        })
+    }
+
+    /// Marks what was read of a target, and gives its position then; nothing where another state of the file may stand there by now, which is
+    /// to be read anew: what SQLite's backup interface puts into a file in use waits for readers no more than for the mark, and moves the
+    /// schema's version.
+    ///
+    /// Not on the source: the application would bear a commit that waits for the disk, and what is lost there is found by the comparison that
+    /// every engine begins with, before the owner can change.
+    fn marked(&self, changes: &Changes, read: ReadPoint) -> Result<Option<Position>> {
+        if self.side == Side::Source || changes.entries == 0 {
+            return Ok(Some(changes.upto.clone()));
         }
-        Ok(changes)
+        failpoint::hit("live-target-read");
+        self.write("mark what was read", "mark", SURE, |connection| {
+            let fail = |error| self.failed(error);
+            records::own(connection, self.path(), &self.run, OPERATION)?;
+            let is_it = check::schema_version(connection).map_err(fail)? == read.version
+                && records::mark(connection).map_err(fail)? == read.mark
+                && records::newest(connection).map_err(fail)? >= read.newest;
+            if !is_it {
+                return Ok(None);
+            }
+            let mark = records::make_mark(connection).map_err(fail)?;
+            Ok(Some(records::marked(&changes.upto, mark)))
+        })
     }
 
     /// That the file is none from before what was read of it up to this position.
@@ -367,6 +420,7 @@ impl SqliteLive {
                 let record = records::own(connection, self.path(), &self.run, operation)?;
                 self.is_as_marked(connection, upto, operation)?;
                 let token = record.token.unwrap_or_default();
+                let mark = records::mark_of(upto);
                 let Some(upto) = records::seq_of(&token, upto) else {
                     return Err(self.torn(format!("the position {} is of another log", upto.0)));
                 };
@@ -375,8 +429,9 @@ impl SqliteLive {
                     "DELETE FROM {CHANGES} WHERE seq <= min(?1, (SELECT max(seq) FROM {CHANGES}) - 1,
                         (SELECT min(seq) FROM {CHANGES}) + {PRUNED_AT_ONCE} - 1)"
                 );
-                connection
-                    .prepare_cached(&sql)
+                // With the entries goes the word of it: a source that is set back asks for them.
+                records::forget_upto(connection, mark)
+                    .and_then(|()| connection.prepare_cached(&sql))
                     .and_then(|mut statement| statement.execute([upto]))
                     .map_err(|error| classify(error, operation, self.path()))
             })?;

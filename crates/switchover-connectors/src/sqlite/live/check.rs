@@ -133,7 +133,8 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
             doubts.lost.insert(table);
         }
     }
-    if !moved.is_empty() {
+    // A target may have tables that the plan does not know: nobody moves them, and they stay there.
+    if !moved.is_empty() && !records::is_target(connection)? {
         doubts.strange.extend(tables.into_keys().filter(|name| !known.contains(name.as_str())));
     }
     doubts.lost.retain(|table| !doubts.changed.contains(table));
@@ -158,17 +159,7 @@ impl Doubts {
     pub(super) fn shut(&self, path: &Path, operation: &str) -> Result<()> {
         match self.open.first() {
             None => Ok(()),
-            Some(table) => Err(Error::new(Kind::Different, operation)
-                .store(path.display().to_string())
-                .table(table)
-                .detail(
-                    "somebody took away the triggers that keep the application from writing to it while the other store owns the data: what \
-                     was written there meanwhile is in no log",
-                )
-                .hint(
-                    "find out who writes to it; `switchover finish` ends the run with the owner, and `switchover rollback \
-                     --discard-target-changes` goes back to this file as it is",
-                )),
+            Some(table) => Err(not_shut(path, operation, table)),
         }
     }
 
@@ -232,6 +223,21 @@ impl Doubts {
                 .hint("the capture is made again, and the table is copied again")),
         }
     }
+}
+
+/// A table of a file that follows takes the application's writes.
+pub(super) fn not_shut(path: &Path, operation: &str, table: &str) -> Error {
+    Error::new(Kind::Different, operation)
+        .store(path.display().to_string())
+        .table(table)
+        .detail(
+            "somebody took away the triggers that keep the application from writing to it while the other store owns the data, or put an \
+             older state of the file in its place: what was written there meanwhile is in no log",
+        )
+        .hint(
+            "find out who writes to it; `switchover finish` ends the run with the owner, and `switchover rollback \
+             --discard-target-changes` goes back to this file as it is",
+        )
 }
 
 /// The log, or what keeps its entries, was dropped. The way out is in what is told, for people read it in the status of a run that is

@@ -66,6 +66,11 @@ impl SqliteLive {
                 self.number_within(connection, numbering).map_err(fail)?;
                 self.drop_fence(connection)?;
             }
+            if to.owner == Side::Source && from.owner == Side::Target {
+                // A source that is set back to this window has nothing that the log still knows in the next one.
+                let mark = records::make_mark(connection).map_err(fail)?;
+                records::forget_upto(connection, mark).map_err(fail)?;
+            }
             Ok(true)
         })
     }

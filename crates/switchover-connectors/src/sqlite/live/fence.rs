@@ -45,6 +45,18 @@ impl SqliteLive {
         })
     }
 
+    /// That every table has its fence, also where nothing is recorded of one: an older state of the file may know of none. In a transaction.
+    pub(super) fn is_shut(&self, connection: &Connection, operation: &str) -> Result<()> {
+        let there = check::triggers(connection).map_err(|error| classify(error, operation, self.path()))?;
+        for (number, view) in self.views().into_iter().enumerate() {
+            let is_there = |trigger: &triggers::TriggerText| there.get(&trigger.name) == Some(&trigger.sql);
+            if !triggers::fence(number, view.name).iter().all(is_there) {
+                return Err(check::not_shut(self.path(), operation, view.name));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the fence of every table, where it is not there. In a transaction.
     pub(super) fn make_fence(&self, connection: &Connection) -> Result<()> {
         let there = check::triggers(connection).map_err(|error| classify(error, OPERATION, self.path()))?;

@@ -396,7 +396,8 @@ impl LiveStore for SqliteLive {
                 match self.side {
                     Side::Source => {
                         known.doubts.the_same_file(self.path(), operation)?;
-                        known.doubts.shut(self.path(), operation)
+                        known.doubts.shut(self.path(), operation)?;
+                        self.is_shut(connection, operation)
                     }
                     // Changes say it, and then everything is copied again.
                     Side::Target => Ok(()),

@@ -39,6 +39,8 @@ const OBJECT_SQL: &str = "CREATE TABLE _switchover_live_object (role TEXT NOT NU
      tbl TEXT NOT NULL, sql TEXT NOT NULL, PRIMARY KEY (kind, name))";
 /// The role of the row that has the file's mark.
 const MARK: &str = "mark";
+/// The role of the row that has the mark of the position up to which the log was forgotten.
+const FORGOTTEN: &str = "forgotten";
 const LOG_HEAD: &str = "CREATE TABLE _switchover_changes (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL";
 
 /// Whether a table of a file's schema is a live run's record.
@@ -164,10 +166,21 @@ pub(super) fn write_again(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(&format!("UPDATE {LIVE} SET attempt = attempt"), []).map(drop)
 }
 
-/// The run's record, for this engine: `Busy` when another has taken the run over.
+/// The run's record, for this engine: `Busy` when another has taken the run over. In a transaction.
 pub(super) fn own(connection: &Connection, path: &Path, run: &LiveRun, operation: &str) -> Result<Record> {
     let (record, attempt) = of_run(connection, path, run, operation)?;
-    if attempt == run.attempt { Ok(record) } else { Err(ledger::taken_over(path, operation)) }
+    if attempt > run.attempt {
+        return Err(ledger::taken_over(path, operation));
+    }
+    if attempt < run.attempt
+        && !connection.is_readonly("main").map_err(|error| classify(error, operation, path))?
+    {
+        // Another state of the file was put in its place since this engine entered, which knows earlier ones alone.
+        connection
+            .execute(&format!("UPDATE {LIVE} SET attempt = ?1 WHERE run = ?2"), (run.attempt, &run.run))
+            .map_err(|error| classify(error, operation, path))?;
+    }
+    Ok(record)
 }
 
 /// The run's record, for whoever reads.
@@ -223,17 +236,35 @@ pub(super) fn mark_of(position: &Position) -> i64 {
 
 /// The mark that the file has; 0 where none was made.
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i64> {
+    number(connection, MARK)
+}
+
+/// The mark of the position up to which entries were forgotten, or of the end of the last reverse window; 0 where neither was.
+pub(super) fn forgotten(connection: &Connection) -> rusqlite::Result<i64> {
+    number(connection, FORGOTTEN)
+}
+
+fn number(connection: &Connection, role: &str) -> rusqlite::Result<i64> {
     let sql = format!("SELECT coalesce(max(CAST(sql AS INTEGER)), 0) FROM {OBJECT} WHERE role = ?1");
-    connection.prepare_cached(&sql)?.query_row([MARK], |row| row.get(0))
+    connection.prepare_cached(&sql)?.query_row([role], |row| row.get(0))
+}
+
+fn keep_number(connection: &Connection, role: &str, number: i64) -> rusqlite::Result<()> {
+    let sql =
+        format!("INSERT OR REPLACE INTO {OBJECT} (role, kind, name, tbl, sql) VALUES (?1, ?1, ?1, '', ?2)");
+    connection.prepare_cached(&sql)?.execute((role, number.to_string())).map(drop)
 }
 
 /// Makes the next mark. In a transaction, whose commit waits for the disk.
 pub(super) fn make_mark(connection: &Connection) -> rusqlite::Result<i64> {
     let next = mark(connection)? + 1;
-    let sql =
-        format!("INSERT OR REPLACE INTO {OBJECT} (role, kind, name, tbl, sql) VALUES (?1, ?1, ?1, '', ?2)");
-    connection.prepare_cached(&sql)?.execute((MARK, next.to_string()))?;
+    keep_number(connection, MARK, next)?;
     Ok(next)
+}
+
+/// Keeps with the entries that go the mark of their position. In a transaction.
+pub(super) fn forget_upto(connection: &Connection, mark: i64) -> rusqlite::Result<()> {
+    if mark > forgotten(connection)? { keep_number(connection, FORGOTTEN, mark) } else { Ok(()) }
 }
 
 /// The entry of a position of this log; `None` when it is another log's.
@@ -250,6 +281,12 @@ pub(in super::super) fn owner(connection: &Connection) -> rusqlite::Result<Optio
     let sql = format!("SELECT owner = 'target' FROM {LIVE} WHERE side = 'target'");
     let owned = connection.query_row(&sql, [], |row| row.get::<_, bool>(0)).optional()?;
     Ok(owned.map(|target| if target { Side::Target } else { Side::Source }))
+}
+
+/// Whether the file is the target of its live run.
+pub(super) fn is_target(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {LIVE} WHERE side = 'target')");
+    connection.query_row(&sql, [], |row| row.get(0))
 }
 
 /// The last entry of the log.
