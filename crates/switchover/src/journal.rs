@@ -144,6 +144,10 @@ const OPERATION: &str = "keep the journal";
 /// What a process that works on a run has locked.
 const LOCK: &str = "lock";
 
+/// Folders that this program makes above one another: a run's, that of the runs, and the state folder. Who made one that is there may
+/// have been killed before it was durable.
+const LEVELS: usize = 3;
+
 /// How long a run is waited for that somebody only looks at. A look takes no time, unless the one who looks is stopped.
 const LOOKING_MAX: Duration = Duration::from_secs(5);
 
@@ -190,9 +194,29 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     reserve::with(path.parent().unwrap_or(Path::new("")), || write().map_err(io(path)))
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and those above it, durably.
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(io(folder))
+    make_lasting(folder).map_err(io(folder))
+}
+
+/// Makes a folder and those above it, so that a power cut takes away neither it nor what is synced in it: a folder's name is durable
+/// when the one above it is synced.
+///
+/// # Errors
+/// When it cannot be made, or not be made durable.
+pub fn make_lasting(folder: &Path) -> std::io::Result<()> {
+    let is_missing = |above: &&Path| !above.as_os_str().is_empty() && !above.is_dir();
+    let missing = folder.ancestors().take_while(is_missing).count();
+    fs::create_dir_all(folder)?;
+    for (at, above) in folder.ancestors().skip(1).take(missing.max(LEVELS)).enumerate() {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        let synced = File::open(above).and_then(|above| above.sync_all());
+        // What is above one that was there may be one that this process cannot read; mostly it is durable long since.
+        if at < missing {
+            synced?;
+        }
+    }
+    Ok(())
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use switchover::journal::make_lasting;
 use switchover::progress::{Event, Phase, Progress};
 use switchover_connectors::sidecar::{Listed, Sidecar};
 use switchover_core::{Error, Kind, Result};
@@ -76,7 +77,7 @@ async fn create(context: &Context, file: Option<&Path>) -> Result<String> {
         }
         None => (folder(context), store.dated_name(jiff::Timestamp::now())),
     };
-    std::fs::create_dir_all(&folder).map_err(|error| {
+    make_lasting(&folder).map_err(|error| {
         Error::new(Kind::Io, "make the folder of backups").store(folder.display().to_string()).because(error)
     })?;
     let begun = Instant::now();

@@ -8,7 +8,7 @@ use crate::render::output;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use switchover::journal::Journal;
+use switchover::journal::{Journal, make_lasting};
 use switchover::report::{Report, Verdict};
 use switchover_connectors::sidecar;
 use switchover_core::{Error, Kind, Result};
@@ -30,7 +30,7 @@ pub(crate) fn prepare(context: &Context, from: &StoreRef, folder: &Path) -> Resu
             return Err(error("--archive keeps a dump in JSON", "use `switchover backup create`"));
         }
     }
-    fs::create_dir_all(folder).map_err(|cause| {
+    make_lasting(folder).map_err(|cause| {
         Error::new(Kind::Io, OPERATION)
             .store(folder.display().to_string())
             .detail("the folder cannot be made")

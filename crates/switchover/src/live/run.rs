@@ -531,7 +531,7 @@ fn is_owed(before: &LiveStatus, now: &LiveStatus) -> bool {
         || before.alarm.is_empty() != now.alarm.is_empty()
 }
 
-/// Replaces the status, whole or not at all. It need not survive a power cut: the stores know better.
+/// Replaces the status, whole or not at all. It need not survive a power cut, behind which it may be torn: the stores know better.
 fn write_status(folder: &Path, status: &LiveStatus) -> Result<()> {
     let path = folder.join(STATUS);
     let fail = |cause: std::io::Error| journal::file_error("write the status", &path, &cause);
@@ -559,7 +559,11 @@ fn read_status(folder: &Path) -> Result<Option<LiveStatus>> {
     let path = folder.join(STATUS);
     let fail = || Error::new(Kind::Io, "read the status").store(path.display().to_string());
     match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| fail().because(cause)),
+        Ok(text) => match serde_json::from_slice(&text) {
+            // What a power cut left of it says nothing: the next engine writes it anew.
+            Err(cause) if cause.is_eof() || cause.is_syntax() => Ok(None),
+            read => read.map(Some).map_err(|cause| fail().because(cause)),
+        },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
     }
