@@ -18,8 +18,10 @@ pub(crate) fn start() -> Position {
 }
 
 async fn taken(stage: &Stage) -> Changes {
-    let changes = stage.log(&start()).await.unwrap();
+    let after = stage.taken.lock().unwrap().clone().unwrap_or_else(start);
+    let changes = stage.log(&after).await.unwrap();
     assert!(changes.complete);
+    *stage.taken.lock().unwrap() = Some(changes.upto.clone());
     stage.live.settle(&changes.upto).await.unwrap();
     changes
 }

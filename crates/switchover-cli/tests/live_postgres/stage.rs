@@ -1,7 +1,7 @@
 //! What every test begins with: a source, its plan, an empty schema of a plain role, and an application's role.
 
 use futures_util::SinkExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use switchover::Migration;
 use switchover::settings::Settings;
 use switchover_connectors::postgres::config::PgConfig;
@@ -47,6 +47,8 @@ pub(crate) struct Stage {
     pub(crate) live: Arc<dyn LiveTarget>,
     pub(crate) app: String,
     owner: String,
+    /// Up to where somebody took the log; nothing before that.
+    pub(crate) taken: Mutex<Option<Position>>,
 }
 
 impl Drop for Stage {
@@ -107,7 +109,8 @@ impl Stage {
         live.enter().await.unwrap();
         // The records of the run are none of the application's business.
         database.psql(&format!("REVOKE ALL ON {SCHEMA}._switchover_live FROM {app}")).unwrap();
-        Stage { _folder: folder, database, source, target, plan, live, app, owner }
+        let taken = Mutex::default();
+        Stage { _folder: folder, database, source, target, plan, live, app, owner, taken }
     }
 
     fn run_of(plan: &Arc<Plan>, target: &PostgresTarget) -> LiveRun {

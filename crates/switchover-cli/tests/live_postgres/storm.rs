@@ -148,12 +148,12 @@ async fn whoever_takes_the_log_ends_up_with_the_targets_rows() {
                 let changes = stage.live.changes(&after, limit, None).await.unwrap();
                 mirror.take(&stage, &changes);
                 let complete = changes.complete;
-                // Now and then it is not forgotten, and now and then it is taken again.
-                if random.below(4) > 0 {
-                    stage.live.settle(&changes.upto).await.unwrap();
-                }
+                // Now and then it is taken again, and now and then it is not forgotten.
                 if random.below(10) > 0 {
                     after = changes.upto;
+                    if random.below(4) > 0 {
+                        stage.live.settle(&after).await.unwrap();
+                    }
                 }
                 if last && complete {
                     return (mirror, after);
