@@ -16,6 +16,9 @@ use switchover_testkit::Cluster;
 
 type Write<'a> = &'a dyn Fn(i64);
 
+/// A target's URL, and a write of the application's there.
+type To = (String, Box<dyn Fn(i64)>);
+
 fn ids(file: &Connection) -> Vec<i64> {
     let mut found = file.prepare("SELECT id FROM t ORDER BY id").unwrap();
     found.query_map([], |row| row.get(0)).unwrap().map(|id| id.unwrap()).collect()
@@ -131,7 +134,7 @@ fn to_an_owner(to: &str, write: Write<'_>, (windows, running): (u32, bool)) {
     write(102);
 }
 
-fn scenes(to: &dyn Fn(&str) -> (String, Box<dyn Fn(i64)>)) {
+fn scenes(to: &dyn Fn(&str) -> To) {
     for running in [true, false] {
         for earlier in [false, true] {
             let (url, write) = to(&format!("within_{earlier}_{running}"));

@@ -132,6 +132,13 @@ impl Pair {
         Pair { app, plan, run, source, target, passing, receiver, _claim: claim }
     }
 
+    /// What keeps a source from a live run by a plan.
+    pub(crate) async fn refusals(app: &App, plan: &Plan) -> Vec<String> {
+        let run = LiveRun { run: "r".into(), plan: Arc::new(plan.clone()), attempt: 1 };
+        let found = app.stores().0.live(&run).unwrap().obstacles(true).await.unwrap();
+        found.into_iter().map(|refusal| refusal.why).collect()
+    }
+
     /// Another engine's hands on the same stores.
     pub(crate) fn again(&self, attempt: i64) -> (Arc<dyn LiveStore>, Arc<dyn LiveTarget>) {
         let run = LiveRun { attempt, ..self.run.clone() };

@@ -13,6 +13,7 @@ use super::super::error::classify;
 use super::super::quote::{ident, qualified};
 use super::super::read::value_of;
 use super::super::writer::{Bound, Except, Insert};
+use super::aside::Left;
 use super::check::Seen;
 use super::records::{self, LIVE};
 use super::{SqliteLive, View, check, refused};
@@ -62,6 +63,9 @@ impl SqliteLive {
             for table in &changes.tables {
                 self.put(connection, table, !changes.complete)?;
                 self.settled(connection, table)?;
+            }
+            if self.side == Side::Source && changes.complete && !changes.tables.is_empty() {
+                self.all_are_back(connection, OPERATION)?;
             }
             Ok(())
         })
@@ -134,13 +138,15 @@ impl SqliteLive {
 
     fn put(&self, connection: &Connection, changes: &TableChanges, replacing: bool) -> Result<()> {
         let view = self.view(&self.run.plan.tables[changes.table]);
+        // A table without a key comes as a whole, of one moment: nothing in it has to make room.
+        let replacing = replacing && !view.key.is_empty();
         let put = match self.side {
             Side::Target => {
                 let insert = Insert::of(view.plan, false);
                 let insert = if replacing { insert.replacing() } else { insert };
                 insert.run(connection, self.path(), view.plan, &changes.rows, OPERATION, &Except::default())
             }
-            Side::Source => self.put_back(connection, &view, changes, replacing),
+            Side::Source => self.put_back_with_room(connection, &view, changes, replacing),
         };
         put.map_err(|error| self.refused_row(error))
     }
@@ -165,13 +171,30 @@ impl SqliteLive {
         error.detail(why).hint(format!("until then the {owner}'s changes wait in its log"))
     }
 
+    /// As [`SqliteLive::put_back`], and keeps the keys of rows that make room.
+    fn put_back_with_room(
+        &self,
+        connection: &Connection,
+        view: &View<'_>,
+        changes: &TableChanges,
+        replacing: bool,
+    ) -> Result<()> {
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        let left = self.left(connection, changes.table, view).map_err(fail)?;
+        let put = || self.put_back(connection, view, changes, (left.as_ref(), replacing));
+        match replacing {
+            true => Self::with_room(connection, left.as_ref(), put).map_err(fail)?,
+            false => put(),
+        }
+    }
+
     /// Inserts rows of the source's own values, and looks at each as SQLite keeps it.
     fn put_back(
         &self,
         connection: &Connection,
         view: &View<'_>,
         changes: &TableChanges,
-        replacing: bool,
+        (left, replacing): (Option<&Left<'_>>, bool),
     ) -> Result<()> {
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
         let columns = view.plan.columns.iter().enumerate();
@@ -186,8 +209,8 @@ impl SqliteLive {
         let name = qualified("main", view.name);
         let sql = format!("INSERT{or} INTO {name} ({names}) VALUES ({marks}) RETURNING {names}");
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
-        let left = self.left(connection, changes.table, view).map_err(fail)?;
         let mut with_left = left
+            .filter(|left| !left.columns.is_empty())
             .map(|left| {
                 let key = view.key.iter().filter_map(|at| fields.iter().position(|field| field == at));
                 connection.prepare_cached(&left.insert(or, (&names, &marks), key.map(|at| at + 1)))

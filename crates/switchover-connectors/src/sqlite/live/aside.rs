@@ -1,18 +1,25 @@
-//! Columns that only the source has: what they hold while their rows go and come again.
+//! Rows of the source that are away while the target's changes come, and what only the source has of them.
 //!
-//! A row that was changed on the target comes back without them: the old row goes, the new one comes. So what they held is put
-//! aside when a row goes, by a trigger of the engine's own connection, which fires as well where REPLACE has a row make room; and it
-//! is put back when a row of that key comes, in this transaction or, for a row that made room, in a later one. A key that goes for good
-//! takes it along, and a row of a new key has the column's default. A trigger of TEMP fires although the file's own are off on this connection (SQLite's documentation
-//! of `SQLITE_DBCONFIG_ENABLE_TRIGGER`), and nobody else's connection has it.
+//! A row that was changed on the target comes back as a whole: the old row goes, the new one comes. So what columns held that only the source
+//! has is put aside when a row goes, by a trigger of the engine's own connection, which fires as well where REPLACE has a row make room;
+//! and it is put back when a row of that key comes, in this transaction or, for a row that made room, in a later one. A key that goes for good takes it along, and
+//! a row of a new key has the column's default. A trigger of TEMP fires although the file's own are off on this connection
+//! (SQLite's documentation of `SQLITE_DBCONFIG_ENABLE_TRIGGER`), and nobody else's connection has it.
+//!
+//! Invariant: a row that made room comes back with its own key's change, or goes with it. Of every table the keys of such rows are kept
+//! here until then, and where the log is at its end and one is still away, the batch is refused: the source holds two rows for one
+//! that the target tells apart, and a rollback would lose one.
 
+use super::super::error::classify;
 use super::super::inspect::infos;
 use super::super::quote::{ident, qualified};
+use super::super::read::value_of;
 use super::super::writer::Bound;
-use super::{SqliteLive, View};
+use super::{SqliteLive, View, refused};
 use rusqlite::{Connection, params_from_iter};
 use switchover_core::live::{Side, TableChanges};
 use switchover_core::value::OwnedValue;
+use switchover_core::{Kind, Result};
 
 /// The table's name.
 const ASIDE: &str = "_switchover_live_aside";
@@ -35,13 +42,17 @@ pub(super) struct Left<'a> {
     number: usize,
     name: &'a str,
     key: Vec<&'a str>,
-    /// Its columns that only the source has.
-    columns: Vec<String>,
+    /// Its columns that only the source has; none of most tables.
+    pub(super) columns: Vec<String>,
 }
 
 impl Left<'_> {
     fn cells(&self, letter: char, count: usize) -> String {
         (1..=count).map(|at| format!(", {letter}{at}")).collect()
+    }
+
+    fn trigger_name(&self) -> String {
+        ident(&format!("{ASIDE}_{}", self.number))
     }
 
     /// The trigger that puts aside what a row takes along.
@@ -51,7 +62,7 @@ impl Left<'_> {
         };
         format!(
             "CREATE TEMP TRIGGER {} AFTER DELETE ON {} BEGIN INSERT INTO {} (t{}{}) VALUES ({}{}{}); END",
-            ident(&format!("{ASIDE}_{}", self.number)),
+            self.trigger_name(),
             qualified("main", self.name),
             ident(ASIDE),
             self.cells('k', self.key.len()),
@@ -95,6 +106,11 @@ impl Left<'_> {
                 .execute(&format!("DELETE FROM {aside} WHERE t = ?1"), [self.number as i64])
                 .map(drop);
         }
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {aside} WHERE t = ?1)");
+        let mut any = connection.prepare_cached(&any)?;
+        if !any.query_row([self.number as i64], |row| row.get(0))? {
+            return Ok(());
+        }
         let sql = format!("DELETE FROM {aside} WHERE {}", self.found_by(1..=self.key.len()));
         let mut statement = connection.prepare_cached(&sql)?;
         for key in &changes.keys {
@@ -105,25 +121,26 @@ impl Left<'_> {
 }
 
 impl SqliteLive {
-    /// What only the source has of a table; `None` where the mapping leaves nothing there.
+    /// What is put aside of a table; nothing of one without a key, which comes as a whole.
     pub(super) fn left<'a>(
         &self,
         connection: &Connection,
         number: usize,
         view: &View<'a>,
     ) -> rusqlite::Result<Option<Left<'a>>> {
-        let map = self.run.plan.options.mapping.table(view.name);
-        let drops = map.is_some_and(|map| map.columns.values().any(|column| column.drop));
-        if self.side == Side::Target || view.key.is_empty() || !drops {
+        if self.side == Side::Target || view.key.is_empty() {
             return Ok(None);
         }
-        let there = infos(connection, view.name)?.into_iter();
+        let map = self.run.plan.options.mapping.table(view.name);
+        let drops = map.is_some_and(|map| map.columns.values().any(|column| column.drop));
+        let there = if drops { infos(connection, view.name)? } else { Vec::new() };
         let columns: Vec<String> = there
+            .into_iter()
             .filter(|column| column.hidden == 0 && !view.columns.contains(&&*column.name))
             .map(|column| column.name)
             .collect();
         let key = view.key.iter().map(|at| view.columns[*at]).collect();
-        Ok((!columns.is_empty()).then_some(Left { number, name: view.name, key, columns }))
+        Ok(Some(Left { number, name: view.name, key, columns }))
     }
 
     fn all_left(&self, connection: &Connection) -> rusqlite::Result<Vec<Left<'_>>> {
@@ -153,14 +170,53 @@ impl SqliteLive {
         ))
     }
 
-    /// Has this connection put aside what rows take along that it removes.
+    /// Has this connection put aside what rows take along that only the source has.
     pub(super) fn put_aside(&self, connection: &Connection) -> rusqlite::Result<()> {
-        for left in self.all_left(connection)? {
-            // Without this REPLACE would fire nothing.
-            connection.execute_batch("PRAGMA recursive_triggers = 1")?;
+        // Without this REPLACE would fire nothing.
+        connection.execute_batch("PRAGMA recursive_triggers = 1")?;
+        for left in self.all_left(connection)?.iter().filter(|left| !left.columns.is_empty()) {
             connection.execute_batch(&left.trigger())?;
         }
         Ok(())
+    }
+
+    /// Does what may have rows of a table make room, and keeps their keys. Other tables' rows go by their keys, and are in no doubt.
+    pub(super) fn with_room<T>(
+        connection: &Connection,
+        left: Option<&Left<'_>>,
+        work: impl FnOnce() -> T,
+    ) -> rusqlite::Result<T> {
+        let Some(left) = left.filter(|left| left.columns.is_empty()) else { return Ok(work()) };
+        connection.execute_batch(&left.trigger())?;
+        let done = work();
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", left.trigger_name()))?;
+        Ok(done)
+    }
+
+    /// That nothing is put aside any more: everything that the target's log held is taken.
+    pub(super) fn all_are_back(&self, connection: &Connection, operation: &str) -> Result<()> {
+        let fail = |error| classify(error, operation, self.path());
+        let sql = format!("SELECT * FROM {} LIMIT 1", qualified("main", ASIDE));
+        let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let Some(row) = rows.next().map_err(fail)? else { return Ok(()) };
+        let number: i64 = row.get(0).map_err(fail)?;
+        let table = usize::try_from(number).ok().and_then(|number| self.run.plan.tables.get(number));
+        let Some(view) = table.map(|table| self.view(table)) else {
+            let why = format!("a row of a table {number} was put aside");
+            return Err(refused(Kind::Internal, operation, self.path(), why));
+        };
+        let mut key = Vec::new();
+        for (at, name) in view.key_names().into_iter().enumerate() {
+            key.push(format!("{name}={}", value_of(row.get_ref(at + 1).map_err(fail)?).shown()));
+        }
+        let why = "the row made room for another one of the target, and nothing there says that it is gone: the source holds one for two that \
+             the target tells apart, as by a unique index that the target does not have. Change or delete one of the two on the target, and \
+             write the other once more there, such as UPDATE t SET c = c WHERE its key; the run goes on by itself";
+        Err(refused(Kind::Rejected, operation, self.path(), why)
+            .table(view.name)
+            .key(key.join(", "))
+            .hint("until then the target's changes wait in its log"))
     }
 
     /// Logs once more the keys of rows that came from the target, where the target has columns that the source computes for it: what the

@@ -73,17 +73,19 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         names
     };
     let mut found = Vec::new();
-    for column in table.columns.iter().filter(|column| is_left(&column.name) && column.generated.is_none()) {
+    for column in table.columns.iter().filter(|column| is_left(&column.name)) {
+        // The source computes it from what comes back: nothing of it stays behind but its rules.
+        let computed = column.generated.is_some();
         let mut refuse = |why: String, hint: &str| {
             let why = format!("the mapping's `drop`: {why}");
             found.push(refusal(view.name, &column.name, why, hint));
         };
         let is_it = |name: &String| name.eq_ignore_ascii_case(&column.name);
-        if view.key.is_empty() {
+        if view.key.is_empty() && !computed {
             let why = "the table has no primary key, so a row that comes back is not known for the one whose value was left";
             refuse(why.into(), "give the table a primary key, keep the column, or use `switchover migrate`");
         }
-        if column.not_null && column.default.is_none() {
+        if column.not_null && column.default.is_none() && !computed {
             let why = "it refuses NULL and has no default: a row that is inserted on the target could not come back";
             refuse(
                 why.into(),
@@ -100,7 +102,7 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         });
         for unique in by_constraint.chain(by_index).filter(|unique| unique.iter().any(is_it)) {
             // Each row keeps its own value, and new ones have NULL.
-            if unique.len() > 1 || column.default.is_some() {
+            if unique.len() > 1 || column.default.is_some() || computed {
                 let why = format!(
                     "({}) is unique on the source, and the target, which does not have it all, takes rows that are not",
                     unique.join(", ")
@@ -114,7 +116,7 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         for check in &table.checks {
             let named = names(&check.expr);
             let unclear = matches!(check.expr, Expr::Opaque(..)) && check.text.contains(&column.name);
-            if unclear || named.iter().any(is_it) && !named.iter().all(is_it) {
+            if unclear || named.iter().any(is_it) && (computed || !named.iter().all(is_it)) {
                 let why = format!(
                     "the source's CHECK ({}) holds it against other columns, and the target takes rows that it refuses",
                     check.text
@@ -136,6 +138,43 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         }
     }
     found
+}
+
+/// What is unique on the source alone: the target takes rows of which the source can hold one. Of tables that the application's
+/// migrations made, the target says in its own words what is unique; what comes back is looked at there (`aside`).
+pub(super) fn unshared(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusal> {
+    if plan.options.existing.is_some() {
+        return Vec::new();
+    }
+    let target = |name: &String| {
+        let column = view.plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name));
+        column.map(|column| column.target.clone())
+    };
+    let is_kept = |names: &[(String, String)]| {
+        let columns: Option<Vec<String>> = names.iter().map(|(name, _)| target(name)).collect();
+        let keys = view.plan.uniques.iter().chain(&view.plan.primary_key);
+        columns.is_some_and(|columns| keys.into_iter().any(|key| key.columns == columns))
+    };
+    let constraints = table.uniques.iter().filter(|unique| !is_kept(&unique.columns)).map(|unique| {
+        let names: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
+        format!("UNIQUE ({})", names.join(", "))
+    });
+    let own = &view.plan.indexes;
+    let indexes = table
+        .indexes
+        .iter()
+        .filter(|index| index.unique && !own.iter().any(|there| there.unique && there.source == index.name));
+    let indexes = indexes.map(|index| format!("the unique index {}", index.name));
+    constraints
+        .chain(indexes)
+        .map(|rule| {
+            let why = format!(
+                "{rule} of the source is not made on the target, which so takes rows of which the source can hold one only"
+            );
+            let hint = "drop it on the source, or write it so that the target can have it (the plan says why it is left out); or use `switchover migrate`";
+            refusal(view.name, "", why, hint)
+        })
+        .collect()
 }
 
 /// Columns that are new, and whose values do not follow from their own row alone.

@@ -192,7 +192,11 @@ impl SqliteLive {
         }
         let mut found = Vec::new();
         if returns {
-            found.extend(mapped::dropped(table, view, &self.run.plan));
+            let dropped = mapped::dropped(table, view, &self.run.plan);
+            if dropped.is_empty() {
+                found.extend(mapped::unshared(table, view, &self.run.plan));
+            }
+            found.extend(dropped);
             found.extend(mapped::added(table, view, &self.run.plan.options.mapping));
         }
         for column in &table.columns {
