@@ -144,9 +144,9 @@ fn what_cannot_be_followed_or_come_back_is_refused_before_anything_is_written() 
     file.execute_batch(
         "CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT);
          CREATE TABLE c (id INTEGER PRIMARY KEY, a TEXT, b TEXT, must TEXT NOT NULL, parent INTEGER REFERENCES p (id), once TEXT UNIQUE,
-             CHECK (a <> b), UNIQUE (a, must));
+             said TEXT CHECK (said IS NOT NULL), CHECK (a <> b), UNIQUE (a, must));
          CREATE TABLE k (a TEXT, b TEXT);
-         INSERT INTO c VALUES (1, 'a', 'b', 'm', NULL, 'o'); INSERT INTO k VALUES ('a', 'b')",
+         INSERT INTO c VALUES (1, 'a', 'b', 'm', NULL, 'o', 's'); INSERT INTO k VALUES ('a', 'b')",
     )
     .unwrap();
     let refused = |mapping: &str, code: i32, words: &[&str]| {
@@ -177,7 +177,57 @@ fn what_cannot_be_followed_or_come_back_is_refused_before_anything_is_written() 
     refused("[table.c.column]\nparent.drop = true", 1, &["column parent", "refers to p"]);
     refused("[table.c.column]\na.drop = true", 1, &["column a", "(a, must) is unique"]);
     refused("[table.k.column]\na.drop = true", 1, &["column a", "no primary key"]);
+    refused("[table.c.column]\nsaid.drop = true", 1, &["column said", "CHECK", "its default or NULL"]);
     refused("[table.c]\nwhere = 'id > 0'", 1, &["where"]);
     let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
     assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[test]
+fn a_row_for_which_a_new_column_cannot_be_computed_is_named() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    std::fs::write(folder.join("map.toml"), "[table.t.column]\ny = { value = \"json_extract(x, '$.y')\" }")
+        .unwrap();
+    file.execute_batch("UPDATE t SET x = '{\"y\": 1}'").unwrap();
+    let _engine =
+        begin(folder, &["start", "-c", "map.toml", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    file.execute_batch("INSERT INTO t VALUES (3, 'no json')").unwrap();
+    let live = until(folder, |live| !live["held"].is_null());
+    let held = flat(live["held"].as_str().unwrap());
+    for word in ["table t", "id=3", "column y", "json_extract(x, '$.y')", "malformed JSON"] {
+        assert!(held.contains(word), "{word}: {held}");
+    }
+    file.execute_batch("UPDATE t SET x = '{}' WHERE id = 3").unwrap();
+    until(folder, |live| live["held"].is_null() && is_same(live));
+    done(folder, &["cutover", "--when-ready"]);
+    // What the source cannot compute comes back: it has no such column.
+    let new = Connection::open(folder.join("new.db")).unwrap();
+    new.execute_batch("INSERT INTO t (id, x, y) VALUES (4, 'no json', 'own')").unwrap();
+    wait_for(|| file.query_row("SELECT count(*) FROM t WHERE id = 4", [], |row| row.get(0)) == Ok(1));
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+}
+
+/// A unique index that the target alone has: where many changes wait, the row that another one takes the place of is missed.
+#[test]
+fn a_row_that_only_the_source_can_hold_is_missed_on_the_way_there() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    std::fs::write(folder.join("map.toml"), "[[table.t.index]]\ncolumns = ['x']\nunique = true").unwrap();
+    let _engine =
+        begin(folder, &["start", "-c", "map.toml", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    file.execute_batch(
+        "BEGIN; INSERT INTO t VALUES (10, 'two');
+         INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 11 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) SELECT i, 'x' || i FROM n; COMMIT",
+    )
+    .unwrap();
+    let live = until(folder, |live| !live["held"].is_null());
+    let held = flat(live["held"].as_str().unwrap());
+    assert!(held.contains("id=2") && held.contains("made room"), "{held}");
+    assert_eq!(run(folder, &["cutover"]).code, 1);
+    file.execute_batch("UPDATE t SET x = 'ten' WHERE id = 10; UPDATE t SET x = x WHERE id = 2").unwrap();
+    until(folder, |live| live["held"].is_null() && is_same(live));
+    done(folder, &["verify", "--live"]);
 }

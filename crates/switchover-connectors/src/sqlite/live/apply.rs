@@ -18,11 +18,12 @@ use super::check::Seen;
 use super::records::{self, LIVE};
 use super::{SqliteLive, View, check, refused};
 use rusqlite::{Connection, ffi, params_from_iter};
+use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::time::Duration;
 use switchover_core::connector::Position;
 use switchover_core::live::{Changes, Side, TableChanges, encode_keys};
-use switchover_core::value::{Row, Value};
+use switchover_core::value::{OwnedValue, Row, Value};
 use switchover_core::{Error, Kind, Result};
 
 const OPERATION: &str = "apply changes";
@@ -64,7 +65,7 @@ impl SqliteLive {
                 self.put(connection, table, !changes.complete)?;
                 self.settled(connection, table)?;
             }
-            if self.side == Side::Source && changes.complete && !changes.tables.is_empty() {
+            if changes.complete && !changes.tables.is_empty() {
                 self.all_are_back(connection, OPERATION)?;
             }
             Ok(())
@@ -101,14 +102,7 @@ impl SqliteLive {
         if changes.whole {
             return connection.execute_batch(&format!("DELETE FROM {name}")).map_err(fail);
         }
-        let encoded;
-        let keys = match self.side {
-            Side::Source => &changes.keys,
-            Side::Target => {
-                encoded = encode_keys(view.plan, &changes.keys)?;
-                &encoded
-            }
-        };
+        let keys = self.own_keys(&view, &changes.keys)?;
         // The first condition finds the row by the key's index, the second leaves a row that the key's collation
         // holds for the same, and that is another row in the other store.
         let terms: Vec<String> = (view.key_names().into_iter().zip(1..))
@@ -116,37 +110,57 @@ impl SqliteLive {
             .collect();
         let sql = format!("DELETE FROM {name} WHERE {}", terms.join(" AND "));
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
-        for key in keys {
+        for key in keys.iter() {
             let cells = key.iter().map(|cell| Bound(cell.borrow()));
             statement.execute(params_from_iter(cells)).map_err(fail)?;
         }
         Ok(())
     }
 
-    /// What is left to do at a source whose rows are as the target has them.
+    /// What is left to do at a store whose rows are as the owner has them.
     fn settled(&self, connection: &Connection, changes: &TableChanges) -> Result<()> {
-        if self.side == Side::Target {
-            return Ok(());
-        }
         let view = self.view(&self.run.plan.tables[changes.table]);
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
-        if let Some(left) = self.left(connection, changes.table, &view).map_err(fail)? {
-            left.forget(connection, changes).map_err(fail)?;
+        if changes.whole {
+            Self::nothing_aside(connection, changes.table).map_err(fail)?;
+        } else if let Some(left) = self.left(connection, changes.table, &view).map_err(fail)? {
+            left.forget(connection, &self.own_keys(&view, &changes.keys)?).map_err(fail)?;
         }
-        self.log_again(connection, &view, changes).map_err(fail)
+        match self.side {
+            Side::Source => self.log_again(connection, &view, changes).map_err(fail),
+            Side::Target => Ok(()),
+        }
+    }
+
+    /// Keys in the store's own values.
+    fn own_keys<'a>(
+        &self,
+        view: &View<'_>,
+        keys: &'a [Vec<OwnedValue>],
+    ) -> Result<Cow<'a, [Vec<OwnedValue>]>> {
+        match self.side {
+            Side::Source => Ok(Cow::Borrowed(keys)),
+            Side::Target => encode_keys(view.plan, keys).map(Cow::Owned),
+        }
     }
 
     fn put(&self, connection: &Connection, changes: &TableChanges, replacing: bool) -> Result<()> {
         let view = self.view(&self.run.plan.tables[changes.table]);
         // A table without a key comes as a whole, of one moment: nothing in it has to make room.
         let replacing = replacing && !view.key.is_empty();
-        let put = match self.side {
+        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+        let left = self.left(connection, changes.table, &view).map_err(fail)?;
+        let put = || match self.side {
             Side::Target => {
                 let insert = Insert::of(view.plan, false);
                 let insert = if replacing { insert.replacing() } else { insert };
                 insert.run(connection, self.path(), view.plan, &changes.rows, OPERATION, &Except::default())
             }
-            Side::Source => self.put_back_with_room(connection, &view, changes, replacing),
+            Side::Source => self.put_back(connection, &view, changes, (left.as_ref(), replacing)),
+        };
+        let put = match replacing {
+            true => Self::with_room(connection, left.as_ref(), put).map_err(fail)?,
+            false => put(),
         };
         put.map_err(|error| self.refused_row(error))
     }
@@ -169,23 +183,6 @@ impl SqliteLive {
         };
         let why = format!("{}: {said}; {what_to_do}, and the run goes on by itself", error.why());
         error.detail(why).hint(format!("until then the {owner}'s changes wait in its log"))
-    }
-
-    /// As [`SqliteLive::put_back`], and keeps the keys of rows that make room.
-    fn put_back_with_room(
-        &self,
-        connection: &Connection,
-        view: &View<'_>,
-        changes: &TableChanges,
-        replacing: bool,
-    ) -> Result<()> {
-        let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
-        let left = self.left(connection, changes.table, view).map_err(fail)?;
-        let put = || self.put_back(connection, view, changes, (left.as_ref(), replacing));
-        match replacing {
-            true => Self::with_room(connection, left.as_ref(), put).map_err(fail)?,
-            false => put(),
-        }
     }
 
     /// Inserts rows of the source's own values, and looks at each as SQLite keeps it.

@@ -1,4 +1,4 @@
-//! Rows of the source that are away while the target's changes come, and what only the source has of them.
+//! Rows of a store that follows which are away while the owner's changes come, and what only the source has of them.
 //!
 //! A row that was changed on the target comes back as a whole: the old row goes, the new one comes. So what columns held that only the source
 //! has is put aside when a row goes, by a trigger of the engine's own connection, which fires as well where REPLACE has a row make room;
@@ -6,9 +6,9 @@
 //! a row of a new key has the column's default. A trigger of TEMP fires although the file's own are off on this connection
 //! (SQLite's documentation of `SQLITE_DBCONFIG_ENABLE_TRIGGER`), and nobody else's connection has it.
 //!
-//! Invariant: a row that made room comes back with its own key's change, or goes with it. Of every table the keys of such rows are kept
-//! here until then, and where the log is at its end and one is still away, the batch is refused: the source holds two rows for one
-//! that the target tells apart, and a rollback would lose one.
+//! Invariant: a row that made room comes back with its own key's change, or goes with it. Of every table, on either side, the keys of such rows are
+//! kept here until then, and where the log is at its end and one is still away, the batch is refused: the owner tells two rows apart of
+//! which this store can hold one, and a change of the owner would lose the other.
 
 use super::super::error::classify;
 use super::super::inspect::infos;
@@ -98,14 +98,9 @@ impl Left<'_> {
         )
     }
 
-    /// Forgets what was put aside of the keys whose rows are as the target has them now.
-    pub(super) fn forget(&self, connection: &Connection, changes: &TableChanges) -> rusqlite::Result<()> {
+    /// Forgets what was put aside of the keys whose rows are as the owner has them now.
+    pub(super) fn forget(&self, connection: &Connection, keys: &[Vec<OwnedValue>]) -> rusqlite::Result<()> {
         let aside = qualified("main", ASIDE);
-        if changes.whole {
-            return connection
-                .execute(&format!("DELETE FROM {aside} WHERE t = ?1"), [self.number as i64])
-                .map(drop);
-        }
         let any = format!("SELECT EXISTS (SELECT 1 FROM {aside} WHERE t = ?1)");
         let mut any = connection.prepare_cached(&any)?;
         if !any.query_row([self.number as i64], |row| row.get(0))? {
@@ -113,7 +108,7 @@ impl Left<'_> {
         }
         let sql = format!("DELETE FROM {aside} WHERE {}", self.found_by(1..=self.key.len()));
         let mut statement = connection.prepare_cached(&sql)?;
-        for key in &changes.keys {
+        for key in keys {
             statement.execute(params_from_iter(key.iter().map(|cell| Bound(cell.borrow()))))?;
         }
         Ok(())
@@ -128,12 +123,15 @@ impl SqliteLive {
         number: usize,
         view: &View<'a>,
     ) -> rusqlite::Result<Option<Left<'a>>> {
-        if self.side == Side::Target || view.key.is_empty() {
+        if view.key.is_empty() {
             return Ok(None);
         }
         let map = self.run.plan.options.mapping.table(view.name);
         let drops = map.is_some_and(|map| map.columns.values().any(|column| column.drop));
-        let there = if drops { infos(connection, view.name)? } else { Vec::new() };
+        let there = match self.side {
+            Side::Source if drops => infos(connection, view.name)?,
+            Side::Source | Side::Target => Vec::new(),
+        };
         let columns: Vec<String> = there
             .into_iter()
             .filter(|column| column.hidden == 0 && !view.columns.contains(&&*column.name))
@@ -149,25 +147,32 @@ impl SqliteLive {
         left.filter_map(Result::transpose).collect()
     }
 
-    /// Makes the table, where a table of the plan needs it. In a transaction.
+    /// Makes the table, where it is not there. In a transaction.
     pub(super) fn make_aside(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let left = self.all_left(connection)?;
-        let most = |count: fn(&Left<'_>) -> usize| left.iter().map(count).max();
-        let (Some(key), Some(values)) = (most(|left| left.key.len()), most(|left| left.columns.len())) else {
+        let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+        if connection.query_row(there, [ASIDE], |row| row.get(0))? {
             return Ok(());
-        };
+        }
+        let left = self.all_left(connection)?;
+        let most = |count: fn(&Left<'_>) -> usize| left.iter().map(count).max().unwrap_or(0);
         // Without types, so that each cell keeps its own.
         let cells = |letter: char, count: usize| -> String {
             (1..=count).map(|at| format!(", {letter}{at}")).collect()
         };
-        let (key, values) = (cells('k', key), cells('v', values));
-        remove(connection)?;
+        let (key, values) =
+            (cells('k', most(|left| left.key.len())), cells('v', most(|left| left.columns.len())));
         connection.execute_batch(&format!("{HEAD}{key}{values})"))?;
         connection.execute_batch(&format!(
             "CREATE INDEX \"main\".{} ON {} (t{key})",
             ident(&format!("{ASIDE}_key")),
             ident(ASIDE)
         ))
+    }
+
+    /// Forgets all that is put aside of a table that is copied again.
+    pub(super) fn nothing_aside(connection: &Connection, number: usize) -> rusqlite::Result<()> {
+        let sql = format!("DELETE FROM {} WHERE t = ?1", qualified("main", ASIDE));
+        connection.execute(&sql, [number as i64]).map(drop)
     }
 
     /// Has this connection put aside what rows take along that only the source has.
@@ -193,7 +198,7 @@ impl SqliteLive {
         Ok(done)
     }
 
-    /// That nothing is put aside any more: everything that the target's log held is taken.
+    /// That nothing is put aside any more: everything that the owner's log held is taken.
     pub(super) fn all_are_back(&self, connection: &Connection, operation: &str) -> Result<()> {
         let fail = |error| classify(error, operation, self.path());
         let sql = format!("SELECT * FROM {} LIMIT 1", qualified("main", ASIDE));
@@ -210,13 +215,16 @@ impl SqliteLive {
         for (at, name) in view.key_names().into_iter().enumerate() {
             key.push(format!("{name}={}", value_of(row.get_ref(at + 1).map_err(fail)?).shown()));
         }
-        let why = "the row made room for another one of the target, and nothing there says that it is gone: the source holds one for two that \
-             the target tells apart, as by a unique index that the target does not have. Change or delete one of the two on the target, and \
-             write the other once more there, such as UPDATE t SET c = c WHERE its key; the run goes on by itself";
+        let owner = self.side.other();
+        let why = format!(
+            "the row made room for another one of the {owner}, and nothing there says that it is gone: the {owner} tells two rows apart of which \
+             this store can hold one, as by a unique index that only this one has. Change or delete one of the two on the {owner}, and write the \
+             other once more there, such as UPDATE t SET c = c WHERE its key; the run goes on by itself"
+        );
         Err(refused(Kind::Rejected, operation, self.path(), why)
             .table(view.name)
             .key(key.join(", "))
-            .hint("until then the target's changes wait in its log"))
+            .hint(format!("until then the {owner}'s changes wait in its log")))
     }
 
     /// Logs once more the keys of rows that came from the target, where the target has columns that the source computes for it: what the

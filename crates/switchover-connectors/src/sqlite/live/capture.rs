@@ -24,7 +24,9 @@ impl SqliteLive {
                 self.still_in_wal(connection, operation)?;
             }
             records::enter(connection, self.path(), &self.run, self.side)?;
-            which::record_first(connection).map_err(|error| classify(error, operation, self.path()))?;
+            which::record_first(connection)
+                .and_then(|()| self.make_aside(connection))
+                .map_err(|error| classify(error, operation, self.path()))?;
             if self.side == Side::Target {
                 let record = records::own(connection, self.path(), &self.run, operation)?;
                 match record.ownership.owner {
@@ -144,9 +146,6 @@ impl SqliteLive {
             Some(token) => token,
             None => self.make_log(connection, &shapes).map_err(fail)?,
         };
-        if new {
-            self.make_aside(connection).map_err(fail)?;
-        }
         if new || doubts.unkept {
             for trigger in triggers::kept() {
                 make_trigger(connection, KEPT, &trigger).map_err(fail)?;

@@ -10,6 +10,7 @@ use super::super::read::{self, Bound, Encoding, column, placeholder, push};
 use super::super::relation::{whole, whole_in_order};
 use super::super::rules;
 use super::check;
+use super::lookup::Added;
 use super::records::{self, CHANGES};
 use super::{Known, LATER, SURE, SqliteLive, View, refused};
 use crate::live_words::{FOLLOWER_SET_BACK, FOLLOWER_SET_BACK_HINT, SET_BACK, SET_BACK_HINT};
@@ -321,8 +322,8 @@ impl SqliteLive {
         let shape = self.shape(known, own.changes.table, OPERATION)?;
         let mut found = Rows::new(0, view.columns.len());
         let from = whole(self.relations(connection, known)?, view.name);
-        Self::look_up(connection, encoding, (view, &from), shape, &key, &mut found)
-            .map_err(|error| self.failed(error).table(view.name))?;
+        Self::look_up(connection, encoding, (view, &from, Added::Computed), shape, &key, &mut found)
+            .map_err(|error| self.unread(connection, encoding, (view, &from), shape, (&key, error)))?;
         let mut keys = vec![key];
         for row in found.iter() {
             // The key's index may hold another value for the same one: then both are meant, and the row once.

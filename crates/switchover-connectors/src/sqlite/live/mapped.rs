@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use switchover_core::expr::Expr;
 use switchover_core::mapping::{Mapping, TableMap};
 use switchover_core::plan::{Plan, Refusal, TablePlan};
-use switchover_core::schema::Table;
+use switchover_core::schema::{Column, Table};
 
 /// What may be done instead.
 const OR_MIGRATE: &str = "take it out of the mapping, or use `switchover migrate`";
@@ -116,7 +116,18 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         for check in &table.checks {
             let named = names(&check.expr);
             let unclear = matches!(check.expr, Expr::Opaque(..)) && check.text.contains(&column.name);
-            if unclear || named.iter().any(is_it) && (computed || !named.iter().all(is_it)) {
+            let alone = named.iter().any(is_it) && named.iter().all(is_it);
+            if alone && !computed && !takes_its_default(column, &check.text) {
+                let why = format!(
+                    "the source's CHECK ({}) refuses what it has in a row that is inserted on the target, its default or NULL",
+                    check.text
+                );
+                refuse(
+                    why,
+                    "give it a default that the CHECK takes, drop the CHECK on the source, keep the column, or use `switchover migrate`",
+                );
+            }
+            if unclear || named.iter().any(is_it) && (computed || !alone) {
                 let why = format!(
                     "the source's CHECK ({}) holds it against other columns, and the target takes rows that it refuses",
                     check.text
@@ -138,6 +149,17 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
         }
     }
     found
+}
+
+/// Whether a CHECK over a column alone takes what the column has where nothing is said.
+fn takes_its_default(column: &Column, check: &str) -> bool {
+    let default =
+        column.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT {}", default.text));
+    let table =
+        format!("CREATE TABLE t ({} {}{default}, CHECK ({check}\n))", ident(&column.name), column.declared);
+    Connection::open_in_memory()
+        .and_then(|connection| connection.execute_batch(&format!("{table}; INSERT INTO t DEFAULT VALUES")))
+        .is_ok()
 }
 
 /// What is unique on the source alone: the target takes rows of which the source can hold one. Of tables that the application's

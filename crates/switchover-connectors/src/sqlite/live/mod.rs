@@ -292,14 +292,10 @@ impl SqliteLive {
     fn open_to_write(&self) -> Result<Connection> {
         let connection = match self.side {
             // The file's journal and its settings are the application's.
-            Side::Source => {
-                let connection = connect::live(self.path(), None)?;
-                self.put_aside(&connection)
-                    .map_err(|error| classify(error, "open the source", self.path()))?;
-                connection
-            }
+            Side::Source => connect::live(self.path(), None)?,
             Side::Target => connect::live(self.path(), Some(LOG_PAGES))?,
         };
+        self.put_aside(&connection).map_err(|error| classify(error, "open the file", self.path()))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(connection)
     }
