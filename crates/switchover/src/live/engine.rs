@@ -303,6 +303,7 @@ impl Engine {
             ownership = withdrawn;
         }
         failpoint::hit("live-withdrawn");
+        self.on_record(ownership).await;
         self.settle_owner(ownership).await?;
         Ok(None)
     }
@@ -445,6 +446,8 @@ impl Engine {
             from,
             position: None,
             entries: BATCH_ENTRIES,
+            tried: Vec::new(),
+            astray: false,
             unread: false,
             owing: false,
             ahead: None,
@@ -518,6 +521,9 @@ impl Engine {
                     return Err(error);
                 }
             };
+            if link.astray {
+                return Ok(Some(self.astray(link)));
+            }
             self.took(&step).await;
             self.goes_on();
             self.bear(link).await?;
