@@ -5,8 +5,8 @@ use super::objects::{self, CHANGES, WATCH};
 use super::session::{Failure, Session, arrays, begin_ours, rows};
 use super::shape::{base, meet};
 use super::token::{self, Token};
-use super::watch::{self, MARK, MARKS, Watch};
-use crate::live_words::{SET_BACK, SET_BACK_HINT};
+use super::watch::{self, MARK, MARKS, SETTLED, Watch};
+use crate::live_words::{FOLLOWER_SET_BACK, FOLLOWER_SET_BACK_HINT, SET_BACK, SET_BACK_HINT};
 use crate::postgres::error::sqlstate;
 use crate::postgres::{ledger, quote};
 use switchover_core::chunk::LocatorValue;
@@ -48,10 +48,10 @@ fn no_log(label: &str) -> Error {
         .hint("stop the engine first; the target keeps every row, and the source lacks what the log held")
 }
 
-/// The mark that the store has, as an expression; 0 where none was made.
-fn mark_there(schema: &str) -> String {
+/// A mark that the store has, as an expression; 0 where none was made.
+pub(super) fn mark_there(schema: &str, part: &str) -> String {
     let marks = quote::qualified(schema, WATCH);
-    format!("coalesce((SELECT print::pg_catalog.int8 FROM {marks} WHERE t = {MARKS} AND part = '{MARK}'), 0)")
+    format!("coalesce((SELECT print::pg_catalog.int8 FROM {marks} WHERE t = {MARKS} AND part = '{part}'), 0)")
 }
 
 /// The store is an older one than the other store's records know. The way out is in what is told, for people read it in the status of a
@@ -132,16 +132,22 @@ impl PostgresLive {
         let (plan, schema) = (&*self.run.plan, self.schema());
         let label = session.connection.label().to_owned();
         let sql = format!(
-            "SELECT attempt, pg_catalog.pg_current_snapshot()::text, {} FROM {} WHERE run = $1",
-            mark_there(schema),
+            "SELECT attempt, pg_catalog.pg_current_snapshot()::text, {}, {} FROM {} WHERE run = $1",
+            mark_there(schema, MARK),
+            mark_there(schema, SETTLED),
             ledger::table(schema, ledger::RUN)
         );
         let statement = session.prepared(&sql).await?;
         let row = session.client().query_opt(&statement, &[&self.run.run]).await?;
         super::session::ours(row.as_ref(), &self.run, &label, OPERATION)?;
-        let (snapshot, mark): (String, i64) = row.map(|row| (row.get(1), row.get(2))).unwrap_or_default();
+        let (snapshot, mark, settled): (String, i64, i64) =
+            row.map(|row| (row.get(1), row.get(2), row.get(3))).unwrap_or_default();
         if mark < token.mark {
             return Err(set_back(&label, OPERATION).into());
+        }
+        if token.mark < settled {
+            let error = Error::new(Kind::Changed, OPERATION).store(label).detail(FOLLOWER_SET_BACK);
+            return Err(error.hint(FOLLOWER_SET_BACK_HINT).into());
         }
         let digest = watch::digest(session, plan).await?;
         let known = self.whole(|whole| whole.as_ref() == Some(&digest));
@@ -384,16 +390,25 @@ impl PostgresLive {
         let operation = "forget changes of the target that the source has";
         let token = Token::parse(upto)?;
         begin_ours(session, &self.run, operation).await?;
-        let sql =
-            format!("DELETE FROM {} c WHERE {}", quote::qualified(self.schema(), CHANGES), token::held(1, 2));
-        let mark = format!("SELECT {}", mark_there(self.schema()));
+        // A position with a smaller mark lacks what is forgotten here.
+        let sql = format!(
+            "WITH settled AS (INSERT INTO {} AS w (t, part, print) VALUES ({MARKS}, '{SETTLED}', $3)
+                ON CONFLICT (t, part) DO UPDATE
+                SET print = greatest(w.print::pg_catalog.int8, excluded.print::pg_catalog.int8)::text)
+             DELETE FROM {} c WHERE {}",
+            quote::qualified(self.schema(), WATCH),
+            quote::qualified(self.schema(), CHANGES),
+            token::held(1, 2)
+        );
+        let mark = format!("SELECT {}", mark_there(self.schema(), MARK));
         let settled = async {
             let mark = session.prepared(&mark).await?;
             if session.client().query_one(&mark, &[]).await?.get::<_, i64>(0) < token.mark {
                 return Ok(false);
             }
             let statement = session.prepared(&sql).await?;
-            session.client().execute(&statement, &[&token.snapshot, &token.last]).await.map(|_| true)
+            let upto = token.mark.to_string();
+            session.client().execute(&statement, &[&token.snapshot, &token.last, &upto]).await.map(|_| true)
         };
         let settled: std::result::Result<_, tokio_postgres::Error> = settled.await;
         if !settled.map_err(|error| session.connection.classify(error, operation))? {

@@ -1,10 +1,11 @@
 //! Entering and leaving: the run's records, gates and capture in the target's schema.
 
 use super::PostgresLive;
+use super::changes::mark_there;
 use super::objects::{self, CHANGES, FENCE, GATE, LIVE, WATCH};
 use super::session::{Session, begin_ours, busy};
-use super::token::NOTHING;
-use super::watch::{self, Loss, Part, Watch};
+use super::token::{NOTHING, Token};
+use super::watch::{self, Loss, MARK, Part, Watch};
 use crate::postgres::connect::Connection;
 use crate::postgres::{ledger, quote};
 use switchover_core::connector::Position;
@@ -209,13 +210,16 @@ impl PostgresLive {
                 session.client().batch_execute(&closed).await?;
             }
             watch::keep(session, plan, &lost, &[Part::Columns, Part::Gate]).await?;
-            watch::keep(session, plan, &made, &[Part::Log]).await
+            watch::keep(session, plan, &made, &[Part::Log]).await?;
+            session.client().query_one(&format!("SELECT {}", mark_there(schema, MARK)), &[]).await
         };
-        made_now.await.map_err(|error| fail(error, &session.connection))?;
+        let row = made_now.await.map_err(|error| fail(error, &session.connection))?;
         failpoint::hit("live-capture-before-commit");
         self.commit(session, operation).await?;
         failpoint::hit("live-capture-after-commit");
-        Ok(Captured { from: Position(NOTHING.to_owned()), new: !there })
+        // Whoever begins here lacks nothing of what was forgotten until now.
+        let from = Token { mark: row.get(0), ..Token::parse(&Position(NOTHING.to_owned()))? }.position();
+        Ok(Captured { from, new: !there })
     }
 
     /// What enables the fences of gates that were made again: once the target has been the owner, older snapshots

@@ -67,6 +67,8 @@ fn asked(plan: &Plan) -> (Vec<&str>, Vec<String>) {
 /// Where the store's mark is kept, among the prints: at no table's number (docs/decisions/0027).
 pub(super) const MARKS: i32 = -1;
 pub(super) const MARK: &str = "mark";
+/// The mark of the last position up to which the log was forgotten, beside it.
+pub(super) const SETTLED: &str = "settled";
 
 /// The digest of what is there and of what was kept: two that are equal stand for the same. The log is read many
 /// times a second, and what did not change since it was compared need not be told again.
