@@ -51,9 +51,10 @@ impl SqliteLive {
         limit: Limit,
         beside: Option<&Beside>,
     ) -> Result<Changes> {
-        let mut changes = self.read(OPERATION, |connection, encoding, known| {
+        let (mut changes, read) = self.read(OPERATION, |connection, encoding, known| {
             let (record, _) = records::of_run(connection, self.path(), &self.run, OPERATION)?;
             self.is_as_marked(connection, after, OPERATION)?;
+            let there = records::mark(connection).map_err(|error| self.failed(error))?;
             known.doubts.none(self.path(), OPERATION)?;
             let token = record.token.unwrap_or_default();
             let Some(from) = records::seq_of(&token, after) else {
@@ -74,20 +75,27 @@ impl SqliteLive {
                 Some(beside) => Some(self.beside(connection, encoding, known, beside)?),
             };
             // Differences of positions of one log are never negative here.
-            Ok(Changes {
+            let changes = Changes {
                 upto: if upto == from { after.clone() } else { records::position(&token, upto) },
                 complete,
                 entries: u64::try_from(upto - from).unwrap_or(0),
                 behind: u64::try_from(newest - upto).unwrap_or(0),
                 tables,
                 beside,
-            })
+            };
+            Ok((changes, (there, upto)))
         })?;
         // Not on the source: the application would bear a commit that waits for the disk, and what is lost there is found by the
         // comparison that every engine begins with, before the owner can change.
         if self.side == Side::Target && changes.entries > 0 {
             let mark = self.write("mark what was read", "mark", SURE, |connection| {
                 records::own(connection, self.path(), &self.run, OPERATION)?;
+                // An older state may have come into the file since the reading: with this mark, it would pass for the one that was read.
+                let newest = records::newest(connection).map_err(|error| self.failed(error))?;
+                let mark = records::mark(connection).map_err(|error| self.failed(error))?;
+                if mark < read.0 || newest < read.1 {
+                    return Err(self.set_back(OPERATION));
+                }
                 records::make_mark(connection).map_err(|error| self.failed(error))
             })?;
             changes.upto = records::marked(&changes.upto, mark);
@@ -101,7 +109,11 @@ impl SqliteLive {
         if mark == 0 || records::mark(connection).map_err(|error| self.failed(error))? >= mark {
             return Ok(());
         }
-        Err(refused(Kind::Changed, operation, self.path(), SET_BACK).hint(SET_BACK_HINT))
+        Err(self.set_back(operation))
+    }
+
+    fn set_back(&self, operation: &str) -> Error {
+        refused(Kind::Changed, operation, self.path(), SET_BACK).hint(SET_BACK_HINT)
     }
 
     fn failed(&self, error: rusqlite::Error) -> Error {
