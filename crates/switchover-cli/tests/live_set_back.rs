@@ -106,6 +106,51 @@ fn a_server_that_is_set_back_holds_the_run_until_the_newest_state_is_back() {
 }
 
 #[test]
+fn a_source_that_is_set_back_while_it_follows_holds_the_run_until_the_newest_state_is_back() {
+    let database = Cluster::shared().unwrap().fresh_database("follower").unwrap();
+    let (folder, mut file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let insert = |id: i64| database.psql(&format!("INSERT INTO t VALUES ({id}, 'new')")).unwrap();
+    let is_level = |live: &serde_json::Value| live["held"].is_null() && live["lag_entries"] == 0;
+    insert(100);
+    wait_for(|| ids(&file).contains(&100));
+    until(folder, is_level);
+    let (older, newest) = (folder.join("older.db"), folder.join("newest.db"));
+    file.backup("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    // What the source has of it, the target forgets.
+    insert(101);
+    wait_for(|| ids(&file).contains(&101));
+    until(folder, is_level);
+    wait_for(|| database.psql("SELECT count(*) FROM _switchover_changes").unwrap() == "0");
+    file.backup("main", &newest, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    for running in [true, false] {
+        if !running {
+            engine.0.kill().unwrap();
+            engine.0.wait().unwrap();
+        }
+        file.restore("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+        if !running {
+            engine = begin(folder, &["resume"]);
+        }
+        // Nothing is written meanwhile: it is noticed all the same.
+        until(folder, |live| is_held_by(live, "the source was set back"));
+        let refused = run(folder, &["rollback"]);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1 && said.contains("the source was set back"), "{}", refused.err);
+        file.restore("main", &newest, None::<fn(rusqlite::backup::Progress)>).unwrap();
+        until(folder, is_level);
+    }
+    insert(300);
+    wait_for(|| ids(&file).contains(&300));
+    done(folder, &["rollback"]);
+    assert_eq!(ids(&file), [1, 2, 100, 101, 300]);
+    drop(engine);
+}
+
+#[test]
 fn a_file_that_is_set_back_in_place_holds_the_run() {
     let (folder, file) = application();
     let folder = folder.path();

@@ -241,7 +241,9 @@ pub trait LiveStore: Send + Sync {
     /// when others have moved, or others than `again` are in doubt.
     async fn capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured>;
     /// The changes behind a position, at one read point that is not held any longer than the call. Checks in
-    /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not.
+    /// the same read point that the capture is whole, and fails with [`crate::Kind::Changed`] when it is not; so it does when changes
+    /// behind the position were forgotten, for whoever stands there was set back, and, of a store that owns the data once the run has
+    /// cut over, when it is itself an older one than what was read from it for the position (docs/decisions/0027).
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes>;
     /// A number that is another as soon as others than the engine changed this store's definitions, where that may hide what neither
     /// [`LiveStore::doubts`] nor the log tell: a table that was rebuilt, and had the same triggers made on it again, or a target's gate
@@ -250,7 +252,7 @@ pub trait LiveStore: Send + Sync {
         Ok(0)
     }
     /// Forgets what is logged up to a position that the other store has durably. `Busy` costs nothing: later
-    /// calls forget it too.
+    /// calls forget it too. Looks as [`LiveStore::changes`] does whether the store is an older one.
     async fn settle(&self, upto: &Position) -> Result<()>;
     /// The position of the other store's log up to which this store has taken its changes; `None` before the first.
     async fn applied(&self) -> Result<Option<Position>>;

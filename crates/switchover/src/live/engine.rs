@@ -309,6 +309,7 @@ impl Engine {
             ownership = withdrawn;
         }
         failpoint::hit("live-withdrawn");
+        self.on_record(ownership).await;
         self.settle_owner(ownership).await?;
         Ok(None)
     }
@@ -451,6 +452,8 @@ impl Engine {
             from,
             position: None,
             entries: BATCH_ENTRIES,
+            tried: Vec::new(),
+            astray: false,
             unread: false,
             owing: false,
             ahead: None,
@@ -524,6 +527,9 @@ impl Engine {
                     return Err(error);
                 }
             };
+            if link.astray {
+                return Ok(Some(self.astray(link)));
+            }
             self.took(&step).await;
             self.goes_on();
             self.bear(link).await?;

@@ -5,6 +5,7 @@ use super::engine::{Engine, NO_WRITERS, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;
+use super::requests::not_ready;
 use super::status::{LiveStatus, SwitchOptions, Verification};
 use super::trespass::with_remedy;
 use crate::clock;
@@ -44,6 +45,16 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 /// How much the newest batch counts in the rate that is shown: half of it after seven batches.
 const RATE_WEIGHT: f64 = 0.1;
 
+/// That the follower was not found where nobody led it.
+pub(super) fn as_left(link: &Link) -> Result<()> {
+    match link.astray {
+        false => Ok(()),
+        true => Err(not_ready("the store that follows was set back, and what it has is found out again")
+            .store(link.into.label())
+            .hint("`switchover status` shows what comes of it; then ask again")),
+    }
+}
+
 impl Engine {
     /// Follows the owner until the owner changes or the run ends.
     pub(super) async fn follow(&mut self, mut link: Link) -> Result<Turn> {
@@ -57,6 +68,11 @@ impl Engine {
                 }
                 // Whatever it met, that is why; who asks for the row holds.
                 Err(_) if self.is_set_back().await => return Ok(Turn::Again),
+                // Another process may have the run, and have written what was not expected there.
+                Err(error) if error.kind() == Kind::Different => {
+                    self.surely_ours().await?;
+                    self.hold(&mut link, error).await?;
+                }
                 // Either somebody holds a lock, or another process has the run.
                 Err(error) if error.kind() == Kind::Busy => {
                     self.still_ours().await?;
@@ -157,8 +173,14 @@ impl Engine {
             if link.from == Side::Target {
                 self.keep_open().await?;
             }
-            // One that is gone would be met by the next change alone.
+            // One that is gone, or was set back, would be met by the next change alone.
             self.again(async || link.into.look().await).await?;
+            link.stands().await?;
+        }
+        if link.astray {
+            // Whoever has taken the run over led it there.
+            self.still_ours().await?;
+            return Ok(Some(self.astray(link)));
         }
         if self.pace.limits().paused {
             return self.rest(link).await;
@@ -292,11 +314,21 @@ impl Engine {
         loop {
             let step = link.step(None, true).await?;
             self.took(&step).await;
-            if step.changes.complete {
+            if step.changes.complete && link.stands().await? {
                 break;
             }
+            as_left(link)?;
         }
         self.remove().await
+    }
+
+    /// The follower is not where it was left: all that this process knows of it is asked of the stores again.
+    pub(super) fn astray(&self, link: &Link) -> Turn {
+        self.note(format!(
+            "{} was set back: it is not where it was left; what it has is found out again",
+            link.into.label()
+        ));
+        Turn::Again
     }
 
     /// The target first: from then on the run is being finished, whoever takes it up.

@@ -96,6 +96,14 @@ impl Engine {
         }
     }
 
+    /// The same before what another process has written is held against a store: it is asked until it is known, as long as anything is.
+    pub(super) async fn surely_ours(&self) -> Result<()> {
+        match self.again(async || self.parts.claim.check().await).await {
+            Err(error) if error.kind().remedy() == Remedy::Retry => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// That another process has the run.
     pub(super) fn taken_over(&self) -> Error {
         Error::new(Kind::Busy, "drive the run")

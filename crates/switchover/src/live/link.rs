@@ -38,6 +38,9 @@ fn entries_max() -> u64 {
 /// How often a follower that may lose changes is given them at most.
 const GIVEN_MAX: u32 = 4;
 
+/// Batches that are remembered as tried: more are not under way behind one position, for each waits for the one before it.
+const TRIED_MAX: usize = 16;
+
 /// By how much a batch grows whose rows need changes that come later.
 const GROWTH: u64 = 4;
 
@@ -54,6 +57,10 @@ pub(super) struct Link {
     pub(super) position: Option<Position>,
     /// Entries read at a time.
     pub(super) entries: u64,
+    /// How far the follower may be as well: batches that were tried behind its position, and of which it is not known what came.
+    pub(super) tried: Vec<Position>,
+    /// Whether the follower was found where nobody led it: it was set back. What this process knows of it counts no more.
+    pub(super) astray: bool,
     /// Whether a batch was, or may have been, taken that nobody has read back yet.
     pub(super) unread: bool,
     /// Whether the feed could not forget what was taken, because a writer was quicker.
@@ -104,8 +111,23 @@ pub(super) struct Step {
 impl Link {
     /// Asks the follower how far it is.
     pub(super) async fn locate(&mut self) -> Result<()> {
-        self.position = self.again(async || self.into.applied().await).await?;
+        let found = self.again(async || self.into.applied().await).await?;
+        self.is_at(found);
         Ok(())
+    }
+
+    /// Takes note of where the follower is.
+    fn is_at(&mut self, found: Option<Position>) {
+        let led = found.as_ref().is_some_and(|found| self.tried.contains(found));
+        self.astray |= self.position.is_some() && self.position != found && !led;
+        self.position = found;
+    }
+
+    /// Whether the follower is where it was left: one that was set back is met by nothing else while there is nothing to give it.
+    pub(super) async fn stands(&mut self) -> Result<bool> {
+        let before = self.position.clone();
+        self.locate().await?;
+        Ok(self.position == before && !self.astray)
     }
 
     async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
@@ -214,10 +236,14 @@ impl Link {
             let more = self.from == Side::Source && !changes.complete;
             self.ahead = more.then(|| Ahead::begin(&self.feed, &changes.upto, next));
             let rows = changes.tables.iter().map(|table| table.keys.len().max(table.rows.len()) as u64).sum();
+            if self.tried.len() == TRIED_MAX {
+                self.tried.remove(0);
+            }
+            self.tried.push(changes.upto.clone());
             match self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await {
                 Ok(Applied::Done) => {}
                 Ok(Applied::Elsewhere(found)) => {
-                    self.position = Some(found.clone());
+                    self.is_at(Some(found.clone()));
                     after = found;
                     continue;
                 }
@@ -235,6 +261,7 @@ impl Link {
             }
             failpoint::hit("live-applied");
             self.position = Some(changes.upto.clone());
+            self.tried.clear();
             if read_back {
                 self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
                 self.unread = false;
@@ -299,7 +326,7 @@ impl Link {
             match self.into.applied().await {
                 Ok(Some(found)) if found == changes.upto => Ok(Applied::Done),
                 Ok(found) if found.as_ref() == after => Err(error),
-                // This process alone writes it: an earlier batch was taken whose answer nobody waited for.
+                // This process alone writes it: an earlier batch was taken whose answer nobody waited for, or the store was set back.
                 Ok(Some(found)) => Ok(Applied::Elsewhere(found)),
                 Ok(None) | Err(_) => Err(error),
             }

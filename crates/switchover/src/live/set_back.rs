@@ -129,6 +129,28 @@ impl Engine {
         }
     }
 
+    /// Has the last change of the owner on record, where the engine that made it ended before it could say so: by the record alone a target
+    /// that is set back to before it is known.
+    pub(super) async fn on_record(&self, found: Ownership) {
+        let Ok(known) = self.parts.announce.last_change().await else { return };
+        if known.map_or(Side::Source, |(last, _)| last.to) == found.owner {
+            return;
+        }
+        let report = SwitchReport {
+            to: found.owner,
+            epoch: found.epoch,
+            at: clock::now(),
+            unavailable_ms: 0.0,
+            total_ms: 0.0,
+            drained: 0,
+            because: Some("the engine that changed the owner ended before it could say so".into()),
+            untold: None,
+        };
+        if let Err(error) = self.parts.announce.changed(&report).await {
+            self.note(error.to_string());
+        }
+    }
+
     /// Whether the target was set back. Where it cannot be asked now, the next look tells.
     pub(super) async fn is_set_back(&self) -> bool {
         match self.parts.announce.last_change().await {

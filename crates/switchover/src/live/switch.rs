@@ -14,6 +14,7 @@
 //! lost is asked for until it is known, whatever the budget says: nothing is opened meanwhile.
 
 use super::engine::Engine;
+use super::follow;
 use super::link::Link;
 use super::requests::not_ready;
 use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
@@ -125,6 +126,10 @@ impl Engine {
             }
             Err(error) => {
                 self.tell(|status| status.phase = phase);
+                if error.kind() == Kind::Different {
+                    // Another process may have the run, and have written what was not expected there.
+                    self.surely_ours().await?;
+                }
                 if link.unread || error.kind() == Kind::Different {
                     self.in_doubt(link.from, &error).await;
                 }
@@ -191,7 +196,7 @@ impl Engine {
         };
         failpoint::hit("switch-drained");
         let decided = proposed.decided();
-        self.decide(link, proposed, decided, &fenced).await?;
+        self.decide(link, proposed, decided, fenced, options).await?;
         let unavailable = fence_begun.elapsed();
         failpoint::hit("switch-decided");
         Ok(SwitchReport {
@@ -221,9 +226,11 @@ impl Engine {
             let step = link.step(None, true).await?;
             drained += step.changes.entries;
             self.took(&step).await;
-            if step.changes.complete {
+            // Nothing else meets one that was set back where nothing is left to take.
+            if step.changes.complete && link.stands().await? {
                 break;
             }
+            follow::as_left(link)?;
         }
         if link.from == Side::Source {
             self.as_compared().await?;
@@ -268,10 +275,11 @@ impl Engine {
     /// The one compare-and-set. Only this process may try it, so what the row says is what came of it.
     async fn decide(
         &mut self,
-        link: &Link,
+        link: &mut Link,
         proposed: Ownership,
         decided: Ownership,
-        fenced: &Fenced,
+        mut fenced: Fenced,
+        options: SwitchOptions,
     ) -> Result<()> {
         loop {
             let asked = self.parts.target.decide(&proposed, &decided, &fenced.numbering).await;
@@ -286,7 +294,15 @@ impl Engine {
             match error {
                 _ if found == decided => return Ok(()),
                 // It was never made, and can be tried again: the fence is still up.
-                Some(error) if found == proposed && error.kind().remedy() == Remedy::Retry => {}
+                Some(error) if found == proposed && error.kind().remedy() == Remedy::Retry => {
+                    // What broke the connection may have put an older state there, with the proposal and without the fence, or without
+                    // what was taken last: all between the two is done once more.
+                    let up = AtomicBool::new(true);
+                    match self.fence_and_drain(link, options.write_budget, &up).await {
+                        Ok((again, _)) => fenced = again,
+                        Err(error) => return self.take_back_proposal(link, proposed, error).await,
+                    }
+                }
                 Some(error) if found == proposed => {
                     return self.take_back_proposal(link, proposed, error).await;
                 }

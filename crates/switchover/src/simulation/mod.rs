@@ -2,20 +2,24 @@
 //!
 //! Each seed is one story: writers write, engines start, crash before or after any of their calls, are
 //! followed by others (or overtaken while they still run), lose answers, stall; triggers vanish; the owner changes there
-//! and back. At the end, and whenever a store takes a write, what the stores hold is compared with what was
-//! acknowledged. A failure prints its seed, and the seed repeats it: nothing here depends on the machine's clock,
-//! threads or random numbers.
+//! and back; stores lose commits that did not wait for the disk, or are set back to an older state of themselves. At the end,
+//! and whenever a store takes a write, what the stores hold is compared with what was acknowledged. A failure prints its
+//! seed, and the seed repeats it: nothing here depends on the machine's clock, threads or random numbers.
 //!
 //! `SWITCHOVER_SIM_SECONDS` sets the time, `SWITCHOVER_SIM_SEED` the first seed.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
+mod back;
+mod mishap;
 mod plan;
 mod stores;
 mod world;
 
+use self::back::Folder;
+use self::mishap::{Mishaps, is_hurt};
 use self::stores::{Hold, Passing, Store};
 use self::world::{Broken, Faults, Inner, Row, TABLES, World};
-use crate::live::{Command, Engine, LiveStatus, Nobody, Parts, Request, SwitchOptions};
+use crate::live::{Command, Engine, LiveStatus, Nobody, Parts, Request, SwitchOptions, Verification};
 use crate::progress::{Event, Progress};
 use crate::shutdown::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +48,9 @@ const SECONDS: u64 = 40;
 /// What a story must at least have seen, so that it proves something.
 const SEEDS_MIN: u64 = 200;
 
+/// Rounds between one wish and the next at most where stores are set back, so that there is something to lose.
+const ROUNDS: u64 = 60;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
     Own(Side),
@@ -68,6 +75,8 @@ struct Story {
     loose: bool,
     /// Once in so many readings the source is vacuumed before; 0 is never.
     vacuum: u64,
+    /// Once in so many rounds a store is set back, or loses its last commits; 0 is never.
+    backs: u64,
 }
 
 impl Story {
@@ -95,7 +104,10 @@ impl Story {
         let vacuum = if broken == Broken::Places || dice.one_in(3) { 10 + dice.below(30) } else { 0 };
         let loose = broken == Broken::Late || broken == Broken::Nothing && dice.one_in(4);
         if !loose {
-            return Story { seed, faults, broken, goals, zombies, losses, loose, vacuum };
+            let back = matches!(broken, Broken::Mark | Broken::MarkSoon | Broken::Forgotten);
+            let often = back || broken == Broken::Nothing && dice.one_in(4);
+            let backs = if often { 15 + dice.below(45) } else { 0 };
+            return Story { seed, faults, broken, goals, zombies, losses, loose, vacuum, backs };
         }
         // The hold on the target keeps a second engine away for as long as the first one lives.
         let goals = match dice.below(4) {
@@ -104,7 +116,7 @@ impl Story {
             2 => vec![Goal::Try, Goal::Try],
             _ => vec![],
         };
-        Story { seed, faults, broken, goals, zombies: false, losses, loose, vacuum }
+        Story { seed, faults, broken, goals, zombies: false, losses, loose, vacuum, backs: 0 }
     }
 }
 
@@ -116,6 +128,8 @@ struct Tally {
     writes: [u64; 2],
     /// Rows that the copy brought twice, and tables that a vacuum sent back to copy.
     moved: [u64; 2],
+    /// Set backs, crashes of the source and of the target that lost commits, states that were given up, and newest states that were put back.
+    backs: [u64; 5],
 }
 
 impl Tally {
@@ -125,6 +139,9 @@ impl Tally {
         for at in 0..2 {
             self.writes[at] += other.writes[at];
             self.moved[at] += other.moved[at];
+        }
+        for (own, other) in self.backs.iter_mut().zip(other.backs) {
+            *own += other;
         }
     }
 }
@@ -175,6 +192,9 @@ async fn application(world: World, stop: Arc<AtomicBool>) {
         let pause = world.look().dice.below(200);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let mut inner = world.look();
+        if inner.backs.rests {
+            continue;
+        }
         if !transaction(&mut inner, side) && !inner.accepts(side) {
             side = side.other();
         }
@@ -199,7 +219,7 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
         store: store(Side::Target),
         snapshot: Arc::new(Passing(world.clone())),
         claim: Box::new(Hold { world: world.clone() }),
-        announce: Arc::new(Nobody),
+        announce: Arc::new(Folder(world.clone())),
         watch: Arc::new(Nobody),
         streams: 2,
         chunk_bytes: 1 << 10,
@@ -236,6 +256,7 @@ async fn ask(process: &Process, request: Request) -> Option<switchover_core::Res
 fn is_reached(world: &World, goal: Goal, ended: bool) -> bool {
     let inner = world.look();
     match goal {
+        Goal::Own(_) if inner.backs.is_across() => false,
         Goal::Own(side) => inner.ownership.owner == side && !inner.ownership.pending,
         Goal::Try => false,
         Goal::Finish | Goal::TakeBack => ended,
@@ -249,7 +270,9 @@ fn is_quiet(world: &World) -> bool {
         Side::Source => (&inner.source, &inner.target),
         Side::Target => (&inner.target, &inner.source),
     };
-    (owner.log.is_empty() && follower.data == owner.data) || !inner.violations.is_empty()
+    let taken = follower.applied.as_ref().map_or(0, stores::sequence);
+    let waits = owner.log.iter().any(|(number, ..)| *number > taken);
+    (!waits && follower.data == owner.data && !inner.backs.is_across()) || !inner.violations.is_empty()
 }
 
 async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), String> {
@@ -259,9 +282,14 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     let mut attempt = 1;
     let mut process = start(world, attempt, notes);
     let mut zombies: Vec<Process> = Vec::new();
-    let mut goals = story.goals.iter().copied().peekable();
+    let mut goals = story.goals.clone().into_iter().peekable();
     let mut ended = false;
     let mut idle = 0;
+    let mut mishaps = Mishaps::new(story.backs, &mut world.look().dice);
+    let waits = || if story.backs > 0 { world.look().dice.below(ROUNDS) } else { 0 };
+    let mut patience = waits();
+    let hurt =
+        || is_hurt(world, notes.1.lock().unwrap().as_ref().map(|status| status.borrow().clone()).as_ref());
     while idle <= 20 {
         let pause = 50 + world.look().dice.below(400);
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -272,6 +300,17 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
                 inner.source.lost.insert(table);
             }
         }
+        if !ended && mishaps.befall(world) {
+            process.task.abort();
+            zombies.drain(..).for_each(|zombie| zombie.task.abort());
+            attempt += 1;
+            process = start(world, attempt, notes);
+        }
+        if let Some(request) = mishaps.mend(world) {
+            let _ = ask(&process, request).await;
+        }
+        // An engine that ended said it last.
+        let waits_for_person = hurt();
         let died = process.task.is_finished() || process.world.is_dead();
         let overtaken = story.zombies && world.look().dice.one_in(25);
         if !ended && process.task.is_finished() {
@@ -292,12 +331,19 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
         }
         while goals.peek().is_some_and(|goal| is_reached(world, *goal, ended)) {
             goals.next();
+            patience = waits();
         }
         match goals.peek() {
+            // Nothing that was wished for comes before that is mended, and nobody is about to.
+            Some(_) if waits_for_person && mishaps.is_open() => {}
+            Some(_) if waits_for_person => goals = Vec::new().into_iter().peekable(),
+            // What is set back has to be something.
+            Some(_) if patience > 0 && !ended => patience -= 1,
             Some(_) if ended => return Err("the run ended before its goals".into()),
             Some(goal) => {
                 let options = SwitchOptions { when_ready: true, ..SwitchOptions::default() };
-                let owner = world.look().ownership.owner;
+                let seen = world.look().ownership;
+                let owner = seen.owner;
                 let request = match goal {
                     Goal::Try if story.loose => Request::Cutover(SwitchOptions::default()),
                     Goal::Try if owner == Side::Source => Request::Cutover(SwitchOptions::default()),
@@ -305,10 +351,12 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
                     Goal::Own(Side::Target) => Request::Cutover(options),
                     Goal::Own(Side::Source) => Request::Rollback(options),
                     Goal::TakeBack => Request::Rollback(SwitchOptions::default()),
+                    // What the target alone had was given up: then it goes over once more.
+                    Goal::Finish if owner == Side::Source && !story.loose => Request::Cutover(options),
                     Goal::Finish => Request::Finish { seen: None },
                 };
                 // An engine that died meanwhile, or one that gave up, is asked again in the next round.
-                let _ = ask(&process, request).await;
+                let _ = ask(&process, request.meant_for(Some(seen))).await;
                 goals.next_if_eq(&Goal::Try);
             }
             None => idle += 1,
@@ -320,9 +368,13 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     }
     // Nothing goes wrong any more: now the stores must become equal.
     world.look().faults = Faults::default();
+    world.look().backs.rests = false;
     world.look().vacuum = 0;
-    while !ended && !is_quiet(world) {
+    while !ended && !is_quiet(world) && !hurt() {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        if hurt() {
+            break;
+        }
         if process.task.is_finished() || process.world.is_dead() {
             attempt += 1;
             let next = start(world, attempt, notes);
@@ -333,6 +385,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     tokio::time::sleep(Duration::from_secs(10)).await;
     process.task.abort();
     zombies.iter().for_each(|zombie| zombie.task.abort());
+    let held = hurt();
     let inner = world.look();
     let owner = match inner.ownership.owner {
         Side::Source => &inner.source,
@@ -340,6 +393,27 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
     };
     if let Some(first) = inner.violations.first() {
         return Err(format!("{first} ({} times)", inner.violations.len()));
+    }
+    if inner.backs.is_across() {
+        let nobody = !inner.accepts(Side::Source) && !inner.accepts(Side::Target);
+        let waits = held && !ended && nobody;
+        return if waits {
+            Ok(())
+        } else {
+            Err("a target that was set back is taken for what it was".into())
+        };
+    }
+    if held && !ended && inner.backs.is_unhurt() {
+        return Err("a crash of the target holds the run".into());
+    }
+    let status = notes.1.lock().unwrap().as_ref().map(|status| status.borrow().clone());
+    let said_equal = status
+        .is_some_and(|said| matches!(said.verification, Verification::Same { .. }) && said.held.is_empty());
+    let taken = inner.target.applied.as_ref().map_or(0, stores::sequence);
+    let waits = inner.source.log.iter().any(|(number, ..)| *number > taken);
+    let differ = !waits && inner.source.data != inner.target.data;
+    if !ended && said_equal && inner.ownership.owner == Side::Source && differ {
+        return Err("the stores are said to be equal, and are not".into());
     }
     if !ended && !inner.accepts(inner.ownership.owner) {
         return Err("nobody takes writes, and nobody is about to".into());
@@ -360,6 +434,10 @@ fn play(story: &Story) -> Result<Tally, String> {
     let world = World::new(story.seed, story.faults, story.broken);
     world.look().loose = story.loose;
     world.look().vacuum = story.vacuum;
+    if story.backs > 0 {
+        let mut world = world.look();
+        (world.backs.soon, world.backs.fails_over) = (3, 8);
+    }
     for table in 0..TABLES {
         for key in 0..ROWS {
             let row = Row { unique: key, value: key };
@@ -386,7 +464,13 @@ fn play(story: &Story) -> Result<Tally, String> {
             story.seed, inner.ownership, inner.source.lost, inner.source.log.len(), inner.target.applied, inner.history
         )
     })?;
-    Ok(Tally { calls: inner.calls, crashes: inner.crashes, writes: inner.acknowledged, moved: inner.moved })
+    Ok(Tally {
+        calls: inner.calls,
+        crashes: inner.crashes,
+        writes: inner.acknowledged,
+        moved: inner.moved,
+        backs: inner.backs.counts,
+    })
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
@@ -423,7 +507,9 @@ fn no_acknowledged_write_is_lost_whatever_happens() {
     // Each thread took one more, and left it.
     let seeds = next.into_inner() - threads as u64;
     println!("seeds {first}..{}, {sum:?}, lost 0", first + seeds);
-    assert!(sum.crashes > 0 && sum.writes.iter().chain(&sum.moved).all(|count| *count > 0));
+    assert!(
+        sum.crashes > 0 && sum.backs[0] > 0 && sum.writes.iter().chain(&sum.moved).all(|count| *count > 0)
+    );
 }
 
 #[test]
@@ -453,6 +539,9 @@ fn a_guard_that_is_missing_is_noticed() {
         Broken::Late,
         Broken::Left,
         Broken::Places,
+        Broken::Mark,
+        Broken::MarkSoon,
+        Broken::Forgotten,
     ] {
         let noticed = (1..SEEDS_TO_NOTICE).find(|seed| play(&Story::of(*seed, broken)).is_err());
         println!("{broken:?} is noticed with seed {noticed:?}");

@@ -4,6 +4,7 @@
 //! done, and nobody was told). The application's writes are recorded in one order, the world's own: `truth` is what
 //! they say the data is, whichever store took them.
 
+use super::back::Backs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,9 @@ pub(super) struct Row {
 
 /// Calls that are remembered.
 const HISTORY: usize = 60;
+
+/// Entries of one log: more than a story has, so that a number tells which log it is of.
+const LOG: u64 = 1_000_000;
 
 /// Crashes in one story: then its engines live long enough to reach its end.
 const CRASHES_MAX: u64 = 12;
@@ -99,6 +103,11 @@ pub(super) struct Side1 {
     pub(super) entered: bool,
     pub(super) attempt: i64,
     pub(super) applied: Option<Position>,
+    /// Entries of the log up to this one were forgotten.
+    pub(super) settled: u64,
+    /// Of the target only: its mark, which grows with each reading, and that of the last position up to which the log was forgotten.
+    pub(super) mark: u64,
+    pub(super) settled_mark: u64,
 }
 
 impl Side1 {
@@ -122,6 +131,17 @@ impl Side1 {
             let new: Vec<i64> = rows.keys().filter(|key| !places.contains_key(key)).copied().collect();
             places.extend(new.into_iter().zip(end..));
         }
+    }
+
+    /// The next capture makes another log.
+    pub(super) fn another_log(&mut self) {
+        self.next = (self.next / LOG + 1) * LOG + 1;
+        self.settled = self.next - 1;
+    }
+
+    /// Whether a position is of a log that was there before.
+    pub(super) fn is_of_another_log(&self, number: u64) -> bool {
+        number / LOG != self.next / LOG
     }
 
     /// Gives the rows the first places, in the order in which they lie.
@@ -168,9 +188,8 @@ pub(super) struct Inner {
     /// Calls that the engines made.
     pub(super) calls: u64,
     pub(super) crashes: u64,
-    /// Ids of the target's log that a read has handed out, by token.
-    pub(super) tokens: BTreeMap<u64, Vec<u64>>,
-    pub(super) next_token: u64,
+    /// Stores that are set back.
+    pub(super) backs: Backs,
     /// The newest calls, up to the first violation, for whoever looks for its reason.
     pub(super) history: VecDeque<String>,
     /// Which guard of the model is left out, to see that the checks notice.
@@ -205,6 +224,12 @@ pub(super) enum Broken {
     Left,
     /// That rows were given other places is not noticed.
     Places,
+    /// Nobody looks whether the target has the mark of the position.
+    Mark,
+    /// The mark's commit does not wait for the disk.
+    MarkSoon,
+    /// Nobody looks whether what a follower lacks was forgotten.
+    Forgotten,
 }
 
 /// A handle on the world for one engine process, or for the application.
@@ -239,8 +264,7 @@ impl World {
             violations: Vec::new(),
             calls: 0,
             crashes: 0,
-            tokens: BTreeMap::new(),
-            next_token: 1,
+            backs: Backs::default(),
             history: VecDeque::new(),
             broken,
         };
@@ -333,10 +357,16 @@ impl World {
         work: impl FnOnce(&mut Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let world = self.clone();
-        let wait = world.look().dice.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX));
+        let (wait, downs) = {
+            let mut inner = world.look();
+            (inner.dice.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)), inner.backs.downs)
+        };
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let mut inner = world.look();
+            if inner.backs.downs != downs {
+                return;
+            }
             // What came of it is nobody's to know.
             let outcome = work(&mut inner).err().map_or("done".into(), |error| error.to_string());
             inner.remember(format!("late request: {outcome}"));
@@ -357,7 +387,7 @@ impl World {
 const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Inner {
-    fn remember(&mut self, what: String) {
+    pub(super) fn remember(&mut self, what: String) {
         if self.violations.is_empty() {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
@@ -409,7 +439,7 @@ impl Inner {
             return false;
         }
         let truth = self.truth.clone();
-        if self.side(side).data != truth {
+        if self.side(side).data != truth && !self.has_all_before(side) {
             let store = self.side(side).data.clone();
             let other: Vec<String> = (0..TABLES)
                 .flat_map(|table| (0..100).map(move |key| (table, key)))
@@ -426,6 +456,10 @@ impl Inner {
                 "the {side} took a write although it does not hold what was acknowledged before: {}",
                 other.join("; ")
             ));
+        }
+        let soon = self.is_soon();
+        if soon {
+            self.soon(side);
         }
         let mut dice = self.dice.clone();
         let store = self.side(side);
@@ -451,6 +485,9 @@ impl Inner {
                 Some(row) => self.truth[*table].insert(*key, *row),
                 None => self.truth[*table].remove(key),
             };
+        }
+        if !soon {
+            self.sure(side);
         }
         self.remember(format!("the {side} takes {rows:?}"));
         self.acknowledged[usize::from(side == Side::Target)] += 1;

@@ -36,7 +36,9 @@ fn nothing_is_lost(model: &Switch, state: &model::State) -> bool {
     let owner = state.owner();
     let (own, other) = (&state.stores[owner.at()], &state.stores[owner.other().at()]);
     model.writes().filter(|write| state.acknowledged(*write)).all(|write| {
-        let logged = own.log & !other.taken;
+        // A run that is held takes nothing by a position that the target's mark is behind, and forgets nothing.
+        let held = owner == Store::Target && state.is_held();
+        let logged = if held { own.log } else { own.log & !other.taken };
         own.row & write.bit() != 0 && (other.row | logged) & write.bit() != 0
     })
 }
@@ -69,6 +71,20 @@ impl Model for Switch {
                     && model.writes().all(|write| state.acknowledged(write))
                     && state.stores.iter().all(|store| store.row == model.all_writes())
             }),
+            Property::sometimes(
+                "a write of a target that was set back waits for a person",
+                |model: &Switch, state: &model::State| {
+                    let waits = state.is_held() && state.by[1] != 0;
+                    !model.sets_back() || (state.was_set_back() && waits)
+                },
+            ),
+            Property::sometimes(
+                "a target is set back and nothing was read of it since",
+                |model: &Switch, state: &model::State| {
+                    !model.sets_back()
+                        || (state.was_set_back() && !state.is_held() && state.owner() == Store::Source)
+                },
+            ),
             Property::sometimes("a write is acknowledged by each store", |_, state: &model::State| {
                 state.by[0] != 0 && state.by[1] != 0
             }),
@@ -94,6 +110,13 @@ fn the_switch_holds_over_all_interleavings() {
     let states = checker.unique_state_count();
     eprintln!("{states} states, {} steps deep", checker.max_depth());
     assert!(states >= STATES_MIN, "{states} states");
+}
+
+#[test]
+fn a_target_that_is_set_back_loses_nothing_that_is_acknowledged_later() {
+    let checker = Switch::set_back().checker().threads(THREADS).spawn_bfs().join();
+    checker.assert_properties();
+    eprintln!("{} states, {} steps deep", checker.unique_state_count(), checker.max_depth());
 }
 
 #[test]

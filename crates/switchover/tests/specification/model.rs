@@ -5,6 +5,13 @@
 //! before or after it, may lose the answer and ask again, and its request may be carried out at any later time, when
 //! another engine is at work. A row is the set of the writes that are in it; a store's log is the set of writes that were
 //! logged, and a position is the set of entries that were taken: so what is lost or overwritten shows.
+//!
+//! A target that owns the data may be set back once to an older state of the same reverse window. Writes that it lost count no more; the
+//! number of such an entry is given again, to the next write there: every position that holds the one holds the other then. The store
+//! breaks the sessions that it had. Absent: what it was before the last change of the owner, which its decision row tells; engines' numbers
+//! that are given again.
+
+mod steps;
 
 use switchover::core::live::{Ownership, Side as OwnerSide};
 
@@ -75,6 +82,19 @@ pub(crate) enum Broken {
     OpenBeforeWithdrawal,
     /// A fence or its removal whose answer was lost is simply asked for again.
     AskAgain,
+    /// Nobody compares the target's mark with that of a position.
+    NoMark,
+    /// The mark is made when the source has what was read, and not before.
+    MarkTooLate,
+    /// Engines go on where they were when the target is set back.
+    SessionsOutlive,
+}
+
+impl Broken {
+    /// Guards against a target that is set back: without one of these nothing else can fail.
+    fn is_of_set_back(self) -> bool {
+        matches!(self, Broken::NoMark | Broken::MarkTooLate | Broken::SessionsOutlive)
+    }
 }
 
 /// All of them.
@@ -97,6 +117,9 @@ pub(crate) fn all() -> Vec<Broken> {
         RecoverForward,
         OpenBeforeWithdrawal,
         AskAgain,
+        NoMark,
+        MarkTooLate,
+        SessionsOutlive,
     ]
 }
 
@@ -142,8 +165,8 @@ enum Do {
     Decide { from: Decision, to: Decision },
     Fence(Store),
     Open(Store),
-    Apply { to: Store, row: u8, after: u8, upto: u8 },
-    Settle { of: Store, upto: u8 },
+    Apply { to: Store, row: u8, after: u8, upto: u8, marks: [u8; 2] },
+    Settle { of: Store, upto: u8, mark: u8 },
 }
 
 /// The same, and by whom.
@@ -196,6 +219,27 @@ pub(crate) struct Engine {
     row: u8,
     after: u8,
     upto: u8,
+    /// The marks of the two positions, where they are of the target's log.
+    marks: [u8; 2],
+}
+
+/// An older state of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kept {
+    holds: Holds,
+    decision: Decision,
+    mark: u8,
+}
+
+/// Whether the target was set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Back {
+    /// There is no older state of it.
+    NotYet,
+    /// There is this one.
+    May(Kept),
+    /// It was, and numbers of these entries are to be given again.
+    Was(u8),
 }
 
 /// Everything.
@@ -213,6 +257,10 @@ pub(crate) struct State {
     pub(crate) by: [u8; 2],
     /// The decision row was changed by somebody who compared it with another one.
     pub(crate) torn: bool,
+    /// The target's mark, and that of the position which the source has.
+    pub(crate) mark: u8,
+    pub(crate) taken_mark: u8,
+    back: Back,
 }
 
 /// What happens next.
@@ -238,6 +286,10 @@ pub(crate) enum Action {
     Arrive,
     /// An engine dies.
     Crash(usize),
+    /// A backup of the target is made.
+    Keep,
+    /// The target is as it was then.
+    SetBack,
 }
 
 /// The bounds, and what is broken.
@@ -246,6 +298,8 @@ pub(crate) struct Model {
     writes: u8,
     attempts: u8,
     epochs: u64,
+    /// Whether the target may be set back.
+    set_back: bool,
     broken: Option<Broken>,
 }
 
@@ -253,8 +307,16 @@ impl State {
     pub(crate) fn first() -> State {
         let decision = Decision { owner: Store::Source, pending: false, epoch: Ownership::FIRST.epoch };
         let holds = Holds { row: 0, log: 0, taken: 0, open: false, attempt: 0, pruned: 0 };
-        let engine =
-            Engine { attempt: 0, at: At::Dead, seen: decision, draining: false, row: 0, after: 0, upto: 0 };
+        let engine = Engine {
+            attempt: 0,
+            at: At::Dead,
+            seen: decision,
+            draining: false,
+            row: 0,
+            after: 0,
+            upto: 0,
+            marks: [0; 2],
+        };
         State {
             stores: [Holds { open: true, ..holds }, holds],
             decision,
@@ -264,6 +326,9 @@ impl State {
             open: [0; 2],
             by: [0; 2],
             torn: false,
+            mark: 0,
+            taken_mark: 0,
+            back: Back::NotYet,
         }
     }
 
@@ -275,6 +340,16 @@ impl State {
         (self.by[0] | self.by[1]) & write.bit() != 0
     }
 
+    /// The target lacks the mark of the source's position: nothing is taken from it, and the owner does not change.
+    pub(crate) fn is_held(&self) -> bool {
+        self.mark < self.taken_mark
+    }
+
+    /// The target was set back.
+    pub(crate) fn was_set_back(&self) -> bool {
+        matches!(self.back, Back::Was(_))
+    }
+
     pub(crate) fn under_way(&self, write: Write, store: Store) -> bool {
         self.open[store.at()] & write.bit() != 0
     }
@@ -283,12 +358,18 @@ impl State {
 impl Model {
     /// The model that must hold.
     pub(crate) fn sound() -> Model {
-        Model { writes: 2, attempts: 2, epochs: 5, broken: None }
+        Model { writes: 2, attempts: 2, epochs: 5, set_back: false, broken: None }
+    }
+
+    /// The model that must hold where the target may be set back: with one engine, for the states would be too many.
+    pub(crate) fn set_back() -> Model {
+        Model { attempts: 1, set_back: true, ..Model::sound() }
     }
 
     /// The model without one guard.
     pub(crate) fn broken(guard: Broken) -> Model {
-        Model { broken: Some(guard), ..Model::sound() }
+        let model = if guard.is_of_set_back() { Model::set_back() } else { Model::sound() };
+        Model { broken: Some(guard), ..model }
     }
 
     pub(crate) fn writes(&self) -> impl Iterator<Item = Write> + use<> {
@@ -297,6 +378,11 @@ impl Model {
 
     pub(crate) fn all_writes(&self) -> u8 {
         (1 << self.writes) - 1
+    }
+
+    /// Whether this model has set backs.
+    pub(crate) fn sets_back(&self) -> bool {
+        self.set_back
     }
 
     fn without(&self, guard: Broken) -> bool {
@@ -318,6 +404,13 @@ impl Model {
         }
         if state.late.is_some() {
             actions.push(Action::Arrive);
+        }
+        let open = state.decision.owner == Store::Target && !state.decision.pending;
+        match state.back {
+            Back::NotYet if self.set_back && open => actions.push(Action::Keep),
+            // Without it, what was acknowledged since is another's to lose.
+            Back::May(_) if state.decision.owner == Store::Target => actions.push(Action::SetBack),
+            _ => {}
         }
         for (number, engine) in state.engines.iter().enumerate() {
             match engine.at {
@@ -346,231 +439,6 @@ impl Model {
             }
             actions.push(Action::Crash(number));
         }
-    }
-
-    pub(crate) fn after(&self, state: &State, action: Action) -> State {
-        let mut next = state.clone();
-        match action {
-            Action::Begin(write, store) => {
-                next.begun |= write.bit();
-                next.open[store.at()] |= write.bit();
-            }
-            Action::Commit(write, store) => {
-                next.open[store.at()] &= !write.bit();
-                next.by[store.at()] |= write.bit();
-                let holds = &mut next.stores[store.at()];
-                holds.row |= write.bit();
-                let forgotten = self.without(Broken::SettleByNumber) && write.bit() <= holds.pruned;
-                let deaf = self.without(Broken::NoReverseLog) && store == Store::Target;
-                if !forgotten && !deaf {
-                    holds.log |= write.bit();
-                }
-            }
-            Action::Start(number) => {
-                let target = &mut next.stores[Store::Target.at()];
-                target.attempt += 1;
-                next.engines[number].attempt = target.attempt;
-                next.engines[number].at = At::Enter;
-            }
-            Action::Choose(number) => {
-                next.engines[number].at = At::Propose;
-                next.engines[number].draining = true;
-            }
-            Action::Abort(number) => self.abort(&mut next.engines[number]),
-            Action::Step(number) => self.step(&mut next, number),
-            Action::Lost(number) => {
-                let engine = next.engines[number];
-                let answer = self.carry_out(&mut next, engine.request());
-                self.unknown(&mut next.engines[number], answer);
-            }
-            Action::Late(number) => {
-                next.late = Some(next.engines[number].request());
-                self.unknown(&mut next.engines[number], Answer::Done);
-            }
-            Action::Arrive => {
-                if let Some(request) = next.late.take() {
-                    self.carry_out(&mut next, request);
-                }
-            }
-            Action::Crash(number) => die(&mut next.engines[number]),
-        }
-        self.normalise(&mut next);
-        next
-    }
-
-    /// Makes states equal that differ in nothing that can still matter: which process an engine is, and a late
-    /// request that will be refused.
-    fn normalise(&self, state: &mut State) {
-        state.engines.sort_unstable_by_key(|engine| engine.attempt);
-        state.late = state.late.filter(|late| !self.superseded(&state.stores, late));
-    }
-
-    /// The engine does not know what became of its request.
-    fn unknown(&self, engine: &mut Engine, answer: Answer) {
-        // Compare-and-set and positions make asking again harmless. A fence has neither: who does not know begins
-        // anew with a larger attempt, so that the request is refused if it is still under way.
-        let bare = matches!(engine.request().what, Do::Fence(_) | Do::Open(_));
-        if answer == Answer::Superseded || (bare && !self.without(Broken::AskAgain)) {
-            die(engine);
-        } else if let Do::Decide { .. } = engine.request().what {
-            engine.at = At::Look;
-            engine.draining = false;
-        }
-    }
-
-    /// Takes back what was proposed, when the decision was never asked for. The source may write again at once, since
-    /// nobody but this engine could decide; the target only when the row says so, as its fence follows that.
-    fn abort(&self, engine: &mut Engine) {
-        engine.draining = false;
-        engine.at = match (engine.at, engine.seen.owner) {
-            // It has changed nothing yet.
-            (At::Propose, _) => At::Look,
-            (_, Store::Source) => At::Open,
-            (_, Store::Target) => At::Withdraw,
-        };
-    }
-
-    fn step(&self, state: &mut State, number: usize) {
-        let mut engine = state.engines[number];
-        let answer = match engine.at {
-            At::Look | At::Idle | At::Read | At::Dead => Answer::Done,
-            _ => self.carry_out(state, engine.request()),
-        };
-        match answer {
-            Answer::Wait => return,
-            Answer::Superseded => die(&mut engine),
-            Answer::No | Answer::Done => self.learn(state, &mut engine, answer == Answer::Done),
-        }
-        state.engines[number] = engine;
-    }
-
-    /// What the engine does next, by what it heard.
-    fn learn(&self, state: &State, engine: &mut Engine, done: bool) {
-        let owner = engine.seen.owner;
-        engine.at = match engine.at {
-            At::Dead => At::Dead,
-            At::Enter => At::Look,
-            At::Look => {
-                engine.seen = state.decision;
-                engine.after = state.stores[engine.seen.owner.other().at()].taken;
-                match engine.seen.pending {
-                    true if self.without(Broken::RecoverForward) => At::Decide,
-                    true if !self.without(Broken::OpenBeforeWithdrawal) => At::Withdraw,
-                    _ => At::Open,
-                }
-            }
-            // A row that was not as it seemed: look again.
-            At::Withdraw | At::Propose | At::Decide if !done => At::Look,
-            At::Withdraw => {
-                engine.seen = engine.seen.by(Ownership::withdrawn);
-                At::Open
-            }
-            At::Open if engine.seen.pending && !engine.draining => At::Withdraw,
-            At::Open if engine.draining => At::Decide,
-            At::Open => At::Idle,
-            At::Idle => At::Read,
-            At::Propose => {
-                engine.seen = engine.seen.by(Ownership::proposed);
-                At::Fence
-            }
-            At::Fence if self.without(Broken::DecideBeforeDrain) => At::Decide,
-            At::Fence => At::Read,
-            At::Read => {
-                let holds = &state.stores[owner.at()];
-                engine.row = holds.row;
-                engine.upto = engine.after | holds.log;
-                if self.without(Broken::SettleBeforeApply) { At::Settle } else { At::Apply }
-            }
-            At::Apply if !done => At::Look,
-            At::Apply | At::Settle if engine.at == self.last() => {
-                engine.after = engine.upto;
-                match (engine.draining, owner, self.without(Broken::OpenBeforeDecision)) {
-                    (false, ..) => At::Idle,
-                    (true, Store::Target, true) => At::Open,
-                    (true, ..) => At::Decide,
-                }
-            }
-            At::Apply => At::Settle,
-            At::Settle => At::Apply,
-            At::Decide => At::Look,
-        };
-        if engine.at == At::Look {
-            engine.draining = false;
-        }
-        if matches!(engine.at, At::Idle | At::Look) {
-            (engine.row, engine.upto) = (0, 0);
-        }
-    }
-
-    /// Which of applying and pruning comes last.
-    fn last(&self) -> At {
-        if self.without(Broken::SettleBeforeApply) { At::Apply } else { At::Settle }
-    }
-
-    /// Whether a newer engine has entered the store.
-    fn superseded(&self, stores: &[Holds; 2], request: &Request) -> bool {
-        let store = request.what.store();
-        let guard = match store {
-            Store::Source => Broken::NoAttemptAtSource,
-            Store::Target => Broken::NoAttemptAtTarget,
-        };
-        request.attempt < stores[store.at()].attempt && !self.without(guard)
-    }
-
-    /// One transaction of one store.
-    fn carry_out(&self, state: &mut State, request: Request) -> Answer {
-        let Request { attempt, what } = request;
-        if self.superseded(&state.stores, &request) {
-            return Answer::Superseded;
-        }
-        let store = what.store();
-        match what {
-            Do::Enter => state.stores[store.at()].attempt = attempt,
-            Do::Decide { from, to } => {
-                if state.decision != from {
-                    if !self.without(Broken::NoCompare) {
-                        return Answer::No;
-                    }
-                    state.torn = true;
-                }
-                state.decision = to;
-                if to.owner == Store::Target && !to.pending {
-                    state.stores[Store::Target.at()].open = true;
-                }
-            }
-            Do::Fence(of) => {
-                if of == Store::Source && self.without(Broken::NoFence) {
-                    return Answer::Done;
-                }
-                if state.open[of.at()] != 0
-                    && !(of == Store::Target && self.without(Broken::FenceDoesNotWait))
-                {
-                    return Answer::Wait;
-                }
-                state.stores[of.at()].open = false;
-            }
-            Do::Open(of) => state.stores[of.at()].open = true,
-            Do::Apply { to, row, after, upto } => {
-                let holds = &mut state.stores[to.at()];
-                if holds.taken != after && !self.without(Broken::NoPosition) {
-                    return Answer::No;
-                }
-                // Without entries there are no rows: such a request may come at any time, for its position is
-                // the same before and after.
-                if after != upto || self.without(Broken::RowsWithoutEntries) {
-                    holds.row = row;
-                }
-                holds.taken = upto;
-            }
-            Do::Settle { of, upto } => {
-                let holds = &mut state.stores[of.at()];
-                if self.without(Broken::SettleByNumber) {
-                    holds.pruned = holds.pruned.max(upto);
-                }
-                holds.log &= !upto;
-            }
-        }
-        Answer::Done
     }
 }
 
@@ -603,8 +471,11 @@ impl Engine {
             At::Open if self.draining => Do::Open(owner.other()),
             At::Open => Do::Open(owner),
             At::Fence => Do::Fence(owner),
-            At::Apply => Do::Apply { to: owner.other(), row: self.row, after: self.after, upto: self.upto },
-            At::Settle => Do::Settle { of: owner, upto: self.upto },
+            At::Apply => {
+                let Engine { row, after, upto, marks, .. } = *self;
+                Do::Apply { to: owner.other(), row, after, upto, marks }
+            }
+            At::Settle => Do::Settle { of: owner, upto: self.upto, mark: self.marks[1] },
             At::Dead | At::Look | At::Idle | At::Read => Do::Enter,
         };
         Request { attempt: self.attempt, what }

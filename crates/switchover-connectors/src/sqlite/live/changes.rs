@@ -155,7 +155,11 @@ impl SqliteLive {
         if mark == 0 || records::mark(connection).map_err(|error| self.failed(error))? >= mark {
             return Ok(());
         }
-        Err(refused(Kind::Changed, operation, self.path(), SET_BACK).hint(SET_BACK_HINT))
+        Err(self.set_back(operation))
+    }
+
+    fn set_back(&self, operation: &str) -> Error {
+        refused(Kind::Changed, operation, self.path(), SET_BACK).hint(SET_BACK_HINT)
     }
 
     fn failed(&self, error: rusqlite::Error) -> Error {

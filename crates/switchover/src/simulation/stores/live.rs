@@ -1,10 +1,10 @@
 //! Either store as the live engine sees it, and the target as the owner of the decision.
 
 use super::super::plan::BY_PLACE;
-use super::super::world::{Broken, Inner};
+use super::super::world::{Broken, Inner, TABLES};
 use super::passing::read_rows;
 use super::requests::{LATE, Taken};
-use super::{Store, check_capture, has_moved, key_of, push, sequence};
+use super::{Store, check_capture, has_moved, key_of, mark_of, push, sequence};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,13 +19,16 @@ use switchover_core::{Error, Kind, Result};
 
 fn fenced(world: &mut Inner, side: Side, attempt: i64) -> Result<Fenced> {
     world.check_attempt(side, attempt)?;
-    let wanted = world.ownership.pending || world.ownership.owner != side;
+    // The decision row is the target's: a source cannot look.
+    let wanted = side == Side::Source || world.ownership.pending || world.ownership.owner != side;
     if !wanted && world.broken != Broken::LateFence {
         return Err(Error::new(Kind::Changed, "fence").detail("nobody proposes a change"));
     }
     let store = world.side(side);
     store.fenced = true;
-    Ok(Fenced { position: Position((store.next - 1).to_string()), numbering: Vec::new() })
+    let position = Position((store.next - 1).to_string());
+    world.sure(side);
+    Ok(Fenced { position, numbering: Vec::new() })
 }
 
 fn decided(world: &mut Inner, from: Ownership, to: Ownership, attempt: i64) -> Result<bool> {
@@ -33,9 +36,34 @@ fn decided(world: &mut Inner, from: Ownership, to: Ownership, attempt: i64) -> R
     if world.ownership != from && world.broken != Broken::Decision {
         return Ok(false);
     }
+    let cuts_over = to.pending && to.owner == Side::Source;
+    if cuts_over && !["keys", "uniques"].iter().all(|step| world.steps.contains(*step)) {
+        return Err(
+            Error::new(Kind::Refused, "decide").detail("the target has not the keys that the run made")
+        );
+    }
+    let changes = world.ownership.owner != to.owner;
     world.ownership = to;
+    if changes || world.backs.is_across() {
+        world.reigns();
+    }
+    world.sure(Side::Target);
     Ok(true)
 }
+
+/// Makes the next mark, behind which all that was read stays.
+fn marked(world: &mut Inner, attempt: i64) -> Result<u64> {
+    world.check_attempt(Side::Target, attempt)?;
+    match world.broken {
+        Broken::MarkSoon => world.soon(Side::Target),
+        _ => world.sure(Side::Target),
+    }
+    world.target.mark += 1;
+    Ok(world.target.mark)
+}
+
+/// What a store says whose log ends before a position, or has forgotten what is behind it.
+pub(in super::super) const NOT_WHOLE: &str = "the log of changes is not whole";
 
 #[async_trait]
 impl LiveStore for Store {
@@ -61,7 +89,7 @@ impl LiveStore for Store {
             tokio::time::sleep(LATE).await;
         }
         self.world
-            .call("enter", |world| {
+            .call_at(self.side, "enter", |world| {
                 world.check_attempt(side, attempt)?;
                 if side == Side::Target && std::mem::take(&mut world.left) {
                     world.ownership = Ownership::FIRST;
@@ -69,6 +97,7 @@ impl LiveStore for Store {
                 let store = world.side(side);
                 store.entered = true;
                 store.attempt = store.attempt.max(attempt);
+                world.sure(side);
                 Ok(())
             })
             .await
@@ -76,7 +105,7 @@ impl LiveStore for Store {
 
     async fn doubts(&self) -> Result<Vec<usize>> {
         self.world
-            .call("look at the capture", |world| {
+            .call_at(self.side, "look at the capture", |world| {
                 let broken = world.broken;
                 let store = world.side(self.side);
                 Ok(if broken == Broken::Capture { Vec::new() } else { store.lost.iter().copied().collect() })
@@ -86,7 +115,7 @@ impl LiveStore for Store {
 
     async fn moved(&self) -> Result<Vec<usize>> {
         self.world
-            .call("look where rows lie", |world| {
+            .call_at(self.side, "look where rows lie", |world| {
                 let moved = self.side == Side::Source && has_moved(&world.source, world.broken);
                 Ok(if moved { vec![BY_PLACE] } else { Vec::new() })
             })
@@ -96,7 +125,7 @@ impl LiveStore for Store {
     async fn capture(&self, again: &[usize], whole: &[usize]) -> Result<Captured> {
         let attempt = self.world.attempt;
         self.world
-            .call("make the capture", |world| {
+            .call_at(self.side, "make the capture", |world| {
                 world.check_attempt(self.side, attempt)?;
                 let broken = world.broken;
                 let store = world.side(self.side);
@@ -111,42 +140,49 @@ impl LiveStore for Store {
                     store.lost.clear();
                 }
                 let new = !std::mem::replace(&mut store.captured, true);
-                // The target's positions are tokens of reads, of which this is none.
-                let head = if self.side == Side::Source { store.next - 1 } else { 0 };
-                Ok(Captured { from: Position(head.to_string()), new })
+                let from = match self.side {
+                    Side::Source => Position((store.next - 1).to_string()),
+                    // Nothing is in the log that counts, and it may have been forgotten.
+                    Side::Target => Position(format!("0#{}", store.mark)),
+                };
+                world.sure(self.side);
+                Ok(Captured { from, new })
             })
             .await
     }
 
     async fn changes(&self, after: &Position, limit: Limit, beside: Option<&Beside>) -> Result<Changes> {
-        let side = self.side;
-        self.world
-            .call("read changes", |world| {
-                let broken = world.broken;
+        let (side, attempt) = (self.side, self.world.attempt);
+        let mut changes = self
+            .world
+            .call_at(side, "read changes", |world| {
+                let (broken, mark) = (world.broken, mark_of(after));
                 check_capture(world.side(side), broken)?;
-                let (token, store) = (world.next_token, world.side(side));
-                let after = sequence(after);
-                // The source's log is in the order of its numbers; the target's entries are taken whatever their number is.
-                let waiting: Vec<(u64, usize, i64)> = store
-                    .log
-                    .iter()
-                    .filter(|(number, ..)| side == Side::Target || *number > after)
-                    .copied()
-                    .collect();
+                let store = world.side(side);
+                let (position, after) = (after, sequence(after));
+                let lacks = match side {
+                    Side::Source => after < store.settled,
+                    Side::Target => mark < store.settled_mark,
+                };
+                let torn = side == Side::Source && (after >= store.next || store.is_of_another_log(after));
+                world.check_mark(mark)?;
+                if torn || lacks && broken != Broken::Forgotten {
+                    return Err(Error::new(Kind::Changed, "read changes").detail(NOT_WHOLE));
+                }
+                let waiting: Vec<(u64, usize, i64)> =
+                    world.side(side).log.iter().filter(|(number, ..)| *number > after).copied().collect();
                 let mut taken = waiting.len().min(usize::try_from(limit.entries).unwrap_or(usize::MAX));
                 // A reading that ends by the clock.
                 if side == Side::Source && limit.time_max < Limit::ANY_TIME && world.dice.one_in(4) {
                     taken = taken.min(1 + world.dice.below(taken as u64) as usize);
                 }
                 let store = world.side(side);
-                let upto = match (side, waiting[..taken].last()) {
-                    (Side::Source, Some((number, ..))) => Position(number.to_string()),
-                    (Side::Source, None) => Position(after.to_string()),
-                    (Side::Target, Some(_)) => Position(token.to_string()),
-                    (Side::Target, None) => Position(after.to_string()),
+                let upto = match waiting[..taken].last() {
+                    Some((number, ..)) => Position(number.to_string()),
+                    None => position.clone(),
                 };
                 let mut tables = Vec::new();
-                for table in 0..super::super::world::TABLES {
+                for table in 0..TABLES {
                     let keys: BTreeSet<i64> = waiting[..taken]
                         .iter()
                         .filter(|(_, at, _)| *at == table)
@@ -173,11 +209,6 @@ impl LiveStore for Store {
                     }
                     Beside::Count(table) => Seen::Count(store.data[*table].len() as u64),
                 });
-                if side == Side::Target && taken > 0 {
-                    let ids = waiting[..taken].iter().map(|(number, ..)| *number).collect();
-                    world.tokens.insert(token, ids);
-                    world.next_token += 1;
-                }
                 Ok(Changes {
                     upto,
                     complete: taken == waiting.len(),
@@ -187,33 +218,46 @@ impl LiveStore for Store {
                     beside,
                 })
             })
+            .await?;
+        if side == Side::Target && changes.entries > 0 {
+            let mark = self.world.call_at(side, "mark what was read", |world| marked(world, attempt)).await?;
+            changes.upto = Position(format!("{}#{mark}", changes.upto.0));
+        }
+        Ok(changes)
+    }
+
+    async fn redefined(&self) -> Result<u64> {
+        self.world
+            .call_at(self.side, "look at the definitions", |world| {
+                // What puts an older state into a file moves its schema's counter; a server's says nothing.
+                Ok(if self.side == Side::Source { world.backs.downs[0] } else { 0 })
+            })
             .await
     }
 
     async fn settle(&self, upto: &Position) -> Result<()> {
         let (side, attempt) = (self.side, self.world.attempt);
         self.world
-            .call("forget changes", |world| {
+            .call_at(self.side, "forget changes", |world| {
                 world.check_attempt(side, attempt)?;
                 let more = u64::from(world.broken == Broken::Settle);
-                match side {
-                    Side::Source => {
-                        let upto = sequence(upto) + more;
-                        world.source.log.retain(|(number, ..)| *number > upto);
-                    }
-                    Side::Target => {
-                        if let Some(ids) = world.tokens.remove(&sequence(upto)) {
-                            world.target.log.retain(|(number, ..)| !ids.contains(number));
-                        }
-                    }
+                world.check_mark(mark_of(upto))?;
+                let store = world.side(side);
+                if side == Side::Source && store.is_of_another_log(sequence(upto)) {
+                    return Err(Error::new(Kind::Changed, "forget changes").detail(NOT_WHOLE));
                 }
+                store.settled = store.settled.max(sequence(upto).min(store.next - 1));
+                store.settled_mark = store.settled_mark.max(mark_of(upto));
+                store.log.retain(|(number, ..)| *number > sequence(upto) + more);
                 Ok(())
             })
             .await
     }
 
     async fn applied(&self) -> Result<Option<Position>> {
-        self.world.call("ask for the position", |world| Ok(world.side(self.side).applied.clone())).await
+        self.world
+            .call_at(self.side, "ask for the position", |world| Ok(world.side(self.side).applied.clone()))
+            .await
     }
 
     async fn apply(&self, changes: &Changes, after: Option<&Position>) -> Result<()> {
@@ -225,12 +269,12 @@ impl LiveStore for Store {
         if self.world.is_late() {
             return self.world.later("take changes", move |world| taken.take(world, side, attempt));
         }
-        self.world.call("take changes", |world| taken.take(world, side, attempt)).await
+        self.world.call_at(self.side, "take changes", |world| taken.take(world, side, attempt)).await
     }
 
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
         self.world
-            .call("look rows up", |world| {
+            .call_at(self.side, "look rows up", |world| {
                 let mut rows = Rows::new(0, 3);
                 for key in keys {
                     if let Some(row) = world.side(self.side).data[table].get(&key_of(key)) {
@@ -243,23 +287,27 @@ impl LiveStore for Store {
     }
 
     async fn count(&self, table: usize) -> Result<u64> {
-        self.world.call("count rows", |world| Ok(world.side(self.side).data[table].len() as u64)).await
+        self.world
+            .call_at(self.side, "count rows", |world| Ok(world.side(self.side).data[table].len() as u64))
+            .await
     }
 
     async fn fence(&self, _: Duration) -> Result<Fenced> {
         let (side, attempt) = (self.side, self.world.attempt);
+        self.world.look().fail_over(false);
         if side == Side::Target && (self.world.is_late() || self.world.is_fence_late()) {
             return self.world.later("fence", move |world| fenced(world, side, attempt));
         }
-        self.world.call("fence", |world| fenced(world, side, attempt)).await
+        self.world.call_at(self.side, "fence", |world| fenced(world, side, attempt)).await
     }
 
     async fn unfence(&self) -> Result<()> {
         let (side, attempt) = (self.side, self.world.attempt);
         self.world
-            .call("open", |world| {
+            .call_at(self.side, "open", |world| {
                 world.check_attempt(side, attempt)?;
                 world.side(side).fenced = false;
+                world.sure(side);
                 Ok(())
             })
             .await
@@ -272,7 +320,7 @@ impl LiveStore for Store {
     async fn leave(&self) -> Result<()> {
         let (side, attempt) = (self.side, self.world.attempt);
         self.world
-            .call("leave", |world| {
+            .call_at(self.side, "leave", |world| {
                 world.check_attempt(side, attempt)?;
                 if side == Side::Target {
                     // The decision row goes, and with it all that kept the application's writes away.
@@ -283,6 +331,7 @@ impl LiveStore for Store {
                 store.retired = over && side == Side::Source;
                 store.captured = false;
                 store.log.clear();
+                store.another_log();
                 store.lost.clear();
                 if side == Side::Source {
                     store.fenced = false;
@@ -306,14 +355,14 @@ impl LiveTarget for Store {
     async fn drop_repeats(&self) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("drop repeats", |world| {
+            .call_at(self.side, "drop repeats", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 let applied = world.target.applied.as_ref().map_or(0, sequence);
                 for (table, key) in std::mem::take(&mut world.repeats) {
                     let logged = |(number, at, other): &(u64, usize, i64)| {
                         *number > applied && (*at, *other) == (table, key)
                     };
-                    if !world.source.log.iter().any(logged) {
+                    if !world.source.log.iter().any(logged) && !world.backs.any() {
                         world.violations.push(format!("{table}/{key} came twice and is in no log"));
                     }
                 }
@@ -323,27 +372,30 @@ impl LiveTarget for Store {
     }
 
     async fn ownership(&self) -> Result<Ownership> {
-        self.world.call("read the decision row", |world| Ok(world.ownership)).await
+        self.world.call_at(self.side, "read the decision row", |world| Ok(world.ownership)).await
     }
 
     async fn left(&self) -> Result<bool> {
         self.world
-            .call("look whether the run was left", |world| Ok(world.left && world.broken != Broken::Left))
+            .call_at(self.side, "look whether the run was left", |world| {
+                Ok(world.left && world.broken != Broken::Left)
+            })
             .await
     }
 
     async fn decide(&self, from: &Ownership, to: &Ownership, _: &[(usize, i64)]) -> Result<bool> {
         let (from, to, attempt) = (*from, *to, self.world.attempt);
+        self.world.look().fail_over(from.pending && to.owner != from.owner);
         if self.world.is_late() {
             return self.world.later("decide", move |world| decided(world, from, to, attempt));
         }
-        self.world.call("decide", |world| decided(world, from, to, attempt)).await
+        self.world.call_at(self.side, "decide", |world| decided(world, from, to, attempt)).await
     }
 
     async fn follow(&self) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("follow again", |world| {
+            .call_at(self.side, "follow again", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 world.target.fenced = false;
                 Ok(())
@@ -373,7 +425,7 @@ impl LiveTarget for Store {
     async fn restart(&self, tables: &[usize]) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("send tables back to copy", |world| {
+            .call_at(self.side, "send tables back to copy", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 let again = tables.contains(&BY_PLACE) && has_moved(&world.source, world.broken);
                 world.moved[1] += u64::from(again);
@@ -384,6 +436,9 @@ impl LiveTarget for Store {
                 }
                 world.uniques = false;
                 world.steps.clear();
+                if tables.len() == TABLES {
+                    world.target.applied = None;
+                }
                 Ok(())
             })
             .await

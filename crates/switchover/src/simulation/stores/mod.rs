@@ -5,6 +5,7 @@ mod passing;
 mod requests;
 mod target;
 
+pub(super) use self::live::NOT_WHOLE;
 pub(super) use self::passing::Passing;
 pub(super) use self::target::Hold;
 use super::world::{Broken, Row, Side1, World};
@@ -56,6 +57,12 @@ fn has_moved(source: &Side1, broken: Broken) -> bool {
     source.captured && source.vacuums != source.vacuums_known && broken != Broken::Places
 }
 
-fn sequence(position: &Position) -> u64 {
-    position.0.parse().unwrap_or(0)
+/// The last entry of the log that a position holds.
+pub(super) fn sequence(position: &Position) -> u64 {
+    position.0.split('#').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The mark of a position of the target's log.
+fn mark_of(position: &Position) -> u64 {
+    position.0.split_once('#').and_then(|(_, mark)| mark.parse().ok()).unwrap_or(0)
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{Batch, Offenders, Position, ReadRequest, Snapshot};
+use switchover_core::live::Side;
 use switchover_core::schema::{Catalog, ForeignKey, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Result};
@@ -59,7 +60,7 @@ impl Snapshot for Passing {
 
     async fn read(&self, request: ReadRequest, rows: Rows) -> Result<Batch> {
         self.0
-            .call("read rows", |world| {
+            .call_at(Side::Source, "read rows", |world| {
                 check_capture(&world.source, world.broken)?;
                 let often = world.vacuum;
                 if world.dice.one_in(often) {

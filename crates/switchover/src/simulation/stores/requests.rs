@@ -51,6 +51,7 @@ impl Taken {
         store.data = data;
         store.lie();
         store.applied = Some(self.upto);
+        world.sure(side);
         Ok(())
     }
 }
@@ -72,7 +73,7 @@ impl Store {
             Ok(())
         };
         if !self.world.is_late() {
-            return self.world.call("write objects", write).await;
+            return self.world.call_at(self.side, "write objects", write).await;
         }
         let lost = self.world.within(LATE, "write objects", write);
         let (dies, waits) = {
@@ -92,7 +93,7 @@ impl Store {
     pub(super) async fn take_loosely(&self, taken: Taken) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("look at the position", |world| {
+            .call_at(self.side, "look at the position", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 if world.target.applied != taken.after && world.broken != Broken::Position {
                     return Err(Error::new(Kind::Changed, "take changes").detail("the position is another"));
@@ -108,7 +109,7 @@ impl Store {
         self.write_objects(one.iter().map(row).collect()).await?;
         self.write_objects(other.iter().map(row).collect()).await?;
         self.world
-            .call("write the position", |world| {
+            .call_at(self.side, "write the position", |world| {
                 world.target.applied = Some(taken.upto);
                 Ok(())
             })

@@ -44,7 +44,7 @@ impl Target for Store {
     }
 
     async fn checkpoints(&self, _: &Plan, _: &str) -> Result<Vec<Checkpoint>> {
-        self.world.call("read checkpoints", |world| Ok(world.checkpoints.clone())).await
+        self.world.call_at(Side::Target, "read checkpoints", |world| Ok(world.checkpoints.clone())).await
     }
 
     fn build_steps(&self, _: &Plan) -> Vec<BuildStep> {
@@ -54,7 +54,7 @@ impl Target for Store {
     async fn build(&self, _: &Plan, _: &str, step: &BuildStep) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("carry a step out", |world| {
+            .call_at(Side::Target, "carry a step out", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 if !world.steps.contains(&step.id) && step.id == "keys" && !world.repeats.is_empty() {
                     return Err(Error::new(Kind::Rejected, "make the key's index").detail("duplicates"));
@@ -90,7 +90,7 @@ impl Target for Store {
     async fn discard(&self, _: &str, _: &str) -> Result<bool> {
         let attempt = self.world.attempt;
         self.world
-            .call("discard", |world| {
+            .call_at(Side::Target, "discard", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 world.target = Side1 { next: 1, attempt, ..Side1::default() };
                 world.checkpoints.clear();
@@ -104,7 +104,7 @@ impl Target for Store {
     async fn forget(&self, _: &str, _: &str) -> Result<()> {
         let attempt = self.world.attempt;
         self.world
-            .call("forget", |world| {
+            .call_at(Side::Target, "forget", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 world.forgotten = true;
                 Ok(())
@@ -130,7 +130,7 @@ impl Writer for Stream {
             store.write_objects(chunk.rows.iter().map(object).collect()).await?;
         }
         self.world
-            .call("write a chunk", |world| {
+            .call_at(Side::Target, "write a chunk", |world| {
                 world.check_attempt(Side::Target, attempt)?;
                 if world.checkpoints.iter().any(|there| {
                     there.table == chunk.checkpoint.table && there.range.after == chunk.checkpoint.range.after
@@ -165,6 +165,8 @@ pub(in super::super) struct Hold {
 impl Claim for Hold {
     async fn check(&self) -> Result<()> {
         let attempt = self.world.attempt;
-        self.world.call("check the hold", |world| world.check_attempt(Side::Target, attempt)).await
+        self.world
+            .call_at(Side::Target, "check the hold", |world| world.check_attempt(Side::Target, attempt))
+            .await
     }
 }
