@@ -144,9 +144,9 @@ fn what_cannot_be_followed_or_come_back_is_refused_before_anything_is_written() 
     file.execute_batch(
         "CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT);
          CREATE TABLE c (id INTEGER PRIMARY KEY, a TEXT, b TEXT, must TEXT NOT NULL, parent INTEGER REFERENCES p (id), once TEXT UNIQUE,
-             said TEXT CHECK (said IS NOT NULL), CHECK (a <> b), UNIQUE (a, must));
+             said TEXT CHECK (said IS NOT NULL), q INTEGER, CHECK (a <> b), UNIQUE (a, must));
          CREATE TABLE k (a TEXT, b TEXT);
-         INSERT INTO c VALUES (1, 'a', 'b', 'm', NULL, 'o', 's'); INSERT INTO k VALUES ('a', 'b')",
+         INSERT INTO c VALUES (1, 'a', 'b', 'm', NULL, 'o', 's', NULL); INSERT INTO k VALUES ('a', 'b')",
     )
     .unwrap();
     let refused = |mapping: &str, code: i32, words: &[&str]| {
@@ -177,10 +177,38 @@ fn what_cannot_be_followed_or_come_back_is_refused_before_anything_is_written() 
     refused("[table.c.column]\nparent.drop = true", 1, &["column parent", "refers to p"]);
     refused("[table.c.column]\na.drop = true", 1, &["column a", "(a, must) is unique"]);
     refused("[table.k.column]\na.drop = true", 1, &["column a", "no primary key"]);
+    refused(
+        "[[table.c.foreign_key]]\ncolumns = ['q']\nparent = 'p'\nparent_columns = ['id']",
+        1,
+        &["foreign_key", "without their foreign keys being looked at"],
+    );
     refused("[table.c.column]\nsaid.drop = true", 1, &["column said", "CHECK", "its default or NULL"]);
     refused("[table.c]\nwhere = 'id > 0'", 1, &["where"]);
     let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
     assert_eq!(file.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[test]
+fn a_new_column_of_which_nothing_tells_the_type_wants_one() {
+    let database = Cluster::shared().unwrap().fresh_database("untold").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch("CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT)").unwrap();
+    let dry =
+        ["start", "--dry-run", "-c", "map.toml", "--from", "sqlite:app.db", "--to", &database.conninfo()];
+    std::fs::write(folder.join("map.toml"), "[table.p.column]\nlong = { value = 'length(n)' }").unwrap();
+    let refused = run(folder, &dry);
+    let said = flat(&refused.out);
+    assert!(
+        refused.code == 1 && said.contains("nothing tells its type") && said.contains("type ="),
+        "{said}"
+    );
+    std::fs::write(
+        folder.join("map.toml"),
+        "[table.p.column]\nlong = { value = 'length(n)', type = 'bigint' }",
+    )
+    .unwrap();
+    done(folder, &dry);
 }
 
 #[test]
@@ -230,4 +258,31 @@ fn a_row_that_only_the_source_can_hold_is_missed_on_the_way_there() {
     file.execute_batch("UPDATE t SET x = 'ten' WHERE id = 10; UPDATE t SET x = x WHERE id = 2").unwrap();
     until(folder, |live| live["held"].is_null() && is_same(live));
     done(folder, &["verify", "--live"]);
+}
+
+/// What the application adds to a SQLite target that it owns stays there, and takes nothing away from what goes back.
+#[test]
+fn columns_and_tables_that_the_application_adds_on_the_target_are_let_be() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let new = Connection::open(folder.join("new.db")).unwrap();
+    new.execute_batch(
+        "CREATE TABLE later (id INTEGER PRIMARY KEY); INSERT INTO later VALUES (1); ALTER TABLE t ADD COLUMN mood TEXT DEFAULT 'fine';
+         INSERT INTO t VALUES (3, 'three', 'good')",
+    )
+    .unwrap();
+    wait_for(|| file.query_row("SELECT count(*) FROM t WHERE id = 3", [], |row| row.get(0)) == Ok(1));
+    until(folder, |live| live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+    let again = run(folder, &["rollback", "--discard-target-changes"]);
+    assert!(again.code == 1 && flat(&again.err).contains("owns the data already"), "{}", again.err);
+    file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+    wait_for(|| {
+        new.query_row("SELECT mood FROM t WHERE id = 4", [], |row| row.get::<_, String>(0))
+            == Ok("fine".into())
+    });
+    assert_eq!(shown(&new, "SELECT group_concat(id) FROM later"), "1");
 }

@@ -75,10 +75,14 @@ fn within_a_window(to: &str, write: Write<'_>, (earlier, running): (bool, bool))
         engine = begin(folder, &["resume"]);
     }
     until(folder, |live| is_held_by(live, "the source was set back"));
-    let refused = run(folder, &["rollback"]);
-    assert!(refused.code == 1 && flat(&refused.err).contains("the source was set back"), "{}", refused.err);
-    let refused = run(folder, &["finish", "--yes"]);
-    assert!(refused.code == 1 && flat(&refused.err).contains("the source was set back"), "{}", refused.err);
+    for verb in [&["rollback"][..], &["finish", "--yes"]] {
+        let refused = run(folder, verb);
+        assert!(
+            refused.code == 1 && flat(&refused.err).contains("the source was set back"),
+            "{}",
+            refused.err
+        );
+    }
     assert_eq!(ids(&file), [1, 2, 100]);
     put(&mut file, &newest);
     wait_for(|| ids(&file).contains(&103));
@@ -210,6 +214,9 @@ fn a_source_that_is_set_back_between_two_windows() {
         }
         done(folder, &["rollback"]);
         until(folder, is_same);
+        // The log of that state may end before what was read of it, so that all is begun anew.
+        file.execute_batch("INSERT INTO t VALUES (110, 'here')").unwrap();
+        until(folder, |live| is_same(live) && live["lag_entries"] == 0);
         put(&mut file, &older);
         wait_for(|| takes(&file, 104));
         done(folder, &["cutover", "--when-ready"]);

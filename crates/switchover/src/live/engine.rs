@@ -358,6 +358,8 @@ impl Engine {
         let (sent, whole) = self.send_back().await?;
         let captured = self.insist(async || self.parts.source.capture(&sent, &whole).await).await?;
         failpoint::hit("live-captured");
+        // An older state of it may be one in which the target owned the data: nobody could write anywhere.
+        self.insist(async || self.parts.source.unfence().await).await?;
         self.goes_on();
         let mut link = self.link(Side::Source);
         link.begin(&captured.from, NO_WRITERS).await?;

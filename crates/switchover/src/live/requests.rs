@@ -73,6 +73,20 @@ impl Engine {
                 refuse(command, error);
                 return None;
             }
+            // Typed once more, it would take the whole run back.
+            Request::Rollback(options)
+                if options.accept_difference
+                    && self.parts.target.can_own()
+                    && self.status.borrow().ownership.owner == Side::Source =>
+            {
+                let error = Error::new(Kind::Refused, "go back to the source")
+                    .detail(
+                        "the source owns the data already, and nothing of the target's is left to discard",
+                    )
+                    .hint("leave --discard-target-changes out to take the whole run back");
+                refuse(command, error);
+                return None;
+            }
             // Whatever else is under way: the run could be taken back now, unless the application was not told in full before.
             Request::Rollback(options)
                 if options.dry_run && self.status.borrow().ownership.owner == Side::Source =>

@@ -164,9 +164,9 @@ impl Engine {
 
     /// The decision row. While it is of a target that was set back, the run is held.
     pub(super) async fn row(&mut self) -> Result<Row> {
-        let mut held: Option<SetBack> = None;
+        let (mut held, mut shut): (Option<SetBack>, bool) = (None, false);
         loop {
-            let back = match self.ownership().await {
+            let mut back = match self.ownership().await {
                 Ok(found) => match self.set_back(found).await {
                     Some(back) => back,
                     None if held.is_none() => return Ok(Row::Is(found)),
@@ -181,11 +181,30 @@ impl Engine {
                     _ => return Err(error),
                 },
             };
+            shut = shut || self.shut(&mut back).await;
             if let Some(end) = self.hold_back(&back).await? {
                 return Ok(Row::Over(end));
             }
             held = Some(back);
         }
+    }
+
+    /// Shuts a target that follows and was set back to a state in which it owned the data: it takes writes, and so does the source. Whether
+    /// that is done; the next look tries again.
+    async fn shut(&self, back: &mut SetBack) -> bool {
+        if back.change.to == Side::Target || back.found.owner == Side::Source {
+            return true;
+        }
+        let target = &self.parts.target;
+        // Nobody is to be let in by it: it says that it is changing.
+        if !back.found.pending {
+            let proposed = back.found.proposed();
+            if !matches!(target.decide(&back.found, &proposed, &[]).await, Ok(true)) {
+                return false;
+            }
+            back.found = proposed;
+        }
+        target.fence(LAST_WRITERS).await.is_ok()
     }
 
     /// Holds for a while, or until somebody gives up what the target alone had.

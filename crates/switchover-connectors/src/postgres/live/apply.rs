@@ -173,12 +173,19 @@ fn encode(shape: &Shape, table: &TablePlan, change: &TableChanges) -> Result<Opt
             let shown: Vec<String> = named
                 .map(|(field, value)| format!("{}={}", table.columns[*field].source, value.borrow().shown()))
                 .collect();
+            let hint = match table.columns[misfit.field].added {
+                false => "change the value on the source; until then the source's changes wait in its log",
+                true => {
+                    "the mapping computes it: change the row on the source, or take the run back with `switchover rollback`, give the column a \
+                     `type` that takes all its values, and start again"
+                }
+            };
             Error::new(Kind::Refused, OPERATION)
                 .table(table.source.clone())
                 .key(shown.join(", "))
                 .column(table.columns[misfit.field].source.clone())
                 .detail(format!("{}: {}", row.value(misfit.field).shown(), misfit.unfit.0))
-                .hint("change the value on the source; until then the source's changes wait in its log")
+                .hint(hint)
         })?;
     }
     out.extend_from_slice(&TRAILER);

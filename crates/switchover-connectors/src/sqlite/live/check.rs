@@ -50,6 +50,14 @@ fn body(sql: &str) -> &str {
     sql.find('(').map_or(sql, |at| &sql[at..])
 }
 
+/// Whether a statement is another with something and a comma put in: what ALTER TABLE … ADD COLUMN makes of it. A table that was rebuilt in
+/// such a form has lost its triggers.
+fn adds_a_column(was: &str, now: &str) -> bool {
+    let same = was.bytes().zip(now.bytes()).take_while(|(a, b)| a == b).count();
+    let (behind, rest) = (&was.as_bytes()[same..], &now.as_bytes()[same..]);
+    rest.strip_suffix(behind).is_some_and(|put_in| put_in.contains(&b','))
+}
+
 /// Tables of the application, with their statements.
 pub(super) fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let found: Vec<(String, String)> = connection
@@ -97,6 +105,7 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
         .prepare_cached(&format!("SELECT role, name, tbl, sql FROM {OBJECT}"))?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
+    let is_target = !recorded.is_empty() && records::is_target(connection)?;
     let mut moved = BTreeSet::new();
     let mut known = BTreeSet::new();
     let mut uniques = BTreeSet::new();
@@ -105,7 +114,10 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
             TABLE => {
                 moved.insert(name.as_str());
                 known.insert(name.as_str());
-                if tables.get(name).is_none_or(|now| body(now) != body(sql)) {
+                // What the owner's application adds to it stays there, and takes nothing away from what goes back.
+                let is_it =
+                    |now: &String| body(now) == body(sql) || is_target && adds_a_column(body(sql), body(now));
+                if !tables.get(name).is_some_and(is_it) {
                     doubts.changed.insert(table.clone());
                 }
             }
@@ -134,7 +146,7 @@ pub(super) fn doubts(connection: &Connection) -> rusqlite::Result<Doubts> {
         }
     }
     // A target may have tables that the plan does not know: nobody moves them, and they stay there.
-    if !moved.is_empty() && !records::is_target(connection)? {
+    if !moved.is_empty() && !is_target {
         doubts.strange.extend(tables.into_keys().filter(|name| !known.contains(name.as_str())));
     }
     doubts.lost.retain(|table| !doubts.changed.contains(table));
@@ -295,4 +307,20 @@ pub(in super::super) fn verify(
 /// A number that every change of the schema makes another, as the transaction sees it.
 pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_added_is_told_from_one_that_changes() {
+        for now in ["(a, b, c INT)", "(a, b, c INT DEFAULT 1)", "(a, c, b)"] {
+            assert!(adds_a_column("(a, b)", now), "{now}");
+        }
+        assert!(adds_a_column("(a, CHECK (a)) STRICT", "(a, CX INT, CHECK (a)) STRICT"));
+        for now in ["(a, b)", "(a, b2)", "(a, b INT)", "(a)", "(b, a)", "(a, c)", "(a, c, d)"] {
+            assert!(!adds_a_column("(a, b)", now), "{now}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::super::quote::ident;
 use super::View;
 use super::obstacles::refusal;
 use rusqlite::Connection;
+use switchover_core::codec::Codec;
 use switchover_core::expr::Expr;
 use switchover_core::mapping::{Mapping, TableMap};
 use switchover_core::plan::{Plan, Refusal, TablePlan};
@@ -207,6 +208,14 @@ pub(super) fn added(table: &Table, view: &View<'_>, mapping: &Mapping) -> Vec<Re
         else {
             continue;
         };
+        let seen = &column.census;
+        let unseen = seen.integers + seen.reals + seen.texts + seen.blobs + seen.typed == 0;
+        let typed = mapping.column(view.name, &column.source).is_some_and(|map| map.r#type.is_some());
+        if unseen && !typed && matches!(column.codec, Codec::Text { .. }) {
+            let why = "no row gives it a value yet, so nothing tells its type";
+            let hint = format!("say it in the mapping: {} = {{ type = \"…\", value = … }}", column.source);
+            found.push(refusal(view.name, &column.source, why, &hint));
+        }
         if let Err(why) = follows_from_its_row(table, value) {
             let why = format!(
                 "the mapping's `value` must follow from the row's own columns alone, for no change of anything else is seen: {why}"

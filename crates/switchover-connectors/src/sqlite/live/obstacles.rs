@@ -61,6 +61,11 @@ impl SqliteLive {
             found.push(refusal("", "", why, "let the run make its own tables, or use `switchover migrate`"));
         }
         for (name, map) in &plan.options.mapping.tables {
+            if self.side == Side::Target && map.foreign_keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
+                let why = "the mapping's `foreign_key`: rows follow without their foreign keys being looked at, which the source does for its own alone";
+                let hint = "declare the key on the source, or on the target after `switchover finish`; or use `switchover migrate`";
+                found.push(refusal(name, "", why, hint));
+            }
             for (column, word, why) in
                 mapped::asked(map, plan.tables.iter().find(|table| table.source == *name), returns)
             {
