@@ -117,4 +117,14 @@ async fn a_row_that_makes_room_and_does_not_come_back_is_missed() {
     pair.back(one).await.unwrap();
     pair.assert_equal();
     assert_eq!(put_aside(&pair), 0);
+    // Two rows of one batch, of which the source holds one.
+    new.execute_batch("INSERT INTO t VALUES (20, 'same', 20), (21, 'same', 21), (22, 'v', 22)").unwrap();
+    let two = Limit { entries: 2, time_max: Limit::ANY_TIME };
+    let missed = pair.back(two).await.unwrap_err();
+    let said = crate::harness::words(&missed);
+    assert!(missed.kind() == switchover_core::Kind::Rejected && said.contains("id=20"), "{said}");
+    new.execute_batch("UPDATE t SET u = 'own' WHERE id = 20").unwrap();
+    pair.back(ALL).await.unwrap();
+    pair.assert_equal();
+    assert_eq!(put_aside(&pair), 0);
 }

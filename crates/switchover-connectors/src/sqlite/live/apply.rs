@@ -62,8 +62,10 @@ impl SqliteLive {
                 self.remove(connection, table)?;
             }
             for table in &changes.tables {
+                let before =
+                    Self::last_aside(connection).map_err(|error| classify(error, OPERATION, self.path()))?;
                 self.put(connection, table, !changes.complete)?;
-                self.settled(connection, table)?;
+                self.settled(connection, table, before)?;
             }
             if changes.complete && !changes.tables.is_empty() {
                 self.all_are_back(connection, OPERATION)?;
@@ -117,14 +119,15 @@ impl SqliteLive {
         Ok(())
     }
 
-    /// What is left to do at a store whose rows are as the owner has them.
-    fn settled(&self, connection: &Connection, changes: &TableChanges) -> Result<()> {
+    /// What is left to do at a store whose rows are as the owner has them. What was put aside `before` the rows came is settled with their
+    /// keys; a row of these that made room for another of these is not.
+    fn settled(&self, connection: &Connection, changes: &TableChanges, before: i64) -> Result<()> {
         let view = self.view(&self.run.plan.tables[changes.table]);
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
         if changes.whole {
             Self::nothing_aside(connection, changes.table).map_err(fail)?;
         } else if let Some(left) = self.left(connection, changes.table, &view).map_err(fail)? {
-            left.forget(connection, &self.own_keys(&view, &changes.keys)?).map_err(fail)?;
+            left.forget(connection, &self.own_keys(&view, &changes.keys)?, before).map_err(fail)?;
         }
         match self.side {
             Side::Source => self.log_again(connection, &view, changes).map_err(fail),

@@ -98,16 +98,22 @@ impl Left<'_> {
         )
     }
 
-    /// Forgets what was put aside of the keys whose rows are as the owner has them now.
-    pub(super) fn forget(&self, connection: &Connection, keys: &[Vec<OwnedValue>]) -> rusqlite::Result<()> {
+    /// Forgets what was put aside up to an entry of the keys whose rows are as the owner has them now.
+    pub(super) fn forget(
+        &self,
+        connection: &Connection,
+        keys: &[Vec<OwnedValue>],
+        upto: i64,
+    ) -> rusqlite::Result<()> {
         let aside = qualified("main", ASIDE);
         let any = format!("SELECT EXISTS (SELECT 1 FROM {aside} WHERE t = ?1)");
         let mut any = connection.prepare_cached(&any)?;
         if !any.query_row([self.number as i64], |row| row.get(0))? {
             return Ok(());
         }
-        let sql = format!("DELETE FROM {aside} WHERE {}", self.found_by(1..=self.key.len()));
-        let mut statement = connection.prepare_cached(&sql)?;
+        let found = self.found_by(1..=self.key.len());
+        let sql = format!("DELETE FROM {aside} WHERE {found} AND rowid <= {upto}");
+        let mut statement = connection.prepare(&sql)?;
         for key in keys {
             statement.execute(params_from_iter(key.iter().map(|cell| Bound(cell.borrow()))))?;
         }
@@ -167,6 +173,12 @@ impl SqliteLive {
             ident(&format!("{ASIDE}_key")),
             ident(ASIDE)
         ))
+    }
+
+    /// The last entry of what is put aside; 0 where nothing is.
+    pub(super) fn last_aside(connection: &Connection) -> rusqlite::Result<i64> {
+        let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", qualified("main", ASIDE));
+        connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))
     }
 
     /// Forgets all that is put aside of a table that is copied again.
