@@ -138,7 +138,7 @@ fn a_reverse_window_goes_on_once_a_child_or_a_rule_is_gone_again() {
 #[test]
 fn a_target_that_owns_the_data_is_not_taken_away_though_it_was_altered() {
     let mut scene = Scene::new(false);
-    scene.at_target("INSERT INTO t VALUES (3, 'here'); ALTER TABLE t ADD COLUMN y");
+    scene.at_target("INSERT INTO t VALUES (3, 'here'); ALTER TABLE t RENAME COLUMN x TO y");
     until(scene.path(), |live| is_held_by(live, "altered"));
     scene.taken_up_and_held("altered");
     let refused = run(scene.path(), &["rollback"]);

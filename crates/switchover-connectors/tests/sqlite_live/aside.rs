@@ -74,6 +74,10 @@ async fn so_does_one_that_makes_room_and_comes_back_later() {
     // Row 1 takes the place of row 2, which is put aside until its own change comes.
     pair.source.apply(&first, Some(&after)).await.unwrap();
     assert_eq!((rows(&pair).len(), put_aside(&pair)), (7, 1));
+    // Where the rest is given up, that row would be gone.
+    let (at, elsewhere) = (pair.source.applied().await.unwrap(), switchover_core::live::Changes::none(after));
+    let refused = pair.source.apply(&elsewhere, at.as_ref()).await.unwrap_err();
+    assert!(crate::harness::words(&refused).contains("1 rows of the source are away"), "{refused}");
     // By another engine, so that nothing is kept in the process.
     let (source, target) = pair.again(pair.run.attempt + 1);
     target.enter().await.unwrap();

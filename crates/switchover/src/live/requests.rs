@@ -73,10 +73,11 @@ impl Engine {
                 refuse(command, error);
                 return None;
             }
-            // Typed once more, it would take the whole run back.
+            // Typed once more, it would take the whole run back. Of tables that were there it is asked for, where others wrote to them.
             Request::Rollback(options)
                 if options.accept_difference
                     && self.parts.target.can_own()
+                    && self.parts.plan.options.existing.is_none()
                     && self.status.borrow().ownership.owner == Side::Source =>
             {
                 let error = Error::new(Kind::Refused, "go back to the source")

@@ -49,6 +49,10 @@ impl SqliteLive {
                 return Err(refused(Kind::Changed, OPERATION, self.path(), why)
                     .hint("the position is read again; nothing was changed"));
             }
+            if self.side == Side::Source && changes.tables.is_empty() {
+                // It is to begin elsewhere, where nothing brings back what is away.
+                self.none_is_away(connection, OPERATION)?;
+            }
             let sql = format!("UPDATE {LIVE} SET applied = ?1 WHERE run = ?2 AND attempt = ?3");
             let moved = connection
                 .prepare_cached(&sql)

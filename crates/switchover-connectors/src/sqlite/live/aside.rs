@@ -239,6 +239,24 @@ impl SqliteLive {
             .hint(format!("until then the {owner}'s changes wait in its log")))
     }
 
+    /// That no row is away when what would bring it back is given up.
+    pub(super) fn none_is_away(&self, connection: &Connection, operation: &str) -> Result<()> {
+        let sql = format!("SELECT count(*) FROM {}", qualified("main", ASIDE));
+        let away: i64 = connection
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|error| classify(error, operation, self.path()))?;
+        if away == 0 {
+            return Ok(());
+        }
+        let why = format!(
+            "{away} rows of the source are away: they made room for changes of the target that came in part, and the rest of these would bring them \
+             back (their keys are in {ASIDE}). Put the newest state of the target back, and the run goes on; where there is none, the backup that the \
+             run began with has rows of these keys"
+        );
+        Err(refused(Kind::Refused, operation, self.path(), why)
+            .hint("put the newest state of the target back, and the run goes on by itself"))
+    }
+
     /// Logs once more the keys of rows that came from the target, where the target has columns that the source computes for it: what the
     /// application wrote there does not come along, and where the source owns the data again, its values count. So whoever follows it
     /// then takes these rows anew.
