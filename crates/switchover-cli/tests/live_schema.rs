@@ -193,7 +193,11 @@ fn a_new_column_of_which_nothing_tells_the_type_wants_one() {
     let database = Cluster::shared().unwrap().fresh_database("untold").unwrap();
     let (folder, file) = application();
     let folder = folder.path();
-    file.execute_batch("CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT)").unwrap();
+    // The target has what is unique in its own way.
+    file.execute_batch(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT, email TEXT COLLATE NOCASE UNIQUE, a TEXT COLLATE RTRIM, b, UNIQUE (a, b))",
+    )
+    .unwrap();
     let dry =
         ["start", "--dry-run", "-c", "map.toml", "--from", "sqlite:app.db", "--to", &database.conninfo()];
     std::fs::write(folder.join("map.toml"), "[table.p.column]\nlong = { value = 'length(n)' }").unwrap();

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use switchover_core::codec::Codec;
 use switchover_core::expr::Expr;
 use switchover_core::mapping::{Mapping, TableMap};
-use switchover_core::plan::{Plan, Refusal, TablePlan};
+use switchover_core::plan::{IndexPlan, Plan, Refusal, TablePlan};
 use switchover_core::schema::{Column, Table};
 
 /// What may be done instead.
@@ -175,8 +175,16 @@ pub(super) fn unshared(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refus
     };
     let is_kept = |names: &[(String, String)]| {
         let columns: Option<Vec<String>> = names.iter().map(|(name, _)| target(name)).collect();
-        let keys = view.plan.uniques.iter().chain(&view.plan.primary_key);
-        columns.is_some_and(|columns| keys.into_iter().any(|key| key.columns == columns))
+        let Some(columns) = columns else { return false };
+        let mut keys = view.plan.uniques.iter().chain(&view.plan.primary_key);
+        // Equality under a collation is an index over expressions, in the order of the columns.
+        let is_index = |index: &IndexPlan| {
+            let parts = index.parts.iter().zip(&columns);
+            index.unique
+                && index.parts.len() == columns.len()
+                && parts.into_iter().all(|(part, name)| part.contains(name.as_str()))
+        };
+        keys.any(|key| key.columns == columns) || view.plan.indexes.iter().any(is_index)
     };
     let constraints = table.uniques.iter().filter(|unique| !is_kept(&unique.columns)).map(|unique| {
         let names: Vec<&str> = unique.columns.iter().map(|(name, _)| name.as_str()).collect();
