@@ -133,7 +133,10 @@ fn a_full_disk_of_the_server_is_named_and_nothing_stays() {
         )
         .expect("a tablespace");
     let ran = run(&mut case.migrate(&[])).exits(2);
-    ran.says("53100").says("the server's disk is full").says("copy rows to the target").says("table\":\"");
+    // Which write of a chunk asks for the page that is not there, a row's or a quarantined value's, is chance.
+    let ran = ran.says("53100").says("the server's disk is full").says("table\":\"messages");
+    let writes = ["copy rows to the target", "write to the quarantine"];
+    assert!(writes.iter().any(|operation| ran.err.contains(operation)), "{ran}");
     assert_eq!(case.state_of_run(), "rolled back");
     assert_eq!(case.dump(), before);
 }

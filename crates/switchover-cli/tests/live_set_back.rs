@@ -275,3 +275,37 @@ fn a_file_that_is_set_back_to_an_owner_takes_no_writes_while_it_is_held() {
         drop(engine);
     }
 }
+
+/// What holds the run while it is not up to date keeps nobody from noticing it.
+#[test]
+fn a_file_that_is_set_back_to_an_owner_while_the_run_catches_up_takes_no_writes() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    file.execute_batch(
+        "CREATE TABLE j (id INTEGER PRIMARY KEY, e TEXT); INSERT INTO j VALUES (1, '{\"x\": 1}')",
+    )
+    .unwrap();
+    std::fs::write(folder.join("map.toml"), "table.j.column.x.value = \"json_extract(e, '$.x')\"").unwrap();
+    let start = ["start", "-c", "map.toml", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+    let _engine = begin(folder, &start);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let mut target = Connection::open(folder.join("new.db")).unwrap();
+    target.execute("INSERT INTO j (id, e) VALUES (2, 'no json')", []).unwrap();
+    let is_level = |live: &serde_json::Value| live["held"].is_null() && live["lag_entries"] == 0;
+    wait_for(|| file.query_row("SELECT count(*) FROM j", [], |row| row.get::<_, i64>(0)).unwrap() == 2);
+    until(folder, is_level);
+    let older = folder.join("older.db");
+    target.backup("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    done(folder, &["rollback", "--when-ready"]);
+    let live = until(folder, |live| is_held_by(live, "malformed JSON"));
+    assert_eq!(live["phase"], "catching_up", "{live:#}");
+    target.restore("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    let id = std::cell::Cell::new(200);
+    wait_for(|| {
+        id.set(id.get() + 1);
+        target.execute("INSERT INTO t VALUES (?1, 'new')", [id.get()]).is_err()
+    });
+    let live = until(folder, |live| is_held_by(live, "the target was set back"));
+    assert_eq!(live["verification"]["verdict"], "unproven", "{live:#}");
+}

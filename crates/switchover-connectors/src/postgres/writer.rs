@@ -171,13 +171,15 @@ async fn transaction(
         (ledger::key_text(&checkpoint.range.after)?, ledger::key_text(&checkpoint.range.upto)?);
     let digest = checkpoint.digest.to_string();
     let client = session.connection.client();
+    let table = &plan.tables[checkpoint.table].source;
+    let classify = |error| session.connection.classify(error, OPERATION).table(table.clone());
     let begin = client.batch_execute(&session.begin);
     let record: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
         [&run, &attempt, &table_no, &after, &upto, &rows, &bytes, &digest];
     let insert = client.execute(&session.checkpoint, &record);
     // Both are on their way before the first is answered.
     let (begun, inserted) = tokio::join!(begin, insert);
-    let inserted = begun.and(inserted).map_err(|error| session.connection.classify(error, OPERATION))?;
+    let inserted = begun.and(inserted).map_err(classify)?;
     if inserted == 0 {
         return already(session, plan, run, attempt).await;
     }
@@ -186,7 +188,7 @@ async fn transaction(
     quarantine(session, plan, run, chunk).await?;
     failpoint::hit("copy-before-commit");
     let commit = session.connection.client().batch_execute("COMMIT").await;
-    commit.map_err(|error| session.connection.classify(error, OPERATION))?;
+    commit.map_err(|error| session.connection.classify(error, OPERATION).table(table.clone()))?;
     failpoint::hit("copy-after-commit");
     Ok(Written::Now)
 }
@@ -358,10 +360,10 @@ async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrit
         ledger::table(&plan.options.schema, ledger::QUARANTINE)
     );
     let client = session.connection.client();
-    let classify = |error| session.connection.classify(error, "write to the quarantine");
-    let insert = client.prepare(&sql).await.map_err(classify)?;
     let table = &plan.tables[chunk.checkpoint.table].source;
-    let json = |error| Error::new(Kind::Internal, "write to the quarantine").because(error);
+    let classify = |error| session.connection.classify(error, "write to the quarantine").table(table.clone());
+    let insert = client.prepare(&sql).await.map_err(classify)?;
+    let json = |error| Error::new(Kind::Internal, "write to the quarantine").table(table).because(error);
     for entry in chunk.quarantine {
         let locator = serde_json::to_string(&entry.locator).map_err(|e: serde_json::Error| json(e))?;
         let value = serde_json::to_string(&entry.value).map_err(|e: serde_json::Error| json(e))?;

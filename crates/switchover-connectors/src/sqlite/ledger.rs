@@ -319,9 +319,9 @@ pub(super) fn quarantine(
     table: &str,
     entries: &[Quarantined],
 ) -> Result<()> {
-    let fail = |error| classify(error, "write to the quarantine", path);
-    let json =
-        |error: serde_json::Error| Error::new(Kind::Internal, "write to the quarantine").because(error);
+    let operation = "write to the quarantine";
+    let fail = |error| classify(error, operation, path).table(table);
+    let json = |error: serde_json::Error| Error::new(Kind::Internal, operation).table(table).because(error);
     let sql = format!(
         "INSERT INTO {QUARANTINE} (run, table_name, locator, column_name, value, whole_row, why)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"

@@ -19,9 +19,8 @@ use super::held::Noted;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Work};
 use super::pass::Pass;
-use super::requests::{not_ready, refuse};
 use super::set_back::Row;
-use super::status::{Command, LivePhase, LiveStatus, Request, SwitchOptions, Verification};
+use super::status::{Command, LivePhase, LiveStatus, SwitchOptions, Verification};
 use crate::progress::{Event, Phase, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
@@ -252,6 +251,8 @@ impl Engine {
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
                     return Ok(End::Stopped);
                 }
+                // Whatever it met, that is why; who asks for the row holds.
+                Err(_) if self.is_set_back().await => {}
                 // Copied again, its tables need no other half; what was taken of the others stays.
                 Err(error) if !self.stuck.is_empty() => self.note(error.to_string()),
                 // Nor do they fit without the others: what the application writes next may mend that.
@@ -494,62 +495,6 @@ impl Engine {
         work.carry_out(steps, stage != LiveStage::Last).await?;
         failpoint::hit("live-steps");
         Ok(())
-    }
-
-    /// Takes changes until the target was equal to the source once.
-    pub(super) async fn catch_up(&mut self, link: &mut Link) -> Result<Option<Turn>> {
-        loop {
-            self.parts.shutdown.check("take changes")?;
-            if let Ok(command) = self.commands.try_recv() {
-                match self.while_behind(command).await? {
-                    None => continue,
-                    turn => return Ok(turn),
-                }
-            }
-            // A pause ends with a request, and a limit may hold it back for long: both are heard.
-            let (pace, stop) = (self.pace.clone(), self.parts.shutdown.clone());
-            tokio::select! {
-                biased;
-                waited = pace.wait() => waited?,
-                () = stop.requested() => continue,
-                Some(command) = self.commands.recv() => match self.while_behind(command).await? {
-                    None => continue,
-                    turn => return Ok(turn),
-                },
-            }
-            let step = match link.step(None, false).await {
-                Ok(step) => step,
-                // A row that nothing can follow, for as long as it is there.
-                Err(error) if error.kind() == Kind::Refused => {
-                    self.hold(link, error).await?;
-                    continue;
-                }
-                Err(error) => {
-                    self.sends_back(link, &error);
-                    return Err(error);
-                }
-            };
-            if link.astray {
-                return Ok(Some(self.astray(link)));
-            }
-            self.took(&step).await;
-            self.goes_on();
-            self.bear(link).await?;
-            if step.changes.complete {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Carries out what was asked for while the target is not up to date.
-    async fn while_behind(&mut self, command: Command) -> Result<Option<Turn>> {
-        let Some(command) = self.simple(command) else { return Ok(None) };
-        match command.request {
-            Request::Rollback(_) | Request::Stop => return self.end_by(command).await,
-            Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
-            _ => refuse(command, not_ready("the target is not up to date yet")),
-        }
-        Ok(None)
     }
 
     /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this

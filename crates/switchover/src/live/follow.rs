@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_millis(20);
 const HELD: Duration = Duration::from_secs(5);
 
 /// How often a run that is paused looks at what waits: as often as its status is read by people.
-const RESTING: Duration = Duration::from_secs(1);
+pub(super) const RESTING: Duration = Duration::from_secs(1);
 
 /// What a reverse window says that is paused.
 const PAUSED_REVERSE: &str =
@@ -40,7 +40,7 @@ const MENDED_PASSES_MAX: u32 = 16;
 
 /// How often the bearing of the stores is looked at, whether the follower is there, and whether a target that owns the data is open: for
 /// so long nobody may be able to write.
-const PRESSURE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 
 /// How much the newest batch counts in the rate that is shown: half of it after seven batches.
 const RATE_WEIGHT: f64 = 0.1;
@@ -117,8 +117,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits before what holds the run is tried again. With `looks`, the target is kept open meanwhile: who finds its fence on waits no
-    /// longer than elsewhere.
+    /// Waits before what holds the run is tried again, no longer than until the target is set back. With `looks`, the target is kept open
+    /// meanwhile: who finds its fence on waits no longer than elsewhere.
     async fn stand_still(&mut self, looks: bool) {
         let (stop, until) = (self.parts.shutdown.clone(), Instant::now() + HELD);
         loop {
@@ -128,7 +128,7 @@ impl Engine {
                 () = tokio::time::sleep_until(next) => {}
                 () = stop.requested() => return,
             }
-            if next >= until {
+            if next >= until || self.is_set_back().await {
                 return;
             }
             if looks {
@@ -569,7 +569,7 @@ impl Engine {
         self.bear(link).await
     }
 
-    fn is_to_look(&self) -> bool {
+    pub(super) fn is_to_look(&self) -> bool {
         self.pressed_at.is_none_or(|at| at.elapsed() >= PRESSURE_EVERY)
     }
 

@@ -5,6 +5,7 @@
 //! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
 use super::engine::{End, Engine, Turn};
+use super::follow::PRESSURE_EVERY;
 use super::link::{BATCH_ENTRIES_MAX, Link};
 use super::pace;
 use super::requests::{not_ready, refuse};
@@ -137,10 +138,14 @@ impl Engine {
         let held = || not_ready("the run is held").detail(why.clone()).hint(hint.clone());
         let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
         loop {
+            let look = due.min(Instant::now() + PRESSURE_EVERY);
             let command = tokio::select! {
                 biased;
                 () = stop.requested() => return Ok(Some(End::Stopped)),
-                () = tokio::time::sleep_until(due) => return Ok(None),
+                () = tokio::time::sleep_until(look) => match look >= due || self.is_set_back().await {
+                    true => return Ok(None),
+                    false => continue,
+                },
                 Some(command) = self.commands.recv() => command,
             };
             let Some(command) = self.simple(command) else { continue };
@@ -172,6 +177,9 @@ impl Engine {
                 held = true;
                 if let Some(end) = self.stand(row, Side::Source).await? {
                     return Ok(Some(Turn::Over(end)));
+                }
+                if self.is_set_back().await {
+                    return Ok(Some(Turn::Again));
                 }
             }
             if held {

@@ -1,7 +1,7 @@
 //! Live migration: the target follows the source while the application writes, becomes the owner in one decision,
 //! and can give the data back without losing a write.
 //!
-//! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `link` carries changes in one direction; `pass` compares
+//! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `behind` catches up; `link` carries changes in one direction; `pass` compares
 //! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
 //! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, `set_back` holds one whose target was put back to
 //! what it was, and `rehearse` goes through all of it on stores of its own.
@@ -10,6 +10,7 @@ mod abandon;
 mod ahead;
 mod alarm;
 mod announce;
+mod behind;
 mod check;
 pub mod control;
 mod copying;

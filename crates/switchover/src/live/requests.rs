@@ -2,6 +2,7 @@
 
 use super::check;
 use super::engine::{End, Engine, Finished, Turn};
+use super::follow::PRESSURE_EVERY;
 use super::link::Link;
 use super::pass::Pass;
 use super::status::{Answer, Command, Request, SwitchOptions, Verification};
@@ -11,7 +12,7 @@ use crate::shutdown::Shutdown;
 use std::time::Duration;
 use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 impl Engine {
     /// Keeps a change of the owner until it can be made, and says so. The last one counts: its flags are what somebody wants now.
@@ -25,14 +26,16 @@ impl Engine {
         self.tell(|_| {});
     }
 
-    /// Carries out work while requests are answered; one that ends the run ends the work first.
+    /// Carries out work while requests are answered; one that ends the run ends the work first, and so does a target that is set back.
     pub(super) async fn during<T>(
         &mut self,
         work: impl Future<Output = Result<T>>,
         stop: &Shutdown,
     ) -> Result<Option<Turn>> {
         let mut work = std::pin::pin!(work);
-        let mut last = None;
+        let (mut last, mut set_back) = (None, false);
+        let mut looks = tokio::time::interval(PRESSURE_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -41,8 +44,15 @@ impl Engine {
                     (_, Some(command)) => {
                         return self.end_by(command).await.map(|turn| turn.or(Some(Turn::Again)));
                     }
+                    (_, None) if set_back => return Ok(Some(Turn::Again)),
                     (done, None) => return done.map(|_| None),
                 },
+                _ = looks.tick(), if last.is_none() && !set_back => {
+                    set_back = self.is_set_back().await;
+                    if set_back {
+                        stop.request();
+                    }
+                }
                 Some(command) = self.commands.recv(), if last.is_none() => {
                     if let Some(command) = self.simple(command) {
                         match command.request {

@@ -8,7 +8,7 @@
 use super::announce::Announce;
 use super::engine::{End, Engine};
 use super::requests::{answer, copy_of, refuse};
-use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport};
+use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
 use crate::migration::Migration;
 use std::sync::Arc;
@@ -213,6 +213,10 @@ impl Engine {
         let why = error.to_string();
         if self.status.borrow().held != why {
             self.note(format!("held: {why}"));
+        }
+        if !matches!(self.verified, Verification::Different { .. }) {
+            // What was equal is not there any more.
+            self.unproven();
         }
         self.tell(|status| status.hold(why.clone()));
         let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
