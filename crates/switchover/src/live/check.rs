@@ -13,9 +13,8 @@ use switchover_core::{Error, Kind, Result};
 /// Rows by the hash of their key: how many there are of each content.
 pub(super) type Digests = HashMap<u64, Vec<u128>>;
 
-/// The digests of rows, of all that the owner's rows say of the follower's: what only a target that owns the data has says nothing of
-/// the source.
-pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows, owner: Side) -> Digests {
+/// The digests of rows. What only a target that owns the data has is NULL in what comes from either store.
+pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows) -> Digests {
     let side = match side {
         Side::Source => digest::Side::Source,
         Side::Target => digest::Side::Target,
@@ -23,7 +22,7 @@ pub(super) fn digests(table: &TablePlan, side: Side, rows: &Rows, owner: Side) -
     let mut digester = digester(table, side);
     let mut found = Digests::with_capacity(rows.len());
     for row in rows.iter() {
-        let digest = digester.digest(row, |at| owner == Side::Target && table.columns[at].added);
+        let digest = digester.digest(row, |_| false);
         found.entry(digest.key).or_default().push(digest.row);
     }
     found.values_mut().for_each(|rows| rows.sort_unstable());
@@ -39,7 +38,7 @@ pub(super) async fn of_target(
 ) -> Result<Digests> {
     let planned = &plan.tables[table];
     let rows = store.fetch(table, &encode_keys(planned, keys)?).await?;
-    Ok(digests(planned, Side::Target, &rows, Side::Source))
+    Ok(digests(planned, Side::Target, &rows))
 }
 
 /// What the source holds of rows with these keys, which follows.
@@ -50,7 +49,7 @@ pub(super) async fn of_source(
     keys: &[Vec<OwnedValue>],
 ) -> Result<Digests> {
     let rows = store.fetch(table, keys).await?;
-    Ok(digests(&plan.tables[table], Side::Source, &rows, Side::Target))
+    Ok(digests(&plan.tables[table], Side::Source, &rows))
 }
 
 /// How two sets of rows differ.
@@ -83,12 +82,14 @@ pub(super) fn first_difference(expected: &Digests, found: &Digests) -> Option<Di
 pub(super) fn remedy(owner: Side) -> &'static str {
     match owner {
         Side::Source => {
-            "find out what wrote to the target; then write the row once more on the source, such as UPDATE t SET c = c WHERE its key (where \
+            "find out what wrote to the target, or which rule of its own the row meets there (a unique index, a default in the place of NULL, a \
+             trigger); then write the row once more on the source, such as UPDATE t SET c = c WHERE its key (where \
              the target has a row too many, insert one of its key on the source and delete it), so that it is taken again, and \
              `switchover verify --live` compares all rows again; or `switchover rollback`, and start again"
         }
         Side::Target => {
-            "find out what wrote to the source; a row that is written once more on the target, such as UPDATE t SET c = c WHERE its key, is \
+            "find out what wrote to the source, or which rule of its own the row meets there (a unique index, a default in the place of NULL, a \
+             trigger); a row that is written once more on the target, such as UPDATE t SET c = c WHERE its key, is \
              brought there again; `switchover rollback --discard-target-changes` goes back all the same, and what the source lacks then is \
              lost to the application"
         }

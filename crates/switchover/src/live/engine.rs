@@ -469,6 +469,8 @@ impl Engine {
 
     /// Takes everything back that the run made; the source owns the data.
     pub(super) async fn take_back(&mut self) -> Result<End> {
+        // Where somebody's lock keeps the tables there for long, they are not what they were all the same.
+        self.unproven();
         // Before anything is removed, so that nobody is sent to tables that are gone.
         say_ended(&*self.parts.announce, Side::Source, &*self.parts.progress).await;
         self.insist(async || self.parts.source.leave().await).await?;

@@ -376,7 +376,7 @@ impl Link {
                     Side::Target => check::of_source(plan, index, into, keys).await,
                 })
                 .await?;
-            let expected = check::digests(&self.plan.tables[index], Side::Source, &changed.rows, self.from);
+            let expected = check::digests(&self.plan.tables[index], Side::Source, &changed.rows);
             if let Some(difference) = check::first_difference(&expected, &found) {
                 return Err(check::different(
                     &self.plan.tables[index],

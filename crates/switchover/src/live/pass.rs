@@ -125,7 +125,7 @@ impl Pass {
     ) -> Result<()> {
         let keys = keys(table, &batch.rows);
         let found = check::of_target(plan, self.table, target, &keys).await?;
-        let expected = check::digests(table, Side::Source, &batch.rows, Side::Source);
+        let expected = check::digests(table, Side::Source, &batch.rows);
         if let Some(difference) = check::first_difference(&expected, &found) {
             let Some(store) = mender else {
                 let (what, hash) = match difference {
@@ -163,15 +163,13 @@ impl Pass {
         for mut reader in store.read(plan, self.table, 1).await? {
             let mut rows = Rows::default();
             while let Some(next) = reader.next(rows).await? {
-                for (key, digests) in check::digests(table, Side::Target, &next, Side::Source) {
+                for (key, digests) in check::digests(table, Side::Target, &next) {
                     found.entry(key).or_default().extend(digests);
                 }
                 rows = next;
             }
         }
-        if check::first_difference(&check::digests(table, Side::Source, &batch.rows, Side::Source), &found)
-            .is_some()
-        {
+        if check::first_difference(&check::digests(table, Side::Source, &batch.rows), &found).is_some() {
             return Err(differs(store.label(), table).detail("its rows are not those of the source"));
         }
         self.rows += batch.rows.len() as u64;

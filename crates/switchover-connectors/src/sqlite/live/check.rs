@@ -186,8 +186,13 @@ impl Doubts {
     pub(super) fn none_of_tables(&self, path: &Path, operation: &str) -> Result<()> {
         if let Some(table) = self.changed.first() {
             return Err(error(path, operation, table)
-                .detail("the table was altered, renamed or dropped since the run began")
-                .hint("take the run back, and plan again with the new schema; or give the table its old form again"));
+                .detail(
+                    "the table was altered, renamed or dropped since the run began; given its old form again, the run goes on",
+                )
+                .hint(
+                    "give the table its old form again; or, while the source owns the data, take the run back, and plan again with the new \
+                     schema",
+                ));
         }
         if let Some(table) = self.strange.first() {
             return Err(error(path, operation, table)

@@ -118,7 +118,7 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
             let named = names(&check.expr);
             let unclear = matches!(check.expr, Expr::Opaque(..)) && check.text.contains(&column.name);
             let alone = named.iter().any(is_it) && named.iter().all(is_it);
-            if alone && !computed && !takes_its_default(column, &check.text) {
+            if alone && !computed && !takes_its_default(table, column, &check.text) {
                 let why = format!(
                     "the source's CHECK ({}) refuses what it has in a row that is inserted on the target, its default or NULL",
                     check.text
@@ -153,11 +153,17 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
 }
 
 /// Whether a CHECK over a column alone takes what the column has where nothing is said.
-fn takes_its_default(column: &Column, check: &str) -> bool {
+fn takes_its_default(table: &Table, column: &Column, check: &str) -> bool {
     let default =
         column.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT {}", default.text));
-    let table =
-        format!("CREATE TABLE t ({} {}{default}, CHECK ({check}\n))", ident(&column.name), column.declared);
+    // What is stored of a default depends on the kind of table, and what equals it on the collation.
+    let collation = ident(&column.collation);
+    let strict = if table.strict { " STRICT" } else { "" };
+    let table = format!(
+        "CREATE TABLE t ({} {}{default} COLLATE {collation}, CHECK ({check}\n)){strict}",
+        ident(&column.name),
+        column.declared
+    );
     Connection::open_in_memory()
         .and_then(|connection| connection.execute_batch(&format!("{table}; INSERT INTO t DEFAULT VALUES")))
         .is_ok()
@@ -261,6 +267,26 @@ mod tests {
             .expect("a table");
         let catalog = inspect::catalog(&connection, std::path::Path::new("memory")).expect("a catalog");
         catalog.table("a").expect("the table").clone()
+    }
+
+    #[test]
+    fn a_check_is_tried_as_the_table_has_it() {
+        let connection = Connection::open_in_memory().expect("a store");
+        connection
+            .execute_batch(
+                "CREATE TABLE a (id INTEGER PRIMARY KEY, theme TEXT COLLATE NOCASE DEFAULT 'Dark' CHECK (theme IN ('dark', 'light')),
+                    plain TEXT DEFAULT 'Dark' CHECK (plain IN ('dark', 'light')), n INTEGER DEFAULT 1 CHECK (n > 0));
+                 CREATE TABLE b (id INTEGER PRIMARY KEY, d ANY DEFAULT '1' CHECK (typeof(d) = 'text')) STRICT;
+                 CREATE TABLE c (id INTEGER PRIMARY KEY, d NUMERIC DEFAULT '1' CHECK (typeof(d) = 'text'))",
+            )
+            .expect("tables");
+        let catalog = inspect::catalog(&connection, std::path::Path::new("memory")).expect("a catalog");
+        let taken = |table: &str, column: usize| {
+            let table = catalog.table(table).expect("the table");
+            takes_its_default(table, &table.columns[column], &table.checks[column - 1].text)
+        };
+        assert_eq!([taken("a", 1), taken("a", 2), taken("a", 3)], [true, false, true]);
+        assert_eq!([taken("b", 1), taken("c", 1)], [true, false]);
     }
 
     #[test]

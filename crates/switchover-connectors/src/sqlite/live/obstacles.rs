@@ -63,7 +63,8 @@ impl SqliteLive {
         for (name, map) in &plan.options.mapping.tables {
             if self.side == Side::Target && map.foreign_keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
                 let why = "the mapping's `foreign_key`: rows follow without their foreign keys being looked at, which the source does for its own alone";
-                let hint = "declare the key on the source, or on the target after `switchover finish`; or use `switchover migrate`";
+                let hint = "take it out of the mapping: a key that the source declares is made without it, and any other can be declared on the target \
+                            after `switchover finish`; or use `switchover migrate`";
                 found.push(refusal(name, "", why, hint));
             }
             for (column, word, why) in
