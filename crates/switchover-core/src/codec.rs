@@ -456,22 +456,40 @@ pub(crate) fn bytes(tag: u8, payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The same of a payload that is written where it goes to; where it cannot be, nothing is.
+fn written<E>(
+    tag: u8,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    out.push(tag);
+    out.extend_from_slice(&[0; size_of::<u64>()]);
+    let begin = out.len();
+    if let Err(unfit) = write(out) {
+        out.truncate(start);
+        return Err(unfit);
+    }
+    let length = out.len() - begin;
+    out[start + 1..begin].copy_from_slice(&(length as u64).to_le_bytes());
+    if length > crate::limits::DIGEST_INLINE_BYTES {
+        let digest = digest::of_bytes(&out[begin..]);
+        out.truncate(begin);
+        out.extend_from_slice(&digest.to_le_bytes());
+    }
+    Ok(())
+}
+
 pub(crate) fn decimal_cell(value: Value<'_>, out: &mut Vec<u8>) {
-    let mut digits = Vec::with_capacity(24);
-    if number(value, &mut digits) {
-        bytes(tag::DECIMAL, &digits, out);
-    } else {
+    let is_number = written(tag::DECIMAL, out, |out| number(value, out).then_some(()).ok_or(()));
+    if is_number.is_err() {
         foreign(value, out);
     }
 }
 
 pub(crate) fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let mut canonical = Vec::with_capacity(text.len() + text.len() / 2);
-    match crate::json::canonical(text, &mut canonical) {
-        Ok(()) => {
-            bytes(tag::JSON, &canonical, out);
-            Ok(())
-        }
+    match written(tag::JSON, out, |out| crate::json::canonical(text, out)) {
+        Ok(()) => Ok(()),
         Err(unfit) => {
             bytes(tag::TEXT, text, out);
             Err(Unfit(unfit.0))
@@ -480,12 +498,8 @@ pub(crate) fn json_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
 }
 
 fn json_text_cell(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let mut compact = Vec::with_capacity(text.len());
-    match crate::json::compact(text, &mut compact) {
-        Ok(()) => {
-            bytes(tag::JSON_TEXT, &compact, out);
-            Ok(())
-        }
+    match written(tag::JSON_TEXT, out, |out| crate::json::compact(text, out)) {
+        Ok(()) => Ok(()),
         Err(unfit) => {
             bytes(tag::TEXT, text, out);
             Err(Unfit(unfit.0))

@@ -62,32 +62,45 @@ pub fn parse(text: &[u8], out: &mut Vec<u8>) -> bool {
     if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {
         return false;
     }
-    let mut digits = Vec::with_capacity(whole.len() + fraction.len());
-    digits.extend_from_slice(whole);
-    digits.extend_from_slice(fraction);
     let Some(exponent) = exponent.checked_sub(fraction.len() as i64) else { return false };
-    write_parts(negative, &digits, exponent, out);
+    write_joined(negative, [whole, fraction], exponent, out);
     true
 }
 
 /// Appends the canonical form of `digits × 10^exponent`.
-pub fn write_parts(negative: bool, digits: &[u8], mut exponent: i64, out: &mut Vec<u8>) {
-    let start = digits.iter().position(|d| *d != b'0').unwrap_or(digits.len());
-    let mut digits = &digits[start..];
-    while let Some((b'0', rest)) = digits.split_last() {
-        digits = rest;
-        exponent += 1;
-    }
-    if digits.is_empty() {
-        out.extend_from_slice(b"0e0");
-        return;
-    }
+pub fn write_parts(negative: bool, digits: &[u8], exponent: i64, out: &mut Vec<u8>) {
+    write_joined(negative, [digits, &[]], exponent, out);
+}
+
+/// The same of digits in two pieces. Nothing is allocated, for a table may have one in every cell.
+fn write_joined(negative: bool, [first, second]: [&[u8]; 2], mut exponent: i64, out: &mut Vec<u8>) {
+    let significant = |digits: &[u8]| digits.iter().position(|d| *d != b'0').unwrap_or(digits.len());
+    let first = &first[significant(first)..];
+    let second = if first.is_empty() { &second[significant(second)..] } else { second };
+    let start = out.len();
     if negative {
         out.push(b'-');
     }
-    out.extend_from_slice(digits);
+    let begin = out.len();
+    out.extend_from_slice(first);
+    out.extend_from_slice(second);
+    while out.len() > begin && out.last() == Some(&b'0') {
+        out.pop();
+        exponent += 1;
+    }
+    if out.len() == begin {
+        out.truncate(start);
+        out.extend_from_slice(b"0e0");
+        return;
+    }
     out.push(b'e');
-    out.extend_from_slice(exponent.to_string().as_bytes());
+    write_integer(exponent, out);
+}
+
+/// Appends an integer in decimal digits.
+pub(crate) fn write_integer(value: impl std::fmt::Display, out: &mut Vec<u8>) {
+    // What is written to memory has no error.
+    let _ = std::io::Write::write_fmt(out, format_args!("{value}"));
 }
 
 /// The parts of a canonical form.

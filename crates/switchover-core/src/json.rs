@@ -23,15 +23,26 @@ const NUMERIC_SCALE_MAX: u64 = 16_383;
 const JSONB_BYTES_MAX: usize = (1 << 28) - 1;
 /// Levels of nesting that are read, as in `serde_json`'s own reader.
 const DEPTH_MAX: usize = 127;
+/// What may stand around a value (RFC 8259, 2).
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Appends the canonical form of a JSON text.
+/// Appends the canonical form of a JSON text; of one that has none, something or nothing.
 pub fn canonical(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     if text.len() > JSONB_BYTES_MAX {
         return Err(Unfit(format!("{} bytes; jsonb ends at {JSONB_BYTES_MAX}", text.len())));
     }
+    // What encloses others is read once: its parts are looked at as they are met.
+    let start = out.len();
+    if let Ok(text) = std::str::from_utf8(text) {
+        let text = text.trim_matches(SPACE);
+        if text.starts_with(['{', '[']) && node(text, 0, out).is_ok() {
+            return Ok(());
+        }
+    }
+    out.truncate(start);
     let raw: &RawValue =
         serde_json::from_slice(text).map_err(|error| Unfit(format!("not valid JSON: {error}")))?;
-    node(raw, 0, out)
+    node(raw.get(), 0, out)
 }
 
 /// Appends a JSON text without the white space between its parts ([`without_space`]), after a look at it. What a
@@ -103,22 +114,22 @@ fn string_end(text: &[u8]) -> usize {
     text.len()
 }
 
-fn node(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
+/// The form of a value: an object or an array, or what is known to be JSON.
+fn node(text: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
     if depth > DEPTH_MAX {
         return Err(Unfit(format!("nested deeper than {DEPTH_MAX} levels")));
     }
-    let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{') => {
             let Entries(mut entries) = read(text)?;
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            if let Some(pair) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                return Err(Unfit(format!("the key {:?} occurs twice; jsonb keeps the last", pair[0].0)));
+            entries.sort_by(|a, b| a.0.0.cmp(&b.0.0));
+            if let Some(pair) = entries.windows(2).find(|pair| pair[0].0.0 == pair[1].0.0) {
+                return Err(Unfit(format!("the key {:?} occurs twice; jsonb keeps the last", pair[0].0.0)));
             }
             out.push(b'{');
             for (key, value) in &entries {
-                string(key, out)?;
-                node(value, depth + 1, out)?;
+                string(&key.0, out)?;
+                node(value.get(), depth + 1, out)?;
             }
             out.push(b'}');
         }
@@ -126,12 +137,12 @@ fn node(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
             let Items(items) = read(text)?;
             out.push(b'[');
             for item in &items {
-                node(item, depth + 1, out)?;
+                node(item.get(), depth + 1, out)?;
             }
             out.push(b']');
         }
         Some(b'"') => {
-            let value: Cow<'_, str> = read(text)?;
+            let Text(value) = read(text)?;
             string(&value, out)?;
         }
         Some(b't' | b'f' | b'n') => out.extend_from_slice(text.as_bytes()),
@@ -149,22 +160,21 @@ fn string(value: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
     if value.contains('\0') {
         return Err(Unfit("a string holds \\u0000, which jsonb refuses".into()));
     }
-    out.extend_from_slice(value.len().to_string().as_bytes());
+    crate::decimal::write_integer(value.len(), out);
     out.push(b'"');
     out.extend_from_slice(value.as_bytes());
     Ok(())
 }
 
 fn number(text: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let mut digits = Vec::new();
-    let fits = crate::decimal::parse(text.as_bytes(), &mut digits)
-        && crate::decimal::parts(&digits)
+    let start = out.len();
+    let fits = crate::decimal::parse(text.as_bytes(), out)
+        && crate::decimal::parts(&out[start..])
             .is_some_and(|parts| parts.integer_digits() <= NUMERIC_INTEGER_DIGITS_MAX)
         && written_scale(text).is_some_and(|scale| scale <= NUMERIC_SCALE_MAX);
     if !fits {
         return Err(Unfit(format!("the number {text} is outside the range of numeric")));
     }
-    out.extend_from_slice(&digits);
     Ok(())
 }
 
@@ -178,8 +188,29 @@ fn written_scale(text: &str) -> Option<u64> {
     Some(u64::try_from(fraction.checked_sub(exponent)?).unwrap_or(0))
 }
 
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+/// A string; where no escape is in it, the text's own bytes.
+struct Text<'a>(Cow<'a, str>);
+struct Entries<'a>(Vec<(Text<'a>, &'a RawValue)>);
 struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Read)
+    }
+}
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -251,6 +282,8 @@ mod tests {
             [r#""é""#, r#""\u00e9""#],
             [r#""😀""#, r#""\ud83d\ude00""#],
             [" null ", "null"],
+            ["\r\n\t [ ] ", "[]"],
+            [r#"{"\u0061":"\n","b":[]}"#, "{\"b\":[ ],\"a\":\"\\u000a\"}"],
         ] {
             assert_eq!(form(a), form(b));
             assert!(form(a).is_ok());
@@ -295,6 +328,14 @@ mod tests {
             "",
             "NaN",
             "{'a':1}",
+            "{\u{c}}",
+            "[1]\u{c}",
+            "\u{a0}[1]",
+            "[1] 2",
+            "[1,]",
+            "[01]",
+            "[+1]",
+            "{\"a\":1",
             r#"{"a\u0000":1}"#,
         ] {
             assert!(form(bad).is_err(), "{bad}");
