@@ -227,14 +227,14 @@ pub fn format_timestamp(micros: i64, format: &TimeFormat, out: &mut Vec<u8>) {
     });
 }
 
-fn push_digits(value: i64, width: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    let mut value = value;
-    for at in (start..start + width).rev() {
-        out[at] = b'0' + (value % 10) as u8;
+/// Appends the last digits of a number, six at most.
+fn push_digits(mut value: i64, width: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev().take(width) {
+        *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
+    out.extend_from_slice(&digits[digits.len() - width..]);
 }
 
 /// What all timestamps of a column have in common, gathered one text at a time.

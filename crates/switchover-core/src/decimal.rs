@@ -98,9 +98,8 @@ fn write_joined(negative: bool, [first, second]: [&[u8]; 2], mut exponent: i64, 
 }
 
 /// Appends an integer in decimal digits.
-pub(crate) fn write_integer(value: impl std::fmt::Display, out: &mut Vec<u8>) {
-    // What is written to memory has no error.
-    let _ = std::io::Write::write_fmt(out, format_args!("{value}"));
+pub(crate) fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// The parts of a canonical form.

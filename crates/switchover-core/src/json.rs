@@ -33,7 +33,7 @@ pub fn canonical(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     }
     // What encloses others is read once: its parts are looked at as they are met.
     let start = out.len();
-    if let Ok(text) = std::str::from_utf8(text) {
+    if let Ok(text) = simdutf8::basic::from_utf8(text) {
         let text = text.trim_matches(SPACE);
         if text.starts_with(['{', '[']) && node(text, 0, out).is_ok() {
             return Ok(());

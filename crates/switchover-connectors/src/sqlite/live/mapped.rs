@@ -154,8 +154,9 @@ pub(super) fn dropped(table: &Table, view: &View<'_>, plan: &Plan) -> Vec<Refusa
 
 /// Whether a CHECK over a column alone takes what the column has where nothing is said.
 fn takes_its_default(table: &Table, column: &Column, check: &str) -> bool {
+    // In parentheses, which an expression needs and the catalog leaves out.
     let default =
-        column.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT {}", default.text));
+        column.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT ({}\n)", default.text));
     // What is stored of a default depends on the kind of table, and what equals it on the collation.
     let collation = ident(&column.collation);
     let strict = if table.strict { " STRICT" } else { "" };
@@ -275,7 +276,8 @@ mod tests {
         connection
             .execute_batch(
                 "CREATE TABLE a (id INTEGER PRIMARY KEY, theme TEXT COLLATE NOCASE DEFAULT 'Dark' CHECK (theme IN ('dark', 'light')),
-                    plain TEXT DEFAULT 'Dark' CHECK (plain IN ('dark', 'light')), n INTEGER DEFAULT 1 CHECK (n > 0));
+                    plain TEXT DEFAULT 'Dark' CHECK (plain IN ('dark', 'light')), n INTEGER DEFAULT 1 CHECK (n > 0),
+                    computed TEXT DEFAULT (upper('a')) CHECK (computed = 'A'));
                  CREATE TABLE b (id INTEGER PRIMARY KEY, d ANY DEFAULT '1' CHECK (typeof(d) = 'text')) STRICT;
                  CREATE TABLE c (id INTEGER PRIMARY KEY, d NUMERIC DEFAULT '1' CHECK (typeof(d) = 'text'))",
             )
@@ -285,7 +287,7 @@ mod tests {
             let table = catalog.table(table).expect("the table");
             takes_its_default(table, &table.columns[column], &table.checks[column - 1].text)
         };
-        assert_eq!([taken("a", 1), taken("a", 2), taken("a", 3)], [true, false, true]);
+        assert_eq!([taken("a", 1), taken("a", 2), taken("a", 3), taken("a", 4)], [true, false, true, true]);
         assert_eq!([taken("b", 1), taken("c", 1)], [true, false]);
     }
 
