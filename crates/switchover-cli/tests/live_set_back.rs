@@ -257,6 +257,11 @@ fn a_file_that_is_set_back_to_an_owner_takes_no_writes_while_it_is_held() {
         }
         target.restore("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
         if !running {
+            // Neither is the source given up for it, which owns the data.
+            let _ = std::fs::remove_file(folder.join(".switchover/route.json"));
+            let refused = run(folder, &["finish", "--abandon-source", "--yes"]);
+            let said = flat(&refused.err);
+            assert!(refused.code == 1 && said.contains("the target was set back"), "{}", refused.err);
             engine = begin(folder, &["resume"]);
         }
         let id = std::cell::Cell::new(200);

@@ -226,3 +226,39 @@ fn a_source_that_is_set_back_between_two_windows() {
         done(folder, &["rollback"]);
     }
 }
+
+/// Nobody looks while the source is set back, and what is given up there is given to another row, which the target would refuse for the old
+/// one.
+#[test]
+fn a_source_that_is_set_back_without_an_engine_is_copied_anew_where_its_rows_are_in_the_way() {
+    let (folder, mut file) = application();
+    let folder = folder.path();
+    file.execute_batch(
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, e TEXT UNIQUE); INSERT INTO u VALUES (1, 'a')",
+    )
+    .unwrap();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    let older = folder.join("older.db");
+    file.backup("main", &older, None::<fn(Progress)>).unwrap();
+    file.execute_batch("INSERT INTO u VALUES (10, 'x')").unwrap();
+    let target = Connection::open(folder.join("new.db")).unwrap();
+    let there = || -> String {
+        let sql = "SELECT group_concat(id || e, ' ') FROM (SELECT * FROM u ORDER BY id)";
+        target.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    wait_for(|| there() == "1a 10x");
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    put(&mut file, &older);
+    // Behind the position that the target has.
+    file.execute_batch(
+        "INSERT INTO u VALUES (12, 'f'); INSERT INTO u VALUES (11, 'x'); INSERT INTO u VALUES (13, 'g')",
+    )
+    .unwrap();
+    engine = begin(folder, &["resume"]);
+    until(folder, |live| is_same(live) && live["phase"] == "following");
+    assert_eq!(there(), "1a 11x 12f 13g");
+    done(folder, &["cutover"]);
+    drop(engine);
+}

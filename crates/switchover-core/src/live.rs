@@ -296,9 +296,9 @@ pub trait LiveStore: Send + Sync {
     fn may_lose(&self) -> bool {
         false
     }
-    /// Whether changes that come later may take away why it rejected these: another row still has the value, or the parent is not there
-    /// yet. Not so where such rows make room by themselves.
-    fn may_need_more(&self, rejection: &Error) -> bool {
+    /// Whether it rejected changes for what other rows are or are not: one that has the value, or a parent. Then changes that come later may
+    /// take that away, and a row that the owner does not know may be in the way. Not said where such rows make room by themselves.
+    fn is_about_others(&self, rejection: &Error) -> bool {
         let _ = rejection;
         false
     }

@@ -4,7 +4,7 @@
 //! waiting grows and ends; a request to stop ends it at once.
 
 use crate::progress::{Event, Progress};
-use crate::settings::{Retries, WAIT_MAX};
+use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use switchover_core::{Error, Remedy, Result, failpoint};
@@ -51,7 +51,7 @@ impl<'a> Tries<'a> {
         let few = failpoint::asked("few-retries");
         let waits = ExponentialBuilder::default()
             .with_min_delay(retries.wait_min)
-            .with_max_delay(WAIT_MAX.max(retries.wait_min))
+            .with_max_delay(retries.wait_max.max(retries.wait_min))
             .with_max_times(if few { RETRIES_FEW } else { retries.tries_max })
             .with_jitter();
         // A simulation must be able to tell the same story twice.
@@ -106,7 +106,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_often_and_as_long_as_is_asked_for() {
-        let retries = |tries_max, seconds| Retries { tries_max, wait_min: Duration::from_secs(seconds) };
+        let retries = |tries_max, seconds| Retries {
+            tries_max,
+            wait_min: Duration::from_secs(seconds),
+            ..Retries::default()
+        };
         assert_eq!(tried(retries(0, 1), Kind::Unavailable).await, (1, Duration::ZERO));
         assert_eq!(tried(Retries::default(), Kind::Rejected).await, (1, Duration::ZERO));
         let (count, took) = tried(retries(3, 2), Kind::Unavailable).await;
@@ -115,6 +119,11 @@ mod tests {
         // A first wait beyond the longest is waited each time.
         let (count, took) = tried(retries(2, 60), Kind::Unavailable).await;
         assert!(count == 3 && (120..=240).contains(&took.as_secs()), "{count} in {took:?}");
+        // The same time in shorter waits.
+        let within = |retries: Retries| retries.within(Duration::from_secs(1));
+        let (count, took) = tried(within(retries(3, 2)), Kind::Unavailable).await;
+        assert!(count == 15 && (14..=28).contains(&took.as_secs()), "{count} in {took:?}");
+        assert_eq!(tried(within(retries(0, 1)), Kind::Unavailable).await, (1, Duration::ZERO));
         // A minute: the time of a fail-over.
         let (count, took) = tried(Retries::default(), Kind::Unavailable).await;
         assert!(count == 11 && took.as_secs() > 50, "{count} in {took:?}");

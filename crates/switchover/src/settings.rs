@@ -51,20 +51,42 @@ pub struct Settings {
 pub struct Retries {
     /// Tries after the first.
     pub tries_max: usize,
-    /// The first wait; each further one is twice as long, up to [`WAIT_MAX`] or this one, whichever is longer.
+    /// The first wait; each further one is twice as long, up to the longest or this one, whichever is longer.
     pub wait_min: Duration,
+    /// The longest.
+    pub wait_max: Duration,
 }
 
 impl Default for Retries {
     fn default() -> Self {
-        Retries { tries_max: TRIES_MAX_DEFAULT, wait_min: WAIT_MIN_DEFAULT }
+        Retries { tries_max: TRIES_MAX_DEFAULT, wait_min: WAIT_MIN_DEFAULT, wait_max: WAIT_MAX }
+    }
+}
+
+impl Retries {
+    /// The same for about as long, with no wait longer than this: for who must see what comes back soon.
+    pub(crate) fn within(self, wait_max: Duration) -> Retries {
+        let waits = |first: Duration, last: Duration| {
+            std::iter::successors(Some(first), move |wait| Some((*wait * 2).min(last.max(first))))
+        };
+        let whole: Duration = waits(self.wait_min, self.wait_max).take(self.tries_max).sum();
+        let wait_min = self.wait_min.min(wait_max);
+        let mut left = whole;
+        let tries_max = waits(wait_min, wait_max)
+            .take_while(|wait| {
+                let more = !left.is_zero();
+                left = left.saturating_sub(*wait);
+                more
+            })
+            .count();
+        Retries { tries_max, wait_min, wait_max }
     }
 }
 
 /// The first wait: a server that restarts on the same machine takes about this long.
 pub const WAIT_MIN_DEFAULT: Duration = Duration::from_millis(200);
 
-/// The longest single wait, unless the first is longer.
+/// The longest single wait, unless the first is longer, or another is asked for.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Tries after the first. With the waits above they span about a minute, the time of a fail-over.

@@ -168,7 +168,7 @@ impl Insert {
                 let value = encoded.map_err(|unfit| {
                     Error::new(Kind::Refused, operation)
                         .table(table.source.clone())
-                        .key(shown_locator(table, &row.locator()))
+                        .key(shown(table, row))
                         .column(table.columns[field.index].source.clone())
                         .detail(format!("{}: {}", value.shown(), unfit.0))
                         .hint("the source changed after the plan was made: plan again")
@@ -182,10 +182,21 @@ impl Insert {
     }
 }
 
+/// Where a row is, as people read it: of one that was not read by its place, its key.
+fn shown(table: &TablePlan, row: Row<'_>) -> String {
+    let locator = row.locator();
+    if !locator.is_empty() {
+        return shown_locator(table, &locator);
+    }
+    let fields = table.key_fields();
+    let cells = fields.iter().map(|at| format!("{}={}", table.columns[*at].source, row.value(*at).shown()));
+    cells.collect::<Vec<_>>().join(", ")
+}
+
 fn rejected(error: rusqlite::Error, path: &Path, table: &TablePlan, row: Row<'_>, operation: &str) -> Error {
     let failed = classify(error, operation, path).table(table.source.clone());
     match failed.kind() {
-        Kind::Rejected => failed.key(shown_locator(table, &row.locator())),
+        Kind::Rejected => failed.key(shown(table, row)),
         _ => failed,
     }
 }

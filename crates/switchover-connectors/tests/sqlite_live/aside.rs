@@ -78,6 +78,10 @@ async fn so_does_one_that_makes_room_and_comes_back_later() {
     let (at, elsewhere) = (pair.source.applied().await.unwrap(), switchover_core::live::Changes::none(after));
     let refused = pair.source.apply(&elsewhere, at.as_ref()).await.unwrap_err();
     assert!(crate::harness::words(&refused).contains("1 rows of the source are away"), "{refused}");
+    // Nor does the source forget of which rows that is.
+    let refused = pair.source.leave().await.unwrap_err();
+    assert!(crate::harness::words(&refused).contains("1 rows of the source are away"), "{refused}");
+    assert_eq!(put_aside(&pair), 1);
     // By another engine, so that nothing is kept in the process.
     let (source, target) = pair.again(pair.run.attempt + 1);
     target.enter().await.unwrap();

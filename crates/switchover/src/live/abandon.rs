@@ -80,7 +80,7 @@ impl Migration {
         if !self.again(async || target.left().await).await? {
             let ownership = self.again(async || target.ownership().await).await?;
             if let Some(back) = SetBack::of(ownership, announce.last_change().await?)
-                && ownership.owner == Side::Source
+                && (ownership.owner == Side::Source || back.is_a_follower())
             {
                 return Err(back.error(self.target.label()));
             }

@@ -43,10 +43,13 @@ impl Engine {
                     self.hold(link, error).await?;
                     continue;
                 }
-                Err(error) => {
-                    self.sends_back(link, &error);
-                    return Err(error);
+                Err(error) if self.sends_back(link, &error) => return Err(error),
+                // Nor can this be followed; what was copied again for it is held by who asks for the copy.
+                Err(error) if error.kind() == Kind::Rejected && self.unstuck.is_empty() => {
+                    self.hold(link, error).await?;
+                    continue;
                 }
+                Err(error) => return Err(error),
             };
             if link.astray {
                 return Ok(Some(self.astray(link)));

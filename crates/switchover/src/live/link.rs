@@ -257,6 +257,9 @@ impl Link {
                     limit.time_max = Limit::ANY_TIME;
                     continue;
                 }
+                Err(error) if error.kind() == Kind::Rejected && !read_back => {
+                    return Err(self.in_the_way(&changes, error));
+                }
                 Err(error) => return Err(error),
             }
             failpoint::hit("live-applied");
@@ -291,18 +294,10 @@ impl Link {
     /// The largest batch was rejected, and its other half may still be behind it: says so, and which tables that concerns. Those
     /// that the rejection names, for without their unique indexes and foreign keys they need no other half.
     fn too_many(&mut self, changes: &Changes, rejection: Error) -> Error {
-        if self.from == Side::Target || !self.into.may_need_more(&rejection) {
+        if self.from == Side::Target || !self.into.is_about_others(&rejection) {
             return rejection;
         }
-        let (about, schema) = (&rejection.subject().table, &self.plan.options.schema);
-        let is_named =
-            |table: &TablePlan| table.source == *about || format!("{schema}.{}", table.target) == *about;
-        let tables = &self.plan.tables;
-        let named: Vec<usize> = (0..tables.len()).filter(|at| is_named(&tables[*at])).collect();
-        self.stuck = match named.is_empty() {
-            true => changes.tables.iter().map(|changed| changed.table).collect(),
-            false => named,
-        };
+        self.stuck = self.named(changes, &rejection);
         let why = format!(
             "{}; it may need changes that come later, and more wait than are taken at once",
             rejection.why()
@@ -310,6 +305,28 @@ impl Link {
         rejection
             .detail(why)
             .hint("the table is copied again; where it stays so, take the run back with `switchover rollback`, and start again")
+    }
+
+    /// A batch was rejected for other rows before the follower was ever found equal: it may hold some of which the source, where it was set
+    /// back while no engine looked, knows nothing. Says so, and which tables that concerns.
+    fn in_the_way(&mut self, changes: &Changes, rejection: Error) -> Error {
+        if self.from == Side::Source && self.into.is_about_others(&rejection) {
+            self.stuck = self.named(changes, &rejection);
+        }
+        rejection
+    }
+
+    /// The tables that a rejection names, or else all that were changed.
+    fn named(&self, changes: &Changes, rejection: &Error) -> Vec<usize> {
+        let (about, schema) = (&rejection.subject().table, &self.plan.options.schema);
+        let is_named =
+            |table: &TablePlan| table.source == *about || format!("{schema}.{}", table.target) == *about;
+        let tables = &self.plan.tables;
+        let named: Vec<usize> = (0..tables.len()).filter(|at| is_named(&tables[*at])).collect();
+        match named.is_empty() {
+            true => changes.tables.iter().map(|changed| changed.table).collect(),
+            false => named,
+        }
     }
 
     /// Applies a batch once, whatever becomes of the acknowledgement.

@@ -1,5 +1,6 @@
 //! Which tables are copied again before the engine goes forward (I6): those of which changes may be in no log, those
-//! whose rows were found by place and may lie elsewhere now, and those whose changes only hold together in more than one batch.
+//! whose rows were found by place and may lie elsewhere now, those whose changes only hold together in more than one batch,
+//! and those that may hold rows of which the source knows nothing.
 //!
 //! Invariant: a table goes back before the source is told that the doubt is dealt with; until then it stands, whoever asks.
 
@@ -52,7 +53,10 @@ impl Engine {
         };
         tell(&lost, "changes may have been missed");
         tell(&halves, "the schema changed or the file was vacuumed, and rows may lie elsewhere now");
-        tell(&stuck, "changes need later ones, and more wait than are taken at once");
+        tell(
+            &stuck,
+            "changes were refused that may need later ones, or meet rows of which the source knows nothing",
+        );
         let again: Vec<usize> = lost.iter().chain(&halves).chain(&stuck).copied().collect();
         if !again.is_empty() {
             self.tell(|status| status.recopied += again.len() as u64);

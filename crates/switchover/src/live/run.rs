@@ -8,6 +8,7 @@ use super::announce::{Announce, Watch, say_ended};
 use super::control;
 use super::engine::{End, Engine, Parts};
 use super::finished::{self, Ended};
+use super::follow::PRESSURE_EVERY;
 use super::record;
 use super::requests::{answer, copy_of};
 use super::status::{Answer, Command, LiveStatus, Request};
@@ -344,7 +345,8 @@ impl Migration {
                 copy::chunk_bytes(self.settings.memory_limit_bytes, streams, copies).min(CHUNK_BYTES_MAX)
             }),
             chunk_rows: self.settings.rows_max(),
-            retries: self.settings.retries,
+            // A target that comes back may be another state of it, and take writes.
+            retries: self.settings.retries.within(PRESSURE_EVERY),
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
         };

@@ -81,6 +81,11 @@ impl SetBack {
             .hint("put the newest state of the target back; or `switchover rollback --discard-target-changes`")
     }
 
+    /// Whether the source owned the data when the target was set back: what is written there is nowhere else.
+    pub(super) fn is_a_follower(&self) -> bool {
+        self.change.to == Side::Source
+    }
+
     /// The change to the source by which it is given up, above all epochs that were told.
     fn proposed(&self) -> Ownership {
         Ownership { owner: Side::Target, pending: true, epoch: self.told.max(self.change.epoch) + 1 }

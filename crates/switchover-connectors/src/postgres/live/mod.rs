@@ -177,7 +177,7 @@ impl LiveStore for PostgresLive {
         with!(self, session => self.unfence_with(&mut session).await)
     }
 
-    fn may_need_more(&self, rejection: &Error) -> bool {
+    fn is_about_others(&self, rejection: &Error) -> bool {
         let cause = std::error::Error::source(rejection);
         let code = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()?.code());
         let of_other_rows =

@@ -250,8 +250,9 @@ impl SqliteLive {
         }
         let why = format!(
             "{away} rows of the source are away: they made room for changes of the target that came in part, and the rest of these would bring them \
-             back (their keys are in {ASIDE}). Put the newest state of the target back, and the run goes on; where there is none, the backup that the \
-             run began with has rows of these keys"
+             back (their keys are in {ASIDE}). Put the newest state of the target back, and the run goes on. Where there is none, the backup that the \
+             run began with has rows of these keys, and so may the target as it is: keep these, then `DELETE FROM {ASIDE}` on the source says that \
+             they are given up here, and ask again; behind that, the source takes them from you as any other rows"
         );
         Err(refused(Kind::Refused, operation, self.path(), why)
             .hint("put the newest state of the target back, and the run goes on by itself"))

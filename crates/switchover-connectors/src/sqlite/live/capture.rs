@@ -250,6 +250,9 @@ impl SqliteLive {
                 if attempt > self.run.attempt {
                     return Err(ledger::taken_over(self.path(), operation));
                 }
+                if self.side == Side::Source {
+                    self.none_is_away(connection, operation)?;
+                }
                 if self.side == Side::Target && ledger::has_records(connection).map_err(fail)? {
                     let sql = format!("INSERT INTO {} (run, step) VALUES (?1, ?2)", ledger::STEP);
                     connection.execute(&sql, (&self.run.run, LEFT)).map_err(fail)?;

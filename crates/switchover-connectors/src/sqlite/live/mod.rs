@@ -40,7 +40,7 @@ use super::read::Encoding;
 use super::{inspect, open, reader};
 use crate::sidecar::with_suffix;
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -325,6 +325,13 @@ fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
 impl LiveStore for SqliteLive {
     fn label(&self) -> String {
         self.config.label()
+    }
+
+    fn is_about_others(&self, rejection: &Error) -> bool {
+        let cause = std::error::Error::source(rejection);
+        let failure = cause.and_then(|cause| cause.downcast_ref::<rusqlite::Error>()?.sqlite_error());
+        let codes = [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
+        failure.is_some_and(|failure| codes.contains(&failure.extended_code))
     }
 
     async fn obstacles(&self, returns: bool) -> Result<Vec<Refusal>> {
