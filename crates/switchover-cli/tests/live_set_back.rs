@@ -26,6 +26,32 @@ fn copied(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
+/// What programs are told.
+fn route(folder: &Path) -> serde_json::Value {
+    serde_json::from_str(&done(folder, &["route", "--json"])).unwrap()
+}
+
+#[test]
+fn nobody_is_sent_to_a_target_whose_tables_are_copied_again() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let mut start = Command::cargo_bin("switchover").unwrap();
+    start.args(["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]).current_dir(folder);
+    start.env("FAILPOINTS", "live-filling-told=return").stdin(Stdio::null());
+    let mut engine = Engine(start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until(folder, is_same);
+    done(folder, &["reads", "50%"]);
+    assert_eq!(route(folder)["follower"], "ready");
+    file.execute_batch("DROP TRIGGER _switchover_live_insert_0").unwrap();
+    // It dies before the table is emptied.
+    engine.0.wait().unwrap();
+    assert_eq!(route(folder)["follower"], "filling");
+    assert_eq!(ids(&Connection::open(folder.join("new.db")).unwrap()), [1, 2]);
+    let _engine = begin(folder, &["resume"]);
+    until(folder, |live| live["phase"] == "following" && is_same(live));
+    wait_for(|| route(folder)["follower"] == "ready");
+}
+
 #[test]
 fn a_crash_of_the_server_takes_nothing_away_that_the_source_has() {
     // Commits that do not wait are not on the disk for seconds.
@@ -251,6 +277,7 @@ fn a_file_that_is_set_back_to_an_owner_takes_no_writes_while_it_is_held() {
         target.backup("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
         done(folder, &["rollback", "--when-ready"]);
         until(folder, is_same);
+        done(folder, &["reads", "50%"]);
         if !running {
             engine.0.kill().unwrap();
             engine.0.wait().unwrap();
@@ -270,6 +297,7 @@ fn a_file_that_is_set_back_to_an_owner_takes_no_writes_while_it_is_held() {
             insert(&target, id.get()).is_err()
         });
         until(folder, |live| is_held_by(live, "the target was set back"));
+        wait_for(|| route(folder)["follower"] == "filling");
         file.execute_batch("INSERT INTO t VALUES (300, 'here')").unwrap();
         drop(target);
         done(folder, &["rollback", "--discard-target-changes"]);

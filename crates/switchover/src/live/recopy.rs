@@ -61,6 +61,11 @@ impl Engine {
         if !again.is_empty() {
             self.tell(|status| status.recopied += again.len() as u64);
             self.prove(None).await;
+            // Nobody is to read at the target what is about to be removed there.
+            if let Some(ownership) = self.announced {
+                self.announce(ownership).await;
+            }
+            failpoint::hit("live-filling-told");
             self.again(async || self.parts.target.restart(&again).await).await?;
             failpoint::hit("live-restarted");
             self.unstuck.extend(stuck);

@@ -216,7 +216,8 @@ impl Engine {
     async fn hold_back(&mut self, back: &SetBack) -> Result<Option<End>> {
         let error = back.error(self.parts.target.label());
         let why = error.to_string();
-        if self.status.borrow().held != why {
+        let begins = self.status.borrow().held != why;
+        if begins {
             self.note(format!("held: {why}"));
         }
         if !matches!(self.verified, Verification::Different { .. }) {
@@ -224,6 +225,11 @@ impl Engine {
             self.unproven();
         }
         self.tell(|status| status.hold(why.clone()));
+        if begins && back.is_a_follower() {
+            // Nor is anybody to read there.
+            let last_told = Ownership { owner: back.change.to, pending: false, epoch: back.told };
+            self.announce(last_told).await;
+        }
         let (stop, due) = (self.parts.shutdown.clone(), Instant::now() + LOOK_AGAIN);
         loop {
             let command = tokio::select! {
