@@ -177,3 +177,44 @@ fn given_up(place: &str) {
     target.execute_batch("INSERT INTO t VALUES (5, 'five')").unwrap();
     wait_for(|| rows(&file) == 5);
 }
+
+/// The target is lost, and the application has made its tables anew: nobody may be told that these are all there is.
+#[test]
+fn a_target_that_is_lost_is_not_what_a_run_ends_with() {
+    for back in [false, true] {
+        let (folder, file) = application();
+        let folder = folder.path();
+        let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+        until(folder, is_same);
+        done(folder, &["cutover"]);
+        if back {
+            done(folder, &["rollback", "--when-ready"]);
+            until(folder, is_same);
+        }
+        drop(engine);
+        let remove = || {
+            for name in ["new.db", "new.db-wal", "new.db-shm"] {
+                let _ = std::fs::remove_file(folder.join(name));
+            }
+        };
+        remove();
+        let own = "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)";
+        Connection::open(folder.join("new.db")).unwrap().execute_batch(own).unwrap();
+        let refused = run(folder, &["finish", "--abandon-source", "--yes"]);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1 && said.contains("not a run that was being finished"), "{}", refused.err);
+        for verb in [&["resume"][..], &GIVE_UP] {
+            let refused = run(folder, verb);
+            let said = flat(&refused.err);
+            assert!(
+                refused.code == 1 && said.contains("move away or drop what stands there"),
+                "{}",
+                refused.err
+            );
+        }
+        // The way out that is named.
+        remove();
+        done(folder, &GIVE_UP);
+        file.execute_batch("INSERT INTO t VALUES (300, 'here')").unwrap();
+    }
+}

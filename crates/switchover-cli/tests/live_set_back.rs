@@ -47,8 +47,9 @@ fn nobody_is_sent_to_a_target_whose_tables_are_copied_again() {
     engine.0.wait().unwrap();
     assert_eq!(route(folder)["follower"], "filling");
     assert_eq!(ids(&Connection::open(folder.join("new.db")).unwrap()), [1, 2]);
-    let _engine = begin(folder, &["resume"]);
-    until(folder, |live| live["phase"] == "following" && is_same(live));
+    let engine = begin(folder, &["resume"]);
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && live["phase"] == "following" && is_same(live));
     wait_for(|| route(folder)["follower"] == "ready");
 }
 

@@ -6,7 +6,8 @@
 
 use super::announce::{Announce, say_ended};
 use super::finished::{self, Ended, GAVE_UP};
-use super::run::{Reopened, Surroundings, put_down};
+use super::record;
+use super::run::{Reopened, Surroundings, lost_target, put_down};
 use super::set_back::SetBack;
 use super::tell::not_told;
 use crate::journal::{Journal, State};
@@ -55,14 +56,15 @@ impl Migration {
         if found.runs.contains(&run) {
             self.leave_target(plan.clone(), run.clone(), &*announce).await?;
             self.again(async || self.target.forget(&schema, &run).await).await?;
-        } else if some < all || !journal.has_been(State::Prepared)? {
-            // It was killed behind its last removal only if all that it moved is there.
+        } else if some < all || !record::is_ending(journal.folder())? {
+            // It was killed behind its last removal only if that was begun, and all that it moved is there.
             return Err(Error::new(Kind::Refused, "end the run without its source")
                 .store(self.target.label())
                 .detail(format!(
-                    "it holds no records of the run, and {some} of its {all} tables: this is not a run that was being finished"
+                    "it holds no records of the run, and {some} tables of the names of its {all}: this is not a run that was being finished. Another \
+                     store, or another state of it, stands there, and the source may hold the only data"
                 ))
-                .hint("`switchover rollback` takes the run back; the source may hold the only data"));
+                .hint(lost_target()));
         }
         drop(claim);
         reserve::remove(journal.folder());
@@ -95,6 +97,7 @@ impl Migration {
             // Nobody is to read at a source that is given up.
             let told = announce.told(&ownership, false, "").await;
             told.map_err(|error| not_told(ownership.owner, &error.to_string()))?;
+            announce.ending().await?;
             self.again(async || target.leave().await).await?;
         }
         Ok(())

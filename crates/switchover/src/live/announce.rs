@@ -90,6 +90,10 @@ pub trait Announce: Send + Sync {
     async fn reads_at_target(&self) -> Result<u8> {
         Ok(0)
     }
+    /// Keeps that the run is about to be ended with the target, before its records go from there.
+    async fn ending(&self) -> Result<()> {
+        Ok(())
+    }
     /// The run is over, or is about to be taken back: nothing follows this owner any more. An error is told.
     async fn ended(&self, owner: Side) -> Result<()> {
         let _ = owner;
@@ -334,6 +338,10 @@ impl Announce for Announcer {
     async fn reads_at_target(&self) -> Result<u8> {
         let route = route::read(&self.route)?.filter(|route| route.run == self.header.run);
         Ok(route.map_or(0, |route| route.reads_at_target))
+    }
+
+    async fn ending(&self) -> Result<()> {
+        reserve::with(&self.folder, || record::keep_ending(&self.folder))
     }
 
     async fn ended(&self, owner: Side) -> Result<()> {

@@ -337,6 +337,7 @@ impl Engine {
         if let Some(proving) = self.proving.take() {
             let _ = proving.await;
         }
+        self.parts.announce.ending().await?;
         self.insist(async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
         self.insist(async || self.parts.source.leave().await).await?;

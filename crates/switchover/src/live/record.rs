@@ -21,6 +21,9 @@ const PROOF: &str = "proof.json";
 /// Says how the follower is known to differ.
 const DIFFERS: &str = "differs.json";
 
+/// Says that the run is being ended with the target: what is left of it may be gone from there.
+const ENDING: &str = "ending.json";
+
 /// Says where the backup is.
 const BACKUP: &str = "backup.json";
 
@@ -96,6 +99,16 @@ pub(super) fn difference(folder: &Path, epoch: u64) -> Result<Option<String>> {
     // A record that cannot be read says nothing of the epochs before this one.
     let changed = all(folder).map_or(epoch, |all| all.last().map_or(0, |last| last.epoch));
     Ok(found.filter(|found| (changed..=epoch).contains(&found.epoch)).map(|found| found.why))
+}
+
+/// Keeps that the run is about to be ended with the target. Before its records go: by them alone nobody could tell then that they were there.
+pub(super) fn keep_ending(folder: &Path) -> Result<()> {
+    keep(folder, ENDING, &true)
+}
+
+/// Whether that was begun.
+pub(super) fn is_ending(folder: &Path) -> Result<bool> {
+    Ok(kept(folder, ENDING)?.unwrap_or(false))
 }
 
 /// Keeps where the backup is.

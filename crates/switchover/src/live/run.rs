@@ -321,11 +321,17 @@ impl Migration {
             self.say_report(surroundings, report.as_deref());
             return Ok((end, request.map(|request| fulfilled(&request, end, report.as_deref()))));
         }
-        self.again(async || self.target.prepare(&plan, &header.run).await).await?;
+        let begun = journal.has_been(State::Prepared)?;
+        let prepared = self.again(async || self.target.prepare(&plan, &header.run).await).await;
+        prepared.map_err(|error| match error.kind() {
+            // The stores of a run cannot be named anew.
+            Kind::Refused if begun => error.hint(lost_target()),
+            _ => error,
+        })?;
         failpoint::hit("after-prepare");
         journal.reach(State::Prepared, "")?;
         let plan = Arc::new(plan);
-        self.come_behind(&plan, &header.run, &*announce).await?;
+        self.come_behind(&plan, &header.run).await?;
         let run =
             LiveRun { run: header.run.clone(), plan: Arc::clone(&plan), attempt: self.target.attempt() };
         let streams = self.streams();
@@ -569,4 +575,10 @@ fn read_status(folder: &Path) -> Result<Option<LiveStatus>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
     }
+}
+/// What can be done where a run's target holds its records no more, and something else stands there.
+pub(super) fn lost_target() -> &'static str {
+    "put the state back there that has the run's records, and the run goes on; where there is none, stop the run's engine, and move away or drop \
+     what stands there: then `switchover rollback --discard-target-changes` has the source own the data; where there was no cutover yet, \
+     `switchover rollback` takes the run back"
 }

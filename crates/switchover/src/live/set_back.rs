@@ -5,7 +5,6 @@
 //! The row's epoch only grows: whoever gives up what the target alone had decides above all that anybody was told of. Absent: a target
 //! that was set back behind its last change of the owner, which the positions of the logs tell, or nobody.
 
-use super::announce::Announce;
 use super::engine::{End, Engine};
 use super::requests::{answer, copy_of, refuse};
 use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport, Verification};
@@ -95,22 +94,18 @@ impl SetBack {
 impl Migration {
     /// A target that was set back counts engines from where it was then, and the source has met later ones: this one is counted again
     /// until it comes behind them. Whoever comes here has the run's claim, so none of those is at work.
-    pub(super) async fn come_behind(
-        &self,
-        plan: &Arc<Plan>,
-        run: &str,
-        announce: &dyn Announce,
-    ) -> Result<()> {
-        let Some(known) = announce.last_change().await.ok().flatten() else { return Ok(()) };
+    pub(super) async fn come_behind(&self, plan: &Arc<Plan>, run: &str) -> Result<()> {
         let live = || LiveRun { run: run.to_owned(), plan: Arc::clone(plan), attempt: self.target.attempt() };
         // What cannot be asked now is met by the engine.
-        let Ok(found) = self.target.live(&live())?.ownership().await else { return Ok(()) };
-        if SetBack::of(found, Some(known)).is_none() {
+        if !self.source.live(&live())?.has_records().await.unwrap_or(false) {
             return Ok(());
         }
         for _ in 0..ENGINES_MAX {
             match self.source.live(&live())?.enter().await {
-                Err(error) if error.kind() == Kind::Busy => self.target.prepare(plan, run).await?,
+                // Without a cause: nobody's lock, but a later engine that was there.
+                Err(error) if error.kind() == Kind::Busy && std::error::Error::source(&error).is_none() => {
+                    self.target.prepare(plan, run).await?;
+                }
                 _ => break,
             }
         }

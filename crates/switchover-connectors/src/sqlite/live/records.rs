@@ -194,8 +194,14 @@ pub(super) fn of_run(
     let gone = || {
         Error::new(Kind::Changed, operation)
             .store(path.display().to_string())
-            .detail(format!("the records of the live run {} are not in this file", run.run))
-            .hint("the run was ended, or the file was replaced: find out which before anything else")
+            .detail(format!(
+                "the records of the live run {} are not in this file: the run was ended, or another file has its place. Put the file back that has \
+                 them, and the run goes on. Where the target's is lost, stop the engine, move away what has its place, and `switchover rollback \
+                 --discard-target-changes` makes the source the owner; where the source's is, `switchover finish --abandon-source` ends the run with \
+                 the target alone",
+                run.run
+            ))
+            .hint("put the file back that has them")
     };
     if !present(connection).map_err(fail)? {
         return Err(gone());
