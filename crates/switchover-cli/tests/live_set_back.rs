@@ -197,6 +197,13 @@ fn a_file_that_is_set_back_in_place_holds_the_run() {
     wait_for(|| ids(&file).contains(&101));
     for running in [true, false] {
         if !running {
+            // Engines of which that state knows nothing.
+            for _ in 0..2 {
+                drop(engine);
+                engine = begin(folder, &["resume"]);
+                let id = engine.0.id();
+                until(folder, |live| live["pid"] == id && live["phase"] == "reverse");
+            }
             engine.0.kill().unwrap();
             engine.0.wait().unwrap();
         }
@@ -207,7 +214,8 @@ fn a_file_that_is_set_back_in_place_holds_the_run() {
         if !running {
             engine = begin(folder, &["resume"]);
         }
-        until(folder, |live| is_held_by(live, "it was set back"));
+        let id = engine.0.id();
+        until(folder, |live| live["pid"] == id && is_held_by(live, "it was set back"));
         // What is told may be the first engine's still: then it is not known yet.
         wait_for(|| {
             let refused = run(folder, &["rollback"]);
