@@ -89,7 +89,14 @@ fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
     // Of all three none may be away.
     nodes.await_whole().unwrap();
     let all = nodes.url(&ORDER) + "&consistency=all&replication=3";
-    let ran = killed_in_the_middle(&site, &mut nodes, &all).exits(2);
+    let ran = killed_in_the_middle(&site, &mut nodes, &all);
+    if ran.code == Some(0) {
+        // An answer was waited for in vain, and meanwhile the others let the dead one go: servers take those that they know for all.
+        assert!(ran.err.contains("transport error"), "{ran}");
+        assert_eq!(site.server.objects("Items").len() as u64, ROWS);
+        return;
+    }
+    let ran = ran.exits(2);
     assert!(!ran.out.contains("same"), "{ran}");
     assert!(ran.err.contains("required 3 replicas, got 2"), "{ran}");
     nodes.node(MORTAL).restart().unwrap();
