@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Each with a vector of 384 numbers (a fourth of the messages is enough then).
     #[arg(long)]
     vectors: bool,
+    /// Nobody asks for words of the content, which is what a plan makes by default.
+    #[arg(long)]
+    no_words: bool,
     /// Rounds; the figures are medians.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -110,6 +113,7 @@ pub(super) struct Field {
     folder: PathBuf,
     messages: u64,
     vectors: bool,
+    words: bool,
     switchover: Option<PathBuf>,
     limit: Option<PathBuf>,
 }
@@ -118,7 +122,7 @@ impl Field {
     /// The collection with nothing in it.
     fn empty(&self) -> Result {
         self.drop_all()?;
-        let (status, said) = self.server.rest("POST", "/v1/schema", &definition(self.vectors).to_string())?;
+        let (status, said) = self.server.rest("POST", "/v1/schema", &self.definition().to_string())?;
         if status != 200 {
             return Err(format!("the server makes no collection: {said}").into());
         }
@@ -136,11 +140,43 @@ impl Field {
         Ok(())
     }
 
+    /// The collection: words of the content can be found, if they are asked for, and messages of a conversation in their order.
+    fn definition(&self) -> Value {
+        let property = |name: &str, kind: &str, filterable: bool, words: bool, range: bool| {
+            let mut property = json!({
+                "name": name, "dataType": [kind], "indexFilterable": filterable, "indexSearchable": words,
+                "indexRangeFilters": range,
+            });
+            if kind == "text" {
+                property["tokenization"] = json!(if words { "word" } else { "field" });
+            }
+            property
+        };
+        let mut class = json!({
+            "class": COLLECTION,
+            "properties": [
+                property("original_id", "text", false, false, false),
+                property("conversation_id", "text", true, false, false),
+                property("sender_id", "text", false, false, false),
+                property("content", "text", false, self.words, false),
+                property("timestamp", "date", true, false, true),
+                property("metadata", "text", false, false, false),
+            ],
+        });
+        class["vectorizer"] = json!("none");
+        if !self.vectors {
+            // Without vectors the index of vectors costs nothing; it is left as the server makes it.
+            return class;
+        }
+        class["vectorIndexType"] = json!("hnsw");
+        class
+    }
+
     /// Whether the collection is as all have it, with every object.
     fn check(&self) -> Result {
         let (_, class) = self.server.rest("GET", &format!("/v1/schema/{COLLECTION}"), "")?;
         let class: Value = serde_json::from_str(&class)?;
-        let (wanted, found) = (features(&definition(self.vectors)), features(&class));
+        let (wanted, found) = (features(&self.definition()), features(&class));
         if wanted != found {
             return Err(
                 format!("its collection differs:\n{found:#?}\nand all others have\n{wanted:#?}").into()
@@ -155,38 +191,6 @@ impl Field {
         }
         Ok(())
     }
-}
-
-/// The collection: words of the content can be found, and messages of a conversation in their order.
-fn definition(vectors: bool) -> Value {
-    let property = |name: &str, kind: &str, filterable: bool, words: bool, range: bool| {
-        let mut property = json!({
-            "name": name, "dataType": [kind], "indexFilterable": filterable, "indexSearchable": words,
-            "indexRangeFilters": range,
-        });
-        if kind == "text" {
-            property["tokenization"] = json!(if words { "word" } else { "field" });
-        }
-        property
-    };
-    let mut class = json!({
-        "class": COLLECTION,
-        "properties": [
-            property("original_id", "text", false, false, false),
-            property("conversation_id", "text", true, false, false),
-            property("sender_id", "text", false, false, false),
-            property("content", "text", false, true, false),
-            property("timestamp", "date", true, false, true),
-            property("metadata", "text", false, false, false),
-        ],
-    });
-    class["vectorizer"] = json!("none");
-    if !vectors {
-        // Without vectors the index of vectors costs nothing; it is left as the server makes it.
-        return class;
-    }
-    class["vectorIndexType"] = json!("hnsw");
-    class
 }
 
 /// What of a definition costs time.
@@ -245,7 +249,16 @@ fn prepare(args: &Args, chosen: &[Contestant]) -> Result<Field> {
     let limit = chosen.iter().any(|who| who.in_flight().is_some()).then(program::build_limit).transpose()?;
     let server = Weaviate::start()?;
     println!("Weaviate {} on {}", switchover_testkit::weaviate::VERSION, server.http_url());
-    Ok(Field { server, source, folder, messages: args.messages, vectors: args.vectors, switchover, limit })
+    Ok(Field {
+        server,
+        source,
+        folder,
+        messages: args.messages,
+        vectors: args.vectors,
+        words: !args.no_words,
+        switchover,
+        limit,
+    })
 }
 
 /// One contestant's load; the best setting of the Python client is found in its first.

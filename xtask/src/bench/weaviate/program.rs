@@ -17,7 +17,7 @@ const OBJECTS_PER_REQUEST: &str = "1000";
 const SETTINGS: [&str; 3] = ["fixed:1000:8", "fixed:500:4", "fixed:2000:4"];
 
 /// What is said to Switchover: find words in the content, and take the vectors for what they are.
-const CONFIG: &str = "[[table.messages.index]]\ncolumns = \"content\"\nfull_text = \"english\"\n";
+const CONFIG_WORDS: &str = "[[table.messages.index]]\ncolumns = \"content\"\nfull_text = \"english\"\n";
 const CONFIG_VECTORS: &str = "[table.messages.column]\nembedding.type = \"vector\"\n";
 
 /// The bare client, built for speed.
@@ -130,8 +130,9 @@ pub(super) fn switchover(field: &Field) -> Result<Load> {
     let folder = field.folder.join("weaviate-run");
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder)?;
-    let more = if field.vectors { CONFIG_VECTORS } else { "" };
-    fs::write(folder.join("switchover.toml"), format!("{CONFIG}{more}"))?;
+    let words = if field.words { CONFIG_WORDS } else { "" };
+    let vectors = if field.vectors { CONFIG_VECTORS } else { "" };
+    fs::write(folder.join("switchover.toml"), format!("{words}{vectors}"))?;
     let report = folder.join("report.json");
     let mut command = Command::new(binary);
     command

@@ -34,7 +34,8 @@ fn limit(results: &Results) -> Option<f64> {
 /// The table.
 pub(super) fn text(field: &Field, results: &Results) -> String {
     let kind = if field.vectors { "messages with vectors of 384" } else { "messages" };
-    let mut out = format!("{} {kind}; medians\n\n", field.messages);
+    let words = if field.words { "" } else { ", no words to be found" };
+    let mut out = format!("{} {kind}{words}; medians\n\n", field.messages);
     let head = [
         "contestant",
         "runs",
@@ -109,7 +110,7 @@ pub(super) fn write_json(field: &Field, results: &Results, setting: Option<&str>
         })
         .collect();
     let value = json!({
-        "version": 1, "messages": field.messages, "vectors": field.vectors,
+        "version": 1, "messages": field.messages, "vectors": field.vectors, "words": field.words,
         "weaviate": switchover_testkit::weaviate::VERSION, "python_setting": setting,
         "limit_seconds": limit(results), "contestants": contestants,
     });
