@@ -168,10 +168,13 @@ fn string(value: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
 
 fn number(text: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let start = out.len();
+    let plain =
+        text.len() as u64 <= NUMERIC_SCALE_MAX && memchr::memchr2(b'e', b'E', text.as_bytes()).is_none();
     let fits = crate::decimal::parse(text.as_bytes(), out)
-        && crate::decimal::parts(&out[start..])
+        // Without an exponent it has no more digits than bytes.
+        && (plain || crate::decimal::parts(&out[start..])
             .is_some_and(|parts| parts.integer_digits() <= NUMERIC_INTEGER_DIGITS_MAX)
-        && written_scale(text).is_some_and(|scale| scale <= NUMERIC_SCALE_MAX);
+        && written_scale(text).is_some_and(|scale| scale <= NUMERIC_SCALE_MAX));
     if !fits {
         return Err(Unfit(format!("the number {text} is outside the range of numeric")));
     }

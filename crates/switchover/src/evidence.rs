@@ -56,6 +56,10 @@ fn globs(patterns: &[String], option: &str) -> Result<GlobSet> {
 const NOT_TAKEN: &str = "no pattern of --tables takes it";
 const LEFT_OUT: &str = "a pattern of --exclude leaves it out";
 
+/// Batches that wait to be digested after the census has seen them: as many as may lie between the two without either
+/// waiting for the other (`scan::AHEAD`).
+const DIGESTS_WAITING: usize = 4;
+
 /// Leaves in the catalog what the options take, with a line for everything else.
 pub(crate) fn select(catalog: &mut Catalog, options: &PlanOptions) -> Result<()> {
     let (take, leave) = (globs(&options.tables, "--tables")?, globs(&options.exclude, "--exclude")?);
@@ -414,7 +418,7 @@ impl Look<'_> {
             };
             let codecs: Vec<Codec> = table.columns.iter().zip(&interests).map(predicted).collect();
             let digester = RowDigester::new(codecs.clone(), key_fields(table), Side::Source);
-            let (digests, waiting) = std::sync::mpsc::sync_channel::<Arc<Looked>>(1);
+            let (digests, waiting) = std::sync::mpsc::sync_channel::<Arc<Looked>>(DIGESTS_WAITING);
             let digesting = tokio::task::spawn_blocking(move || digest_all(digester, &waiting));
             let mut watch = keys.watch(table);
             scan_shared(self.snapshot, &read_table(table), self.shutdown, |rows| {

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use switchover_core::{Error, Kind, Result};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode as WireTls, SslNegotiation};
@@ -39,6 +39,10 @@ const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET Int
     SET extra_float_digits = 3; SET standard_conforming_strings = on; SET bytea_output = 'hex';
     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET search_path = '';
     SHOW server_version_num; SHOW transaction_read_only;";
+
+/// What a Unix socket may hold of what the server has not read yet. The usual 208 KiB are read within a millisecond, less than it
+/// takes until the one who sends has a processor again. TCP's own buffers grow by themselves.
+const SEND_BUFFER_BYTES: usize = 2 << 20;
 
 /// libpq's request code for TLS, with its length: version 1234.5679.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -63,6 +67,13 @@ pub(super) fn path_of_application(schema: &str, holds: Holds) -> String {
 }
 
 type Socket = Either<TcpStream, UnixStream>;
+
+/// What a session is read through: the client asks for a few kilobytes at a time, and the server, which sends as
+/// many, wakes it for each; so all that has come is taken at once.
+type Wire = BufReader<Socket>;
+
+/// About what a Unix socket holds between two looks (`net.core.wmem_default`).
+const READ_BYTES: usize = 128 << 10;
 
 /// A live session. Dropping it closes the socket.
 pub struct Connection {
@@ -224,9 +235,9 @@ async fn attempt(config: &PgConfig, host: &Host, encrypt: bool) -> std::result::
 fn tls_connector(
     config: &PgConfig,
     host: &Host,
-) -> Result<<MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect> {
+) -> Result<<MakeRustlsConnect as MakeTlsConnect<Wire>>::TlsConnect> {
     let mut maker = MakeRustlsConnect::new(tls::client_config(config)?);
-    MakeTlsConnect::<Socket>::make_tls_connect(&mut maker, &host.name)
+    MakeTlsConnect::<Wire>::make_tls_connect(&mut maker, &host.name)
         .map_err(|cause| Error::new(Kind::Internal, OPERATION).because(cause))
 }
 
@@ -238,7 +249,7 @@ async fn session<T>(
     encrypted: bool,
 ) -> std::result::Result<Connection, Failed>
 where
-    T: tokio_postgres::tls::TlsConnect<Socket>,
+    T: tokio_postgres::tls::TlsConnect<Wire>,
     T::Stream: Send + 'static,
 {
     let failed = |cause: tokio_postgres::Error| {
@@ -246,8 +257,10 @@ where
         let error = error::connecting(&cause, config, host).because(cause);
         if other_way { Failed::OtherWayMayDo(error) } else { Failed::For(error) }
     };
-    let (client, link) =
-        wire_config(config, host, encrypted).connect_raw(socket, tls).await.map_err(failed)?;
+    let (client, link) = wire_config(config, host, encrypted)
+        .connect_raw(BufReader::with_capacity(READ_BYTES, socket), tls)
+        .await
+        .map_err(failed)?;
     let failure = Arc::new(Mutex::new(None));
     let driver = tokio::spawn(Driver { link, failure: Arc::clone(&failure) });
     let mut connection = Connection {
@@ -266,7 +279,7 @@ where
 
 /// Moves the session's messages until it ends; keeps why it broke.
 struct Driver<S> {
-    link: tokio_postgres::Connection<Socket, S>,
+    link: tokio_postgres::Connection<Wire, S>,
     failure: Arc<Mutex<Option<tokio_postgres::Error>>>,
 }
 
@@ -351,7 +364,10 @@ async fn open_socket(config: &PgConfig, host: &Host) -> Result<Socket> {
     let failed = |cause: io::Error| error::unreachable(cause, config, host);
     if let Some(directory) = host.socket_directory() {
         let path = Path::new(directory).join(format!(".s.PGSQL.{}", host.port));
-        return Ok(Either::Right(UnixStream::connect(path).await.map_err(failed)?));
+        let stream = UnixStream::connect(path).await.map_err(failed)?;
+        // A wish: the system gives as much as it allows (`net.core.wmem_max`).
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
+        return Ok(Either::Right(stream));
     }
     let addresses: Vec<std::net::SocketAddr> = match host.address {
         Some(address) => vec![(address, host.port).into()],
