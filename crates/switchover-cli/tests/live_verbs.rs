@@ -6,9 +6,10 @@ mod engine;
 mod program;
 
 use client::Client;
+#[cfg(feature = "failpoints")]
+use engine::begun;
 use engine::{
-    Engine, application, begin, begun, is_held_by, is_same, route_is_over, run_folder, signalled, until,
-    wait_for,
+    Engine, application, begin, is_held_by, is_same, route_is_over, run_folder, signalled, until, wait_for,
 };
 use program::{done, flat, run};
 use rusqlite::Connection;

@@ -1,8 +1,9 @@
 //! The limit of a Weaviate, for the benchmark: the objects of a collection are read raw, made into requests, and sent to
 //! the same collection made anew, by nothing but the bare client.
 //!
-//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]
+//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT REST_SECONDS [DEFINITION]
 //!
+//! It rests between making the collection and sending.
 //! A definition (the text of a collection in the server's JSON) takes the place of the one that is there.
 //!
 //! Prints one line of JSON: objects, and the seconds of the raw reading and of the sending. No loader can be quicker by
@@ -11,7 +12,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use serde_json::json;
@@ -27,13 +28,17 @@ type Failed = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failed> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (args, definition) = args.split_at(args.len().min(4));
-    let ([url, collection, per_request, in_flight], [] | [_]) = (args, definition) else {
-        return Err("usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]".into());
+    let (args, definition) = args.split_at(args.len().min(5));
+    let ([url, collection, per_request, in_flight, rest], [] | [_]) = (args, definition) else {
+        return Err(
+            "usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT REST_SECONDS [DEFINITION]"
+                .into(),
+        );
     };
     let definition = definition.first().map(|text| serde_json::from_str(text)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?, definition))
+    let rest = Duration::from_secs(rest.parse()?);
+    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?, rest, definition))
 }
 
 async fn run(
@@ -41,6 +46,7 @@ async fn run(
     collection: &str,
     per_request: usize,
     in_flight: usize,
+    rest: Duration,
     definition: Option<serde_json::Value>,
 ) -> Result<(), Failed> {
     let config = WeaviateConfig::parse(url, &|name| std::env::var(name).ok())?;
@@ -64,6 +70,7 @@ async fn run(
 
     client.delete_collection(collection)?;
     client.create_collection(definition.as_ref().unwrap_or(&there.definition))?;
+    tokio::time::sleep(rest).await;
     let begun = Instant::now();
     let next = AtomicUsize::new(0);
     let refused = try_join_all((0..in_flight).map(async |stream| {
