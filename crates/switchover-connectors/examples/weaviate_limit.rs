@@ -1,9 +1,8 @@
 //! The limit of a Weaviate, for the benchmark: the objects of a collection are read raw, made into requests, and sent to
 //! the same collection made anew, by nothing but the bare client.
 //!
-//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT REST_SECONDS [DEFINITION]
+//!     weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]
 //!
-//! It rests between making the collection and sending.
 //! A definition (the text of a collection in the server's JSON) takes the place of the one that is there.
 //!
 //! Prints one line of JSON: objects, and the seconds of the raw reading and of the sending. No loader can be quicker by
@@ -12,7 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use serde_json::json;
@@ -28,17 +27,13 @@ type Failed = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failed> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (args, definition) = args.split_at(args.len().min(5));
-    let ([url, collection, per_request, in_flight, rest], [] | [_]) = (args, definition) else {
-        return Err(
-            "usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT REST_SECONDS [DEFINITION]"
-                .into(),
-        );
+    let (args, definition) = args.split_at(args.len().min(4));
+    let ([url, collection, per_request, in_flight], [] | [_]) = (args, definition) else {
+        return Err("usage: weaviate_limit URL COLLECTION OBJECTS_PER_REQUEST IN_FLIGHT [DEFINITION]".into());
     };
     let definition = definition.first().map(|text| serde_json::from_str(text)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let rest = Duration::from_secs(rest.parse()?);
-    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?, rest, definition))
+    runtime.block_on(run(url, collection, per_request.parse()?, in_flight.parse()?, definition))
 }
 
 async fn run(
@@ -46,7 +41,6 @@ async fn run(
     collection: &str,
     per_request: usize,
     in_flight: usize,
-    rest: Duration,
     definition: Option<serde_json::Value>,
 ) -> Result<(), Failed> {
     let config = WeaviateConfig::parse(url, &|name| std::env::var(name).ok())?;
@@ -70,7 +64,6 @@ async fn run(
 
     client.delete_collection(collection)?;
     client.create_collection(definition.as_ref().unwrap_or(&there.definition))?;
-    tokio::time::sleep(rest).await;
     let begun = Instant::now();
     let next = AtomicUsize::new(0);
     let refused = try_join_all((0..in_flight).map(async |stream| {

@@ -37,10 +37,6 @@ pub(crate) struct Args {
     /// Nobody asks for words of the content, which is what a plan makes by default.
     #[arg(long)]
     no_words: bool,
-    /// Seconds of rest between emptying the server and each load. After two minutes its runtime has given back what the objects of
-    /// the load before took; without a rest the limit, which makes its collection anew and sends at once, finds more room than others.
-    #[arg(long, default_value_t = 0)]
-    rest: u64,
     /// Rounds; the figures are medians.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -118,7 +114,6 @@ pub(super) struct Field {
     messages: u64,
     vectors: bool,
     words: bool,
-    rest: Duration,
     switchover: Option<PathBuf>,
     limit: Option<PathBuf>,
 }
@@ -261,7 +256,6 @@ fn prepare(args: &Args, chosen: &[Contestant]) -> Result<Field> {
         messages: args.messages,
         vectors: args.vectors,
         words: !args.no_words,
-        rest: Duration::from_secs(args.rest),
         switchover,
         limit,
     })

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread;
 
 use serde_json::Value;
 
@@ -55,7 +54,6 @@ pub(super) fn sent_again(field: &Field, in_flight: u32, definition: Option<&Valu
     settled(&field.server);
     let mut command = Command::new(program);
     command.arg(field.server.url()).args([COLLECTION, OBJECTS_PER_REQUEST, &in_flight.to_string()]);
-    command.arg(field.rest.as_secs().to_string());
     command.args(definition.map(Value::to_string));
     let ended = measured(&mut command)?;
     let said: Value = serde_json::from_str(&ended.stdout)?;
@@ -79,7 +77,6 @@ pub(super) fn sent_again(field: &Field, in_flight: u32, definition: Option<&Valu
 pub(super) fn python(field: &Field, mode: &str) -> Result<Load> {
     field.empty()?;
     settled(&field.server);
-    thread::sleep(field.rest);
     let (ended, said) = python_into(field, mode)?;
     let seconds = number(&said, "load_seconds")?;
     Ok(Load {
@@ -130,7 +127,6 @@ pub(super) fn switchover(field: &Field) -> Result<Load> {
     let binary = field.switchover.as_ref().ok_or("the binary was not built")?;
     field.drop_all()?;
     settled(&field.server);
-    thread::sleep(field.rest);
     let folder = field.folder.join("weaviate-run");
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder)?;
