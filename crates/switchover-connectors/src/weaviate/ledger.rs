@@ -18,7 +18,7 @@ use super::client::{Asked, BatchWriter, Client, Found, Listing};
 use super::value::Wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -35,6 +35,8 @@ const PROPERTIES: [&str; 4] = ["run", "kind", "key", "body"];
 
 /// Records that one request reads.
 const PAGE: u32 = 1_000;
+
+const OPERATION: &str = "write the run's records";
 
 /// What a record is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +102,8 @@ impl Record {
     }
 }
 
-fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
+/// The id of a record, made of what it is of.
+pub(super) fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
     let name = format!("{RECORDS}{}", json!([run, of.word(), key]));
     *Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()).as_bytes()
 }
@@ -130,12 +133,11 @@ impl Records {
 
     /// Adds one.
     pub(super) fn add(&mut self, run: &str, of: Of, key: &str, body: &impl Serialize) -> Result<()> {
-        let fail = |why: String| Error::new(Kind::Internal, "write the run's records").detail(why);
-        let body = serde_json::to_string(body).map_err(|error| fail(error.to_string()))?;
+        let body = text_of(body)?;
         let id = id(run, of, key);
         let mut object = self.batch.object(id);
         for (name, text) in PROPERTIES.iter().zip([run, of.word(), key, &body]) {
-            object.property(name, &Wire::Text(text)).map_err(|unfit| fail(unfit.to_string()))?;
+            object.property(name, &Wire::Text(text)).map_err(|unfit| unwritten(unfit.to_string()))?;
         }
         object.finish();
         self.ids.push(id);
@@ -152,29 +154,64 @@ impl Records {
         if self.ids.is_empty() {
             return Ok(());
         }
-        let operation = "write the run's records";
-        let lost = |why: String| {
-            Error::new(Kind::Unavailable, operation)
-                .store(client.config().redacted())
-                .detail(why)
-                .hint("see whether a shard of the server is read-only, and its log")
-        };
         if let Some(refused) = client.batch(0, &self.batch.take()).await?.into_iter().next() {
-            return Err(lost(format!("the server refuses a record: {}", refused.why)));
+            return Err(lost(client, format!("the server refuses a record: {}", refused.why)));
         }
-        // An acknowledgement is no proof.
-        let listing = Listing { collection: self.collection.to_owned(), ..Listing::default() };
-        let mut found = BTreeSet::new();
-        for page in client.by_ids(0, &listing, &self.ids).await? {
-            for object in client.objects(&page) {
-                found.insert(object?.uuid);
-            }
-        }
-        match self.ids.iter().all(|id| found.contains(id)) {
-            true => Ok(()),
-            false => Err(lost("the server acknowledged a record, and does not hold it".into())),
+        prove(client, self.collection, &self.ids).await
+    }
+}
+
+/// Writes one record past the batches that are under way; it is there once this returns.
+///
+/// The server has one queue for the objects of all batches, so a record in a batch of its own comes behind every object that
+/// other streams have sent: each stream would wait for the slowest, and in the end the server for all of them.
+pub(super) async fn put_past_batches(
+    client: &Client,
+    run: &str,
+    of: Of,
+    key: &str,
+    body: &impl Serialize,
+) -> Result<()> {
+    let (id, text) = (id(run, of, key), text_of(body)?);
+    let properties = PROPERTIES.iter().zip([run, of.word(), key, &text]);
+    let properties = properties.map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+    if client.add_object(RECORDS, &id, &Json::Object(properties))? {
+        return prove(client, RECORDS, &[id]).await;
+    }
+    // It is there from before, or refused: a batch replaces it, or says why.
+    let mut record = Records::new(client);
+    record.add(run, of, key, body)?;
+    record.put(client).await
+}
+
+/// Reads records' ids back: an acknowledgement is no proof.
+async fn prove(client: &Client, collection: &str, ids: &[[u8; 16]]) -> Result<()> {
+    let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
+    let mut found = BTreeSet::new();
+    for page in client.by_ids(0, &listing, ids).await? {
+        for object in client.objects(&page) {
+            found.insert(object?.uuid);
         }
     }
+    match ids.iter().all(|id| found.contains(id)) {
+        true => Ok(()),
+        false => Err(lost(client, "the server acknowledged a record, and does not hold it".into())),
+    }
+}
+
+fn text_of(body: &impl Serialize) -> Result<String> {
+    serde_json::to_string(body).map_err(|error| unwritten(error.to_string()))
+}
+
+fn unwritten(why: String) -> Error {
+    Error::new(Kind::Internal, OPERATION).detail(why)
+}
+
+fn lost(client: &Client, why: String) -> Error {
+    Error::new(Kind::Unavailable, OPERATION)
+        .store(client.config().redacted())
+        .detail(why)
+        .hint("see whether a shard of the server is read-only, and its log")
 }
 
 /// Makes the collection of records, where it is not there.
@@ -312,4 +349,28 @@ pub(super) async fn of_run(client: &Client, run: &str) -> Result<Vec<Record>> {
     let mut records = all(client).await?;
     records.retain(|record| record.run == run);
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    //! With the shared server: what is written past the batches takes the place of what is there.
+
+    use super::*;
+    use crate::weaviate::config::WeaviateConfig;
+    use switchover_testkit::Weaviate;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_past_the_batches_takes_the_place_of_the_one_before() {
+        let address = Weaviate::shared().expect("a server");
+        let config = WeaviateConfig::parse(&address.url(), &|_| address.api_key().map(str::to_owned));
+        let client = Client::connect(&config.expect("the kit's URL"), 1).await.expect("the server answers");
+        make(&client).expect("the collection of records");
+        let run = address.fresh_collection("run");
+        for body in ["first", "\u{0} \" äß second"] {
+            put_past_batches(&client, &run, Of::Checkpoint, "a \"key\"", &body).await.expect("written");
+            let found: Option<String> = one(&client, &run, Of::Checkpoint, "a \"key\"").await.expect("read");
+            assert_eq!(found.as_deref(), Some(body));
+        }
+        remove(&client, &run, |_| true).await.expect("removed");
+    }
 }

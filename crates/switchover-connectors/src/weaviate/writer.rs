@@ -6,7 +6,7 @@
 
 use super::before::Aside;
 use super::client::Client;
-use super::ledger::{Of, Records};
+use super::ledger::{self, Of, Records};
 use super::rows::Table;
 use super::store::Sending;
 use async_trait::async_trait;
@@ -66,9 +66,8 @@ impl Writer for WeaviateWriter {
         if nothing && checkpoint.range.upto.is_some() {
             return Ok(Written::Already);
         }
-        let mut record = Records::new(&self.client);
-        record.add(&self.run, Of::Checkpoint, &key_of(checkpoint)?, checkpoint)?;
-        let id = record.ids()[0];
+        let key = key_of(checkpoint)?;
+        let id = ledger::id(&self.run, Of::Checkpoint, &key);
         if self.written.contains(&id) {
             return Ok(Written::Already);
         }
@@ -104,7 +103,7 @@ impl Writer for WeaviateWriter {
         }
         failpoint::hit("copy-before-commit");
         quarantine.put(&self.client).await?;
-        record.put(&self.client).await?;
+        ledger::put_past_batches(&self.client, &self.run, Of::Checkpoint, &key, checkpoint).await?;
         failpoint::hit("copy-after-commit");
         self.written.insert(id);
         Ok(Written::Now)

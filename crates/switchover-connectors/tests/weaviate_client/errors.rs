@@ -100,6 +100,17 @@ async fn an_object_that_is_wrong_is_named_by_its_place() {
 }
 
 #[tokio::test]
+async fn an_object_is_added_once() {
+    let (client, name) = collection("Once", &[("t", "text")]).await;
+    for (text, added) in [("first", true), ("second", false)] {
+        let said = client.add_object(&name, &uuid(7), &json!({ "t": text })).expect("an answer");
+        assert_eq!(said, added, "{text}");
+    }
+    assert_eq!(read_texts(&client, &name, 10).await, [(uuid(7), "first".to_owned())]);
+    assert!(!client.add_object(&name, &uuid(8), &json!({ "t": 1 })).expect("an answer"), "no text");
+}
+
+#[tokio::test]
 async fn collections_properties_and_aliases_are_made_and_removed() {
     let (client, name) = collection("Schema", &[("t", "text")]).await;
     client.add_property(&name, &json!({ "name": "More", "dataType": ["int"] })).expect("a property");

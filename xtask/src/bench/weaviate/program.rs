@@ -75,10 +75,9 @@ pub(super) fn sent_again(field: &Field, in_flight: u32, definition: Option<&Valu
 
 /// The Python client, once.
 pub(super) fn python(field: &Field, mode: &str) -> Result<Load> {
-    field.empty()?;
-    settled(&field.server);
+    let made = field.empty()?;
     let (ended, said) = python_into(field, mode)?;
-    let seconds = number(&said, "load_seconds")?;
+    let seconds = made + number(&said, "load_seconds")?;
     Ok(Load {
         run: Run {
             seconds,

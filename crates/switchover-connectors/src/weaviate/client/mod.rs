@@ -3,7 +3,7 @@
 //! Invariants: one unary call for each batch, page, count and deletion, so that an answer belongs to its question;
 //! the reply to a batch says which objects were refused and proves nothing about the others (a read-back does);
 //! nothing is tried again here, because the caller knows what is safe to repeat.
-//! Absent on purpose: BatchStream, GraphQL, and objects over REST, which loses −0 and has no binary vectors.
+//! Absent on purpose: BatchStream, GraphQL, and objects that are moved over REST, which loses −0 and has no binary vectors.
 
 mod batch;
 mod fields;

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a request that changes something is sent to another place only where it did not leave for the first;
 //! answers are bounded in size and time; redirects are not followed, for the key would go with them.
-//! Absent on purpose: objects, which go over gRPC, but for the texts of those that a run replaces.
+//! Absent on purpose: objects that are moved, which go over gRPC; the texts of those that a run replaces, and its checkpoints'
+//! records, do not.
 
 use std::sync::Arc;
 use std::time::Duration;

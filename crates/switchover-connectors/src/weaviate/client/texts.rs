@@ -7,6 +7,7 @@ use super::Client;
 use crate::uri::percent_encode;
 use crate::weaviate::error;
 use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use switchover_core::{Error, Kind, Result};
 use ureq::http::Method;
@@ -34,7 +35,7 @@ impl Client {
         let path = format!("/v1/batch/objects{}", self.level('?'));
         let reply = self.rest.text(Method::POST, &path, Some(&body), OPERATION);
         let reply = reply.map_err(|error| error.table(collection))?.unwrap_or_default();
-        let said: serde_json::Value = serde_json::from_str(&reply).map_err(|cause| {
+        let said: Json = serde_json::from_str(&reply).map_err(|cause| {
             error::malformed(&self.config, OPERATION, "its answer is not JSON").because(cause)
         })?;
         let result = &said[0]["result"];
@@ -46,6 +47,16 @@ impl Client {
             .table(collection)
             .detail(format!("the server refuses it: {}", error::shown(&result["errors"].to_string())))
             .hint("see whether a shard is read-only, and whether objects that it refers to are gone"))
+    }
+
+    /// Stores an object of a collection without tenants that is not there yet, past whatever batches the server is at work on;
+    /// false where it does not take it, which it says too of one that is there.
+    pub fn add_object(&self, collection: &str, id: &[u8; 16], properties: &Json) -> Result<bool> {
+        let path = format!("/v1/objects{}", self.level('?'));
+        let body =
+            json!({ "class": collection, "id": Uuid::from_bytes(*id).to_string(), "properties": properties });
+        let said = self.rest.send(Method::POST, &path, Some(&body.to_string()), "store an object");
+        said.map(|(status, _)| (200..300).contains(&status)).map_err(|error| error.table(collection))
     }
 
     /// The tenant and the level, behind other parts of a query.
