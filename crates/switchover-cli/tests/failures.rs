@@ -51,6 +51,21 @@ fn a_server_that_is_restarted_delays_the_run_and_no_more() {
     }
 }
 
+/// A session that is torn off is a line of the server's log, which whoever looks after the server takes for a failure.
+#[test]
+fn no_session_is_torn_off() {
+    let cluster = Cluster::builder().start().expect("a cluster");
+    let case = Case::with_rows(&cluster, 20_000);
+    run(&mut case.migrate(&[])).exits(0);
+    for _ in 0..5 {
+        run(case.program(&["verify"]).args(["--from", &case.from(), "--to", &case.url()])).exits(0);
+    }
+    let log = cluster.log();
+    let torn = ["connection to client lost", "Broken pipe", "unexpected EOF"];
+    let torn: Vec<&str> = log.lines().filter(|line| torn.iter().any(|said| line.contains(said))).collect();
+    assert!(torn.is_empty(), "{torn:#?}");
+}
+
 #[test]
 fn a_server_that_is_gone_fails_the_run_and_resume_finishes_it_when_it_is_back() {
     let mut cluster = Cluster::builder().fsync(true).start().expect("a cluster");

@@ -157,15 +157,18 @@ impl Reader for PostgresReader {
         while !self.ended && rows.bytes() < BATCH_BYTES {
             match self.stream.next().await {
                 Some(Ok(message)) => self.take(message, &mut rows)?,
-                Some(Err(error)) => {
-                    return Err(self.connection.classify(error, OPERATION).table(self.table.clone()));
-                }
+                Some(Err(error)) => return Err(self.fail(error)),
                 None if !self.decoder.is_complete() => {
                     return Err(Error::new(Kind::Unavailable, OPERATION)
                         .table(self.table.clone())
                         .detail("the stream ended before its last row"));
                 }
-                None => self.ended = true,
+                None => {
+                    // The server's word that this was all; and its log has no session that was torn off.
+                    let done = self.connection.client().batch_execute("COMMIT").await;
+                    done.map_err(|error| self.fail(error))?;
+                    self.ended = true;
+                }
             }
         }
         Ok((!rows.is_empty()).then_some(rows))
@@ -173,6 +176,10 @@ impl Reader for PostgresReader {
 }
 
 impl PostgresReader {
+    fn fail(&self, error: tokio_postgres::Error) -> Error {
+        self.connection.classify(error, OPERATION).table(self.table.clone())
+    }
+
     fn take(&mut self, message: Bytes, rows: &mut Rows) -> Result<()> {
         self.decoder.message(message, rows).map_err(|error| error.table(self.table.clone()))
     }

@@ -73,6 +73,13 @@ impl PostgresTarget {
     }
 }
 
+/// Says goodbye before the result is told: a session that is only dropped tears off the answer to its last message, which the
+/// server's log has as a lost connection.
+async fn ended<T>(connection: Connection, result: Result<T>) -> Result<T> {
+    connection.close().await;
+    result
+}
+
 #[async_trait]
 impl Target for PostgresTarget {
     fn label(&self) -> String {
@@ -88,7 +95,9 @@ impl Target for PostgresTarget {
     }
 
     async fn inspect(&self, schema: &str) -> Result<TargetState> {
-        inspect::state(&self.open().await?, schema).await
+        let connection = self.open().await?;
+        let done = inspect::state(&connection, schema).await;
+        ended(connection, done).await
     }
 
     async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
@@ -96,7 +105,9 @@ impl Target for PostgresTarget {
     }
 
     async fn tables(&self, schema: &str) -> Result<TargetSchema> {
-        catalog::tables(&mut self.open().await?, schema).await
+        let mut connection = self.open().await?;
+        let done = catalog::tables(&mut connection, schema).await;
+        ended(connection, done).await
     }
 
     async fn read_before(&self, plan: &Plan, table: usize) -> Result<Vec<Box<dyn Reader>>> {
@@ -137,7 +148,9 @@ impl Target for PostgresTarget {
     }
 
     async fn checkpoints(&self, plan: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
-        ledger::checkpoints(&mut self.open().await?, &plan.options.schema, run).await
+        let mut connection = self.open().await?;
+        let done = ledger::checkpoints(&mut connection, &plan.options.schema, run).await;
+        ended(connection, done).await
     }
 
     fn build_steps(&self, plan: &Plan) -> Vec<BuildStep> {
@@ -165,19 +178,27 @@ impl Target for PostgresTarget {
     }
 
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
-        fetch::rows(&mut self.open().await?, plan, table, keys).await
+        let mut connection = self.open().await?;
+        let done = fetch::rows(&mut connection, plan, table, keys).await;
+        ended(connection, done).await
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
-        ledger::quarantined(&self.open().await?, plan, table).await
+        let connection = self.open().await?;
+        let done = ledger::quarantined(&connection, plan, table).await;
+        ended(connection, done).await
     }
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
-        audit::audit(&mut self.open().await?, plan).await
+        let mut connection = self.open().await?;
+        let done = audit::audit(&mut connection, plan).await;
+        ended(connection, done).await
     }
 
     async fn touched(&self, plan: &Plan) -> Result<Vec<String>> {
-        own::touched(&mut self.open().await?, plan).await
+        let mut connection = self.open().await?;
+        let done = own::touched(&mut connection, plan).await;
+        ended(connection, done).await
     }
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
@@ -185,11 +206,15 @@ impl Target for PostgresTarget {
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
-        ledger::discard(&mut self.open().await?, schema, run).await
+        let mut connection = self.open().await?;
+        let done = ledger::discard(&mut connection, schema, run).await;
+        ended(connection, done).await
     }
 
     async fn forget(&self, schema: &str, _: &str) -> Result<()> {
-        ledger::forget(&self.open().await?, schema).await
+        let connection = self.open().await?;
+        let done = ledger::forget(&connection, schema).await;
+        ended(connection, done).await
     }
 
     fn attempt(&self) -> i64 {
