@@ -18,7 +18,7 @@ use crate::ids::Namespace;
 use crate::native::Native;
 use crate::reverse;
 use crate::uuid_text::{self, UuidForm};
-use crate::value::Value;
+use crate::value::{Value, utf8};
 use serde::{Deserialize, Serialize};
 
 /// Why a value does not fit its target column.
@@ -240,7 +240,7 @@ impl Codec {
                 Ok(Value::Json(text))
             }
             (Codec::Native(native), value) => native.encode(value, scratch),
-            (Codec::Plain, Value::Text(text)) if std::str::from_utf8(text).is_err() => {
+            (Codec::Plain, Value::Text(text)) if utf8(text).is_none() => {
                 unfit("a text that is not valid UTF-8")
             }
             (Codec::Plain, Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bytes(_)) => Ok(value),
@@ -404,7 +404,7 @@ pub(crate) fn fit_text(text: &[u8], chars_max: Option<u32>) -> Result<(), Unfit>
     if memchr::memchr(0, text).is_some() {
         return unfit("a NUL character, which PostgreSQL's text cannot hold");
     }
-    let Ok(valid) = std::str::from_utf8(text) else {
+    let Some(valid) = utf8(text) else {
         return unfit("a text that is not valid UTF-8");
     };
     match chars_max {

@@ -13,7 +13,7 @@ const MARK: &[u8] = "\u{241b}".as_bytes();
 
 /// Escapes a text into `out`; `false` when it needs no escape, and `out` then holds nothing of use.
 pub fn encode(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let valid = std::str::from_utf8(text).is_ok();
+    let valid = crate::value::utf8(text).is_some();
     if valid && memchr::memchr(0, text).is_none() && memchr::memmem::find(text, MARK).is_none() {
         return false;
     }

@@ -33,7 +33,7 @@ pub fn canonical(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     }
     // What encloses others is read once: its parts are looked at as they are met.
     let start = out.len();
-    if let Ok(text) = simdutf8::basic::from_utf8(text) {
+    if let Some(text) = crate::value::utf8(text) {
         let text = text.trim_matches(SPACE);
         if text.starts_with(['{', '[']) && node(text, 0, out).is_ok() {
             return Ok(());
@@ -140,6 +140,10 @@ fn node(text: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
                 node(item.get(), depth + 1, out)?;
             }
             out.push(b']');
+        }
+        // Without an escape its bytes are the value's.
+        Some(b'"') if memchr::memchr(b'\\', text.as_bytes()).is_none() => {
+            string(&text[1..text.len() - 1], out)?;
         }
         Some(b'"') => {
             let Text(value) = read(text)?;

@@ -127,11 +127,28 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Some((values[values.len() / 2 - 1] + upper) / 2.0)
 }
 
+/// The median of the rounds' own ratios, where both took part in each: what a machine that grows slower from round to
+/// round does to both, it does not show.
+pub(crate) fn by_round(
+    these: impl ExactSizeIterator<Item = f64>,
+    those: impl ExactSizeIterator<Item = f64>,
+) -> Option<f64> {
+    (these.len() == those.len()).then(|| median(these.zip(those).map(|(a, b)| a / b)))?
+}
+
 #[cfg(test)]
 mod tests {
-    //! The median.
+    //! The medians.
 
-    use super::median;
+    use super::{by_round, median};
+
+    #[test]
+    fn ratios_are_of_one_round() {
+        let of = |these: &[f64], those: &[f64]| by_round(these.iter().copied(), those.iter().copied());
+        assert_eq!(of(&[2.0, 4.0, 9.0], &[1.0, 4.0, 3.0]), Some(2.0));
+        assert_eq!(of(&[2.0], &[1.0, 4.0]), None);
+        assert_eq!(of(&[], &[]), None);
+    }
 
     #[test]
     fn the_median_of_odd_even_and_none() {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::measure::{Run, median};
+use super::measure::{Run, by_round, median};
 use super::{Contestant, Field, MAINTENANCE_MEMORY, SETTINGS};
 use crate::Result;
 
@@ -23,6 +23,18 @@ fn total(results: &Results, who: Contestant) -> Option<f64> {
     median(runs.iter().map(|run| run.seconds))
 }
 
+/// The median of the rounds' ratios of something to the whole time of another.
+fn rounds(
+    results: &Results,
+    (runs, of): (&[Run], fn(&Run) -> Option<f64>),
+    other: Contestant,
+) -> Option<f64> {
+    total(results, other)?;
+    let (_, others) = results.iter().find(|(name, _)| *name == other)?;
+    let these = runs.iter().map(of).collect::<Option<Vec<f64>>>()?;
+    by_round(these.into_iter(), others.iter().map(|run| run.seconds))
+}
+
 /// The table.
 pub(crate) fn text(field: &Field, results: &Results) -> String {
     let bytes = fs::metadata(&field.source).map_or(0, |meta| meta.len());
@@ -31,8 +43,19 @@ pub(crate) fn text(field: &Field, results: &Results) -> String {
     let number =
         |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
     let mut out = format!("{} rows, {megabytes:.0} MB of SQLite; medians\n\n", field.size.rows());
-    let head =
-        ["contestant", "runs", "seconds", "load s", "load/limit", "all/peer", "rows/s", "MB/s", "RSS MB"];
+    let head = [
+        "contestant",
+        "runs",
+        "seconds",
+        "load s",
+        "load/limit",
+        "by round",
+        "all/peer",
+        "by round",
+        "rows/s",
+        "MB/s",
+        "RSS MB",
+    ];
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells
             .iter()
@@ -57,7 +80,9 @@ pub(crate) fn text(field: &Field, results: &Results) -> String {
             number(seconds, 2),
             number(load, 2),
             number(ratio(load, total(results, limit)), 2),
+            number(load.and_then(|_| rounds(results, (runs, |run| run.load_seconds), limit)), 2),
             number(ratio(whole, total(results, peer)), 2),
+            number(whole.and_then(|_| rounds(results, (runs, |run| Some(run.seconds)), peer)), 2),
             number(seconds.map(|s| rows / s), 0),
             number(seconds.map(|s| megabytes / s), 1),
             number(peak, 0),

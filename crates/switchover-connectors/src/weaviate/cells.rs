@@ -7,7 +7,7 @@ use super::value::Wire;
 use std::borrow::Cow;
 use switchover_core::datetime::{self, Fraction, Separator, TimeFormat, Zone};
 use switchover_core::plan::{Element, LogicalType};
-use switchover_core::value::Value;
+use switchover_core::value::{Value, utf8};
 use switchover_core::{decimal, reverse, uuid_text};
 
 /// Instants as the server writes them: the zone is UTC, and zeros at a fraction's end are left out.
@@ -48,12 +48,12 @@ pub(super) fn to_wire<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Option<
         Value::Int(number) => Some(Wire::Int(number)),
         Value::Float(number) => Some(Wire::Number(number)),
         Value::Bool(truth) => Some(Wire::Bool(truth)),
-        Value::Text(text) => std::str::from_utf8(text).ok().map(Wire::Text),
+        Value::Text(text) => utf8(text).map(Wire::Text),
         Value::Uuid(uuid) => Some(Wire::Uuid(uuid)),
         Value::Bytes(bytes) => Some(Wire::Blob(Cow::Borrowed(bytes))),
         Value::Decimal(canonical) => {
             reverse::plain_decimal(canonical, scratch);
-            std::str::from_utf8(scratch).ok().map(Wire::Text)
+            utf8(scratch).map(Wire::Text)
         }
         Value::Date(days) => moment(i64::from(days) * DAY_MICROS, scratch),
         Value::Timestamp(micros) | Value::TimestampTz(micros) => moment(micros, scratch),
@@ -63,7 +63,7 @@ pub(super) fn to_wire<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Option<
 
 fn moment(micros: i64, scratch: &mut Vec<u8>) -> Option<Wire<'_>> {
     datetime::format_timestamp(micros, &RFC_3339, scratch);
-    std::str::from_utf8(scratch).ok().map(Wire::Date)
+    utf8(scratch).map(Wire::Date)
 }
 
 /// The cell that the wire's value says in a column of that type.

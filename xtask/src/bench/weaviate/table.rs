@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Contestant, Field, Load};
 use crate::Result;
-use crate::bench::measure::median;
+use crate::bench::measure::{by_round, median};
 
 type Results = [(Contestant, Vec<Load>)];
 
@@ -31,6 +31,20 @@ fn limit(results: &Results) -> Option<f64> {
     limits.filter_map(|(who, _)| loading(results, *who)).min_by(f64::total_cmp)
 }
 
+/// The median of the rounds' ratios to that limit.
+fn to_limit(results: &Results, who: Contestant) -> Option<f64> {
+    let seconds = |who: Contestant| {
+        let (_, loads) = results.iter().find(|(name, _)| *name == who)?;
+        loads.iter().map(|load| load.run.load_seconds).collect::<Option<Vec<f64>>>()
+    };
+    let limits = results.iter().map(|(who, _)| *who).filter(|who| who.in_flight().is_some());
+    let quickest = limits
+        .filter_map(|who| Some((who, loading(results, who)?)))
+        .min_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(who, _)| who)?;
+    by_round(seconds(who)?.into_iter(), seconds(quickest)?.into_iter())
+}
+
 /// The table.
 pub(super) fn text(field: &Field, results: &Results) -> String {
     let kind = if field.vectors { "messages with vectors of 384" } else { "messages" };
@@ -42,6 +56,7 @@ pub(super) fn text(field: &Field, results: &Results) -> String {
         "load s",
         "objects/s",
         "load/limit",
+        "by round",
         "load/py-best",
         "cpu s",
         "cpu/py",
@@ -73,6 +88,7 @@ pub(super) fn text(field: &Field, results: &Results) -> String {
             number(load, 2),
             number(load.map(|seconds| field.messages as f64 / seconds), 0),
             number(ratio(load, limit(results)), 2),
+            number(to_limit(results, *who), 2),
             number(ratio(load, loading(results, Contestant::PythonFixed)), 2),
             number(cpu, 2),
             number(ratio(cpu, python_cpu), 2),

@@ -3,6 +3,8 @@
 //! Invariant: nothing is read beyond the message; a message that is cut or wrong is an error, never a value.
 //! Absent on purpose: groups, which protobuf 3 does not have.
 
+use switchover_core::value::utf8;
+
 /// The message is not what its encoding allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -25,7 +27,7 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
+        utf8(self.bytes()?).ok_or(Malformed)
     }
 }
 
