@@ -103,11 +103,15 @@ pub(super) fn build_steps(plan: &Plan) -> Vec<BuildStep> {
         of_table.alter(BuildStage::Validation, "proof of the foreign keys", &name, &proven);
         for column in &table.columns {
             if let Some(next) = column.identity_next {
-                // The sequence's name is the server's choice, so it is asked for.
+                // The sequence's name is the server's choice, so it is asked for. Rows may have come since the plan was
+                // made, where a run was resumed: the numbers go on behind the largest that is there.
                 let sql = format!(
-                    "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({}, {}), {next}, false)",
+                    "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({}, {}), \
+                     GREATEST({next}, m.most), COALESCE(m.most >= {next}, false)) \
+                     FROM (SELECT pg_catalog.max({})::pg_catalog.int8 AS most FROM {name}) m",
                     literal(&name),
-                    literal(&column.target)
+                    literal(&column.target),
+                    ident(&column.target)
                 );
                 let id = format!("sequence of {}", column.target);
                 of_table.add(BuildStage::Finish, &id, format!("sequence of {}", table.source), sql);
