@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Batch, ReadRequest};
-use switchover_core::relation::Relations;
+use switchover_core::relation::{CellFrom, Relations};
 use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Rows, Value};
 use switchover_core::{Error, Kind, Result};
@@ -69,14 +69,47 @@ fn cast(name: &str, encoding: Encoding) -> String {
     }
 }
 
-fn statement_text(columns: &[String], reading: &Reading, range: &KeyRange, encoding: Encoding) -> String {
+/// Whether all columns of a key compare as bytes by themselves, wherever they are read from.
+fn compare_as_bytes(
+    connection: &Connection,
+    relations: &Relations,
+    table: &str,
+    key: &[String],
+) -> rusqlite::Result<bool> {
+    for name in key {
+        let (table, column) = match relations.get(table).map(|relation| relation.parts.as_slice()) {
+            None => (table, name),
+            Some([part]) => match part.cells.iter().find(|cell| cell.name == *name).map(|cell| &cell.from) {
+                Some(CellFrom::Column(column)) => (part.table.as_str(), column),
+                _ => return Ok(false),
+            },
+            Some(_) => return Ok(false),
+        };
+        let (_, collation, ..) = connection.column_metadata(Some("main"), table, column.as_str())?;
+        if !collation.is_some_and(|name| name.to_bytes().eq_ignore_ascii_case(b"BINARY")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// `as_bytes`: the key's columns compare as bytes by themselves. Only so does SQLite find a key of several columns by
+/// its index: where a collation is named, it reads from the first row on.
+fn statement_text(
+    columns: &[String],
+    reading: &Reading,
+    range: &KeyRange,
+    encoding: Encoding,
+    as_bytes: bool,
+) -> String {
     let columns: Vec<String> = columns.iter().map(|name| column(name, encoding)).collect();
     let table = &reading.from;
     let (key, order): (Vec<String>, Vec<String>) = match &reading.locator {
         Locator::RowId(name) => (vec![name.clone()], vec![name.clone()]),
         Locator::Key(names) => {
             // A key's own collation may hold two keys for one that differ in bytes; BINARY never does.
-            let order = names.iter().map(|name| format!("{} COLLATE BINARY", ident(name))).collect();
+            let collate = if as_bytes { "" } else { " COLLATE BINARY" };
+            let order = names.iter().map(|name| format!("{}{collate}", ident(name))).collect();
             (names.iter().map(|name| column(name, encoding)).collect(), order)
         }
         Locator::Ordinal => {
@@ -117,7 +150,13 @@ pub(super) fn batch(
     let mut done = true;
     for reading in readings(relations, &request.table) {
         let Some(range) = within(reading.part, &request.range) else { continue };
-        let sql = statement_text(&request.table.columns, &reading, &range, encoding);
+        let as_bytes = match &reading.locator {
+            Locator::Key(key) => {
+                compare_as_bytes(connection, relations, &request.table.name, key).map_err(fail)?
+            }
+            Locator::RowId(_) | Locator::Ordinal => false,
+        };
+        let sql = statement_text(&request.table.columns, &reading, &range, encoding, as_bytes);
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
         let fill = Fill { reading: &reading, range: &range, encoding, request, until };
         done = match reading.locator {
@@ -306,5 +345,39 @@ impl Encoding {
         // Half a unit is no text in any encoding: it becomes a byte that UTF-8 never has.
         out.extend((bytes.len() % 2 == 1).then_some(0xff));
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// How SQLite would find the rows behind a bound, by its own word.
+    fn steps(ddl: &str, key: &[&str]) -> Vec<String> {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(ddl).unwrap();
+        let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+        let as_bytes = compare_as_bytes(&db, &Relations::new(), "t", &key).unwrap();
+        let bound = key.iter().map(|_| OwnedValue::Int(1)).collect();
+        let reading = Reading { from: "\"main\".\"t\"".into(), locator: Locator::Key(key), part: None };
+        let range = KeyRange { after: Some(bound), upto: None };
+        let sql = statement_text(&["v".into()], &reading, &range, Encoding::Utf8, as_bytes);
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        statement.query_map([1, 1], |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn rows_behind_a_key_of_several_columns_are_found_by_its_index() {
+        let plain = "CREATE TABLE t (a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID";
+        let found = steps(plain, &["a", "b"]);
+        assert!(
+            matches!(found.as_slice(), [only] if only.starts_with("SEARCH main.t USING PRIMARY KEY")),
+            "{found:?}"
+        );
+        // Another collation may hold two keys for one: the order of bytes is asked for, at the price of a sort.
+        let folded =
+            "CREATE TABLE t (a INTEGER, b TEXT COLLATE NOCASE, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID";
+        assert!(steps(folded, &["a", "b"]).iter().any(|step| step.contains("TEMP B-TREE")));
     }
 }
