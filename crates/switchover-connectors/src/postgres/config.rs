@@ -140,6 +140,7 @@ impl PgConfig {
         };
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let value = |name: &str, variable: &str| given(name).or_else(|| env(variable));
+        parameters::check_variables(env)?;
 
         let user =
             value("user", "PGUSER").or_else(|| env("USER")).or_else(|| env("LOGNAME")).ok_or_else(|| {
@@ -278,25 +279,27 @@ fn hosts(names: Option<String>, addresses: Option<String>, ports: Option<String>
                     bad("hostaddr is not a numeric address").hint("write a name as host=, not as hostaddr=")
                 })?),
             };
-            let name = match names.get(at).map(String::as_str) {
-                Some(name) if !name.is_empty() => name.to_owned(),
-                _ => address.map_or_else(default_host, |address: std::net::IpAddr| address.to_string()),
-            };
             let port = match ports.get(at).or(ports.first()).map(String::as_str) {
                 None | Some("") => PORT,
                 Some(text) => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
                     bad("the port is not a number from 1 to 65535").hint("PostgreSQL's port is usually 5432")
                 })?,
             };
+            let name = match names.get(at).map(String::as_str) {
+                Some(name) if !name.is_empty() => name.to_owned(),
+                _ => address
+                    .map_or_else(|| default_host(port), |address: std::net::IpAddr| address.to_string()),
+            };
             Ok(Host { name, address, port, password: PasswordSlot::default() })
         })
         .collect()
 }
 
-fn default_host() -> String {
+/// The Unix socket of that port, if a server has one; else TCP.
+fn default_host(port: u16) -> String {
     let directory = SOCKET_DIRECTORIES
         .iter()
-        .find(|directory| std::path::Path::new(directory).join(format!(".s.PGSQL.{PORT}")).exists());
+        .find(|directory| std::path::Path::new(directory).join(format!(".s.PGSQL.{port}")).exists());
     directory.map_or_else(|| "localhost".to_owned(), |directory| (*directory).to_owned())
 }
 

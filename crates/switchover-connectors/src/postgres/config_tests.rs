@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use switchover_core::Kind;
 
 const NO_ENV: &[(&str, &str)] = &[("USER", "os")];
 
@@ -119,6 +120,32 @@ fn harmless_parameters_are_ignored_aloud() {
         parse_with("postgresql+asyncpg://a@h/d?command_timeout=60&timeout=5", NO_ENV).expect("parse");
     assert_eq!(config.warnings, ["the parameter 'command_timeout' has no effect here and was ignored"]);
     assert_eq!(config.connect_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn what_the_environment_asks_for_in_vain_is_refused() {
+    for (variable, hint) in [("PGSERVICE", "host, user and database"), ("PGREQUIREAUTH", "leave it out")] {
+        let error = parse_with("postgres://a@h/d", &[(variable, "s3cret")]).expect_err(variable);
+        assert_eq!(error.kind(), Kind::Unsupported);
+        let said = format!("{error} {}", error.what_to_do());
+        assert!(said.contains(variable) && said.contains(hint) && !said.contains("s3cret"), "{said}");
+    }
+}
+
+/// A port that no server has, and a file where its socket would be.
+#[cfg(unix)]
+#[test]
+fn the_socket_of_the_port_that_is_meant_is_looked_for() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port();
+    let text = format!("postgres://a@:{port}/d");
+    let host = || parse_with(&text, NO_ENV).expect("parse").hosts[0].name.clone();
+    assert_eq!(host(), "localhost");
+    let socket = std::path::PathBuf::from(format!("/tmp/.s.PGSQL.{port}"));
+    std::fs::write(&socket, "").expect("a file");
+    let found = host();
+    std::fs::remove_file(&socket).expect("its end");
+    assert_eq!(found, "/tmp");
 }
 
 #[cfg(unix)]

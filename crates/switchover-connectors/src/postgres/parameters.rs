@@ -74,6 +74,17 @@ pub(super) const UNSUPPORTED: [&str; 11] = [
     "direct_tls",
 ];
 
+/// The same as variables of the environment (libpq's documentation, 34.15), with the parameters that they stand for.
+const UNSUPPORTED_VARIABLES: [(&str, &str); 7] = [
+    ("PGSERVICE", "service"),
+    ("PGREQUIREAUTH", "require_auth"),
+    ("PGREQUIREPEER", "requirepeer"),
+    ("PGSSLCRL", "sslcrl"),
+    ("PGSSLCRLDIR", "sslcrldir"),
+    ("PGSSLMAXPROTOCOLVERSION", "ssl_max_protocol_version"),
+    ("PGSSLNEGOTIATION", "sslnegotiation"),
+];
+
 pub(super) const OPERATION: &str = "read the PostgreSQL URL";
 
 /// An error about the text as a whole.
@@ -229,22 +240,34 @@ fn key_values(text: &str) -> Result<Vec<(String, String)>> {
     }
 }
 
+/// Refuses what the environment asks for and this program does not have.
+pub(super) fn check_variables(env: impl Fn(&str) -> Option<String>) -> Result<()> {
+    match UNSUPPORTED_VARIABLES.iter().find(|(variable, _)| env(variable).is_some()) {
+        Some((variable, name)) => Err(unsupported(&format!("{variable} of the environment"), name)),
+        None => Ok(()),
+    }
+}
+
+fn unsupported(what: &str, name: &str) -> Error {
+    Error::new(Kind::Unsupported, OPERATION)
+        .store("postgres")
+        .detail(format!("{what} is not supported, and ignoring it could be unsafe"))
+        .hint(match name {
+            "service" | "servicefile" => "write the host, user and database that the service file holds",
+            "sslpassword" => {
+                "give a key without a pass phrase (openssl pkey -in old.key -out new.key, mode 0600)"
+            }
+            _ => "leave it out if the connection is safe without it",
+        })
+}
+
 fn check_name(name: &str) -> Result<()> {
     if KNOWN.contains(&name) || HARMLESS.contains(&name) {
         return Ok(());
     }
     let shown = uri::shown_name(name).unwrap_or("…");
     if UNSUPPORTED.contains(&name) {
-        return Err(Error::new(Kind::Unsupported, OPERATION)
-            .store("postgres")
-            .detail(format!("the parameter '{name}' is not supported, and ignoring it could be unsafe"))
-            .hint(match name {
-                "service" | "servicefile" => "write the host, user and database that the service file holds",
-                "sslpassword" => {
-                    "give a key without a pass phrase (openssl pkey -in old.key -out new.key, mode 0600)"
-                }
-                _ => "leave it out if the connection is safe without it",
-            }));
+        return Err(unsupported(&format!("the parameter '{name}'"), name));
     }
     let error = bad(format!("there is no parameter '{shown}'"));
     Err(match uri::near_match(name, KNOWN.into_iter().chain(HARMLESS).chain(UNSUPPORTED)) {
