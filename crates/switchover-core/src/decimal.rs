@@ -8,6 +8,9 @@
 /// Digits that every double keeps (IEEE 754; `DBL_DIG`).
 const DOUBLE_DIGITS: usize = 15;
 
+/// The largest power of ten, up or down, that a literal may have: no number of digits in memory brings it out of an `i64` then.
+const EXPONENT_MAX: u64 = 1 << 62;
+
 /// Whether a double holds a number's text by value: its shortest decimal is that number.
 pub fn survives(raw: &str) -> bool {
     let plain = !raw.contains(['e', 'E']);
@@ -36,7 +39,7 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends the canonical form of a decimal or scientific literal as JSON, SQL and Rust write it;
-/// false (and nothing written) when it is no such literal.
+/// false (and nothing written) when it is no such literal, or its exponent is beyond 2^62.
 pub fn parse(text: &[u8], out: &mut Vec<u8>) -> bool {
     let (negative, rest) = match text.split_first() {
         Some((b'-', rest)) => (true, rest),
@@ -62,7 +65,10 @@ pub fn parse(text: &[u8], out: &mut Vec<u8>) -> bool {
     if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {
         return false;
     }
-    let Some(exponent) = exponent.checked_sub(fraction.len() as i64) else { return false };
+    if exponent.unsigned_abs() > EXPONENT_MAX {
+        return false;
+    }
+    let exponent = exponent - fraction.len() as i64;
     write_joined(negative, [whole, fraction], exponent, out);
     true
 }
@@ -154,7 +160,8 @@ mod tests {
             assert_eq!(canonical(same[0]), canonical(same[1]), "{same:?}");
         }
         assert_eq!(canonical("-12.50").as_deref(), Some("-125e-1"));
-        for bad in ["", ".", "1e", "abc", "1.2.3", "0x1", "1e99999999999999999999"] {
+        let beyond = format!("10e{}", i64::MAX);
+        for bad in ["", ".", "1e", "abc", "1.2.3", "0x1", "1e99999999999999999999", &beyond] {
             assert_eq!(canonical(bad), None, "{bad}");
         }
     }
