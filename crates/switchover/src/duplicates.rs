@@ -18,6 +18,7 @@ use switchover_core::limits::{LISTED_MAX, ORPHANS_MAX, one_of};
 use switchover_core::plan::{OrphanPlan, Plan, Refusal, TablePlan};
 use switchover_core::planner::layout;
 use switchover_core::schema::{Catalog, Index, IndexPart, Table};
+use switchover_core::value::OwnedValue;
 
 pub(crate) const HINT: &str = "give each row a key of its own on the source, or use --policy quarantine";
 
@@ -159,7 +160,9 @@ impl Look<'_> {
         }
         let read = crate::evidence::planned_table(table);
         if let Some(values) = self.snapshot.fetch(&read, locator).await? {
-            losses.push(Loss { table: index, fields, values });
+            losses.push(Loss::new(index, fields, links, |field| {
+                values.get(field).cloned().unwrap_or(OwnedValue::Null)
+            }));
         }
         Ok(())
     }

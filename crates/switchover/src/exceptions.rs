@@ -40,9 +40,23 @@ pub(crate) struct Link {
 
 /// A row that loses fields; all of them when it is left out.
 pub(crate) struct Loss {
-    pub(crate) table: usize,
-    pub(crate) fields: BTreeSet<usize>,
-    pub(crate) values: Vec<OwnedValue>,
+    table: usize,
+    fields: BTreeSet<usize>,
+    /// The row's values that foreign keys refer to, by field. Not the others: many rows may be lost, and be large.
+    keys: BTreeMap<usize, OwnedValue>,
+}
+
+impl Loss {
+    pub(crate) fn new(
+        table: usize,
+        fields: BTreeSet<usize>,
+        links: &[Link],
+        value: impl Fn(usize) -> OwnedValue,
+    ) -> Loss {
+        let of_table = links.iter().filter(|link| link.parent == table);
+        let referred = of_table.flat_map(|link| link.parent_fields.iter().copied());
+        Loss { table, fields, keys: referred.map(|field| (field, value(field))).collect() }
+    }
 }
 
 /// Keys that are on the source and will not be on the target, by link; those found last stand apart.
@@ -109,7 +123,7 @@ impl Look<'_> {
                 let lost = |field: &usize| whole || cells.iter().any(|(cell, _)| cell == field);
                 let fields: BTreeSet<usize> = referred.iter().copied().filter(lost).collect();
                 if !fields.is_empty() && losses.len() <= ORPHANS_MAX {
-                    losses.push(loss(index, fields, row));
+                    losses.push(Loss::new(index, fields, links, |field| row.value(field).to_owned_value()));
                 }
                 // What refuses is named in full; of a row that goes as a whole one reason is enough.
                 let refuses = |field: usize| !table.columns[field].policy.quarantines();
@@ -351,7 +365,7 @@ impl Found<'_> {
             if link.parent == loss.table && link.parent_fields.iter().any(|field| loss.fields.contains(field))
             {
                 let mut key = Vec::new();
-                let value = |field: usize| loss.values[field].borrow();
+                let value = |field: usize| loss.keys.get(&field).map_or(Value::Null, OwnedValue::borrow);
                 if key_of(&self.tables[link.parent], &link.parent_fields, value, &mut key) {
                     self.keys.entry(number).or_default().insert(key);
                 }
@@ -403,12 +417,8 @@ impl Found<'_> {
         }
         let fields =
             if whole { (0..values.len()).collect() } else { link.child_fields.iter().copied().collect() };
-        self.lose(&Loss { table: link.child, fields, values: values.to_vec() });
+        self.lose(&Loss::new(link.child, fields, self.links, |field| values[field].clone()));
     }
-}
-
-fn loss(table: usize, fields: BTreeSet<usize>, row: Row<'_>) -> Loss {
-    Loss { table, fields, values: row.values().map(|value| value.to_owned_value()).collect() }
 }
 
 /// A key's bytes, by value; false when a part is NULL, which refers to nothing.
