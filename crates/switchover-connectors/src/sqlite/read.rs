@@ -69,8 +69,12 @@ fn cast(name: &str, encoding: Encoding) -> String {
     }
 }
 
-/// Whether all columns of a key compare as bytes by themselves, wherever they are read from.
-fn compare_as_bytes(
+/// Collations that every connection has, besides `BINARY`.
+const BUILT_IN: [&str; 2] = ["NOCASE", "RTRIM"];
+
+/// Whether the order of a key's columns is one of its rows by itself: they compare as bytes, or as the key's own index
+/// does, which then holds no two of them for one.
+fn orders_rows(
     connection: &Connection,
     relations: &Relations,
     table: &str,
@@ -86,21 +90,27 @@ fn compare_as_bytes(
             Some(_) => return Ok(false),
         };
         let (_, collation, ..) = connection.column_metadata(Some("main"), table, column.as_str())?;
-        if !collation.is_some_and(|name| name.to_bytes().eq_ignore_ascii_case(b"BINARY")) {
+        let collation = collation.map(|name| name.to_string_lossy().to_ascii_uppercase()).unwrap_or_default();
+        let of_index = || -> rusqlite::Result<bool> {
+            let sql = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x
+                WHERE l.origin = 'pk' AND x.key AND x.name = ?2 COLLATE NOCASE AND x.coll = ?3 COLLATE NOCASE)";
+            connection.prepare_cached(sql)?.query_row((table, column, &collation), |row| row.get(0))
+        };
+        if collation != "BINARY" && !(BUILT_IN.contains(&collation.as_str()) && of_index()?) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// `as_bytes`: the key's columns compare as bytes by themselves. Only so does SQLite find a key of several columns by
-/// its index: where a collation is named, it reads from the first row on.
+/// `ordered`: the key's columns order its rows by themselves. Only so does SQLite find a key of several columns by its
+/// index: where a collation is named, it reads from the first row on.
 fn statement_text(
     columns: &[String],
     reading: &Reading,
     range: &KeyRange,
     encoding: Encoding,
-    as_bytes: bool,
+    ordered: bool,
 ) -> String {
     let columns: Vec<String> = columns.iter().map(|name| column(name, encoding)).collect();
     let table = &reading.from;
@@ -108,7 +118,7 @@ fn statement_text(
         Locator::RowId(name) => (vec![name.clone()], vec![name.clone()]),
         Locator::Key(names) => {
             // A key's own collation may hold two keys for one that differ in bytes; BINARY never does.
-            let collate = if as_bytes { "" } else { " COLLATE BINARY" };
+            let collate = if ordered { "" } else { " COLLATE BINARY" };
             let order = names.iter().map(|name| format!("{}{collate}", ident(name))).collect();
             (names.iter().map(|name| column(name, encoding)).collect(), order)
         }
@@ -150,13 +160,13 @@ pub(super) fn batch(
     let mut done = true;
     for reading in readings(relations, &request.table) {
         let Some(range) = within(reading.part, &request.range) else { continue };
-        let as_bytes = match &reading.locator {
+        let ordered = match &reading.locator {
             Locator::Key(key) => {
-                compare_as_bytes(connection, relations, &request.table.name, key).map_err(fail)?
+                orders_rows(connection, relations, &request.table.name, key).map_err(fail)?
             }
             Locator::RowId(_) | Locator::Ordinal => false,
         };
-        let sql = statement_text(&request.table.columns, &reading, &range, encoding, as_bytes);
+        let sql = statement_text(&request.table.columns, &reading, &range, encoding, ordered);
         let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
         let fill = Fill { reading: &reading, range: &range, encoding, request, until };
         done = match reading.locator {
@@ -358,26 +368,28 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(ddl).unwrap();
         let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
-        let as_bytes = compare_as_bytes(&db, &Relations::new(), "t", &key).unwrap();
+        let ordered = orders_rows(&db, &Relations::new(), "t", &key).unwrap();
         let bound = key.iter().map(|_| OwnedValue::Int(1)).collect();
         let reading = Reading { from: "\"main\".\"t\"".into(), locator: Locator::Key(key), part: None };
         let range = KeyRange { after: Some(bound), upto: None };
-        let sql = statement_text(&["v".into()], &reading, &range, Encoding::Utf8, as_bytes);
+        let sql = statement_text(&["v".into()], &reading, &range, Encoding::Utf8, ordered);
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         statement.query_map([1, 1], |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
     }
 
     #[test]
-    fn rows_behind_a_key_of_several_columns_are_found_by_its_index() {
-        let plain = "CREATE TABLE t (a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID";
-        let found = steps(plain, &["a", "b"]);
-        assert!(
-            matches!(found.as_slice(), [only] if only.starts_with("SEARCH main.t USING PRIMARY KEY")),
-            "{found:?}"
-        );
-        // Another collation may hold two keys for one: the order of bytes is asked for, at the price of a sort.
-        let folded =
-            "CREATE TABLE t (a INTEGER, b TEXT COLLATE NOCASE, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID";
-        assert!(steps(folded, &["a", "b"]).iter().any(|step| step.contains("TEMP B-TREE")));
+    fn rows_behind_a_key_are_found_by_its_index() {
+        for columns in [
+            "a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b)",
+            "a INTEGER, b TEXT COLLATE NOCASE, v TEXT, PRIMARY KEY (a, b)",
+            "a TEXT COLLATE RTRIM, b TEXT COLLATE NOCASE, v TEXT, PRIMARY KEY (a, b)",
+        ] {
+            let found = steps(&format!("CREATE TABLE t ({columns}) WITHOUT ROWID"), &["a", "b"]);
+            let by_index = |step: &str| step.starts_with("SEARCH main.t USING PRIMARY KEY ((a,b)>(?,?))");
+            assert!(matches!(found.as_slice(), [only] if by_index(only)), "{columns}: {found:?}");
+        }
+        // Its index holds keys apart that the column's collation takes for one: the order of bytes is asked for.
+        let other = "CREATE TABLE t (a INTEGER, b TEXT COLLATE NOCASE, v TEXT, PRIMARY KEY (a, b COLLATE BINARY)) WITHOUT ROWID";
+        assert_eq!(steps(other, &["a", "b"]), ["SCAN main.t"]);
     }
 }
