@@ -210,13 +210,13 @@ pub enum OwnedValue {
     /// See [`Value::Float`]; the bits of it.
     FloatBits(u64),
     /// See [`Value::Decimal`].
-    Decimal(Vec<u8>),
+    Decimal(#[serde(with = "as_base64")] Vec<u8>),
     /// Text that is valid UTF-8.
     Text(String),
     /// Text that is not.
-    TextBytes(Vec<u8>),
+    TextBytes(#[serde(with = "as_base64")] Vec<u8>),
     /// See [`Value::Bytes`].
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "as_base64")] Vec<u8>),
     /// See [`Value::Uuid`].
     Uuid([u8; 16]),
     /// See [`Value::Date`].
@@ -228,7 +228,24 @@ pub enum OwnedValue {
     /// See [`Value::TimestampTz`].
     TimestampTz(i64),
     /// See [`Value::Json`].
-    Json(Vec<u8>),
+    Json(#[serde(with = "as_base64")] Vec<u8>),
+}
+
+/// Bytes as base64 (RFC 4648, 4) in what is written: a third more, where a list of numbers would be near four times as much.
+mod as_base64 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::{Deserialize, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)
+    }
 }
 
 impl OwnedValue {
@@ -440,6 +457,22 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn owned_values_are_written_and_read() {
+        for (value, text) in [
+            (OwnedValue::Bytes(b"\xff\x00".to_vec()), r#"{"bytes":"/wA="}"#),
+            (OwnedValue::TextBytes(b"a\xff".to_vec()), r#"{"text_bytes":"Yf8="}"#),
+            (OwnedValue::Decimal(b"125e-2".to_vec()), r#"{"decimal":"MTI1ZS0y"}"#),
+            (OwnedValue::Json(b"[]".to_vec()), r#"{"json":"W10="}"#),
+            (OwnedValue::FloatBits(0.5f64.to_bits()), r#"{"float_bits":4602678819172646912}"#),
+            (OwnedValue::Null, r#""null""#),
+        ] {
+            assert_eq!(serde_json::to_string(&value).expect("text"), text);
+            assert_eq!(serde_json::from_str::<OwnedValue>(text).expect(text), value);
+        }
+        assert!(serde_json::from_str::<OwnedValue>(r#"{"bytes":"no"}"#).is_err());
+    }
 
     #[test]
     fn values_are_shown_as_people_write_them() {
