@@ -3,6 +3,7 @@
 
 use crate::common::{Running, run};
 use crate::server::Site;
+use switchover_testkit::weaviate::Liar;
 use switchover_testkit::{Proxy, Weaviate};
 
 const MANY: &str = "
@@ -104,6 +105,21 @@ fn a_server_that_is_killed_loses_nothing() {
     if ran.code != Some(0) {
         run(&mut site.verb("resume")).exits(0);
     }
+    site.has_all(&[("items", "Items")]);
+}
+
+#[test]
+fn a_server_that_is_away_while_rows_are_mended_is_waited_for() {
+    let site = Site::new(MANY);
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let stores = ["--from", "sqlite:app.db", "--to", &site.by(&line)];
+    run(site.program(&["migrate"]).args(stores)).exits(0);
+    for id in site.server.objects("Items").keys().take(10) {
+        assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Items/{id}"), "").0, 204);
+    }
+    line.refuse(2);
+    let ran = run(site.program(&["verify", "--repair"]).args(stores)).exits(0);
+    assert!(ran.err.contains("trying again"), "{ran}");
     site.has_all(&[("items", "Items")]);
 }
 
