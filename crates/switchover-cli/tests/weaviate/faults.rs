@@ -3,6 +3,7 @@
 
 use crate::common::{Running, run};
 use crate::server::Site;
+use serde_json::json;
 use switchover_testkit::weaviate::Liar;
 use switchover_testkit::{Proxy, Weaviate};
 
@@ -121,6 +122,36 @@ fn a_server_that_is_away_while_rows_are_mended_is_waited_for() {
     let ran = run(site.program(&["verify", "--repair"]).args(stores)).exits(0);
     assert!(ran.err.contains("trying again"), "{ran}");
     site.has_all(&[("items", "Items")]);
+}
+
+/// What a process leaves that the machine took along when it stopped, temporary files included.
+#[test]
+fn a_lock_from_before_the_machine_s_last_start_is_a_dead_one_s() {
+    let line = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let name = std::process::Command::new("uname").arg("-n").output().unwrap();
+    let host = String::from_utf8(name.stdout).unwrap().trim().to_owned();
+    let machine = line("/etc/machine-id").filter(|machine| !machine.is_empty());
+    let boot = line("/proc/sys/kernel/random/boot_id").unwrap();
+    let before = "11111111-2222-3333-4444-555555555555";
+    let own = machine.as_deref().unwrap_or("unknown");
+    // Without a number of its own a machine cannot be told from another of its name.
+    for (host, machine, boot, is_dead) in [
+        (&*host, own, before, machine.is_some()),
+        (&*host, own, &*boot, false),
+        (&*host, "another", before, false),
+        ("another", own, before, false),
+    ] {
+        let site = Site::new(MANY);
+        let holder = json!({ "run": "r", "token": "t", "host": host, "process": 1, "file": "/nowhere/switchover-t",
+            "start": { "machine": machine, "boot": boot } });
+        let class =
+            json!({ "class": "Switchover_lock_t", "vectorizer": "none", "description": holder.to_string() });
+        assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+        let ran = run(&mut site.migrate(&[]));
+        assert_eq!(ran.code, Some(if is_dead { 0 } else { 2 }), "{holder}: {ran}");
+        let held = site.server.collections().contains(&"Switchover_lock_t".to_owned());
+        assert_eq!(held, !is_dead, "{holder}");
+    }
 }
 
 #[test]

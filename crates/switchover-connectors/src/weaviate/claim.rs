@@ -4,7 +4,8 @@
 //! look then, the later one sees the earlier one's: it takes its own away again. Each removes only what is its own, or a dead one's, by a name that nobody
 //! else ever has; so no process can take the lock from one that has just got it. The collection's description says who it is. It outlives a process that is killed, so each
 //! process also locks a file of its own machine, which the system unlocks with it: one whose file is there and free
-//! is dead. On another machine, or where that file is gone, nobody can tell, and a person must.
+//! is dead. So is one of this machine from before its last start, which may have emptied the folder of that file. On another
+//! machine, or where that file is gone, nobody can tell, and a person must.
 
 use super::client::Client;
 use super::ledger::PREFIX;
@@ -27,6 +28,10 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSES: u32 = 8;
 
+/// Linux's number of the machine, made when the system was installed, and that of its last start.
+const MACHINE_FILE: &str = "/etc/machine-id";
+const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
+
 fn prefix() -> String {
     format!("{PREFIX}lock")
 }
@@ -40,6 +45,32 @@ struct Holder {
     process: u32,
     /// The file whose lock shows that the process lives.
     file: PathBuf,
+    /// The start of the machine that it is of, where that has a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<Start>,
+}
+
+/// One start of one machine. Two machines may have the same name, so the machine's own number belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Start {
+    machine: String,
+    boot: String,
+}
+
+impl Start {
+    /// This one; none where the system keeps no such numbers.
+    fn current() -> Option<Start> {
+        let line = |path: &str| {
+            let text = std::fs::read_to_string(path).ok()?;
+            Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+        };
+        blocking(|| Some(Start { machine: line(MACHINE_FILE)?, boot: line(BOOT_FILE)? }))
+    }
+
+    /// Whether it is an earlier or later start of the same machine.
+    fn is_another_of_the_same(&self, other: &Start) -> bool {
+        self.machine == other.machine && self.boot != other.boot
+    }
 }
 
 impl Holder {
@@ -81,7 +112,8 @@ impl WeaviateClaim {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let file = std::env::temp_dir().join(format!("switchover-{token}"));
         let own = place::Lock::take(&file)?;
-        let holder = Holder { run: run.to_owned(), token, host: host(), process: std::process::id(), file };
+        let (run, process) = (run.to_owned(), std::process::id());
+        let holder = Holder { run, token, host: host(), process, file, start: Start::current() };
         let description = serde_json::to_string(&holder)
             .map_err(|error| Error::new(Kind::Internal, "lock the target").because(error))?;
         let class = json!({ "class": holder.collection(), "vectorizer": "none", "description": description,
@@ -114,9 +146,14 @@ fn another(client: &Client, own: Option<&Holder>) -> Result<Option<Holder>> {
     Ok(None)
 }
 
-/// Whether the holder's process has ended, for certain: it locked a file of this machine, and no longer does.
+/// Whether the holder's process has ended, for certain: it locked a file of this machine and no longer does, or the machine
+/// was started anew since.
 fn is_dead(holder: &Holder) -> bool {
-    holder.host == host() && blocking(|| place::is_locked(&holder.file)) == Some(false)
+    let restarted = match (&holder.start, Start::current()) {
+        (Some(then), Some(now)) => now.is_another_of_the_same(then),
+        _ => false,
+    };
+    holder.host == host() && (restarted || blocking(|| place::is_locked(&holder.file)) == Some(false))
 }
 
 fn busy(client: &Client, holder: &Holder) -> Error {
