@@ -152,6 +152,10 @@ impl WeaviateConfig {
         let given = |name: &str| {
             pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone())
         };
+        if pairs.iter().any(|(name, value)| name == "tenant" && value.is_empty()) {
+            return Err(bad("tenant= names no tenant, and without one a collection's rows are another's")
+                .hint("give it a name, as tenant=NAME (was a variable not set?), or leave it out for collections without tenants"));
+        }
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let tls = match given("tls").as_deref() {
             None => secure,

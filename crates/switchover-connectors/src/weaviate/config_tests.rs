@@ -61,6 +61,7 @@ fn what_is_refused_says_why() {
         ("weaviate://h?consistency=most", "none of one, quorum, all"),
         ("weaviate://h?replication=0", "no number of nodes"),
         ("weaviate://h?replication=all", "no number of nodes"),
+        ("weaviate://h?tenant=", "names no tenant"),
         ("weaviate://h:99999", "65535"),
         ("weaviate://h:x", "not a number"),
         ("weaviate://h/Message", "path"),
