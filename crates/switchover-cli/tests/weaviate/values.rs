@@ -274,3 +274,70 @@ fn rows_that_fill_a_message_are_sent_alone_and_one_that_fits_none_is_named() {
     let lengths = |object: &serde_json::Value| object["properties"]["txt"].as_str().unwrap().len();
     assert_eq!(site.server.objects("V").values().map(lengths).collect::<Vec<_>>(), [700_000, 700_000]);
 }
+
+/// Kinds of keys: a collection, its columns, a row's values, the text that Python makes the id of, and the id:
+/// `uuid.uuid5(uuid.NAMESPACE_DNS, collection + text)`.
+const KEYS: &[(&str, &str, &str, &str, &str)] = &[
+    ("Wide", "k REAL PRIMARY KEY", "1e16", "1e16", "9f860160-901b-5f62-992e-9144645e24f6"),
+    ("Small", "k REAL PRIMARY KEY", "1e-5", "1e-5", "f1697d90-7929-5cd2-8b0e-70ffca8384f0"),
+    ("Whole", "k REAL PRIMARY KEY", "3.0", "3.0", "adb067c0-8b30-51d9-a54e-bbc07b106236"),
+    ("Price", "k NUMERIC(9,3) PRIMARY KEY", "2.5", "2.5", "6ed5e1b3-037e-5a7d-ab05-41aef04c7090"),
+    (
+        "Digits",
+        "k NUMERIC PRIMARY KEY",
+        "9223372036854775807",
+        "9223372036854775807e0",
+        "b7248118-f57b-5671-bb98-adcfe113aac2",
+    ),
+    ("Digits", "k NUMERIC PRIMARY KEY", "2.5", "25e-1", "74b3a525-16fc-546c-b838-db50c120d447"),
+    ("Digits", "k NUMERIC PRIMARY KEY", "1000", "1e3", "3798d0b0-13cd-5686-b34a-cb38846f2176"),
+    (
+        "Big",
+        "k INTEGER PRIMARY KEY",
+        "9007199254740993",
+        "9007199254740993",
+        "2b858cfb-ab25-54f9-b577-8ecf01114c5c",
+    ),
+    ("Day", "k DATE PRIMARY KEY", "'2024-02-29'", "19782", "39d322ab-4e13-52e0-9002-fa61328d5a70"),
+    (
+        "Moment",
+        "k DATETIME PRIMARY KEY",
+        "'2024-02-29 12:00:00'",
+        "1709208000000000",
+        "78cbf2ea-b313-508d-bf26-56371363933b",
+    ),
+    (
+        "Instant",
+        "k TIMESTAMPTZ PRIMARY KEY",
+        "'2024-02-29T12:00:00Z'",
+        "1709208000000000",
+        "c0d443b7-dac6-5ff9-8846-1eafa22deabc",
+    ),
+    ("Truth", "k BOOLEAN PRIMARY KEY", "1", "true", "1c7ffa90-065f-53c8-8d22-21b194eb73d8"),
+    ("Bytes", "k BLOB PRIMARY KEY", "x'00ff'", "00ff", "dc3bad2b-7595-5979-a53a-dd2c4ef5b96a"),
+    (
+        "Pair",
+        "k TEXT, b INT, PRIMARY KEY (k, b)",
+        "'ü', 1",
+        r#"["ü","1"]"#,
+        "7c05366d-1881-5f8c-8581-ada9b1e349f0",
+    ),
+];
+
+/// The texts stand in the guide, for programs that compute an id.
+#[test]
+fn keys_of_every_kind_have_the_ids_that_the_guide_says() {
+    let site = Site::with(|source| {
+        for (table, columns, values, ..) in KEYS {
+            let sql = format!(
+                "CREATE TABLE IF NOT EXISTS {table}({columns}); INSERT INTO {table} VALUES ({values})"
+            );
+            source.execute_batch(&sql).unwrap();
+        }
+    });
+    run(&mut site.migrate(&[])).exits(0);
+    for (collection, _, values, text, id) in KEYS {
+        let objects = site.server.objects(collection);
+        assert!(objects.contains_key(*id), "{collection} {values}: {text}: {objects:?}");
+    }
+}
