@@ -2,6 +2,7 @@
 //! makes good: per column type a bit, a row too few or too many, values swapped, NULL for empty.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod many;
 mod pairs;
 mod server;
 #[path = "../support/mod.rs"]

@@ -3,6 +3,10 @@
 //! Both sides are read again, and only rows of the differing buckets are held, as digests, in passes
 //! of at most [`DRILL_ROWS_MAX`] rows. What does not cancel out is counted; the first
 //! [`LISTED_MAX`] rows are read once more with their values, and paired by key.
+//!
+//! Invariants: rows are chosen by their keys' hashes, so the same data has the same rows chosen in every run; and of a
+//! key all rows that differ are chosen, or none. Chosen each side by itself, a row that was changed would be listed as one
+//! that is missing, and a repair would write it beside what it was to replace.
 
 use super::{SourceSide, Verify, digester, each};
 use crate::copy::put_aside;
@@ -20,8 +24,32 @@ use switchover_core::plan::TablePlan;
 use switchover_core::planner::layout::shown_locator;
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
-/// Rows that are on one side only: digest to count.
+/// Rows that are on one side only, by digest: how often they are.
 type Unmatched = HashMap<(u64, u128), i64>;
+
+/// Rows to be read again, of both sides.
+#[derive(Default)]
+struct Chosen {
+    source: Unmatched,
+    target: Unmatched,
+}
+
+impl Chosen {
+    /// Adds the rows of a key, unless a side that they are on is full. More of them than there is room for are only where
+    /// nothing keeps the key apart (NULL in it): the others are then for the next pass.
+    fn add(&mut self, of_key: &[((u64, u128), i64)], rows_max: usize) {
+        let full = |count: i64| if count > 0 { &self.source } else { &self.target }.len() >= rows_max;
+        if of_key.iter().any(|(_, count)| full(*count)) {
+            return;
+        }
+        for (row, count) in of_key {
+            let side = if *count > 0 { &mut self.source } else { &mut self.target };
+            if side.len() < rows_max {
+                side.insert(*row, count.abs());
+            }
+        }
+    }
+}
 
 /// Rows that one pass of a repair holds; the next pass finds the rest.
 const REPAIR_ROWS_MAX: usize = 10_000;
@@ -51,9 +79,10 @@ impl Verify {
         found: &TableDigest,
         differing: &[usize],
     ) -> Result<Drilled> {
-        let (mut only_source, mut only_target) = (Unmatched::new(), Unmatched::new());
-        let mut total = (0u64, 0u64);
-        let listed_max = if self.repair { REPAIR_ROWS_MAX } else { LISTED_MAX };
+        let keyed = !self.plan.tables[index].key_fields().is_empty();
+        let (mut listed, mut mended) = (Chosen::default(), Chosen::default());
+        // Rows of each side, and how many of them have the key of one of the other's.
+        let (mut of_source, mut of_target, mut pairs) = (0u64, 0u64, 0u64);
         let mut rest = differing;
         while !rest.is_empty() {
             let (mut taken, mut rows) = (0, 0);
@@ -63,30 +92,40 @@ impl Verify {
             }
             let buckets: BTreeSet<usize> = rest[..taken].iter().copied().collect();
             rest = &rest[taken..];
-            for ((key, row), count) in self.unmatched(index, &buckets).await? {
-                let (side, sum) = if count > 0 {
-                    (&mut only_source, &mut total.0)
-                } else {
-                    (&mut only_target, &mut total.1)
-                };
-                *sum += count.unsigned_abs();
-                if side.len() < listed_max || side.keys().any(|(other, _)| *other == key) {
-                    side.insert((key, row), count.abs());
+            let mut unmatched: Vec<_> = self.unmatched(index, &buckets).await?.into_iter().collect();
+            unmatched.sort_unstable();
+            // All rows of a key are in one bucket, and so in one pass.
+            for of_key in unmatched.chunk_by(|((key, _), _), ((next, _), _)| key == next) {
+                listed.add(of_key, LISTED_MAX);
+                if self.repair {
+                    mended.add(of_key, REPAIR_ROWS_MAX);
                 }
+                let rows = |sign: i64| -> u64 {
+                    let own = of_key.iter().filter(|(_, count)| count.signum() == sign);
+                    own.map(|(_, count)| count.unsigned_abs()).sum()
+                };
+                let (source, target) = (rows(1), rows(-1));
+                of_source += source;
+                of_target += target;
+                pairs += source.min(target);
             }
         }
-        let (source_rows, target_rows) =
-            tokio::try_join!(self.list_source(index, &only_source), self.list_target(index, &only_target))?;
+        let (source_rows, target_rows) = tokio::try_join!(
+            self.list_source(index, &listed.source),
+            self.list_target(index, &listed.target)
+        )?;
         let mend = match self.repair {
-            true => Some(self.mend(index, only_source, only_target).await?),
+            true => Some(self.mend(index, mended).await?),
             false => None,
         };
         let (differences, paired) = pair(&self.plan.tables[index], &source_rows, &target_rows);
-        // Pairs are one difference; what is not listed is counted as if it were paired likewise.
-        let all = if total.0 as usize <= LISTED_MAX && total.1 as usize <= LISTED_MAX {
-            total.0 + total.1 - paired
+        // A pair is one difference. Without a key, rows that are not listed are counted as if each were of a pair.
+        let all = if keyed {
+            of_source + of_target - pairs
+        } else if of_source.max(of_target) <= LISTED_MAX as u64 {
+            of_source + of_target - paired
         } else {
-            total.0.max(total.1)
+            of_source.max(of_target)
         };
         Ok(Drilled { differences, total: all.max(differences_len(expected, found)), mend })
     }
@@ -201,7 +240,11 @@ impl Verify {
     }
 
     /// The rows that are to come and to go.
-    async fn mend(&self, index: usize, mut missing: Unmatched, mut extra: Unmatched) -> Result<Mend> {
+    async fn mend(
+        &self,
+        index: usize,
+        Chosen { source: mut missing, target: mut extra }: Chosen,
+    ) -> Result<Mend> {
         let width = self.plan.tables[index].columns.len();
         let mut mend =
             Mend { table: index, missing: Rows::new(0, width), extra: Rows::new(0, width), quarantine: None };
