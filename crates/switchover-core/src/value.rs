@@ -318,6 +318,11 @@ impl Rows {
         self.heap.clear();
     }
 
+    /// Takes back all rows but so many of the first; their payload stays on the heap until the batch is emptied.
+    pub fn truncate(&mut self, rows: usize) {
+        self.cells.truncate(rows * self.width);
+    }
+
     /// Appends a cell. Rows are complete when every row has had `locator + fields` cells pushed.
     pub fn push(&mut self, value: Value<'_>) {
         let cell = match value {
@@ -519,6 +524,11 @@ mod tests {
             assert_eq!(row.locator(), vec![OwnedValue::Null]);
             assert_eq!(row.values().collect::<Vec<_>>(), values[1..]);
         }
+        rows.truncate(1);
+        assert_eq!(rows.len(), 1);
+        values.iter().rev().for_each(|v| rows.push(*v));
+        assert_eq!(rows.row(0).value(3), Value::Text(b"a\0b"));
+        assert_eq!(rows.row(1).value(5), Value::Text(b"a\0b"));
     }
 
     #[test]

@@ -60,6 +60,20 @@ fn what_the_application_wrote_since_is_seen_whichever_run_is_taken_back() {
     assert_eq!(one.server.collections(), Vec::<String>::new());
 }
 
+/// Without the word for it a rollback throws no object away that it cannot tell from the run's, and says which one that is.
+#[test]
+fn an_object_with_another_s_key_is_named_with_the_way_out() {
+    let (one, _other) = two();
+    let id = "00000000-0000-4000-8000-0000000000ff";
+    let object = json!({ "class": "One", "id": id, "properties": { "original_id": 2, "score": 7.5 } });
+    assert_eq!(one.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    let ran = run(&mut one.verb("verify")).exits(1);
+    assert!(ran.out.contains("2 of another object") && ran.out.contains(id), "{ran}");
+    let ran = run(&mut one.verb("rollback")).exits(1);
+    assert!(ran.err.contains("--discard-target-changes"), "{ran}");
+    run(one.verb("rollback").arg("--discard-target-changes")).exits(0);
+}
+
 /// A run that died before it made its collection takes what comes to stand under the name for its own.
 #[cfg(feature = "failpoints")]
 #[test]

@@ -181,6 +181,28 @@ fn what_a_live_run_cannot_follow_is_refused_before_anything_is_made() {
     assert_eq!(site.server.collections(), Vec::<String>::new());
 }
 
+/// It is not the run's to remove, since nothing tells whose it is; and nothing is proven while it is there.
+#[test]
+fn an_object_without_a_key_is_named_until_it_is_gone() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    engine.signal("INT");
+    engine.end();
+    let id = "00000000-0000-4000-8000-0000000000ff";
+    let object = serde_json::json!({ "class": "Users", "id": id, "properties": { "name": "strange" } });
+    assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    let engine = Running::start(&mut site.program(&["resume"]));
+    site.until(|live| live["verification"]["verdict"] == "different");
+    let status = site.status().unwrap()[0]["live"].to_string();
+    assert!(status.contains(id) && status.contains("a row that the source does not"), "{status}");
+    assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Users/{id}"), "").0, 204);
+    run(&mut site.program(&["verify", "--live"])).exits(0);
+    site.is_equal();
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
+}
+
 #[test]
 fn finish_leaves_the_data_and_nothing_else() {
     let site = Site::new(SOURCE);

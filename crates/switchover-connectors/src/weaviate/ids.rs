@@ -51,10 +51,10 @@ impl Ids {
         }
     }
 
-    /// The id of a row that only its place tells.
-    pub(super) fn of_place(&self, locator: &[OwnedValue]) -> [u8; 16] {
+    /// The id of a row that only its place tells; `None` without a place, which would make one object of all such rows.
+    pub(super) fn of_place(&self, locator: &[OwnedValue]) -> Option<[u8; 16]> {
         let texts: Vec<String> = locator.iter().map(|value| format!("{value:?}")).collect();
-        self.made(&format!("@{}", texts.join(",")))
+        (!texts.is_empty()).then(|| self.made(&format!("@{}", texts.join(","))))
     }
 
     fn made(&self, identifier: &str) -> [u8; 16] {
@@ -137,5 +137,6 @@ mod tests {
         assert_eq!(kept(&upper), ids(&[0]).of_key(|_| Value::Text(&upper)), "another key");
         let ids = ids(&[]);
         assert_ne!(ids.of_place(&[OwnedValue::Int(1)]), ids.of_place(&[OwnedValue::Text("1".into())]));
+        assert_eq!(ids.of_place(&[]), None);
     }
 }

@@ -55,10 +55,10 @@ impl WeaviateQueries {
     }
 
     fn rows(&mut self, table: usize, pages: &[Page]) -> Result<Rows> {
-        let mut rows = Rows::new(0, self.plan.tables[table].columns.len());
+        let mut rows = Rows::new(1, self.plan.tables[table].columns.len());
         for page in pages {
             for found in self.client.objects(page) {
-                self.tables[table].push(&found?, &mut rows)?;
+                self.tables[table].push(&found?, &mut rows);
             }
         }
         Ok(rows)

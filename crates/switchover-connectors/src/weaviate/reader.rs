@@ -116,7 +116,7 @@ pub(super) async fn by_keys(
         let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
         ids.extend(table.id_of_key(&key));
     }
-    let mut rows = Rows::new(0, table.table().columns.len());
+    let mut rows = Rows::new(1, table.table().columns.len());
     if plan.options.existing.is_some() {
         let stays = stays(client, plan, at).await?;
         ids.retain(|id| !stays.contains(id));
@@ -126,7 +126,7 @@ pub(super) async fn by_keys(
     }
     for page in client.by_ids(0, &listing(&table), &ids).await? {
         for found in client.objects(&page) {
-            table.push(&found?, &mut rows)?;
+            table.push(&found?, &mut rows);
         }
     }
     Ok(rows)
@@ -145,7 +145,7 @@ impl Reader for WeaviateReader {
             return Ok(None);
         };
         self.after = Some(last);
-        rows.reset(0, self.table.table().columns.len());
+        rows.reset(1, self.table.table().columns.len());
         for found in self.client.objects(&page) {
             let found = found?;
             if self.upto.is_some_and(|upto| found.uuid > upto) {
@@ -155,7 +155,7 @@ impl Reader for WeaviateReader {
             if self.stays.contains(&found.uuid) {
                 continue;
             }
-            self.table.push(&found, &mut rows)?;
+            self.table.push(&found, &mut rows);
         }
         Ok(Some(rows))
     }

@@ -136,7 +136,12 @@ impl Table {
             let value = if is_null(field) { Value::Null } else { row.value(field) };
             encoded.push(column.codec.encode(value, scratch).map_err(|unfit| refused(field, &unfit.0))?);
         }
-        let id = self.ids.of_key(|field| encoded[field]).unwrap_or_else(|| self.ids.of_place(&row.locator()));
+        let id = self.ids.of_key(|field| encoded[field]).or_else(|| self.ids.of_place(&row.locator()));
+        let id = id.ok_or_else(|| {
+            Error::new(Kind::Internal, "write rows to the target")
+                .table(table.source.clone())
+                .detail("a row came without a key and without its place, so nothing tells its object's id")
+        })?;
         let mut object = batch.object(id);
         for (field, value) in encoded.iter().enumerate() {
             match (&self.vectors[field], *value) {
@@ -258,22 +263,33 @@ impl Table {
             key.push(encoded.to_owned_value());
         }
         let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();
-        Some(self.id_of_key(&key).unwrap_or_else(|| self.ids.of_place(&row.locator())))
+        self.id_of_key(&key).or_else(|| self.ids.of_place(&row.locator()))
     }
 
-    /// Appends the row that an object says.
-    ///
-    /// # Errors
-    /// `Different` when the object's id is not that of the key that it holds: it is no row of the run's.
-    pub(super) fn push(&mut self, found: &Found<'_>, rows: &mut Rows) -> Result<()> {
-        let columns = &self.plan.tables[self.at].columns;
+    /// Appends the row that an object says, with the object's id as its locator. Where that id is not the one of the key that
+    /// the object holds, it is no row of the run's: the key's cells are then read as what they are not, so that a comparison
+    /// sees the row.
+    pub(super) fn push(&mut self, found: &Found<'_>, rows: &mut Rows) {
         let begin = rows.len();
+        let led_astray = self.push_as(found, rows, false);
+        // A key that is a foreign key too may not be what it is.
+        let id = if led_astray { self.id_in(found) } else { self.id(rows.row(begin)) };
+        // Without a key an object is a row that only its place tells; but not in a collection that was there.
+        let strange = id.map_or(self.plan.options.existing.is_some(), |id| id != found.uuid);
+        if strange {
+            rows.truncate(begin);
+            self.push_as(found, rows, true);
+        }
+    }
+
+    /// The same, with the key as another's where it is strange. Gives whether a reference leads astray.
+    fn push_as(&mut self, found: &Found<'_>, rows: &mut Rows, strange: bool) -> bool {
+        let table = &self.plan.tables[self.at];
         let mut properties = found.properties.iter();
         let mut led_astray = false;
-        // In a collection that was there, an object whose id is not that of its key is another's.
-        let strange = self.plan.options.existing.is_some() && self.id_in(found) != Some(found.uuid);
-        let key = if strange { self.plan.tables[self.at].key_fields() } else { Vec::new() };
-        for ((field, column), vector) in columns.iter().enumerate().zip(&self.vectors) {
+        let key = if strange { table.key_fields() } else { Vec::new() };
+        rows.push(Value::Uuid(found.uuid));
+        for ((field, column), vector) in table.columns.iter().enumerate().zip(&self.vectors) {
             let value = match vector {
                 Some(name) if name.is_empty() => found.vector.map(Value::Bytes),
                 Some(name) => found.vectors.iter().find(|(own, _)| own == name).map(|(_, n)| Value::Bytes(n)),
@@ -284,8 +300,7 @@ impl Table {
             };
             let value = value.unwrap_or(Value::Null);
             if key.contains(&field) {
-                led_astray = true;
-                let seen = format!("{} of the object {}", value.shown(), uuid::Uuid::from_bytes(found.uuid));
+                let seen = format!("{} of another object", value.shown());
                 rows.push(Value::Json(seen.as_bytes()));
                 continue;
             }
@@ -297,15 +312,6 @@ impl Table {
                 None => rows.push(value),
             }
         }
-        // A key that is a foreign key too is then not what it is.
-        let id = if led_astray { None } else { self.id(rows.row(begin)) };
-        if id.is_some_and(|id| id != found.uuid) {
-            return Err(Error::new(Kind::Different, "read rows of the target")
-                .table(self.table().source.clone())
-                .key(uuid::Uuid::from_bytes(found.uuid).to_string())
-                .detail("the object holds the key of another object's row")
-                .hint("another writer made it: remove it, or roll the run back"));
-        }
-        Ok(())
+        led_astray
     }
 }

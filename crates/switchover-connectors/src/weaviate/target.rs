@@ -386,19 +386,10 @@ impl Target for WeaviateTarget {
             }
             let written =
                 sending.rows(&mut table, &mend.missing, 0..mend.missing.len(), &|_, _| false).await?;
-            let mut gone = Vec::new();
-            for row in mend.extra.iter() {
-                let Some(id) = table.id(row) else {
-                    return Err(Error::new(Kind::Unsupported, "mend rows of the target")
-                        .store(self.label())
-                        .table(planned.source.clone())
-                        .detail("the table has no key, so nothing says which objects are too many")
-                        .hint("roll the run back, and migrate again"));
-                };
-                if !written.contains(&id) {
-                    gone.push(id);
-                }
-            }
+            // An object without a key is the row's that was written just now, or nobody knows whose: that one stays, for the
+            // comparison to name it.
+            let gone = mend.extra.iter().filter_map(|row| table.id(row)).filter(|id| !written.contains(id));
+            let gone: Vec<[u8; 16]> = gone.collect();
             client.delete_ids(0, &planned.target, &gone).await?;
             if let Some(entries) = &mend.quarantine {
                 mend_quarantine(client, &run, &planned.source, entries).await?;

@@ -69,7 +69,8 @@ pub struct Quarantined {
 pub struct Mend {
     /// The table, by index in the plan.
     pub table: usize,
-    /// Rows that are to be there: the source's values, NULL where a value is in quarantine.
+    /// Rows that are to be there: the source's values, NULL where a value is in quarantine. With their locators where the
+    /// target may lose rows ([`Target::may_lose`]), as the copy gave them.
     pub missing: Rows,
     /// Rows that are to go, with the target's own values, as often as they are to go.
     pub extra: Rows,
@@ -293,7 +294,8 @@ pub struct ChunkWrite<'a> {
 /// Reads a part of a target's table.
 #[async_trait]
 pub trait Reader: Send {
-    /// The next rows with the target's own values; `None` at the end.
+    /// The next rows with the target's own values; `None` at the end. A row's locator, where it has one, says which row of the
+    /// store it is, for people to find it.
     async fn next(&mut self, rows: Rows) -> Result<Option<Rows>>;
 }
 

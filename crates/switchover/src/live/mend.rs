@@ -8,7 +8,7 @@ use super::check::Digests;
 use super::pass::in_key_order;
 use crate::scan::scan;
 use crate::shutdown::Shutdown;
-use crate::verify::digester as digester_of;
+use crate::verify::{digester as digester_of, shown_on_target};
 use std::collections::HashSet;
 use std::sync::Arc;
 use switchover_core::Result;
@@ -50,7 +50,16 @@ pub(super) async fn rows(
     Ok(count)
 }
 
-/// Removes rows whose keys the source does not have: those that a late request put back. Gives their number.
+/// Rows of the target that the source does not have.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// How many the target was told to remove.
+    pub(super) rows: u64,
+    /// The first of them, as people find it.
+    pub(super) first: String,
+}
+
+/// Removes rows whose keys the source does not have: those that a late request put back.
 pub(super) async fn extra(
     plan: &Plan,
     table: usize,
@@ -58,10 +67,10 @@ pub(super) async fn extra(
     snapshot: &Arc<dyn Snapshot>,
     shutdown: &Shutdown,
     rows: u64,
-) -> Result<u64> {
+) -> Result<Extra> {
     let planned = &plan.tables[table];
     let parts = rows / KEYS + 1;
-    let mut removed = 0;
+    let mut removed = Extra::default();
     for part in 0..parts {
         let mut keys = HashSet::new();
         let mut digester = digester_of(planned, digest::Side::Source);
@@ -79,16 +88,19 @@ pub(super) async fn extra(
                 for row in next.iter() {
                     let key = digester.digest(row, |_| false).key;
                     if key % parts == part && !keys.contains(&key) {
+                        if removed.first.is_empty() {
+                            removed.first = shown_on_target(planned, &row);
+                        }
                         row.values().for_each(|value| extra.push(value));
                     }
                 }
                 if extra.len() >= BATCH_ROWS {
-                    removed += remove(plan, table, store, &mut extra).await?;
+                    removed.rows += remove(plan, table, store, &mut extra).await?;
                 }
                 page = next;
             }
         }
-        removed += remove(plan, table, store, &mut extra).await?;
+        removed.rows += remove(plan, table, store, &mut extra).await?;
     }
     Ok(removed)
 }

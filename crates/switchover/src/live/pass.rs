@@ -98,10 +98,16 @@ impl Pass {
                 if found != *counted
                     && let Some(Mending { snapshot, shutdown }) = mending
                 {
-                    let removed =
+                    let extra =
                         mend::extra(plan, self.table, store, snapshot, shutdown, found.max(*counted)).await?;
+                    if extra.rows > 0 && target.count(self.table).await? >= found {
+                        return Err(differs(target.label(), table)
+                            .key(extra.first)
+                            .detail("it holds a row that the source does not, and that cannot be removed by its key")
+                            .hint("somebody else made it: remove it there; `switchover verify --live` compares again"));
+                    }
                     // Whatever it was, all of it is looked at again.
-                    self.mended += removed.max(1);
+                    self.mended += extra.rows.max(1);
                 } else if found != *counted {
                     return Err(differs(target.label(), table)
                         .detail(format!("it holds {found} rows where the source holds {counted}")));

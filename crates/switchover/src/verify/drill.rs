@@ -229,7 +229,7 @@ impl Verify {
             if listed.len() < LISTED_MAX && take(&mut wanted, digest) {
                 listed.push(Listed {
                     key: digest.key,
-                    shown: shown_key(table, &row).unwrap_or_else(|| "a row without a key".into()),
+                    shown: shown_on_target(table, &row),
                     values: row.values().map(|value| value.to_owned_value()).collect(),
                     locator: Vec::new(),
                 });
@@ -245,11 +245,23 @@ impl Verify {
         index: usize,
         Chosen { source: mut missing, target: mut extra }: Chosen,
     ) -> Result<Mend> {
-        let width = self.plan.tables[index].columns.len();
+        let table = &self.plan.tables[index];
+        let width = table.columns.len();
+        // Where a write can be repeated, a row goes back to its own place: without a key nothing else says which object it is,
+        // nor which of several equal ones is not there, so all of them are written. Elsewhere the place may be another row's by now.
+        let repeatable = self.target.may_lose();
+        let missing_rows = Rows::new(if repeatable { table.locator.width() } else { 0 }, width);
         let mut mend =
-            Mend { table: index, missing: Rows::new(0, width), extra: Rows::new(0, width), quarantine: None };
+            Mend { table: index, missing: missing_rows, extra: Rows::new(0, width), quarantine: None };
         self.source_rows(index, |row, out, digest| {
-            if take(&mut missing, digest) {
+            let wanted = match repeatable {
+                true => missing.contains_key(&(digest.key, digest.row)),
+                false => take(&mut missing, digest),
+            };
+            if wanted {
+                if repeatable {
+                    row.locator().iter().for_each(|cell| mend.missing.push(cell.borrow()));
+                }
                 for field in 0..row.width() {
                     mend.missing.push(if out.contains(&field) { Value::Null } else { row.value(field) });
                 }
@@ -349,6 +361,13 @@ pub(super) fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
         .map(|field| format!("{}={}", table.columns[*field].source, row.value(*field).shown()))
         .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// A row of the target: by its key, and by what the store calls it.
+pub(crate) fn shown_on_target(table: &TablePlan, row: &Row<'_>) -> String {
+    let key = shown_key(table, row).unwrap_or_else(|| "a row without a key".into());
+    let place: Vec<String> = row.locator().iter().map(|cell| cell.borrow().shown()).collect();
+    if place.is_empty() { key } else { format!("{key}, at {}", place.join(", ")) }
 }
 
 /// Pairs rows by key; in a table without one, each with the row that differs from it least. Gives the

@@ -10,6 +10,8 @@
 mod drill;
 pub(crate) mod sample;
 
+pub(crate) use drill::shown_on_target;
+
 use crate::evidence::{Content, planned_table};
 use crate::progress::{Event, Phase, Progress};
 use crate::report::{Exception, TableReport, Verdict};
