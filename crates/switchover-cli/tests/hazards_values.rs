@@ -167,6 +167,26 @@ fn dates_of_every_form() {
 }
 
 #[test]
+fn a_declared_time_keeps_the_time_of_day_and_the_zone_of_later_values() {
+    let sql = "CREATE TABLE e(id INTEGER PRIMARY KEY, at DATETIME DEFAULT CURRENT_TIMESTAMP, z TIMESTAMPTZ, day DATE);
+         INSERT INTO e VALUES (1, '2024-01-01', '2024-01-01 10:30:00', '2024-01-01')";
+    check(sql)
+        .moves()
+        .types("e", "id bigint, at text, z text, day date")
+        .chosen("e", "at", "declared DATETIME, but they are dates")
+        .chosen("e", "z", "declared TIMESTAMPTZ, but they are times without a zone")
+        .runs(
+            "INSERT INTO e(id) VALUES (2); INSERT INTO e VALUES (3, '2024-05-01 10:30:00', '2024-05-01T10:30:00+02:00', '2024-05-01')",
+        )
+        .shows("SELECT * FROM e WHERE id = 3", "3|2024-05-01 10:30:00|2024-05-01T10:30:00+02:00|2024-05-01")
+        .shows("SELECT length(at) FROM e WHERE id = 2", "19");
+    check(sql)
+        .mapped("[table.e.column]\nat.type = 'date'\nz.type = 'timestamp'")
+        .moves()
+        .types("e", "id bigint, at date, z timestamp without time zone, day date");
+}
+
+#[test]
 fn zone_a_naive_time_stays_naive_whatever_the_sessions_zone() {
     check("CREATE TABLE t(v DATETIME); INSERT INTO t VALUES ('2024-03-31 02:30:00')")
         .moves()

@@ -113,15 +113,18 @@ fn declared(column: &Column, census: &ColumnCensus) -> Result<Choice, String> {
     }
 }
 
+/// A column takes no type that holds less than its declaration speaks of, though all its values would fit: of later
+/// values the target would drop the time of day, or the zone, and say nothing.
 fn temporal(column: &Column, census: &ColumnCensus, only_texts: bool, empty: bool) -> Result<Choice, String> {
     let upper = column.declared.to_ascii_uppercase();
+    let day = upper.split('(').next().unwrap_or_default().trim() == "DATE";
+    let zoned = upper.contains("TZ") || upper.contains("WITH TIME ZONE") || upper.contains("OFFSET");
     if empty {
         // No text to learn from: the form that SQLite's own functions write.
-        let zoned = upper.contains("TZ") || upper.contains("WITH TIME ZONE") || upper.contains("OFFSET");
         let zone = if zoned { Zone::Offset } else { Zone::None };
         let format = TimeFormat { separator: Separator::Space, fraction: Fraction::OmitZero(6), zone };
-        return Ok(match (upper.as_str(), zoned) {
-            ("DATE", _) => choice(LogicalType::Date, Codec::Date, "declared date, no values yet"),
+        return Ok(match (day, zoned) {
+            (true, _) => choice(LogicalType::Date, Codec::Date, "declared date, no values yet"),
             (_, true) => choice(
                 LogicalType::TimestampTz,
                 Codec::Timestamp { format },
@@ -142,9 +145,19 @@ fn temporal(column: &Column, census: &ColumnCensus, only_texts: bool, empty: boo
         });
     }
     if census.dates == census.texts {
-        return Ok(choice(LogicalType::Date, Codec::Date, "declared as a time, all values are dates"));
+        return match day {
+            true => Ok(choice(LogicalType::Date, Codec::Date, "declared date, all values are dates")),
+            false => Err(format!(
+                "declared {}, but they are dates, and a date would drop the time of day of later ones",
+                column.declared
+            )),
+        };
     }
     match census.time.format().filter(|_| census.timestamps == census.texts) {
+        Some(format) if format.zone == Zone::None && zoned => Err(format!(
+            "declared {}, but they are times without a zone, and a type without one would drop that of later ones",
+            column.declared
+        )),
         Some(format) if format.zone == Zone::None => Ok(choice(
             LogicalType::Timestamp,
             Codec::Timestamp { format },
@@ -378,6 +391,13 @@ mod tests {
         check("DATETIME", &[Text(b"0000-00-00 00:00:00")], "text");
         check("DATETIME", &[Int(1_700_000_000_000)], "bigint");
         check("DATE", &[Text(b"2009-01-01")], "date");
+        check("date", &[Text(b"2009-01-01")], "date");
+        check("DATETIME", &[Text(b"2009-01-01")], "text");
+        check("TIMESTAMP", &[Text(b"2009-01-01"), Value::Null], "text");
+        check("TIMESTAMPTZ", &[Text(b"2009-01-01")], "text");
+        check("TIMESTAMPTZ", &[Text(b"2009-01-01 00:00:00")], "text");
+        check("TIMESTAMP WITHOUT TIME ZONE", &[Text(b"2009-01-01 00:00:00")], "timestamp");
+        check("DATE", &[Text(b"2009-01-01 10:30:00")], "timestamp");
         check("NUMERIC(10,2)", &[Float(1.25), Int(3)], "numeric(10,2)");
         check("NUMERIC(10,2)", &[Float(1.255)], "numeric");
         check("NUMERIC(10,2)", &[Float(f64::INFINITY)], "double precision");
