@@ -106,6 +106,22 @@ fn views_triggers_and_what_becomes_of_them() {
 }
 
 #[test]
+fn a_view_over_texts_that_are_bytes_or_escaped_shows_them_and_computes_nothing_of_them() {
+    for policy in ["bytea", "escape"] {
+        check(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'é'), (2, 'a' || char(0)), (3, NULL);
+             CREATE VIEW lengths AS SELECT id, length(name) AS n FROM t; CREATE VIEW found AS SELECT id FROM t WHERE name = 'é';
+             CREATE VIEW shown AS SELECT id, name FROM t WHERE name IS NOT NULL",
+        )
+        .mapped(&format!("[table.t.column]\nname.policy = '{policy}'"))
+        .moves()
+        .fate("view", "lengths", Fate::LeftOut, "another value in SQLite")
+        .fate("view", "found", Fate::LeftOut, "another value in SQLite")
+        .shows("SELECT id FROM shown ORDER BY id", "1\n2");
+    }
+}
+
+#[test]
 fn many_views_are_made_side_by_side() {
     let views: String =
         (0..24).map(|at| format!("CREATE VIEW v{at} AS SELECT id FROM u WHERE id > {at};")).collect();

@@ -156,6 +156,32 @@ impl Codec {
         }
     }
 
+    /// Whether an expression over the target's cells, read by their type, says what it said over the source's: not
+    /// where texts became truth values or bytes or got escapes, and where values became others.
+    pub fn keeps_meaning(&self) -> bool {
+        match self {
+            Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes | Codec::Uuid5 { .. } => {
+                false
+            }
+            Codec::Reverse { of } => !matches!(**of, Codec::Text { .. }),
+            Codec::Int
+            | Codec::Float
+            | Codec::Text { .. }
+            | Codec::Bytes
+            | Codec::BoolInt
+            | Codec::Decimal { .. }
+            | Codec::UuidText { .. }
+            | Codec::UuidBytes
+            | Codec::Date
+            | Codec::Timestamp { .. }
+            | Codec::Json
+            | Codec::Native(_)
+            | Codec::Plain
+            | Codec::JsonText
+            | Codec::Any { .. } => true,
+        }
+    }
+
     /// The target's value, or why there is none. `scratch` lends room for values that are made.
     #[inline]
     pub fn encode<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, Unfit> {

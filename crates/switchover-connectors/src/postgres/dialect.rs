@@ -111,7 +111,7 @@ impl expression::Scope for ViewScope<'_> {
         let table = self.view.tables.iter().find(|table| table.alias == alias)?;
         let plan = self.tables.iter().find(|plan| plan.source.eq_ignore_ascii_case(&table.table))?;
         let column = plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
-        let exact = !matches!(column.codec, Codec::BoolText { .. });
+        let exact = column.codec.keeps_meaning();
         Some(ColumnRef {
             quoted: format!("{}.{}", quote::ident(alias), quote::ident(&column.target)),
             ty: if exact { ty(column.r#type, &column.collation) } else { Ty::Other },

@@ -493,10 +493,7 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             collation: column.collation.clone(),
             affinity: column.affinity,
             kind: column.kind,
-            exact: !matches!(
-                plan.codec,
-                Codec::BoolText { .. } | Codec::TextEscaped { .. } | Codec::TextBytes | Codec::Uuid5 { .. }
-            ) && plan.codec != crate::reverse::decimal_text(),
+            exact: plan.codec.keeps_meaning(),
         })
         .collect()
 }
