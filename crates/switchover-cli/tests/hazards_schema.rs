@@ -212,6 +212,51 @@ fn generated_columns_are_computed_by_the_target_and_not_copied() {
 }
 
 #[test]
+fn a_generated_column_over_generated_columns_is_computed_from_what_they_are() {
+    let double = |n: usize| format!(", d{} TEXT AS (d{n} || d{n})", n + 1);
+    let doubles: String = (0..20).map(double).collect();
+    check(&format!(
+        "CREATE TABLE g(id INTEGER PRIMARY KEY, late INT AS (n | 8), a TEXT, b TEXT AS (lower(a)), c TEXT AS (b || '!') UNIQUE, n INT AS (length(c) % 5),
+            big INT AS (n > 2), odd TEXT AS (strftime('%Y', a)), of_odd TEXT AS (odd || '?'));
+         INSERT INTO g(id, a) VALUES (1, 'ABC'), (2, NULL);
+         CREATE TABLE deep(id INTEGER PRIMARY KEY, d0 TEXT{doubles}); INSERT INTO deep(id, d0) VALUES (1, '')"
+    ))
+    .moves()
+    .fate("generated column", "g.c", Fate::Moved, "computed by the target")
+    .fate("generated column", "g.late", Fate::Moved, "computed by the target")
+    .fate("generated column", "deep.d13", Fate::Changed, "too long")
+    .shows("SELECT late, b, c, n, big, of_odd FROM g ORDER BY id", "12|abc|abc!|4|1|NULL\nNULL|NULL|NULL|NULL|NULL|NULL")
+    .runs("INSERT INTO g(id, a) VALUES (3, 'X')")
+    .shows("SELECT late, b, c, n, big FROM g WHERE id = 3", "10|x|x!|2|0");
+}
+
+#[test]
+fn a_generated_column_that_a_foreign_key_writes_is_plain() {
+    let child = |name: &str, action: &str| {
+        format!(
+            "CREATE TABLE {name}(id INTEGER PRIMARY KEY, a INT, b INT AS (a % 10) REFERENCES p(id) {action}); INSERT INTO {name}(id, a) VALUES (1, 11);"
+        )
+    };
+    let kept = ["ON DELETE SET NULL", "ON DELETE SET DEFAULT", "ON UPDATE CASCADE", "ON UPDATE SET NULL"];
+    let tables: String =
+        kept.iter().enumerate().map(|(at, action)| child(&format!("k{at}"), action)).collect();
+    let moved = check(&format!(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1); {tables} {}",
+        child("computed", "ON DELETE CASCADE ON UPDATE NO ACTION")
+    ))
+    .moves();
+    for (at, action) in kept.iter().enumerate() {
+        let why = format!("the foreign key to p writes it {action}");
+        moved.fate("generated column", &format!("k{at}.b"), Fate::Changed, &why);
+        moved.shows(&format!("SELECT b FROM k{at}"), "1");
+    }
+    moved.fate("generated column", "computed.b", Fate::Moved, "computed by the target").shows(
+        "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated",
+        &(kept.len() + 1).to_string(),
+    );
+}
+
+#[test]
 fn a_generated_column_over_a_value_in_quarantine_keeps_its_own_value() {
     let case = check_with(|source| {
         source

@@ -92,7 +92,7 @@ impl expression::Scope for Columns<'_> {
         }
         let column = self.0.iter().find(|column| column.source.eq_ignore_ascii_case(name))?;
         Some(ColumnRef {
-            quoted: quote::ident(&column.target),
+            quoted: column.computed.clone().unwrap_or_else(|| quote::ident(&column.target)),
             ty: if column.exact { ty(column.r#type, &column.collation) } else { Ty::Other },
             affinity: column.affinity,
         })
@@ -119,6 +119,10 @@ impl expression::Scope for ViewScope<'_> {
         })
     }
 }
+
+/// Bytes of what a generated column is computed as. One that names another twice is twice as long: thirty of such would
+/// fill the memory, and nobody writes one as long as this.
+const GENERATED_BYTES_MAX: usize = 1 << 16;
 
 impl Dialect for PostgresDialect {
     fn identifier_bytes_max(&self) -> usize {
@@ -169,7 +173,11 @@ impl Dialect for PostgresDialect {
         logical: LogicalType,
         scope: &[ScopeColumn],
     ) -> Result<String, String> {
-        expression::render_generated(&generated.expr, ty(logical, "BINARY"), &Columns(scope))
+        let sql = expression::render_generated(&generated.expr, ty(logical, "BINARY"), &Columns(scope))?;
+        match sql.len() {
+            ..=GENERATED_BYTES_MAX => Ok(sql),
+            _ => Err("it is too long with those of the columns that it is computed from".into()),
+        }
     }
 
     fn translate_check(&self, check: &Expr, scope: &[ScopeColumn]) -> Result<String, String> {

@@ -35,6 +35,9 @@ pub struct ScopeColumn {
     pub kind: Option<LogicalType>,
     /// Whether the target's cells are the source's own values (not booleans from text, for example).
     pub exact: bool,
+    /// What the target computes it as, while other generated columns are translated: not every store lets one
+    /// name another.
+    pub computed: Option<String>,
 }
 
 /// What bears a name on a target.

@@ -5,6 +5,7 @@
 //! plan's refusals.
 
 pub mod alias;
+mod computed;
 mod constraints;
 mod default;
 pub mod existing;
@@ -442,22 +443,20 @@ fn identity(
 
 /// Defaults and generated columns.
 fn expressions(table: &Table, columns: &mut [ColumnPlan], dialect: &dyn Dialect, draft: &mut Draft) {
-    let scope = scope(table, columns);
-    for (column, plan) in table.columns.iter().zip(columns) {
+    let mut computed = computed::expressions(table, columns, dialect, draft.native);
+    for (at, (column, plan)) in table.columns.iter().zip(columns).enumerate() {
         let name = format!("{}.{}", table.name, column.name);
-        if let Some(generated) = &column.generated {
-            match dialect.translate_generated(generated, plan.r#type, &scope) {
-                Ok(sql) => {
-                    draft.outcome("generated column", &name, Fate::Moved, format!("computed by the target as {sql}"));
-                    plan.generated = Some(sql);
-                }
-                Err(why) => draft.outcome(
-                    "generated column",
-                    &name,
-                    Fate::Changed,
-                    format!("its values are kept in a plain column, because its expression does not translate: {why}"),
-                ),
+        match computed.remove(&at) {
+            Some(Ok(sql)) => {
+                let why = format!("computed by the target as {sql}");
+                draft.outcome("generated column", &name, Fate::Moved, why);
+                plan.generated = Some(sql);
             }
+            Some(Err(why)) => {
+                let why = format!("its values are kept in a plain column, because {why}");
+                draft.outcome("generated column", &name, Fate::Changed, why);
+            }
+            None => {}
         }
         if let (Some(default), true) = (&column.default, column.ids.is_some()) {
             let why = format!("{}: it is no id of the target's", default.text);
@@ -494,6 +493,7 @@ fn scope(table: &Table, columns: &[ColumnPlan]) -> Vec<ScopeColumn> {
             affinity: column.affinity,
             kind: column.kind,
             exact: plan.codec.keeps_meaning(),
+            computed: None,
         })
         .collect()
 }
