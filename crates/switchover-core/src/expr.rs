@@ -56,11 +56,13 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// Appends the columns that it names, each as often as it does.
-    pub fn columns(&self, out: &mut Vec<String>) {
+    /// Calls for it and for each part of it.
+    pub fn visit(&self, seen: &mut dyn FnMut(&Expr)) {
+        seen(self);
         match self {
-            Expr::Column(name) | Expr::Qualified(_, name) => out.push(name.clone()),
-            Expr::Null
+            Expr::Column(_)
+            | Expr::Qualified(..)
+            | Expr::Null
             | Expr::Int(_)
             | Expr::Float(_)
             | Expr::Text(_)
@@ -68,22 +70,30 @@ impl Expr {
             | Expr::Bool(_)
             | Expr::Now(_)
             | Expr::Opaque(..) => {}
-            Expr::Unary(_, a) | Expr::IsNull(a, _) | Expr::Cast(a, _) | Expr::Collate(a, _) => a.columns(out),
-            Expr::Binary(_, a, b) | Expr::Glob(a, b, _) => [a, b].into_iter().for_each(|e| e.columns(out)),
-            Expr::In(a, list, _) => std::iter::once(&**a).chain(list).for_each(|e| e.columns(out)),
-            Expr::Between(a, b, c, _) => [a, b, c].into_iter().for_each(|e| e.columns(out)),
+            Expr::Unary(_, a) | Expr::IsNull(a, _) | Expr::Cast(a, _) | Expr::Collate(a, _) => a.visit(seen),
+            Expr::Binary(_, a, b) | Expr::Glob(a, b, _) => [a, b].into_iter().for_each(|e| e.visit(seen)),
+            Expr::In(a, list, _) => std::iter::once(&**a).chain(list).for_each(|e| e.visit(seen)),
+            Expr::Between(a, b, c, _) => [a, b, c].into_iter().for_each(|e| e.visit(seen)),
             Expr::Like(a, b, escape, _) => {
-                [a, b].into_iter().chain(escape).for_each(|e| e.columns(out));
+                [a, b].into_iter().chain(escape).for_each(|e| e.visit(seen));
             }
             Expr::Case(operand, arms, otherwise) => {
-                operand.iter().chain(otherwise).for_each(|e| e.columns(out));
+                operand.iter().chain(otherwise).for_each(|e| e.visit(seen));
                 arms.iter().for_each(|(when, then)| {
-                    when.columns(out);
-                    then.columns(out);
+                    when.visit(seen);
+                    then.visit(seen);
                 });
             }
-            Expr::Call(_, arguments) => arguments.iter().for_each(|e| e.columns(out)),
+            Expr::Call(_, arguments) => arguments.iter().for_each(|e| e.visit(seen)),
         }
+    }
+
+    /// Appends the columns that it names, each as often as it does.
+    pub fn columns(&self, out: &mut Vec<String>) {
+        self.visit(&mut |part| match part {
+            Expr::Column(name) | Expr::Qualified(_, name) => out.push(name.clone()),
+            _ => {}
+        });
     }
 }
 

@@ -3,7 +3,9 @@
 //! Aggregates are translated where they are exact: `count`, `sum` of integers (both stop where it
 //! exceeds 64 bits), `min` and `max`. `avg` is floating point in SQLite and numeric here. SQLite lets
 //! a view select a column that it neither groups by nor aggregates; PostgreSQL does not, and nor is
-//! it translated. NULL is least in SQLite, so every ORDER BY says where NULLs go.
+//! it translated; the same holds of its ORDER BY. NULL is least in SQLite, so every ORDER BY says where NULLs go.
+//!
+//! The ON of an inner join is a part of WHERE in SQLite, and may name tables that are joined after it: then it is one here.
 
 use switchover_core::expr::Expr;
 use switchover_core::view::{View, ViewJoin};
@@ -24,22 +26,35 @@ pub fn render_view(
     table: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, String> {
     let r = Renderer { scope };
-    let aggregate = view.outputs.iter().any(|output| is_aggregate(&output.expr));
+    let ordered_by = || view.order_by.iter().map(|(by, _)| by);
+    let mut shown_or_ordered = view.outputs.iter().map(|output| &output.expr).chain(ordered_by());
+    let grouping = !view.group_by.is_empty() || shown_or_ordered.any(is_aggregate);
+    let loose = |expr: &Expr| grouping && !is_aggregate(expr) && !view.group_by.contains(expr);
+    if ordered_by().any(loose) {
+        return Err("the view is ordered by what it does not group by".to_owned());
+    }
     let mut outputs = Vec::with_capacity(view.outputs.len());
     for output in &view.outputs {
-        if (aggregate || !view.group_by.is_empty())
-            && !is_aggregate(&output.expr)
-            && !view.group_by.contains(&output.expr)
-        {
+        if loose(&output.expr) {
             return Err(format!("the view shows {}, which it does not group by", output.name));
         }
         outputs.push(format!("{} AS {}", shown(&r, &output.expr)?, quote::ident(&output.name)));
     }
     let mut sql = format!("SELECT {} FROM", outputs.join(", "));
+    let mut conditions = Vec::new();
     for (at, joined) in view.tables.iter().enumerate() {
         let name = table(&joined.table).ok_or_else(|| format!("the table {} is not moved", joined.table))?;
         let name = format!("{name} AS {}", quote::ident(&joined.alias));
-        let on = joined.on.as_ref().map(|on| r.truth(on)).transpose()?;
+        let mut on = joined.on.as_ref().map(|on| r.truth(on)).transpose()?;
+        if let Some(later) = joined.on.as_ref().and_then(|on| later_table(view, at, on)) {
+            if joined.join == ViewJoin::Left {
+                let alias = &joined.alias;
+                return Err(format!(
+                    "the ON of the LEFT JOIN of {alias} names {later}, which is joined after it"
+                ));
+            }
+            conditions.extend(on.take());
+        }
         sql.push_str(&match (at, joined.join, on) {
             (0, _, _) => format!(" {name}"),
             (_, ViewJoin::Inner, None) => format!(" CROSS JOIN {name}"),
@@ -49,8 +64,9 @@ pub fn render_view(
             }
         });
     }
-    if let Some(filter) = &view.filter {
-        sql.push_str(&format!(" WHERE {}", r.truth(filter)?));
+    conditions.extend(view.filter.as_ref().map(|filter| r.truth(filter)).transpose()?);
+    if !conditions.is_empty() {
+        sql.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
     }
     let groups = view.group_by.iter().map(|by| grouped(&r, by)).collect::<Result<Vec<_>, _>>()?;
     if !groups.is_empty() {
@@ -62,6 +78,20 @@ pub fn render_view(
         sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
     }
     Ok(sql)
+}
+
+/// The first table that an ON names and that is joined after its own.
+fn later_table<'v>(view: &'v View, at: usize, on: &Expr) -> Option<&'v str> {
+    let mut named = Vec::new();
+    on.visit(&mut |part| {
+        if let Expr::Qualified(alias, _) = part {
+            named.push(alias.clone());
+        }
+    });
+    view.tables[at + 1..]
+        .iter()
+        .map(|table| table.alias.as_str())
+        .find(|alias| named.iter().any(|n| n == alias))
 }
 
 fn is_aggregate(expr: &Expr) -> bool {
