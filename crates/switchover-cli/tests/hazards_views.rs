@@ -75,6 +75,17 @@ fn shows_the_same(views: &[(&str, &str)]) -> Moved {
 }
 
 #[test]
+fn a_truth_that_a_view_computes_is_a_number_and_a_column_of_truths_is_one() {
+    shows_the_same(&[
+        ("big", "SELECT id, v > 5 AS big, b, b AND v > 5 AS both, NOT b AS other, coalesce(b, 0) AS known FROM t"),
+        ("counted", "SELECT v > 5 AS big, count(*) AS n FROM t GROUP BY v > 5"),
+        ("kinds", "SELECT s IN ('Ab', '10') AS found, s LIKE 'a%' AS starts, v IS NULL AS none, w BETWEEN 0 AND 1 AS small FROM t"),
+    ])
+    .shows("SELECT id FROM big WHERE big = 1 AND b ORDER BY id", "1\n4")
+    .shows("SELECT n FROM counted WHERE big = 1", "2");
+}
+
+#[test]
 fn a_join_whose_on_names_a_later_table() {
     shows_the_same(&[
         ("later", "SELECT t.id AS t, k.label FROM t JOIN u ON u.id = k.u JOIN k ON t.id = u.t"),

@@ -5,6 +5,7 @@
 //! a view select a column that it neither groups by nor aggregates; PostgreSQL does not, and nor is
 //! it translated; the same holds of its ORDER BY. NULL is least in SQLite, so every ORDER BY says where NULLs go.
 //!
+//! A truth that is computed is the number 0 or 1, as in SQLite; a column of truth values is what the target has.
 //! The ON of an inner join is a part of WHERE in SQLite, and may name tables that are joined after it: then it is one here.
 
 use switchover_core::expr::Expr;
@@ -100,7 +101,7 @@ fn is_aggregate(expr: &Expr) -> bool {
             | "group_concat" | "string_agg"))
 }
 
-/// An output: a column of any type as it is, an aggregate, or a value.
+/// An output: a column of any type as it is, an aggregate, or a value, of which a truth is a number.
 fn shown(r: &Renderer<'_>, expr: &Expr) -> Result<String, String> {
     match expr {
         Expr::Qualified(alias, name) => r
@@ -109,7 +110,10 @@ fn shown(r: &Renderer<'_>, expr: &Expr) -> Result<String, String> {
             .map(|column| column.quoted)
             .ok_or_else(|| format!("the column {alias}.{name} is not in the target's table")),
         Expr::Call(name, args) if is_aggregate(expr) => aggregated(r, name, args),
-        other => Ok(r.value(other)?.text),
+        other => {
+            let value = r.value(other)?;
+            Ok(if value.ty == Some(Ty::Bool) { format!("({})::int", value.text) } else { value.text })
+        }
     }
 }
 
