@@ -82,6 +82,33 @@ fn a_run_killed_again_while_it_resumes_ends_equal() {
     });
 }
 
+#[test]
+fn a_cleanup_that_was_killed_is_ended_and_not_taken_back() {
+    for goal in GOALS {
+        for place in
+            ["after-forget=return", "journal-before-line=return", "journal-before-line=1*off->return"]
+        {
+            let case = Case::to(goal);
+            let before = case.dump();
+            run(&mut case.migrate(&["--no-backup"])).exits(0);
+            run(at(case.verb("cleanup").arg("--yes"), place)).was_killed();
+            let back = run(&mut case.verb("rollback"));
+            if place == "journal-before-line=return" {
+                // It had not begun.
+                back.exits(0);
+                continue;
+            }
+            back.exits(1).says("`switchover cleanup` ends that");
+            assert_eq!(case.state_of_run(), "cleaning up", "{goal:?}");
+            run(&mut case.verb("resume")).exits(2);
+            run(case.verb("cleanup").arg("--yes")).exits(0);
+            assert_eq!(case.state_of_run(), "cleaned up", "{goal:?}");
+            run(&mut case.verb("rollback")).exits(1).says("it was accepted");
+            assert_ne!(case.dump(), before, "{goal:?}");
+        }
+    }
+}
+
 /// Two tables into one, keys and texts computed, a part of the rows.
 const MAPPING: &str = "[table.words]
     from = ['users', 'messages']

@@ -8,9 +8,10 @@
 //! | `built` | all keys are there | `resume` verifies |
 //! | `rolling_back` | the rollback may begin | all is there or nothing is: `rollback` and `resume` both go on |
 //! | `done`, `different`, `failed`, `interrupted`, `rolled_back` | the run ended so | see `status` |
+//! | `cleaning_up` | the cleanup may begin | some of the run's records may be gone: `cleanup` goes on, nothing else does |
 //! | `cleaned_up` | the run's records are gone from the target | it cannot be rolled back any more |
 //!
-//! A state is written after its effect. It is a hint for people: `resume` asks the target itself what
+//! A state is written after its effect, and one that a run is in by an effect that is under way before it. It is a hint for people: `resume` asks the target itself what
 //! is there, so a lost line costs nothing. Lines are appended and synced; a torn last line is ignored.
 //! No file here ever holds a secret.
 
@@ -44,6 +45,8 @@ pub enum State {
     Failed,
     /// Stopped on request; what was written is still there.
     Interrupted,
+    /// Done, and being accepted: its records are being removed from the target.
+    CleaningUp,
     /// Done, and accepted for good: its records are gone from the target, its data stays.
     CleanedUp,
     /// What the run wrote is being taken back.
@@ -64,6 +67,7 @@ impl State {
             State::Different => "verified: different",
             State::Failed => "failed",
             State::Interrupted => "stopped on request",
+            State::CleaningUp => "being cleaned up",
             State::CleanedUp => "cleaned up: accepted for good",
             State::RollingBack => "being rolled back",
             State::RolledBack => "rolled back",
@@ -81,7 +85,7 @@ impl State {
             | State::Interrupted
             | State::RollingBack
             | State::Different => true,
-            State::Done | State::CleanedUp | State::RolledBack => false,
+            State::Done | State::CleaningUp | State::CleanedUp | State::RolledBack => false,
         }
     }
 }

@@ -74,6 +74,7 @@ fn shown(summary: &Summary) -> RunStatus {
         (false, Some(State::Done)) => "done",
         (false, Some(State::Different)) => "different",
         (false, Some(State::RolledBack)) => "rolled back",
+        (false, Some(State::CleaningUp)) => "cleaning up",
         (false, Some(State::CleanedUp)) => "cleaned up",
         (false, Some(State::Failed)) => "failed",
         (false, _) => "stopped",
@@ -87,6 +88,7 @@ fn shown(summary: &Summary) -> RunStatus {
             format!("switchover resume --run {run}, or switchover rollback --run {run}")
         }
         "done" => format!("switchover rollback --run {run}, or switchover cleanup --run {run}"),
+        "cleaning up" => format!("switchover cleanup --run {run}"),
         _ => String::new(),
     };
     let reached = summary.entries.iter().rev().find(|entry| entry.detail.is_empty()).map(|entry| entry.state);

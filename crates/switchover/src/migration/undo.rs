@@ -16,19 +16,24 @@ impl Migration {
     /// holds what was moved, or with `discard_changes`: what the application wrote there since would be lost.
     ///
     /// # Errors
-    /// `Refused` after a cleanup; `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
+    /// `Refused` once a cleanup has begun; `Different` when the target has changed since; `Rejected` when others' objects depend on the run's.
     pub async fn rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<bool> {
         let begun = Instant::now();
         let journal = Journal::open(&self.settings.state_dir, run)?;
         self.same_stores(&journal)?;
         at_rest(&journal, "roll the run back")?;
-        if journal.state()? == State::CleanedUp {
+        let state = journal.state()?;
+        if matches!(state, State::CleaningUp | State::CleanedUp) {
+            let (begun, ends) = match state {
+                State::CleaningUp => ("is being", "`switchover cleanup` ends that; "),
+                _ => ("was", ""),
+            };
             return Err(Error::new(Kind::Refused, "roll the run back")
                 .store(journal.header().run.clone())
-                .detail(
-                    "it was accepted by `switchover cleanup`: the target no longer says what the run made",
-                )
-                .hint("drop the tables by hand, or restore the backup"));
+                .detail(format!(
+                    "it {begun} accepted by `switchover cleanup`: the target no longer says what the run made"
+                ))
+                .hint(format!("{ends}drop the tables by hand, or restore the backup")));
         }
         let plan = journal.plan()?;
         let header = journal.header().clone();
@@ -36,7 +41,9 @@ impl Migration {
         let _claim = self.claim_again(schema, &header.run).await?;
         // A rollback that was killed may have taken everything back already: there is nothing to compare then.
         let there = self.again(async || self.target.inspect(schema).await).await?.runs.contains(&header.run);
-        if there && !discard_changes && journal.has_been(State::Done)? {
+        // And where it took back a part, that is what would be compared; what was there before it was.
+        let half = state == State::RollingBack && !self.target.transactional();
+        if there && !half && !discard_changes && journal.has_been(State::Done)? {
             self.unchanged(&plan).await?;
         }
         // From here on the run is no longer done, whatever the journal said before.
@@ -94,7 +101,8 @@ impl Migration {
         let plan = journal.plan()?;
         let run = journal.header().run.clone();
         // Cleaned up already: what a killed cleanup left is removed.
-        if !matches!(journal.state()?, State::Done | State::CleanedUp) {
+        let state = journal.state()?;
+        if !matches!(state, State::Done | State::CleaningUp | State::CleanedUp) {
             return Err(Error::new(Kind::Refused, "clean up after the run")
                 .store(run)
                 .detail("it is not done")
@@ -102,7 +110,12 @@ impl Migration {
         }
         let schema = &plan.options.schema;
         let _claim = self.claim_again(schema, &run).await?;
+        if state == State::Done {
+            // What is left of its records from here on may not be what a rollback goes by.
+            journal.reach(State::CleaningUp, "")?;
+        }
         self.again(async || self.target.forget(schema, &run).await).await?;
+        failpoint::hit("after-forget");
         journal.reach(State::CleanedUp, "")?;
         Ok(run)
     }
