@@ -3,6 +3,7 @@
 
 use crate::common::{Ran, Running, run};
 use crate::server::Site;
+use serde_json::json;
 use std::collections::BTreeMap;
 use switchover_testkit::weaviate::{Liar, Lie};
 
@@ -207,5 +208,31 @@ fn a_live_run_over_a_line_that_lies_says_nothing_that_is_not_so() {
         run(&mut site.program(&["rollback"])).exits(0);
         engine.end().exits(0);
         assert_eq!(site.server.collections(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_rollback_does_not_believe_that_objects_were_deleted() {
+    for says_deleted in [true, false] {
+        let site = Site::new(ROWS);
+        let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+        let url = site.by(&line);
+        // As an application made it: with nothing of the rows that come.
+        let properties = [("original_id", "int"), ("name", "text"), ("raw", "blob")];
+        let properties = properties.map(|(name, kind)| json!({ "name": name, "dataType": [kind] }));
+        let class = json!({ "class": "Items", "vectorizer": "none", "properties": properties });
+        assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+        site.over(&url, "migrate", &["--policy", "quarantine", "--into", "existing"]).exits(0);
+        line.keep("Items", says_deleted);
+        let stores = ["rollback", "--from", "sqlite:app.db", "--to", &url];
+        let mut rollback = site.program(&stores);
+        rollback.env("SWITCHOVER_MAX_RETRIES", "1").env("SWITCHOVER_RETRY_DELAY", "0.05");
+        let ran = run(&mut rollback).exits(2);
+        assert!(ran.err.contains("600"), "{ran}");
+        assert_eq!(site.server.objects("Items").len(), 600);
+        line.keep("", true);
+        site.over(&url, "rollback", &[]).exits(0);
+        assert_eq!(site.server.count("Items"), 0);
+        assert_eq!(site.server.collections(), ["Items"]);
     }
 }

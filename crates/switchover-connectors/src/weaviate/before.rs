@@ -285,7 +285,7 @@ pub(super) async fn restore(client: &Client, name: &str) -> Result<()> {
     while let Some(page) = noted.next().await? {
         for record in &page {
             let gone: Vec<Id> = unpacked(record)?.into_iter().filter(|id| !aside.contains(id)).collect();
-            client.delete_ids(0, name, &gone).await?;
+            client.delete_proven(name, &gone).await?;
         }
     }
     failpoint::hit("existing-deleted");

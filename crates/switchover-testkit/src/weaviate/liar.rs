@@ -11,11 +11,10 @@
 //! | [`Lie::Short`], [`Lie::Hole`], [`Lie::Empty`] | a page lacks its end, its middle, all of it |
 //!
 //! One batch can also be held, and be carried out when its sender is long gone; a number of batches can be refused as by a
-//! server that is away for a moment; a collection can be counted wrong, and one of its objects kept from every page. The line
-//! also tells what came by it ([`Liar::sent`]).
+//! server that is away for a moment; a collection can be counted wrong, and one of its objects kept from every page; its
+//! objects can be kept from being deleted. The line also tells what came by it ([`Liar::sent`]).
 //!
 //! Invariants: the seed decides each choice; while it is honest everything passes unchanged; a lie is counted when it is told.
-//! Absent on purpose: lies about deleting, which would be as many as those told here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +29,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use super::seen::{Seen, Sent, collection_of};
-use super::wire::{blame, count_of, counted, fields, framed, joined, message, parts, results, uuid_of};
+use super::wire::{
+    blame, count_of, counted, deleted, fields, framed, joined, message, only_seen, parts, results, uuid_of,
+};
 use crate::listening::Listening;
 use crate::sample::Random;
 use crate::{Error, Result};
@@ -50,6 +51,7 @@ const REMEMBERED: usize = 16;
 const BATCH: &str = "/weaviate.v1.Weaviate/BatchObjects";
 const SEARCH: &str = "/weaviate.v1.Weaviate/Search";
 const AGGREGATE: &str = "/weaviate.v1.Weaviate/Aggregate";
+const BATCH_DELETE: &str = "/weaviate.v1.Weaviate/BatchDelete";
 
 /// gRPC's status of a server that is away.
 const UNAVAILABLE: &str = "14";
@@ -121,6 +123,8 @@ struct Shared {
     miscount: Mutex<Option<(String, i64)>>,
     /// An object that no page shows.
     hidden: Mutex<Option<Vec<u8>>>,
+    /// A collection of which nothing is deleted, and whether that is said.
+    kept: Mutex<Option<(String, bool)>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,6 +151,7 @@ impl Liar {
             late: Mutex::default(),
             miscount: Mutex::default(),
             hidden: Mutex::default(),
+            kept: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         let listening =
@@ -214,6 +219,12 @@ impl Liar {
     pub fn hide(&self, uuid: &str) {
         let number = u128::from_str_radix(&uuid.replace('-', ""), 16);
         *locked(&self.shared.hidden) = number.ok().map(|number| number.to_be_bytes().to_vec());
+    }
+
+    /// Deletes nothing of a collection: the answer counts what it was asked to delete and nothing that it did delete, or
+    /// else says that it did. An empty name for all to be deleted.
+    pub fn keep(&self, collection: &str, says_deleted: bool) {
+        *locked(&self.shared.kept) = Some((collection.to_owned(), says_deleted));
     }
 
     /// The batches that came, in their order; not those of the runs' own collections.
@@ -309,6 +320,7 @@ impl Shared {
             BATCH => self.batch(server, head, asked).await,
             SEARCH => self.page(server, head, asked).await,
             AGGREGATE => self.count(server, head, asked).await,
+            BATCH_DELETE => self.deletion(server, head, asked).await,
             _ => ask(server, head, asked).await,
         }
     }
@@ -459,6 +471,22 @@ impl Shared {
             let count = count_of(&answer.message).unwrap_or_default();
             answer.message = framed(&counted(count.saturating_add_signed(by)));
         }
+        Some(answer)
+    }
+}
+
+impl Shared {
+    async fn deletion(
+        &self,
+        server: &SendRequest<Bytes>,
+        head: &http::request::Parts,
+        asked: Bytes,
+    ) -> Option<Answer> {
+        let collection = collection_asked(&asked)?;
+        let kept = locked(&self.kept).clone().filter(|(name, _)| name.as_bytes() == collection);
+        let Some((_, says_deleted)) = kept else { return ask(server, head, asked).await };
+        let mut answer = ask(server, head, only_seen(&asked)).await?;
+        answer.message = deleted(&answer.message, says_deleted);
         Some(answer)
     }
 }

@@ -141,6 +141,25 @@ pub(super) fn count_of(reply: &Bytes) -> Option<u64> {
     fields(&single.body).iter().find(|field| field.number == 1).and_then(number_of)
 }
 
+/// A request to delete that only looks what there is to delete: `dry_run` is the fourth field.
+pub(super) fn only_seen(frame: &Bytes) -> Bytes {
+    framed(&[message(frame).as_ref(), &[4 << 3, 1]].concat())
+}
+
+/// The answer to a deletion that found as many as that one, and deleted all of them or none: `matches` is the third field,
+/// `successful` the fourth.
+pub(super) fn deleted(frame: &Bytes, all: bool) -> Bytes {
+    let found = fields(&message(frame)).iter().find(|field| field.number == 3).and_then(number_of);
+    let mut reply = Vec::new();
+    for (number, count) in
+        [(3, found.unwrap_or_default()), (4, if all { found.unwrap_or_default() } else { 0 })]
+    {
+        reply.push(number << 3);
+        varint(count, &mut reply);
+    }
+    framed(&reply)
+}
+
 /// The UUID of a page's object: `metadata` is its second field, `id_as_bytes` there the twentieth.
 pub(super) fn uuid_of(result: &Field) -> Option<Bytes> {
     let metadata = fields(&result.body).into_iter().find(|field| field.number == 2)?;

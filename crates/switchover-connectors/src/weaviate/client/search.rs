@@ -299,24 +299,42 @@ impl Client {
                     .await
                     .map_err(|e| e.table(collection))?;
                 under_way.answered();
-                if reply.failed > 0 {
+                if reply.failed > 0 || reply.matches > 0 && reply.successful <= 0 {
                     return Err(Error::new(Kind::Rejected, OPERATION)
                         .store(self.config.redacted())
                         .table(collection)
                         .detail(format!(
                             "the server did not delete {} of {} objects",
-                            reply.failed, reply.matches
+                            reply.failed.max(reply.matches.saturating_sub(reply.successful)),
+                            reply.matches
                         ))
                         .hint("see the server's log; a shard may be read-only"));
                 }
                 deleted += u64::try_from(reply.successful).unwrap_or(0);
                 // The server handles a limited number of matches at a time, and counts those that it saw.
-                if reply.successful <= 0 || reply.matches <= reply.successful {
+                if reply.matches <= reply.successful {
                     break;
                 }
             }
         }
         Ok(deleted)
+    }
+
+    /// Deletes the objects of these UUIDs, and reads back that none of them is left.
+    pub async fn delete_proven(&self, collection: &str, uuids: &[[u8; 16]]) -> Result<()> {
+        self.delete_ids(0, collection, uuids).await?;
+        let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
+        match self.by_ids(0, &listing, uuids).await?.iter().map(Page::len).sum() {
+            0_usize => Ok(()),
+            left => Err(Error::new(Kind::Unavailable, "delete objects")
+                .store(self.config.redacted())
+                .table(collection)
+                .detail(format!(
+                    "the server acknowledged that {} objects were deleted, and still shows {left} of them",
+                    uuids.len()
+                ))
+                .hint("see the server's log; a shard may be read-only")),
+        }
     }
 
     /// The objects of a page, each looked at for what was asked.
