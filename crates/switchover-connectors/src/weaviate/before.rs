@@ -140,17 +140,18 @@ async fn add_ids(client: &Client, run: &str, of: Of, name: &str, ids: &[Id]) -> 
     records.put(client).await
 }
 
-/// The records of one kind of a collection, page by page.
+/// A run's records of one kind of a collection, page by page.
 struct Noted<'a> {
     client: &'a Client,
+    run: &'a str,
     of: Of,
     name: &'a str,
     after: Option<Id>,
 }
 
 impl<'a> Noted<'a> {
-    fn new(client: &'a Client, of: Of, name: &'a str) -> Noted<'a> {
-        Noted { client, of, name, after: None }
+    fn new(client: &'a Client, run: &'a str, of: Of, name: &'a str) -> Noted<'a> {
+        Noted { client, run, of, name, after: None }
     }
 
     /// The next of them; `None` at the end, and where nothing was noted.
@@ -160,15 +161,38 @@ impl<'a> Noted<'a> {
         }
         let mut page = ledger::page(self.client, BEFORE, &mut self.after, PAGE).await?;
         if let Some(records) = &mut page {
-            records.retain(|record| record.is(self.of) && is_of(record, self.name));
+            records.retain(|record| record.run == self.run && record.is(self.of) && is_of(record, self.name));
         }
         Ok(page)
     }
 }
 
-/// Ids of objects that were there before the run and stay.
-pub(super) async fn stays(client: &Client, name: &str) -> Result<HashSet<Id>> {
-    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, Of::Stays, name));
+/// That it is on record which objects of a table's collection were there before the run and stay, if some do.
+///
+/// # Errors
+/// `NotFound` when nobody knows them any more.
+pub(super) async fn knows_what_stays(client: &Client, plan: &Plan, at: usize) -> Result<()> {
+    let table = &plan.tables[at];
+    if table.standing.as_ref().is_none_or(|standing| standing.rows_staying == 0)
+        || ledger::run_of(client, plan).await?.is_some()
+    {
+        return Ok(());
+    }
+    Err(Error::new(Kind::NotFound, "compare the objects that were there before the run")
+        .store(client.config().redacted())
+        .table(table.source.clone())
+        .detail("which they are is no longer on record: the run was cleaned up or rolled back")
+        .hint("whether the others are equal cannot be told from them; `switchover verify` proves that before `switchover cleanup`, not after it"))
+}
+
+/// Ids of objects of a table's collection that were there before the run and stay; none before a run is on record.
+pub(super) async fn stays(client: &Client, plan: &Plan, at: usize) -> Result<HashSet<Id>> {
+    if plan.options.existing.is_none() {
+        return Ok(HashSet::new());
+    }
+    let Some(run) = ledger::run_of(client, plan).await? else { return Ok(HashSet::new()) };
+    let name = &plan.tables[at].target;
+    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, &run, Of::Stays, name));
     while let Some(page) = noted.next().await? {
         for record in &page {
             ids.extend(unpacked(record)?);
@@ -178,15 +202,15 @@ pub(super) async fn stays(client: &Client, name: &str) -> Result<HashSet<Id>> {
 }
 
 /// How many of these are there now.
-pub(super) async fn staying(client: &Client, name: &str) -> Result<u64> {
-    let ids: Vec<Id> = stays(client, name).await?.into_iter().collect();
-    let listing = Listing { collection: name.to_owned(), ..Listing::default() };
+pub(super) async fn staying(client: &Client, plan: &Plan, at: usize) -> Result<u64> {
+    let ids: Vec<Id> = stays(client, plan, at).await?.into_iter().collect();
+    let listing = Listing { collection: plan.tables[at].target.clone(), ..Listing::default() };
     Ok(client.by_ids(0, &listing, &ids).await?.iter().map(|page| page.len() as u64).sum())
 }
 
 /// Ids of objects that are kept aside.
-async fn kept_aside(client: &Client, name: &str) -> Result<HashSet<Id>> {
-    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, Of::Image, name));
+async fn kept_aside(client: &Client, run: &str, name: &str) -> Result<HashSet<Id>> {
+    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, run, Of::Image, name));
     while let Some(page) = noted.next().await? {
         ids.extend(page.iter().filter_map(id_of));
     }
@@ -227,13 +251,13 @@ impl Aside {
         }
         if !there.is_empty() {
             if self.0.is_none() {
-                self.0 = Some(kept_aside(client, name).await?);
+                self.0 = Some(kept_aside(client, run, name).await?);
             }
             there.retain(|id| self.0.as_ref().is_none_or(|aside| !aside.contains(id)));
         }
         if !there.is_empty() {
             // An attempt that was killed may have written them, in chunks of another size.
-            let mut noted = Noted::new(client, Of::Wrote, name);
+            let mut noted = Noted::new(client, run, Of::Wrote, name);
             while let Some(page) = noted.next().await? {
                 for record in &page {
                     there = &there - &unpacked(record)?.into_iter().collect();
@@ -266,8 +290,8 @@ pub(super) async fn forget(client: &Client, run: &str) -> Result<()> {
 }
 
 /// Gives a collection back what it held: the run's objects go, and what gave way comes back.
-pub(super) async fn restore(client: &Client, name: &str) -> Result<()> {
-    let aside = kept_aside(client, name).await?;
+pub(super) async fn restore(client: &Client, run: &str, name: &str) -> Result<()> {
+    let aside = kept_aside(client, run, name).await?;
     if client.collection(name)?.is_none() {
         if aside.is_empty() {
             return Ok(());
@@ -281,7 +305,7 @@ pub(super) async fn restore(client: &Client, name: &str) -> Result<()> {
             ))
             .hint(format!("make the collection again, as it was, and try again; or remove the collection {BEFORE}, and with it those objects")));
     }
-    let mut noted = Noted::new(client, Of::Wrote, name);
+    let mut noted = Noted::new(client, run, Of::Wrote, name);
     while let Some(page) = noted.next().await? {
         for record in &page {
             let gone: Vec<Id> = unpacked(record)?.into_iter().filter(|id| !aside.contains(id)).collect();
@@ -289,7 +313,7 @@ pub(super) async fn restore(client: &Client, name: &str) -> Result<()> {
         }
     }
     failpoint::hit("existing-deleted");
-    let mut noted = Noted::new(client, Of::Image, name);
+    let mut noted = Noted::new(client, run, Of::Image, name);
     while let Some(page) = noted.next().await? {
         for record in &page {
             if let Some(id) = id_of(record) {

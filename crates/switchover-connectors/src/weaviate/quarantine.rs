@@ -3,13 +3,37 @@
 use super::client::Client;
 use super::ledger::{self, Of, Records};
 use crate::records::Entry;
-use switchover_core::Result;
 use switchover_core::connector::Quarantined;
+use switchover_core::plan::Plan;
+use switchover_core::{Error, Kind, Result};
 
 /// Adds the record of an entry.
 pub(super) fn add(records: &mut Records, run: &str, table: &str, entry: &Quarantined) -> Result<()> {
     let key = format!("{table}:{}:{}", crate::records::key_text(&Some(entry.locator.clone()))?, entry.column);
     records.add(run, Of::Quarantine, &key, &Entry::of(table, entry))
+}
+
+/// The entries of a table of the plan.
+///
+/// # Errors
+/// `NotFound` when there were some, and no run has them on record.
+pub(super) async fn of_plan(client: &Client, plan: &Plan, at: usize) -> Result<Vec<Quarantined>> {
+    let table = &plan.tables[at];
+    match ledger::run_of(client, plan).await? {
+        Some(run) => {
+            let found = of_table(client, &run, &table.source).await?;
+            Ok(found.into_iter().map(|(_, entry)| entry).collect())
+        }
+        // What had no exceptions needs no list of them.
+        None if !table.has_exceptions() => Ok(Vec::new()),
+        None => Err(Error::new(Kind::NotFound, "read the quarantine")
+            .store(client.config().redacted())
+            .table(table.source.clone())
+            .detail("what did not fit is no longer on record: the run was cleaned up or rolled back")
+            .hint(
+                "`switchover verify` proves a run with exceptions before `switchover cleanup`, not after it",
+            )),
+    }
 }
 
 /// The ids of a run's records of a table, and what they say. Another run may move a table of the same name.

@@ -65,7 +65,7 @@ pub(super) async fn parts(
                 "`rollback --discard-target-changes` takes back what is left of the run; migrate again then",
             ));
     }
-    let stays = Arc::new(stays(client, plan, at).await?);
+    let stays = Arc::new(before::stays(client, plan, at).await?);
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
     let limit = u32::try_from(PAGE_BYTES / row_bytes).unwrap_or(PAGE_OBJECTS_MAX).clamp(1, PAGE_OBJECTS_MAX);
     let parts = parts.clamp(1, PARTS_MAX);
@@ -96,13 +96,6 @@ pub(super) async fn parts(
     Ok(readers)
 }
 
-async fn stays(client: &Client, plan: &Plan, at: usize) -> Result<HashSet<[u8; 16]>> {
-    match plan.options.existing.is_some() {
-        true => before::stays(client, &plan.tables[at].target).await,
-        false => Ok(HashSet::new()),
-    }
-}
-
 /// The rows of these keys (the target's own values) that are there, in any order.
 pub(super) async fn by_keys(
     client: &Client,
@@ -117,10 +110,8 @@ pub(super) async fn by_keys(
         ids.extend(table.id_of_key(&key));
     }
     let mut rows = Rows::new(1, table.table().columns.len());
-    if plan.options.existing.is_some() {
-        let stays = stays(client, plan, at).await?;
-        ids.retain(|id| !stays.contains(id));
-    }
+    let stays = before::stays(client, plan, at).await?;
+    ids.retain(|id| !stays.contains(id));
     if ids.is_empty() {
         return Ok(rows);
     }

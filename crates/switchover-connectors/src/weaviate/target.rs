@@ -272,10 +272,11 @@ impl Target for WeaviateTarget {
                 .detail(format!("the collection {} is there, and the run did not make it", table.target))
                 .hint("give the table another name in the mapping (`to`), or remove what is there"));
         }
-        // A run that was killed may have no more than the name, and takes what stands under it for its own.
+        // A run that was killed may have no more than the name, and makes it yet; and what one fills, no other restores.
         let promised = |table: &TablePlan| {
             let named = |record: &&ledger::Record| {
-                record.is(Of::Collection) && folded(&record.key) == folded(&table.target)
+                let own = record.is(Of::Collection) || record.is(Of::Standing);
+                own && folded(&record.key) == folded(&table.target)
             };
             others.iter().find(named).map(|record| record.run.clone())
         };
@@ -285,7 +286,7 @@ impl Target for WeaviateTarget {
             return Err(Error::new(Kind::AlreadyExists, "prepare the target")
                 .store(self.label())
                 .table(table.source.clone())
-                .detail(format!("the run {other} has the collection {} on record as its own", table.target))
+                .detail(format!("the run {other} has the collection {} on record as made or filled by it", table.target))
                 .hint("roll that run back or accept it with `cleanup`, where its state folder is; or give the table another name (`to`)"));
         }
         failpoint::hit("prepare-before-commit");
@@ -330,32 +331,32 @@ impl Target for WeaviateTarget {
         reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts).await
     }
 
+    /// What stays is none of what is read, so there is nothing to set against it; but which that is must be known.
+    async fn read_before(&self, plan: &Plan, table: usize) -> Result<Vec<Box<dyn Reader>>> {
+        before::knows_what_stays(self.client().await?, plan, table).await?;
+        Ok(Vec::new())
+    }
+
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
         reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys).await
     }
 
     async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
-        let client = self.client().await?;
-        let Some(run) = ledger::run_of(client, plan).await? else { return Ok(Vec::new()) };
-        let found = quarantine::of_table(client, &run, &plan.tables[table].source).await?;
-        Ok(found.into_iter().map(|(_, entry)| entry).collect())
+        quarantine::of_plan(self.client().await?, plan, table).await
     }
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {
         let client = self.client().await?;
         let mut audit = Audit::default();
-        for table in &plan.tables {
+        for (at, table) in plan.tables.iter().enumerate() {
             match client.collection(&table.target)? {
                 None => {
                     audit.rows.push(0);
                     audit.faults.push(format!("the collection {} is not there", table.target));
                 }
                 Some(found) => {
-                    let mut rows = client.count(&table.target).await?;
-                    if plan.options.existing.is_some() {
-                        rows = rows.saturating_sub(before::staying(client, &table.target).await?);
-                    }
-                    audit.rows.push(rows);
+                    let rows = client.count(&table.target).await?;
+                    audit.rows.push(rows.saturating_sub(before::staying(client, plan, at).await?));
                     audit.faults.extend(schema::faults(plan, table, &found.definition));
                 }
             }
@@ -420,7 +421,7 @@ impl Target for WeaviateTarget {
             client.delete_own(&record.key)?;
         }
         for record in own.iter().filter(|record| record.is(Of::Standing)) {
-            before::restore(client, &record.key).await?;
+            before::restore(client, run, &record.key).await?;
         }
         // The records last: a discard that was stopped finds the rest by them.
         drop_records(client, run, &own, others.is_empty()).await?;
