@@ -128,6 +128,8 @@ fn what_is_accepted_stays_and_leaves_no_record() {
     run(site.verb("cleanup").arg("--yes")).exits(0);
     assert_eq!(site.server.collections(), ["Note"]);
     assert_eq!(site.server.objects("Note").len(), 201);
+    // What was there before, and what was put aside, nobody knows any more: neither equal nor different.
+    run(&mut site.verb("verify")).exits(2).says("no longer on record").says("cleaned up");
 }
 
 #[test]
@@ -206,6 +208,100 @@ fn a_collection_that_somebody_removed_is_said_to_be_gone_and_holds_no_rollback_u
     assert_eq!(site.server.rest("DELETE", "/v1/schema/Switchover_before", "").0, 200);
     run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[cfg(feature = "failpoints")]
+impl Site {
+    /// A collection of which two hundred objects give way, so that their images are several pages of records; and what it holds.
+    fn filled_for_pages() -> (Site, BTreeMap<String, Json>) {
+        let site = Site::filled();
+        run(&mut site.fill("replace")).exits(0);
+        run(site.verb("cleanup").arg("--yes")).exits(0);
+        site.source().execute_batch("UPDATE notes SET body = 'later ' || id").unwrap();
+        let before = site.server.objects("Note");
+        (site, before)
+    }
+
+    /// Another folder's run on the same server, which is done: the records of all runs stay there.
+    fn beside(&self) -> Site {
+        let sql = "CREATE TABLE others(id INTEGER PRIMARY KEY); INSERT INTO others VALUES (1)";
+        let other = Site::at(self.server.0.clone(), |source| source.execute_batch(sql).unwrap());
+        run(&mut other.migrate(&[])).exits(0);
+        other
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_rollback_that_is_killed_while_it_forgets_deletes_nothing_that_it_put_back() {
+    for verb in ["rollback", "resume"] {
+        let (site, before) = Site::filled_for_pages();
+        let mut killed = site.fill("replace");
+        run(killed.args(["--batch-size", "5"]).env("FAILPOINTS", "before-done=return")).was_killed();
+        let other = site.beside();
+        run(site.verb("rollback").env("FAILPOINTS", "existing-page-forgotten=return")).was_killed();
+        assert!(said(&site.server.objects("Note")) == said(&before));
+        if verb == "resume" {
+            // What is noted then is what is there then.
+            run(&mut site.verb("resume")).exits(0);
+            run(&mut site.verb("verify")).exits(0);
+        }
+        run(&mut site.verb("rollback")).exits(0);
+        assert!(said(&site.server.objects("Note")) == said(&before), "{verb}");
+        run(&mut other.verb("rollback")).exits(0);
+        assert_eq!(site.server.collections(), ["Note"], "{verb}");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_rollback_of_a_run_that_was_done_goes_on_after_a_kill() {
+    for place in
+        ["existing-deleted", "existing-restored", "existing-restorable-no-more", "existing-forgotten"]
+    {
+        let site = Site::filled();
+        let before = site.server.objects("Note");
+        run(&mut site.fill("replace")).exits(0);
+        run(site.verb("rollback").env("FAILPOINTS", format!("{place}=return"))).was_killed();
+        // What is taken back in part differs: that it did not before was asked by the first.
+        run(&mut site.verb("rollback")).exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before), "{place}");
+        assert_eq!(site.server.collections(), ["Note"], "{place}");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_cleanup_that_was_killed_is_ended_and_not_taken_back() {
+    let site = Site::filled();
+    // With nothing that stays there is nothing to be missed: all objects compare equal to the rows.
+    assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Note/{OTHER}"), "").0, 204);
+    run(&mut site.fill("replace")).exits(0);
+    let mut cleanup = site.verb("cleanup");
+    run(cleanup.arg("--yes").env("FAILPOINTS", "existing-forgotten=return")).was_killed();
+    run(&mut site.verb("rollback")).exits(1).says("`switchover cleanup` ends that");
+    assert_eq!(site.server.objects("Note").len(), 200);
+    run(site.verb("cleanup").arg("--yes")).exits(0);
+    assert_eq!(site.server.collections(), ["Note"]);
+    run(&mut site.verb("rollback")).exits(1).says("it was accepted");
+    assert_eq!(site.server.objects("Note").len(), 200);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_collection_that_another_run_fills_is_refused() {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    // It planned when nobody was there, and comes back when somebody is.
+    run(site.fill("replace").env("FAILPOINTS", "prepare-before-commit=return")).was_killed();
+    let other = Site::at(site.server.0.clone(), |source| source.execute_batch(SOURCE).unwrap());
+    std::fs::write(other.folder.path().join("switchover.toml"), MAPPING).unwrap();
+    run(&mut other.fill("replace")).exits(0);
+    run(&mut site.verb("resume")).exits(2).says("has the collection Note on record");
+    run(&mut other.verb("verify")).exits(0);
+    run(&mut other.verb("rollback")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note"]);
 }
 
 /// Places of a run into a collection that was there; the first before anything is noted.

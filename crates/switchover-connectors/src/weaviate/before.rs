@@ -9,6 +9,9 @@
 //! | `standing` (in the ledger) | behind these | the collection may be written |
 //! | `wrote` | before a chunk's objects: their ids | these objects may be there |
 //!
+//! They go page by page, when `standing` is gone for certain: what is left of them then restores nothing. A rollback that went by a
+//! `wrote` whose images are gone already would delete what it has just put back.
+//!
 //! A rollback deletes the objects that `wrote` names and no image has, and puts every image back that is not as it was. So
 //! invariant: an id is in `wrote` before its object is sent, and an object that was there and has no image is never
 //! written: who made one meanwhile that the plan does not know is refused. Nothing else of the collection is touched.
@@ -18,7 +21,7 @@ use super::client::{Client, Listing, same_object};
 use super::ledger::{self, Of, Record, Records};
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Value};
@@ -42,12 +45,15 @@ const IDS: Uuid = uuid!("5f3c7f0a-6a3b-4c0e-9d63-2f1f1d3f7a51");
 
 type Id = [u8; 16];
 
-/// Notes all that the plan's collections hold, unless that was done.
-pub(super) async fn note(client: &Client, plan: &Arc<Plan>, run: &str) -> Result<()> {
+/// Notes all that the plan's collections hold, but for those that are noted.
+pub(super) async fn note(client: &Client, plan: &Arc<Plan>, run: &str, noted: &BTreeSet<&str>) -> Result<()> {
     ledger::make_within(client, BEFORE)?;
+    // What a rollback that was stopped left of them is of what was there then.
+    forget(client, run, |record| !record.key.split_once('/').is_some_and(|(name, _)| noted.contains(name)))
+        .await?;
     for at in 0..plan.tables.len() {
         let name = &plan.tables[at].target;
-        if ledger::one::<()>(client, run, Of::Standing, name).await?.is_some() {
+        if noted.contains(&**name) {
             continue;
         }
         failpoint::hit("existing-before-notes");
@@ -276,15 +282,18 @@ impl Aside {
     }
 }
 
-/// Removes what was noted for a run, where another's stays.
-pub(super) async fn forget(client: &Client, run: &str) -> Result<()> {
+/// Removes what was noted for a run, where another's stays. What is noted of a collection goes only when that it is complete is no longer
+/// on record.
+pub(super) async fn forget(client: &Client, run: &str, which: impl Fn(&Record) -> bool) -> Result<()> {
     if client.collection(BEFORE)?.is_none() {
         return Ok(());
     }
     let mut after = None;
     while let Some(page) = ledger::page(client, BEFORE, &mut after, PAGE).await? {
-        let ids: Vec<Id> = page.iter().filter(|record| record.run == run).map(|record| record.id).collect();
-        client.delete_ids(0, BEFORE, &ids).await?;
+        let own = page.iter().filter(|record| record.run == run && which(record));
+        let ids: Vec<Id> = own.map(|record| record.id).collect();
+        client.delete_proven(BEFORE, &ids).await?;
+        failpoint::hit("existing-page-forgotten");
     }
     Ok(())
 }

@@ -299,7 +299,11 @@ impl Target for WeaviateTarget {
         put.put(client).await?;
         failpoint::hit("collections-recorded");
         match standing {
-            true => before::note(client, &Arc::new(plan.clone()), run).await?,
+            true => {
+                let noted = records.iter().filter(|record| record.is(Of::Standing));
+                let noted = noted.map(|record| &*record.key).collect();
+                before::note(client, &Arc::new(plan.clone()), run, &noted).await?;
+            }
             false => Self::make(client, plan, &there)?,
         }
         self.attempt.store(attempt, Ordering::Relaxed);
@@ -454,17 +458,22 @@ impl Target for WeaviateTarget {
     }
 }
 
-/// Removes a run's records; the collections of records go with the last run that has some.
+/// Removes a run's records; the collections of records go with the last run that has some. First what has a rollback restore: behind it
+/// one that is done again only forgets the rest.
 async fn drop_records(client: &Client, run: &str, own: &[ledger::Record], last: bool) -> Result<()> {
+    let of = |which: &dyn Fn(&&ledger::Record) -> bool| -> Vec<[u8; 16]> {
+        own.iter().filter(which).map(|record| record.id).collect()
+    };
+    client.delete_proven(ledger::RECORDS, &of(&|record| record.is(Of::Standing))).await?;
+    failpoint::hit("existing-restorable-no-more");
     if last {
         client.delete_collection(before::BEFORE)?;
         failpoint::hit("existing-forgotten");
         return client.delete_collection(ledger::RECORDS);
     }
-    before::forget(client, run).await?;
+    before::forget(client, run, |_| true).await?;
     failpoint::hit("existing-forgotten");
-    let ids: Vec<[u8; 16]> = own.iter().map(|record| record.id).collect();
-    client.delete_ids(0, ledger::RECORDS, &ids).await.map(drop)
+    client.delete_proven(ledger::RECORDS, &of(&|_| true)).await
 }
 
 /// Has the run's quarantine hold exactly these entries of a table.
