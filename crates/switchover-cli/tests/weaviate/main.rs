@@ -19,6 +19,7 @@ mod late;
 mod lies;
 mod lists;
 mod live;
+mod made;
 mod mapping;
 mod nested;
 mod nodes;

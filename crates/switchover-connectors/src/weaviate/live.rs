@@ -13,9 +13,9 @@
 use super::alias;
 use super::client::Client;
 use super::ledger::{self, Of, Records};
+use super::made;
 use super::reader;
 use super::rows::Table;
-use super::schema;
 use super::store::Sending;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -341,10 +341,14 @@ impl LiveTarget for WeaviateLive {
             |record: &ledger::Record| tables.iter().any(|table| record.key.starts_with(&format!("{table}:")));
         ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Checkpoint) && of_table(record))
             .await?;
-        for table in tables {
-            let planned = &self.run.plan.tables[*table];
-            self.client.delete_own(&planned.target)?;
-            self.client.create_with_tenant(&schema::collection(&self.run.plan, planned))?;
+        let (plan, run) = (&self.run.plan, &self.run.run);
+        let planned = tables.iter().map(|table| &plan.tables[*table]);
+        for name in made::own(&self.client, run, planned.clone().map(|table| &*table.target))? {
+            self.client.delete_own(name)?;
+        }
+        let there = self.client.schema()?;
+        for table in planned {
+            made::make(&self.client, &there, plan, table, run).await?;
         }
         if tables.len() == self.run.plan.tables.len() {
             self.keep(&LiveRecord { position: None, ..record }).await?;

@@ -6,6 +6,7 @@
 //! | `client`, `value`, `error` | the wire: requests and replies, one property's value, what a status means |
 //! | `names`, `dialect`, `schema`, `costs` | what a source's schema becomes, and what its indexes cost |
 //! | `ids`, `cells`, `rows` | a row as an object, and back |
+//! | `made` | the collections that a run makes, and how they are known again |
 //! | `alias` | the names by which readers find collections |
 //! | `store`, `writer`, `reader`, `target` | the target |
 //! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
@@ -31,6 +32,7 @@ mod ids;
 mod ledger;
 mod live;
 pub mod look;
+mod made;
 mod names;
 mod quarantine;
 mod queries;

@@ -15,7 +15,7 @@ use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
 use super::writer::WeaviateWriter;
-use super::{quarantine, reader, schema};
+use super::{made, quarantine, reader, schema};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -102,24 +102,6 @@ impl WeaviateTarget {
                 .hint("after `cleanup` nothing can be mended any more: migrate again, under other names")
         })
     }
-
-    /// Makes the collections that the run recorded as its own and that are not there.
-    fn make(client: &Client, plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
-        for table in &plan.tables {
-            let made = match (there.contains(&table.target), &client.config().tenant) {
-                (false, _) => client.create_with_tenant(&schema::collection(plan, table)),
-                // An attempt that was killed may have made the collection, and not its tenant.
-                (true, Some(tenant)) => client.create_tenants(&table.target, std::slice::from_ref(tenant)),
-                (true, None) => Ok(()),
-            };
-            made.map_err(|error| error.table(table.source.clone()))?;
-        }
-        Ok(())
-    }
-}
-
-fn names(client: &Client) -> Result<BTreeSet<String>> {
-    Ok(client.schema()?.into_iter().map(|collection| collection.name).collect())
 }
 
 #[async_trait]
@@ -151,14 +133,15 @@ impl Target for WeaviateTarget {
     async fn inspect(&self, schema: &str) -> Result<TargetState> {
         self.check_schema(schema)?;
         let client = self.client().await?;
-        let names = names(client)?;
+        let there = client.schema()?;
         let aliases = match client.has_aliases() {
             true => Some(client.aliases()?),
             false => None,
         };
         // Aliases and collections share their names.
         let others = aliases.iter().flatten().map(|(name, _)| name);
-        let taken = names.iter().filter(|name| !name.starts_with(ledger::PREFIX)).chain(others);
+        let names = there.iter().map(|collection| &collection.name);
+        let taken = names.filter(|name| !name.starts_with(ledger::PREFIX)).chain(others);
         let runs = ledger::all(client).await?.into_iter().filter(|record| record.is(Of::Run));
         Ok(TargetState {
             store: StoreInfo {
@@ -244,11 +227,10 @@ impl Target for WeaviateTarget {
             Some(record) => record.read::<RunRecord>()?.attempt + 1,
             None => 1,
         };
-        let there = names(client)?;
-        let own: BTreeSet<&str> =
-            records.iter().filter(|record| record.is(Of::Collection)).map(|record| &*record.key).collect();
+        let there = client.schema()?;
         let standing = plan.options.existing.is_some();
-        if let Some(gone) = plan.tables.iter().find(|table| standing && !there.contains(&table.target)) {
+        let is_there = |table: &TablePlan| there.iter().any(|found| found.name == table.target);
+        if let Some(gone) = plan.tables.iter().find(|table| standing && !is_there(table)) {
             return Err(Error::new(Kind::Changed, "prepare the target")
                 .store(self.label())
                 .table(gone.source.clone())
@@ -258,21 +240,15 @@ impl Target for WeaviateTarget {
                 ))
                 .hint("plan again"));
         }
-        // What is there and not on record was there before the run, or came from somebody else.
-        let folded = |name: &String| self.dialect.folded(name);
-        let strange = plan.tables.iter().find(|table| {
-            !standing
-                && !own.contains(&*table.target)
-                && there.iter().any(|name| folded(name) == folded(&table.target))
-        });
-        if let Some(table) = strange {
-            return Err(Error::new(Kind::AlreadyExists, "prepare the target")
-                .store(self.label())
-                .table(table.source.clone())
-                .detail(format!("the collection {} is there, and the run did not make it", table.target))
-                .hint("give the table another name in the mapping (`to`), or remove what is there"));
+        // It was there before the run, or came from somebody else.
+        let strange = |table: &&TablePlan| {
+            !standing && made::under(&there, &table.target).is_some_and(|found| !made::is_of(found, run))
+        };
+        if let Some(table) = plan.tables.iter().find(strange) {
+            return Err(made::taken(client, table));
         }
         // A run that was killed may have no more than the name, and makes it yet; and what one fills, no other restores.
+        let folded = |name: &String| self.dialect.folded(name);
         let promised = |table: &TablePlan| {
             let named = |record: &&ledger::Record| {
                 let own = record.is(Of::Collection) || record.is(Of::Standing);
@@ -298,13 +274,15 @@ impl Target for WeaviateTarget {
         }
         put.put(client).await?;
         failpoint::hit("collections-recorded");
-        match standing {
-            true => {
-                let noted = records.iter().filter(|record| record.is(Of::Standing));
-                let noted = noted.map(|record| &*record.key).collect();
-                before::note(client, &Arc::new(plan.clone()), run, &noted).await?;
+        if standing {
+            let noted = records.iter().filter(|record| record.is(Of::Standing));
+            let noted = noted.map(|record| &*record.key).collect();
+            before::note(client, &Arc::new(plan.clone()), run, &noted).await?;
+        } else {
+            for table in &plan.tables {
+                let made = made::make(client, &there, plan, table, run).await;
+                made.map_err(|error| error.table(table.source.clone()))?;
             }
-            false => Self::make(client, plan, &there)?,
         }
         self.attempt.store(attempt, Ordering::Relaxed);
         failpoint::hit("prepare-after-commit");
@@ -420,12 +398,14 @@ impl Target for WeaviateTarget {
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
+        let named = |of| own.iter().filter(move |record| record.is(of)).map(|record| &*record.key);
+        let made = made::own(client, run, named(Of::Collection).rev())?;
         alias::lead_back(client, run).await?;
-        for record in own.iter().rev().filter(|record| record.is(Of::Collection)) {
-            client.delete_own(&record.key)?;
+        for name in made {
+            client.delete_own(name)?;
         }
-        for record in own.iter().filter(|record| record.is(Of::Standing)) {
-            before::restore(client, run, &record.key).await?;
+        for name in named(Of::Standing) {
+            before::restore(client, run, name).await?;
         }
         // The records last: a discard that was stopped finds the rest by them.
         drop_records(client, run, &own, others.is_empty()).await?;

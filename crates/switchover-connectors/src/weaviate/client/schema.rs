@@ -113,30 +113,27 @@ impl Client {
             .collect()
     }
 
-    /// Makes a collection with the URL's tenant in it, where the URL names one.
-    pub fn create_with_tenant(&self, definition: &Json) -> Result<()> {
-        let Some(tenant) = &self.config.tenant else { return self.create_collection(definition).map(drop) };
-        let name = definition["class"].as_str().unwrap_or_default();
-        // With other tenants in it, it outlived what the run had there.
-        if self.collection(name)?.is_none() {
-            let mut definition = definition.clone();
+    /// Makes a collection for an application's objects: with tenants, where the URL names one.
+    pub fn create_own(&self, definition: &Json) -> Result<()> {
+        let mut definition = definition.clone();
+        if self.config.tenant.is_some() {
             definition["multiTenancyConfig"] = json!({ "enabled": true });
-            self.create_collection(&definition)?;
         }
-        self.create_tenants(name, std::slice::from_ref(tenant))
+        self.create_collection(&definition).map(drop)
+    }
+
+    /// Makes the URL's tenant of a collection, where the URL names one; one that is there stays.
+    pub fn create_own_tenant(&self, name: &str) -> Result<()> {
+        let Some(tenant) = &self.config.tenant else { return Ok(()) };
+        let path = format!("{}/tenants", class_path(name));
+        let body = json!([{ "name": tenant }]);
+        self.rest.change(Method::POST, &path, Some(&body), "make a tenant").map(drop)
     }
 
     /// Adds a property; `definition` is the body of `POST /v1/schema/NAME/properties`.
     pub fn add_property(&self, collection: &str, definition: &Json) -> Result<()> {
         let path = format!("{}/properties", class_path(collection));
         self.rest.call(Method::POST, &path, Some(definition), "add a property").map(drop)
-    }
-
-    /// Makes tenants of a collection that has them; one that is there stays.
-    pub fn create_tenants(&self, collection: &str, names: &[String]) -> Result<()> {
-        let path = format!("{}/tenants", class_path(collection));
-        let body = names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
-        self.rest.change(Method::POST, &path, Some(&Json::from(body)), "make tenants").map(drop)
     }
 
     /// The shards of a collection.
