@@ -23,12 +23,11 @@ fn total(results: &Results, who: Contestant) -> Option<f64> {
     median(runs.iter().map(|run| run.seconds))
 }
 
+/// A figure of a round.
+type Figure = fn(&Run) -> Option<f64>;
+
 /// The median of the rounds' ratios of something to the whole time of another.
-fn rounds(
-    results: &Results,
-    (runs, of): (&[Run], fn(&Run) -> Option<f64>),
-    other: Contestant,
-) -> Option<f64> {
+fn rounds(results: &Results, (runs, of): (&[Run], Figure), other: Contestant) -> Option<f64> {
     total(results, other)?;
     let (_, others) = results.iter().find(|(name, _)| *name == other)?;
     let these = runs.iter().map(of).collect::<Option<Vec<f64>>>()?;
