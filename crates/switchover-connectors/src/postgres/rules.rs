@@ -78,7 +78,7 @@ pub(super) async fn orphans(
             .detail(format!("it names {} columns of {}", key.parent_columns.len(), key.parent)));
     }
     let present: Vec<String> =
-        key.columns.iter().map(|name| format!("c.{} IS NOT NULL", quote::ident(name))).collect();
+        key.columns.iter().map(|name| format!("c.{} IS DISTINCT FROM NULL", quote::ident(name))).collect();
     let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
         .map(|(parent, child)| format!("p.{} = c.{}", quote::ident(parent), quote::ident(child)))
         .collect();

@@ -56,9 +56,11 @@ const MODIFIER_OFFSET: i32 = 4;
 const SAME: &str = "{}";
 const TEXT: &str = "{}::pg_catalog.text";
 const TEXT_ORDER: &str = "({}::pg_catalog.text) COLLATE \"C\"";
-/// What the type itself writes: a cast may say it otherwise (`inet` adds its mask).
-const OUTPUT: &str = "CASE WHEN {} IS NOT NULL THEN pg_catalog.format('%s', {}) END";
-const OUTPUT_ORDER: &str = "pg_catalog.format('%s', {}) COLLATE \"C\"";
+/// What the type itself writes: a cast may say it otherwise (`inet` adds its mask). A composite value with a
+/// field that is NULL is no NULL, and IS NOT NULL is false of it.
+const OUTPUT: &str = "CASE WHEN {} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {}) END";
+const OUTPUT_ORDER: &str =
+    "(CASE WHEN {} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {}) END) COLLATE \"C\"";
 /// Of a padded text every byte: a cast would cut the padding off.
 const PADDED_ORDER: &str = "pg_catalog.convert_from(pg_catalog.bpcharsend({}), 'UTF8') COLLATE \"C\"";
 const INT8: &str = "{}::pg_catalog.int8";

@@ -2,7 +2,9 @@
 //! no code with it.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod odd;
 
 use common::{Ran, program, run};
 use proptest::prelude::*;
