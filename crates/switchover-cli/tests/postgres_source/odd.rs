@@ -1,7 +1,7 @@
 //! What few databases hold: values of several fields, keys of arrays and of an extension's types, large
 //! objects, and foreign keys to partitioned tables.
 
-use super::way;
+use super::{run, way};
 
 /// `IS NULL` is true of a row whose fields are all NULL, and `IS NOT NULL` of one that has none.
 #[test]
@@ -21,4 +21,19 @@ fn a_composite_value_with_null_fields_is_no_null() {
     let orphan = way(&format!("{keys} INSERT INTO c VALUES (4, ROW(9, NULL)); {key}"));
     orphan.migrate(&[]).exits(1).says("id=4").says("no parent");
     orphan.wrote_nothing();
+}
+
+/// Its text as JSON is the key that a checkpoint has.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_run_over_a_key_of_an_array_goes_on() {
+    let case = way("CREATE TABLE t(k text[] PRIMARY KEY, n int, filler text);
+        INSERT INTO t SELECT CASE g % 3 WHEN 0 THEN ARRAY[g::text] WHEN 1 THEN ARRAY['a', g::text, NULL]
+            ELSE ARRAY[[g::text], ['x']] END, g, repeat('x', 100) FROM generate_series(1, 600) g;
+        INSERT INTO t VALUES ('{}', 0, '')");
+    let mut migrate = case.command("migrate", &["--no-backup"]);
+    migrate.env("SWITCHOVER_TEST_CHUNK_BYTES", "4096").env("FAILPOINTS", "copy-after-commit=5*off->return");
+    run(&mut migrate).was_killed();
+    run(&mut super::program(case.folder.path(), &["resume"])).exits(0);
+    case.shows("SELECT count(*), sum(n), count(DISTINCT k) FROM t", "601|180300|601");
 }

@@ -67,10 +67,16 @@ const INT8: &str = "{}::pg_catalog.int8";
 const FLOAT8: &str = "{}::pg_catalog.float8";
 const NUMERIC: &str = "{}::pg_catalog.numeric";
 /// An array as JSON; one of several dimensions, or that does not begin at 1, as PostgreSQL's own text,
-/// which is never a JSON array.
-const ARRAY: &str = "CASE WHEN pg_catalog.array_ndims({}) IS NULL AND {} IS NOT NULL THEN '[]'
+/// which is never a JSON array. It is ordered by that text: what a locator has is compared with it.
+macro_rules! array {
+    () => {
+        "CASE WHEN pg_catalog.array_ndims({}) IS NULL AND {} IS NOT NULL THEN '[]'
     WHEN pg_catalog.array_ndims({}) = 1 AND pg_catalog.array_lower({}, 1) = 1
-    THEN pg_catalog.array_to_json({})::pg_catalog.text ELSE {}::pg_catalog.text END";
+    THEN pg_catalog.array_to_json({})::pg_catalog.text ELSE {}::pg_catalog.text END"
+    };
+}
+const ARRAY: &str = array!();
+const ARRAY_ORDER: &str = concat!("(", array!(), ") COLLATE \"C\"");
 
 impl Form {
     /// The form of a column of that type.
@@ -110,7 +116,7 @@ impl Form {
                 form(LogicalType::Jsonb, LogicalType::Text, TEXT, TEXT_ORDER, "pg_catalog.text")
             }
             "_text" | "_varchar" | "_int2" | "_int4" | "_int8" | "_bool" | "_uuid" | "_numeric" => {
-                form(LogicalType::Jsonb, LogicalType::Text, ARRAY, TEXT_ORDER, "pg_catalog.text")
+                form(LogicalType::Jsonb, LogicalType::Text, ARRAY, ARRAY_ORDER, "pg_catalog.text")
             }
             // PostgreSQL's own text says all of it.
             _ => form(LogicalType::Text, LogicalType::Text, OUTPUT, OUTPUT_ORDER, "pg_catalog.text"),
