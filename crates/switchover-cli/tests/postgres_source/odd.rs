@@ -23,6 +23,64 @@ fn a_composite_value_with_null_fields_is_no_null() {
     orphan.wrote_nothing();
 }
 
+/// The target compares what it holds by its bytes: so does what is asked of the source.
+#[test]
+fn foreign_keys_of_an_extensions_types_are_checked_as_the_target_compares_them() {
+    let sql = |child: &str| {
+        format!(
+            "CREATE EXTENSION ltree; CREATE EXTENSION citext;
+            CREATE TABLE place(path ltree PRIMARY KEY, up ltree REFERENCES place); CREATE TABLE mail(address citext PRIMARY KEY);
+            CREATE TABLE sort(letter \"char\" PRIMARY KEY); CREATE TABLE word(w char(6) PRIMARY KEY);
+            CREATE TABLE c(id int PRIMARY KEY, path ltree REFERENCES place, address citext REFERENCES mail,
+                letter \"char\" REFERENCES sort, w char(6) REFERENCES word);
+            INSERT INTO place VALUES ('top', NULL), ('top.one', 'top'); INSERT INTO mail VALUES ('A@b'); INSERT INTO sort VALUES ('x');
+            INSERT INTO word VALUES ('ab'); INSERT INTO c VALUES {child}"
+        )
+    };
+    let moved = way(&sql("(1, 'top.one', 'A@b', 'x', 'ab'), (2, NULL, NULL, NULL, NULL)")).moves();
+    moved.shows("SELECT * FROM c WHERE id = 1", "1|'top.one'|'A@b'|'x'|'ab    '");
+    way(&sql("(1, NULL, 'a@B', NULL, NULL)")).migrate(&[]).exits(1).says("id=1").says("no parent");
+}
+
+/// A key that a mapping declares, on tables with a key of several columns and with none.
+#[test]
+fn a_declared_key_is_checked_whatever_key_the_table_has() {
+    let case = |rows: &str| {
+        let case = way(&format!(
+            "CREATE EXTENSION ltree; CREATE TABLE two(a int, b text, v ltree, PRIMARY KEY (a, b));
+            CREATE TABLE bare(v numeric, w text); INSERT INTO two VALUES (1, 'x', 'p'), (1, 'y', NULL), (2, 'x', NULL);
+            INSERT INTO bare VALUES (1, NULL), (2, ''), (3, NULL); {rows}"
+        ));
+        let toml = "[[table.two.index]]\ncolumns = ['v']\nunique = true\n[[table.bare.index]]\ncolumns = ['w']\nunique = true\n
+            [table.bare]\nprimary_key = ['v']";
+        std::fs::write(case.folder.path().join("switchover.toml"), toml).unwrap();
+        case
+    };
+    case("").moves().shows("SELECT count(*) FROM bare", "3").shows("SELECT count(*) FROM two", "3");
+    let broken = case("INSERT INTO two VALUES (2, 'y', 'p'); INSERT INTO bare VALUES (2.0, 'z')");
+    let plan = broken.migrate(&["--dry-run"]).exits(1);
+    for said in ["a=2, b='y'", "row 4", "its v occurs in an earlier row"] {
+        assert!(plan.out.contains(said), "it does not say {said}: {plan}");
+    }
+    broken.wrote_nothing();
+    broken.migrate(&["--policy", "quarantine"]).exits(0);
+    broken.shows("SELECT count(*) FROM bare", "3").shows("SELECT count(*) FROM two", "3");
+}
+
+/// An index that holds all that is asked for has another order than the table.
+#[test]
+fn rows_without_a_key_are_numbered_as_they_are_read() {
+    let case = way("CREATE TABLE bare(w int, filler text); CREATE INDEX ON bare(w);
+        INSERT INTO bare SELECT abs(2000 - g), g || repeat('x', 900) FROM generate_series(1, 2001) g;
+        INSERT INTO bare SELECT -g, g || repeat('x', 900) FROM generate_series(1, 2000) g")
+    .analyzed();
+    let toml = "[[table.bare.index]]\ncolumns = ['w']\nunique = true";
+    std::fs::write(case.folder.path().join("switchover.toml"), toml).unwrap();
+    case.migrate(&["--policy", "quarantine"]).exits(0);
+    case.shows("SELECT count(*), min(w), max(w) FROM bare", "4000|-2000|1999");
+    case.shows("SELECT rtrim(filler, 'x') FROM bare WHERE w = 1", "'1999'");
+}
+
 /// Its text as JSON is the key that a checkpoint has.
 #[cfg(feature = "failpoints")]
 #[test]

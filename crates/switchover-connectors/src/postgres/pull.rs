@@ -27,10 +27,11 @@ pub(super) const OPERATION: &str = "read rows of the source";
 const IDLE_MAX: usize = 4;
 
 /// What each session that reads sets. Rows that a policy hides are an error and not left out; a scan
-/// begins at the first page and has one process, so that the order of a table without a key is its own.
+/// begins at the first page, has one process, and reads no index instead of its table, so that the order of a table
+/// without a key is its own.
 pub(super) const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL row_security = off; SET LOCAL synchronize_seqscans = off;
-    SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
+    SET LOCAL enable_indexonlyscan = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off";
 
 /// The sessions that read a snapshot.
 pub(super) struct Pulls {

@@ -34,23 +34,48 @@ pub(super) async fn extent(connection: &Connection, shape: &Shape, name: &str) -
     Ok(Extent { rows: u64::try_from(rows).unwrap_or(0), span: low.zip(high) })
 }
 
+/// The number of a row of a table without a key, as a column.
+const NUMBER: &str = "\"row's number\"";
+
+/// The rows under an alias; those without a key have their number. The order of reading numbers them, as it does where all of
+/// them are read.
+fn rows_as(shape: &Shape, alias: &str) -> String {
+    if shape.locator != Locator::Ordinal {
+        return format!("{} {alias}", shape.from);
+    }
+    let names: Vec<String> = shape.columns.iter().map(|form| quote::ident(&form.name)).collect();
+    let names = std::iter::once(NUMBER.to_owned()).chain(names).collect::<Vec<_>>().join(", ");
+    format!("(SELECT pg_catalog.row_number() OVER (), t.* FROM {} t) {alias}({names})", shape.from)
+}
+
+/// What rows are ordered by.
+fn order(shape: &Shape, alias: &str) -> Result<String> {
+    let key: Vec<String> = shape.key()?.iter().map(|form| form.order(alias)).collect();
+    Ok(if key.is_empty() { format!("{alias}.{NUMBER}") } else { key.join(", ") })
+}
+
+/// A column as it is compared: by what the target is given, whatever the type of the source holds for equal.
+fn compared(shape: &Shape, name: &str, alias: &str) -> Result<String> {
+    let form = shape.form(name).ok_or_else(|| {
+        Error::new(Kind::Changed, "compare rows of the source")
+            .column(name)
+            .detail("the source has no such column")
+            .hint("plan again")
+    })?;
+    Ok(form.order(alias))
+}
+
 /// The rows for which a condition on `c` holds.
 async fn offenders(pulls: &Pulls, shape: &Shape, condition: &str, limit: usize) -> Result<Offenders> {
     let key = shape.key()?;
-    let (sql, types) = if key.is_empty() {
-        // The order of reading numbers them, as it does where all of them are read.
-        let numbered = format!("SELECT pg_catalog.row_number() OVER () AS \"n\", t.* FROM {} t", shape.from);
-        let names: Vec<String> = shape.columns.iter().map(|form| quote::ident(&form.name)).collect();
-        let alias = format!("c(\"row's number\", {})", names.join(", "));
-        let sql = format!("SELECT c.\"row's number\" FROM ({numbered}) {alias} WHERE {condition}");
-        (sql, vec![LogicalType::Int8])
+    let (items, types) = if key.is_empty() {
+        (format!("c.{NUMBER}"), vec![LogicalType::Int8])
     } else {
         let items: Vec<String> = key.iter().map(|form| form.select("c")).collect();
-        let order: Vec<String> = key.iter().map(|form| form.order("c")).collect();
-        let (items, order) = (items.join(", "), order.join(", "));
-        let sql = format!("SELECT {items} FROM {} c WHERE {condition} ORDER BY {order}", shape.from);
-        (sql, key.iter().map(|form| form.wire).collect())
+        (items.join(", "), key.iter().map(|form| form.wire).collect())
     };
+    let (rows, order) = (rows_as(shape, "c"), order(shape, "c")?);
+    let sql = format!("SELECT {items} FROM {rows} WHERE {condition} ORDER BY {order}");
     let mut found = Offenders::default();
     let observe = |rows: &Rows| {
         for row in rows.iter() {
@@ -64,7 +89,8 @@ async fn offenders(pulls: &Pulls, shape: &Shape, condition: &str, limit: usize) 
     Ok(found)
 }
 
-/// Rows whose foreign key names no row of the parent: a constraint may not be valid, or not be there.
+/// Rows whose foreign key names no row of the parent: a constraint may not be valid, or not be there. The target holds to it
+/// by the values that it is given.
 pub(super) async fn orphans(
     pulls: &Pulls,
     child: &Shape,
@@ -79,9 +105,10 @@ pub(super) async fn orphans(
     }
     let present: Vec<String> =
         key.columns.iter().map(|name| format!("c.{} IS DISTINCT FROM NULL", quote::ident(name))).collect();
-    let equal: Vec<String> = (key.parent_columns.iter().zip(&key.columns))
-        .map(|(parent, child)| format!("p.{} = c.{}", quote::ident(parent), quote::ident(child)))
-        .collect();
+    let mut equal = Vec::with_capacity(key.columns.len());
+    for (own, name) in key.parent_columns.iter().zip(&key.columns) {
+        equal.push(format!("{} = {}", compared(parent, own, "p")?, compared(child, name, "c")?));
+    }
     let condition = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
         present.join(" AND "),
@@ -99,19 +126,16 @@ pub(super) async fn duplicates(
     columns: &[(String, String)],
     limit: usize,
 ) -> Result<Offenders> {
-    let earlier: Vec<String> =
-        shape.key()?.iter().map(|form| format!("{} < {}", form.order("d"), form.order("c"))).collect();
-    if shape.locator == Locator::Ordinal || earlier.len() != 1 {
-        return Err(Error::new(Kind::Unsupported, "look for equal rows of the source")
-            .detail("the table has no key of one column to tell them apart"));
+    let mut equal = Vec::with_capacity(columns.len());
+    for (name, _) in columns {
+        equal.push(format!("{} = {}", compared(shape, name, "d")?, compared(shape, name, "c")?));
     }
-    let equal: Vec<String> =
-        (columns.iter()).map(|(name, _)| format!("d.{0} = c.{0}", quote::ident(name))).collect();
     let condition = format!(
-        "EXISTS (SELECT 1 FROM {} d WHERE {} AND {})",
-        shape.from,
+        "EXISTS (SELECT 1 FROM {} WHERE {} AND ({}) < ({}))",
+        rows_as(shape, "d"),
         equal.join(" AND "),
-        earlier.join(" AND ")
+        order(shape, "d")?,
+        order(shape, "c")?
     );
     offenders(pulls, shape, &condition, limit).await
 }
