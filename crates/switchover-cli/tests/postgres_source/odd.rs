@@ -81,6 +81,19 @@ fn rows_without_a_key_are_numbered_as_they_are_read() {
     case.shows("SELECT rtrim(filler, 'x') FROM bare WHERE w = 1", "'1999'");
 }
 
+#[test]
+fn a_foreign_key_to_a_partitioned_table_is_one() {
+    let moved = way("CREATE TABLE part(id int PRIMARY KEY) PARTITION BY RANGE (id);
+        CREATE TABLE part_a PARTITION OF part FOR VALUES FROM (0) TO (10);
+        CREATE TABLE part_b PARTITION OF part FOR VALUES FROM (10) TO (20);
+        INSERT INTO part VALUES (1), (11); CREATE TABLE c(id int PRIMARY KEY, p int REFERENCES part);
+        INSERT INTO c VALUES (1, 1), (2, 11)")
+    .moves();
+    moved.shows("SELECT count(*) FROM pragma_foreign_key_list('c')", "1");
+    let plan = run(&mut moved.command("plan", &["-o", "-"]));
+    assert_eq!(plan.out.matches("\"kind\": \"foreign key\"").count(), 1, "{plan}");
+}
+
 /// Its text as JSON is the key that a checkpoint has.
 #[cfg(feature = "failpoints")]
 #[test]

@@ -44,7 +44,8 @@ pub(super) const SEQUENCES: &str = "SELECT d.refobjid, a.attname::text, n.nspnam
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = ANY($1)";
 
-/// Constraints of tables, with the columns of both sides by name.
+/// Constraints of tables, with the columns of both sides by name. A foreign key to a partitioned table has a row for each partition
+/// too, of its own table: it is one key.
 pub(super) const CONSTRAINTS: &str = "SELECT r.conrelid, r.contype::text, r.conname::text,
         ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.conkey) WITH ORDINALITY k(n, o)
             JOIN pg_catalog.pg_attribute a ON a.attrelid = r.conrelid AND a.attnum = k.n ORDER BY k.o),
@@ -57,7 +58,9 @@ pub(super) const CONSTRAINTS: &str = "SELECT r.conrelid, r.contype::text, r.conn
         coalesce(i.indnatts > i.indnkeyatts, false)
     FROM pg_catalog.pg_constraint r LEFT JOIN pg_catalog.pg_class p ON p.oid = r.confrelid
         LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = r.conindid AND r.contype IN ('p', 'u')
-    WHERE r.conrelid = ANY($1) AND r.contype IN ('p', 'u', 'f', 'c', 'x', 't') ORDER BY r.conrelid, r.conname";
+    WHERE r.conrelid = ANY($1) AND r.contype IN ('p', 'u', 'f', 'c', 'x', 't')
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint o WHERE o.oid = r.conparentid AND o.conrelid = r.conrelid)
+    ORDER BY r.conrelid, r.conname";
 
 /// Rules of the domains that columns are of.
 pub(super) const DOMAINS: &str = "WITH RECURSIVE walk AS (
