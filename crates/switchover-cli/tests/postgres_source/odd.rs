@@ -94,6 +94,22 @@ fn a_foreign_key_to_a_partitioned_table_is_one() {
     assert_eq!(plan.out.matches("\"kind\": \"foreign key\"").count(), 1, "{plan}");
 }
 
+#[test]
+fn large_objects_that_stay_have_a_line() {
+    let none = way("CREATE TABLE t(id int PRIMARY KEY, picture oid)");
+    assert!(!run(&mut none.command("plan", &["-o", "-"])).out.contains("large objects"));
+    let some = way("CREATE EXTENSION lo; CREATE TABLE t(id int PRIMARY KEY, picture oid, film lo);
+        INSERT INTO t VALUES (1, lo_from_bytea(0, '\\x00ff'), NULL)");
+    let plan = run(&mut some.command("plan", &["-o", "-"])).exits(0);
+    assert!(
+        plan.out.contains("\"kind\": \"large objects\",\n      \"name\": \"t.picture, t.film\""),
+        "{plan}"
+    );
+    let elsewhere = way("CREATE TABLE t(id int PRIMARY KEY); SELECT lo_from_bytea(0, '\\x00ff')");
+    let plan = elsewhere.migrate(&["--dry-run"]).exits(0);
+    assert!(plan.out.contains("of the database  they stay"), "{plan}");
+}
+
 /// Its text as JSON is the key that a checkpoint has.
 #[cfg(feature = "failpoints")]
 #[test]

@@ -17,7 +17,7 @@ macro_rules! own {
 }
 
 /// Each gives a kind, a name and a reason.
-const QUERIES: [&str; 10] = [
+const QUERIES: [&str; 11] = [
     concat!(
         "SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
             WHEN 'S' THEN 'sequence' ELSE 'partition' END, c.relname::text,
@@ -85,6 +85,17 @@ const QUERIES: [&str; 10] = [
             AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 HAVING pg_catalog.count(*) > 0",
+    // They are the database's and no schema's; only their numbers are in columns, which may be of another type.
+    "SELECT 'large objects', coalesce(pg_catalog.string_agg(c.relname::text || '.' || a.attname::text, ', '
+            ORDER BY c.relname, a.attnum), 'of the database'),
+        'they stay in the database, and of a column that names them only their numbers are moved: '
+            || 'export what is needed of them (lo_export), or put it into columns of bytea'
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+            AND (t.oid = 'pg_catalog.oid'::pg_catalog.regtype OR t.typname = 'lo')
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+    HAVING EXISTS (SELECT 1 FROM pg_catalog.pg_largeobject_metadata)",
 ];
 
 /// The lines.
