@@ -375,6 +375,8 @@ impl Rule {
 pub struct TargetTrigger {
     /// Its name.
     pub name: String,
+    /// What it is on, as a statement names it: the table, or one of its partitions.
+    pub on: String,
     /// Its definition.
     pub definition: String,
     /// Whether it is known to change nothing but a column of its own that is not moved.

@@ -428,3 +428,28 @@ fn sequences_go_on_behind_rows_that_stay_and_one_that_counts_down_is_named() {
     let plan = run(&mut app.on_both("plan", &[]));
     assert!(format!("{plan}{ran}").contains("it counts down, and stays where it stands"), "{plan}");
 }
+
+/// It runs for the rows that come into that partition, through the table as well.
+#[test]
+fn a_trigger_of_a_single_partition_is_one_of_its_table() {
+    let app = App::new(
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO log VALUES (1, 'a'), (11, 'b'), (21, 'c');",
+        "CREATE SCHEMA aside; CREATE TABLE log (id int PRIMARY KEY, text text) PARTITION BY RANGE (id);
+         CREATE TABLE log_0 PARTITION OF log FOR VALUES FROM (0) TO (10);
+         CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (10) TO (20);
+         CREATE TABLE aside.log_2 PARTITION OF log FOR VALUES FROM (20) TO (30) PARTITION BY RANGE (id);
+         CREATE TABLE aside.log_3 PARTITION OF aside.log_2 DEFAULT;
+         CREATE FUNCTION ring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.text := 'rung'; RETURN NEW; END $$;
+         CREATE TRIGGER bell BEFORE INSERT ON log_1 FOR EACH ROW EXECUTE FUNCTION ring();
+         CREATE TRIGGER gong BEFORE INSERT ON aside.log_2 FOR EACH ROW EXECUTE FUNCTION ring();
+         CREATE TRIGGER once AFTER INSERT ON log_0 FOR EACH STATEMENT EXECUTE FUNCTION ring();
+         CREATE TRIGGER whole BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION ring();",
+    );
+    insta::assert_snapshot!(app.refusals(&[]));
+    // A trigger of a partition alone makes nothing of what is not told to the partition itself.
+    app.psql(
+        "ALTER TABLE log DISABLE TRIGGER whole; ALTER TABLE log_1 DISABLE TRIGGER bell; ALTER TABLE aside.log_2 DISABLE TRIGGER gong",
+    );
+    run(&mut app.migrate(&[])).exits(0);
+    app.shows("SELECT string_agg(text, '' ORDER BY id) FROM log", "abc");
+}

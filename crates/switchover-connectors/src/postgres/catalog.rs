@@ -86,8 +86,13 @@ pub(super) async fn definitions<C: GenericClient + Sync>(client: &C, schema: &st
     primary_indexes(client, schema, &mut by_oid).await?;
     for row in client.query(TRIGGERS, &[&schema]).await? {
         if let Some(table) = by_oid.get_mut(&row.get(0)) {
-            let trigger = TargetTrigger { name: row.get(1), definition: row.get(2), harmless: row.get(3) };
-            table.triggers.push(trigger);
+            let (own, place, on): (bool, String, String) = (row.get(4), row.get(5), row.get(6));
+            table.triggers.push(TargetTrigger {
+                name: row.get(1),
+                on: if own { quote::ident(&on) } else { quote::qualified(&place, &on) },
+                definition: row.get(2),
+                harmless: row.get(3),
+            });
         }
     }
     found.tables = by_oid.into_values().collect();
@@ -476,14 +481,21 @@ async fn primary_indexes<C: GenericClient + Sync>(
 }
 
 /// Triggers that fire when rows come (4) or go (8, 32). Of the server's own functions only those that fill a
-/// tsvector are known to leave everything else alone.
-const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid),
-        pn.nspname = 'pg_catalog' AND p.proname IN ('tsvector_update_trigger', 'tsvector_update_trigger_column')
-    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+/// tsvector are known to leave everything else alone. A partition's own fires for each row (1) that comes through the table; what
+/// the server copied there from above is told once.
+const TRIGGERS: &str = "SELECT c.oid, t.tgname::text, pg_catalog.pg_get_triggerdef(t.oid),
+        pn.nspname = 'pg_catalog' AND p.proname IN ('tsvector_update_trigger', 'tsvector_update_trigger_column'),
+        o.relnamespace = n.oid, onn.nspname::text, o.relname::text
+    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class o ON o.oid = t.tgrelid
+        JOIN pg_catalog.pg_namespace onn ON onn.oid = o.relnamespace
+        JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(o.oid), o.oid)
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
-    WHERE n.nspname = $1 AND NOT t.tgisinternal AND pg_catalog.left(t.tgname::text, 12) <> '_switchover_' AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 44) <> 0
-    ORDER BY t.tgrelid, t.tgname";
+    WHERE n.nspname = $1 AND NOT t.tgisinternal AND pg_catalog.left(t.tgname::text, 12) <> '_switchover_'
+        AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 44) <> 0
+        AND (o.oid = c.oid OR (t.tgtype & 1) = 1 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger a
+            WHERE a.oid = t.tgparentid AND a.tgenabled IN ('O', 'A')))
+    ORDER BY c.oid, o.oid = c.oid DESC, o.relname, t.tgname";
 
 /// How many rows a table has, up to a bound, and a history's content.
 async fn rows<C: GenericClient + Sync>(client: &C, schema: &str, table: &mut TargetTable) -> Answer<bool> {

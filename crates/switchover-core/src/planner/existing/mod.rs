@@ -146,8 +146,8 @@ fn table_plan(
             trigger.name, trigger.definition
         );
         let hint = format!(
-            "turn it off for the migration (ALTER TABLE \"{}\" DISABLE TRIGGER \"{}\"), and on again after it",
-            own.name, trigger.name
+            "turn it off for the migration (ALTER TABLE {} DISABLE TRIGGER \"{}\"), and on again after it",
+            trigger.on, trigger.name
         );
         draft.refuse(&table.name, "", why, hint);
     }
