@@ -322,3 +322,18 @@ fn the_records_of_an_earlier_run_are_not_moved_on() {
         )
         .shows("SELECT id, v FROM t", "1|x");
 }
+
+#[test]
+fn a_view_is_made_whatever_stands_around_its_as() {
+    let moved = check(
+        "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2);
+         CREATE VIEW line AS -- the first\n SELECT a FROM t; CREATE VIEW block AS/* of\n lines */SELECT a FROM t;
+         CREATE VIEW early /* AS */ AS SELECT a FROM t; CREATE VIEW close/* it */AS SELECT a FROM t;
+         CREATE VIEW dash--ed\nAS VALUES (1); CREATE VIEW named(x) AS -- x\n SELECT a FROM t; CREATE VIEW \"as\"AS WITH w AS (SELECT a FROM t) SELECT * FROM w",
+    )
+    .into_file()
+    .moves();
+    for view in ["line", "block", "early", "close", "dash", "named", "as"] {
+        moved.shows(&format!("SELECT * FROM \"{view}\""), "1").fate("view", view, Fate::Moved, "");
+    }
+}

@@ -67,6 +67,12 @@ fn names_kept(tables: &[TablePlan]) -> bool {
     tables.iter().all(|table| table.source == table.target && columns(table))
 }
 
+/// Whether a view's text begins with its query, and so wants an AS before it.
+pub(super) fn is_query(text: &str) -> bool {
+    let first = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["SELECT", "WITH", "VALUES"].iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
 /// What follows the name in `CREATE VIEW name …`, as `sqlite_schema` keeps it.
 fn after_view_name(text: &str) -> Option<&str> {
     let words = ["CREATE", "VIEW"];
@@ -82,7 +88,8 @@ fn after_view_name(text: &str) -> Option<&str> {
         '"' | '`' | '\'' => first,
         '[' => ']',
         _ => {
-            let end = rest.find(|c: char| c.is_whitespace() || c == '(')?;
+            // A comment may follow it at once.
+            let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '(' | '/' | '-'))?;
             return Some(rest[end..].trim_start());
         }
     };
@@ -315,11 +322,10 @@ impl Dialect for SqliteDialect {
         let kept = names_kept(tables);
         if kept {
             let rest = after_view_name(&view.text).ok_or("its text is not understood")?;
-            return match rest.get(..2) {
-                Some(head) if head.eq_ignore_ascii_case("as") => Ok(rest[2..].trim_start().to_owned()),
-                // It names its columns first, or says something in a comment: `steps` takes both.
-                _ => Ok(rest.to_owned()),
-            };
+            let behind_as = rest.get(..2).filter(|head| head.eq_ignore_ascii_case("as"));
+            let query = behind_as.map(|head| rest[head.len()..].trim_start()).filter(|query| is_query(query));
+            // It names its columns first, or says something in a comment: `steps` takes both as they are.
+            return Ok(query.unwrap_or(rest).to_owned());
         }
         let query = view.query.as_ref().map_err(String::clone)?;
         let planned = |name: &str| tables.iter().find(|table| table.source.eq_ignore_ascii_case(name));

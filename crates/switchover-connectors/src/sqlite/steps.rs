@@ -7,7 +7,7 @@
 
 use super::connect::{self, Commits};
 use super::ddl;
-use super::dialect::SETTINGS_KEPT;
+use super::dialect::{SETTINGS_KEPT, is_query};
 use super::error::classify;
 use super::late_keys;
 use super::ledger;
@@ -207,9 +207,7 @@ fn foreign_key(key: &ForeignKeyPlan) -> String {
 
 fn view(view: &ViewPlan) -> String {
     // A view that names its columns has them before the AS: see `SqliteDialect::translate_view`.
-    let first = view.sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    let is_query = ["SELECT", "WITH", "VALUES"].iter().any(|word| first.eq_ignore_ascii_case(word));
-    let word = if is_query { "AS " } else { "" };
+    let word = if is_query(&view.sql) { "AS " } else { "" };
     format!("CREATE VIEW {} {word}{}", qualified("main", &view.name), view.sql)
 }
 
