@@ -337,3 +337,35 @@ fn a_view_is_made_whatever_stands_around_its_as() {
         moved.shows(&format!("SELECT * FROM \"{view}\""), "1").fate("view", view, Fate::Moved, "");
     }
 }
+
+#[test]
+fn what_names_a_dropped_column_or_a_view_that_stays_is_left_out_with_it() {
+    let moved = check(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a, gone); CREATE TABLE u(id INTEGER PRIMARY KEY, gone);
+         CREATE TABLE log(id INTEGER PRIMARY KEY, what, gone); INSERT INTO t VALUES (1, 2, 3); INSERT INTO u VALUES (1, 2);
+         CREATE VIEW late AS SELECT n FROM broken; CREATE VIEW whole AS SELECT * FROM t; CREATE VIEW through AS SELECT gone FROM whole;
+         CREATE VIEW broken AS SELECT count(gone) AS n FROM t; CREATE VIEW own AS SELECT gone FROM u; CREATE VIEW fine AS SELECT a FROM whole;
+         CREATE TRIGGER a AFTER UPDATE OF gone ON t BEGIN SELECT 1; END;
+         CREATE TRIGGER b INSTEAD OF INSERT ON late BEGIN SELECT 1; END;
+         CREATE TRIGGER c AFTER INSERT ON u BEGIN INSERT INTO \"log\" VALUES (NULL, new.gone, 1); END;
+         CREATE TRIGGER d AFTER INSERT ON u BEGIN INSERT INTO log(what) VALUES ('d'); END;
+         CREATE TRIGGER e INSTEAD OF INSERT ON fine BEGIN INSERT INTO t(a) VALUES (new.a); END;",
+    )
+    .into_file()
+    .mapped("[table.t.column.gone]\ndrop = true\n[table.log.column.gone]\ndrop = true")
+    .moves();
+    moved
+        .fate("view", "broken", Fate::LeftOut, "it names gone, and the mapping drops that column of t")
+        .fate("view", "through", Fate::LeftOut, "it names gone")
+        .fate("view", "late", Fate::LeftOut, "it names broken, a view that is left out")
+        .fate("trigger", "a on t", Fate::LeftOut, "it names gone")
+        .fate("trigger", "b on late", Fate::LeftOut, "a view that is left out")
+        .fate("trigger", "c on u", Fate::LeftOut, "log")
+        .fate("trigger", "d on u", Fate::Moved, "")
+        .fate("trigger", "e on fine", Fate::Moved, "")
+        .shows("SELECT * FROM whole", "1|2")
+        .shows("SELECT * FROM own", "2")
+        .shows("SELECT * FROM fine", "2")
+        .runs("INSERT INTO u VALUES (2, 3)")
+        .shows("SELECT what FROM log", "d");
+}

@@ -9,8 +9,9 @@ use crate::codec::Codec;
 use crate::connector::{Choice, Dialect};
 use crate::expr::Affinity;
 use crate::judge;
-use crate::plan::{Fate, LogicalType, PlanOptions, TablePlan, TriggerPlan};
-use crate::schema::{Catalog, Column, Table};
+use crate::plan::{Fate, LogicalType, PlanOptions, TablePlan, TriggerPlan, ViewPlan};
+use crate::schema::{Catalog, Column, Table, View};
+use std::collections::BTreeSet;
 
 /// A column between two stores of one kind.
 pub(super) fn as_declared(column: &Column) -> Choice {
@@ -42,10 +43,13 @@ pub(super) fn choice(table: &str, column: &Column, census: &ColumnCensus, option
 pub(super) fn triggers(
     catalog: &Catalog,
     tables: &[TablePlan],
+    views: &[ViewPlan],
     dialect: &dyn Dialect,
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> Vec<TriggerPlan> {
+    let is_left = |view: &&View| views.iter().all(|planned| planned.source != view.name);
+    let left: Vec<&str> = catalog.views.iter().filter(is_left).map(|view| view.name.as_str()).collect();
     let mut triggers = Vec::new();
     for trigger in &catalog.triggers {
         let name = format!("{} on {}", trigger.name, trigger.table);
@@ -53,6 +57,8 @@ pub(super) fn triggers(
             Err("the tables are the target's own, and so are their triggers".into())
         } else if let Some(why) = names_other_ids(&trigger.text, catalog)
             .or_else(|| names_what_stays(&trigger.text, catalog))
+            .or_else(|| fills_what_has_fewer_columns(&trigger.text, catalog))
+            .or_else(|| names_a_view_that_is_left(&trigger.text, &left))
             .filter(|_| draft.native)
         {
             Err(why)
@@ -70,7 +76,28 @@ pub(super) fn triggers(
     triggers
 }
 
-/// Why an object whose text is kept would not work on the target: it names a table that is not there, or
+/// Views that name one which is left out go with it.
+pub(super) fn views_of_views(made: &mut [(&View, Result<String, String>)]) {
+    loop {
+        let left: Vec<&str> =
+            made.iter().filter(|(_, sql)| sql.is_err()).map(|(view, _)| view.name.as_str()).collect();
+        let found =
+            made.iter().enumerate().filter(|(_, (_, sql))| sql.is_ok()).find_map(|(at, (view, _))| {
+                names_a_view_that_is_left(&view.text, &left).map(|why| (at, why))
+            });
+        match found {
+            Some((at, why)) => made[at].1 = Err(why),
+            None => return,
+        }
+    }
+}
+
+fn names_a_view_that_is_left(text: &str, left: &[&str]) -> Option<String> {
+    let found = left.iter().find(|name| names(text, name))?;
+    Some(format!("it names {found}, a view that is left out"))
+}
+
+/// Why an object whose text is kept would not work on the target: it names a table or a column that is not there, or
 /// is another thing there. A name in a comment or a literal counts too: rather a line too many.
 pub(super) fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> {
     let found = |name: &str| names(text, name);
@@ -78,7 +105,56 @@ pub(super) fn names_what_stays(text: &str, catalog: &Catalog) -> Option<String> 
     let left = left.map(|name| (name, "is not moved"));
     let plain = catalog.tables.iter().filter(|table| table.virtual_module.is_some());
     let plain = plain.map(|table| (&table.name, "is a plain table on the target"));
-    left.chain(plain).find(|(name, _)| found(name)).map(|(name, why)| format!("it names {name}, which {why}"))
+    let table = left.chain(plain).find(|(name, _)| found(name));
+    table.map(|(name, why)| format!("it names {name}, which {why}")).or_else(|| {
+        let (table, column) = dropped(catalog).find(|(table, column)| {
+            found(column) && showing(table, catalog).iter().any(|name| found(name))
+        })?;
+        Some(format!("it names {column}, and the mapping drops that column of {table}"))
+    })
+}
+
+/// Columns that are dropped, each behind the name of its table.
+fn dropped(catalog: &Catalog) -> impl Iterator<Item = (&str, &str)> {
+    let lines = catalog.skipped.iter().filter(|skipped| skipped.kind == "column");
+    lines.filter_map(|skipped| {
+        let of =
+            |table: &&Table| skipped.name.strip_prefix(&table.name).is_some_and(|rest| rest.starts_with('.'));
+        let table = catalog.tables.iter().find(of)?;
+        Some((table.name.as_str(), &skipped.name[table.name.len() + 1..]))
+    })
+}
+
+/// A table, and the views by which its columns are seen.
+fn showing<'c>(table: &'c str, catalog: &'c Catalog) -> BTreeSet<&'c str> {
+    let mut known = BTreeSet::from([table]);
+    loop {
+        let more: Vec<&str> = (catalog.views.iter())
+            .filter(|view| !known.contains(view.name.as_str()))
+            .filter(|view| known.iter().any(|name| names(&view.text, name)))
+            .map(|view| view.name.as_str())
+            .collect();
+        if more.is_empty() {
+            return known;
+        }
+        known.extend(more);
+    }
+}
+
+/// Why a trigger would fail where it gives a row all values of a table, one of whose columns is dropped.
+fn fills_what_has_fewer_columns(text: &str, catalog: &Catalog) -> Option<String> {
+    let quote = |c: char| c.is_whitespace() || matches!(c, '"' | '`' | '\'' | '[' | ']');
+    let text = text.to_lowercase();
+    let fills = |table: &str| {
+        let name = table.to_lowercase();
+        text.match_indices(&name).any(|(at, _)| {
+            let into = text[..at].trim_end_matches(quote).ends_with("into");
+            let rest = &text[at + name.len()..];
+            into && (rest.starts_with(quote) && !rest.trim_start_matches(quote).starts_with('('))
+        })
+    };
+    let (table, column) = dropped(catalog).find(|(table, _)| fills(table))?;
+    Some(format!("it fills {table} without naming columns, and the mapping drops {column}"))
 }
 
 /// Why an object whose text reads ids would mean other rows on the target: there they are UUIDs.

@@ -32,7 +32,7 @@ use crate::plan::{
     ColumnPlan, DiskPlan, Fate, Fingerprint, LogicalType, Outcome, PLAN_FORMAT, Plan, PlanOptions, Policy,
     Refusal, TablePlan, ViewPlan,
 };
-use crate::schema::{Catalog, Column, Index, Locator, PrimaryKey, Table};
+use crate::schema::{Catalog, Column, Index, Locator, PrimaryKey, Table, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that the project keeps for itself on a target.
@@ -115,7 +115,7 @@ pub fn plan(evidence: &Evidence<'_>, dialect: &dyn Dialect, options: &PlanOption
         existing::objects::no_such(asked, &mut draft);
         existing::objects::hold(&mut tables, schema, objects, &mut draft);
     }
-    let triggers = kept::triggers(evidence.catalog, &tables, dialect, options, &mut draft);
+    let triggers = kept::triggers(evidence.catalog, &tables, &views, dialect, options, &mut draft);
     leftovers(evidence.catalog, &mut draft);
     kept::settings(evidence.catalog, dialect, &mut draft);
     occupied::faults(evidence.target, &tables, dialect, options, &mut draft);
@@ -505,15 +505,22 @@ fn views(
     options: &PlanOptions,
     draft: &mut Draft,
 ) -> Vec<ViewPlan> {
-    let mut views = Vec::new();
-    for view in &catalog.views {
-        let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
+    let make = |view: &View| {
         let stays = || kept::names_what_stays(&view.text, catalog).filter(|_| draft.native);
-        if let Some(why) = kept::names_other_ids(&view.text, catalog).or_else(stays) {
-            draft.outcome("view", &view.name, Fate::LeftOut, why);
-            continue;
+        match kept::names_other_ids(&view.text, catalog).or_else(stays) {
+            Some(why) => Err(why),
+            None => dialect.translate_view(view, tables, &options.schema),
         }
-        match dialect.translate_view(view, tables, &options.schema) {
+    };
+    let mut made: Vec<(&View, Result<String, String>)> =
+        catalog.views.iter().map(|view| (view, make(view))).collect();
+    if draft.native {
+        kept::views_of_views(&mut made);
+    }
+    let mut views = Vec::new();
+    for (view, made) in made {
+        let name = options.names.apply(&view.name, dialect.identifier_bytes_max());
+        match made {
             Ok(_) if !draft.relations.insert(dialect.folded(&name)) => {
                 draft.outcome("view", &view.name, Fate::LeftOut, format!("the name \"{name}\" is taken"));
             }
