@@ -113,3 +113,18 @@ fn a_view_of_groups_is_not_ordered_by_what_it_does_not_group_by() {
     .fate("view", "one", Fate::LeftOut, "does not group by")
     .shows("SELECT * FROM fine", "-3|1\nNULL|1\n7|2");
 }
+
+#[test]
+fn columns_of_a_view_that_share_what_a_name_holds_are_found_by_the_plan() {
+    let (long, wide) = ("x".repeat(62), "é".repeat(32));
+    let moved = check(&format!(
+        "{TABLES} CREATE VIEW alike AS SELECT id AS {long}_1, v AS {long}_2 FROM t; CREATE VIEW wide AS SELECT id AS {wide}, v AS {wide}1 FROM t;
+         CREATE VIEW twice AS SELECT id AS a, v AS a FROM t; CREATE VIEW fine AS SELECT id AS {long}1, v AS {long}_ FROM t;
+         CREATE VIEW one AS SELECT id AS {long}_1, v FROM t"
+    ))
+    .moves();
+    let why = "a name ends at 63 bytes";
+    moved.fate("view", "alike", Fate::LeftOut, why).fate("view", "wide", Fate::LeftOut, why);
+    moved.fate("view", "fine", Fate::Moved, "").fate("view", "one", Fate::Moved, "");
+    moved.shows(&format!("SELECT {long}_1 FROM one WHERE v = -3"), "2");
+}

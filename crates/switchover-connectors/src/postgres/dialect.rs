@@ -17,7 +17,7 @@ use switchover_core::typing;
 pub(super) struct PostgresDialect;
 
 /// `NAMEDATALEN - 1`, as every packaged server is built.
-const IDENTIFIER_BYTES_MAX: usize = 63;
+pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;
 
 /// What the names of the server's own schemas begin with.
 const RESERVED_SCHEMAS: &str = "pg_";

@@ -8,12 +8,15 @@
 //! A truth that is computed is the number 0 or 1, as in SQLite; a column of truth values is what the target has.
 //! The ON of an inner join is a part of WHERE in SQLite, and may name tables that are joined after it: then it is one here.
 
+use std::collections::BTreeMap;
 use switchover_core::expr::Expr;
+use switchover_core::names;
 use switchover_core::view::{View, ViewJoin};
 
 use super::node::Renderer;
 use super::value::Coll;
 use super::{Scope, Ty};
+use crate::postgres::dialect::IDENTIFIER_BYTES_MAX;
 use crate::postgres::quote;
 
 /// Renders the SELECT of a view. `scope` is asked with the alias that a table has in the view and
@@ -33,6 +36,11 @@ pub fn render_view(
     let loose = |expr: &Expr| grouping && !is_aggregate(expr) && !view.group_by.contains(expr);
     if ordered_by().any(loose) {
         return Err("the view is ordered by what it does not group by".to_owned());
+    }
+    if let Some((one, other)) = named_alike(view) {
+        return Err(format!(
+            "the columns {one} and {other} would have one name: a name ends at {IDENTIFIER_BYTES_MAX} bytes"
+        ));
     }
     let mut outputs = Vec::with_capacity(view.outputs.len());
     for output in &view.outputs {
@@ -79,6 +87,15 @@ pub fn render_view(
         sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
     }
     Ok(sql)
+}
+
+/// Two columns whose names the server cuts to the same.
+fn named_alike(view: &View) -> Option<(&str, &str)> {
+    let mut taken = BTreeMap::new();
+    view.outputs.iter().find_map(|output| {
+        let name = names::cut(&output.name, IDENTIFIER_BYTES_MAX);
+        taken.insert(name, &*output.name).map(|earlier| (earlier, &*output.name))
+    })
 }
 
 /// The first table that an ON names and that is joined after its own.
