@@ -314,6 +314,29 @@ fn a_btree_entry_ends_at_2704_bytes() {
 }
 
 #[test]
+fn an_index_entry_is_as_long_as_what_an_expression_makes() {
+    let long = noise(1500);
+    let moved = check(&format!(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT, n INT); INSERT INTO t VALUES (1, '{long}', 1), (2, '!!!', 2);
+         CREATE INDEX doubled ON t(v || v); CREATE INDEX parts ON t(v, lower(v)); CREATE INDEX dashed ON t(replace(v, '!', '{}'));
+         CREATE INDEX literal ON t(v || '{long}'); CREATE INDEX cased ON t(CASE WHEN n > 1 THEN v ELSE lower(v) END);
+         CREATE INDEX counted ON t(length(v), v); CREATE INDEX either ON t(coalesce(v, lower(v)), n)",
+        "-".repeat(900)
+    ))
+    .moves();
+    for name in ["doubled", "parts", "dashed", "literal"] {
+        moved.fate("index", &format!("{name} on t"), Fate::LeftOut, "index entry ends at");
+    }
+    for name in ["cased", "counted", "either"] {
+        moved.fate("index", &format!("{name} on t"), Fate::Moved, "");
+    }
+    check(&format!(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, '{long}'); CREATE UNIQUE INDEX i ON t(v || v)"
+    ))
+    .refuses(&[("t", "", "v", "index entry ends at")]);
+}
+
+#[test]
 fn at_most_1600_columns() {
     let table = |columns: usize, ty: &str| {
         let names: Vec<String> = (0..columns).map(|n| format!("c{n} {ty}")).collect();

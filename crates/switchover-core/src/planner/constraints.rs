@@ -4,7 +4,7 @@
 //! a line. What cannot be kept exactly is left out with its reason; a key that cannot be kept is a
 //! refusal, because rows are found by it.
 
-use super::{Draft, Evidence, scope};
+use super::{Draft, Evidence, length, scope};
 use crate::codec::Codec;
 use crate::connector::{Dialect, ScopeColumn};
 use crate::expr::Expr;
@@ -95,17 +95,23 @@ const ENTRY_HEADER_BYTES: u64 = 8;
 /// Bytes of the largest entry that the columns can make: each value has a length of four bytes before it
 /// where it is long, and the whole is padded to eight.
 fn entry_bytes(plan: &TablePlan, names: &[String]) -> u64 {
-    entry_of(plan.columns.iter().filter(|column| names.contains(&column.source)))
+    entry_of(plan.columns.iter().filter(|column| names.contains(&column.source)).map(column_bytes))
 }
 
-fn entry_of<'a>(columns: impl Iterator<Item = &'a ColumnPlan>) -> u64 {
-    let width = |c: &ColumnPlan| c.census.text_bytes_max.max(c.census.blob_bytes_max).max(4) + 4;
-    (ENTRY_HEADER_BYTES + columns.map(width).sum::<u64>()).next_multiple_of(8)
+fn column_bytes(column: &ColumnPlan) -> u64 {
+    column.census.text_bytes_max.max(column.census.blob_bytes_max)
+}
+
+fn entry_of(values: impl Iterator<Item = u64>) -> u64 {
+    let width = |bytes: u64| bytes.max(4).saturating_add(4);
+    let bytes = values.map(width).fold(ENTRY_HEADER_BYTES, u64::saturating_add);
+    bytes.checked_next_multiple_of(8).unwrap_or(u64::MAX)
 }
 
 /// Why a key of these columns of the target is too long for an index, if it is.
 pub(super) fn key_too_long(plan: &TablePlan, key: &KeyPlan, dialect: &dyn Dialect) -> Option<String> {
-    let bytes = entry_of(plan.columns.iter().filter(|column| key.columns.contains(&column.target)));
+    let columns = plan.columns.iter().filter(|column| key.columns.contains(&column.target));
+    let bytes = entry_of(columns.map(column_bytes));
     let max = dialect.index_entry_bytes_max().filter(|max| bytes > *max)?;
     Some(format!("the key \"{}\" has values of up to {bytes} bytes; an index entry ends at {max}", key.name))
 }
@@ -330,10 +336,11 @@ fn add_index(
     draft: &mut Draft,
 ) {
     let label = format!("{} on {}", index.name, table.name);
-    // What an expression makes of its columns is taken to be as long as they are.
-    let mut plain: Vec<String> = Vec::new();
-    index.parts.iter().for_each(|part| part.expr.columns(&mut plain));
-    if let Some((bytes, max)) = too_long(plan, &plain, dialect) {
+    let bytes = entry_of(index.parts.iter().map(|part| length::longest(plan, &part.expr)));
+    if let Some(max) = dialect.index_entry_bytes_max().filter(|max| bytes > *max) {
+        let mut plain: Vec<String> = Vec::new();
+        index.parts.iter().for_each(|part| part.expr.columns(&mut plain));
+        plain.dedup();
         let why = format!("values of up to {bytes} bytes; an index entry ends at {max}");
         if index.unique {
             draft.refuse(

@@ -12,6 +12,7 @@ pub mod existing;
 pub mod given;
 mod kept;
 pub mod layout;
+mod length;
 mod mapped;
 mod named;
 mod native;
