@@ -61,6 +61,28 @@ fn a_chunk_has_no_more_rows_than_a_batch() {
     assert_eq!(chunks(&folder)[0], 1);
 }
 
+/// What is put aside may be as much as the table.
+#[test]
+fn memory_is_bounded_though_every_value_is_in_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    db.execute_batch(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+         INSERT INTO t SELECT i, CAST(x'610062' AS TEXT) || i FROM n;",
+    )
+    .unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("aside").unwrap();
+    let to = database.conninfo();
+    let stores = ["--from", "sqlite:app.db", "--to", &to, "--no-backup", "--report", "r.json"];
+    done(folder.path(), &[&["migrate", "--policy", "quarantine"], &stores[..]].concat());
+    let report = std::fs::read_to_string(folder.path().join("r.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let resident = report["resident_bytes_max"].as_u64().unwrap();
+    assert_eq!(report["tables"][0]["quarantined"], 200_000);
+    assert!(resident <= MEMORY_BYTES_DEFAULT, "{resident} bytes resident");
+}
+
 #[test]
 fn memory_is_bounded_by_bytes_whatever_the_rows_are() {
     let folder = tempfile::tempdir().unwrap();

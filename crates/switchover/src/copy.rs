@@ -52,6 +52,9 @@ pub(crate) type Written = Box<dyn Fn(&Checkpoint) + Send + Sync>;
 /// Resident bytes that the process has before any row is read: the program, its runtime, connections.
 const BASE_BYTES: u64 = 32 << 20;
 
+/// Fields of a chunk of which some may go to the quarantine: all of them may, and each takes a third of a kilobyte until it is written.
+const ASIDE_ENTRIES_MAX: usize = 8192;
+
 /// Bytes of a chunk under a memory limit, for a target that takes so many copies of it (`Target::chunk_copies`); two more
 /// chunks than there are streams are on their way.
 pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize, copies: u64) -> usize {
@@ -188,7 +191,11 @@ impl Copy {
                         table: Arc::clone(&read),
                         range,
                         budget_bytes: self.chunk_bytes,
-                        rows_max: self.chunk_rows,
+                        rows_max: if table.has_exceptions() {
+                            self.chunk_rows.min((ASIDE_ENTRIES_MAX / table.columns.len().max(1)).max(1))
+                        } else {
+                            self.chunk_rows
+                        },
                         time_max: self.chunk_time,
                     };
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;

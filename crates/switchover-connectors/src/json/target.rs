@@ -261,12 +261,18 @@ impl Target for JsonTarget {
         Ok(found)
     }
 
-    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
+    async fn quarantined(
+        &self,
+        plan: &Plan,
+        table: usize,
+        observe: &mut (dyn FnMut(Quarantined) + Send),
+    ) -> Result<()> {
         blocking(|| {
             let name = &plan.tables[table].source;
             let entries = self.work()?.published()?.map(|published| published.quarantine).unwrap_or_default();
             let own = entries.into_iter().filter(|entry| entry.table == *name);
-            Ok(own.map(|entry| entry.quarantined()).collect())
+            own.for_each(|entry| observe(entry.quarantined()));
+            Ok(())
         })
     }
 

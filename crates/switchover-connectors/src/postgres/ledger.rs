@@ -19,6 +19,7 @@ use super::{live, quote, standing, steps};
 pub(super) use crate::records::key_text;
 use crate::records::{parse_key, unreadable};
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use switchover_core::chunk::{Checkpoint, KeyRange, LocatorValue};
@@ -29,8 +30,9 @@ use switchover_core::plan::Plan;
 use switchover_core::value::OwnedValue;
 use switchover_core::{Error, Kind, Result};
 use tokio::sync::Mutex;
-use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Transaction};
 
 pub(super) const RUN: &str = "_switchover_run";
 pub(super) const OBJECT: &str = "_switchover_object";
@@ -46,6 +48,9 @@ const LOCK_CLASS: i32 = 0x7377_6974;
 
 /// How long to wait for the lock: a server needs a moment to see that a killed process is gone.
 const LOCK_WAIT: &str = "3s";
+
+/// Values and reasons that go to the quarantine in one statement: enough that its round trip does not count.
+const ASIDE_BYTES: usize = 256 << 10;
 
 /// A record table's qualified name.
 pub(super) fn table(schema: &str, name: &str) -> String {
@@ -298,17 +303,53 @@ pub(super) async fn checkpoints(
         .collect()
 }
 
-/// The quarantine's entries for a table.
+/// Adds entries of a run's table to the quarantine. All of a chunk's rows may be among them, so they go many at a time.
+pub(super) async fn put_aside<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+    (run, source): (&str, &str),
+    mut entries: &[Quarantined],
+    fail: &(dyn Fn(tokio_postgres::Error) -> Error + Sync),
+) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO {} (run, table_name, locator, column_name, value, whole_row, why)
+         SELECT $1, $2, e.* FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]),
+            pg_catalog.unnest($5::pg_catalog.text[]), pg_catalog.unnest($6::pg_catalog.bool[]), pg_catalog.unnest($7::pg_catalog.text[])) e",
+        table(schema, QUARANTINE)
+    );
+    let insert = client.prepare(&sql).await.map_err(fail)?;
+    let json = |error| Error::new(Kind::Internal, "write to the quarantine").table(source).because(error);
+    while !entries.is_empty() {
+        let (mut bytes, mut locators, mut values) = (0, Vec::new(), Vec::new());
+        while bytes < ASIDE_BYTES && values.len() < entries.len() {
+            let entry = &entries[values.len()];
+            locators.push(serde_json::to_string(&entry.locator).map_err(json)?);
+            values.push(serde_json::to_string(&entry.value).map_err(json)?);
+            bytes += entry.why.len() + values.last().map_or(0, String::len);
+        }
+        let (these, rest) = entries.split_at(values.len());
+        let columns: Vec<&str> = these.iter().map(|entry| &*entry.column).collect();
+        let whole: Vec<bool> = these.iter().map(|entry| entry.whole_row).collect();
+        let why: Vec<&str> = these.iter().map(|entry| &*entry.why).collect();
+        let given = &[&run as &(dyn ToSql + Sync), &source, &locators, &columns, &values, &whole, &why];
+        client.execute(&insert, given).await.map_err(fail)?;
+        entries = rest;
+    }
+    Ok(())
+}
+
+/// Gives the quarantine's entries for a table.
 pub(super) async fn quarantined(
     connection: &Connection,
     plan: &Plan,
     index: usize,
-) -> Result<Vec<Quarantined>> {
+    observe: &mut (dyn FnMut(Quarantined) + Send),
+) -> Result<()> {
     let relation = table(&plan.options.schema, QUARANTINE);
     if !is_there(connection, &relation).await? {
         // A run that was cleaned up: what had no exceptions needs no list of them.
         if !plan.tables[index].has_exceptions() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         return Err(Error::new(Kind::NotFound, "read the quarantine")
             .store(connection.label())
@@ -321,18 +362,16 @@ pub(super) async fn quarantined(
     let sql = format!(
         "SELECT locator, column_name, value, whole_row, why FROM {relation} WHERE table_name = $1 ORDER BY locator, column_name"
     );
-    let rows = connection
-        .client()
-        .query(&sql, &[&plan.tables[index].source])
-        .await
-        .map_err(|error| connection.classify(error, "read the quarantine"))?;
-    rows.iter()
-        .map(|row| {
-            let locator: LocatorValue = serde_json::from_str(row.get(0)).map_err(unreadable)?;
-            let value: OwnedValue = serde_json::from_str(row.get(2)).map_err(unreadable)?;
-            Ok(Quarantined { locator, column: row.get(1), value, whole_row: row.get(3), why: row.get(4) })
-        })
-        .collect()
+    let fail = |error| connection.classify(error, "read the quarantine");
+    let rows = connection.client().query_raw(&sql, [&plan.tables[index].source]).await.map_err(fail)?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(row) = rows.next().await {
+        let row = row.map_err(fail)?;
+        let locator: LocatorValue = serde_json::from_str(row.get(0)).map_err(unreadable)?;
+        let value: OwnedValue = serde_json::from_str(row.get(2)).map_err(unreadable)?;
+        observe(Quarantined { locator, column: row.get(1), value, whole_row: row.get(3), why: row.get(4) });
+    }
+    Ok(())
 }
 
 /// Whether one of the run's relations is there, given quoted.

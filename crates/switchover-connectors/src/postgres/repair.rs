@@ -125,21 +125,10 @@ async fn quarantine(
     let runs = ledger::table(&plan.options.schema, ledger::RUN);
     let sql = format!("DELETE FROM {name} WHERE table_name = $1");
     transaction.execute(&sql, &[&table.source]).await.map_err(fail(table))?;
-    let sql = format!(
-        "INSERT INTO {name} (run, table_name, locator, column_name, value, whole_row, why)
-         SELECT run, $1, $2, $3, $4, $5, $6 FROM {runs} LIMIT 1"
-    );
-    let insert = transaction.prepare(&sql).await.map_err(fail(table))?;
-    let json = |error: serde_json::Error| Error::new(Kind::Internal, OPERATION).because(error);
-    for entry in entries {
-        let locator = serde_json::to_string(&entry.locator).map_err(json)?;
-        let value = serde_json::to_string(&entry.value).map_err(json)?;
-        transaction
-            .execute(&insert, &[&table.source, &locator, &entry.column, &value, &entry.whole_row, &entry.why])
-            .await
-            .map_err(fail(table))?;
-    }
-    Ok(())
+    let sql = format!("SELECT run FROM {runs} LIMIT 1");
+    let run: String = transaction.query_one(&sql, &[]).await.map_err(fail(table))?.get(0);
+    let of = (&*run, &*table.source);
+    ledger::put_aside(transaction, &plan.options.schema, of, entries, &fail(table)).await
 }
 
 async fn copy(

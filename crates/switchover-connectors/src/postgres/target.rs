@@ -183,9 +183,14 @@ impl Target for PostgresTarget {
         ended(connection, done).await
     }
 
-    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
+    async fn quarantined(
+        &self,
+        plan: &Plan,
+        table: usize,
+        observe: &mut (dyn FnMut(Quarantined) + Send),
+    ) -> Result<()> {
         let connection = self.open().await?;
-        let done = ledger::quarantined(&connection, plan, table).await;
+        let done = ledger::quarantined(&connection, plan, table, observe).await;
         ended(connection, done).await
     }
 

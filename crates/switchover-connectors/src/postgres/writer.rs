@@ -355,23 +355,10 @@ async fn quarantine(session: &Session, plan: &Plan, run: &str, chunk: &ChunkWrit
     if chunk.quarantine.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO {} (run, table_name, locator, column_name, value, whole_row, why) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        ledger::table(&plan.options.schema, ledger::QUARANTINE)
-    );
-    let client = session.connection.client();
     let table = &plan.tables[chunk.checkpoint.table].source;
     let classify = |error| session.connection.classify(error, "write to the quarantine").table(table.clone());
-    let insert = client.prepare(&sql).await.map_err(classify)?;
-    let json = |error| Error::new(Kind::Internal, "write to the quarantine").table(table).because(error);
-    for entry in chunk.quarantine {
-        let locator = serde_json::to_string(&entry.locator).map_err(|e: serde_json::Error| json(e))?;
-        let value = serde_json::to_string(&entry.value).map_err(|e: serde_json::Error| json(e))?;
-        client
-            .execute(&insert, &[&run, table, &locator, &entry.column, &value, &entry.whole_row, &entry.why])
-            .await
-            .map_err(classify)?;
-    }
+    let client = session.connection.client();
+    ledger::put_aside(client, &plan.options.schema, (run, table), chunk.quarantine, &classify).await?;
     failpoint::hit("quarantine-before-commit");
     Ok(())
 }

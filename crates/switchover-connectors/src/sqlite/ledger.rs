@@ -291,8 +291,13 @@ pub(super) fn checkpoints(path: &Path, run: &str) -> Result<Vec<Checkpoint>> {
         .collect()
 }
 
-/// The quarantine's entries for a table.
-pub(super) fn quarantined(connection: &Connection, path: &Path, table: &str) -> Result<Vec<Quarantined>> {
+/// Gives the quarantine's entries for a table.
+pub(super) fn quarantined(
+    connection: &Connection,
+    path: &Path,
+    table: &str,
+    observe: &mut dyn FnMut(Quarantined),
+) -> Result<()> {
     let fail = |error| classify(error, "read the quarantine", path);
     let sql = format!(
         "SELECT locator, column_name, value, whole_row, why FROM {QUARANTINE} WHERE table_name = ?1
@@ -300,15 +305,14 @@ pub(super) fn quarantined(connection: &Connection, path: &Path, table: &str) -> 
     );
     let mut statement = connection.prepare(&sql).map_err(fail)?;
     let mut found = statement.query([table]).map_err(fail)?;
-    let mut entries = Vec::new();
     while let Some(row) = found.next().map_err(fail)? {
         let text = |at: usize| row.get::<_, String>(at).map_err(fail);
         let locator: LocatorValue = serde_json::from_str(&text(0)?).map_err(unreadable)?;
         let value: OwnedValue = serde_json::from_str(&text(2)?).map_err(unreadable)?;
         let whole_row = row.get(3).map_err(fail)?;
-        entries.push(Quarantined { locator, column: text(1)?, value, whole_row, why: text(4)? });
+        observe(Quarantined { locator, column: text(1)?, value, whole_row, why: text(4)? });
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Writes entries to the quarantine.

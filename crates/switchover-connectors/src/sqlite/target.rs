@@ -145,10 +145,15 @@ impl Target for SqliteTarget {
         blocking(|| lookup::rows(self.path(), plan, table, keys))
     }
 
-    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
+    async fn quarantined(
+        &self,
+        plan: &Plan,
+        table: usize,
+        observe: &mut (dyn FnMut(Quarantined) + Send),
+    ) -> Result<()> {
         blocking(|| {
             let (connection, _) = open_to_read(self.path())?;
-            ledger::quarantined(&connection, self.path(), &plan.tables[table].source)
+            ledger::quarantined(&connection, self.path(), &plan.tables[table].source, observe)
         })
     }
 

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::ledger::{self, Of, Records};
 use crate::records::Entry;
+use std::collections::HashMap;
 use switchover_core::connector::Quarantined;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -13,19 +14,32 @@ pub(super) fn add(records: &mut Records, run: &str, table: &str, entry: &Quarant
     records.add(run, Of::Quarantine, &key, &Entry::of(table, entry))
 }
 
-/// The entries of a table of the plan.
+/// Gives the entries of a table of the plan.
 ///
 /// # Errors
 /// `NotFound` when there were some, and no run has them on record.
-pub(super) async fn of_plan(client: &Client, plan: &Plan, at: usize) -> Result<Vec<Quarantined>> {
+pub(super) async fn of_plan(
+    client: &Client,
+    plan: &Plan,
+    at: usize,
+    observe: &mut (dyn FnMut(Quarantined) + Send),
+) -> Result<()> {
     let table = &plan.tables[at];
     match ledger::run_of(client, plan).await? {
         Some(run) => {
-            let found = of_table(client, &run, &table.source).await?;
-            Ok(found.into_iter().map(|(_, entry)| entry).collect())
+            let mut found = of_table(client, &run, &table.source).await?;
+            // Records lie in the order of their hashes, and a row's entries are to follow each other.
+            let mut place = HashMap::new();
+            found.iter().for_each(|(_, entry)| {
+                let next = place.len();
+                place.entry(entry.locator.clone()).or_insert(next);
+            });
+            found.sort_by_key(|(_, entry)| place.get(&entry.locator).copied());
+            found.into_iter().for_each(|(_, entry)| observe(entry));
+            Ok(())
         }
         // What had no exceptions needs no list of them.
-        None if !table.has_exceptions() => Ok(Vec::new()),
+        None if !table.has_exceptions() => Ok(()),
         None => Err(Error::new(Kind::NotFound, "read the quarantine")
             .store(client.config().redacted())
             .table(table.source.clone())

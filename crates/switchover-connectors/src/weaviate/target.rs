@@ -323,8 +323,13 @@ impl Target for WeaviateTarget {
         reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys).await
     }
 
-    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>> {
-        quarantine::of_plan(self.client().await?, plan, table).await
+    async fn quarantined(
+        &self,
+        plan: &Plan,
+        table: usize,
+        observe: &mut (dyn FnMut(Quarantined) + Send),
+    ) -> Result<()> {
+        quarantine::of_plan(self.client().await?, plan, table, observe).await
     }
 
     async fn audit(&self, plan: &Plan) -> Result<Audit> {

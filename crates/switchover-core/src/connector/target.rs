@@ -194,8 +194,14 @@ pub trait Target: Send + Sync {
             .table(plan.tables[table].source.clone())
             .hint("compare all rows instead"))
     }
-    /// The quarantine's entries for a table.
-    async fn quarantined(&self, plan: &Plan, table: usize) -> Result<Vec<Quarantined>>;
+    /// Gives the quarantine's entries for a table, one at a time, since there may be as many as rows; those of one row follow
+    /// each other.
+    async fn quarantined(
+        &self,
+        plan: &Plan,
+        table: usize,
+        observe: &mut (dyn FnMut(Quarantined) + Send),
+    ) -> Result<()>;
     /// What the store itself says: row counts, and constraints that are not there or not valid.
     async fn audit(&self, plan: &Plan) -> Result<Audit>;
     /// What others did since the run to what it filled, where a comparison with the source cannot see it, and a

@@ -7,7 +7,7 @@ use super::run::Run;
 use crate::clock;
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, SampleProof, TableReport, Validation, Verdict};
-use crate::verify::listed;
+use crate::verify::Aside;
 use crate::verify::sample::{Sample, bad_rate_max};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,9 +28,8 @@ impl Migration {
         let mut tables = self.sampled(&plan, &snapshot, sample).await?;
         let audit = self.target.audit(&plan).await?;
         for (index, table) in tables.iter_mut().enumerate() {
-            let left_out = self.target.quarantined(&plan, index).await?;
-            table.quarantined = listed(&left_out).count() as u64;
-            table.quarantined_rows = listed(&left_out).filter(|entry| entry.whole_row).count() as u64;
+            let aside = Aside::of(&*self.target, &plan, index).await?;
+            (table.quarantined, table.quarantined_rows) = (aside.listed, aside.rows);
             table.target_rows = audit.rows.get(index).copied().unwrap_or(0);
             let expected = table.source_rows.saturating_sub(table.quarantined_rows);
             if table.target_rows != expected {

@@ -7,28 +7,30 @@
 //! quarantine count as what they are: their place in the table must be NULL, and the quarantine must
 //! hold them exactly. Three answers: same, different, unproven (the reason is the error).
 
+mod aside;
 mod drill;
 pub(crate) mod sample;
 
+pub(crate) use aside::Aside;
 pub(crate) use drill::shown_on_target;
+
+use aside::quarantine_digest;
 
 use crate::evidence::{Content, planned_table};
 use crate::progress::{Event, Phase, Progress};
-use crate::report::{Exception, TableReport, Verdict};
+use crate::report::{TableReport, Verdict};
 use crate::scan::scan;
 use crate::shutdown::Shutdown;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
 use switchover_core::codec::Codec;
-use switchover_core::connector::{Mend, Quarantined, Reader, Snapshot, Target};
+use switchover_core::connector::{Mend, Reader, Snapshot, Target};
 use switchover_core::digest::{Hex, RowDigest, RowDigester, Side, TableDigest};
 use switchover_core::judge::{self, Judge};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Plan, TablePlan};
-use switchover_core::planner::layout::shown_locator;
-use switchover_core::value::{Row, Rows, Value};
+use switchover_core::value::{Row, Rows};
 use switchover_core::{Error, Kind, Result};
 
 /// What the verification works with.
@@ -102,23 +104,6 @@ impl<'a> SourceSide<'a> {
     }
 }
 
-fn quarantine_digest(
-    locator: &[switchover_core::value::OwnedValue],
-    column: &str,
-    value: Value<'_>,
-    whole: bool,
-) -> u128 {
-    let mut cells = Vec::new();
-    for part in locator {
-        let _ = Codec::Int.canonical_source(part.borrow(), &mut cells);
-    }
-    // Only JSON can be unfit: the codec of plain values always gives bytes.
-    let _ = Codec::Int.canonical_source(Value::Text(column.as_bytes()), &mut cells);
-    let _ = Codec::Int.canonical_source(value, &mut cells);
-    cells.push(u8::from(whole));
-    switchover_core::digest::of_bytes(&cells)
-}
-
 impl Verify {
     /// Compares one table. To repair it, gives what is to be mended.
     pub(crate) async fn table(&self, index: usize) -> Result<(TableReport, Option<Mend>)> {
@@ -130,11 +115,11 @@ impl Verify {
             rows: table.rows,
             bytes: table.bytes,
         });
-        let (mut expected, counted, found, entries, before) = tokio::try_join!(
+        let (mut expected, counted, found, aside, before) = tokio::try_join!(
             self.source_digest(index),
             self.snapshot.count(&table.source),
             self.target_digest(index),
-            self.target.quarantined(&self.plan, index),
+            Aside::of(&*self.target, &self.plan, index),
             self.before(index)
         )?;
         expected.table.merge(&before);
@@ -154,12 +139,9 @@ impl Verify {
             sampled: None,
             differences: Vec::new(),
             differences_total: 0,
-            quarantined: listed(&entries).count() as u64,
-            quarantined_rows: listed(&entries).filter(|entry| entry.whole_row).count() as u64,
-            exceptions: listed(&entries)
-                .take(LISTED_MAX)
-                .map(|entry| exception(table, entry, &entries))
-                .collect(),
+            quarantined: aside.listed,
+            quarantined_rows: aside.rows,
+            exceptions: aside.exceptions(table),
         };
         let mut mend = None;
         if !differing.is_empty() {
@@ -169,16 +151,10 @@ impl Verify {
             report.differences_total = drilled.total;
             mend = drilled.mend;
         }
-        let held = entries.iter().fold(0u128, |sum, entry| {
-            sum.wrapping_add(quarantine_digest(
-                &entry.locator,
-                &entry.column,
-                entry.value.borrow(),
-                entry.whole_row,
-            ))
-        });
-        if (held, entries.len() as u64) != expected.quarantine {
-            let wanted = self.expected_quarantine(index).await?;
+        if aside.content != expected.quarantine {
+            // Only here are all of them in memory.
+            let (mut entries, wanted) = (Vec::new(), self.expected_quarantine(index).await?);
+            self.target.quarantined(&self.plan, index, &mut |entry| entries.push(entry)).await?;
             let differences = drill::quarantine_differences(table, &wanted, &entries);
             report.verdict = Verdict::Different;
             report.differences_total += differences.len().max(1) as u64;
@@ -305,32 +281,4 @@ fn lost(error: tokio::task::JoinError) -> Error {
 
 async fn join<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {
     task.await.map_err(lost)?
-}
-
-/// The entries that stand for themselves: of a row that is out as a whole the first of its values.
-pub(crate) fn listed(entries: &[Quarantined]) -> impl Iterator<Item = &Quarantined> {
-    let mut rows = HashSet::new();
-    entries.iter().filter(move |entry| !entry.whole_row || rows.insert(&entry.locator))
-}
-
-fn exception(table: &TablePlan, entry: &Quarantined, entries: &[Quarantined]) -> Exception {
-    let cells = || {
-        let own = entries.iter().filter(|other| other.whole_row && other.locator == entry.locator);
-        own.map(|cell| format!("{}={}", cell.column, cell.value.borrow().shown())).collect::<Vec<_>>()
-    };
-    let (column, value) = match entry.whole_row {
-        true => (String::new(), cells().join(", ")),
-        false => (entry.column.clone(), entry.value.borrow().shown()),
-    };
-    Exception {
-        key: shown_locator(table, &entry.locator),
-        column,
-        value,
-        done: if entry.whole_row {
-            "row in quarantine".into()
-        } else {
-            "value in quarantine, NULL in its place".into()
-        },
-        why: entry.why.clone(),
-    }
 }

@@ -75,8 +75,8 @@ impl Target for Store {
         unsupported()
     }
 
-    async fn quarantined(&self, _: &Plan, _: usize) -> Result<Vec<Quarantined>> {
-        Ok(Vec::new())
+    async fn quarantined(&self, _: &Plan, _: usize, _: &mut (dyn FnMut(Quarantined) + Send)) -> Result<()> {
+        Ok(())
     }
 
     async fn audit(&self, _: &Plan) -> Result<Audit> {
