@@ -237,7 +237,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
                 && context.resolved.from.is_some()
                 && context.resolved.to.is_some()
             {
-                return live::take_back_lost(&context, run).await;
+                return live::take_back_lost(&context, run, args.switch.dry_run).await;
             }
             let meant = meant?;
             if meant.live {
@@ -246,7 +246,8 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
                 let request = switchover::live::Request::Rollback(options);
                 return live::decide(&context, &meant.run, request).await;
             }
-            rollback::run(&context, Some(&meant.run), args.discard_target_changes).await
+            rollback::without_a_switch(&args.switch)?;
+            rollback::run(&context, Some(&meant.run), args.discard_target_changes, args.switch.dry_run).await
         }
         Verb::Start(args) => {
             args.stores.add_to(&mut flags);

@@ -343,6 +343,10 @@ fn nobody_waits_for_a_transaction_at_the_target_that_the_application_leaves_open
     assert!(code == 2 && said.contains("no records of a live run"), "{said}");
     let (code, said) = lost(&["start", "--dry-run"]);
     assert!(code == 1 && said.contains("the source owns the data") && said.contains(&name), "{said}");
+    let (code, said) = lost(&["rollback", "--run", &name, "--dry-run"]);
+    assert!(code == 0 && said.contains("nothing was changed"), "{said}");
+    let (code, said) = lost(&["start", "--dry-run"]);
+    assert!(code == 1 && said.contains("the source owns the data") && said.contains(&name), "{said}");
     let (code, said) = lost(&["rollback", "--run", &name]);
     assert!(code == 0 && said.contains("taken back"), "{said}");
     let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";

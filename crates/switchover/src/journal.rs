@@ -292,7 +292,12 @@ impl Journal {
 
     /// Whether it ever was there.
     pub fn has_been(&self, state: State) -> Result<bool> {
-        Ok(entries(&self.folder)?.iter().any(|entry| entry.state == state))
+        Ok(self.states()?.contains(&state))
+    }
+
+    /// The states it went through.
+    pub fn states(&self) -> Result<Vec<State>> {
+        Ok(entries(&self.folder)?.iter().map(|entry| entry.state).collect())
     }
 
     /// Records a state, durably.
@@ -343,13 +348,18 @@ fn lock(folder: &Path) -> Result<Lock> {
         }
         // Somebody works on it, or only looks whether somebody does.
         if is_held(folder)? || Instant::now() >= until {
-            return Err(Error::new(Kind::Busy, "take the run up")
-                .store(folder.display().to_string())
-                .detail("another process works on it")
-                .hint("wait until it ends; `switchover status` shows it"));
+            return Err(taken(&folder.display().to_string()));
         }
         std::thread::sleep(LOOK_PAUSE);
     }
+}
+
+/// The error of a run that another process has.
+pub(crate) fn taken(run: &str) -> Error {
+    Error::new(Kind::Busy, "take the run up")
+        .store(run)
+        .detail("another process works on it")
+        .hint("wait until it ends; `switchover status` shows it")
 }
 
 /// Whether a process works on a run's folder. Who looks shares the lock for a moment with others who do, and keeps nobody
@@ -510,6 +520,20 @@ pub fn one_live(runs: &[Summary]) -> Result<()> {
         .hint("name the one that is meant with --run; `switchover status` shows where each of them is"))
 }
 
+/// A run: the one named, or the newest. Nobody is kept from taking it up.
+///
+/// # Errors
+/// `NotFound` without such a run.
+pub fn look(state_dir: &Path, run: Option<&str>) -> Result<Summary> {
+    summary(&find(state_dir, run)?)
+}
+
+fn summary(folder: &Path) -> Result<Summary> {
+    // What cannot be asked, as where nobody may write, is shown all the same.
+    let active = is_held(folder).unwrap_or(false);
+    Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
+}
+
 /// All runs, oldest first.
 pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
     let folder = runs(state_dir);
@@ -522,14 +546,7 @@ pub fn list(state_dir: &Path) -> Result<Vec<Summary>> {
         .filter(|path| path.join("run.json").is_file())
         .collect();
     folders.sort();
-    folders
-        .iter()
-        .map(|folder| {
-            // What cannot be asked, as where nobody may write, is shown all the same.
-            let active = is_held(folder).unwrap_or(false);
-            Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
-        })
-        .collect()
+    folders.iter().map(|folder| summary(folder)).collect()
 }
 
 #[cfg(test)]

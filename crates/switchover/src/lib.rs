@@ -89,7 +89,7 @@ mod vectors;
 mod verify;
 pub mod watch;
 
-pub use migration::Migration;
+pub use migration::{Foreseen, Migration};
 pub use verify::sample::Sample;
 
 pub use switchover_core as core;

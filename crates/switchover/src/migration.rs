@@ -11,6 +11,8 @@ mod run;
 mod sample;
 mod undo;
 
+pub use undo::Foreseen;
+
 use self::run::{Clock, Run};
 use crate::evidence::{Content, Look};
 use crate::journal::{self, Header, Journal, State, Summary};
@@ -323,7 +325,7 @@ impl Migration {
         let (started, started_at) = (Instant::now(), clock::now());
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let state = journal.state()?;
-        at_rest(&journal, "go on with the run")?;
+        at_rest(journal.header(), "go on with the run")?;
         if !state.can_resume() {
             return Err(Error::new(Kind::NotFound, "go on with the run")
                 .store(journal.header().run.clone())
@@ -334,7 +336,7 @@ impl Migration {
                 })
                 .hint("`switchover verify` compares the stores again; `switchover migrate` begins anew"));
         }
-        self.same_stores(&journal)?;
+        self.same_stores(journal.header())?;
         let plan = Arc::new(journal.plan()?);
         let claim = self.claim_again(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
@@ -365,8 +367,7 @@ impl Migration {
         .await
     }
 
-    pub(crate) fn same_stores(&self, journal: &Journal) -> Result<()> {
-        let header = journal.header();
+    pub(crate) fn same_stores(&self, header: &Header) -> Result<()> {
         for (then, now, side) in
             [(&header.source, self.source.label(), "source"), (&header.target, self.target.label(), "target")]
         {
@@ -396,11 +397,11 @@ const OWNER_INSTEAD: &str = "move the data from the store that owns it: `switcho
      one the owner again. Where that run is over and gave this store up, drop the triggers and tables in it that begin with _switchover_";
 
 /// That a run is none of those that the live engine drives.
-pub(crate) fn at_rest(journal: &Journal, operation: &str) -> Result<()> {
-    match journal.header().live {
+pub(crate) fn at_rest(header: &Header, operation: &str) -> Result<()> {
+    match header.live {
         false => Ok(()),
         true => Err(Error::new(Kind::Config, operation)
-            .store(journal.header().run.clone())
+            .store(header.run.clone())
             .detail("it is a live run, which another engine drives")
             .hint(
                 "`switchover finish` ends it where the target owns the data, `switchover rollback` goes back",

@@ -226,7 +226,13 @@ fn taken(header: &Header, abandon_source: bool) -> String {
 }
 
 /// `rollback` of a run that no journal knows, with both stores named.
-pub(crate) async fn take_back_lost(context: &Context, run: &str) -> Result<u8> {
+pub(crate) async fn take_back_lost(context: &Context, run: &str, dry_run: bool) -> Result<u8> {
+    if dry_run {
+        context.migration()?.foresee_take_back_lost(run).await?;
+        context.screen.end();
+        output::data(&render::lost(run))?;
+        return Ok(0);
+    }
     context.migration()?.take_back_lost(run).await?;
     if let Err(error) = route::end(&super::route::path(context), run, Side::Source) {
         output::note(&error.to_string());

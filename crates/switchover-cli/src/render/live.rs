@@ -197,6 +197,13 @@ pub(crate) fn answer(run: &str, answer: &Answer) -> String {
     format!("run {}: {said}", shown(run))
 }
 
+/// That a run whose folder is lost could be taken back.
+pub(crate) fn lost(run: &str) -> String {
+    format!(
+        "the source owns the data: a rollback would take the run {run} back, unless an engine is at work on it\nnothing was changed\n"
+    )
+}
+
 /// How an engine ended.
 pub(crate) fn end(end: End) -> String {
     match end {

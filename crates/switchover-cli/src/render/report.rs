@@ -2,6 +2,7 @@
 
 use super::layout::{WIDTH, bytes, count, plural, seconds, shown, wrap};
 use std::path::Path;
+use switchover::Foreseen;
 use switchover::report::{DifferenceKind, FieldDifference, Report, TableReport, Verdict};
 use switchover_core::{Error, Kind, Result};
 
@@ -63,6 +64,22 @@ pub(crate) fn summary(report: &Report) -> String {
         out.push_str(&format!("  {what}; --report FILE names them\n"));
     }
     out
+}
+
+/// What a rollback would do.
+pub(crate) fn foreseen(found: &Foreseen) -> String {
+    let Foreseen { run, target, there, tables, filled } = found;
+    let what = match (there, filled) {
+        (false, _) => format!("nothing of the run {run} is on {target}: a rollback would only record that"),
+        (true, false) => format!("a rollback would remove what the run {run} made on {target}"),
+        (true, true) => format!("a rollback would bring back what {target} held before the run {run}"),
+    };
+    let names: Vec<String> = tables.iter().map(|table| shown(table)).collect();
+    let tables = match there {
+        true => format!(": {} ({})", plural(names.len() as u64, "table"), names.join(", ")),
+        false => String::new(),
+    };
+    format!("{}\nnothing was changed\n", wrap(&format!("{what}{tables}"), WIDTH).join("\n"))
 }
 
 /// Differences of a table that the summary shows; the report lists more.

@@ -25,23 +25,7 @@ impl Migration {
         self.distinct()?;
         let schema = &self.settings.plan.schema;
         let _claim = self.target.claim(schema, run).await?;
-        let found = self.target.inspect(schema).await?;
-        let owner = found.owner.filter(|_| found.runs.iter().any(|own| own == run));
-        match owner {
-            Some(Side::Source) => {}
-            Some(Side::Target) => {
-                return Err(Error::new(Kind::Refused, OPERATION)
-                    .store(self.target.label())
-                    .detail("the target owns the data: what was written there since may be in no other store")
-                    .hint("restore the run's folder: only its plan can bring the source up to date"));
-            }
-            None => {
-                return Err(Error::new(Kind::NotFound, OPERATION)
-                    .store(self.target.label())
-                    .detail(format!("it holds no records of a live run {run}"))
-                    .hint("give the run's whole name, which `switchover start --dry-run` says, and its --schema"));
-            }
-        }
+        self.is_the_sources(run).await?;
         // What is to be removed stands in the stores' own records; only where to look for them is asked for.
         let sight = Sight::of(self.source.passing().await?, &self.settings.plan).await?;
         let (plan, _) = self.planned_as(&sight, &live_options(&self.settings.plan)).await?;
@@ -49,5 +33,33 @@ impl Migration {
         self.source.live(&live)?.leave().await?;
         self.take_back(schema, run).await?;
         Ok(())
+    }
+
+    /// Whether [`Migration::take_back_lost`] would take that run back, as the target is now. Takes no lock, and changes nothing.
+    ///
+    /// # Errors
+    /// As there, but for the engine, which only a lock would meet.
+    pub async fn foresee_take_back_lost(&self, run: &str) -> Result<()> {
+        self.distinct()?;
+        self.is_the_sources(run).await
+    }
+
+    /// That the target holds a live run of this name whose source owns the data.
+    async fn is_the_sources(&self, run: &str) -> Result<()> {
+        let found = self.target.inspect(&self.settings.plan.schema).await?;
+        let owner = found.owner.filter(|_| found.runs.iter().any(|own| own == run));
+        match owner {
+            Some(Side::Source) => Ok(()),
+            Some(Side::Target) => Err(Error::new(Kind::Refused, OPERATION)
+                .store(self.target.label())
+                .detail("the target owns the data: what was written there since may be in no other store")
+                .hint("restore the run's folder: only its plan can bring the source up to date")),
+            None => Err(Error::new(Kind::NotFound, OPERATION)
+                .store(self.target.label())
+                .detail(format!("it holds no records of a live run {run}"))
+                .hint(
+                    "give the run's whole name, which `switchover start --dry-run` says, and its --schema",
+                )),
+        }
     }
 }

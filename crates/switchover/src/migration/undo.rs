@@ -2,7 +2,7 @@
 
 use super::compare::Mending;
 use super::{Migration, at_rest};
-use crate::journal::{Journal, State};
+use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase};
 use crate::report::Verdict;
 use std::sync::Arc;
@@ -10,6 +10,21 @@ use std::time::Instant;
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
+
+/// What a rollback would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The run.
+    pub run: String,
+    /// The target, without secrets.
+    pub target: String,
+    /// Whether the target holds anything of the run.
+    pub there: bool,
+    /// The tables that the run made or filled, as the target calls them.
+    pub tables: Vec<String>,
+    /// Whether they were there before it.
+    pub filled: bool,
+}
 
 impl Migration {
     /// Takes back exactly what a run made. A run that was done is only taken back while the target still
@@ -20,32 +35,15 @@ impl Migration {
     pub async fn rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<bool> {
         let begun = Instant::now();
         let journal = Journal::open(&self.settings.state_dir, run)?;
-        self.same_stores(&journal)?;
-        at_rest(&journal, "roll the run back")?;
-        let state = journal.state()?;
-        if matches!(state, State::CleaningUp | State::CleanedUp) {
-            let (begun, ends) = match state {
-                State::CleaningUp => ("is being", "`switchover cleanup` ends that; "),
-                _ => ("was", ""),
-            };
-            return Err(Error::new(Kind::Refused, "roll the run back")
-                .store(journal.header().run.clone())
-                .detail(format!(
-                    "it {begun} accepted by `switchover cleanup`: the target no longer says what the run made"
-                ))
-                .hint(format!("{ends}drop the tables by hand, or restore the backup")));
-        }
-        let plan = journal.plan()?;
         let header = journal.header().clone();
+        self.same_stores(&header)?;
+        at_rest(&header, "roll the run back")?;
+        let states = journal.states()?;
+        not_accepted(&header, &states)?;
+        let plan = journal.plan()?;
         let schema = &plan.options.schema;
         let _claim = self.claim_again(schema, &header.run).await?;
-        // A rollback that was killed may have taken everything back already: there is nothing to compare then.
-        let there = self.again(async || self.target.inspect(schema).await).await?.runs.contains(&header.run);
-        // And where it took back a part, that is what would be compared; what was there before it was.
-        let half = state == State::RollingBack && !self.target.transactional();
-        if there && !half && !discard_changes && journal.has_been(State::Done)? {
-            self.unchanged(&plan).await?;
-        }
+        self.still_as_moved(&header, &plan, &states, discard_changes).await?;
         // From here on the run is no longer done, whatever the journal said before.
         journal.reach(State::RollingBack, "")?;
         self.progress.event(Event::PhaseStarted { phase: Phase::Rollback, rows: 0, bytes: 0 });
@@ -55,6 +53,49 @@ impl Migration {
         self.progress
             .event(Event::PhaseFinished { phase: Phase::Rollback, seconds: begun.elapsed().as_secs_f64() });
         Ok(done)
+    }
+
+    /// What [`Migration::rollback`] would do now. Takes no lock of the run or the target, and changes nothing.
+    ///
+    /// # Errors
+    /// As the rollback's, and `Busy` while a process works on the run.
+    pub async fn foresee_rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<Foreseen> {
+        let Summary { header, entries, active } = journal::look(&self.settings.state_dir, run)?;
+        self.same_stores(&header)?;
+        at_rest(&header, "roll the run back")?;
+        if active {
+            return Err(journal::taken(&header.run));
+        }
+        let states: Vec<State> = entries.iter().map(|entry| entry.state).collect();
+        not_accepted(&header, &states)?;
+        let plan = Journal::read_plan(&self.settings.state_dir, &header.run)?;
+        let there = self.still_as_moved(&header, &plan, &states, discard_changes).await?;
+        Ok(Foreseen {
+            run: header.run,
+            target: self.target.label(),
+            there,
+            tables: plan.tables.iter().map(|table| table.target.clone()).collect(),
+            filled: plan.options.existing.is_some(),
+        })
+    }
+
+    /// That a rollback would lose nothing which was written since, unless it may; gives whether anything of the run is there.
+    async fn still_as_moved(
+        &self,
+        header: &Header,
+        plan: &Plan,
+        states: &[State],
+        discard_changes: bool,
+    ) -> Result<bool> {
+        // A rollback that was killed may have taken everything back already: there is nothing to compare then.
+        let found = self.again(async || self.target.inspect(&plan.options.schema).await).await?;
+        let there = found.runs.contains(&header.run);
+        // And where it took back a part, that is what would be compared; what was there before it was.
+        let half = states.last() == Some(&State::RollingBack) && !self.target.transactional();
+        if there && !half && !discard_changes && states.contains(&State::Done) {
+            self.unchanged(plan).await?;
+        }
+        Ok(there)
     }
 
     pub(super) async fn unchanged(&self, plan: &Plan) -> Result<()> {
@@ -96,8 +137,8 @@ impl Migration {
     /// `Refused` while the run is not done.
     pub async fn cleanup(&self, run: Option<&str>) -> Result<String> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
-        self.same_stores(&journal)?;
-        at_rest(&journal, "clean up after the run")?;
+        self.same_stores(journal.header())?;
+        at_rest(journal.header(), "clean up after the run")?;
         let plan = journal.plan()?;
         let run = journal.header().run.clone();
         // Cleaned up already: what a killed cleanup left is removed.
@@ -119,4 +160,19 @@ impl Migration {
         journal.reach(State::CleanedUp, "")?;
         Ok(run)
     }
+}
+
+/// That the run was not accepted: what a cleanup removes is what a rollback goes by.
+fn not_accepted(header: &Header, states: &[State]) -> Result<()> {
+    let (begun, ends) = match states.last() {
+        Some(State::CleaningUp) => ("is being", "`switchover cleanup` ends that; "),
+        Some(State::CleanedUp) => ("was", ""),
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::Refused, "roll the run back")
+        .store(header.run.clone())
+        .detail(format!(
+            "it {begun} accepted by `switchover cleanup`: the target no longer says what the run made"
+        ))
+        .hint(format!("{ends}drop the tables by hand, or restore the backup")))
 }
