@@ -8,10 +8,13 @@
 mod common;
 
 use common::case::{Case, GOALS, Goal, Origin, SOON_SETTLED};
-use common::{Running, files, run};
+use common::{LIMIT, Running, files, run};
 use rusqlite::Connection;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use switchover_testkit::{Cluster, Shutdown};
 
 /// Each chunk takes at least so long.
@@ -355,8 +358,86 @@ fn ctrl_c_in_a_wait_for_the_server_ends_the_wait() {
     cluster.stop(Shutdown::Fast).expect("a stop");
     running.await_line(|line| line.contains("trying again"));
     running.signal("INT");
-    running.end().exits(2).says("`switchover resume` goes on");
+    running.end().exits(2).says("it was asked to stop while").says("`switchover resume` goes on");
+    assert_eq!(case.state_of_run(), "stopped");
     cluster.start().expect("it is back");
+    run(&mut case.verb("resume")).exits(0);
+    case.is_equal();
+}
+
+/// A wait of a target that can be reached again a moment later: what was copied used to be taken back then.
+#[test]
+fn ctrl_c_in_a_wait_takes_nothing_back() {
+    let mut cluster = Cluster::builder().fsync(true).start().expect("a cluster");
+    let case = Case::on(&cluster);
+    let mut running =
+        Running::start(case.migrate(&["--jobs", "2", "--retry-delay", "20"]).env("FAILPOINTS", SLOWLY));
+    running.await_copied();
+    cluster.stop(Shutdown::Fast).expect("a stop");
+    running.await_line(|line| line.contains("trying again"));
+    cluster.start().expect("it is back");
+    running.signal("INT");
+    running.end().exits(2).says("it was asked to stop");
+    assert_eq!(case.state_of_run(), "stopped");
+    let rows = "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM messages) > 0";
+    assert_eq!(case.counts(rows), "t");
+    run(&mut case.verb("resume")).exits(0);
+    case.is_equal();
+}
+
+/// Sends a signal to a process and all of its group, as a terminal does.
+fn to_group(running: &Running, signal: &str) {
+    let group = format!("-{}", running.id());
+    let status = Command::new("kill").args([&format!("-{signal}"), "--", &group]).status();
+    assert!(status.expect("kill").success());
+}
+
+/// The program that dumps a database got the terminal's Ctrl-C too, failed by it, and the run with it.
+#[test]
+fn ctrl_c_in_a_dump_of_the_source_stops_the_run_and_the_dump() {
+    let case = Case::of((Origin::Postgres, Goal::Sqlite));
+    let bin = case.folder.path().join("bin");
+    let (program, began) = (bin.join("pg_dump"), case.folder.path().join("began"));
+    std::fs::create_dir(&bin).expect("a folder");
+    // Newer than any other, and never at its end.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'pg_dump (PostgreSQL) 99.0'\n\
+         echo $$ > '{0}.partial'; mv '{0}.partial' '{0}'; exec sleep 300\n",
+        began.display()
+    );
+    std::fs::write(&program, script).expect("a program");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let dumping = |command: &mut Command| {
+        let mut running = Running::start(command.env("PATH", &path).process_group(0));
+        while !began.exists() && running.is_alive() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running
+    };
+    let ended = || {
+        let id = std::fs::read_to_string(&began).expect("its number");
+        std::fs::remove_file(&began).expect("for the next one");
+        let since = Instant::now();
+        // It is ended when nobody waits for it any more, and gone when that was noticed.
+        while Path::new("/proc").join(id.trim()).exists() {
+            assert!(since.elapsed() < LIMIT, "the dump goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut running = dumping(&mut case.migrate(&[]));
+    running.await_line(|line| line.contains(r#""event":"phase_finished","phase":"verify""#));
+    to_group(&running, "INT");
+    running.end().exits(2).says("it was asked to stop").says("`switchover resume` goes on");
+    assert_eq!(case.state_of_run(), "stopped");
+    ended();
+    // A backup alone leaves nothing either.
+    let running = dumping(&mut case.program(&["backup", "create", &case.from()]));
+    to_group(&running, "INT");
+    running.end().exits(2).says("it was asked to stop");
+    ended();
+    let kept: Vec<PathBuf> = files(&case.state().join("backups"));
+    assert_eq!(kept, Vec::<PathBuf>::new());
     run(&mut case.verb("resume")).exits(0);
     case.is_equal();
 }

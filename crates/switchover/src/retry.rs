@@ -7,7 +7,7 @@ use crate::progress::{Event, Progress};
 use crate::settings::Retries;
 use crate::shutdown::Shutdown;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use switchover_core::{Error, Remedy, Result, failpoint};
+use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 
 /// Tries where a test waits for their end.
 const RETRIES_FEW: usize = 2;
@@ -59,7 +59,8 @@ impl<'a> Tries<'a> {
         Tries { waits, progress, shutdown, told: false }
     }
 
-    /// Waits before the next try, or gives the error back when there is none.
+    /// Waits before the next try, or gives the error back when there is none. Who is asked to stop meanwhile was stopped, and did
+    /// not fail: the error says so.
     pub(crate) async fn again(&mut self, error: Error) -> Result<()> {
         let wait = match error.kind().remedy() {
             Remedy::Retry => self.waits.next(),
@@ -78,9 +79,29 @@ impl<'a> Tries<'a> {
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.requested() => {
                 self.told = false;
-                Err(error)
+                Err(stopped(&error))
             }
         }
+    }
+}
+
+/// That a wait for the next try was ended by a request to stop, and what was waited for.
+fn stopped(error: &Error) -> Error {
+    let subject = error.subject();
+    Error::new(Kind::Interrupted, error.operation())
+        .store(subject.store.clone())
+        .table(subject.table.clone())
+        .key(subject.key.clone())
+        .column(subject.column.clone())
+        .detail(format!("it was asked to stop while it waited to try again, because {}", reason(error)))
+}
+
+/// Why something failed, in words: its detail, or its cause.
+fn reason(error: &Error) -> String {
+    match (error.why(), std::error::Error::source(error)) {
+        ("", Some(cause)) => cause.to_string(),
+        ("", None) => "it could not be reached".to_owned(),
+        (why, _) => why.to_owned(),
     }
 }
 
@@ -89,7 +110,6 @@ mod tests {
     use super::*;
     use crate::progress::Silent;
     use std::time::Duration;
-    use switchover_core::Kind;
 
     /// How often something that never succeeds is tried, and how long that takes.
     async fn tried(retries: Retries, kind: Kind) -> (u32, Duration) {
@@ -127,5 +147,16 @@ mod tests {
         // A minute: the time of a fail-over.
         let (count, took) = tried(Retries::default(), Kind::Unavailable).await;
         assert!(count == 11 && took.as_secs() > 50, "{count} in {took:?}");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_ended_by_a_request_to_stop_is_no_failure() {
+        let shutdown = Shutdown::default();
+        let working = again(Retries::default(), &Silent, &shutdown, async || {
+            Err::<(), _>(Error::new(Kind::Unavailable, "ask").store("there").detail("it is away"))
+        });
+        let (done, _) = tokio::join!(working, async { shutdown.request() });
+        let error = done.map_or_else(|error| error, |()| Error::new(Kind::Internal, "ask"));
+        assert_eq!((error.kind(), error.subject().store.as_str()), (Kind::Interrupted, "there"));
+        assert!(error.why().ends_with("because it is away"), "{error}");
     }
 }

@@ -58,10 +58,15 @@ impl Shutdown {
     /// An error of kind `Interrupted` once somebody asked: for the `?` between two chunks.
     pub fn check(&self, operation: &str) -> Result<()> {
         if self.is_requested() {
-            return Err(Error::new(Kind::Interrupted, operation).detail("it was asked to stop"));
+            return Err(asked(operation));
         }
         Ok(())
     }
+}
+
+/// The error of an operation that was asked to stop.
+pub fn asked(operation: &str) -> Error {
+    Error::new(Kind::Interrupted, operation).detail("it was asked to stop")
 }
 
 #[cfg(test)]

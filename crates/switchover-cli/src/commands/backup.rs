@@ -47,7 +47,10 @@ pub(crate) async fn run(context: &Context, verb: &BackupVerb) -> Result<u8> {
         BackupVerb::Restore { file, force, .. } => {
             let store = of(context)?;
             let file = existing(context, true, file.as_deref())?;
-            let note = store.restore(&file, *force).await.map_err(|error| definite(error, &file))?;
+            let note = store
+                .restore(&file, *force, &context.shutdown)
+                .await
+                .map_err(|error| definite(error, &file))?;
             let to = shown(&store.label());
             format!("restored {to}\n{}", facts(&note))
         }
@@ -83,7 +86,8 @@ async fn create(context: &Context, file: Option<&Path>) -> Result<String> {
     let begun = Instant::now();
     let bytes = store.size_bytes();
     context.screen.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
-    let (path, note) = store.create(&folder, &name, Arc::new(context.screen.clone())).await?;
+    let (path, note) =
+        store.create(&folder, &name, Arc::new(context.screen.clone()), &context.shutdown).await?;
     context
         .screen
         .event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });

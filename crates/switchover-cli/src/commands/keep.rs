@@ -47,7 +47,8 @@ pub(crate) async fn dump(context: &Context, kept: &Archive, folder: &Path, repor
     }
     let plan = Journal::read_plan(&context.resolved.settings.state_dir, &report.run)?;
     let name = kept.dated_name(jiff::Timestamp::now());
-    let (path, note) = kept.create(folder, &name, Arc::new(context.screen.clone())).await?;
+    let (path, note) =
+        kept.create(folder, &name, Arc::new(context.screen.clone()), &context.shutdown).await?;
     if plan.source.store.content.as_ref() != Some(&note.blake3) {
         for file in [&path, &sidecar::path_of(&path)] {
             fs::remove_file(file).map_err(|cause| Error::new(Kind::Io, OPERATION).because(cause))?;

@@ -8,6 +8,7 @@ use crate::config::{Environment, StoreRef};
 use std::path::Path;
 use std::sync::Arc;
 use switchover::progress::{Event, Phase, Progress};
+use switchover::shutdown::{self, Shutdown};
 use switchover_connectors::json::backup as json;
 use switchover_connectors::json::config::JsonConfig;
 use switchover_connectors::postgres::backup as pg;
@@ -132,6 +133,7 @@ impl Archive {
         folder: &Path,
         name: &str,
         progress: Arc<dyn Progress>,
+        shutdown: &Shutdown,
     ) -> Result<(std::path::PathBuf, Sidecar)> {
         match self {
             Archive::Sqlite(config) => {
@@ -144,7 +146,8 @@ impl Archive {
                 Ok((made.path, made.sidecar))
             }
             Archive::Postgres(config) => {
-                let made = pg::create(config, folder, name).await?;
+                let working = pg::create(config, folder, name);
+                let made = until_asked(shutdown, "dump the PostgreSQL database", working).await?;
                 Ok((made.path, made.sidecar))
             }
             Archive::Json(config) => {
@@ -155,13 +158,16 @@ impl Archive {
     }
 
     /// Puts a backup in the place of the store.
-    pub(crate) async fn restore(&self, file: &Path, force: bool) -> Result<Sidecar> {
+    pub(crate) async fn restore(&self, file: &Path, force: bool, shutdown: &Shutdown) -> Result<Sidecar> {
         match self {
             Archive::Sqlite(config) => {
                 let (file, to) = (file.to_owned(), config.path().to_owned());
                 Ok(blocking(move || restore::restore(&file, &to, force)).await?.sidecar)
             }
-            Archive::Postgres(config) => Ok(pg::restore(file, config, force).await?.sidecar),
+            Archive::Postgres(config) => {
+                let working = pg::restore(file, config, force);
+                Ok(until_asked(shutdown, "restore the PostgreSQL database", working).await?.sidecar)
+            }
             Archive::Json(_) => Err(Error::new(Kind::Unsupported, "restore the backup")
                 .store(self.label())
                 .detail("the backup of a dump is a plain copy of it")
@@ -192,6 +198,18 @@ fn tell(progress: &dyn Progress, size: u64, seen: &mut u64, at: lite::Progress) 
             }
         }
         lite::Progress::Checking => progress.event(Event::Note { text: "the copy is being checked".into() }),
+    }
+}
+
+/// What a program of the store's does, which ends when the call is given up. What a thread does here is not: it ends by itself.
+async fn until_asked<T>(
+    shutdown: &Shutdown,
+    operation: &str,
+    working: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        done = working => done,
+        () = shutdown.requested() => Err(shutdown::asked(operation)),
     }
 }
 

@@ -3,7 +3,9 @@
 //! The same verbs, files and note as SQLite's. Invariants: the program's major version is not below the server's
 //! (an older `pg_dump` leaves out what it does not know); the password reaches it in a temporary password file of
 //! mode 0600, never in its arguments and never in its environment, which `ps e` shows; nothing is overwritten; a file
-//! with a note was listed by `pg_restore` without a complaint. Absent: parallel and directory dumps, roles, clusters.
+//! with a note was listed by `pg_restore` without a complaint; a Ctrl-C in the terminal does
+//! not reach the program: it ends with the call that waits for it, and what was written of a backup goes with it. Absent:
+//! parallel and directory dumps, roles, clusters.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,30 +45,31 @@ pub async fn create(config: &PgConfig, directory: &Path, name: &str) -> Result<B
     let program = find("pg_dump", server).await?;
     let path = sidecar::place(directory, name)?;
     let (partial, claim) = sidecar::claim_partial(&path)?;
-    let outcome = async {
-        let passwords = password_file(config)?;
-        let mut command = client_command(&program, config, passwords.as_ref());
-        command.args(["--format=custom", "--no-password", "--file"]).arg(&partial);
-        run(command, operation, &config.redacted()).await?;
-        list_contents(&partial, server).await?;
-        let file = partial.clone();
-        let (bytes, blake3) = off_the_runtime(move || {
-            claim.sync_all().map_err(|cause| sidecar::io_error("sync the backup", &file, cause))?;
-            sidecar::hash_file(&file)
-        })
-        .await?;
-        let mut note = Sidecar::new(STORE, &config.redacted(), bytes, blake3);
-        note.integrity = "ok".to_owned();
-        note.store_version = server.to_string();
-        sidecar::publish(&note, &partial, &path)?;
-        Ok(note)
-    };
-    match outcome.await {
-        Ok(sidecar) => Ok(BackupInfo { path, sidecar }),
-        Err(error) => {
-            let _ = std::fs::remove_file(&partial);
-            Err(error)
-        }
+    let partial = Partial(partial);
+    let passwords = password_file(config)?;
+    let mut command = client_command(&program, config, passwords.as_ref());
+    command.args(["--format=custom", "--no-password", "--file"]).arg(&partial.0);
+    run(command, operation, &config.redacted()).await?;
+    list_contents(&partial.0, server).await?;
+    let file = partial.0.clone();
+    let (bytes, blake3) = off_the_runtime(move || {
+        claim.sync_all().map_err(|cause| sidecar::io_error("sync the backup", &file, cause))?;
+        sidecar::hash_file(&file)
+    })
+    .await?;
+    let mut note = Sidecar::new(STORE, &config.redacted(), bytes, blake3);
+    note.integrity = "ok".to_owned();
+    note.store_version = server.to_string();
+    sidecar::publish(&note, &partial.0, &path)?;
+    Ok(BackupInfo { path, sidecar: note })
+}
+
+/// A backup that is being written: whatever ends that, nothing of it stays. One that was published has another name.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -168,7 +171,9 @@ async fn find(program: &str, server: u32) -> Result<PathBuf> {
 }
 
 async fn program_major(program: &Path) -> Option<u32> {
-    let output = Command::new(program).arg("--version").output().await.ok()?;
+    let mut command = Command::new(program);
+    apart(command.arg("--version"));
+    let output = command.output().await.ok()?;
     major_of(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -220,8 +225,13 @@ fn client_command(program: &Path, config: &PgConfig, passwords: Option<&tempfile
     let file =
         passwords.map_or_else(|| OsString::from("/dev/null"), |file| file.path().as_os_str().to_owned());
     command.env("PGPASSFILE", file);
-    command.stdin(Stdio::null()).kill_on_drop(true);
+    apart(&mut command);
     command
+}
+
+/// In a process group of its own, and ended when nobody waits for it any more.
+fn apart(command: &mut Command) {
+    command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
 }
 
 /// A password file for one child, mode 0600, gone when dropped.
@@ -273,7 +283,7 @@ async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + S
 async fn list_contents(path: &Path, major: u32) -> Result<()> {
     let program = find("pg_restore", major).await?;
     let mut command = Command::new(program);
-    command.arg("--list").arg(path).stdin(Stdio::null()).kill_on_drop(true);
+    apart(command.arg("--list").arg(path));
     run(command, "read the backup's table of contents", &path.display().to_string()).await
 }
 

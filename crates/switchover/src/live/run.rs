@@ -306,7 +306,7 @@ impl Migration {
             let begun = Instant::now();
             let bytes = plan.source.store.size_bytes;
             self.progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
-            let made = self.again(async || self.source.backup(&folder, &header.run).await).await?;
+            let made = self.again(async || self.back_up(&folder, &header.run).await).await?;
             let path = made.path.display().to_string();
             let note = BackupNote { path, bytes: made.bytes, blake3: made.blake3 };
             record::keep_backup(journal.folder(), &note)?;

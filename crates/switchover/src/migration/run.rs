@@ -12,10 +12,12 @@ use crate::journal::{self, Journal, State};
 use crate::progress::{Event, Phase};
 use crate::report::{BackupNote, PhaseTime, Report, TableReport, Verdict};
 use crate::settings::OnFailure;
+use crate::shutdown;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use switchover_core::chunk::Checkpoint;
-use switchover_core::connector::{BuildStage, Claim, ReadRequest, Snapshot};
+use switchover_core::connector::{BackupRecord, BuildStage, Claim, ReadRequest, Snapshot};
 use switchover_core::failpoint;
 use switchover_core::judge::Judge;
 use switchover_core::plan::Plan;
@@ -178,19 +180,27 @@ impl Migration {
     pub(super) fn begin_backup(&self, run: &Run) -> Result<BackupTask> {
         let folder = self.settings.backups();
         journal::make_folder(&folder)?;
-        let (source, name) = (Arc::clone(&self.source), run.journal.header().run.clone());
+        let (migration, name) = (self.clone(), run.journal.header().run.clone());
         let (clock, progress, bytes) =
             (Arc::clone(&run.clock), Arc::clone(&self.progress), run.plan.source.store.size_bytes);
         let task = tokio::spawn(async move {
             let begun = Instant::now();
             progress.event(Event::PhaseStarted { phase: Phase::Backup, rows: 0, bytes });
-            let made = source.backup(&folder, &name).await?;
+            let made = migration.back_up(&folder, &name).await?;
             clock.add(Phase::Backup, begun);
             progress
                 .event(Event::PhaseFinished { phase: Phase::Backup, seconds: begun.elapsed().as_secs_f64() });
             Ok(BackupNote { path: made.path.display().to_string(), bytes: made.bytes, blake3: made.blake3 })
         });
         Ok(BackupTask { task, note: None })
+    }
+
+    /// Backs the source up, until it is asked to stop: a dump of a database takes as long as its copy.
+    pub(crate) async fn back_up(&self, folder: &Path, name: &str) -> Result<BackupRecord> {
+        tokio::select! {
+            made = self.source.backup(folder, name) => made,
+            () = self.shutdown.requested() => Err(shutdown::asked("back the source up")),
+        }
     }
 
     pub(super) async fn copy(&self, run: &Run, fresh: bool) -> Result<Vec<f64>> {
