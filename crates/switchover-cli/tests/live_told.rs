@@ -259,3 +259,20 @@ fn a_cutover_that_was_given_up_leaves_a_run_that_can_be_told_of_and_ended() {
     done(folder, &["rollback"]);
     assert!(engine.0.wait().unwrap().success() && !folder.join("new.db").exists());
 }
+
+/// What it was told used to be refused as unknown settings, or taken for one.
+#[test]
+fn a_hook_can_ask_the_program_itself() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let program = env!("CARGO_BIN_EXE_switchover");
+    write(
+        folder,
+        "switchover.toml",
+        &format!("[cutover.hooks]\nat = ['{program} route --json > said.json']\n"),
+    );
+    let _engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    assert!(read(folder, "said.json").contains("\"owner\": \"target\""), "{}", read(folder, "said.json"));
+}

@@ -10,10 +10,17 @@
 use super::{Given, KEYS, Layer, Origin, Raw, Shape, invalid, near};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use switchover::routing::hooks;
 use switchover_core::{Error, Result};
 
-/// Variables with our prefix that are no configuration keys.
-const OTHERS: &[&str] = &["SWITCHOVER_CONFIG", "SWITCHOVER_LOG", "SWITCHOVER_PG_BIN"];
+/// Variables with our prefix that are no configuration keys: two of users, and three of those who develop this program.
+const OTHERS: &[&str] = &[
+    "SWITCHOVER_CONFIG",
+    "SWITCHOVER_LOG",
+    "SWITCHOVER_PG_BIN",
+    "SWITCHOVER_WEAVIATE_BIN",
+    "SWITCHOVER_WEAVIATE_PYTHON",
+];
 
 /// A value of `.env`, or what is wrong with it, and its line.
 struct Entry {
@@ -45,8 +52,11 @@ impl Environment {
         Environment::new(variables, Path::new(""))
     }
 
-    /// These variables, and `.env` in that folder.
-    pub(crate) fn new(variables: BTreeMap<String, String>, folder: &Path) -> Result<Environment> {
+    /// These variables, and `.env` in that folder. What a hook is told is not what it is to do.
+    pub(crate) fn new(mut variables: BTreeMap<String, String>, folder: &Path) -> Result<Environment> {
+        if variables.contains_key(hooks::MARK) {
+            variables.retain(|name, _| !hooks::VARIABLES.contains(&name.as_str()));
+        }
         let path = folder.join(".env");
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => parse(&text),

@@ -4,6 +4,7 @@
 use super::*;
 use secrecy::ExposeSecret;
 use std::fs;
+use switchover::routing::hooks;
 use switchover::settings::OnFailure;
 use switchover_core::names::Naming;
 use switchover_core::plan::Policy;
@@ -292,6 +293,14 @@ fn what_is_wrong_is_said_with_its_place() {
 #[test]
 fn the_prefix_of_tests_is_free() {
     assert!(run(&[], &[("SWITCHOVER_TEST_X", "1"), ("SWITCHOVER_PG_BIN", "/x")], "", "").is_ok());
+    assert!(
+        run(&[], &[("SWITCHOVER_WEAVIATE_BIN", "/x"), ("SWITCHOVER_WEAVIATE_PYTHON", "/y")], "", "").is_ok()
+    );
+    // What a hook is told is no setting, not even where it is called like one; elsewhere it is unknown.
+    let mut told: Vec<(&str, &str)> = hooks::VARIABLES.into_iter().map(|name| (name, "5")).collect();
+    assert!(run(&[], &told, "", "").is_ok());
+    told.retain(|(name, _)| *name != hooks::MARK);
+    assert!(run(&[], &told, "", "").is_err());
 }
 
 #[test]

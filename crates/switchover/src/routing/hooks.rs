@@ -1,8 +1,7 @@
 //! The user's commands before, at and after the owner of the data changes, and those that call for a person.
 //!
-//! A text is given to `sh -c`; a list is a program and its arguments, without a shell. Each has the variables `SWITCHOVER_RUN`,
-//! `SWITCHOVER_OWNER`, `SWITCHOVER_EPOCH`, `SWITCHOVER_PHASE` and `SWITCHOVER_WHY`, no standard input, and a time limit, after which it and all that it
-//! started are ended. What it writes goes to the run's folder, without the secrets that are known here.
+//! A text is given to `sh -c`; a list is a program and its arguments, without a shell. Each has the variables of [`VARIABLES`], no
+//! standard input, and a time limit, after which it and all that it started are ended. What it writes goes to the run's folder, without the secrets that are known here.
 //!
 //! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. An output that
 //! cannot be kept stops no command, nor counts as its failure: a disk that is full must not silence an alarm. Absent on
@@ -22,6 +21,13 @@ use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command as Process};
+
+/// The variables that a command has. This program is one that it may start, so it must know them for none of its settings.
+pub const VARIABLES: [&str; 5] =
+    ["SWITCHOVER_RUN", "SWITCHOVER_OWNER", "SWITCHOVER_EPOCH", MARK, "SWITCHOVER_WHY"];
+
+/// The one of them that only a command has.
+pub const MARK: &str = "SWITCHOVER_PHASE";
 
 /// How long a command may take, when nothing else is said: longer than a restart of a service, shorter than a person waits.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -211,15 +217,16 @@ async fn run_one(
             process
         }
     };
+    let why = scrubbed(told.why.as_bytes().to_vec(), told.secrets);
+    let values = [
+        told.run.to_owned(),
+        told.owner.to_string(),
+        told.epoch.to_string(),
+        moment.name().to_owned(),
+        String::from_utf8_lossy(&why).into_owned(),
+    ];
     process
-        .env("SWITCHOVER_RUN", told.run)
-        .env("SWITCHOVER_OWNER", told.owner.to_string())
-        .env("SWITCHOVER_EPOCH", told.epoch.to_string())
-        .env("SWITCHOVER_PHASE", moment.name())
-        .env(
-            "SWITCHOVER_WHY",
-            String::from_utf8_lossy(&scrubbed(told.why.as_bytes().to_vec(), told.secrets)).as_ref(),
-        )
+        .envs(VARIABLES.into_iter().zip(values))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
