@@ -155,3 +155,39 @@ fn a_sample_of_another_file_finds_the_row_that_differs() {
         assert_eq!(ran.code, 1, "{change}: {}{}", ran.out, ran.err);
     }
 }
+
+/// They used to be taken for too many.
+#[test]
+fn rows_that_were_there_before_and_stay_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+    db.execute_batch(
+        "CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO note VALUES (1, 'a'), (2, 'b')",
+    )
+    .unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("staying").unwrap();
+    database
+        .psql("CREATE TABLE note(id bigint PRIMARY KEY, body text); INSERT INTO note VALUES (7, 'own')")
+        .unwrap();
+    let to = database.conninfo();
+    let stores = [
+        "--from",
+        "sqlite:app.db",
+        "--to",
+        &to,
+        "--into",
+        "existing",
+        "--on-conflict",
+        "replace",
+        "--progress",
+        "none",
+    ];
+    done(folder.path(), &[&["migrate"][..], &stores].concat());
+    for looks in [&[][..], &["--sample", "10"]] {
+        let ran = run(folder.path(), &[&["verify"][..], &stores, looks].concat());
+        assert_eq!(ran.code, 0, "{looks:?}: {}{}", ran.out, ran.err);
+    }
+    database.psql("DELETE FROM note WHERE id = 7").unwrap();
+    let ran = run(folder.path(), &[&["verify"][..], &stores, &["--sample", "10"]].concat());
+    assert!(ran.code == 1 && flat(&ran.out).contains("should hold 3 rows, and holds 2"), "{}", ran.out);
+}
