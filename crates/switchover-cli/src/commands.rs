@@ -27,7 +27,8 @@ use crate::args::{BackupVerb, BenchVerb, Cli, Global, PresetsVerb, Verb};
 use crate::config::{Environment, Layer, Origin, Request, Resolved, StoreRef, resolve};
 use crate::render::progress::{LogFile, Screen};
 use crate::render::{output, report};
-use crate::{logging, registry, signals};
+use crate::signals::{self, Stop};
+use crate::{logging, registry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchover::Migration;
@@ -45,13 +46,19 @@ pub(crate) struct Context {
 
 impl Context {
     /// Resolves the configuration, and begins to log and to listen for signals.
-    fn new(global: &Global, flags: Layer, plan: Option<PathBuf>, early: &mut Screen) -> Result<Context> {
+    fn new(
+        global: &Global,
+        stop: Stop,
+        flags: Layer,
+        plan: Option<PathBuf>,
+        early: &mut Screen,
+    ) -> Result<Context> {
         let context = Context::resolved(global, flags, plan, early)?;
         if let Some(report) = context.resolved.report.as_deref() {
             report::check_place(report)?;
             context.check_apart(report, "--report")?;
         }
-        signals::listen(&context.shutdown, &context.screen, Some(signals::STOPPING))?;
+        signals::listen(&context.shutdown, &context.screen, Some(stop.said()))?;
         Ok(context)
     }
 
@@ -63,10 +70,16 @@ impl Context {
     }
 
     /// The same for a verb that drives a live run. A signal ends the wait for an engine in the background, and not the engine.
-    fn driving(global: &Global, flags: Layer, detach: bool, early: &mut Screen) -> Result<Context> {
+    fn driving(
+        global: &Global,
+        stop: Stop,
+        flags: Layer,
+        detach: bool,
+        early: &mut Screen,
+    ) -> Result<Context> {
         match detach {
             true => Context::looking(global, flags, early),
-            false => Context::new(global, flags, None, early),
+            false => Context::new(global, stop, flags, None, early),
         }
     }
 
@@ -156,8 +169,40 @@ fn small_chunks(mut resolved: Resolved) -> Resolved {
     resolved
 }
 
+/// What a stop means for a verb.
+fn stop_of(verb: &Verb) -> Stop {
+    match verb {
+        Verb::Migrate(_) | Verb::Start(_) => Stop::Run,
+        Verb::Resume(_)
+        | Verb::Rollback(_)
+        | Verb::Cutover(_)
+        | Verb::Finish(_)
+        | Verb::Cleanup(_)
+        | Verb::Pause(_)
+        | Verb::Throttle(_)
+        | Verb::Reads(_) => Stop::Again,
+        Verb::Plan(_)
+        | Verb::Verify(_)
+        | Verb::Status(_)
+        | Verb::Route(_)
+        | Verb::Rehearse(_)
+        | Verb::Doctor(_)
+        | Verb::Search(_)
+        | Verb::Bench { .. }
+        | Verb::Backup { .. }
+        | Verb::Presets { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => Stop::Anew,
+    }
+}
+
 /// Carries out a verb; the number is the exit code. `screen` becomes the one that was configured.
 pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
+    let stop = stop_of(&cli.verb);
+    carry_out(cli, stop, screen).await.map_err(|error| stop.advise(error))
+}
+
+async fn carry_out(cli: Cli, stop: Stop, screen: &mut Screen) -> Result<u8> {
     let (global, mut flags) = (cli.global, Layer::default());
     match cli.verb {
         Verb::Completions { shell } => completions::run(shell),
@@ -167,7 +212,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.stores.add_to(&mut flags);
             args.mapping.add_to(&mut flags);
             args.limits.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             plan::run(&context, args.out.as_deref()).await
         }
         Verb::Migrate(args) => {
@@ -177,7 +222,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.validation.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Report, &args.report);
-            let context = Context::new(&global, flags, args.plan, screen)?;
+            let context = Context::new(&global, stop, flags, args.plan, screen)?;
             migrate::run(&context, args.dry_run, args.archive.dir.as_deref()).await
         }
         Verb::Verify(args) => {
@@ -190,7 +235,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
                 let meant = live::meant(&context, args.run.as_deref())?;
                 return live::verify(&context, &meant.run, args.continuous).await;
             }
-            let context = Context::new(&global, flags, args.plan, screen)?;
+            let context = Context::new(&global, stop, flags, args.plan, screen)?;
             verify::run(&context, args.sample, args.seed, args.repair).await
         }
         Verb::Resume(args) => {
@@ -200,7 +245,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::OnFailure, &args.on_failure);
             flags.flag(crate::config::Key::Report, &args.report);
             flags.flag(crate::config::Key::Route, &args.route);
-            let context = Context::driving(&global, flags, args.detach, screen)?;
+            let context = Context::driving(&global, stop, flags, args.detach, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
             if meant.live {
                 return live::resume(&context, &meant.run, args.detach).await;
@@ -224,12 +269,12 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
         }
         Verb::Reads(args) => {
             flags.flag(crate::config::Key::Route, &args.route);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             route::move_reads(&context, &args).await
         }
         Verb::Rollback(args) => {
             args.stores.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             let run = args.run.id.as_deref();
             let meant = live::meant(&context, run);
             if let (Err(error), Some(run)) = (&meant, run)
@@ -255,7 +300,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.safety.add_to(&mut flags);
             args.limits.add_to(&mut flags);
             flags.flag(crate::config::Key::Route, &args.route);
-            let context = Context::driving(&global, flags, args.detach, screen)?;
+            let context = Context::driving(&global, stop, flags, args.detach, screen)?;
             match args.dry_run {
                 true => live::dry_run(&context).await,
                 false => live::start(&context, args.detach).await,
@@ -265,51 +310,51 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             args.stores.add_to(&mut flags);
             args.mapping.add_to(&mut flags);
             args.limits.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             rehearse::run(&context).await
         }
         Verb::Pause(args) => {
             args.stores.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
             live::tell(&context, &meant.run, switchover::live::Request::Pause).await
         }
         Verb::Throttle(args) => {
             let request = live::limits(&args.limits)?;
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
             live::tell(&context, &meant.run, request).await
         }
         Verb::Cutover(args) => {
             args.stores.add_to(&mut flags);
             let options = live::options(&args.switch)?;
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             let request = switchover::live::Request::Cutover(options);
             let meant = live::meant(&context, args.run.id.as_deref())?;
             live::decide(&context, &meant.run, request).await
         }
         Verb::Finish(args) => {
             args.stores.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
             live::finish(&context, &meant, args.abandon_source, args.yes).await
         }
         Verb::Cleanup(args) => {
             args.stores.add_to(&mut flags);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             cleanup::run(&context, args.run.id.as_deref(), args.yes).await
         }
         Verb::Doctor(args) => {
             args.stores.add_to(&mut flags);
             flags.flag(crate::config::Key::Schema, &args.schema);
             flags.flag(crate::config::Key::Into, &args.into);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             doctor::run(&context, args.json).await
         }
         Verb::Search(args) => {
             flags.flag(crate::config::Key::To, &args.to);
             flags.flag(crate::config::Key::ApiKeyFile, &args.api_key_file);
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             search::run(&context, &args).await
         }
         Verb::Bench { verb: BenchVerb::Queries(args) } => {
@@ -329,7 +374,7 @@ pub(crate) async fn run(cli: Cli, screen: &mut Screen) -> Result<u8> {
             if let Some(url) = &url {
                 flags.flag_as("the URL", crate::config::Key::From, url);
             }
-            let context = Context::new(&global, flags, None, screen)?;
+            let context = Context::new(&global, stop, flags, None, screen)?;
             backup::run(&context, &verb).await
         }
     }

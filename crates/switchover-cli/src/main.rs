@@ -47,10 +47,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let mut error = config::preset::advise(error);
-            if error.kind() == Kind::Interrupted && error.what_to_do().is_empty() {
-                error = error.hint("`switchover resume` goes on from there");
-            }
+            let error = config::preset::advise(error);
             screen.error(&error);
             ExitCode::from(error.kind().exit_code())
         }
@@ -59,8 +56,9 @@ fn main() -> ExitCode {
 
 /// How errors look before the configuration is known.
 fn early_mode() -> config::ProgressMode {
-    let mut words = std::env::args().skip_while(|word| word != "--progress" && word != "--progress=json");
-    match (words.next().as_deref(), words.next().as_deref()) {
+    let mut words = std::env::args_os().skip_while(|word| word != "--progress" && word != "--progress=json");
+    let mut word = || words.next().and_then(|word| word.into_string().ok());
+    match (word().as_deref(), word().as_deref()) {
         (Some("--progress=json"), _) | (Some("--progress"), Some("json")) => config::ProgressMode::Json,
         _ => config::ProgressMode::None,
     }

@@ -14,9 +14,44 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const EXIT_CTRL_C: i32 = 128 + 2;
 const EXIT_TERMINATED: i32 = 128 + 15;
 
-/// What is said at the first signal, where a run may be at work.
-pub(crate) const STOPPING: &str = "stopping after the work in hand; `switchover resume` goes on with a run that \
-    has begun to copy (once more stops at once, and loses nothing either)";
+/// What a stop means for a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A run may be at work, which `resume` goes on with; where none is, nothing was written.
+    Run,
+    /// It is done again, and goes on.
+    Again,
+    /// It is done again, from its beginning.
+    Anew,
+}
+
+impl Stop {
+    /// What is said at the first signal.
+    pub(crate) fn said(self) -> &'static str {
+        match self {
+            Stop::Run => {
+                "stopping after the work in hand; `switchover resume` goes on with a run that has begun to copy (once more \
+                 stops at once, and loses nothing either)"
+            }
+            Stop::Again => {
+                "stopping after the work in hand; the same command goes on (once more stops at once, and loses nothing either)"
+            }
+            Stop::Anew => "stopping after the work in hand (once more stops at once)",
+        }
+    }
+
+    /// What to do after it, where the error itself does not know.
+    pub(crate) fn advise(self, error: Error) -> Error {
+        if error.kind() != Kind::Interrupted || !error.what_to_do().is_empty() {
+            return error;
+        }
+        error.hint(match self {
+            Stop::Run => "the same command begins anew; where `switchover status` shows the run, `switchover resume` goes on",
+            Stop::Again => "the same command goes on from there",
+            Stop::Anew => "the same command begins anew",
+        })
+    }
+}
 
 /// Listens until the program ends; says `stopping` at the first signal.
 pub(crate) fn listen(shutdown: &Shutdown, screen: &Screen, stopping: Option<&'static str>) -> Result<()> {

@@ -192,3 +192,22 @@ fn completions_and_manual() {
         assert!(folder.path().join("pages/man1").join(name).is_file(), "{name}");
     }
 }
+
+/// It used to be a panic.
+#[test]
+fn an_argument_that_is_no_text_is_refused_and_a_path_may_be_one() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let odd = OsStr::from_bytes(b"p\xff.json");
+    let ran = |arguments: &[&OsStr]| {
+        let mut command = Command::cargo_bin("switchover").unwrap();
+        let output = command.env_clear().current_dir(folder.path()).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let stores = ["--from", "sqlite:a.db", "--to", "sqlite:b.db"].map(OsStr::new);
+    let (code, said) = ran(&[&[OsStr::new("migrate"), OsStr::new("--plan"), odd], &stores[..]].concat());
+    assert!(code == Some(2) && said.contains("cannot read the plan"), "{code:?}: {said}");
+    let (code, said) = ran(&[OsStr::new("migrate"), OsStr::new("--from"), odd]);
+    assert!(code == Some(2) && said.contains("invalid UTF-8"), "{code:?}: {said}");
+}

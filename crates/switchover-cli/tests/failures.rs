@@ -10,7 +10,7 @@ mod common;
 use common::case::{Case, GOALS, Goal, Origin, SOON_SETTLED};
 use common::{LIMIT, Running, files, run};
 use rusqlite::Connection;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -383,6 +383,28 @@ fn ctrl_c_in_a_wait_takes_nothing_back() {
     assert_eq!(case.counts(rows), "t");
     run(&mut case.verb("resume")).exits(0);
     case.is_equal();
+}
+
+/// It used to be said of every verb that `resume` goes on with it.
+#[test]
+fn ctrl_c_is_told_by_what_it_stops() {
+    let mut cluster = Cluster::builder().fsync(true).start().expect("a cluster");
+    let case = Case::on(&cluster);
+    run(&mut case.migrate(&[])).exits(0);
+    cluster.stop(Shutdown::Fast).expect("a stop");
+    let stores =
+        ["--from".to_owned(), case.from(), "--to".to_owned(), case.url(), "--policy=quarantine".to_owned()];
+    for (verb, arguments, next) in [
+        ("rollback", &[][..], "the same command goes on from there"),
+        ("verify", &stores[..], "the same command begins anew"),
+    ] {
+        let mut running = Running::start(case.verb(verb).args(arguments));
+        running.await_line(|line| line.contains("trying again"));
+        running.signal("INT");
+        let ran = running.end().exits(2).says("it was asked to stop while").says(next);
+        assert!(!ran.err.contains("resume"), "{ran}");
+    }
+    assert_eq!(case.state_of_run(), "done");
 }
 
 /// Sends a signal to a process and all of its group, as a terminal does.
