@@ -385,6 +385,32 @@ fn ctrl_c_in_a_wait_takes_nothing_back() {
     case.is_equal();
 }
 
+/// It used to be "stopped" for whoever may not write the lock.
+#[test]
+fn a_run_at_work_is_seen_by_whoever_may_only_read() {
+    const NOBODY: u32 = 65_534;
+    let case = Case::to(Goal::Sqlite);
+    let mut first = Running::start(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "after-copy=pause"));
+    first.await_line(|line| line.contains(r#""event":"phase_finished","phase":"copy""#));
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    mode(case.folder.path(), 0o755);
+    for file in files(&case.state().join("runs")) {
+        mode(&file, 0o444);
+    }
+    let mut looking = case.program(&["status", "--json"]);
+    // Root may write whatever its mode is.
+    if std::fs::metadata(case.state()).expect("a folder").uid() == 0 {
+        looking.uid(NOBODY);
+    }
+    let ran = run(&mut looking).exits(0);
+    assert!(ran.out.contains(r#""state": "running""#), "{ran}");
+    first.signal("KILL");
+    first.end().was_killed();
+    assert_eq!(case.state_of_run(), "stopped");
+}
+
 /// It used to be said of every verb that `resume` goes on with it.
 #[test]
 fn ctrl_c_is_told_by_what_it_stops() {

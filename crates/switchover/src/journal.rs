@@ -366,7 +366,13 @@ pub(crate) fn taken(run: &str) -> Error {
 /// from taking the run up.
 fn is_held(folder: &Path) -> Result<bool> {
     let path = folder.join(LOCK);
-    let file = lock_file(&path)?;
+    // Only to be read: who may look need not be who may write.
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        // Nobody ever had it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io(&path)(error)),
+    };
     match file.try_lock_shared() {
         Ok(()) => {
             drop(Lock(file));
@@ -529,9 +535,7 @@ pub fn look(state_dir: &Path, run: Option<&str>) -> Result<Summary> {
 }
 
 fn summary(folder: &Path) -> Result<Summary> {
-    // What cannot be asked, as where nobody may write, is shown all the same.
-    let active = is_held(folder).unwrap_or(false);
-    Ok(Summary { header: header(folder)?, entries: entries(folder)?, active })
+    Ok(Summary { header: header(folder)?, entries: entries(folder)?, active: is_held(folder)? })
 }
 
 /// All runs, oldest first.
