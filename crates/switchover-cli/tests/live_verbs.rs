@@ -557,3 +557,34 @@ fn rows_written_to_the_target_while_its_gate_was_away_are_found_though_it_is_bac
     assert_eq!(live["ownership"]["owner"], "source", "{live:#}");
     done(folder, &["rollback"]);
 }
+
+/// What was told of an earlier comparison used to be the answer; and an engine that was gone used to be waited for.
+#[test]
+fn a_comparison_that_is_asked_for_is_the_one_that_is_told() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    // The status of before stays for as long as none can be written.
+    let in_the_way = run_folder(folder).join("live.partial");
+    wait_for(|| std::fs::create_dir(&in_the_way).is_ok());
+    let mut asking = begin(folder, &["verify", "--live"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(asking.0.try_wait().unwrap().is_none(), "it took the comparison of before for its own");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert!(asking.0.wait().unwrap().success());
+    // What it finds cannot be told, and then the engine is gone.
+    std::fs::create_dir(&in_the_way).unwrap();
+    let mut asking = begin(folder, &["verify", "--live"]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    let ends = asking.0.id();
+    wait_for(|| has_ended(ends));
+    assert_eq!(asking.0.wait().unwrap().code(), Some(2));
+}
+
+/// Whether a process of the test's own has ended; it is still to be waited for.
+fn has_ended(id: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}

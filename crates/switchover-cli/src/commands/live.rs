@@ -323,10 +323,10 @@ pub(crate) fn meant(context: &Context, run: Option<&str>) -> Result<Header> {
 /// `verify --live`: has the engine compare all rows again, and says what it found; again and again if asked.
 pub(crate) async fn verify(context: &Context, run: &str, continuous: bool) -> Result<u8> {
     loop {
-        if ask(context, Some(run), &Request::Verify).await?.is_none() {
+        let Some(answer) = ask(context, Some(run), &Request::Verify).await? else {
             return Err(no_engine(context, Some(run))?);
-        }
-        let status = proven(context, run).await?;
+        };
+        let status = proven(context, run, &answer).await?;
         context.screen.end();
         output::data(&render::verification(run, &status))?;
         let same = matches!(status.verification, Verification::Same { .. });
@@ -343,19 +343,31 @@ fn go_on_looking(context: &Context) -> Result<()> {
     context.shutdown.check("compare the stores").map_err(stopped)
 }
 
-async fn proven(context: &Context, run: &str) -> Result<LiveStatus> {
+/// What the comparison came to that the engine answered with. What it told of an earlier one may still stand there for a moment.
+async fn proven(context: &Context, run: &str, answer: &Answer) -> Result<LiveStatus> {
+    let wanted = match answer {
+        Answer::Comparing { number } => *number,
+        _ => 0,
+    };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         go_on_looking(context)?;
-        let Some(status) = engine_status(context, run)? else { continue };
-        match status.verification {
-            Verification::Same { .. } | Verification::Different { .. } => return Ok(status),
-            _ if status.phase == LivePhase::Ended => {
-                return Err(Error::new(Kind::Unavailable, "compare the stores")
-                    .detail(format!("the engine ended: {}", status.held)));
-            }
-            Verification::Unproven | Verification::Running { .. } => {}
-        }
+        // Before the status: what an engine told last stands there when it is gone.
+        let alive = Journal::is_active(&context.resolved.settings.state_dir, Some(run))?;
+        let told = engine_status(context, run)?;
+        let held = match told.filter(|status| status.compared >= wanted) {
+            Some(status) => match status.verification {
+                Verification::Same { .. } | Verification::Different { .. } => return Ok(status),
+                _ if status.phase == LivePhase::Ended => format!(": {}", status.held),
+                _ if alive => continue,
+                Verification::Unproven | Verification::Running { .. } => String::new(),
+            },
+            None if alive => continue,
+            None => String::new(),
+        };
+        return Err(Error::new(Kind::Unavailable, "compare the stores")
+            .detail(format!("the engine ended before all rows were compared{held}"))
+            .hint("`switchover resume` takes the run up; then ask again"));
     }
 }
 

@@ -183,6 +183,7 @@ fn untold(why: &str) -> String {
 pub(crate) fn answer(run: &str, answer: &Answer) -> String {
     let said: String = match answer {
         Answer::Done => "done\n".into(),
+        Answer::Comparing { .. } => "all rows are being compared\n".into(),
         Answer::Reads { percent } => {
             format!("{percent}% of reads go to the target now; writes stay with the source\n")
         }

@@ -198,7 +198,9 @@ impl Engine {
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
                 self.unproven();
-                answer(command, Ok(Answer::Done));
+                self.tell(|status| status.compared += 1);
+                let number = self.status.borrow().compared;
+                answer(command, Ok(Answer::Comparing { number }));
                 Ok(None)
             }
             (Request::Cutover(options), Side::Source) | (Request::Rollback(options), Side::Target) => {

@@ -203,6 +203,9 @@ pub struct LiveStatus {
     pub guards: Vec<GuardSaid>,
     /// Tables that were sent back to copy because their capture was in doubt, or too many of their changes need each other.
     pub recopied: u64,
+    /// How often all rows were compared again by request, the one under way included.
+    #[serde(default)]
+    pub compared: u64,
     /// The last change of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched: Option<SwitchReport>,
@@ -255,6 +258,7 @@ impl LiveStatus {
             untold: String::new(),
             guards: Vec::new(),
             recopied: 0,
+            compared: 0,
             switched: None,
         }
     }
@@ -367,6 +371,11 @@ pub enum Answer {
     Done,
     /// The owner changed.
     Switched(SwitchReport),
+    /// All rows are being compared again.
+    Comparing {
+        /// Which comparison of this engine that was asked for: [`LiveStatus::compared`] says the same from then on.
+        number: u64,
+    },
     /// Reads go to the target, which does not own the data.
     Reads {
         /// So many of a hundred.
