@@ -308,7 +308,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N", help_heading = "Verification", requires = "sample")]
     pub(crate) seed: Option<u64>,
     /// Have the engine of a live run compare all rows while the application writes.
-    #[arg(long, help_heading = "Verification", conflicts_with_all = ["sample", "repair", "plan"])]
+    #[arg(long, help_heading = "Verification", conflicts_with_all = ["sample", "repair", "plan", "report", "tables", "exclude"])]
     pub(crate) live: bool,
     /// With --live: again and again, until the stores differ or it is stopped.
     #[arg(long, help_heading = "Verification", requires = "live")]

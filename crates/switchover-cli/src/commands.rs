@@ -236,7 +236,8 @@ async fn carry_out(cli: Cli, stop: Stop, screen: &mut Screen) -> Result<u8> {
                 return live::verify(&context, &meant.run, args.continuous).await;
             }
             let context = Context::new(&global, stop, flags, args.plan, screen)?;
-            verify::run(&context, args.sample, args.seed, args.repair).await
+            let chosen = !(args.mapping.tables.is_empty() && args.mapping.exclude.is_empty());
+            verify::run(&context, args.sample, args.seed, args.repair, chosen).await
         }
         Verb::Resume(args) => {
             args.stores.add_to(&mut flags);
@@ -247,11 +248,9 @@ async fn carry_out(cli: Cli, stop: Stop, screen: &mut Screen) -> Result<u8> {
             flags.flag(crate::config::Key::Route, &args.route);
             let context = Context::driving(&global, stop, flags, args.detach, screen)?;
             let meant = live::meant(&context, args.run.id.as_deref())?;
+            resume::only_what_it_knows(&args, meant.live)?;
             if meant.live {
                 return live::resume(&context, &meant.run, args.detach).await;
-            }
-            if args.detach {
-                return Err(resume::not_in_the_background());
             }
             resume::run(&context, Some(&meant.run), args.archive.dir.as_deref()).await
         }

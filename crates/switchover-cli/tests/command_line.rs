@@ -86,6 +86,8 @@ fn nothing_and_nonsense_are_usage_errors() {
         (&["migrate", "--policy", "quarantin"], "'quarantine'"),
         (&["migrate", URL], "postgres://app:***@127.0.0.1:1/app"),
         (&["verify", "--sample", "0"], "--sample"),
+        (&["verify", "--live", "--report", "r.md"], "cannot be used with"),
+        (&["verify", "--live", "--tables", "a"], "cannot be used with"),
         (&["migrate", "--plan", "p.json", "--names", "snake"], "cannot be used with"),
     ] {
         let ran = run(&folder, &[], arguments);

@@ -385,6 +385,23 @@ fn ctrl_c_in_a_wait_takes_nothing_back() {
     case.is_equal();
 }
 
+/// The run's own choice used to stand, and what was to be kept was taken back.
+#[test]
+fn a_run_that_is_resumed_keeps_or_takes_back_as_it_is_told_then() {
+    let case = Case::new();
+    let source = Connection::open(case.source()).expect("the source");
+    let last: i64 = source.query_row("SELECT max(id) FROM messages", [], |row| row.get(0)).expect("a key");
+    run(case.migrate(&["--jobs", "2"]).env("FAILPOINTS", "copy-after-commit=9*off->return")).was_killed();
+    let spoil = format!("ALTER TABLE public.messages ADD CONSTRAINT spoil CHECK (id <> {last}) NOT VALID");
+    case.database.psql(&spoil).expect("a constraint");
+    run(case.verb("resume").args(["--on-failure", "keep"])).exits(2).says("`switchover resume` goes on");
+    assert_eq!(case.state_of_run(), "failed");
+    // What the file says is of runs that begin.
+    std::fs::write(case.folder.path().join("switchover.toml"), "on_failure = 'keep'").expect("a file");
+    run(&mut case.verb("resume")).exits(2).says("what the run wrote was taken back");
+    assert_eq!(case.state_of_run(), "rolled back");
+}
+
 /// It used to be "stopped" for whoever may not write the lock.
 #[test]
 fn a_run_at_work_is_seen_by_whoever_may_only_read() {

@@ -558,6 +558,24 @@ fn rows_written_to_the_target_while_its_gate_was_away_are_found_though_it_is_bac
     done(folder, &["rollback"]);
 }
 
+#[test]
+fn what_a_live_run_has_no_use_for_is_refused_when_it_is_resumed() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]);
+    until(folder, is_same);
+    for option in [
+        &["--report", "r.md"][..],
+        &["--archive", "kept"],
+        &["--validation-sample", "5"],
+        &["--on-failure", "rollback"],
+    ] {
+        let ran = run(folder, &[&["resume"][..], option].concat());
+        assert!(ran.code == 2 && flat(&ran.err).contains(&format!("leave {} out", option[0])), "{}", ran.err);
+    }
+    done(folder, &["resume"]);
+}
+
 /// What was told of an earlier comparison used to be the answer; and an engine that was gone used to be waited for.
 #[test]
 fn a_comparison_that_is_asked_for_is_the_one_that_is_told() {

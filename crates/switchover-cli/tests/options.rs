@@ -192,3 +192,25 @@ fn options_that_contradict_each_other_are_refused() {
         assert!(!folder.path().join("new.db").exists(), "{arguments:?}");
     }
 }
+
+/// They used to be passed over in silence.
+#[test]
+fn options_that_a_run_on_record_has_no_use_for_are_refused() {
+    let folder = source();
+    migrate(&folder, &[]);
+    let verify = |more: &[&str]| run(folder.path(), &[&["verify"][..], &STORES[1..], more].concat());
+    for arguments in [&["--tables", "note"][..], &["--exclude", "loose"]] {
+        let ran = verify(arguments);
+        assert!(ran.code == 2 && flat(&ran.err).contains("leave --tables and --exclude out"), "{}", ran.err);
+    }
+    assert_eq!(verify(&[]).code, 0);
+    let plan = [&["plan"][..], &STORES[1..5], &["--tables", "note", "-o", "note.json"]].concat();
+    run(folder.path(), &plan);
+    assert_eq!(verify(&["--plan", "note.json"]).code, 0);
+    for (option, said) in
+        [(&["--detach"][..], "leave --detach out"), (&["--route", "r.json"], "leave --route out")]
+    {
+        let ran = run(folder.path(), &[&["resume"][..], option].concat());
+        assert!(ran.code == 2 && flat(&ran.err).contains(said), "{}", ran.err);
+    }
+}

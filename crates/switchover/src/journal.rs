@@ -15,6 +15,7 @@
 //! is there, so a lost line costs nothing. Lines are appended and synced; a torn last line is ignored.
 //! No file here ever holds a secret.
 
+use crate::settings::OnFailure;
 use crate::{clock, reserve};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -102,7 +103,7 @@ pub struct Header {
     /// The target, likewise.
     pub target: String,
     /// What to do on failure.
-    pub on_failure: crate::settings::OnFailure,
+    pub on_failure: OnFailure,
     /// Whether the source is backed up.
     pub backup: bool,
     /// Whether the application writes meanwhile.
@@ -247,6 +248,13 @@ impl Journal {
         let folder = find(state_dir, run)?;
         let lock = lock(&folder)?;
         Ok(Journal { header: header(&folder)?, lines: lines(&folder)?, folder, _lock: lock })
+    }
+
+    /// The same, where this process is to do something else when the run fails.
+    #[must_use]
+    pub fn on_failure(mut self, chosen: Option<OnFailure>) -> Journal {
+        self.header.on_failure = chosen.unwrap_or(self.header.on_failure);
+        self
     }
 
     /// What the run is.

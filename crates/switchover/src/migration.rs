@@ -323,7 +323,8 @@ impl Migration {
     /// `NotFound` without such a run, `Changed` when the source is not what it was.
     pub async fn resume(&self, run: Option<&str>) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
-        let journal = Journal::open(&self.settings.state_dir, run)?;
+        let chosen = self.settings.on_failure_chosen.then_some(self.settings.on_failure);
+        let journal = Journal::open(&self.settings.state_dir, run)?.on_failure(chosen);
         let state = journal.state()?;
         at_rest(journal.header(), "go on with the run")?;
         if !state.can_resume() {

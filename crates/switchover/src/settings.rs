@@ -28,6 +28,8 @@ pub struct Settings {
     pub backup: bool,
     /// What to do on failure.
     pub on_failure: OnFailure,
+    /// Whether that was asked for this time: a run that is resumed goes by it then, and otherwise by what it began with.
+    pub on_failure_chosen: bool,
     /// Streams into the target; `None` takes one a core, at most [`JOBS_MAX_DEFAULT`].
     pub jobs: Option<usize>,
     /// Resident bytes of the whole process.
@@ -128,6 +130,7 @@ impl Default for Settings {
             state_dir: PathBuf::from(".switchover"),
             backup: true,
             on_failure: OnFailure::default(),
+            on_failure_chosen: false,
             jobs: None,
             memory_limit_bytes: MEMORY_BYTES_DEFAULT,
             memory_limit_chosen: false,

@@ -150,6 +150,8 @@ pub(crate) fn resolve(request: Request, environment: Environment) -> Result<Reso
     let choices = [("rollback", OnFailure::Rollback), ("keep", OnFailure::Keep)];
     if let Some(on_failure) = layers.choice(Key::OnFailure, &choices)? {
         settings.on_failure = on_failure;
+        // What a file says of every run may be other than what this one was begun with.
+        settings.on_failure_chosen = matches!(layers.text(Key::OnFailure), Some((_, Origin::Flag(_))));
     }
     settings.jobs = layers.jobs()?;
     if let Some(bytes) = layers.memory()? {

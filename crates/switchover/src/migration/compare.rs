@@ -195,7 +195,8 @@ impl Migration {
         }
     }
 
-    pub(crate) fn newest_plan(&self) -> Result<Option<Plan>> {
+    /// The plan by which stores are compared where none is given: that of their newest run, if there is one.
+    pub fn newest_plan(&self) -> Result<Option<Plan>> {
         let runs = journal::list(&self.settings.state_dir)?;
         let ours = |run: &&Summary| {
             run.header.source == self.source.label()
