@@ -108,6 +108,31 @@ fn a_sqlite_backup_is_made_checked_damaged_refused_and_restored() {
     refused(at, &["backup", "create", "sqlite:nowhere.db"], 2, "no such file");
 }
 
+/// By its name alone, another folder's file was replaced.
+#[test]
+fn a_backup_in_a_shared_folder_is_of_the_file_that_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    for at in [&one, &two] {
+        fs::rename(sample().keep(), at).unwrap();
+    }
+    rusqlite::Connection::open(two.join("app.db")).unwrap().execute("DELETE FROM note", []).unwrap();
+    let shared = |verb: &[&'static str]| [&["backup"][..], verb, &["--state-dir", "../state"]].concat();
+    done(&one, &shared(&["create", "sqlite:app.db"]));
+    let restore = shared(&["restore", "sqlite:app.db", "--force"]);
+    refused(&two, &restore, 2, "holds none of this store");
+    assert_eq!(rows(&two.join("app.db")).len(), 0);
+    // Lost, it is the same file still; and so it is where all of it was moved.
+    fs::remove_file(one.join("app.db")).unwrap();
+    done(&one, &restore);
+    assert_eq!(rows(&one.join("app.db")).len(), 2000);
+    let moved = tempfile::tempdir().unwrap();
+    for name in ["one", "state"] {
+        fs::rename(folder.path().join(name), moved.path().join(name)).unwrap();
+    }
+    done(&moved.path().join("one"), &restore);
+}
+
 #[test]
 fn a_named_file_is_made_where_it_was_asked_for_and_never_overwritten() {
     let folder = sample();

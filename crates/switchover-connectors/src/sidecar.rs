@@ -7,10 +7,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use switchover_core::{Error, Kind, Result, failpoint};
+
+use crate::place::resolved;
 
 /// What `format` holds in every note, so that another tool's JSON is not mistaken for one.
 pub const FORMAT: &str = "switchover-backup";
@@ -35,6 +37,10 @@ pub struct Sidecar {
     pub store: String,
     /// The store that was backed up, without its password.
     pub source: String,
+    /// The way from the backup's folder to the store's file, where that was named from the working folder: another one may have a
+    /// file of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PathBuf>,
     /// When the backup was finished, in UTC.
     pub created_at: jiff::Timestamp,
     /// The tool and version that wrote it.
@@ -75,6 +81,7 @@ impl Sidecar {
             format_version: FORMAT_VERSION,
             store: store.to_owned(),
             source: source.to_owned(),
+            place: None,
             created_at: jiff::Timestamp::now(),
             tool: concat!("switchover ", env!("CARGO_PKG_VERSION")).to_owned(),
             bytes,
@@ -84,6 +91,20 @@ impl Sidecar {
             store_version: String::new(),
             tables: None,
         }
+    }
+
+    /// The same, of this file of a store, for a backup there.
+    pub(crate) fn of_file(mut self, file: &Path, backup: &Path) -> Sidecar {
+        self.place = if file.is_absolute() { None } else { way(backup, file) };
+        self
+    }
+
+    /// Whether it is of this file of a store, by where that stood from the backup; `None` where the note or the file does not say that.
+    pub fn is_of_file(&self, backup: &Path, file: &Path) -> Option<bool> {
+        let known = folder_of(backup).join(self.place.as_ref()?);
+        // A link that leads nowhere is nobody's file; what is done with it says so.
+        let own = resolved(file, "tell files apart").ok()?;
+        Some(resolved(&known, "tell files apart").is_ok_and(|known| known == own))
     }
 
     /// Writes the note beside `file`, durably: temporary file, sync, rename, sync of the directory.
@@ -218,6 +239,19 @@ pub fn hash_file(file: &Path) -> Result<(u64, String)> {
             .hint("check the path; `switchover backup list` shows what there is"),
         _ => io_error("read the backup", file, cause),
     })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The way from a backup's folder to a file; `None` where either is not there, or their names are no texts that a note can hold.
+fn way(backup: &Path, file: &Path) -> Option<PathBuf> {
+    let (folder, file) = (folder_of(backup).canonicalize().ok()?, resolved(file, "tell files apart").ok()?);
+    let shared = folder.components().zip(file.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(file.components().skip(shared)).collect();
+    way.to_str().is_some().then_some(way)
 }
 
 /// Where the note of `file` stands.

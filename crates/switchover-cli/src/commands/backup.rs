@@ -102,7 +102,7 @@ fn existing(context: &Context, needs_store: bool, file: Option<&Path>) -> Result
     let store = if needs_store { Some(of(context)?) } else { None };
     let folder = folder(context);
     let ours = |listed: &Listed| match (&store, &listed.sidecar) {
-        (Some(store), Some(note)) => store.is_of(note),
+        (Some(store), Some(note)) => store.is_of(&listed.path, note),
         _ => false,
     };
     match archive::list(&folder)?.into_iter().find(ours) {
@@ -128,7 +128,7 @@ fn definite(error: Error, file: &Path) -> Error {
 fn list(context: &Context, one: bool, json: bool) -> Result<String> {
     let store = if one { Some(of(context)?) } else { None };
     let ours = |listed: &Listed| match (&store, &listed.sidecar) {
-        (Some(store), Some(note)) => store.is_of(note),
+        (Some(store), Some(note)) => store.is_of(&listed.path, note),
         (Some(_), None) => false,
         (None, _) => true,
     };

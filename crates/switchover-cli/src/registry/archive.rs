@@ -90,8 +90,8 @@ impl Archive {
         }
     }
 
-    /// Whether a note is of this store. A file is the same file by whatever path it was named.
-    pub(crate) fn is_of(&self, note: &Sidecar) -> bool {
+    /// Whether the note of a backup is of this store. A file is the same file by whatever path it was named.
+    pub(crate) fn is_of(&self, backup: &Path, note: &Sidecar) -> bool {
         let (own, scheme) = match self {
             Archive::Sqlite(config) => (config.path(), "sqlite:"),
             Archive::Json(config) => (config.path(), "json:"),
@@ -101,7 +101,8 @@ impl Archive {
             let (ours, theirs) = (std::fs::canonicalize(own), std::fs::canonicalize(path));
             ours.is_ok() && ours.ok() == theirs.ok()
         };
-        note.source == self.label() || note.source.strip_prefix(scheme).is_some_and(same)
+        let named = || note.source == self.label() || note.source.strip_prefix(scheme).is_some_and(same);
+        note.is_of_file(backup, own).unwrap_or_else(named)
     }
 
     /// What a backup made now is called: the store's own name, the time, and the form's ending.

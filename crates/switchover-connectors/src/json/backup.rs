@@ -95,7 +95,8 @@ fn one(part: &Part, path: &Path, stop: &AtomicBool) -> Result<Sidecar> {
 fn make(part: &Part, path: &Path, stop: &AtomicBool) -> Result<Sidecar> {
     let (partial, file) = sidecar::claim_partial(path)?;
     let made = copy(part, file, &partial, stop).and_then(|(bytes, blake3)| {
-        let mut note = Sidecar::new(STORE, &format!("json:{}", part.path.display()), bytes, blake3);
+        let note = Sidecar::new(STORE, &format!("json:{}", part.path.display()), bytes, blake3);
+        let mut note = note.of_file(&part.path, path);
         // What was written is read again: the copy is proven, not only its writing.
         note.check_file(&partial)?;
         note.integrity = "ok".into();

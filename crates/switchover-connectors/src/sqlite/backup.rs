@@ -285,7 +285,8 @@ fn check_sync_hash(partial: &Path, file: &File, stop: &Stop) -> Result<Checked> 
 }
 
 fn finish(config: &SqliteConfig, partial: &Path, path: PathBuf, checked: Checked) -> Result<BackupInfo> {
-    let mut sidecar = Sidecar::new(STORE, &config.label(), checked.bytes, checked.blake3);
+    let sidecar = Sidecar::new(STORE, &config.label(), checked.bytes, checked.blake3);
+    let mut sidecar = sidecar.of_file(config.path(), &path);
     sidecar.integrity = "ok".to_owned();
     sidecar.pages = Some(checked.pages);
     sidecar.store_version = rusqlite::version().to_owned();
