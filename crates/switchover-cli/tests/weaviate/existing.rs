@@ -92,6 +92,7 @@ fn what_gave_way_comes_back_byte_for_byte_and_the_rest_was_never_touched() {
     assert!(now[OURS[0]]["properties"]["place"].is_null(), "replaced whole");
     assert_eq!(now[OURS[1]]["vector"], json!([1, 2]));
     run(&mut site.verb("verify")).exits(0);
+    run(site.verb("verify").args(["--sample", "10"])).exits(0);
     // A second run cannot begin before this one is accepted or taken back.
     run(&mut site.fill("replace")).exits(1);
     run(&mut site.verb("rollback")).exits(0);

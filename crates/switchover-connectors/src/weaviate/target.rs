@@ -319,6 +319,10 @@ impl Target for WeaviateTarget {
         Ok(Vec::new())
     }
 
+    fn shows_what_stays(&self) -> bool {
+        false
+    }
+
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
         reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys).await
     }

@@ -162,6 +162,10 @@ pub trait Target: Send + Sync {
         let _ = (plan, table);
         Ok(Vec::new())
     }
+    /// Whether rows that stay are among those that [`Target::read`] gives and [`Target::audit`] counts.
+    fn shows_what_stays(&self) -> bool {
+        true
+    }
     /// Rows held against what a table refuses rows for ([`crate::existing::Standing::rules`]), by the target itself; `which`
     /// are places in that list. Where a rule keeps rows apart they are held against each other, or, where `stay`, against its
     /// rows that stay alone. Nothing of it is left when it is dropped.
@@ -308,7 +312,7 @@ pub trait Reader: Send {
 /// What the store itself says about the tables of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// Rows by table, in the plan's order.
+    /// Rows by table, in the plan's order; see [`Target::shows_what_stays`].
     pub rows: Vec<u64>,
     /// Constraints and indexes that are missing, not valid or defined otherwise, in words.
     pub faults: Vec<String>,

@@ -31,7 +31,8 @@ impl Migration {
             let aside = Aside::of(&*self.target, &plan, index).await?;
             (table.quarantined, table.quarantined_rows) = (aside.listed, aside.rows);
             table.target_rows = audit.rows.get(index).copied().unwrap_or(0);
-            let staying = plan.tables[index].standing.as_ref().map_or(0, |standing| standing.rows_staying);
+            let standing = plan.tables[index].standing.as_ref().filter(|_| self.target.shows_what_stays());
+            let staying = standing.map_or(0, |standing| standing.rows_staying);
             let expected = table.source_rows.saturating_sub(table.quarantined_rows) + staying;
             if table.target_rows != expected {
                 table.verdict = Verdict::Different;
