@@ -25,6 +25,15 @@ pub(crate) const SCHEMA: &str = r#"
     CREATE TABLE parent (id INTEGER PRIMARY KEY, n TEXT);
     CREATE TABLE child (id INTEGER PRIMARY KEY, p INTEGER REFERENCES parent (id) ON DELETE CASCADE ON UPDATE CASCADE, n);
     CREATE TABLE keyless (a, b UNIQUE);
+    CREATE TABLE sensed (id INTEGER PRIMARY KEY, n INTEGER, c TEXT COLLATE NOCASE, r REAL);
+    CREATE UNIQUE INDEX sensed_number ON sensed (CASE WHEN n = '2' THEN 'two' END);
+    CREATE UNIQUE INDEX sensed_text ON sensed (CASE c WHEN 1 THEN 'one' END);
+    CREATE UNIQUE INDEX sensed_both ON sensed (n = c, r < '2', c IN ('A', 'b'), n);
+    CREATE TABLE filled (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT '2', c TEXT NOT NULL DEFAULT 1,
+        v, g AS (n + 1), f INTEGER AS (n || c) STORED UNIQUE, h TEXT AS (n = c));
+    CREATE UNIQUE INDEX filled_made ON filled (g, h, v);
+    CREATE UNIQUE INDEX filled_number ON filled (coalesce(n, -1), v);
+    CREATE UNIQUE INDEX filled_class ON filled (CASE WHEN c = 1 THEN typeof(c) END, v);
     CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT);
     CREATE TRIGGER plain_audit AFTER UPDATE ON plain BEGIN
         INSERT INTO audit (what) VALUES (OLD.id || ' to ' || NEW.id); END;
@@ -106,6 +115,46 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("without rowid", "INSERT INTO pair VALUES (1, 'a', 1, 1)", "REPLACE INTO pair VALUES (2, 'a', 1, 1)"),
     ("strict", "INSERT INTO strict_one VALUES (1, 1, 'a')", "REPLACE INTO strict_one VALUES (2, 1, 2.5)"),
+    (
+        "an index of an integer beside a text",
+        "INSERT INTO sensed VALUES (1, 2, NULL, NULL)",
+        "REPLACE INTO sensed VALUES (2, '2', NULL, NULL)",
+    ),
+    (
+        "an index of a text beside a number",
+        "INSERT INTO sensed VALUES (1, NULL, '1', NULL)",
+        "REPLACE INTO sensed VALUES (2, NULL, 1, NULL)",
+    ),
+    (
+        "an index of columns of two affinities",
+        "INSERT INTO sensed VALUES (1, 5, '5', 1.5), (2, 5, 'a', 1)",
+        "UPDATE OR REPLACE sensed SET c = 5, r = '1' WHERE id = 2",
+    ),
+    (
+        "an index of a text with a collation",
+        "INSERT INTO sensed VALUES (1, 5, 'a', 1.5)",
+        "REPLACE INTO sensed VALUES (2, 5, 'B', 1)",
+    ),
+    (
+        "a default under a generated column",
+        "INSERT INTO filled (id, n, c, v) VALUES (1, 2, 7, 5)",
+        "REPLACE INTO filled (id, n, c, v) VALUES (2, NULL, 8, 5)",
+    ),
+    (
+        "a default under a stored column",
+        "INSERT INTO filled (id, n, c) VALUES (1, 3, 1)",
+        "REPLACE INTO filled (id, n, c) VALUES (2, 3, NULL)",
+    ),
+    (
+        "a default of another class",
+        "INSERT INTO filled (id, n, c, v) VALUES (1, 2, 2, 5)",
+        "REPLACE INTO filled (id, n, c, v) VALUES (2, NULL, 8, 5)",
+    ),
+    (
+        "a default that an update puts in",
+        "INSERT INTO filled (id, n, c, v) VALUES (1, 3, 1, 5), (2, 7, 7, 5)",
+        "UPDATE OR REPLACE filled SET c = NULL WHERE id = 2",
+    ),
     ("a table called new", "INSERT INTO \"new\" VALUES (1, 1)", "REPLACE INTO \"new\" VALUES (2, 1)"),
     (
         "upsert",
@@ -166,6 +215,37 @@ async fn every_way_to_write_arrives() {
             assert!(found.is_empty(), "{name}: {found:#?}");
         }
     }
+}
+
+/// What REPLACE computes of a default that is under two generated columns, one over the other, cannot be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_under_two_generated_columns_is_refused() {
+    let table = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 2, m INTEGER, g AS (n + 1), h AS (g + 1), i AS (m + 1), j AS (i + 1))";
+    for (index, refused) in
+        [("h", true), ("(g + 2)", true), ("(n + 1)", false), ("g", false), ("j", false), ("(j + 1)", false)]
+    {
+        let app = App::new(&format!("{table}; CREATE UNIQUE INDEX x ON t ({index})"));
+        let plan = app.plan().await;
+        let found = Pair::refusals(&app, &plan).await;
+        assert_eq!(
+            found.iter().any(|why| why.contains("which row makes room")),
+            refused,
+            "{index}: {found:?}"
+        );
+    }
+}
+
+/// Such a row holds its log; what it removes has an entry all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_key_removes_another() {
+    let app = App::new("CREATE TABLE t (k TEXT PRIMARY KEY, u UNIQUE); INSERT INTO t VALUES ('a', 1)");
+    let pair = Pair::start(app).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    pair.app.sql(
+        "INSERT INTO t VALUES (NULL, 2); UPDATE OR REPLACE t SET u = 1 WHERE k IS NULL; DELETE FROM t WHERE k IS NULL",
+    );
+    pair.forward(ALL).await.unwrap();
+    pair.assert_equal();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,12 +33,15 @@ enum Takes {
     Any,
     /// A whole number or NULL.
     Whole,
+    /// What an affinity changes, and what it leaves.
+    Like,
 }
 
 const NUMBERS: &[&str] = &["1", "2", "3", "4", "5", "-1", "NULL"];
 const TEXTS: &[&str] = &["'a'", "'A'", "'b'", "'ä'", "'B'"];
 const KEYS: &[&str] = &["1", "1.0", "2", "'a'", "'A'", "x'61'", "'b'"];
 const ANYTHING: &[&str] = &["1", "1.0", "2", "2.5", "'a'", "'A'", "'b'", "x'61'", "NULL", "3"];
+const LIKES: &[&str] = &["1", "'1'", "2", "'2'", "'a'", "'A'", "NULL"];
 const WHOLES: &[&str] = &["1", "2", "3", "7", "NULL"];
 
 impl Takes {
@@ -49,6 +52,7 @@ impl Takes {
             Takes::Key => KEYS,
             Takes::Any => ANYTHING,
             Takes::Whole => WHOLES,
+            Takes::Like => LIKES,
         }
     }
 }
@@ -69,6 +73,8 @@ const TABLES: &[(&str, Columns, bool)] = &[
     ("parent", &[("id", Takes::Number), ("n", Takes::Any)], false),
     ("child", &[("id", Takes::Number), ("p", Takes::Number), ("n", Takes::Any)], false),
     ("keyless", &[("a", Takes::Any), ("b", Takes::Any)], false),
+    ("sensed", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("r", Takes::Like)], false),
+    ("filled", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("v", Takes::Whole)], false),
     ("audit", &[("id", Takes::Number), ("what", Takes::Any)], false),
 ];
 

@@ -18,7 +18,8 @@ mod view;
 
 pub use index::{IndexDdl, IndexPart, index_texts, parse_index};
 pub use table::{
-    CheckDdl, ColumnDdl, FkDdl, GeneratedDdl, KeyColumn, KeyDdl, NotNullDdl, TableDdl, parse_table,
+    CheckDdl, ColumnDdl, FkDdl, GeneratedDdl, KeyColumn, KeyDdl, NotNullDdl, TableDdl, generated_texts,
+    parse_table,
 };
 pub use view::parse_view;
 

@@ -146,6 +146,27 @@ pub fn parse_table(sql: &str) -> Result<TableDdl, String> {
     })
 }
 
+/// The expressions of a table's generated columns as they are written, with the columns' names.
+///
+/// # Errors
+/// As [`parse_table`].
+pub fn generated_texts(sql: &str) -> Result<Vec<(String, String)>, String> {
+    super::with_statement(sql, |statement| match statement {
+        Stmt::CreateTable { body: CreateTableBody::ColumnsAndConstraints { columns, .. }, .. } => {
+            let generated = columns.iter().flat_map(|definition| {
+                definition.constraints.iter().filter_map(|constraint| match &constraint.constraint {
+                    ColumnConstraint::Generated { expr, .. } => {
+                        Some((plain(&definition.col_name), expr.to_string().trim().to_owned()))
+                    }
+                    _ => None,
+                })
+            });
+            Ok(generated.collect())
+        }
+        _ => Err("it is no CREATE TABLE with columns".to_owned()),
+    })
+}
+
 fn table(
     name: String,
     definitions: &[ColumnDefinition<'_>],

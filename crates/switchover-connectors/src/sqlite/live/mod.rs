@@ -19,6 +19,7 @@ mod fence;
 pub(super) mod layout;
 mod lookup;
 mod mapped;
+mod new_row;
 mod numbering;
 mod obstacles;
 pub(super) mod records;

@@ -6,7 +6,12 @@
 use super::super::ddl;
 use super::super::inspect::{Info, infos};
 use super::super::quote::{ident, literal};
+use super::new_row::stored;
 use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use switchover_core::expr::{BinaryOp, Expr};
+use switchover_core::schema::Affinity;
 
 /// A column of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +24,72 @@ pub(super) struct KeyColumn {
     pub(super) by_bytes: bool,
 }
 
+/// A column, as far as expressions over it go by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Its name.
+    pub(super) name: String,
+    /// What it prefers its values to be, and gives to what they are compared with.
+    pub(super) affinity: Affinity,
+    /// Its collation.
+    pub(super) collation: String,
+    /// Its expression, where SQLite computes it of a column in which REPLACE may put a default.
+    pub(super) refilled: Option<Formula>,
+}
+
+/// An expression over a row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Formula {
+    /// As it is written.
+    pub(super) text: String,
+    /// The columns that it names.
+    pub(super) columns: Vec<String>,
+    /// Whether it compares, which is where a column's affinity counts.
+    pub(super) compares: bool,
+}
+
+impl Formula {
+    fn new(text: &str, columns: &[Info]) -> Formula {
+        let all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let (mut named, mut compares, mut known) = (Vec::new(), false, true);
+        ddl::parse_expression(text, &all).visit(&mut |part| match part {
+            Expr::Column(name) => named.push(name.clone()),
+            Expr::Binary(
+                BinaryOp::Eq
+                | BinaryOp::Ne
+                | BinaryOp::Lt
+                | BinaryOp::Le
+                | BinaryOp::Gt
+                | BinaryOp::Ge
+                | BinaryOp::Is
+                | BinaryOp::IsNot,
+                ..,
+            )
+            | Expr::In(..)
+            | Expr::Between(..)
+            | Expr::Case(Some(_), ..) => compares = true,
+            Expr::Opaque(..) => known = false,
+            _ => {}
+        });
+        if known {
+            Formula { text: text.to_owned(), columns: named, compares }
+        } else {
+            Formula { text: text.to_owned(), columns: all, compares: true }
+        }
+    }
+
+    fn names_one_of(&self, columns: &[String]) -> bool {
+        self.columns.iter().any(|column| columns.contains(column))
+    }
+}
+
 /// A part of a unique index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     /// A column by its name.
     Column(String),
-    /// An expression as it is written.
-    Expression(String),
+    /// An expression.
+    Expression(Formula),
 }
 
 /// A unique index other than the key's.
@@ -45,7 +109,7 @@ pub(super) struct Shape {
     /// Its name in this file.
     pub(super) name: String,
     /// Its columns, hidden ones left out.
-    pub(super) columns: Vec<String>,
+    pub(super) columns: Vec<Column>,
     /// Its key, in the order of the plan's; empty where the plan has none.
     pub(super) key: Vec<KeyColumn>,
     /// Whether the key is the row's own number.
@@ -75,13 +139,20 @@ pub(super) fn read(
         connection.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((without_rowid, strict)) = found else { return Ok(None) };
     let columns = infos(connection, name)?;
+    let shown = match shown(connection, name, &columns, strict)? {
+        Ok(shown) => shown,
+        Err(why) => return Ok(Some(Err(why))),
+    };
     let mut own: Vec<&Info> = columns.iter().filter(|column| column.key > 0).collect();
     own.sort_by_key(|column| column.key);
     let own_key: Vec<String> = own.iter().map(|column| column.name.clone()).collect();
-    let indexes = match indexes(connection, name)? {
+    let indexes = match indexes(connection, name, &columns)? {
         Ok(indexes) => indexes,
         Err(why) => return Ok(Some(Err(why))),
     };
+    if let Some(why) = indexes.iter().find_map(|(_, index)| untold(&shown, index)) {
+        return Ok(Some(Err(why)));
+    }
     let key_index = indexes.iter().find(|(origin, _)| origin == "pk").map(|(_, index)| index);
     let key_is_rowid = !own_key.is_empty() && key_index.is_none() && !without_rowid;
     let key: Vec<KeyColumn> = key
@@ -113,24 +184,120 @@ pub(super) fn read(
             .filter(|(origin, _)| origin != "pk" || guards_key)
             .map(|(_, index)| index)
             .collect(),
-        defaults: defaults(&columns),
-        columns: columns.into_iter().filter(|column| column.hidden != 1).map(|column| column.name).collect(),
+        defaults: defaults(&columns, &shown),
+        columns: shown,
         key,
         own_key,
     })))
 }
 
+/// The columns, hidden ones left out; the inner error says why one cannot be read.
+fn shown(
+    connection: &Connection,
+    table: &str,
+    columns: &[Info],
+    strict: bool,
+) -> rusqlite::Result<Result<Vec<Column>, String>> {
+    let mut refilled = match refilled(connection, table, columns)? {
+        Ok(refilled) => refilled,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut shown = Vec::new();
+    for column in columns.iter().filter(|column| column.hidden != 1) {
+        let name = &column.name;
+        let (declared, collation, ..) = connection.column_metadata(Some("main"), table, name.as_str())?;
+        let text = |given: Option<&CStr>| given.map(|given| given.to_string_lossy().into_owned());
+        shown.push(Column {
+            name: name.clone(),
+            affinity: affinity(&text(declared).unwrap_or_default(), strict),
+            collation: text(collation).unwrap_or_else(|| "BINARY".to_owned()),
+            refilled: refilled.remove(name),
+        });
+    }
+    Ok(Ok(shown))
+}
+
+/// The generated columns that SQLite computes of columns in which REPLACE may put a default.
+fn refilled(
+    connection: &Connection,
+    table: &str,
+    columns: &[Info],
+) -> rusqlite::Result<Result<BTreeMap<String, Formula>, String>> {
+    let filled: Vec<String> =
+        columns.iter().filter(|column| has_default(column)).map(|column| column.name.clone()).collect();
+    if filled.is_empty() || !columns.iter().any(is_generated) {
+        return Ok(Ok(BTreeMap::new()));
+    }
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let written: String = connection.query_row(sql, [table], |row| row.get(0))?;
+    let texts = match ddl::generated_texts(&written) {
+        Ok(texts) => texts,
+        Err(why) => return Ok(Err(format!("its generated columns cannot be read: {why}"))),
+    };
+    let generated = columns.iter().filter(|column| is_generated(column)).filter_map(|column| {
+        let (_, text) = texts.iter().find(|(name, _)| name.eq_ignore_ascii_case(&column.name))?;
+        Some((column.name.clone(), Formula::new(text, columns)))
+    });
+    let mut rest: BTreeMap<String, Formula> = generated.collect();
+    // Those over the columns themselves, then those over these, and so on.
+    let (mut found, mut below) = (BTreeMap::new(), filled);
+    loop {
+        let (next, others) = rest.into_iter().partition(|(_, formula)| formula.names_one_of(&below));
+        rest = others;
+        let next: BTreeMap<String, Formula> = next;
+        if next.is_empty() {
+            return Ok(Ok(found));
+        }
+        below.extend(next.keys().cloned());
+        found.extend(next);
+    }
+}
+
+/// Why an index is over what cannot be told before SQLite computes it, if it is.
+fn untold(columns: &[Column], unique: &Unique) -> Option<String> {
+    let refilled: Vec<String> =
+        columns.iter().filter(|column| column.refilled.is_some()).map(|column| column.name.clone()).collect();
+    unique.parts.iter().find_map(|(part, _)| {
+        let (what, formula) = match part {
+            Part::Column(name) => {
+                let column = columns.iter().find(|column| column.name == *name)?;
+                (format!("the generated column {name}"), column.refilled.as_ref()?)
+            }
+            Part::Expression(formula) => (formula.text.clone(), formula),
+        };
+        formula.names_one_of(&refilled).then(|| {
+            format!(
+                "a unique index holds {what}, which is computed of a generated column of a column that is NOT NULL with a DEFAULT: where \
+                 REPLACE puts the default in the place of NULL, it cannot be told which row makes room"
+            )
+        })
+    })
+}
+
+fn has_default(column: &Info) -> bool {
+    column.not_null && column.default.is_some()
+}
+
+fn is_generated(column: &Info) -> bool {
+    // pragma.html#pragma_table_xinfo
+    matches!(column.hidden, 2 | 3)
+}
+
+fn affinity(declared: &str, strict: bool) -> Affinity {
+    match strict && declared.eq_ignore_ascii_case("ANY") {
+        true => Affinity::Blob,
+        false => Affinity::of_declared(declared),
+    }
+}
+
 /// Whether a column's affinity makes equal values one storage class: 1 and 1.0 become one of the two, and text
 /// never equals a number. The one value that it does not, -2^63, is looked after where keys are read.
 fn keeps_one_class(declared: &str, strict: bool) -> bool {
-    use switchover_core::schema::Affinity;
-    let any = strict && declared.eq_ignore_ascii_case("ANY");
-    !any && Affinity::of_declared(declared) != Affinity::Blob
+    affinity(declared, strict) != Affinity::Blob
 }
 
-fn defaults(columns: &[Info]) -> Vec<(String, String)> {
-    use switchover_core::expr::Expr;
-    let with_default = columns.iter().filter(|column| column.not_null);
+fn defaults(columns: &[Info], shown: &[Column]) -> Vec<(String, String)> {
+    let with_default = columns.iter().filter(|column| has_default(column));
     with_default
         .filter_map(|column| {
             let text = column.default.as_ref()?;
@@ -139,7 +306,8 @@ fn defaults(columns: &[Info]) -> Vec<(String, String)> {
                 Expr::Text(text) => literal(&text),
                 _ => format!("({text}\n)"),
             };
-            Some((column.name.clone(), sql))
+            let kept = shown.iter().find(|shown| shown.name == column.name)?;
+            Some((column.name.clone(), stored(kept.affinity, &sql)))
         })
         .collect()
 }
@@ -147,7 +315,11 @@ fn defaults(columns: &[Info]) -> Vec<(String, String)> {
 type Indexes = Vec<(String, Unique)>;
 
 /// The unique indexes with their origins: `pk`, `u` or `c`.
-fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Result<Indexes, String>> {
+fn indexes(
+    connection: &Connection,
+    table: &str,
+    columns: &[Info],
+) -> rusqlite::Result<Result<Indexes, String>> {
     let listed: Vec<(String, String)> = connection
         .prepare(&format!("PRAGMA main.index_list({})", literal(table)))?
         .query_map([], |row| Ok((row.get(1)?, row.get(2)?, row.get(3)?)))?
@@ -177,7 +349,7 @@ fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Result<Inde
         let parts = parts.into_iter().enumerate().map(|(at, (_, name, collation))| {
             let part = match (name, texts.get(at)) {
                 (Some(name), _) => Ok(Part::Column(name)),
-                (None, Some(text)) => Ok(Part::Expression(text.clone())),
+                (None, Some(text)) => Ok(Part::Expression(Formula::new(text, columns))),
                 (None, None) => Err(format!("the index {index} has a part without a text")),
             };
             part.map(|part| (part, collation.to_ascii_uppercase()))

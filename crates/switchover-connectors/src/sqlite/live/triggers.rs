@@ -13,6 +13,7 @@
 //! application has attached it under another name.
 
 use super::super::quote::ident;
+use super::new_row;
 use super::shape::{Part, Shape, Unique};
 
 /// How the names of all triggers begin.
@@ -129,14 +130,19 @@ fn guard(shape: &Shape, what: &str, update: bool) -> Option<TriggerText> {
 
 /// The table in a guard: with an alias, should it be called NEW or OLD; else without, because an index's own text
 /// may name the table.
-fn from(shape: &Shape) -> String {
+pub(super) fn from(shape: &Shape) -> String {
     let alias = ["new", "old"].iter().any(|word| shape.name.eq_ignore_ascii_case(word));
     format!("{}{}", ident(&shape.name), if alias { " AS \"_switchover\"" } else { "" })
 }
 
 /// That a row is not the one that is updated.
 fn other_row(shape: &Shape) -> String {
-    format!("NOT ({})", shape.same_key(|at| format!("OLD.{}", ident(&shape.key[at].name))))
+    let same = shape.key.iter().map(|column| {
+        let name = ident(&column.name);
+        // The key may be NULL in a file that SQLite lets have it, and then no `=` says that another row is another.
+        format!("{name} IS OLD.{name} COLLATE {}", ident(&column.collation))
+    });
+    format!("NOT ({})", same.collect::<Vec<_>>().join(" AND "))
 }
 
 /// The condition under which a row of the table has the new row's place in a unique index.
@@ -148,20 +154,12 @@ fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
         match part {
             Part::Column(name) => {
                 let quoted = ident(name);
-                terms.push(format!("{quoted} COLLATE {collation} = {}", new_value(shape, name)));
-                moved.push(format!("{} IS NOT OLD.{quoted} COLLATE {collation}", new_value(shape, name)));
+                terms.push(format!("{quoted} COLLATE {collation} {}", new_row::equals(shape, name)));
+                moved.extend(new_row::moved(shape, name, &collation));
             }
-            Part::Expression(text) => {
-                let columns: Vec<String> = shape
-                    .columns
-                    .iter()
-                    .map(|name| format!("{} AS {}", new_value(shape, name), ident(name)))
-                    .collect();
-                // The new row as a table of one row, of the table's own name: the text means there what it
-                // means in the index.
-                let value =
-                    format!("(SELECT {text} FROM (SELECT {}) AS {})", columns.join(", "), ident(&shape.name));
-                terms.push(format!("({text}) COLLATE {collation} = {value}"));
+            Part::Expression(formula) => {
+                let value = new_row::value(shape, formula);
+                terms.push(format!("({}\n) COLLATE {collation} = {value}", formula.text));
                 moved.clear();
                 moved.push("1".to_owned());
             }
@@ -176,18 +174,10 @@ fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
     terms.join(" AND ")
 }
 
-/// A column's value in the row as it will be stored.
-fn new_value(shape: &Shape, column: &str) -> String {
-    let new = format!("NEW.{}", ident(column));
-    match shape.defaults.iter().find(|(name, _)| name == column) {
-        Some((_, default)) => format!("ifnull({new}, {default})"),
-        None => new,
-    }
-}
-
 /// Queries that this SQLite can prepare if and only if it understands the guards' conditions.
 pub(super) fn probes(shape: &Shape) -> Vec<String> {
-    let row: Vec<String> = shape.columns.iter().map(|name| format!("NULL AS {}", ident(name))).collect();
+    let row: Vec<String> =
+        shape.columns.iter().map(|column| format!("NULL AS {}", ident(&column.name))).collect();
     shape
         .uniques
         .iter()

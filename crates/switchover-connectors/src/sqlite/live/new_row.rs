@@ -1,0 +1,99 @@
+//! The row that a statement writes, as a guard must see it: with its columns' affinities and collations, and with
+//! what REPLACE puts in the place of NULL. Pure text.
+//!
+//! In a trigger that runs before, `NEW.x` has the value that will be stored already, and the collation of its column,
+//! but in a comparison it counts as a value of no affinity: `NEW.n = '5'` is false where `n = '5'` is true of the stored row. An
+//! index's expression over it would have another value than in the index, and the row that goes would not be seen.
+//! A scalar subquery of two parts has the affinity of its last part, and the value of the one that gives a row
+//! (SQLite's `sqlite3ExprAffinity`).
+//!
+//! And `NEW.x` is NULL where REPLACE will put a default, and generated columns are computed of that NULL. So where a
+//! default may come under them they are computed here once more.
+//!
+//! A text here must stay flat: SQLite up to 3.45 parses no more than a hundred levels, and a trigger that it cannot parse
+//! keeps the application from its file.
+
+use super::super::quote::ident;
+use super::shape::{Column, Formula, Shape};
+use super::triggers::from;
+use switchover_core::schema::Affinity;
+
+/// That a column of the table equals the new row's, behind its collation.
+pub(super) fn equals(shape: &Shape, name: &str) -> String {
+    match refilled(shape, name) {
+        // Either of the two: a row too many costs a look.
+        Some(formula) => format!("IN (NEW.{}, {})", ident(name), value(shape, formula)),
+        None => format!("= {}", plain(shape, name)),
+    }
+}
+
+/// Conditions of which one holds if the new row has another value in a column than the old one.
+pub(super) fn moved(shape: &Shape, name: &str, collation: &str) -> Vec<String> {
+    let quoted = ident(name);
+    let mut moved = vec![format!("{} IS NOT OLD.{quoted} COLLATE {collation}", plain(shape, name))];
+    if refilled(shape, name).is_some() {
+        moved.extend(shape.defaults.iter().map(|(name, _)| format!("NEW.{} IS NULL", ident(name))));
+    }
+    moved
+}
+
+/// The value of an expression over the new row.
+pub(super) fn value(shape: &Shape, formula: &Formula) -> String {
+    let read = shape.columns.iter().filter(|column| formula.columns.contains(&column.name));
+    let mut cells: Vec<String> = read
+        .map(|column| {
+            let new = plain(shape, &column.name);
+            let cell = if formula.compares { typed(shape, column, &new) } else { new };
+            format!("{cell} AS {}", ident(&column.name))
+        })
+        .collect();
+    if cells.is_empty() {
+        cells.push("1".to_owned());
+    }
+    // A table of one row, of the table's own name: the text means there what it means in the index.
+    format!("(SELECT {}\n FROM (SELECT {}) AS {})", formula.text, cells.join(", "), ident(&shape.name))
+}
+
+/// A value as a column of an affinity stores it.
+pub(super) fn stored(affinity: Affinity, value: &str) -> String {
+    // What equals the number by the affinity is what the affinity converts.
+    let number = |class: &str| {
+        let like = format!("(SELECT {value} UNION ALL SELECT CAST(NULL AS NUMERIC) WHERE 0)");
+        format!("CASE WHEN {like} = CAST({value} AS {class}) THEN CAST({value} AS {class}) ELSE {value} END")
+    };
+    match affinity {
+        Affinity::Blob => value.to_owned(),
+        Affinity::Text => {
+            let is_number = format!("typeof({value}) IN ('integer', 'real')");
+            format!("CASE WHEN {is_number} THEN CAST({value} AS TEXT) ELSE {value} END")
+        }
+        Affinity::Integer | Affinity::Numeric => number("NUMERIC"),
+        Affinity::Real => number("REAL"),
+    }
+}
+
+/// A column's value in the row as it will be stored, where no default comes under a generated one.
+fn plain(shape: &Shape, name: &str) -> String {
+    let new = format!("NEW.{}", ident(name));
+    match shape.defaults.iter().find(|(column, _)| column == name) {
+        Some((_, default)) => format!("ifnull({new}, {default})"),
+        None => new,
+    }
+}
+
+/// The expression of a generated column under which a default may come.
+fn refilled<'a>(shape: &'a Shape, name: &str) -> Option<&'a Formula> {
+    shape.columns.iter().find(|column| column.name == name)?.refilled.as_ref()
+}
+
+/// A value with the affinity and the collation of a column.
+fn typed(shape: &Shape, column: &Column, value: &str) -> String {
+    let name = ident(&column.name);
+    match column.affinity {
+        Affinity::Blob => value.to_owned(),
+        Affinity::Text | Affinity::Integer | Affinity::Numeric | Affinity::Real => {
+            let like = format!("SELECT {name} FROM {} WHERE 0", from(shape));
+            format!("(SELECT {value} UNION ALL {like}) COLLATE {}", ident(&column.collation))
+        }
+    }
+}
