@@ -56,6 +56,34 @@ fn status_says_that_the_server_is_down_and_since_when() {
     taken_up_before_the_server_is_there(folder, &url, || cluster.start().unwrap());
 }
 
+/// An operator ends what takes long (SQLSTATE 57014), and the run goes on.
+#[test]
+fn a_statement_that_an_operator_cancels_is_tried_again() {
+    let database = Cluster::shared().unwrap().fresh_database("canceled").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.url()]);
+    until(folder, is_same);
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_locks WHERE NOT granted AND database =
+        (SELECT oid FROM pg_database WHERE datname = current_database())";
+    std::thread::scope(|scope| {
+        // What the engine waits for, until it is canceled.
+        let locked =
+            scope.spawn(|| database.psql("BEGIN; LOCK TABLE t; SELECT pg_sleep(6); COMMIT").unwrap());
+        wait_for(|| {
+            database.psql("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass").unwrap() != "0"
+        });
+        file.execute_batch("INSERT INTO t VALUES (3, 'three')").unwrap();
+        wait_for(|| database.psql(cancel).unwrap() != "0");
+        let held = until(folder, |live| is_held_by(live, "SQLSTATE 57014"));
+        assert!(is_held_by(&held, "trying again in"), "{held:#}");
+        locked.join().unwrap();
+    });
+    let on = until(folder, |live| live["held"].is_null() && live["rows_taken"] == 1);
+    assert_eq!(on["lag_entries"], 0, "{on:#}");
+    assert!(engine.0.try_wait().unwrap().is_none(), "it ended");
+}
+
 /// An engine that is started while the server is down waits for it: the run was there before.
 fn taken_up_before_the_server_is_there(folder: &Path, url: &str, bring_back: impl FnOnce()) {
     let mut command = Command::cargo_bin("switchover").unwrap();

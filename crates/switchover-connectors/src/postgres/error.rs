@@ -82,7 +82,11 @@ fn meaning(code: &str) -> (Kind, &'static str) {
             (Kind::Unavailable, "another session holds the lock: see pg_locks; try again when it is done")
         }
         "25006" => (Kind::Unavailable, "the server or the role is read-only: connect to the primary server"),
-        "57014" => (Kind::Interrupted, "it was canceled, or a time-out of the server ended it"),
+        // No session here has a time-out for statements, so that it is an operator, who ends a statement and not the run. How often it is
+        // tried again has an end, as with all of this kind.
+        "57014" => {
+            (Kind::Unavailable, "somebody canceled it, or a time-out ended it: the same step may succeed now")
+        }
         "57P04" => (Kind::NotFound, "the database was dropped"),
         "28P01" => (
             Kind::Permission,
@@ -249,7 +253,7 @@ mod tests {
             ("23505", Kind::Rejected),
             ("42P07", Kind::AlreadyExists),
             ("0A000", Kind::Unsupported),
-            ("57014", Kind::Interrupted),
+            ("57014", Kind::Unavailable),
             ("XX001", Kind::Corrupt),
             ("58030", Kind::Io),
             ("", Kind::Rejected),
