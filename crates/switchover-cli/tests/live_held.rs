@@ -194,6 +194,25 @@ fn a_source_that_goes_away_right_behind_the_cutover_holds_the_run_until_it_is_ba
     file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
 }
 
+/// What an engine at work bears holds one that is taken up as well.
+#[test]
+fn an_engine_that_is_taken_up_in_the_reverse_window_waits_for_the_source() {
+    let (folder, file) = application();
+    let folder = folder.path();
+    let engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    drop(engine);
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let engine = begin(folder, &["resume"]);
+    let held = until(folder, |live| live["pid"] == engine.0.id() && is_held_by(live, "locked"));
+    assert_eq!(held["ownership"]["owner"], "target", "{held:#}");
+    file.execute_batch("COMMIT").unwrap();
+    until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
+    done(folder, &["rollback"]);
+}
+
 #[test]
 fn a_follower_that_goes_away_is_noticed_while_nobody_writes() {
     let (folder, _file) = application();

@@ -219,10 +219,14 @@ impl Engine {
             self.finished = Some(Finished { begun, command: None });
             return Ok(End::Finished);
         }
-        if let Some(end) = self.enter().await? {
-            return Ok(end);
-        }
-        let mut entered = true;
+        let mut entered = match self.enter().await {
+            Ok(Some(end)) => return Ok(end),
+            Ok(None) => true,
+            Err(error) => match self.outlast_entry(error).await? {
+                Some(end) => return Ok(end),
+                None => false,
+            },
+        };
         loop {
             let row = match entered {
                 true => self.row().await,
@@ -236,7 +240,11 @@ impl Engine {
                     entered = !entered;
                     continue;
                 }
-                Err(error) => match self.outlast(error).await? {
+                Err(error) if entered => match self.outlast(error).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
+                Err(error) => match self.outlast_entry(error).await? {
                     Some(end) => return Ok(end),
                     None => continue,
                 },
@@ -409,7 +417,11 @@ impl Engine {
         let mut link = self.link(Side::Target);
         self.pace.at_work(Work::Following);
         if let Err(error) = self.begin_reverse(&mut link).await {
-            let ends = matches!(error.kind(), Kind::Ambiguous | Kind::Busy | Kind::Interrupted);
+            if error.kind() == Kind::Busy {
+                // Either somebody holds a lock, or another process has the run.
+                self.still_ours().await?;
+            }
+            let ends = matches!(error.kind(), Kind::Ambiguous | Kind::Interrupted);
             if ends || error.kind().remedy() == Remedy::Retry {
                 return Err(error);
             }

@@ -88,6 +88,21 @@ impl Engine {
         self.stand(error, owner).await
     }
 
+    /// The same where a run is taken up while its target owns the data: what one at work bears holds this one as well, a source that is
+    /// locked, or that went away. What somebody else has, or changed about a store on purpose, is given back.
+    pub(super) async fn outlast_entry(&mut self, error: Error) -> Result<Option<End>> {
+        if !matches!(error.kind(), Kind::Busy | Kind::NotFound) {
+            return self.outlast(error).await;
+        }
+        let Ok(found) = self.parts.target.ownership().await else { return Err(error) };
+        if found.owner != Side::Target {
+            return Err(error);
+        }
+        self.still_ours().await?;
+        self.tell(|status| status.ownership = found);
+        self.stand(error, Side::Target).await
+    }
+
     /// That no other process has the run. Where that cannot be asked now, it is asked again with what follows: whoever has it
     /// keeps this process from writing.
     pub(super) async fn still_ours(&self) -> Result<()> {
@@ -124,6 +139,8 @@ impl Engine {
         };
         let mend = match error.kind() {
             Kind::Rejected | Kind::Refused => "change these rows on the source",
+            Kind::Busy => "end the transactions that hold the locks",
+            Kind::NotFound => "put it back where it was: the run goes on by itself then",
             Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
