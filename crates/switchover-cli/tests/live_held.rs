@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use switchover_testkit::{Cluster, Shutdown};
 
 const START: [&str; 5] = ["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
@@ -82,6 +83,39 @@ fn a_statement_that_an_operator_cancels_is_tried_again() {
     let on = until(folder, |live| live["held"].is_null() && live["rows_taken"] == 1);
     assert_eq!(on["lag_entries"], 0, "{on:#}");
     assert!(engine.0.try_wait().unwrap().is_none(), "it ended");
+}
+
+/// Who reads a table for long keeps `finish` waiting, and others no more than now and then.
+#[test]
+fn finish_beside_a_long_reader_leaves_room_for_the_application() {
+    let database = Cluster::shared().unwrap().fresh_database("room").unwrap();
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.url()]);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    std::thread::scope(|scope| {
+        let reader =
+            scope.spawn(|| database.psql("BEGIN; SELECT * FROM t; SELECT pg_sleep(16); COMMIT").unwrap());
+        wait_for(|| {
+            database.psql("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass").unwrap() != "0"
+        });
+        let finish = scope.spawn(|| done(folder, &["finish", "--yes"]));
+        let (begun, mut stood) = (Instant::now(), Duration::ZERO);
+        while !reader.is_finished() {
+            let asked = Instant::now();
+            database.psql("UPDATE t SET id = id").unwrap();
+            // Without anybody's lock it is some tens of milliseconds.
+            stood += asked.elapsed().saturating_sub(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        reader.join().unwrap();
+        finish.join().unwrap();
+        println!("stood still for {stood:?} of {:?}", begun.elapsed());
+        assert!(stood < begun.elapsed() / 2, "{stood:?} of {:?}", begun.elapsed());
+    });
+    assert!(engine.0.wait().unwrap().success());
 }
 
 /// An engine that is started while the server is down waits for it: the run was there before.

@@ -485,7 +485,7 @@ impl Engine {
         self.unproven();
         // Before anything is removed, so that nobody is sent to tables that are gone.
         say_ended(&*self.parts.announce, Side::Source, &*self.parts.progress).await;
-        self.insist(async || self.parts.source.leave().await).await?;
+        self.insist_with(MAKE_ROOM, async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
         let schema = &self.parts.plan.options.schema;
         self.insist(async || self.parts.store.discard(schema, &self.parts.run).await).await?;
@@ -513,7 +513,16 @@ impl Engine {
 
     /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this
     /// process is asked to stop, or another has the run.
-    pub(super) async fn insist<T>(&self, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    pub(super) async fn insist<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        self.insist_with(INSIST, work).await
+    }
+
+    /// The same for what the application does not wait for, with so long a pause where others hold a lock.
+    pub(super) async fn insist_with<T>(
+        &self,
+        pause: Duration,
+        mut work: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
         loop {
             let error = match work().await {
                 Ok(done) => return Ok(done),
@@ -526,7 +535,14 @@ impl Engine {
             // A lock that somebody holds ends some time; a run that somebody else has does not come back.
             self.still_ours().await?;
             self.tell(|status| status.hold(error.to_string()));
-            tokio::time::sleep(INSIST).await;
+            let stop = &self.parts.shutdown;
+            let pause = if error.kind() == Kind::Busy { pause } else { INSIST };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(pause) => {}
+                // One more try, and its error is the answer.
+                () = stop.requested() => {}
+            }
         }
     }
 
@@ -555,6 +571,10 @@ impl Engine {
 
 /// How long to wait before something is tried again that others' locks keep from being done.
 const INSIST: Duration = Duration::from_millis(100);
+
+/// The same where the application goes on meanwhile. A try waits for a lock for up to 3 s, and whoever wants the table behind it waits as
+/// long: so beside somebody who keeps it for hours the application stands still for a quarter of the time at most.
+pub(super) const MAKE_ROOM: Duration = Duration::from_secs(9);
 
 /// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
 pub(super) const NO_WRITERS: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! Following the owner: one batch, one observation, what was asked for, and again; and waiting for a person where
 //! something needs one.
 
-use super::engine::{Engine, NO_WRITERS, Turn, names};
+use super::engine::{Engine, MAKE_ROOM, NO_WRITERS, Turn, names};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;
@@ -338,12 +338,12 @@ impl Engine {
             let _ = proving.await;
         }
         self.parts.announce.ending().await?;
-        self.insist(async || self.parts.target.leave().await).await?;
+        self.insist_with(MAKE_ROOM, async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
-        self.insist(async || self.parts.source.leave().await).await?;
+        self.insist_with(MAKE_ROOM, async || self.parts.source.leave().await).await?;
         failpoint::hit("live-source-left");
         let schema = &self.parts.plan.options.schema;
-        self.insist(async || self.parts.store.forget(schema, &self.parts.run).await).await?;
+        self.insist_with(MAKE_ROOM, async || self.parts.store.forget(schema, &self.parts.run).await).await?;
         failpoint::hit("live-forgotten");
         Ok(())
     }
