@@ -15,6 +15,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use switchover_core::Result;
 
+use super::liveness::Liveness;
 use super::parameters::{self, HARMLESS, bad};
 use super::pgpass::{self, Wanted};
 use crate::uri;
@@ -117,6 +118,8 @@ pub struct PgConfig {
     pub writable: bool,
     /// How long one attempt at one address may take.
     pub connect_timeout: Duration,
+    /// How it is noticed that the other end is gone without a word.
+    pub liveness: Liveness,
     /// What the server shows in `pg_stat_activity`.
     pub application_name: String,
     /// Command-line options for the server process.
@@ -209,6 +212,7 @@ impl PgConfig {
             channel_binding: channel_binding(value("channel_binding", "PGCHANNELBINDING").as_deref())?,
             writable: writable(value("target_session_attrs", "PGTARGETSESSIONATTRS").as_deref())?,
             connect_timeout: timeout(value("connect_timeout", "PGCONNECT_TIMEOUT").as_deref())?,
+            liveness: Liveness::read(given)?,
             application_name: value("application_name", "PGAPPNAME")
                 .or_else(|| given("fallback_application_name"))
                 .unwrap_or_else(|| "switchover".to_owned()),

@@ -28,6 +28,7 @@ use tokio_util::either::Either;
 
 use super::config::{Host, PgConfig, SslMode};
 use super::error::{self, classify, sqlstate};
+use super::liveness::Liveness;
 use super::quote::{ident, literal};
 use super::tls;
 
@@ -39,6 +40,12 @@ const SESSION: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET Int
     SET extra_float_digits = 3; SET standard_conforming_strings = on; SET bytea_output = 'hex';
     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET search_path = '';
     SHOW server_version_num; SHOW transaction_read_only;";
+
+/// The server finds out within a minute that this end is gone without a word, as where a machine died or a link broke, and lets go
+/// of the session's locks: else the run's advisory lock would keep the next process away for the two hours of the system's default.
+/// Without effect on a Unix socket.
+const SERVER_LOOKS: &str =
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;";
 
 /// What a Unix socket may hold of what the server has not read yet. The usual 208 KiB are read within a millisecond, less than it
 /// takes until the one who sends has a processor again. TCP's own buffers grow by themselves.
@@ -310,7 +317,7 @@ async fn set_up(connection: &Connection, must_write: bool) -> Result<u32> {
     let operation = "set up the PostgreSQL session";
     let messages = connection
         .client
-        .simple_query(SESSION)
+        .simple_query(&format!("{SERVER_LOOKS} {SESSION}"))
         .await
         .map_err(|cause| connection.classify(cause, operation))?;
     let shown: Vec<&str> = messages
@@ -378,7 +385,7 @@ async fn open_socket(config: &PgConfig, host: &Host) -> Result<Socket> {
     };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
-        match open_tcp(address).await {
+        match open_tcp(address, &config.liveness).await {
             Ok(stream) => return Ok(Either::Left(stream)),
             Err(cause) => last = cause,
         }
@@ -386,10 +393,9 @@ async fn open_socket(config: &PgConfig, host: &Host) -> Result<Socket> {
     Err(failed(last))
 }
 
-async fn open_tcp(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+async fn open_tcp(address: std::net::SocketAddr, liveness: &Liveness) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // An index build is minutes of silence: without this a firewall forgets the connection.
-    socket.set_keepalive(true)?;
+    liveness.set(&socket)?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

@@ -19,6 +19,7 @@ mod keys;
 mod ledger;
 mod leftovers;
 mod live;
+mod liveness;
 pub mod numbers;
 mod own;
 mod parameters;

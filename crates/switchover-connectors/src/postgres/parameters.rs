@@ -9,7 +9,7 @@ use switchover_core::{Error, Kind, Result};
 use crate::uri;
 
 /// Parameters with a meaning here, by libpq's names.
-pub(super) const KNOWN: [&str; 18] = [
+pub(super) const KNOWN: [&str; 23] = [
     "host",
     "hostaddr",
     "port",
@@ -18,6 +18,11 @@ pub(super) const KNOWN: [&str; 18] = [
     "password",
     "passfile",
     "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
     "options",
     "application_name",
     "sslmode",
@@ -32,13 +37,8 @@ pub(super) const KNOWN: [&str; 18] = [
 ];
 
 /// Parameters of libpq and of Python's drivers that change neither which data is read nor who may see it.
-pub(super) const HARMLESS: [&str; 24] = [
+pub(super) const HARMLESS: [&str; 19] = [
     "client_encoding",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
     "sslcompression",
     "sslsni",
     "ssl_min_protocol_version",
