@@ -89,6 +89,38 @@ async fn every_kind_of_write_is_logged_by_its_keys() {
     assert_eq!(stage.live.pressure().await.unwrap().log_entries, 0);
 }
 
+/// A batch holds in memory what its rows are, and they may be some megabytes each.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_rows_come_in_small_batches() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let child = stage.at("child");
+    assert_eq!(run(&session, "INSERT INTO app.parent VALUES (900, 'p', 1)").await, None);
+    let many = "INSERT INTO app.child SELECT i, 900, repeat(chr(65 + i % 26), 1 << 20) FROM generate_series(100, 139) AS i";
+    assert_eq!(run(&session, many).await, None);
+    assert_eq!(
+        run(&session, "INSERT INTO app.other SELECT i, 900 FROM generate_series(1000, 1999) AS i").await,
+        None
+    );
+    let (mut after, mut keys, mut batches) = (start(), 0, 0);
+    loop {
+        let changes = stage.log(&after).await.unwrap();
+        let bytes: usize = changes.tables.iter().map(|table| table.rows.bytes()).sum();
+        assert!(bytes <= 9 << 20, "{bytes}");
+        assert_eq!(changes.complete, changes.behind == 0);
+        for table in changes.tables.iter().filter(|table| table.table == child) {
+            assert_eq!(table.keys.len(), table.rows.len());
+            keys += table.keys.len();
+        }
+        (after, batches) = (changes.upto, batches + 1);
+        if changes.complete {
+            break;
+        }
+    }
+    assert_eq!(keys, 40);
+    assert!(batches < 40, "{batches}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_commits_after_a_larger_one_is_not_lost() {
     let stage = Stage::owning().await;

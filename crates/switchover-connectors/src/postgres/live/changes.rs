@@ -2,13 +2,14 @@
 
 use super::PostgresLive;
 use super::objects::{self, CHANGES, WATCH};
-use super::session::{Failure, Session, arrays, begin_ours, rows};
+use super::session::{Failure, Session, arrays, begin_ours, rows, rows_up_to};
 use super::shape::{base, meet};
 use super::token::{self, Token};
 use super::watch::{self, FORGOTTEN, MARK, MARKS, Watch};
 use crate::live_words::{FOLLOWER_SET_BACK, FOLLOWER_SET_BACK_HINT, SET_BACK, SET_BACK_HINT};
 use crate::postgres::error::sqlstate;
 use crate::postgres::{ledger, quote};
+use std::sync::atomic::Ordering;
 use switchover_core::chunk::LocatorValue;
 use switchover_core::connector::{Batch, Position, ReadRequest};
 use switchover_core::failpoint;
@@ -31,6 +32,9 @@ const BEHIND_MAX: i64 = 100_000;
 
 /// Entries of the log are counted so far and no further, for the same reason.
 const PRESSURE_MAX: i64 = 1_000_000;
+
+/// Bytes of rows beyond which a batch takes fewer entries: what the engine holds in memory of one, as it reads from a SQLite file.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Rows that are asked for at a time where a budget of bytes decides how many are taken: few at first, then as
 /// many as fit by what the first ones took.
@@ -173,8 +177,8 @@ impl PostgresLive {
             Watch::read(session, plan).await?.check(plan, &label, OPERATION)?;
             self.whole(|whole| *whole = Some(digest));
         }
-        let limit = i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX);
-        let taken = self.taken(session, token, limit).await?;
+        let asked = i64::try_from(limit.entries.max(1)).unwrap_or(i64::MAX);
+        let (limit, taken, tables) = self.within_bytes(session, token, asked).await?;
         let entries: i64 = taken.iter().map(|taken| taken.entries).sum();
         let complete = entries < limit;
         let last = taken.iter().map(|taken| taken.last).max().unwrap_or(0);
@@ -184,10 +188,6 @@ impl PostgresLive {
             (_, true) => Token { snapshot, last: i64::MAX, mark }.position(),
             (_, false) => Token { snapshot, last, mark }.position(),
         };
-        let mut tables = Vec::with_capacity(taken.len());
-        for taken in &taken {
-            tables.push(self.table(session, token, last, taken).await?);
-        }
         let mut behind = 0;
         if !complete {
             let sql = format!(
@@ -214,6 +214,44 @@ impl PostgresLive {
         })
     }
 
+    /// The entries that a batch takes and their rows, at most as many entries as are asked for, and fewer where their rows are large; with
+    /// how many it would have taken. Within the reading's one moment, so that a second try sees what the first saw.
+    async fn within_bytes(
+        &self,
+        session: &mut Session,
+        token: &Token,
+        asked: i64,
+    ) -> Result<(i64, Vec<Taken>, Vec<TableChanges>), Failure> {
+        // Rows are as large as those before them were, most of the time.
+        let mut limit = asked.min(self.fitting.load(Ordering::Relaxed));
+        loop {
+            let taken = self.taken(session, token, limit).await?;
+            let last = taken.iter().map(|taken| taken.last).max().unwrap_or(0);
+            // One entry is taken however large its row is.
+            let bytes_max = if limit > 1 { BATCH_BYTES } else { usize::MAX };
+            let mut tables = Vec::with_capacity(taken.len());
+            let (mut rows, mut bytes) = (0, 0);
+            for taken in &taken {
+                let table = self.table(session, token, last, taken, bytes_max.saturating_sub(bytes)).await?;
+                rows += table.keys.len();
+                // A table without a key comes as a whole, however few entries are taken.
+                bytes += if table.whole { 0 } else { table.rows.bytes() };
+                tables.push(table);
+                if bytes > bytes_max {
+                    break;
+                }
+            }
+            if bytes <= bytes_max {
+                // It grows again where they are small.
+                let more = if bytes < BATCH_BYTES / 4 { limit.saturating_mul(4) } else { limit };
+                self.fitting.store(more, Ordering::Relaxed);
+                return Ok((limit, taken, tables));
+            }
+            limit = i64::try_from(rows / 2).unwrap_or(limit).clamp(1, limit / 2);
+            self.fitting.store(limit, Ordering::Relaxed);
+        }
+    }
+
     /// Which entries the batch takes.
     async fn taken(&self, session: &mut Session, token: &Token, limit: i64) -> Result<Vec<Taken>, Failure> {
         let sql = format!(
@@ -234,13 +272,14 @@ impl PostgresLive {
         Ok(taken)
     }
 
-    /// The rows of one table.
+    /// The rows of one table; not all of them where they are more than so many bytes.
     async fn table(
         &self,
         session: &mut Session,
         token: &Token,
         last: i64,
         taken: &Taken,
+        bytes_max: usize,
     ) -> Result<TableChanges, Failure> {
         let shape = self.shape(taken.table)?;
         let table = self.planned(taken.table);
@@ -274,7 +313,7 @@ impl PostgresLive {
         let number = taken.table as i32;
         let parameters: [&(dyn ToSql + Sync); 4] = [&token.snapshot, &token.last, &last, &number];
         let mut joined = Rows::new(0, types.len());
-        rows(session.client(), &statement, &parameters, &types, &mut joined).await?;
+        rows_up_to(session.client(), &statement, &parameters, &types, &mut joined, bytes_max).await?;
         let mut keys = Vec::with_capacity(joined.len());
         for row in joined.iter() {
             keys.push(row.values().take(width).map(|value| value.to_owned_value()).collect());

@@ -28,6 +28,7 @@ use super::config::PgConfig;
 use super::connect::{Holds, path_of_application};
 use async_trait::async_trait;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use switchover_core::connector::{BuildStep, Position};
 use switchover_core::live::{
@@ -60,6 +61,8 @@ pub(super) struct PostgresLive {
     sessions: Sessions,
     /// The digest of gates and capture with which they were last found whole.
     whole: Mutex<Option<String>>,
+    /// How many entries of the log a batch takes for its rows to stay within the bound of bytes, as far as is known.
+    fitting: AtomicI64,
 }
 
 impl PostgresLive {
@@ -73,6 +76,7 @@ impl PostgresLive {
             shapes: shape::shapes(&run.plan),
             sessions: Sessions::new(config.clone(), path),
             whole: Mutex::default(),
+            fitting: AtomicI64::new(i64::MAX),
         }
     }
 

@@ -254,12 +254,27 @@ pub(in crate::postgres) async fn rows(
     types: &[LogicalType],
     out: &mut Rows,
 ) -> Result<(), Failure> {
+    rows_up_to(client, statement, parameters, types, out, usize::MAX).await
+}
+
+/// The same, no further than beyond so many bytes: what comes behind is let go as it comes.
+pub(in crate::postgres) async fn rows_up_to(
+    client: &Client,
+    statement: &Statement,
+    parameters: &[&(dyn ToSql + Sync)],
+    types: &[LogicalType],
+    out: &mut Rows,
+    bytes_max: usize,
+) -> Result<(), Failure> {
     let parameters = parameters.iter().copied();
     let stream = client.query_raw(statement, parameters).await?;
     let mut stream = std::pin::pin!(stream);
     let mut decoder = Decoder::new(types.to_vec());
     while let Some(row) = stream.next().await {
         take(&mut decoder, &row?, out)?;
+        if out.bytes() > bytes_max {
+            break;
+        }
     }
     Ok(())
 }
