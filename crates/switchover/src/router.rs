@@ -83,6 +83,7 @@ pub struct Router {
 
 struct Shared {
     options: Options,
+    clock: Clock,
     /// What is known; changed only while `writes` is held.
     known: watch::Sender<Known>,
     writes: Mutex<Writes>,
@@ -136,10 +137,32 @@ impl Shared {
     }
 
     fn now(&self) -> u64 {
-        let since =
-            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.options.clock_slack;
+        let since = self.clock.at(since_1970(), self.clock.begun.elapsed()) + self.options.clock_slack;
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// The machine's clock as it was when the router began, for what it is compared with is another process's. Where it is set back
+/// later, a write would seem to be from before what the other store has already, and be read there too soon: so time goes on
+/// from the beginning as well, and the later of the two counts.
+struct Clock {
+    since_1970: Duration,
+    begun: Instant,
+}
+
+impl Clock {
+    fn begin() -> Clock {
+        Clock { since_1970: since_1970(), begun: Instant::now() }
+    }
+
+    /// The time since 1970, when the machine's clock says this and so much has passed.
+    fn at(&self, said: Duration, passed: Duration) -> Duration {
+        said.max(self.since_1970 + passed)
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Router {
@@ -154,6 +177,7 @@ impl Router {
         let slots = Arc::new(Semaphore::new(options.shadows.at_once));
         let shared = Shared {
             options,
+            clock: Clock::begin(),
             known: watch::Sender::new(Known { route, progress: None }),
             writes: Mutex::new(writes),
             ended: watch::Sender::new(0),

@@ -142,6 +142,15 @@ async fn what_was_written_is_read_at_the_owner_until_the_other_store_has_it() {
     assert_eq!(router.read(b"k"), Side::Target);
 }
 
+#[test]
+fn a_clock_that_is_set_back_makes_no_write_older() {
+    let clock = Clock { since_1970: Duration::from_secs(1_000), begun: Instant::now() };
+    let at = |said, passed| clock.at(Duration::from_secs(said), Duration::from_secs(passed)).as_secs();
+    assert_eq!(at(1_005, 5), 1_005);
+    assert_eq!(at(400, 6), 1_006, "set back");
+    assert_eq!(at(2_000, 7), 2_000, "set forward");
+}
+
 #[tokio::test]
 async fn a_route_of_before_is_not_taken() {
     let router = router(Options::default());
