@@ -112,7 +112,6 @@ fn finish_beside_a_long_reader_leaves_room_for_the_application() {
         }
         reader.join().unwrap();
         finish.join().unwrap();
-        println!("stood still for {stood:?} of {:?}", begun.elapsed());
         assert!(stood < begun.elapsed() / 2, "{stood:?} of {:?}", begun.elapsed());
     });
     assert!(engine.0.wait().unwrap().success());
