@@ -1,7 +1,7 @@
 //! Random work of an application, on whichever store owns the data, and the stores are equal each time the log is
 //! empty. `SWITCHOVER_PROPERTY_CASES` asks for so many new seeds; each is printed, and `SWITCHOVER_PROPERTY_SEED` repeats one.
 
-use crate::capture::SCHEMA;
+use crate::capture::{COMPUTED, SCHEMA};
 use crate::harness::{App, PATIENCE, Pair, connect, words};
 use crate::workload::{self, Dice};
 use switchover_core::live::Limit;
@@ -13,7 +13,7 @@ async fn whatever_is_written_arrives_in_both_directions() {
     for seed in switchover_testkit::seeds(CASES_DEFAULT) {
         println!("SWITCHOVER_PROPERTY_SEED={seed}");
         let mut dice = Dice(seed);
-        let app = App::new(SCHEMA);
+        let app = App::new(&format!("{SCHEMA} {COMPUTED}"));
         workload::run(&app.connect(), &mut dice, 40, None);
         let pair = Pair::start(app).await;
         let application = pair.app.connect();

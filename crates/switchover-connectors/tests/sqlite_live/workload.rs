@@ -59,7 +59,7 @@ impl Takes {
 
 type Columns = &'static [(&'static str, Takes)];
 
-/// The tables of `SCHEMA`: name, columns that are written, whether the row has a hidden number.
+/// The tables of `SCHEMA` and `COMPUTED`: name, columns that are written, whether the row has a hidden number.
 const TABLES: &[(&str, Columns, bool)] = &[
     ("plain", &[("id", Takes::Number), ("u", Takes::Any), ("v", Takes::Any)], false),
     ("numbered", &[("id", Takes::Number), ("u", Takes::Whole), ("v", Takes::Any)], false),
