@@ -210,13 +210,18 @@ pub async fn driver(state_dir: &Path, run: Option<&str>) -> Option<u32> {
 /// What the engine answers, or why it could not be asked.
 pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Result<Option<Answer>> {
     let folder = journal::folder_of(state_dir, run)?;
-    let path = folder.join(SOCKET);
-    let fail = || io(&path, "ask the engine");
-    let mut stream = match UnixStream::connect(&path).await {
+    ask_at(&folder.join(SOCKET), request).await
+}
+
+async fn ask_at(path: &Path, request: &Request) -> Result<Option<Answer>> {
+    let fail = || io(path, "ask the engine");
+    let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
+        // It listened, and ended before it took the connection up.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(ended()),
         Err(error) => return Err(fail()(error)),
     };
     let mut text = serde_json::to_vec(request)
@@ -236,15 +241,19 @@ pub async fn ask(state_dir: &Path, run: Option<&str>, request: &Request) -> Resu
         Err(error) => return Err(fail()(error)),
     }
     if line.is_empty() {
-        return Err(Error::new(Kind::Unavailable, "ask the engine")
-            .detail("it ended before it answered")
-            .hint("`switchover status` shows what became of the run"));
+        return Err(ended());
     }
     match serde_json::from_str(&line) {
         Ok(Reply::Answer(answer)) => Ok(Some(answer)),
         Ok(Reply::Error(told)) => Err(told.error()),
         Err(error) => Err(Error::new(Kind::Internal, "read the engine's answer").because(error)),
     }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Unavailable, "ask the engine")
+        .detail("it ended before it answered")
+        .hint("`switchover status` shows what became of the run")
 }
 
 #[cfg(test)]
@@ -265,6 +274,27 @@ mod tests {
         fs::create_dir(&deep).expect("a folder");
         let long = serve(&deep, mpsc::channel(1).0).expect_err("the path is too long");
         assert!(long.what_to_do().contains("107 bytes"), "{long:?}");
+    }
+
+    /// Often enough that some listeners go between a connection and the look at it.
+    const LISTENERS: usize = 5_000;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_engine_that_ends_before_it_takes_a_connection_up_has_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("engine.sock");
+        for _ in 0..LISTENERS {
+            let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+            let asking = path.clone();
+            let asked = tokio::spawn(async move { ask_at(&asking, &Request::Stop).await });
+            tokio::task::yield_now().await;
+            drop(listener);
+            match asked.await.expect("no panic") {
+                Ok(answer) => assert!(answer.is_none()),
+                Err(error) => assert_eq!(error.kind(), Kind::Unavailable, "{error}"),
+            }
+            fs::remove_file(&path).expect("a socket's file");
+        }
     }
 
     /// Often enough that some requests arrive just while the channel is closed.
