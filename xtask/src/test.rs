@@ -142,9 +142,9 @@ fn run_all(
         let tests = names.iter().flat_map(|name| ["--test", name]);
         cargo(&more.iter().copied().chain(tests).collect::<Vec<_>>())
     };
-    let mut first = vec![of(&[], waiting)];
-    first.extend(second.map(|cluster| on_second_major(cargo, cluster)));
-    let beside: Vec<_> = [first, vec![of(&[], live)]]
+    let mut shorter = vec![of(&[], live)];
+    shorter.extend(second.map(|cluster| on_second_major(cargo, cluster)));
+    let beside: Vec<_> = [vec![of(&[], waiting)], shorter]
         .into_iter()
         .map(|commands| std::thread::spawn(|| one_by_one(commands)))
         .collect();
