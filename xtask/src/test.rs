@@ -52,9 +52,6 @@ impl Count {
 /// the longest of those in which processes write while others are killed.
 const WAITING: [&str; 5] = ["weaviate", "weaviate_client", "property", "mutation", "live_oracle"];
 
-/// How the names of those begin in which an application and an engine wait for each other: they run beside the others, too.
-const LIVE: &str = "live_";
-
 /// The newest major version, unless it is the installed one: then the oldest one that is supported.
 const MAJORS: (u32, u32) = (18, 13);
 
@@ -98,7 +95,10 @@ pub(crate) fn run(args: &Args) -> Result {
     };
     let all = args.filter.is_none() && args.package.is_none();
     let outcome = match all {
-        true => run_all(&cargo, &targets(&metadata), second_major(cluster.binaries.major())?.as_ref()),
+        true => {
+            let (shared, others) = targets(&metadata);
+            run_all(&cargo, &shared, &others, second_major(cluster.binaries.major())?.as_ref())
+        }
         false => {
             counted(cargo(&args.filter.as_deref().into_iter().collect::<Vec<_>>()), |line| println!("{line}"))
         }
@@ -119,18 +119,11 @@ pub(crate) fn run(args: &Args) -> Result {
 /// What a run of `cargo test` counted, and how it ended unless well.
 type Outcome = (Count, Option<ExitStatus>);
 
-/// Commands one after the other; all that they printed, and how they ended.
-fn one_by_one(commands: Vec<Command>) -> (std::result::Result<Vec<Outcome>, String>, Vec<String>) {
-    let mut lines = Vec::new();
-    let counted = |command| counted(command, |line| lines.push(line.to_owned()));
-    let outcomes: Result<Vec<Outcome>> = commands.into_iter().map(counted).collect();
-    (outcomes.map_err(|error| error.to_string()), lines)
-}
-
 /// All tests, those that wait and those on a second major version beside the others; their lines come last.
 fn run_all(
     cargo: &dyn Fn(&[&str]) -> Command,
-    Targets { waiting, live, others }: &Targets,
+    shared: &[String],
+    others: &[String],
     second: Option<&Cluster>,
 ) -> Result<Outcome> {
     // Built first, so that neither waits for the other's build.
@@ -138,26 +131,25 @@ fn run_all(
     if !built.success() {
         return Ok((Count::default(), Some(built)));
     }
-    let of = |more: &[&'static str], names: &[String]| {
-        let tests = names.iter().flat_map(|name| ["--test", name]);
-        cargo(&more.iter().copied().chain(tests).collect::<Vec<_>>())
-    };
-    let mut shorter = vec![of(&[], live)];
-    shorter.extend(second.map(|cluster| on_second_major(cargo, cluster)));
-    let beside: Vec<_> = [vec![of(&[], waiting)], shorter]
-        .into_iter()
-        .map(|commands| std::thread::spawn(|| one_by_one(commands)))
-        .collect();
-    let rest = counted(of(&["--lib", "--bins", "--examples"], others), |line| println!("{line}"));
-    let mut outcomes = vec![rest, counted(cargo(&["--doc"]), |line| println!("{line}"))];
-    for thread in beside {
-        let (ended, lines) = thread.join().map_err(|_| "a thread of the tests that wait ended early")?;
-        lines.iter().for_each(|line| println!("{line}"));
-        outcomes.extend(ended?.into_iter().map(Ok));
-    }
+    let tests =
+        |names: &[String]| names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect();
+    let (shared, mut rest): (Vec<String>, Vec<String>) = (tests(shared), tests(others));
+    rest.splice(..0, ["--lib", "--bins", "--examples"].map(str::to_owned));
+    let mut commands = vec![cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>())];
+    commands.extend(second.map(|cluster| on_second_major(cargo, cluster)));
+    let beside = std::thread::spawn(move || {
+        let mut lines = Vec::new();
+        let counted = |command| counted(command, |line| lines.push(line.to_owned()));
+        let outcomes: Result<Vec<Outcome>> = commands.into_iter().map(counted).collect();
+        (outcomes.map_err(|error| error.to_string()), lines)
+    });
+    let rest =
+        counted(cargo(&rest.iter().map(String::as_str).collect::<Vec<_>>()), |line| println!("{line}"));
+    let documented = counted(cargo(&["--doc"]), |line| println!("{line}"));
+    let (beside, lines) = beside.join().map_err(|_| "the thread of the tests on Weaviate ended early")?;
+    lines.iter().for_each(|line| println!("{line}"));
     let (mut sum, mut failed) = (Count::default(), None);
-    for outcome in outcomes {
-        let (count, ended) = outcome?;
+    for (count, ended) in [rest?, documented?].into_iter().chain(beside?) {
         sum.passed += count.passed;
         sum.failed += count.failed;
         failed = failed.or(ended);
@@ -205,22 +197,13 @@ fn counted(mut command: Command, mut line_by_line: impl FnMut(&str)) -> Result<O
     Ok((count, (!status.success()).then_some(status)))
 }
 
-/// The workspace's integration tests by name.
-struct Targets {
-    waiting: Vec<String>,
-    live: Vec<String>,
-    others: Vec<String>,
-}
-
-fn targets(metadata: &Value) -> Targets {
+/// The workspace's integration tests by name: those that wait, and the others.
+fn targets(metadata: &Value) -> (Vec<String>, Vec<String>) {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
     let tests = targets.filter(|target| target["kind"][0] == "test");
     let names: BTreeSet<&str> = tests.filter_map(|target| target["name"].as_str()).collect();
-    let (waiting, rest): (Vec<String>, Vec<String>) =
-        names.into_iter().map(str::to_owned).partition(|name| WAITING.contains(&name.as_str()));
-    let (live, others) = rest.into_iter().partition(|name| name.starts_with(LIVE));
-    Targets { waiting, live, others }
+    names.into_iter().map(str::to_owned).partition(|name| WAITING.contains(&name.as_str()))
 }
 
 fn metadata() -> Result<Value> {
