@@ -1,6 +1,7 @@
 //! The reverse log: every row that the application changes, whoever it is and however it does it.
 
 use crate::stage::{REFUSED, Stage, copy, keys_of, position, run};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::chunk::KeyRange;
@@ -119,6 +120,40 @@ async fn large_rows_come_in_small_batches() {
     }
     assert_eq!(keys, 40);
     assert!(batches < 40, "{batches}");
+}
+
+/// Rows that pass the bound of a batch only together with their keys: all of what a batch covers is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_comes_of_rows_that_fill_a_batch() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let (child, other) = (stage.at("child"), stage.at("other"));
+    let sql = "INSERT INTO app.parent VALUES (900, 'p', 1);
+        INSERT INTO app.child SELECT i, 900, repeat(chr(65 + i % 26), 5000) FROM generate_series(10000, 13999) AS i;
+        INSERT INTO app.other SELECT i, 900 FROM generate_series(10000, 10999) AS i;
+        DELETE FROM app.child WHERE id % 10 = 3 AND id >= 10000";
+    assert_eq!(run(&session, sql).await, None);
+    let (mut after, mut children, mut others, mut rows) =
+        (start(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    loop {
+        let changes = stage.log(&after).await.unwrap();
+        for table in &changes.tables {
+            let keys = table.keys.iter().map(|key| format!("{key:?}"));
+            match table.table {
+                at if at == child => {
+                    children.extend(keys);
+                    rows.extend(table.rows.iter().map(|row| row.value(0).shown()));
+                }
+                at if at == other => others.extend(keys),
+                _ => {}
+            }
+        }
+        after = changes.upto;
+        if changes.complete {
+            break;
+        }
+    }
+    assert_eq!((children.len(), rows.len(), others.len()), (4000, 3600, 1000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -230,18 +230,21 @@ impl PostgresLive {
             // One entry is taken however large its row is.
             let bytes_max = if limit > 1 { BATCH_BYTES } else { usize::MAX };
             let mut tables = Vec::with_capacity(taken.len());
-            let (mut rows, mut bytes) = (0, 0);
+            let (mut rows, mut bytes, mut fits) = (0, 0, true);
             for taken in &taken {
-                let table = self.table(session, token, last, taken, bytes_max.saturating_sub(bytes)).await?;
+                let room = bytes_max.saturating_sub(bytes);
+                let (table, all) = self.table(session, token, last, taken, room).await?;
                 rows += table.keys.len();
                 // A table without a key comes as a whole, however few entries are taken.
                 bytes += if table.whole { 0 } else { table.rows.bytes() };
                 tables.push(table);
-                if bytes > bytes_max {
+                fits = all;
+                if !fits {
                     break;
                 }
             }
-            if bytes <= bytes_max {
+            // The token covers all that was taken, so a batch has every row of it or is read again with fewer.
+            if fits {
                 // It grows again where they are small.
                 let more = if bytes < BATCH_BYTES / 4 { limit.saturating_mul(4) } else { limit };
                 self.fitting.store(more, Ordering::Relaxed);
@@ -272,7 +275,7 @@ impl PostgresLive {
         Ok(taken)
     }
 
-    /// The rows of one table; not all of them where they are more than so many bytes.
+    /// The rows of one table, and whether they are all of them: with their keys they may be no more than so many bytes.
     async fn table(
         &self,
         session: &mut Session,
@@ -280,14 +283,17 @@ impl PostgresLive {
         last: i64,
         taken: &Taken,
         bytes_max: usize,
-    ) -> Result<TableChanges, Failure> {
+    ) -> Result<(TableChanges, bool), Failure> {
         let shape = self.shape(taken.table)?;
         let table = self.planned(taken.table);
         let mut found = Rows::new(0, table.columns.len());
         if taken.whole {
             let statement = session.prepared(&shape.all).await?;
             rows(session.client(), &statement, &[], &shape.types, &mut found).await?;
-            return Ok(TableChanges { table: taken.table, keys: Vec::new(), rows: found, whole: true });
+            return Ok((
+                TableChanges { table: taken.table, keys: Vec::new(), rows: found, whole: true },
+                true,
+            ));
         }
         let width = shape.key.len();
         let sql = format!(
@@ -313,7 +319,8 @@ impl PostgresLive {
         let number = taken.table as i32;
         let parameters: [&(dyn ToSql + Sync); 4] = [&token.snapshot, &token.last, &last, &number];
         let mut joined = Rows::new(0, types.len());
-        rows_up_to(session.client(), &statement, &parameters, &types, &mut joined, bytes_max).await?;
+        let all =
+            rows_up_to(session.client(), &statement, &parameters, &types, &mut joined, bytes_max).await?;
         let mut keys = Vec::with_capacity(joined.len());
         for row in joined.iter() {
             keys.push(row.values().take(width).map(|value| value.to_owned_value()).collect());
@@ -321,7 +328,7 @@ impl PostgresLive {
                 row.values().skip(width + 1).for_each(|value| found.push(value));
             }
         }
-        Ok(TableChanges { table: taken.table, keys, rows: found, whole: false })
+        Ok((TableChanges { table: taken.table, keys, rows: found, whole: false }, all))
     }
 
     /// The next rows of a range, by the key's order on the target.

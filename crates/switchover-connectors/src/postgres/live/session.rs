@@ -254,10 +254,10 @@ pub(in crate::postgres) async fn rows(
     types: &[LogicalType],
     out: &mut Rows,
 ) -> Result<(), Failure> {
-    rows_up_to(client, statement, parameters, types, out, usize::MAX).await
+    rows_up_to(client, statement, parameters, types, out, usize::MAX).await.map(drop)
 }
 
-/// The same, no further than beyond so many bytes: what comes behind is let go as it comes.
+/// The same, no further than beyond so many bytes: what comes behind is let go as it comes. Gives whether all were taken.
 pub(in crate::postgres) async fn rows_up_to(
     client: &Client,
     statement: &Statement,
@@ -265,7 +265,7 @@ pub(in crate::postgres) async fn rows_up_to(
     types: &[LogicalType],
     out: &mut Rows,
     bytes_max: usize,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let parameters = parameters.iter().copied();
     let stream = client.query_raw(statement, parameters).await?;
     let mut stream = std::pin::pin!(stream);
@@ -273,10 +273,10 @@ pub(in crate::postgres) async fn rows_up_to(
     while let Some(row) = stream.next().await {
         take(&mut decoder, &row?, out)?;
         if out.bytes() > bytes_max {
-            break;
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes one row.
