@@ -21,7 +21,7 @@ use crate::list;
 use crate::moment::{self, EpochUnit};
 use crate::plan::{Element, LogicalType};
 use crate::shape::Shape;
-use crate::value::Value;
+use crate::value::{Value, utf8};
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 
@@ -334,9 +334,9 @@ impl Native {
                 Ok(Value::Json(scratch))
             }
             (Native::Nested { shape }, Value::Text(text)) => shape.read(text).map(|_| Value::Json(text)),
-            (Native::Unicode, Value::Text(text)) => match std::str::from_utf8(text) {
-                Ok(_) => Ok(value),
-                Err(_) => unfit("a text that is not valid UTF-8"),
+            (Native::Unicode, Value::Text(text)) => match utf8(text) {
+                Some(_) => Ok(value),
+                None => unfit("a text that is not valid UTF-8"),
             },
             (Native::Safe, Value::Int(i)) if i.unsigned_abs() <= FLOAT_EXACT_MAX => Ok(value),
             (Native::Safe, Value::Int(_)) => unfit("an integer beyond 2^53, which the target would round"),

@@ -7,7 +7,7 @@
 
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::uuid_text::{self, UuidForm};
-use switchover_core::value::{OwnedValue, Value};
+use switchover_core::value::{OwnedValue, Value, utf8};
 use uuid::Uuid;
 
 /// How a table's objects get their ids.
@@ -40,7 +40,7 @@ impl Ids {
                 Value::Uuid(uuid) if self.keep_uuid != Some(false) => Some(uuid),
                 Value::Text(text) if self.keep_uuid == Some(true) => match plain_uuid(text) {
                     Some(uuid) => Some(uuid),
-                    None => Some(self.made(std::str::from_utf8(text).ok()?)),
+                    None => Some(self.made(utf8(text)?)),
                 },
                 value => Some(self.made(&text(value)?)),
             },
@@ -73,9 +73,7 @@ fn plain_uuid(text: &[u8]) -> Option<[u8; 16]> {
 fn text(value: Value<'_>) -> Option<String> {
     Some(match value {
         Value::Null => return None,
-        Value::Text(text) | Value::Json(text) | Value::Decimal(text) => {
-            std::str::from_utf8(text).ok()?.to_owned()
-        }
+        Value::Text(text) | Value::Json(text) | Value::Decimal(text) => utf8(text)?.to_owned(),
         Value::Int(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),
         Value::Float(number) => format!("{number:?}"),

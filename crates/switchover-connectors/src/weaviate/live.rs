@@ -19,6 +19,7 @@ use super::rows::Table;
 use super::store::Sending;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use switchover_core::connector::{BuildStep, Position};
@@ -127,7 +128,9 @@ impl WeaviateLive {
             may_wait: complete,
             operation: "take changes",
         };
-        let written = sending.rows(&mut table, &changed.rows, 0..changed.rows.len(), &|_, _| false).await?;
+        let places = (0..changed.rows.len()).map(|at| (at, None));
+        let written = sending.rows(&mut table, &changed.rows, places, &|_, _| false).await?;
+        let written: HashSet<[u8; 16]> = written.into_iter().collect();
         let mut gone = Vec::new();
         for key in encode_keys(planned, &changed.keys)? {
             let key: Vec<Value<'_>> = key.iter().map(OwnedValue::borrow).collect();

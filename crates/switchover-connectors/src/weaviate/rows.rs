@@ -114,10 +114,12 @@ impl Table {
         &self.plan.tables[self.at]
     }
 
-    /// Adds the object of a row of the source's values, of which the cells named by `is_null` stay away. Gives its id.
+    /// Adds the object of a row of the source's values, of which the cells named by `is_null` stay away; with that id where it is
+    /// known already (as [`Table::id_of_source`] gives it). Gives its id.
     pub(super) fn write(
         &mut self,
         row: Row<'_>,
+        known: Option<[u8; 16]>,
         is_null: impl Fn(usize) -> bool,
         references: References,
         batch: &mut BatchWriter,
@@ -136,8 +138,8 @@ impl Table {
             let value = if is_null(field) { Value::Null } else { row.value(field) };
             encoded.push(column.codec.encode(value, scratch).map_err(|unfit| refused(field, &unfit.0))?);
         }
-        let id = self.ids.of_key(|field| encoded[field]).or_else(|| self.ids.of_place(&row.locator()));
-        let id = id.ok_or_else(|| {
+        let told = || self.ids.of_key(|field| encoded[field]).or_else(|| self.ids.of_place(&row.locator()));
+        let id = known.or_else(told).ok_or_else(|| {
             Error::new(Kind::Internal, "write rows to the target")
                 .table(table.source.clone())
                 .detail("a row came without a key and without its place, so nothing tells its object's id")

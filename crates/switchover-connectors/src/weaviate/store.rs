@@ -8,7 +8,6 @@
 
 use super::client::{Batch, BatchWriter, Client, Refused};
 use super::rows::{References, Table};
-use std::collections::HashSet;
 use switchover_core::planner::layout::shown_locator;
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
@@ -41,19 +40,19 @@ pub(super) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Writes the rows at these places, of the source's values; cells for which `is_null` holds (by row and field) stay away.
-    /// Gives the objects' ids. Once this returns, each was acknowledged.
+    /// Writes the rows at these places, of the source's values, each with its object's id where that is known; cells for which
+    /// `is_null` holds (by row and field) stay away. Gives the objects' ids. Once this returns, each was acknowledged.
     pub(super) async fn rows(
         &self,
         table: &mut Table,
         rows: &Rows,
-        places: impl Iterator<Item = usize>,
+        places: impl Iterator<Item = (usize, Option<[u8; 16]>)>,
         is_null: &(dyn Fn(usize, usize) -> bool + Sync),
-    ) -> Result<HashSet<[u8; 16]>> {
-        let mut ids = HashSet::new();
+    ) -> Result<Vec<[u8; 16]>> {
+        let mut ids = Vec::new();
         let mut batch = self.client.writer(&table.table().target);
         let (mut sent, mut late) = (Vec::new(), Vec::new());
-        for at in places {
+        for (at, id) in places {
             let row = rows.row(at);
             let references = match table.refers_to_itself(row) {
                 true => {
@@ -62,7 +61,7 @@ impl Sending<'_> {
                 }
                 false => References::With,
             };
-            ids.insert(table.write(row, |field| is_null(at, field), references, &mut batch)?);
+            ids.push(table.write(row, id, |field| is_null(at, field), references, &mut batch)?);
             sent.push(at);
             if batch.bytes() > self.request_bytes {
                 let refused = self.send(table, rows, &mut batch, &mut sent, table.refers()).await?;
@@ -72,7 +71,7 @@ impl Sending<'_> {
         let refused = self.send(table, rows, &mut batch, &mut sent, table.refers()).await?;
         late.extend(self.bare(table, rows, refused, is_null).await?);
         for at in late {
-            table.write(rows.row(at), |field| is_null(at, field), References::With, &mut batch)?;
+            table.write(rows.row(at), None, |field| is_null(at, field), References::With, &mut batch)?;
             sent.push(at);
             if batch.bytes() > self.request_bytes {
                 self.send(table, rows, &mut batch, &mut sent, true).await?;
@@ -94,7 +93,7 @@ impl Sending<'_> {
         let mut batch = self.client.writer(&table.table().target);
         let mut sent = places.clone();
         for at in &places {
-            table.write(rows.row(*at), |field| is_null(*at, field), References::Without, &mut batch)?;
+            table.write(rows.row(*at), None, |field| is_null(*at, field), References::Without, &mut batch)?;
         }
         self.send(table, rows, &mut batch, &mut sent, false).await?;
         Ok(places)

@@ -17,7 +17,7 @@ use super::store::Sending;
 use super::writer::WeaviateWriter;
 use super::{made, quarantine, reader, schema};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use switchover_core::chunk::Checkpoint;
@@ -376,8 +376,9 @@ impl Target for WeaviateTarget {
                 let ids: Vec<[u8; 16]> = mend.missing.iter().filter_map(id).collect();
                 Aside::default().note(client, &run, &planned.target, &ids).await?;
             }
-            let written =
-                sending.rows(&mut table, &mend.missing, 0..mend.missing.len(), &|_, _| false).await?;
+            let places = (0..mend.missing.len()).map(|at| (at, None));
+            let written = sending.rows(&mut table, &mend.missing, places, &|_, _| false).await?;
+            let written: HashSet<[u8; 16]> = written.into_iter().collect();
             // An object without a key is the row's that was written just now, or nobody knows whose: that one stays, for the
             // comparison to name it.
             let gone = mend.extra.iter().filter_map(|row| table.id(row)).filter(|id| !written.contains(id));

@@ -88,14 +88,14 @@ impl Writer for WeaviateWriter {
             .map(|at| (rows.id_of_source(chunk.rows.row(at), |field| is_null(at, field)), at))
             .collect();
         // The server keeps objects in the order of their ids, and takes a request that has them so a tenth sooner.
-        objects.sort_unstable();
+        objects.sort_unstable_by_key(|(id, at)| (id.map(u128::from_be_bytes), *at));
         if plan.options.existing.is_some() {
             let ids: Vec<[u8; 16]> = objects.iter().filter_map(|(id, _)| *id).collect();
             let aside = &mut self.aside[checkpoint.table];
             aside.note(&self.client, &self.run, &table.target, &ids).await?;
             failpoint::hit("existing-claimed");
         }
-        let places = objects.into_iter().map(|(_, at)| at);
+        let places = objects.into_iter().map(|(id, at)| (at, id));
         sending.rows(rows, chunk.rows, places, &is_null).await?;
         let mut quarantine = Records::new(&self.client);
         for entry in chunk.quarantine {

@@ -225,7 +225,13 @@ pub(super) fn run(args: &Args) -> Result {
     let mut results: Vec<(Contestant, Vec<Load>)> = chosen.iter().map(|who| (*who, Vec::new())).collect();
     let mut setting = None;
     for round in 1..=args.runs {
-        for (who, done) in &mut results {
+        // Back and forth, so that nobody always comes behind the same one.
+        let mut order: Vec<usize> = (0..results.len()).collect();
+        if round % 2 == 0 {
+            order.reverse();
+        }
+        for at in order {
+            let (who, done) = &mut results[at];
             if done.iter().any(|load| load.run.failure.is_some()) {
                 continue;
             }
