@@ -266,24 +266,30 @@ fn a_follower_that_goes_away_is_noticed_while_nobody_writes() {
     done(folder, &["rollback"]);
 }
 
-#[test]
-fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_back() {
-    let mut cluster = Cluster::builder().tcp().fsync(true).start().unwrap();
-    let database = cluster.fresh_database("behind").unwrap();
-    let (folder, file) = application();
-    let folder = folder.path();
-    // The engine has not asked it again who owns the data yet.
+/// A run that is cut over and whose server goes down before the engine asks it again who owns the data; gives the engine.
+fn down_behind_the_cutover(folder: &Path, cluster: &mut Cluster, start: &[&str]) -> Engine {
     let wait = "touch told; while [ ! -e down ]; do sleep 0.05; done";
     let config = format!("[cutover.hooks]\nat = ['test \"$SWITCHOVER_OWNER\" = source || {{ {wait}; }}']\n");
     std::fs::write(folder.join("switchover.toml"), config).unwrap();
-    let url = cluster.tcp().unwrap().url(database.name());
-    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &url, "--max-retries", "2"]);
+    let engine = begin(folder, start);
     until(folder, is_same);
     let mut asking = begin(folder, &["cutover"]);
     wait_for(|| folder.join("told").exists());
     cluster.stop(Shutdown::Immediate).unwrap();
     std::fs::write(folder.join("down"), "").unwrap();
     assert!(asking.0.wait().unwrap().success());
+    engine
+}
+
+#[test]
+fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_back() {
+    let mut cluster = Cluster::builder().tcp().fsync(true).start().unwrap();
+    let database = cluster.fresh_database("behind").unwrap();
+    let (folder, file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    let start = ["start", "--from", "sqlite:app.db", "--to", &url, "--max-retries", "2"];
+    let engine = down_behind_the_cutover(folder, &mut cluster, &start);
     // Behind the last try.
     let held = until(folder, |live| live["held"].is_string() && !is_held_by(live, "trying again"));
     assert!(held["pid"] == engine.0.id() && held["phase"] == "reverse", "{held:#}");
@@ -297,6 +303,26 @@ fn a_server_that_goes_down_right_behind_the_cutover_holds_the_run_until_it_is_ba
     until(folder, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
     done(folder, &["rollback"]);
     file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+}
+
+/// Who asks an engine to stop while it waits for its server stops it: the run did not fail, and goes on with the next.
+#[test]
+fn an_engine_that_is_stopped_while_it_waits_for_the_server_did_not_fail() {
+    let mut cluster = Cluster::builder().tcp().fsync(true).start().unwrap();
+    let database = cluster.fresh_database("stopped").unwrap();
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let url = cluster.tcp().unwrap().url(database.name());
+    let start = ["start", "--from", "sqlite:app.db", "--to", &url];
+    let mut engine = down_behind_the_cutover(folder, &mut cluster, &start);
+    until(folder, |live| is_held_by(live, "trying again"));
+    assert!(Command::new("kill").args(["-TERM", &engine.0.id().to_string()]).status().unwrap().success());
+    assert!(engine.0.wait().unwrap().success());
+    let ended = until(folder, |live| live["phase"] == "ended");
+    assert!(ended["held"].is_null(), "{ended:#}");
+    cluster.start().unwrap();
+    let engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && live["phase"] == "reverse");
 }
 
 #[test]

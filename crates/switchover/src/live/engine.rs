@@ -194,7 +194,13 @@ impl Engine {
     /// # Errors
     /// Whatever stops the run for good before it follows; afterwards it holds and tries again.
     pub async fn run(&mut self) -> Result<End> {
-        let ended = self.drive().await;
+        let ended = match self.drive().await {
+            // Wherever it waited when it was asked to.
+            Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
+                Ok(End::Stopped)
+            }
+            ended => ended,
+        };
         if matches!(ended, Ok(End::Stopped))
             && let Err(error) = self.parts.target.rest().await
         {
@@ -257,7 +263,7 @@ impl Engine {
                 Ok(Turn::Again) => {}
                 Ok(Turn::Over(end)) => return Ok(end),
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
-                    return Ok(End::Stopped);
+                    return Err(error);
                 }
                 // Whatever it met, that is why; who asks for the row holds.
                 Err(_) if self.is_set_back().await => {}
