@@ -267,3 +267,30 @@ fn a_server_that_goes_away_at_the_decision_is_told_of_as_the_owner_when_it_is_ba
     until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && live["lag_entries"] == 0);
     done(path, &["rollback"]);
 }
+
+#[test]
+fn a_source_that_goes_away_at_the_decision_for_it_is_opened_when_it_is_back() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = scene.start("switch-decided=sleep(3000)");
+    until(path, is_same);
+    done(path, &["cutover"]);
+    until(path, |live| live["phase"] == "reverse");
+    let (file, away) = (path.join("app.db"), path.join("away.db"));
+    let owner = || {
+        let sql = "SELECT owner FROM _switchover_live";
+        scene.database.psql(sql).unwrap_or_default().trim().to_owned()
+    };
+    let mut asking = begin(path, &["rollback"]);
+    wait_for(|| owner() == "source");
+    take_away(&file, &away);
+    assert!(!asking.0.wait().unwrap().success());
+    // Nobody can write anywhere, and that is said.
+    let held = until(path, |live| live["held"].is_string());
+    assert!(is_held_by(&held, "nobody can write") && held["pid"] == engine.0.id(), "{held:#}");
+    put_back(&away, &file);
+    until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && is_same(live));
+    let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["owner"] == "source" && route["writes"] == "open", "{route:#}");
+    scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").unwrap();
+}

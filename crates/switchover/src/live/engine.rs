@@ -118,6 +118,8 @@ pub struct Engine {
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     /// When this process last changed the owner, and the application was told.
     pub(super) turned: Option<Instant>,
+    /// Whether the new owner was decided and is not open yet: nobody can write anywhere.
+    pub(super) shut: bool,
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
@@ -169,6 +171,7 @@ impl Engine {
             pass_due: None,
             waiting: None,
             turned: None,
+            shut: false,
             finished: None,
             losses: 0,
             followed: false,
@@ -246,6 +249,10 @@ impl Engine {
                     entered = !entered;
                     continue;
                 }
+                Err(error) if self.shut => match self.stand_shut(error).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
                 Err(error) if entered => match self.outlast(error).await? {
                     Some(end) => return Ok(end),
                     None => continue,
@@ -264,6 +271,12 @@ impl Engine {
                 Ok(Turn::Over(end)) => return Ok(end),
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
                     return Err(error);
+                }
+                Err(error) if self.shut => {
+                    entered = false;
+                    if let Some(end) = self.stand_shut(error).await? {
+                        return Ok(end);
+                    }
                 }
                 // Whatever it met, that is why; who asks for the row holds.
                 Err(_) if self.is_set_back().await => {}
@@ -352,6 +365,7 @@ impl Engine {
                 self.tell_owner(ownership).await;
             }
         }
+        self.shut = false;
         failpoint::hit("live-owner-settled");
         Ok(())
     }

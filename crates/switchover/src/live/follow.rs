@@ -63,7 +63,8 @@ impl Engine {
             match self.turn(&mut link).await {
                 Ok(None) => {}
                 Ok(Some(turn)) => return Ok(turn),
-                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
+                // Behind a change of the owner there is nothing to follow by this link.
+                Err(error) if self.shut || matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
                     return Err(error);
                 }
                 // Whatever it met, that is why; who asks for the row holds.

@@ -68,6 +68,16 @@ impl Progress for Noted {
     }
 }
 
+/// That nobody can write, and what keeps the owner from being opened.
+pub(super) fn still_shut(owner: Side, error: Error) -> Error {
+    const NOBODY: &str = "nobody can write";
+    if error.why().contains(NOBODY) {
+        return error;
+    }
+    let detail = format!("the {owner} owns the data and is not open yet, so {NOBODY}: {}", error.why());
+    error.detail(detail)
+}
+
 impl Engine {
     /// Holds while a store cannot be reached, of a run that was followed or whose target owns the data: nothing is lost meanwhile, and
     /// an engine that ended would leave the way back to nobody. Any other error is given back.
@@ -101,6 +111,19 @@ impl Engine {
         self.still_ours().await?;
         self.tell(|status| status.ownership = found);
         self.stand(error, Side::Target).await
+    }
+
+    /// The owner is decided and cannot be opened, so nobody can write to either store: an engine that ended would leave it so.
+    pub(super) async fn stand_shut(&mut self, error: Error) -> Result<Option<End>> {
+        if error.kind() == Kind::Interrupted {
+            return Err(error);
+        }
+        self.still_ours().await?;
+        let owner = match self.parts.target.ownership().await {
+            Ok(found) => found.owner,
+            Err(_) => self.status.borrow().ownership.owner,
+        };
+        self.stand(still_shut(owner, error), owner).await
     }
 
     /// That no other process has the run. Where that cannot be asked now, it is asked again with what follows: whoever has it

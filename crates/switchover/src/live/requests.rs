@@ -348,11 +348,12 @@ impl Engine {
             Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {
                 let shown = copy_of(&error);
                 answer(command, Err(error));
-                if shown.kind() == Kind::Ambiguous { Err(shown) } else { Ok(None) }
+                if shown.kind() == Kind::Ambiguous || self.shut { Err(shown) } else { Ok(None) }
             }
             Err(error) => {
+                let shown = copy_of(&error);
                 answer(command, Err(error));
-                Ok(None)
+                if self.shut { Err(shown) } else { Ok(None) }
             }
         }
     }
