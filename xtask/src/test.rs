@@ -48,9 +48,10 @@ impl Count {
     }
 }
 
-/// The tests that mostly wait, so that all others run beside them: those that take turns on the one shared Weaviate, and
-/// the longest of those in which processes write while others are killed.
-const WAITING: [&str; 5] = ["weaviate", "weaviate_client", "property", "mutation", "live_oracle"];
+/// The tests that mostly wait, in groups that run beside each other and beside all others: those that take turns on the one
+/// shared Weaviate, and the longest of those in which processes write while others are killed. With both, two processors
+/// are always at work.
+const WAITING: [&[&str]; 2] = [&["weaviate", "weaviate_client"], &["live_oracle", "property", "mutation"]];
 
 /// The newest major version, unless it is the installed one: then the oldest one that is supported.
 const MAJORS: (u32, u32) = (18, 13);
@@ -95,10 +96,7 @@ pub(crate) fn run(args: &Args) -> Result {
     };
     let all = args.filter.is_none() && args.package.is_none();
     let outcome = match all {
-        true => {
-            let (shared, others) = targets(&metadata);
-            run_all(&cargo, &shared, &others, second_major(cluster.binaries.major())?.as_ref())
-        }
+        true => run_all(&cargo, &others(&metadata), second_major(cluster.binaries.major())?.as_ref()),
         false => {
             counted(cargo(&args.filter.as_deref().into_iter().collect::<Vec<_>>()), |line| println!("{line}"))
         }
@@ -119,10 +117,10 @@ pub(crate) fn run(args: &Args) -> Result {
 /// What a run of `cargo test` counted, and how it ended unless well.
 type Outcome = (Count, Option<ExitStatus>);
 
-/// All tests, those that wait and those on a second major version beside the others; their lines come last.
+/// All tests: those that wait, and behind the last of them those on a second major version, beside the others; their lines
+/// come last.
 fn run_all(
     cargo: &dyn Fn(&[&str]) -> Command,
-    shared: &[String],
     others: &[String],
     second: Option<&Cluster>,
 ) -> Result<Outcome> {
@@ -131,30 +129,41 @@ fn run_all(
     if !built.success() {
         return Ok((Count::default(), Some(built)));
     }
-    let tests =
-        |names: &[String]| names.iter().flat_map(|name| ["--test".to_owned(), name.clone()]).collect();
-    let (shared, mut rest): (Vec<String>, Vec<String>) = (tests(shared), tests(others));
-    rest.splice(..0, ["--lib", "--bins", "--examples"].map(str::to_owned));
-    let mut commands = vec![cargo(&shared.iter().map(String::as_str).collect::<Vec<_>>())];
-    commands.extend(second.map(|cluster| on_second_major(cargo, cluster)));
-    let beside = std::thread::spawn(move || {
-        let mut lines = Vec::new();
-        let counted = |command| counted(command, |line| lines.push(line.to_owned()));
-        let outcomes: Result<Vec<Outcome>> = commands.into_iter().map(counted).collect();
-        (outcomes.map_err(|error| error.to_string()), lines)
-    });
-    let rest =
-        counted(cargo(&rest.iter().map(String::as_str).collect::<Vec<_>>()), |line| println!("{line}"));
-    let documented = counted(cargo(&["--doc"]), |line| println!("{line}"));
-    let (beside, lines) = beside.join().map_err(|_| "the thread of the tests on Weaviate ended early")?;
-    lines.iter().for_each(|line| println!("{line}"));
+    let mut groups: Vec<Vec<Command>> = WAITING.iter().map(|names| vec![cargo(&named(names))]).collect();
+    if let (Some(last), Some(cluster)) = (groups.last_mut(), second) {
+        last.push(on_second_major(cargo, cluster));
+    }
+    let beside: Vec<_> = groups.into_iter().map(|group| std::thread::spawn(move || kept(group))).collect();
+    let mut rest = vec!["--lib", "--bins", "--examples"];
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    rest.extend(named(&others));
+    let mut outcomes = vec![counted(cargo(&rest), |line| println!("{line}"))?];
+    outcomes.push(counted(cargo(&["--doc"]), |line| println!("{line}"))?);
+    for group in beside {
+        let (of_group, lines) = group.join().map_err(|_| "the thread of a group of tests ended early")?;
+        lines.iter().for_each(|line| println!("{line}"));
+        outcomes.extend(of_group?);
+    }
     let (mut sum, mut failed) = (Count::default(), None);
-    for (count, ended) in [rest?, documented?].into_iter().chain(beside?) {
+    for (count, ended) in outcomes {
         sum.passed += count.passed;
         sum.failed += count.failed;
         failed = failed.or(ended);
     }
     Ok((sum, failed))
+}
+
+/// Tests by name, as arguments of `cargo test`.
+fn named<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    names.iter().flat_map(|name| ["--test", name]).collect()
+}
+
+/// Runs one behind the other, and keeps what they print.
+fn kept(group: Vec<Command>) -> (std::result::Result<Vec<Outcome>, String>, Vec<String>) {
+    let mut lines = Vec::new();
+    let outcomes: Result<Vec<Outcome>> =
+        group.into_iter().map(|command| counted(command, |line| lines.push(line.to_owned()))).collect();
+    (outcomes.map_err(|error| error.to_string()), lines)
 }
 
 /// A server of another major version. Its programs come from a registry: where they cannot be had, that is said, and is
@@ -175,8 +184,7 @@ fn second_major(installed: u32) -> Result<Option<Cluster>> {
 
 /// Some tests again, on that server.
 fn on_second_major(cargo: &dyn Fn(&[&str]) -> Command, cluster: &Cluster) -> Command {
-    let tests: Vec<&str> = ON_SECOND_MAJOR.iter().flat_map(|name| ["--test", name]).collect();
-    let mut command = cargo(&tests);
+    let mut command = cargo(&named(&ON_SECOND_MAJOR));
     command.env(TEST_SERVER_ENV, cluster.conninfo("postgres")).env(BINARIES_ENV, cluster.binaries.folder());
     command
 }
@@ -197,13 +205,14 @@ fn counted(mut command: Command, mut line_by_line: impl FnMut(&str)) -> Result<O
     Ok((count, (!status.success()).then_some(status)))
 }
 
-/// The workspace's integration tests by name: those that wait, and the others.
-fn targets(metadata: &Value) -> (Vec<String>, Vec<String>) {
+/// The workspace's integration tests by name, but those that wait.
+fn others(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
     let tests = targets.filter(|target| target["kind"][0] == "test");
     let names: BTreeSet<&str> = tests.filter_map(|target| target["name"].as_str()).collect();
-    names.into_iter().map(str::to_owned).partition(|name| WAITING.contains(&name.as_str()))
+    let waits = |name: &&str| WAITING.iter().any(|group| group.contains(name));
+    names.into_iter().filter(|name| !waits(name)).map(str::to_owned).collect()
 }
 
 fn metadata() -> Result<Value> {
