@@ -1,7 +1,8 @@
 //! Foreign keys as references between objects: where they lead, what is refused, what a comparison sees, and that nothing
 //! is there twice after a run that was killed.
 
-use crate::common::run;
+use crate::common::case::SOON_SETTLED;
+use crate::common::{Running, run};
 use crate::server::Site;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -282,4 +283,38 @@ fn a_chunk_that_is_written_again_refers_once() {
         run(&mut site.verb("resume")).exits(0);
         site.leads_right();
     }
+}
+
+/// The row is read as it is now, and what it refers to now is behind the largest batch: a failpoint makes that small.
+#[test]
+fn a_live_run_takes_a_row_whose_parent_is_behind_the_largest_batch() {
+    let site = Site::mapped(SOURCE, MAPPING);
+    let mut start = site.program(&["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()]);
+    start.env("FAILPOINTS", format!("{SOON_SETTLED};live-batch-entries-max=return(20)"));
+    let engine = Running::start(&mut start);
+    site.until_same();
+    run(&mut site.program(&["pause"])).exits(0);
+    site.source()
+        .execute_batch(
+            "UPDATE lines SET body = 'early' WHERE id = 3; UPDATE lines SET body = 'later' WHERE id BETWEEN 100 AND 300;
+             INSERT INTO talks VALUES ('0188d9c2-af00-7fff-8102-999999999999', 'new');
+             UPDATE lines SET talk = '0188d9c2-af00-7fff-8102-999999999999' WHERE id = 3",
+        )
+        .unwrap();
+    run(&mut site.program(&["resume"])).exits(0);
+    site.until(|live| live["rows_taken"].as_u64() >= Some(203) && live["lag_entries"] == 0);
+    site.until_same();
+    site.leads_right();
+    // What never comes is named with its row.
+    let orphan = "PRAGMA foreign_keys = OFF; UPDATE lines SET talk = 'nowhere' WHERE id = 7";
+    site.source().execute_batch(orphan).unwrap();
+    site.until(|live| live["verification"]["why"].as_str().is_some_and(|why| why.contains("id=7")));
+    site.source()
+        .execute_batch("UPDATE lines SET talk = (SELECT id FROM talks LIMIT 1) WHERE id = 7")
+        .unwrap();
+    site.until(|live| live["rows_taken"].as_u64() >= Some(205) && live["lag_entries"] == 0);
+    run(&mut site.program(&["verify", "--live"])).exits(0);
+    site.leads_right();
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
 }

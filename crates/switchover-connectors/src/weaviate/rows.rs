@@ -14,7 +14,7 @@ use std::sync::Arc;
 use switchover_core::codec::Codec;
 use switchover_core::native::{self, Native};
 use switchover_core::plan::{ForeignKeyPlan, LogicalType, Plan, TablePlan};
-use switchover_core::planner::layout::shown_locator;
+use switchover_core::planner::layout::shown_row;
 use switchover_core::shape::Shape;
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
@@ -128,7 +128,7 @@ impl Table {
         let refused = |field: usize, why: &str| {
             Error::new(Kind::Refused, "write rows to the target")
                 .table(table.source.clone())
-                .key(shown_locator(table, &row.locator()))
+                .key(shown_row(table, &row))
                 .column(table.columns[field].source.clone())
                 .detail(format!("{}: {why}", row.value(field).shown()))
                 .hint("the source changed after the plan was made: plan again")

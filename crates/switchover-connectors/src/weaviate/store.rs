@@ -8,7 +8,7 @@
 
 use super::client::{Batch, BatchWriter, Client, Refused};
 use super::rows::{References, Table};
-use switchover_core::planner::layout::shown_locator;
+use switchover_core::planner::layout::shown_row;
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 
@@ -118,7 +118,7 @@ impl Sending<'_> {
             Ok(refused) => refused,
             Err(Unsent::Failed(error)) => return Err(error.table(planned.source.clone())),
             Err(Unsent::TooLarge { index, bytes, most }) => {
-                let key = places.get(index).map(|at| shown_locator(planned, &rows.row(*at).locator()));
+                let key = places.get(index).map(|at| shown_row(planned, &rows.row(*at)));
                 return Err(Error::new(Kind::Refused, self.operation)
                     .store(self.client.config().redacted())
                     .table(planned.source.clone())
@@ -133,7 +133,7 @@ impl Sending<'_> {
         if for_references && self.may_wait {
             return Ok(refused.iter().filter_map(|refused| places.get(refused.index).copied()).collect());
         }
-        let key = places.get(first.index).map(|at| shown_locator(planned, &rows.row(*at).locator()));
+        let key = places.get(first.index).map(|at| shown_row(planned, &rows.row(*at)));
         let more = match refused.len() {
             1 => String::new(),
             count => format!(" (and {} more objects of the batch)", count - 1),

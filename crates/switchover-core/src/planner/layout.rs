@@ -5,7 +5,7 @@ use crate::census::TableCensus;
 use crate::connector::Dialect;
 use crate::plan::{LogicalType, TablePlan};
 use crate::schema::Locator;
-use crate::value::OwnedValue;
+use crate::value::{OwnedValue, Row};
 
 /// A tuple's header.
 const TUPLE_HEADER_BYTES: u64 = 24;
@@ -107,6 +107,23 @@ pub(super) fn estimate_s(tables: &[TablePlan], file_bytes: u64) -> f64 {
     let (rows, bytes) = tables.iter().fold((0, 0), |(rows, bytes), t| (rows + t.rows, bytes + t.bytes));
     let work = (bytes as f64 / BYTES_PER_SECOND).max(rows as f64 / ROWS_PER_SECOND);
     work + file_bytes as f64 / BACKUP_BYTES_PER_SECOND
+}
+
+/// A row's key as messages name it, by the source's columns; `None` in a table without one.
+pub fn shown_key(plan: &TablePlan, row: &Row<'_>) -> Option<String> {
+    let fields = plan.key_fields();
+    let cells =
+        fields.iter().map(|field| format!("{}={}", plan.columns[*field].source, row.value(*field).shown()));
+    (!fields.is_empty()).then(|| cells.collect::<Vec<_>>().join(", "))
+}
+
+/// A row as messages name it: by its locator, or by its key where it came without one, as changes do.
+pub fn shown_row(plan: &TablePlan, row: &Row<'_>) -> String {
+    let locator = row.locator();
+    match locator.is_empty() {
+        true => shown_key(plan, row).unwrap_or_default(),
+        false => shown_locator(plan, &locator),
+    }
 }
 
 /// A row's locator as messages name it.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use switchover_core::digest;
 use switchover_core::live::{LiveStore, Side, encode_keys};
 use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::planner::layout;
 use switchover_core::value::{OwnedValue, Rows};
 use switchover_core::{Error, Kind, Result};
 
@@ -120,7 +121,5 @@ pub(super) fn different(
 pub(super) fn shown_key(table: &TablePlan, rows: &Rows, hash: u64) -> Option<String> {
     let mut digester = digester(table, digest::Side::Source);
     let row = rows.iter().find(|row| digester.digest(*row, |_| false).key == hash)?;
-    let fields = table.key_fields();
-    let cells = fields.iter().map(|at| format!("{}={}", table.columns[*at].source, row.value(*at).shown()));
-    Some(cells.collect::<Vec<_>>().join(", "))
+    layout::shown_key(table, &row)
 }

@@ -489,6 +489,11 @@ impl Engine {
 
     /// Counts what a step did.
     pub(super) async fn took(&mut self, step: &Step) {
+        if step.in_part {
+            // What was found equal before is not any more, and who compares anew finds what never comes.
+            self.unproven();
+            self.pass = Some(Pass::default());
+        }
         match step.forgot {
             Some(Forgot::Done(took)) => self.pace.wrote(took),
             Some(Forgot::Busy(took)) => self.pace.met_busy(took),

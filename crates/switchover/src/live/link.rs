@@ -99,6 +99,8 @@ pub(super) struct Step {
     pub(super) changes: Changes,
     /// Rows written or removed.
     pub(super) rows: u64,
+    /// Some rows may have been taken without what refers to others, until changes that come later: nobody read them back.
+    pub(super) in_part: bool,
     /// What the owner's forgetting them came to, a commit of its own, like the application's; `None` when it had nothing to forget.
     pub(super) forgot: Option<Forgot>,
     /// How long the owner was read at a time, at most.
@@ -218,14 +220,15 @@ impl Link {
                 Some(ahead) => ahead.end(&after).await,
                 None => None,
             };
-            let Reading { changes, at: read_at, took } = match known {
+            let Reading { mut changes, at: read_at, took } = match known {
                 Some(known) => known,
                 None => self.again(async || Reading::of(&*self.feed, &after, limit, beside).await).await?,
             };
             read = read.max(took);
             if changes.entries == 0 && changes.upto == after {
                 let forgot = if self.owing { Some(self.settle(&after).await?) } else { None };
-                return Ok(Step { changes, rows: 0, forgot, read, took: Duration::ZERO, read_at });
+                let took = Duration::ZERO;
+                return Ok(Step { changes, rows: 0, in_part: false, forgot, read, took, read_at });
             }
             failpoint::hit("live-read");
             let mine = match self.from {
@@ -241,7 +244,19 @@ impl Link {
                 self.tried.remove(0);
             }
             self.tried.push(changes.upto.clone());
-            match self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await {
+            let mut applied = self.apply(mine.as_ref().unwrap_or(&changes), Some(&after)).await;
+            let apart = matches!(&applied, Err(error) if error.kind() == Kind::Rejected)
+                && !changes.complete
+                && limit.entries >= entries_max();
+            // Such a store takes each row by itself. A row whose other half is behind the largest batch is taken without what refers to
+            // it, as at the log's end: the entry that made it refer to that comes later still, and has the row written again.
+            let in_part = apart && self.from == Side::Source && self.into.may_lose();
+            if in_part {
+                changes.complete = true;
+                applied = self.apply(&changes, Some(&after)).await;
+                changes.complete = false;
+            }
+            match applied {
                 Ok(Applied::Done) => {}
                 Ok(Applied::Elsewhere(found)) => {
                     self.is_at(Some(found.clone()));
@@ -266,13 +281,13 @@ impl Link {
             failpoint::hit("live-applied");
             self.position = Some(changes.upto.clone());
             self.tried.clear();
-            if read_back {
+            if read_back && !in_part {
                 self.insist_on(mine.as_ref().unwrap_or(&changes)).await?;
                 self.unread = false;
             }
             let forgot = Some(self.settle(&changes.upto).await?);
             failpoint::hit("live-settled");
-            return Ok(Step { changes, rows, forgot, read, took: started.elapsed(), read_at });
+            return Ok(Step { changes, rows, in_part, forgot, read, took: started.elapsed(), read_at });
         }
     }
 

@@ -21,7 +21,7 @@ use switchover_core::digest::{RowDigest, Side, TableDigest};
 use switchover_core::judge::Judge;
 use switchover_core::limits::{DRILL_ROWS_MAX, LISTED_MAX};
 use switchover_core::plan::TablePlan;
-use switchover_core::planner::layout::shown_locator;
+use switchover_core::planner::layout::{shown_key, shown_locator};
 use switchover_core::value::{OwnedValue, Row, Rows, Value};
 
 /// Rows that are on one side only, by digest: how often they are.
@@ -351,16 +351,6 @@ fn take(unmatched: &mut Unmatched, digest: RowDigest) -> bool {
 /// At least as many rows differ as the counts do.
 fn differences_len(expected: &TableDigest, found: &TableDigest) -> u64 {
     expected.rows().abs_diff(found.rows()).max(1)
-}
-
-/// The primary key, as `name=value`.
-pub(super) fn shown_key(table: &TablePlan, row: &Row<'_>) -> Option<String> {
-    let fields = table.key_fields();
-    let parts: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{}={}", table.columns[*field].source, row.value(*field).shown()))
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A row of the target: by its key, and by what the store calls it.

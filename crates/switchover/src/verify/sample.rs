@@ -6,7 +6,7 @@
 //! has cannot be found by looking up the source's keys: the counts of both sides stand in for that. A
 //! table without a key is unproven. Absent on purpose: the word "every".
 
-use super::drill::{Listed, pair, shown_key};
+use super::drill::{Listed, pair};
 use super::{SourceSide, Verify, digester};
 use crate::evidence::planned_table;
 use crate::progress::{Event, Phase};
@@ -21,7 +21,7 @@ use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::connector::{Extent, ReadTable, Snapshot};
 use switchover_core::digest::Side;
 use switchover_core::limits::LISTED_MAX;
-use switchover_core::planner::layout::shown_locator;
+use switchover_core::planner::layout::{shown_key, shown_locator};
 use switchover_core::schema::Locator;
 use switchover_core::value::{OwnedValue, Rows, Value};
 
