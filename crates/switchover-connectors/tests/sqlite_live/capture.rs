@@ -43,6 +43,8 @@ pub(crate) const COMPUTED: &str = r#"
     CREATE UNIQUE INDEX filled_made ON filled (g, h, v);
     CREATE UNIQUE INDEX filled_number ON filled (coalesce(n, -1), v);
     CREATE UNIQUE INDEX filled_class ON filled (CASE WHEN c = 1 THEN typeof(c) END, v);
+    CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, payload TEXT, CHECK (kind <> 'json' OR json_valid(payload)));
+    CREATE UNIQUE INDEX events_key ON events (json_extract(payload, '$.k')) WHERE kind = 'json';
 "#;
 
 /// Ways to write: a name, what was there, what is done.

@@ -4,6 +4,7 @@
 mod aside;
 mod capture;
 mod fence;
+mod guard;
 mod harness;
 mod mutation;
 mod place;

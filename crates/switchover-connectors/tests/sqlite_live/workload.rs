@@ -35,6 +35,10 @@ enum Takes {
     Whole,
     /// What an affinity changes, and what it leaves.
     Like,
+    /// What a text is.
+    Kind,
+    /// A text that is JSON, or none.
+    Payload,
 }
 
 const NUMBERS: &[&str] = &["1", "2", "3", "4", "5", "-1", "NULL"];
@@ -42,6 +46,8 @@ const TEXTS: &[&str] = &["'a'", "'A'", "'b'", "'ä'", "'B'"];
 const KEYS: &[&str] = &["1", "1.0", "2", "'a'", "'A'", "x'61'", "'b'"];
 const ANYTHING: &[&str] = &["1", "1.0", "2", "2.5", "'a'", "'A'", "'b'", "x'61'", "NULL", "3"];
 const LIKES: &[&str] = &["1", "'1'", "2", "'2'", "'a'", "'A'", "NULL"];
+const KINDS: &[&str] = &["'json'", "'json'", "'text'", "NULL"];
+const PAYLOADS: &[&str] = &["'{\"k\":1}'", "'{\"k\":2}'", "'{\"k\":\"a\"}'", "'[]'", "'{'", "NULL"];
 const WHOLES: &[&str] = &["1", "2", "3", "7", "NULL"];
 
 impl Takes {
@@ -53,6 +59,8 @@ impl Takes {
             Takes::Any => ANYTHING,
             Takes::Whole => WHOLES,
             Takes::Like => LIKES,
+            Takes::Kind => KINDS,
+            Takes::Payload => PAYLOADS,
         }
     }
 }
@@ -75,6 +83,7 @@ const TABLES: &[(&str, Columns, bool)] = &[
     ("keyless", &[("a", Takes::Any), ("b", Takes::Any)], false),
     ("sensed", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("r", Takes::Like)], false),
     ("filled", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("v", Takes::Whole)], false),
+    ("events", &[("id", Takes::Number), ("kind", Takes::Kind), ("payload", Takes::Payload)], false),
     ("audit", &[("id", Takes::Number), ("what", Takes::Any)], false),
 ];
 
@@ -132,8 +141,11 @@ pub(crate) fn run(connection: &Connection, dice: &mut Dice, count: usize, table:
             if point {
                 connection.execute_batch("SAVEPOINT p").unwrap();
             }
-            // What a constraint refuses is part of an application's life.
-            let _ = connection.execute_batch(&statement(dice, table));
+            let sql = statement(dice, table);
+            // What a constraint refuses is part of an application's life. A text that is no JSON is refused by the CHECK.
+            if let Err(refused) = connection.execute_batch(&sql) {
+                assert!(!refused.to_string().contains("malformed JSON"), "{sql}");
+            }
             done += 1;
             if point {
                 let end = dice.pick(&["ROLLBACK TO p; RELEASE p", "RELEASE p"]);

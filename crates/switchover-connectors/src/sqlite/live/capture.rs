@@ -169,7 +169,7 @@ impl SqliteLive {
         for (number, view) in self.views().into_iter().enumerate() {
             let about = |error: Error| error.table(view.name.to_owned());
             let shape = shape::read(connection, number, view.name, &view.key_names()).map_err(fail)?;
-            shapes.push(match shape {
+            shapes.push(match shape.map(|shape| shape.and_then(Shape::told)) {
                 Some(Ok(shape)) => shape,
                 Some(Err(why)) => {
                     let error = refused(Kind::Unsupported, OPERATION, self.path(), why);

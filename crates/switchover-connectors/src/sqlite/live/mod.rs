@@ -16,6 +16,8 @@ mod changes;
 pub(super) mod check;
 mod decision;
 mod fence;
+mod formula;
+mod late;
 pub(super) mod layout;
 mod lookup;
 mod mapped;

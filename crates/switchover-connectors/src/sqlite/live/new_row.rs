@@ -14,7 +14,8 @@
 //! keeps the application from its file.
 
 use super::super::quote::ident;
-use super::shape::{Column, Formula, Shape};
+use super::formula::Formula;
+use super::shape::{Column, Shape};
 use super::triggers::from;
 use switchover_core::schema::Affinity;
 
@@ -35,6 +36,28 @@ pub(super) fn moved(shape: &Shape, name: &str, collation: &str) -> Vec<String> {
         moved.extend(shape.defaults.iter().map(|(name, _)| format!("NEW.{} IS NULL", ident(name))));
     }
     moved
+}
+
+/// The value of an index's expression over the new row; NULL where SQLite does not compute it, because a CHECK refuses the
+/// row before, or the index does not hold it. One that fails there would end a statement that ends otherwise without
+/// the guard. By CASE: conditions in a WHERE are asked in any order.
+pub(super) fn indexed(shape: &Shape, formula: &Formula, predicate: Option<&Formula>) -> String {
+    let checks: Vec<&Formula> =
+        shape.checks.iter().filter(|check| check.names_one_of(&formula.columns)).collect();
+    if !formula.may_fail || (checks.is_empty() && predicate.is_none()) {
+        return value(shape, formula);
+    }
+    let refused: String =
+        checks.iter().map(|check| format!(" WHEN NOT ({}\n) THEN NULL", check.text)).collect();
+    let held = predicate.map_or(" ELSE".to_owned(), |held| format!(" WHEN ({}\n) THEN", held.text));
+    let read: Vec<&Formula> = checks.into_iter().chain(predicate).chain([formula]).collect();
+    let guarded = Formula {
+        text: format!("CASE{refused}{held} {}\n END", formula.text),
+        columns: read.iter().flat_map(|part| part.columns.clone()).collect(),
+        compares: read.iter().any(|part| part.compares),
+        may_fail: true,
+    };
+    value(shape, &guarded)
 }
 
 /// The value of an expression over the new row.

@@ -219,7 +219,10 @@ impl SqliteLive {
                 found.push(refusal(view.name, &column.name, why, hint));
             }
         }
-        let shape = match shape::read(connection, number, view.name, &view.key_names()).map_err(fail)? {
+        let shape = match shape::read(connection, number, view.name, &view.key_names())
+            .map_err(fail)?
+            .map(|shape| shape.and_then(Shape::told))
+        {
             Some(Ok(shape)) => shape,
             Some(Err(why)) => {
                 let hint = "drop the index, or leave the table out with --exclude";

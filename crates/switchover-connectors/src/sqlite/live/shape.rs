@@ -6,11 +6,13 @@
 use super::super::ddl;
 use super::super::inspect::{Info, infos};
 use super::super::quote::{ident, literal};
+use super::formula::{Formula, own_number};
+use super::late::Late;
 use super::new_row::stored;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
-use switchover_core::expr::{BinaryOp, Expr};
+use switchover_core::expr::Expr;
 use switchover_core::schema::Affinity;
 
 /// A column of a key.
@@ -37,52 +39,6 @@ pub(super) struct Column {
     pub(super) refilled: Option<Formula>,
 }
 
-/// An expression over a row of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Formula {
-    /// As it is written.
-    pub(super) text: String,
-    /// The columns that it names.
-    pub(super) columns: Vec<String>,
-    /// Whether it compares, which is where a column's affinity counts.
-    pub(super) compares: bool,
-}
-
-impl Formula {
-    fn new(text: &str, columns: &[Info]) -> Formula {
-        let all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        let (mut named, mut compares, mut known) = (Vec::new(), false, true);
-        ddl::parse_expression(text, &all).visit(&mut |part| match part {
-            Expr::Column(name) => named.push(name.clone()),
-            Expr::Binary(
-                BinaryOp::Eq
-                | BinaryOp::Ne
-                | BinaryOp::Lt
-                | BinaryOp::Le
-                | BinaryOp::Gt
-                | BinaryOp::Ge
-                | BinaryOp::Is
-                | BinaryOp::IsNot,
-                ..,
-            )
-            | Expr::In(..)
-            | Expr::Between(..)
-            | Expr::Case(Some(_), ..) => compares = true,
-            Expr::Opaque(..) => known = false,
-            _ => {}
-        });
-        if known {
-            Formula { text: text.to_owned(), columns: named, compares }
-        } else {
-            Formula { text: text.to_owned(), columns: all, compares: true }
-        }
-    }
-
-    fn names_one_of(&self, columns: &[String]) -> bool {
-        self.columns.iter().any(|column| columns.contains(column))
-    }
-}
-
 /// A part of a unique index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
@@ -95,10 +51,19 @@ pub(super) enum Part {
 /// A unique index other than the key's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unique {
+    /// Its name.
+    pub(super) name: String,
     /// Its parts, each with the collation that decides equality.
     pub(super) parts: Vec<(Part, String)>,
-    /// Which rows it holds, as written, when not all.
-    pub(super) predicate: Option<String>,
+    /// Which rows it holds, when not all.
+    pub(super) predicate: Option<Formula>,
+}
+
+impl Unique {
+    /// Whether there may be rows of which one of its parts cannot be computed.
+    pub(super) fn may_fail(&self) -> bool {
+        self.parts.iter().any(|(part, _)| matches!(part, Part::Expression(formula) if formula.may_fail))
+    }
 }
 
 /// A table as capture sees it.
@@ -121,8 +86,13 @@ pub(super) struct Shape {
     /// Columns that refuse NULL and have a default: REPLACE puts the default in NULL's place, after the triggers
     /// that fire before.
     pub(super) defaults: Vec<(String, String)>,
+    /// What SQLite asks of a row before it computes an index's expression: CHECKs of which a guard can tell whether they
+    /// hold, where such an expression may fail.
+    pub(super) checks: Vec<Formula>,
     /// The primary key of the table itself, as a set of names in its order.
     pub(super) own_key: Vec<String>,
+    /// Why no guard can tell which rows make room for a new one, if none can.
+    pub(super) untold: Option<String>,
 }
 
 /// The shape of a table, `None` where it is not there. `key` are the plan's columns, by their names in this file.
@@ -139,10 +109,6 @@ pub(super) fn read(
         connection.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((without_rowid, strict)) = found else { return Ok(None) };
     let columns = infos(connection, name)?;
-    let shown = match shown(connection, name, &columns, strict)? {
-        Ok(shown) => shown,
-        Err(why) => return Ok(Some(Err(why))),
-    };
     let mut own: Vec<&Info> = columns.iter().filter(|column| column.key > 0).collect();
     own.sort_by_key(|column| column.key);
     let own_key: Vec<String> = own.iter().map(|column| column.name.clone()).collect();
@@ -150,11 +116,17 @@ pub(super) fn read(
         Ok(indexes) => indexes,
         Err(why) => return Ok(Some(Err(why))),
     };
-    if let Some(why) = indexes.iter().find_map(|(_, index)| untold(&shown, index)) {
-        return Ok(Some(Err(why)));
-    }
     let key_index = indexes.iter().find(|(origin, _)| origin == "pk").map(|(_, index)| index);
     let key_is_rowid = !own_key.is_empty() && key_index.is_none() && !without_rowid;
+    let generated = match generated(connection, name, &columns)? {
+        Ok(generated) => generated,
+        Err(why) => return Ok(Some(Err(why))),
+    };
+    let late = Late::of(&columns, &generated, own_key.first().filter(|_| key_is_rowid));
+    let shown = shown(connection, name, &columns, strict, &generated, &late.refilled)?;
+    let fails = indexes.iter().any(|(_, index)| index.may_fail());
+    let checks = if fails { checks(connection, name, &columns)? } else { Vec::new() };
+    let untold = indexes.iter().find_map(|(_, index)| late.untold(&generated, index));
     let key: Vec<KeyColumn> = key
         .iter()
         .map(|name| {
@@ -171,8 +143,7 @@ pub(super) fn read(
             }
         })
         .collect();
-    let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-    let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+    let rowid = own_number(&columns).next();
     let guards_key = key.iter().any(|column| !column.by_bytes);
     Ok(Some(Ok(Shape {
         number,
@@ -185,23 +156,23 @@ pub(super) fn read(
             .map(|(_, index)| index)
             .collect(),
         defaults: defaults(&columns, &shown),
+        checks: checks.into_iter().filter(|check| !late.is_under(check)).collect(),
         columns: shown,
         key,
         own_key,
+        untold,
     })))
 }
 
-/// The columns, hidden ones left out; the inner error says why one cannot be read.
+/// The columns, hidden ones left out.
 fn shown(
     connection: &Connection,
     table: &str,
     columns: &[Info],
     strict: bool,
-) -> rusqlite::Result<Result<Vec<Column>, String>> {
-    let mut refilled = match refilled(connection, table, columns)? {
-        Ok(refilled) => refilled,
-        Err(why) => return Ok(Err(why)),
-    };
+    generated: &BTreeMap<String, Formula>,
+    refilled: &[String],
+) -> rusqlite::Result<Vec<Column>> {
     let mut shown = Vec::new();
     for column in columns.iter().filter(|column| column.hidden != 1) {
         let name = &column.name;
@@ -211,26 +182,28 @@ fn shown(
             name: name.clone(),
             affinity: affinity(&text(declared).unwrap_or_default(), strict),
             collation: text(collation).unwrap_or_else(|| "BINARY".to_owned()),
-            refilled: refilled.remove(name),
+            refilled: generated.get(name).filter(|_| refilled.contains(name)).cloned(),
         });
     }
-    Ok(Ok(shown))
+    Ok(shown)
 }
 
-/// The generated columns that SQLite computes of columns in which REPLACE may put a default.
-fn refilled(
+/// The table's statement.
+fn written(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    connection.query_row(sql, [table], |row| row.get(0))
+}
+
+/// The expressions of the generated columns; the inner error says why they cannot be read.
+fn generated(
     connection: &Connection,
     table: &str,
     columns: &[Info],
 ) -> rusqlite::Result<Result<BTreeMap<String, Formula>, String>> {
-    let filled: Vec<String> =
-        columns.iter().filter(|column| has_default(column)).map(|column| column.name.clone()).collect();
-    if filled.is_empty() || !columns.iter().any(is_generated) {
+    if !columns.iter().any(is_generated) {
         return Ok(Ok(BTreeMap::new()));
     }
-    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    let written: String = connection.query_row(sql, [table], |row| row.get(0))?;
-    let texts = match ddl::generated_texts(&written) {
+    let texts = match ddl::generated_texts(&written(connection, table)?) {
         Ok(texts) => texts,
         Err(why) => return Ok(Err(format!("its generated columns cannot be read: {why}"))),
     };
@@ -238,43 +211,17 @@ fn refilled(
         let (_, text) = texts.iter().find(|(name, _)| name.eq_ignore_ascii_case(&column.name))?;
         Some((column.name.clone(), Formula::new(text, columns)))
     });
-    let mut rest: BTreeMap<String, Formula> = generated.collect();
-    // Those over the columns themselves, then those over these, and so on.
-    let (mut found, mut below) = (BTreeMap::new(), filled);
-    loop {
-        let (next, others) = rest.into_iter().partition(|(_, formula)| formula.names_one_of(&below));
-        rest = others;
-        let next: BTreeMap<String, Formula> = next;
-        if next.is_empty() {
-            return Ok(Ok(found));
-        }
-        below.extend(next.keys().cloned());
-        found.extend(next);
-    }
+    Ok(Ok(generated.collect()))
 }
 
-/// Why an index is over what cannot be told before SQLite computes it, if it is.
-fn untold(columns: &[Column], unique: &Unique) -> Option<String> {
-    let refilled: Vec<String> =
-        columns.iter().filter(|column| column.refilled.is_some()).map(|column| column.name.clone()).collect();
-    unique.parts.iter().find_map(|(part, _)| {
-        let (what, formula) = match part {
-            Part::Column(name) => {
-                let column = columns.iter().find(|column| column.name == *name)?;
-                (format!("the generated column {name}"), column.refilled.as_ref()?)
-            }
-            Part::Expression(formula) => (formula.text.clone(), formula),
-        };
-        formula.names_one_of(&refilled).then(|| {
-            format!(
-                "a unique index holds {what}, which is computed of a generated column of a column that is NOT NULL with a DEFAULT: where \
-                 REPLACE puts the default in the place of NULL, it cannot be told which row makes room"
-            )
-        })
-    })
+/// The conditions of the CHECKs; of a statement that cannot be read, none.
+fn checks(connection: &Connection, table: &str, columns: &[Info]) -> rusqlite::Result<Vec<Formula>> {
+    let parsed = ddl::parse_table(&written(connection, table)?);
+    let checks = parsed.map(|table| table.checks).unwrap_or_default();
+    Ok(checks.iter().map(|check| Formula::new(&check.text, columns)).collect())
 }
 
-fn has_default(column: &Info) -> bool {
+pub(super) fn has_default(column: &Info) -> bool {
     column.not_null && column.default.is_some()
 }
 
@@ -355,7 +302,10 @@ fn indexes(
             part.map(|part| (part, collation.to_ascii_uppercase()))
         });
         match parts.collect::<Result<Vec<_>, String>>() {
-            Ok(parts) => found.push((origin, Unique { parts, predicate })),
+            Ok(parts) => {
+                let predicate = predicate.map(|text| Formula::new(&text, columns));
+                found.push((origin, Unique { name: index, parts, predicate }));
+            }
             Err(why) => return Ok(Err(why)),
         }
     }
@@ -363,6 +313,14 @@ fn indexes(
 }
 
 impl Shape {
+    /// The shape, if guards can tell which rows make room; else why not.
+    pub(super) fn told(self) -> Result<Shape, String> {
+        match self.untold {
+            Some(why) => Err(why),
+            None => Ok(self),
+        }
+    }
+
     /// The condition that finds a row by the key's cells, by the key's own index: the cells are what `cell`
     /// gives for each column, from 0.
     pub(super) fn same_key(&self, cell: impl Fn(usize) -> String) -> String {

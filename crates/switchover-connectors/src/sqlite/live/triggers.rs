@@ -149,6 +149,10 @@ fn other_row(shape: &Shape) -> String {
 fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
     let mut terms = Vec::new();
     let mut moved = Vec::new();
+    if let Some(predicate) = &unique.predicate {
+        // First, because of a row that the index does not hold an expression may fail.
+        terms.push(format!("({}\n)", predicate.text));
+    }
     for (part, collation) in &unique.parts {
         let collation = ident(collation);
         match part {
@@ -158,17 +162,15 @@ fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
                 moved.extend(new_row::moved(shape, name, &collation));
             }
             Part::Expression(formula) => {
-                let value = new_row::value(shape, formula);
+                let value = new_row::indexed(shape, formula, unique.predicate.as_ref());
                 terms.push(format!("({}\n) COLLATE {collation} = {value}", formula.text));
                 moved.clear();
                 moved.push("1".to_owned());
             }
         }
     }
-    if let Some(predicate) = &unique.predicate {
-        // With a predicate a row may come into the index without any of its parts changing.
-        terms.push(format!("({predicate}\n)"));
-    } else if update && !moved.iter().any(|term| term == "1") {
+    // With a predicate a row may come into the index without any of its parts changing.
+    if unique.predicate.is_none() && update && !moved.iter().any(|term| term == "1") {
         terms.push(format!("({})", moved.join(" OR ")));
     }
     terms.join(" AND ")

@@ -1,0 +1,109 @@
+//! Expressions that indexes, generated columns and CHECKs compute of a row: which columns they name, whether they compare,
+//! and whether they may fail. What is not understood does all of it.
+
+use super::super::ddl;
+use super::super::inspect::Info;
+use switchover_core::expr::{BinaryOp, Expr};
+
+/// What a statement may call the row's own number, where no column is called so.
+const OWN_NUMBER: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
+/// Functions that no value makes fail. Any other may, as those of JSON do for a text that is none.
+const NEVER_FAILING: &[&str] = &[
+    "char",
+    "coalesce",
+    "hex",
+    "ifnull",
+    "iif",
+    "instr",
+    "json_valid",
+    "length",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "nullif",
+    "octet_length",
+    "quote",
+    "replace",
+    "round",
+    "rtrim",
+    "substr",
+    "substring",
+    "trim",
+    "typeof",
+    "unicode",
+    "upper",
+];
+
+/// An expression over a row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Formula {
+    /// As it is written.
+    pub(super) text: String,
+    /// The columns that it names.
+    pub(super) columns: Vec<String>,
+    /// Whether it compares, which is where a column's affinity counts.
+    pub(super) compares: bool,
+    /// Whether there may be rows of which it cannot be computed, so that SQLite ends the statement.
+    pub(super) may_fail: bool,
+}
+
+impl Formula {
+    /// Of its text, over a table of these columns.
+    pub(super) fn new(text: &str, columns: &[Info]) -> Formula {
+        let mut all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        all.extend(own_number(columns).map(str::to_owned));
+        let (mut named, mut compares, mut may_fail, mut known) = (Vec::new(), false, false, true);
+        ddl::parse_expression(text, &all).visit(&mut |part| match part {
+            Expr::Column(name) => named.push(name.clone()),
+            Expr::Binary(
+                BinaryOp::Eq
+                | BinaryOp::Ne
+                | BinaryOp::Lt
+                | BinaryOp::Le
+                | BinaryOp::Gt
+                | BinaryOp::Ge
+                | BinaryOp::Is
+                | BinaryOp::IsNot,
+                ..,
+            )
+            | Expr::In(..)
+            | Expr::Between(..)
+            | Expr::Case(Some(_), ..) => compares = true,
+            Expr::Binary(BinaryOp::JsonGet | BinaryOp::JsonGetText, ..) => may_fail = true,
+            Expr::Call(name, _) => may_fail |= !NEVER_FAILING.contains(&name.as_str()),
+            Expr::Opaque(..) => known = false,
+            _ => {}
+        });
+        if known {
+            Formula { text: text.to_owned(), columns: named, compares, may_fail }
+        } else {
+            let named = all.into_iter().filter(|name| may_name(text, name)).collect();
+            Formula { text: text.to_owned(), columns: named, compares: true, may_fail: true }
+        }
+    }
+
+    /// Whether it names one of these columns.
+    pub(super) fn names_one_of(&self, columns: &[String]) -> bool {
+        self.columns.iter().any(|column| columns.contains(column))
+    }
+}
+
+/// Whether a text may name a column: it does not where the name is no word of it.
+fn may_name(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let goes_on = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || next == '_');
+    // In quotes it may be written otherwise.
+    let quoted = name.contains(['"', '`', '\'']);
+    quoted
+        || text.match_indices(&name).any(|(at, _)| {
+            !goes_on(text[..at].chars().next_back()) && !goes_on(text[at + name.len()..].chars().next())
+        })
+}
+
+/// The names by which a statement reaches the row's own number beside a column's.
+pub(super) fn own_number(columns: &[Info]) -> impl Iterator<Item = &'static str> {
+    let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    OWN_NUMBER.into_iter().filter(move |name| !taken(name))
+}

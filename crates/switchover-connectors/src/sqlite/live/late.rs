@@ -1,0 +1,84 @@
+//! What SQLite knows of a new row only behind the guards: a default that REPLACE puts in the place of NULL, and the number that it chooses for the
+//! row. Where a unique index goes by what is computed of them, and no guard can compute it before, capture is refused.
+//!
+//! In a trigger that runs before, the number is -1 where SQLite is to choose it. It chooses one that no row has, so in an index that holds the number
+//! itself the new row takes no other's place.
+
+use super::super::inspect::Info;
+use super::formula::{Formula, own_number};
+use super::shape::{Part, Unique, has_default};
+use std::collections::BTreeMap;
+
+const REFILLED: &str = "a generated column of a column that is NOT NULL with a DEFAULT: where REPLACE puts the default in the place of NULL";
+const NUMBERED: &str = "the row's own number, which SQLite may choose only behind the triggers: where such a row replaces another";
+
+/// Columns of a new row that a guard sees otherwise than they will be.
+pub(super) struct Late {
+    /// Generated columns of one in which REPLACE may put a default.
+    pub(super) refilled: Vec<String>,
+    /// The row's own number by each of its names, and the generated columns of it.
+    numbered: Vec<String>,
+    /// The column that is the number.
+    number: Option<String>,
+}
+
+impl Late {
+    /// Of a table's columns, the expressions of those that are generated, and the column that is the row's own number.
+    pub(super) fn of(
+        columns: &[Info],
+        generated: &BTreeMap<String, Formula>,
+        number: Option<&String>,
+    ) -> Late {
+        let filled = columns.iter().filter(|column| has_default(column)).map(|column| column.name.clone());
+        let own: Vec<String> = own_number(columns).map(str::to_owned).chain(number.cloned()).collect();
+        let mut numbered = over(generated, own.clone());
+        numbered.extend(own);
+        Late { refilled: over(generated, filled.collect()), numbered, number: number.cloned() }
+    }
+
+    /// Whether an expression is over such a column.
+    pub(super) fn is_under(&self, formula: &Formula) -> bool {
+        formula.names_one_of(&self.refilled) || formula.names_one_of(&self.numbered)
+    }
+
+    /// Why it cannot be told which row makes room in an index, if it cannot.
+    pub(super) fn untold(&self, generated: &BTreeMap<String, Formula>, unique: &Unique) -> Option<String> {
+        let holds_number = unique.parts.iter().any(|(part, _)| match part {
+            Part::Column(name) => Some(name) == self.number.as_ref(),
+            Part::Expression(_) => false,
+        });
+        let parts = unique.parts.iter().filter_map(|(part, _)| match part {
+            Part::Column(name) => {
+                Some((format!("the generated column {name}"), generated.get(name)?, holds_number))
+            }
+            Part::Expression(formula) => Some((formula.text.clone(), formula, holds_number)),
+        });
+        // The new row is asked for the predicate only where an expression may fail.
+        let predicate = unique.predicate.iter().filter(|_| unique.may_fail());
+        let rows = predicate.map(|formula| (format!("rows by {}", formula.text), formula, false));
+        parts.chain(rows).find_map(|(what, formula, is_fresh)| {
+            let of = match formula.names_one_of(&self.refilled) {
+                true => REFILLED,
+                false if !is_fresh && formula.names_one_of(&self.numbered) => NUMBERED,
+                false => return None,
+            };
+            let name = &unique.name;
+            Some(format!("the unique index {name} holds {what}, which is computed of {of}, it cannot be told which row makes room"))
+        })
+    }
+}
+
+/// The generated columns over some columns, those over these, and so on.
+fn over(generated: &BTreeMap<String, Formula>, mut below: Vec<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let is_next =
+            |(name, formula): &(&String, &Formula)| !found.contains(*name) && formula.names_one_of(&below);
+        let next: Vec<String> = generated.iter().filter(is_next).map(|(name, _)| name.clone()).collect();
+        if next.is_empty() {
+            return found;
+        }
+        below.extend(next.iter().cloned());
+        found.extend(next);
+    }
+}

@@ -1,0 +1,166 @@
+//! What the guards ask of a new row keeps no statement from what it does without them, and no row that REPLACE removes
+//! stays unseen.
+
+use crate::harness::{ALL, App, Pair, schema_of, words};
+use switchover_testkit::lite;
+
+/// What an application is told: nothing, or an error with its code.
+fn outcome(app: &App, sql: &str) -> Result<(), String> {
+    app.connect().execute_batch(sql).map_err(|error| format!("{error:?}"))
+}
+
+/// That statements do to one table what they do without capture, are told the same, and that all of it arrives.
+async fn check(schema: &str, statements: &[&str]) {
+    for sql in statements {
+        let (plain, app) = (App::new(schema), App::new(schema));
+        let expected = outcome(&plain, sql);
+        let pair = Pair::start(app).await;
+        pair.backfill(1 << 20, &mut || {}).await.unwrap();
+        assert_eq!(outcome(&pair.app, sql), expected, "{sql}: {schema}");
+        for table in &pair.plan.tables {
+            let rows = format!("SELECT * FROM {}", crate::harness::quoted(&table.source));
+            let found = lite::differing_rows(&plain.path(), &rows, &pair.app.path(), &rows).unwrap();
+            assert!(found.is_empty(), "{sql}: {schema}: {found:#?}");
+        }
+        pair.forward(ALL).await.unwrap_or_else(|error| panic!("{sql}: {schema}: {}", words(&error)));
+        let found = pair.differences();
+        assert!(found.is_empty(), "{sql}: {schema}: {found:#?}");
+    }
+}
+
+/// Texts that are no JSON beside texts that are.
+const EVENTS: &str = r#"
+    CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, payload TEXT);
+    INSERT INTO events VALUES (1, 'json', '{"key":1}'), (2, 'text', 'plain text'), (3, 'json', '{"key":3}');
+"#;
+
+const OF_EVENTS: &[&str] = &[
+    "INSERT INTO events VALUES (4, 'text', 'plain text')",
+    "INSERT INTO events VALUES (4, 'text', 'plain'), (5, 'json', '{\"key\":5}')",
+    "INSERT OR IGNORE INTO events VALUES (4, 'text', 'plain text')",
+    "REPLACE INTO events VALUES (1, 'text', 'plain text')",
+    "REPLACE INTO events VALUES (4, 'json', '{\"key\":1}')",
+    "UPDATE events SET payload = 'another' WHERE id = 2",
+    "UPDATE events SET kind = 'note' WHERE id = 2",
+    "UPDATE events SET kind = 'text', payload = 'plain' WHERE id = 1",
+    "UPDATE events SET kind = 'json', payload = '{}' WHERE id = 2",
+    "UPDATE OR REPLACE events SET kind = 'json', payload = '{\"key\":3}' WHERE id = 2",
+    "INSERT INTO events VALUES (4, 'json', 'plain text')",
+    "UPDATE events SET kind = 'json' WHERE id = 2",
+    "INSERT INTO events VALUES (4, 'json', '{\"key\":1}')",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_is_not_computed_of_a_row_that_its_index_does_not_hold() {
+    for index in [
+        "(json_extract(payload, '$.key')) WHERE kind = 'json'",
+        "(payload ->> '$.key', kind) WHERE kind = 'json' AND payload ->> '$.key' IS NOT NULL",
+        "(kind, json_extract(payload, '$.key')) WHERE json_valid(payload)",
+        "(json_extract(payload, '$.key')) WHERE json_valid(payload) AND json_extract(payload, '$.key') > 0",
+        "(json_extract(payload, '$.key')) WHERE NOT (kind = 'text' OR kind IS 'note')",
+    ] {
+        check(&format!("{EVENTS} CREATE UNIQUE INDEX u ON events {index}"), OF_EVENTS).await;
+    }
+}
+
+/// Rows that are there may be found by another index, with those that the unique one does not hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_is_not_computed_of_rows_that_another_index_finds() {
+    let schema = r#"
+        CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, tenant INTEGER, payload TEXT);
+        CREATE UNIQUE INDEX u ON events (tenant, json_extract(payload, '$.key')) WHERE kind = 'json';
+        CREATE INDEX covering ON events (tenant, payload, kind);
+        INSERT INTO events VALUES (1, 'json', 1, '{"key":1}'), (2, 'text', 2, 'plain text'), (3, 'json', 3, '{"key":3}');
+        ANALYZE
+    "#;
+    let statements = [
+        "INSERT INTO events VALUES (4, 'json', 2, '{\"key\":2}')",
+        "UPDATE events SET tenant = 2",
+        "REPLACE INTO events VALUES (4, 'json', 3, '{\"key\":3}')",
+    ];
+    check(schema, &statements).await;
+}
+
+/// A CHECK is asked first: what it refuses is no JSON that cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_is_not_computed_of_a_row_that_a_check_refuses() {
+    for (column, index) in [
+        ("payload TEXT CHECK (json_valid(payload))", "(json_extract(payload, '$.key'))"),
+        (
+            "payload TEXT, CHECK (kind <> 'json' OR json_valid(payload)), CHECK (id > 0)",
+            "(json_extract(payload, '$.key')) WHERE kind = 'json'",
+        ),
+    ] {
+        let schema = format!(
+            "CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, {column}); CREATE UNIQUE INDEX u ON events {index};
+             INSERT INTO events VALUES (1, 'json', '{{\"key\":1}}'), (2, 'json', '{{\"key\":2}}')"
+        );
+        let statements = [
+            "INSERT INTO events VALUES (4, 'json', 'plain text')",
+            "INSERT OR IGNORE INTO events VALUES (4, 'json', 'plain text')",
+            "REPLACE INTO events VALUES (4, 'json', 'plain text')",
+            "UPDATE OR IGNORE events SET payload = 'plain text' WHERE id = 2",
+            "UPDATE OR FAIL events SET payload = 'plain text'",
+            "REPLACE INTO events VALUES (4, 'json', '{\"key\":1}')",
+            "REPLACE INTO events (kind, payload) VALUES ('json', '{\"key\":1}')",
+            "REPLACE INTO events VALUES (4, 'json', NULL)",
+            "UPDATE OR REPLACE events SET payload = '{\"key\":1}' WHERE id = 2",
+        ];
+        check(&schema, &statements).await;
+    }
+}
+
+/// Before SQLite gives a row its number no trigger can tell what is computed of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unique_by_a_number_that_sqlite_gives_is_refused() {
+    let table = "CREATE TABLE t (id INTEGER PRIMARY KEY, parent, s TEXT, g AS (coalesce(parent, id)), h AS (g + 1), i AS (parent + 1))";
+    let json = "json_extract(s, '$.k')";
+    for (index, refused) in [
+        ("g", true),
+        ("h, s", true),
+        ("id % 10", true),
+        ("lower(s), g + 1", true),
+        ("(s, id) = (parent, 5)", true),
+        ("i", false),
+        ("id, parent", false),
+        ("id, g", false),
+        ("s, id % 10, id", false),
+        ("(s, parent) = (parent, 5)", false),
+        ("s) WHERE (id > 5", false),
+        ("lower(s)) WHERE (rowid > 5", false),
+        (&format!("{json}) WHERE (id > 5"), true),
+        (&format!("{json}) WHERE (rowid > 5"), true),
+        (&format!("{json}) WHERE (h > 5"), true),
+        (&format!("{json}) WHERE (parent > 5"), false),
+    ] {
+        let app = App::new(&format!("{table}; CREATE UNIQUE INDEX \"the index\" ON t ({index})"));
+        let plan = app.plan().await;
+        let found = Pair::refusals(&app, &plan).await;
+        let said = |why: &String| why.contains("which row makes room") && why.contains("the index");
+        assert_eq!(found.iter().any(said), refused, "{index}: {found:?}");
+    }
+    // A key that SQLite gives no number to, and one that it is told.
+    for table in ["id INTEGER, PRIMARY KEY (id)) WITHOUT ROWID", "id INT PRIMARY KEY)"] {
+        let app = App::new(&format!("CREATE TABLE t (v, {table}; CREATE UNIQUE INDEX x ON t (id % 10)"));
+        let plan = app.plan().await;
+        assert_eq!(Pair::refusals(&app, &plan).await, [""; 0], "{table}");
+    }
+}
+
+/// A run that an earlier build began, which did not refuse it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_refused_ends_no_run_that_has_it() {
+    let app = App::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE UNIQUE INDEX later ON t (v)");
+    let pair = Pair::start(app).await;
+    pair.backfill(1 << 20, &mut || {}).await.unwrap();
+    let before = schema_of(&pair.app.path());
+    pair.app.sql(
+        "DROP INDEX later; CREATE UNIQUE INDEX later ON t (v, id % 10);
+         UPDATE _switchover_live_object SET sql = (SELECT sql FROM sqlite_schema WHERE name = 'later') WHERE name = 'later'",
+    );
+    assert_ne!(schema_of(&pair.app.path()), before);
+    pair.app.sql("INSERT INTO t (v) VALUES (1), (2)");
+    assert!(!pair.source.capture(&[], &[]).await.unwrap().new);
+    pair.forward(ALL).await.unwrap_or_else(|error| panic!("{}", words(&error)));
+    pair.assert_equal();
+}
