@@ -43,6 +43,10 @@ pub(crate) const COMPUTED: &str = r#"
     CREATE UNIQUE INDEX filled_made ON filled (g, h, v);
     CREATE UNIQUE INDEX filled_number ON filled (coalesce(n, -1), v);
     CREATE UNIQUE INDEX filled_class ON filled (CASE WHEN c = 1 THEN typeof(c) END, v);
+    CREATE TABLE folding (id INTEGER PRIMARY KEY, c COLLATE NOCASE NOT NULL DEFAULT 'a', t TEXT COLLATE NOCASE NOT NULL DEFAULT 'A', s TEXT);
+    CREATE UNIQUE INDEX folding_case ON folding (CASE WHEN c = 'A' THEN 1 END, s);
+    CREATE UNIQUE INDEX folding_most ON folding (max(t, 'a'), nullif(t, 'b'), s);
+    CREATE UNIQUE INDEX folding_class ON folding (c = s, c, t);
     CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, payload TEXT, CHECK (kind <> 'json' OR json_valid(payload)));
     CREATE UNIQUE INDEX events_key ON events (json_extract(payload, '$.k')) WHERE kind = 'json';
 "#;

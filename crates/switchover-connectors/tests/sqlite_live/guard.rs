@@ -110,6 +110,62 @@ async fn an_expression_is_not_computed_of_a_row_that_a_check_refuses() {
     }
 }
 
+/// Where an expression compares, by whatever, it does by the column's collation and affinity.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_compares_as_its_columns_do() {
+    for (column, index, rows, statement) in [
+        (
+            "c COLLATE NOCASE NOT NULL DEFAULT 'x'",
+            "(CASE WHEN c = 'A' THEN 1 END)",
+            "(1, 'A')",
+            "REPLACE INTO t VALUES (2, 'a')",
+        ),
+        (
+            "c COLLATE NOCASE NOT NULL DEFAULT 'a'",
+            "(CASE c WHEN 'A' THEN 1 END)",
+            "(1, 'A')",
+            "REPLACE INTO t VALUES (2, NULL)",
+        ),
+        (
+            "c TEXT COLLATE NOCASE NOT NULL DEFAULT 'x'",
+            "(max(c, 'b'))",
+            "(1, 'C')",
+            "REPLACE INTO t VALUES (2, 'C')",
+        ),
+        (
+            "c TEXT COLLATE NOCASE NOT NULL DEFAULT 'x'",
+            "(min(c, 'b'))",
+            "(1, 'C')",
+            "REPLACE INTO t VALUES (2, 'D')",
+        ),
+        (
+            "c TEXT COLLATE NOCASE NOT NULL DEFAULT 'x'",
+            "(coalesce(nullif(c, 'B'), 7))",
+            "(1, 'B')",
+            "REPLACE INTO t VALUES (2, 'b')",
+        ),
+        (
+            "c COLLATE NOCASE NOT NULL DEFAULT 'x'",
+            "(max(c, 'b'))",
+            "(1, 'C')",
+            "REPLACE INTO t VALUES (2, 'C')",
+        ),
+        // Between a column without a type and a text nothing is converted: 5 is not '5'.
+        ("c, s TEXT", "(c = s)", "(1, 5, '5')", "REPLACE INTO t VALUES (2, 5, '5')"),
+        (
+            "c NOT NULL DEFAULT 5, s TEXT",
+            "(CASE WHEN c <> s THEN 'other' END)",
+            "(1, 6, '6')",
+            "REPLACE INTO t VALUES (2, NULL, '5')",
+        ),
+    ] {
+        let schema = format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, {column}); CREATE UNIQUE INDEX x ON t {index}; INSERT INTO t VALUES {rows}"
+        );
+        check(&schema, &[statement]).await;
+    }
+}
+
 /// Before SQLite gives a row its number no trigger can tell what is computed of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unique_by_a_number_that_sqlite_gives_is_refused() {

@@ -83,6 +83,7 @@ const TABLES: &[(&str, Columns, bool)] = &[
     ("keyless", &[("a", Takes::Any), ("b", Takes::Any)], false),
     ("sensed", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("r", Takes::Like)], false),
     ("filled", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("v", Takes::Whole)], false),
+    ("folding", &[("id", Takes::Number), ("c", Takes::Like), ("t", Takes::Like), ("s", Takes::Like)], false),
     ("events", &[("id", Takes::Number), ("kind", Takes::Kind), ("payload", Takes::Payload)], false),
     ("audit", &[("id", Takes::Number), ("what", Takes::Any)], false),
 ];

@@ -43,7 +43,7 @@ pub(super) struct Formula {
     pub(super) text: String,
     /// The columns that it names.
     pub(super) columns: Vec<String>,
-    /// Whether it compares, which is where a column's affinity counts.
+    /// Whether it compares, which is where a column's affinity and collation count.
     pub(super) compares: bool,
     /// Whether there may be rows of which it cannot be computed, so that SQLite ends the statement.
     pub(super) may_fail: bool,
@@ -72,7 +72,10 @@ impl Formula {
             | Expr::Between(..)
             | Expr::Case(Some(_), ..) => compares = true,
             Expr::Binary(BinaryOp::JsonGet | BinaryOp::JsonGetText, ..) => may_fail = true,
-            Expr::Call(name, _) => may_fail |= !NEVER_FAILING.contains(&name.as_str()),
+            Expr::Call(name, _) => {
+                compares |= matches!(name.as_str(), "max" | "min" | "nullif");
+                may_fail |= !NEVER_FAILING.contains(&name.as_str());
+            }
             Expr::Opaque(..) => known = false,
             _ => {}
         });

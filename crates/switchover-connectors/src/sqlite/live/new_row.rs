@@ -111,12 +111,6 @@ fn refilled<'a>(shape: &'a Shape, name: &str) -> Option<&'a Formula> {
 
 /// A value with the affinity and the collation of a column.
 fn typed(shape: &Shape, column: &Column, value: &str) -> String {
-    let name = ident(&column.name);
-    match column.affinity {
-        Affinity::Blob => value.to_owned(),
-        Affinity::Text | Affinity::Integer | Affinity::Numeric | Affinity::Real => {
-            let like = format!("SELECT {name} FROM {} WHERE 0", from(shape));
-            format!("(SELECT {value} UNION ALL {like}) COLLATE {}", ident(&column.collation))
-        }
-    }
+    let like = format!("SELECT {} FROM {} WHERE 0", ident(&column.name), from(shape));
+    format!("(SELECT {value} UNION ALL {like}) COLLATE {}", ident(&column.collation))
 }
