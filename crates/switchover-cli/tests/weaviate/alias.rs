@@ -129,6 +129,36 @@ fn an_alias_that_somebody_moved_meanwhile_is_left_alone() {
 }
 
 #[test]
+fn an_alias_that_another_tenants_run_has_set_outlives_the_rollback_of_the_next() {
+    let site = Tidy(Site::new(SOURCE).no_alias());
+    site.says("alias = 'Item'");
+    let of = |tenant: &str, arguments: &[&str]| {
+        let url = format!("{}&tenant={tenant}", site.server.0.url());
+        let mut command = site.program(arguments);
+        command.args(["--from", "sqlite:app.db", "--to", &url]);
+        command
+    };
+    run(&mut of("ada", &["migrate"])).exits(0);
+    run(&mut of("ada", &["cleanup", "--yes"])).exits(0);
+    assert_eq!(site.server.rest("POST", "/v1/schema/Items_new/tenants", r#"[{"name":"bob"}]"#).0, 200);
+    let into = ["migrate", "--into", "existing"];
+    run(&mut of("bob", &into)).exits(0);
+    run(&mut of("bob", &["rollback"])).exits(0);
+    assert_eq!(site.leads().as_deref(), Some("Items_new"));
+    // By the alias, ada's readers find what they found.
+    let (_, page) = site.server.rest("GET", "/v1/objects?class=Item&limit=200&tenant=ada", "");
+    assert_eq!(page["objects"].as_array().unwrap().len(), 100);
+    // Killed beside it, the next run still knows that.
+    #[cfg(feature = "failpoints")]
+    for place in ["alias-noted=return", "alias-set=return"] {
+        run(of("bob", &into).env("FAILPOINTS", place)).was_killed();
+        run(&mut of("bob", &["resume"])).exits(0);
+        run(&mut of("bob", &["rollback"])).exits(0);
+        assert_eq!(site.leads().as_deref(), Some("Items_new"), "{place}");
+    }
+}
+
+#[test]
 fn a_live_run_leads_its_readers_with_the_cutover_and_back() {
     let site = Tidy(Site::with_old());
     let arguments = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];

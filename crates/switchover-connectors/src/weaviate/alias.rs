@@ -1,8 +1,9 @@
 //! The names by which readers find the run's collections: set when all is verified, and led back by a rollback.
 //!
 //! Where an alias led before is on record before it is moved, so that whoever goes on after a kill, or takes the run back, knows
-//! it. Invariant: an alias is led back only where it still leads to the run's collection; one that somebody has
-//! moved since is left alone.
+//! it. Invariants: an alias is led back only where it still leads to the run's collection; one that somebody has
+//! moved since is left alone. One that led to that collection already, as it does for a tenant after the first, is on record
+//! as such, and leads there after a rollback, too: the run did not make it.
 
 use super::client::Client;
 use super::ledger::{self, Of, Records};
@@ -15,6 +16,13 @@ use switchover_core::{Error, Kind, Result, failpoint};
 struct Moved {
     from: Option<String>,
     to: String,
+}
+
+impl Moved {
+    /// Whether it led there already.
+    fn stays(&self) -> bool {
+        self.from.as_ref() == Some(&self.to)
+    }
 }
 
 fn fail(client: &Client, kind: Kind, alias: &str, why: String, hint: &str) -> Error {
@@ -31,11 +39,11 @@ pub(super) async fn lead(client: &Client, plan: &Plan, run: &str) -> Result<()> 
         let Some(alias) = map.alias else { continue };
         let now = client.alias(&alias)?;
         let noted: Option<Moved> = ledger::one(client, run, Of::Alias, &alias).await?;
-        let to = table.target.clone();
-        let fresh = Moved { from: now.clone().filter(|now| *now != to), to };
-        let moved = noted.clone().unwrap_or_else(|| fresh.clone());
+        let fresh = Moved { from: now.clone(), to: table.target.clone() };
+        let moved = noted.clone().unwrap_or(fresh);
         let elsewhere = now.as_ref().filter(|now| **now != moved.to && Some(*now) != moved.from.as_ref());
-        if elsewhere.is_some() || noted.is_none() && moved.from.is_some() && map.move_alias != Some(true) {
+        let unknown = noted.is_none() && moved.from.is_some() && !moved.stays();
+        if elsewhere.is_some() || unknown && map.move_alias != Some(true) {
             let why = format!("leads to {} now, which the plan did not know", now.unwrap_or_default());
             let hint = "lead it back, or take the run back and plan again";
             return Err(fail(client, Kind::Changed, &alias, why, hint).table(table.source.clone()));
@@ -70,7 +78,7 @@ pub(super) async fn leads(client: &Client, run: &str) -> Result<bool> {
 pub(super) async fn lead_back(client: &Client, run: &str) -> Result<()> {
     for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Alias)) {
         let (alias, moved): (&str, Moved) = (&record.key, record.read()?);
-        if client.alias(alias)?.as_ref() == Some(&moved.to) {
+        if !moved.stays() && client.alias(alias)?.as_ref() == Some(&moved.to) {
             match &moved.from {
                 None => client.delete_alias(alias)?,
                 Some(from) if client.collection(from)?.is_none() => {
