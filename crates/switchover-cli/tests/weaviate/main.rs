@@ -33,6 +33,7 @@ mod search;
 mod server;
 mod tenants;
 mod tls;
+mod touched;
 mod values;
 mod vectorizer;
 

@@ -124,7 +124,8 @@ fn packed(ids: &[Id]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn unpacked(record: &Record) -> Result<Vec<Id>> {
+/// The ids of a record of ids.
+pub(super) fn unpacked(record: &Record) -> Result<Vec<Id>> {
     let bytes = base64_decode(&record.read::<String>()?).unwrap_or_default();
     let (ids, rest) = bytes.as_chunks::<16>();
     match rest.is_empty() && !ids.is_empty() {
@@ -147,7 +148,7 @@ async fn add_ids(client: &Client, run: &str, of: Of, name: &str, ids: &[Id]) -> 
 }
 
 /// A run's records of one kind of a collection, page by page.
-struct Noted<'a> {
+pub(super) struct Noted<'a> {
     client: &'a Client,
     run: &'a str,
     of: Of,
@@ -156,12 +157,12 @@ struct Noted<'a> {
 }
 
 impl<'a> Noted<'a> {
-    fn new(client: &'a Client, run: &'a str, of: Of, name: &'a str) -> Noted<'a> {
+    pub(super) fn new(client: &'a Client, run: &'a str, of: Of, name: &'a str) -> Noted<'a> {
         Noted { client, run, of, name, after: None }
     }
 
     /// The next of them; `None` at the end, and where nothing was noted.
-    async fn next(&mut self) -> Result<Option<Vec<Record>>> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Record>>> {
         if self.after.is_none() && self.client.collection(BEFORE)?.is_none() {
             return Ok(None);
         }

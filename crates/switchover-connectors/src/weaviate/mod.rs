@@ -9,6 +9,7 @@
 //! | `made` | the collections that a run makes, and how they are known again |
 //! | `alias` | the names by which readers find collections |
 //! | `store`, `writer`, `reader`, `target` | the target |
+//! | `touched` | what others added since |
 //! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
@@ -41,6 +42,7 @@ mod rows;
 mod schema;
 mod store;
 pub mod target;
+mod touched;
 pub mod value;
 mod writer;
 

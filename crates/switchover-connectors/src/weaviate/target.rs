@@ -15,7 +15,7 @@ use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
 use super::writer::WeaviateWriter;
-use super::{made, quarantine, reader, schema};
+use super::{made, quarantine, reader, schema, touched};
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -353,6 +353,10 @@ impl Target for WeaviateTarget {
             }
         }
         Ok(audit)
+    }
+
+    async fn touched(&self, plan: &Plan) -> Result<Vec<String>> {
+        touched::of_plan(self.client().await?, plan).await
     }
 
     async fn repair(&self, plan: &Plan, mends: &[Mend]) -> Result<()> {
