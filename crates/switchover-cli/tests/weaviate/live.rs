@@ -156,15 +156,67 @@ fn readers_are_switched_and_go_back() {
     run(&mut site.program(&["rollback"])).exits(0);
     engine.end().exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
-    let left: i64 = site
-        .source()
-        .query_row(
-            "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'",
-            [],
-            |r| r.get(0),
-        )
-        .unwrap();
-    assert_eq!(left, 0);
+    assert_eq!(left_in_the_source(&site), 0);
+}
+
+/// The name of a site's only run.
+fn name_of(site: &Site) -> String {
+    let mut runs = std::fs::read_dir(site.folder.path().join(".switchover/runs")).unwrap();
+    runs.next().unwrap().unwrap().file_name().into_string().unwrap()
+}
+
+#[test]
+fn a_live_run_whose_folder_is_lost_is_taken_back_by_what_the_stores_say() {
+    let site = Site::new(SOURCE);
+    // An offline run of another folder, of which nothing is to be taken back by the name alone.
+    let sql = "CREATE TABLE others(id INTEGER PRIMARY KEY); INSERT INTO others VALUES (1)";
+    let beside = Site::at(site.server.0.clone(), |source| source.execute_batch(sql).unwrap());
+    run(&mut beside.migrate(&[])).exits(0);
+    let to = site.server.0.url();
+    let lost = |verb: &[&str]| {
+        let mut command = site.program(verb);
+        command.args(["--state-dir", "lost", "--from", "sqlite:app.db", "--to", &to]);
+        command
+    };
+    for cut_over in [false, true] {
+        let engine = site.start();
+        site.until_same();
+        let name = name_of(&site);
+        if cut_over {
+            run(&mut site.program(&["cutover"])).exits(0);
+        }
+        run(&mut lost(&["rollback", "--run", &name])).exits(2).says("is at work on this server");
+        engine.signal("KILL");
+        engine.end().was_killed();
+        std::fs::remove_dir_all(site.folder.path().join(".switchover")).unwrap();
+        // The source has its triggers still, which only that run's end removes.
+        run(&mut site.program(&["start", "--from", "sqlite:app.db", "--to", &to])).exits(1).says(&name);
+        for other in [name_of(&beside), "20200101t000000000-000000".to_owned()] {
+            run(&mut lost(&["rollback", "--run", &other])).exits(2).says("no records of a live run");
+        }
+        run(&mut lost(&["rollback", "--run", &name, "--dry-run"])).exits(0);
+        assert_eq!(site.server.count("Notes"), 1000);
+        run(&mut lost(&["rollback", "--run", &name])).exits(0);
+        assert_eq!(left_in_the_source(&site), 0);
+        run(&mut lost(&["rollback", "--run", &name])).exits(2).says("no records of a live run");
+        assert_eq!(site.server.collections(), ["Others", "Switchover_record"]);
+    }
+    // What is over is nobody's to take back.
+    let engine = site.start();
+    site.until_same();
+    let name = name_of(&site);
+    run(&mut site.program(&["cutover"])).exits(0);
+    run(&mut site.program(&["finish", "--yes"])).exits(0);
+    engine.end().exits(0);
+    run(&mut lost(&["rollback", "--run", &name])).exits(2).says("no records of a live run");
+    assert_eq!(site.server.count("Notes"), 1000);
+    run(&mut beside.verb("rollback")).exits(0);
+}
+
+/// What Switchover has in the source.
+fn left_in_the_source(site: &Site) -> i64 {
+    let count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_switchover%' ESCAPE '\\'";
+    site.source().query_row(count, [], |row| row.get(0)).unwrap()
 }
 
 #[test]

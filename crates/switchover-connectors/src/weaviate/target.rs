@@ -27,7 +27,7 @@ use switchover_core::connector::{
 use switchover_core::existing::TargetSchema;
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
-use switchover_core::live::{LiveRun, LiveTarget};
+use switchover_core::live::{LiveRun, LiveTarget, Side};
 use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::query::Queries;
 use switchover_core::schema::StoreInfo;
@@ -163,11 +163,20 @@ impl Target for WeaviateTarget {
                 .flat_map(|all| all.keys().cloned())
                 .collect(),
             runs: runs.map(|record| record.run).collect(),
+            // Several runs can be there: who owns the data is asked of each.
             owner: None,
             free_bytes: None,
             // What could not be found out is told by the first write.
             missing_rights: client.missing_rights().unwrap_or_default(),
         })
+    }
+
+    /// An engine of a live run leaves a record before the source has anything of it, and the source owns the data until the run is
+    /// over, whoever reads here.
+    async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {
+        self.check_schema(schema)?;
+        let records = ledger::of_run(self.client().await?, run).await?;
+        Ok(records.iter().any(|record| record.is(Of::Live)).then_some(Side::Source))
     }
 
     async fn examine(&self, schema: &str, _: &Needs) -> Vec<Finding> {

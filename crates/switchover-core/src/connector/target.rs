@@ -32,7 +32,7 @@ pub struct TargetState {
     pub modules: Vec<String>,
     /// The runs whose records are there: of what is there they made what they have on record.
     pub runs: Vec<String>,
-    /// Who owns the data, where a run there is a live one that is not over.
+    /// Who owns the data, where the only run that can be there is a live one that is not over.
     pub owner: Option<Side>,
     /// Bytes free on the target's disk, where it can be known.
     pub free_bytes: Option<u64>,
@@ -148,6 +148,11 @@ pub trait Target: Send + Sync {
     async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {
         let _ = (schema, needs);
         Vec::new()
+    }
+    /// Who owns the data of that run; `None` where none of that name is there, or it is no live one, or is over.
+    async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {
+        let found = self.inspect(schema).await?;
+        Ok(found.owner.filter(|_| found.runs.iter().any(|own| own == run)))
     }
     /// The tables that an application's migrations made there, with all that matters for filling them.
     async fn tables(&self, schema: &str) -> Result<TargetSchema> {

@@ -81,7 +81,8 @@ pub(super) fn faults(
         if !target.runs.is_empty() {
             let runs = target.runs.join(", ");
             hint = format!(
-                "where the run {runs} made it, `resume` goes on with it, `rollback` takes it back and `cleanup` accepts it, in that run's state folder; otherwise {hint}"
+                "where the run {runs} made it, `resume` goes on with it, `rollback` takes it back and `cleanup` accepts it, in that run's state folder \
+                 (a live run whose folder is lost is taken back by `rollback --run NAME --from SOURCE --to TARGET`); otherwise {hint}"
             );
         }
         draft.refuse(&table.source, "", why, hint);

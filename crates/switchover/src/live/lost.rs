@@ -46,9 +46,7 @@ impl Migration {
 
     /// That the target holds a live run of this name whose source owns the data.
     async fn is_the_sources(&self, run: &str) -> Result<()> {
-        let found = self.target.inspect(&self.settings.plan.schema).await?;
-        let owner = found.owner.filter(|_| found.runs.iter().any(|own| own == run));
-        match owner {
+        match self.target.owner_of(&self.settings.plan.schema, run).await? {
             Some(Side::Source) => Ok(()),
             Some(Side::Target) => Err(Error::new(Kind::Refused, OPERATION)
                 .store(self.target.label())
