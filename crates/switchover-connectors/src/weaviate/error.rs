@@ -37,6 +37,13 @@ pub(super) fn is_away(status: &Status) -> bool {
     lost || status.code() == Code::Unavailable
 }
 
+/// Whether the status says that the place did not answer, or not in time.
+pub(super) fn is_missed(status: &Status) -> bool {
+    // What runs out on this side has the code by which a server says that a request was cancelled, and tonic's own cause.
+    let ran_out = cause_of::<tonic::TimeoutExpired>(status).is_some();
+    ran_out || status.code() == Code::DeadlineExceeded || is_away(status)
+}
+
 fn meaning(code: Code) -> (Kind, &'static str) {
     match code {
         Code::Unavailable => (

@@ -5,14 +5,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use switchover_connectors::weaviate::WeaviateConfig;
 use switchover_connectors::weaviate::client::Client;
 use switchover_core::Kind;
 use switchover_testkit::Weaviate;
-use switchover_testkit::weaviate::Address;
+use switchover_testkit::weaviate::{Address, Liar};
 
-use crate::support::definition;
+use crate::support::{definition, store_texts, uuid};
 
 /// A place before the server's REST: what `answer` gives for a method, a path and a body is answered, and nothing where it
 /// gives nothing.
@@ -140,5 +141,35 @@ async fn what_changes_something_is_not_sent_to_another_place_by_itself() {
     for lane in 0..4 {
         assert_eq!(client.count(&name).await.expect("a count"), 0, "{lane}");
     }
+    client.delete_collection(&name).expect("removed");
+}
+
+#[test]
+fn a_place_that_takes_a_request_over_grpc_and_gives_no_answer_is_passed_over() {
+    let server = Weaviate::shared().expect("a server");
+    let silent = Liar::start(server.grpc_port(), 1).expect("a line");
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(passed_over(server, &silent));
+}
+
+async fn passed_over(server: &Address, silent: &Liar) {
+    let (http, grpc) = (server.http_port(), server.grpc_port());
+    let url = format!("weaviate://127.0.0.1:{http},127.0.0.1:{http}?grpc={},{grpc}", silent.port());
+    let config = WeaviateConfig::parse(&url, &|_| None).expect("a URL");
+    let client = Client::connect(&config, 2).await.expect("both answer");
+    let name = server.fresh_collection("Silent");
+    client.create_collection(&definition(&name, &[("t", "text")])).expect("made");
+    client.write_within(Duration::from_millis(500));
+    silent.hold_next(&name);
+    let mut writer = client.writer(&name);
+    writer.object(uuid(1)).finish();
+    let error = client.batch(0, &writer.take()).await.expect_err("nobody answers");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error:?}");
+    assert!(silent.is_holding(), "it was sent to the other place");
+    // What is sent next goes there, because this one is away now.
+    let sent = silent.sent().len();
+    client.write_within(Duration::from_secs(60));
+    store_texts(&client, &name, &[(uuid(2), "by the other place")]).await;
+    assert_eq!(silent.sent().len(), sent, "it was sent there again");
+    silent.release();
     client.delete_collection(&name).expect("removed");
 }

@@ -17,7 +17,7 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 use super::places::Places;
 use super::roots;
@@ -150,9 +150,7 @@ impl Grpc {
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within the deadline")));
         match &answer {
-            Err(status) if error::is_away(status) || status.code() == Code::DeadlineExceeded => {
-                self.places.missed(place);
-            }
+            Err(status) if error::is_missed(status) => self.places.missed(place),
             _ => self.places.answered(place),
         }
         answer.map(tonic::Response::into_inner)
