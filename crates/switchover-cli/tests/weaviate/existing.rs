@@ -2,9 +2,15 @@
 //! what nobody touched stays, wherever the program is killed.
 
 use crate::common::run;
+#[cfg(feature = "failpoints")]
+use crate::common::{Running, case::SOON_SETTLED};
 use crate::server::Site;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+#[cfg(feature = "failpoints")]
+use std::time::{Duration, Instant};
+#[cfg(feature = "failpoints")]
+use switchover_testkit::weaviate::Liar;
 
 const SOURCE: &str = "
     CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, score REAL, made DATETIME, embedding BLOB, raw BLOB);
@@ -23,6 +29,10 @@ const OURS: [&str; 2] = ["f69b9965-49f0-55ed-ad27-25f54d44a59b", "b9d1d6f8-8743-
 
 /// An object of an id of its own, with the key of a row.
 const OTHER: &str = "00000000-0000-4000-8000-00000000000a";
+
+/// No batch takes so long to be sent.
+#[cfg(feature = "failpoints")]
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything of an object that a write says.
 fn said(objects: &BTreeMap<String, Json>) -> BTreeMap<String, String> {
@@ -273,6 +283,42 @@ fn a_rollback_of_a_run_that_was_done_goes_on_after_a_kill() {
 
 #[cfg(feature = "failpoints")]
 #[test]
+fn what_a_dead_process_had_under_way_is_taken_back_too() {
+    // It comes while the rollback waits for it, or between its two looks.
+    for places in ["discard-soon-ms=return(3000)", "discard-soon-ms=return(0);existing-put-back=sleep(3000)"]
+    {
+        println!("{places}");
+        let site = Site::filled();
+        let before = site.server.objects("Note");
+        let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+        let stores = ["--from", "sqlite:app.db", "--to", &site.by(&line)];
+        line.hold_next("Note");
+        let mut migrate = site.program(&["migrate", "--into", "existing", "--on-conflict", "replace"]);
+        let running = Running::start(migrate.args(["--policy", "quarantine"]).args(stores));
+        let awaits = |is_so: &dyn Fn() -> bool| {
+            let begun = Instant::now();
+            while !is_so() {
+                assert!(begun.elapsed() < PATIENCE, "no batch was sent, or carried out");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        awaits(&|| line.is_holding());
+        running.signal("KILL");
+        running.end().was_killed();
+        let mut rollback = site.program(&["rollback"]);
+        let rollback = Running::start(rollback.args(stores).env("FAILPOINTS", places));
+        // What is tested: it comes when the run would have been forgotten.
+        std::thread::sleep(Duration::from_millis(1500));
+        line.release();
+        awaits(&|| line.is_carried_out());
+        rollback.end().exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before));
+        assert_eq!(site.server.collections(), ["Note"]);
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
 fn a_cleanup_that_was_killed_is_ended_and_not_taken_back() {
     let site = Site::filled();
     // With nothing that stays there is nothing to be missed: all objects compare equal to the rows.
@@ -356,7 +402,8 @@ fn whoever_is_killed_is_taken_back_though_that_is_killed_too() {
         let during = rollbacks[at % rollbacks.len()];
         println!("{place}, then {during}");
         // Where nothing was noted or written yet, some of these places are never met.
-        run(site.verb("rollback").env("FAILPOINTS", format!("{during}=return")));
+        let settled = format!("{SOON_SETTLED};{during}=return");
+        run(site.verb("rollback").env("FAILPOINTS", settled));
         run(&mut site.verb("rollback")).exits(0);
         assert_eq!(said(&site.server.objects("Note")), said(&before), "{place}");
         assert_eq!(site.server.collections(), ["Note"], "{place}");

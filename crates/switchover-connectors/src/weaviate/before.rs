@@ -19,10 +19,12 @@
 
 use super::client::{Client, Listing, same_object};
 use super::ledger::{self, Of, Record, Records};
+use super::live::SOON;
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Value};
 use switchover_core::{Error, Kind, Result, failpoint};
@@ -299,8 +301,27 @@ pub(super) async fn forget(client: &Client, run: &str, which: impl Fn(&Record) -
     Ok(())
 }
 
+/// Gives collections back what they held.
+///
+/// A request of a process that was killed, or whose answer was lost, may be at work on the server still, and nothing orders it behind
+/// what is done here: it would put objects of the run's into the collection when nobody knows any more that they are the run's.
+/// So where the run is not at rest it is waited for, and what came in between all the same is taken back by a second look.
+pub(super) async fn restore(client: &Client, run: &str, names: &[&str], at_rest: bool) -> Result<()> {
+    if !at_rest && !names.is_empty() {
+        let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
+        tokio::time::sleep(Duration::from_millis(soon)).await;
+    }
+    for _ in 0..if at_rest { 1 } else { 2 } {
+        for name in names {
+            restore_one(client, run, name).await?;
+        }
+        failpoint::hit("existing-put-back");
+    }
+    Ok(())
+}
+
 /// Gives a collection back what it held: the run's objects go, and what gave way comes back.
-pub(super) async fn restore(client: &Client, run: &str, name: &str) -> Result<()> {
+async fn restore_one(client: &Client, run: &str, name: &str) -> Result<()> {
     let aside = kept_aside(client, run, name).await?;
     if client.collection(name)?.is_none() {
         if aside.is_empty() {

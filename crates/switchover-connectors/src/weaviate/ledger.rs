@@ -3,7 +3,7 @@
 //!
 //! | kind | a record is | written | a crash after it means |
 //! |---|---|---|---|
-//! | `run` | the run, with its attempt | by `prepare`, first | the run may have made its collections |
+//! | `run` | the run, with its attempt, and whether it is at rest | by `prepare`, first; at rest behind the verdict | the run may have made its collections |
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
 //! | `live` | a live run's engine, by its number: how far the server was in the log when it wrote last | after the objects of a batch | the batch is written again |
@@ -80,6 +80,9 @@ impl Of {
 pub(super) struct RunRecord {
     pub(super) attempt: i64,
     pub(super) tool: String,
+    /// Whether the one process that wrote for it had an answer to each of its requests, so that none can be under way still.
+    #[serde(default)]
+    pub(super) at_rest: bool,
 }
 
 /// A record as it was read.
@@ -322,6 +325,15 @@ pub(super) async fn is_there(
     let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
     let pages = client.by_ids(0, &listing, &[id(run, of, key)]).await?;
     Ok(pages.iter().any(|page| !page.is_empty()))
+}
+
+/// Says of a run whether a request of it can be under way still.
+pub(super) async fn rest(client: &Client, run: &str, at_rest: bool) -> Result<()> {
+    let record: Option<RunRecord> = one(client, run, Of::Run, "").await?;
+    let Some(record) = record.filter(|record| record.at_rest != at_rest) else { return Ok(()) };
+    let mut put = Records::new(client);
+    put.add(run, Of::Run, "", &RunRecord { at_rest, ..record })?;
+    put.put(client).await
 }
 
 /// Removes records of a run.

@@ -33,7 +33,7 @@ use switchover_core::{Error, Kind, Remedy, Result, failpoint};
 
 /// How long a request whose answer was lost, or whose engine was killed, usually is at work on the server: its connection is gone,
 /// and the largest batch that an engine sends takes a tenth of this.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 
 /// How long it may be at the longest: this goes with each request that writes as its deadline.
 const LATE: Duration = Duration::from_secs(60);

@@ -276,7 +276,7 @@ impl Target for WeaviateTarget {
         }
         failpoint::hit("prepare-before-commit");
         let mut put = Records::new(client);
-        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone() })?;
+        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false })?;
         // A collection that was there is none of the run's own, and is never dropped.
         for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
@@ -373,6 +373,9 @@ impl Target for WeaviateTarget {
         // Who only writes rows needs no record, and finds them gone after a cleanup.
         let recorded = plan.options.existing.is_some() || mends.iter().any(|mend| mend.quarantine.is_some());
         let run = if recorded { self.run_of(plan).await? } else { String::new() };
+        if plan.options.existing.is_some() {
+            ledger::rest(client, &run, false).await?;
+        }
         let plan = Arc::new(plan.clone());
         for mend in mends {
             let planned = &plan.tables[mend.table];
@@ -405,7 +408,12 @@ impl Target for WeaviateTarget {
     }
 
     async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
-        alias::lead(self.client().await?, plan, run).await
+        let client = self.client().await?;
+        // Nobody knows what an earlier process had under way.
+        if plan.options.existing.is_some() && self.attempt() == 1 && client.lost_at().is_none() {
+            ledger::rest(client, run, true).await?;
+        }
+        alias::lead(client, plan, run).await
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
@@ -427,9 +435,10 @@ impl Target for WeaviateTarget {
         for name in made {
             client.delete_own(name)?;
         }
-        for name in named(Of::Standing) {
-            before::restore(client, run, name).await?;
-        }
+        let standing: Vec<&str> = named(Of::Standing).collect();
+        let record = own.iter().find(|record| record.is(Of::Run)).map(ledger::Record::read::<RunRecord>);
+        let at_rest = record.transpose()?.is_some_and(|record| record.at_rest);
+        before::restore(client, run, &standing, at_rest).await?;
         // The records last: a discard that was stopped finds the rest by them.
         drop_records(client, run, &own, others.is_empty()).await?;
         Ok(true)
