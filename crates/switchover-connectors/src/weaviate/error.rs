@@ -13,6 +13,10 @@ use crate::handshake::{Handshake, cause_of};
 /// A server's message longer than this is cut: it may quote a whole object.
 const MESSAGE_CHARS_MAX: usize = 600;
 
+/// What to do about a key that the server does not take. A file is read once, when the program begins.
+const KEY_HINT: &str = "set WEAVIATE_API_KEY, or api_key_file=FILE in the URL, to a key of this server; a key that was changed meanwhile \
+    is read by the next start: stop an engine at work, and `switchover resume`";
+
 /// What a gRPC status means.
 pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &str) -> Error {
     if let Some(tls) = cause_of::<rustls::Error>(status) {
@@ -58,10 +62,7 @@ fn meaning(code: Code) -> (Kind, &'static str) {
             "the server is out of memory or disk for now, or the message is too large for it",
         ),
         Code::Aborted => (Kind::Unavailable, "another request was in the way: the same one may succeed now"),
-        Code::Unauthenticated => (
-            Kind::Permission,
-            "set WEAVIATE_API_KEY, or api_key_file=FILE in the URL, to a key of this server",
-        ),
+        Code::Unauthenticated => (Kind::Permission, KEY_HINT),
         Code::PermissionDenied => {
             (Kind::Permission, "give the key's user the rights to read and write the collection")
         }
@@ -82,10 +83,7 @@ fn meaning(code: Code) -> (Kind, &'static str) {
 /// What an answer over HTTP that is not a success means; `said` is its body.
 pub(super) fn of_http(status: u16, said: &str, config: &WeaviateConfig, operation: &str) -> Error {
     let (kind, hint) = match status {
-        401 => (
-            Kind::Permission,
-            "set WEAVIATE_API_KEY, or api_key_file=FILE in the URL, to a key of this server",
-        ),
+        401 => (Kind::Permission, KEY_HINT),
         403 => (Kind::Permission, "give the key's user the rights to read and change the schema"),
         404 => (Kind::NotFound, "something removed it, or the plan is not for this server"),
         408 | 429 | 502 | 503 | 504 => {

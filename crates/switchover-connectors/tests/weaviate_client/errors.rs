@@ -64,6 +64,7 @@ async fn a_wrong_key_and_a_wrong_port_say_what_to_do() {
         let error = Client::connect(&config, 1).await.expect_err("nobody is let in");
         assert_eq!(error.kind(), Kind::Permission, "{error:?}");
         assert!(error.what_to_do().contains("WEAVIATE_API_KEY"), "{error:?}");
+        assert!(error.what_to_do().contains("`switchover resume`"), "{error:?}");
         assert!(!format!("{error:?}").contains("wrong-key"), "{error:?}");
     }
     let grpc = format!("weaviate://127.0.0.1:{}?grpc=1", server.http_port());
