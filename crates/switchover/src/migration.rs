@@ -337,7 +337,7 @@ impl Migration {
                 })
                 .hint("`switchover verify` compares the stores again; `switchover migrate` begins anew"));
         }
-        self.same_stores(journal.header())?;
+        self.same_stores(journal.header()).await?;
         let plan = Arc::new(journal.plan()?);
         let claim = self.claim_again(&plan.options.schema, &journal.header().run).await?;
         let snapshot = self.source.snapshot().await?;
@@ -368,18 +368,33 @@ impl Migration {
         .await
     }
 
-    pub(crate) fn same_stores(&self, header: &Header) -> Result<()> {
-        for (then, now, side) in
-            [(&header.source, self.source.label(), "source"), (&header.target, self.target.label(), "target")]
-        {
-            if *then != now {
-                return Err(Error::new(Kind::Config, "go on with the run")
-                    .store(header.run.clone())
-                    .detail(format!("its {side} is {then}, not {now}"))
-                    .hint("name the stores of the run, or another run with --run"));
-            }
+    /// That these are the run's stores: by their labels; or the target by the run's records, where it may be the same one
+    /// reached in another way.
+    pub(crate) async fn same_stores(&self, header: &Header) -> Result<()> {
+        let (source, target) = (self.source.label(), self.target.label());
+        let other = |what: String, hint: &str| {
+            Err(Error::new(Kind::Config, "go on with the run")
+                .store(header.run.clone())
+                .detail(what)
+                .hint(hint))
+        };
+        let named = "name the stores of the run, or another run with --run";
+        if header.source != source {
+            return other(format!("its source is {}, not {source}", header.source), named);
         }
-        Ok(())
+        if header.target == target {
+            return Ok(());
+        }
+        let why = format!("its target is {}, not {target}", header.target);
+        if !self.target.may_be(&header.target) {
+            return other(why, named);
+        }
+        let schema = Journal::read_plan(&self.settings.state_dir, &header.run)?.options.schema;
+        let found = self.again(async || self.target.inspect(&schema).await).await?;
+        match found.runs.contains(&header.run) {
+            true => Ok(()),
+            false => other(format!("{why}, which holds no records of the run"), named),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod options;
 mod presets;
 mod python;
 mod queries;
+mod reached;
 mod references;
 mod rights;
 mod search;

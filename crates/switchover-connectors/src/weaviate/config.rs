@@ -202,6 +202,17 @@ impl WeaviateConfig {
         })
     }
 
+    /// Whether the URL of a run says of its data what this one says: the tenant, and on how many nodes an object is kept. The hosts, the
+    /// level and the files of keys only say how it is reached, and change when a node is replaced or a file is moved.
+    pub(super) fn may_be(&self, url: &str) -> bool {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let Ok(pairs) = uri::query_pairs(query, false) else { return false };
+        let given = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        WeaviateConfig::is_meant(url)
+            && given("tenant") == self.tenant
+            && given("replication") == self.replication.map(|factor| factor.to_string())
+    }
+
     /// The URL, with all that was said and no secret.
     pub fn redacted(&self) -> String {
         let hosts: Vec<String> = self.http.iter().map(Place::to_string).collect();

@@ -99,3 +99,20 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_shown() {
     let error = WeaviateConfig::parse(&url, &env).expect_err("another header");
     assert!(error.to_string().contains("line 1"), "{error}");
 }
+
+#[test]
+fn another_way_to_the_same_data_is_told_from_other_data() {
+    let now = parse("weaviate://b:8080,c:8080?grpc=50051&consistency=quorum&replication=3&tenant=a%26b")
+        .expect("a URL");
+    for (then, may_be) in [
+        ("weaviate://a:8080,b:8080?grpc=50051&consistency=all&replication=3&tenant=a%26b", true),
+        ("weaviates://a?tls_root_cert=/gone&replication=3&tenant=a%26b&api_key_file=/gone/too", true),
+        ("weaviate://b:8080,c:8080?grpc=50051&consistency=quorum&replication=3", false),
+        ("weaviate://b:8080?replication=3&tenant=a", false),
+        ("weaviate://b:8080?tenant=a%26b", false),
+        ("postgresql://b/db?replication=3&tenant=a%26b", false),
+    ] {
+        assert_eq!(now.may_be(then), may_be, "{then}");
+        assert!(now.may_be(&now.redacted()));
+    }
+}

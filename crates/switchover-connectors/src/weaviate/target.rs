@@ -171,6 +171,10 @@ impl Target for WeaviateTarget {
         })
     }
 
+    fn may_be(&self, label: &str) -> bool {
+        self.config.may_be(label)
+    }
+
     /// An engine of a live run leaves a record before the source has anything of it, and the source owns the data until the run is
     /// over, whoever reads here.
     async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {

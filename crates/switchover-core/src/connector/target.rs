@@ -149,6 +149,12 @@ pub trait Target: Send + Sync {
         let _ = (schema, needs);
         Vec::new()
     }
+    /// Whether a label that is not this one's may be the same store's, reached in another way: by other nodes of a cluster, with another
+    /// file of keys. It proves nothing: that the run's records are there does.
+    fn may_be(&self, label: &str) -> bool {
+        let _ = label;
+        false
+    }
     /// Who owns the data of that run; `None` where none of that name is there, or it is no live one, or is over.
     async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {
         let found = self.inspect(schema).await?;

@@ -60,7 +60,7 @@ impl Migration {
     /// `NotFound` where the run is not finished; when the report cannot be written now either.
     pub async fn write_report(&self, run: Option<&str>) -> Result<PathBuf> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
-        self.same_stores(journal.header())?;
+        self.same_stores(journal.header()).await?;
         let over = journal.last()?.filter(|last| journal.header().live && last.state == State::CleanedUp);
         let last = over.ok_or_else(|| {
             Error::new(Kind::NotFound, "write the report of the run")

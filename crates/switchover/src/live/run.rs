@@ -197,7 +197,7 @@ impl Migration {
                 .detail(detail)
                 .hint("`switchover status` shows the runs; --run names another one"));
         }
-        self.same_stores(journal.header())?;
+        self.same_stores(journal.header()).await?;
         let told = self.takes_up(journal.folder());
         let plan = journal.plan()?;
         let claim = self

@@ -36,7 +36,7 @@ impl Migration {
         let begun = Instant::now();
         let journal = Journal::open(&self.settings.state_dir, run)?;
         let header = journal.header().clone();
-        self.same_stores(&header)?;
+        self.same_stores(&header).await?;
         at_rest(&header, "roll the run back")?;
         let states = journal.states()?;
         not_accepted(&header, &states)?;
@@ -61,7 +61,7 @@ impl Migration {
     /// As the rollback's, and `Busy` while a process works on the run.
     pub async fn foresee_rollback(&self, run: Option<&str>, discard_changes: bool) -> Result<Foreseen> {
         let Summary { header, entries, active } = journal::look(&self.settings.state_dir, run)?;
-        self.same_stores(&header)?;
+        self.same_stores(&header).await?;
         at_rest(&header, "roll the run back")?;
         if active {
             return Err(journal::taken(&header.run));
@@ -137,7 +137,7 @@ impl Migration {
     /// `Refused` while the run is not done.
     pub async fn cleanup(&self, run: Option<&str>) -> Result<String> {
         let journal = Journal::open(&self.settings.state_dir, run)?;
-        self.same_stores(journal.header())?;
+        self.same_stores(journal.header()).await?;
         at_rest(journal.header(), "clean up after the run")?;
         let plan = journal.plan()?;
         let run = journal.header().run.clone();
