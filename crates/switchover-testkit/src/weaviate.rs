@@ -40,7 +40,7 @@ pub use look::Object;
 pub use nodes::Nodes;
 pub use seen::Sent;
 
-use crate::cluster::{free_port, temp_root};
+use crate::cluster::{free_port, temp_root, throwaway_root};
 use crate::server::unique;
 use crate::watchdog::Watchdog;
 use crate::{Error, Result};
@@ -128,6 +128,7 @@ impl Address {
 pub struct Builder {
     api_key: Option<String>,
     persistent: Option<PathBuf>,
+    on_disk: bool,
     settings: Vec<(String, String)>,
     /// Which node of a cluster it is, of several.
     member: Option<nodes::Member>,
@@ -145,6 +146,13 @@ impl Builder {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keep the server's data on a disk also where there is room for it in memory, as what is measured is.
+    #[must_use]
+    pub fn on_disk(mut self) -> Self {
+        self.on_disk = true;
         self
     }
 
@@ -173,8 +181,8 @@ impl Builder {
     /// A server with a folder, and without ports and process.
     fn unstarted(self) -> Result<Weaviate> {
         let binary = find()?;
-        let folder =
-            self.persistent.clone().unwrap_or_else(|| temp_root().join(format!("swwv-{}", unique())));
+        let root = if self.on_disk { temp_root() } else { throwaway_root() };
+        let folder = self.persistent.clone().unwrap_or_else(|| root.join(format!("swwv-{}", unique())));
         fs::create_dir_all(&folder)
             .map_err(|e| Error::new(format!("cannot make {}", folder.display()), e))?;
         let watchdog = match self.persistent {

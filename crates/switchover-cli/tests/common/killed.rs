@@ -1,8 +1,8 @@
 //! A run that dies at a place by `kill -9`, between any pair of stores: afterwards `resume` ends it with the target equal to
 //! the source, or `rollback` leaves the target as it was.
 
-use super::case::{Case, Goal, Origin, Pair};
-use super::run;
+use super::case::{Case, Goal, Origin, Pair, SOON_SETTLED};
+use super::{files, run};
 use std::process::Command;
 
 /// Places of `migrate`, before and after each durable effect, in their order.
@@ -103,4 +103,44 @@ pub(crate) fn goes_back(pair: Pair, place: &str) {
     assert_eq!(case.dump(), before, "{place}");
     run(&mut case.migrate(&["--no-backup"])).exits(0);
     case.is_equal();
+}
+
+/// `rollback --dry-run`, of a run that was killed and of one that is done, says what it would do and changes nothing.
+pub(crate) fn only_says_what_a_rollback_would_do(goal: Goal) {
+    let case = Case::to(goal);
+    let before = case.dump();
+    let dry = |more: &[&str]| run(case.verb("rollback").arg("--dry-run").args(more));
+    let known = || files(&case.state()).into_iter().map(|path| std::fs::read(path).ok()).collect::<Vec<_>>();
+    let places = "copy-after-commit=9*off->return";
+    let places = if goal == Goal::Server { format!("{SOON_SETTLED};{places}") } else { places.to_owned() };
+    for killed in [true, false] {
+        match killed {
+            true => run(case.migrate(&[]).env("FAILPOINTS", &places)).was_killed(),
+            false => run(&mut case.verb("resume")).exits(0),
+        };
+        // A file whose writer was killed is folded by whoever opens it, the dry run too: its rows are what counts.
+        let held = || match (goal, killed) {
+            (Goal::Sqlite, true) => case.counts(
+                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM _switchover_checkpoint)",
+            ),
+            _ => case.dump(),
+        };
+        let (before, journal) = (held(), known());
+        let ran = dry(&[]).exits(0);
+        assert!(ran.out.contains("a rollback would") && ran.out.contains("nothing was changed"), "{ran}");
+        assert!(held() == before && known() == journal, "{goal:?}, killed: {killed}");
+    }
+    dry(&["--when-ready"]).exits(2).says("--when-ready is about a change of the owner");
+    run(case.verb("rollback").args(["--write-budget", "1s"])).exits(2).says("--write-budget is about");
+    if goal == Goal::Postgres {
+        case.database.psql("DELETE FROM log").expect("a change of the target");
+        dry(&[]).exits(1).says("the stores differ now").says("--discard-target-changes");
+        dry(&["--discard-target-changes"]).exits(0);
+        run(case.verb("rollback").arg("--discard-target-changes")).exits(0);
+    } else {
+        run(&mut case.verb("rollback")).exits(0);
+    }
+    assert!(case.dump() == before, "{goal:?}");
+    let ran = dry(&[]).exits(0);
+    assert!(ran.out.starts_with("nothing of the run"), "{ran}");
 }

@@ -30,6 +30,11 @@ fn a_killed_run_rolls_back_to_what_was_there() {
 }
 
 #[test]
+fn rollback_dry_run_says_what_it_would_do_and_changes_nothing() {
+    killed::only_says_what_a_rollback_would_do(Goal::Server);
+}
+
+#[test]
 fn a_rollback_that_was_killed_can_be_done_again() {
     for place in ["copy-after-commit=9*off->return", "before-done=return"] {
         let case = Case::of((Origin::Sqlite, Goal::Server));

@@ -365,7 +365,7 @@ pub(super) async fn of_run(client: &Client, run: &str) -> Result<Vec<Record>> {
 
 #[cfg(test)]
 mod tests {
-    //! With the shared server: what is written past the batches takes the place of what is there.
+    //! With a server of its own, because others empty the shared one: what is written past the batches takes the place of what is there.
 
     use super::*;
     use crate::weaviate::config::WeaviateConfig;
@@ -373,11 +373,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_record_past_the_batches_takes_the_place_of_the_one_before() {
-        let address = Weaviate::shared().expect("a server");
-        let config = WeaviateConfig::parse(&address.url(), &|_| address.api_key().map(str::to_owned));
+        let server = Weaviate::start().expect("a server");
+        let config = WeaviateConfig::parse(&server.url(), &|_| None);
         let client = Client::connect(&config.expect("the kit's URL"), 1).await.expect("the server answers");
         make(&client).expect("the collection of records");
-        let run = address.fresh_collection("run");
+        let run = "run".to_owned();
         for body in ["first", "\u{0} \" äß second"] {
             put_past_batches(&client, &run, Of::Checkpoint, "a \"key\"", &body).await.expect("written");
             let found: Option<String> = one(&client, &run, Of::Checkpoint, "a \"key\"").await.expect("read");

@@ -255,7 +255,7 @@ fn prepare(args: &Args, chosen: &[Contestant]) -> Result<Field> {
         false => None,
     };
     let limit = chosen.iter().any(|who| who.in_flight().is_some()).then(program::build_limit).transpose()?;
-    let server = Weaviate::start()?;
+    let server = Weaviate::builder().on_disk().start()?;
     println!("Weaviate {} on {}", switchover_testkit::weaviate::VERSION, server.http_url());
     Ok(Field {
         server,
