@@ -276,3 +276,29 @@ fn a_hook_can_ask_the_program_itself() {
     done(folder, &["cutover"]);
     assert!(read(folder, "said.json").contains("\"owner\": \"target\""), "{}", read(folder, "said.json"));
 }
+
+#[test]
+fn an_engine_that_knows_of_no_environment_file_does_not_go_back_past_what_the_run_has_set_there() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    write(folder, "switchover.toml", CONFIG);
+    write(folder, "app.env", BEFORE);
+    let mut engine = begin(folder, &START);
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    let reverse = |live: &serde_json::Value| live["phase"] == "reverse" && live["lag_entries"] == 0;
+    until(folder, reverse);
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    std::fs::remove_file(folder.join("switchover.toml")).unwrap();
+    let mut engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && reverse(live));
+    is_refused(folder, "rollback", 2, &["has set DATABASE_URL", "`env_file` and `set` as at the cutover"]);
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    write(folder, "switchover.toml", CONFIG);
+    let engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && reverse(live));
+    done(folder, &["rollback", "--when-ready"]);
+    assert_eq!(read(folder, "app.env"), BEFORE);
+}

@@ -233,6 +233,21 @@ impl Announcer {
         }
     }
 
+    /// That the run left no values of its own in a file which this configuration does not name: nobody would put them back.
+    fn changed_nothing(&self) -> Result<()> {
+        let changed = self.changed_variables()?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = changed.iter().map(String::as_str).collect();
+        Err(Error::new(Kind::Config, "change the owner")
+            .detail(format!(
+                "the run has set {} in the application's environment file, and [cutover] names no such file now",
+                names.join(", ")
+            ))
+            .hint("have [cutover] say `env_file` and `set` as at the cutover, stop the engine, `switchover resume`, and ask again"))
+    }
+
     /// The stores, as the route names them.
     fn stores(&self) -> (&str, &str) {
         (self.header.source.as_str(), self.header.target.as_str())
@@ -271,7 +286,8 @@ impl Announce for Announcer {
                     file.knows_before(run, &self.changed_variables()?)?;
                     file.may_restore(run)
                 }
-                (None, _) => Ok(()),
+                (None, Side::Source) => self.changed_nothing(),
+                (None, Side::Target) => Ok(()),
             }
         })
     }
