@@ -249,17 +249,10 @@ impl Engine {
                     entered = !entered;
                     continue;
                 }
-                Err(error) => {
-                    let end = match (self.shut, entered) {
-                        (true, _) => self.stand_shut(error).await?,
-                        (false, true) => self.outlast(error).await?,
-                        (false, false) => self.outlast_entry(error).await?,
-                    };
-                    match end {
-                        Some(end) => return Ok(end),
-                        None => continue,
-                    }
-                }
+                Err(error) => match self.outlast_asking(error, entered).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
             };
             let turn = match ownership.owner {
                 Side::Source => self.forward().await,

@@ -113,6 +113,15 @@ impl Engine {
         self.stand(error, Side::Target).await
     }
 
+    /// The same where it cannot be told who owns the data, by a run that is entered or not yet.
+    pub(super) async fn outlast_asking(&mut self, error: Error, entered: bool) -> Result<Option<End>> {
+        match (self.shut, entered) {
+            (true, _) => self.stand_shut(error).await,
+            (false, true) => self.outlast(error).await,
+            (false, false) => self.outlast_entry(error).await,
+        }
+    }
+
     /// The owner is decided and cannot be opened, so nobody can write to either store: an engine that ended would leave it so.
     pub(super) async fn stand_shut(&mut self, error: Error) -> Result<Option<End>> {
         if error.kind() == Kind::Interrupted {
