@@ -154,6 +154,11 @@ pub(crate) fn api_key(reference: &StoreRef) -> Option<bool> {
     matches!(reference.scheme().as_deref(), Some("weaviate" | "weaviates")).then(named)
 }
 
+/// Whether the target that a journal names never owns the data: it only serves reads.
+pub(crate) fn serves_reads_only(kept: &str) -> bool {
+    store(&StoreRef::new(kept, Origin::Journal)).is_ok_and(|store| store == Store::Weaviate)
+}
+
 /// The schema that is meant when none is named; `None` where the store is not known.
 pub(crate) fn schema_default(reference: &StoreRef) -> Option<&'static str> {
     match store(reference).ok()? {

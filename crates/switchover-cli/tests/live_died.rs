@@ -8,7 +8,9 @@ mod engine;
 mod program;
 
 use client::Client;
-use engine::{Engine, application, begin, is_held_by, is_same, put_back, take_away, until, wait_for};
+use engine::{
+    Engine, application, begin, is_held_by, is_same, put_back, signalled, take_away, until, wait_for,
+};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::process::ExitStatusExt;
@@ -293,4 +295,72 @@ fn a_source_that_goes_away_at_the_decision_for_it_is_opened_when_it_is_back() {
     let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
     assert!(route["owner"] == "source" && route["writes"] == "open", "{route:#}");
     scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").unwrap();
+}
+
+/// The owner is open, and what follows it cannot be made to: that is another thing than that nobody can write.
+#[test]
+fn a_target_that_cannot_follow_yet_is_no_owner_that_is_shut() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = scene.start("live-source-open=1*off->sleep(3000)");
+    until(path, is_same);
+    done(path, &["cutover"]);
+    until(path, |live| live["phase"] == "reverse");
+    let asking = begin(path, &["rollback"]);
+    wait_for(|| scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").is_ok());
+    let no_right = "CREATE FUNCTION public.no_right() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$;
+        CREATE EVENT TRIGGER no_right ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION public.no_right()";
+    scene.database.psql(no_right).unwrap();
+    let held = until(path, |live| live["held"].is_string());
+    assert!(!is_held_by(&held, "nobody can write") && held["pid"] == engine.0.id(), "{held:#}");
+    let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["owner"] == "source" && route["writes"] == "open", "{route:#}");
+    drop(asking);
+    scene.database.psql("DROP EVENT TRIGGER no_right").unwrap();
+    until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && is_same(live));
+    assert_eq!(scene.database.psql("SELECT count(*) FROM t WHERE id = 9").unwrap().trim(), "1");
+}
+
+/// What the target alone had is given up, and the source goes away before it is open.
+#[test]
+fn a_source_that_goes_away_when_a_target_is_given_up_is_opened_when_it_is_back() {
+    let (folder, file) = application();
+    let path = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    command.args(["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]).current_dir(path);
+    command.env("FAILPOINTS", "live-given-up=sleep(3000)");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut engine = Engine(command.spawn().unwrap());
+    until(path, is_same);
+    let mut target = Connection::open(path.join("new.db")).unwrap();
+    let older = path.join("older.db");
+    target.backup("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    done(path, &["cutover"]);
+    target.execute("INSERT INTO t VALUES (100, 'new')", []).unwrap();
+    until(path, |live| live["held"].is_null() && live["rows_taken"] == 1 && live["lag_entries"] == 0);
+    target.restore("main", &older, None::<fn(rusqlite::backup::Progress)>).unwrap();
+    until(path, |live| is_held_by(live, "the target was set back"));
+    let (app, away) = (path.join("app.db"), path.join("away.db"));
+    let mut asking = begin(path, &["rollback", "--discard-target-changes"]);
+    // Larger than that of the change that was set back.
+    let epoch = "SELECT epoch FROM _switchover_live";
+    wait_for(|| target.query_row(epoch, [], |row| row.get::<_, i64>(0)).is_ok_and(|epoch| epoch > 3));
+    take_away(&app, &away);
+    assert!(!asking.0.wait().unwrap().success());
+    let held = until(path, |live| is_held_by(live, "nobody can write"));
+    assert!(held["pid"] == engine.0.id(), "{held:#}");
+    // Nor can it be taken back now, and the engine stays.
+    let refused = run(path, &["rollback"]);
+    assert!(refused.code == 1 && flat(&refused.err).contains("nobody can write"), "{}", refused.err);
+    assert!(!flat(&refused.err).contains("takes the run back"), "{}", refused.err);
+    until(path, |live| is_held_by(live, "nobody can write") && live["pid"] == engine.0.id());
+    // One that is stopped says so last.
+    signalled(engine.0.id(), "INT");
+    assert_eq!(engine.0.wait().unwrap().code(), Some(0));
+    let last = until(path, |live| live["phase"] == "ended");
+    assert!(is_held_by(&last, "nobody can write"), "{last:#}");
+    put_back(&away, &app);
+    let engine = begin(path, &["resume"]);
+    until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && is_same(live));
+    file.execute_batch("INSERT INTO t VALUES (9, 'nine')").unwrap();
 }

@@ -296,6 +296,20 @@ fn an_engine_that_knows_of_no_environment_file_does_not_go_back_past_what_the_ru
     is_refused(folder, "rollback", 2, &["has set DATABASE_URL", "`env_file` and `set` as at the cutover"]);
     engine.0.kill().unwrap();
     engine.0.wait().unwrap();
+    // Nor by one that names another file.
+    write(folder, "other.env", BEFORE);
+    write(folder, "switchover.toml", &CONFIG.replace("app.env", "other.env"));
+    let mut engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && reverse(live));
+    is_refused(
+        folder,
+        "rollback",
+        2,
+        &["has set DATABASE_URL", "app.env", "`env_file` and `set` as at the cutover"],
+    );
+    assert_eq!(read(folder, "other.env"), BEFORE);
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
     write(folder, "switchover.toml", CONFIG);
     let engine = begin(folder, &["resume"]);
     until(folder, |live| live["pid"] == engine.0.id() && reverse(live));

@@ -376,8 +376,7 @@ pub trait LiveTarget: LiveStore {
         Ok(())
     }
     /// Whether this run has left the target ([`LiveStore::leave`]) and its other records are still there: it was being
-    /// finished. To enter again would make the source the owner, and refuse the application's writes. A target that never
-    /// owns the data need not tell.
+    /// finished. To enter again would make the source the owner, and refuse the application's writes, or follow it on.
     async fn left(&self) -> Result<bool> {
         Ok(false)
     }

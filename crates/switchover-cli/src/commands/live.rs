@@ -3,7 +3,7 @@
 
 use super::{Context, agree};
 use crate::config::Resolved;
-use crate::registry::numbers::Measures;
+use crate::registry::{self, numbers::Measures};
 use crate::render::{live as render, output};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -193,7 +193,7 @@ pub(crate) async fn finish(
         return Ok(1);
     }
     if !abandon_source {
-        return carry_out(context, run, Request::Finish { seen }).await;
+        return carry_out(context, run, Request::Finish { when_ready: false, seen }).await;
     }
     let report = engine_abandon(context, run).await?;
     answered(context, run, &Answer::Finished { report: report.display().to_string() })
@@ -215,6 +215,14 @@ fn taken(header: &Header, abandon_source: bool) -> String {
              alone then. {} is not opened: it lacks what was written since, for good, and whoever opens it reads old data. \
              The backup and the run's folder stay.",
             header.target, header.source
+        );
+    }
+    if registry::serves_reads_only(&header.target) {
+        return format!(
+            "After finish nothing follows {} any more, which stays the application's store: the triggers and the log leave it. {} \
+             stays as it is then, with its objects and without the run's records, and is older with each write: an alias leads there \
+             still, and the route sends all reads to the source. The backup and the run's folder stay.",
+            header.source, header.target
         );
     }
     format!(
@@ -245,6 +253,7 @@ async fn engine_decide(context: &Context, run: &str, request: Request) -> Result
     let request = match request {
         Request::Cutover(options) => Request::Cutover(SwitchOptions { when_ready: true, ..options }),
         Request::Rollback(options) => Request::Rollback(SwitchOptions { when_ready: true, ..options }),
+        Request::Finish { seen, .. } => Request::Finish { when_ready: true, seen },
         other => other,
     };
     context.migration_of(Some(run))?.take_up_for(Some(run), &Outside(context), request).await

@@ -211,7 +211,7 @@ pub(crate) fn end(end: End) -> String {
         // Whichever store owns the data by now.
         End::Stopped => "stopped; the owner's log keeps all changes: `switchover resume` goes on\n",
         End::TakenBack => "taken back: nothing of the run is left\n",
-        End::Finished => "finished: the target is the application's alone\n",
+        End::Finished => "finished: nothing follows any more, and the store that owns the data is the application's alone\n",
     }
     .into()
 }

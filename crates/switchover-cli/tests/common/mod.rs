@@ -74,7 +74,8 @@ pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     err: String,
-    out: JoinHandle<String>,
+    /// What reads its output; taken at its end.
+    out: Option<JoinHandle<String>>,
     /// When the test began to wait.
     since: Instant,
 }
@@ -99,7 +100,7 @@ impl Running {
                 }
             }
         });
-        Running { child, lines, err: String::new(), out, since: Instant::now() }
+        Running { child, lines, err: String::new(), out: Some(out), since: Instant::now() }
     }
 
     /// Its process id.
@@ -164,10 +165,21 @@ impl Running {
         self.since = Instant::now();
         while self.next_line().is_some() {}
         let status = self.child.wait().expect("its end");
-        let out = self.out.join().expect("its output");
-        let ran = Ran { code: status.code(), signal: status.signal(), out, err: self.err };
+        let out = self.out.take().expect("nobody else waits for it").join().expect("its output");
+        let err = std::mem::take(&mut self.err);
+        let ran = Ran { code: status.code(), signal: status.signal(), out, err };
         assert!(!ran.out.contains(SECRET) && !ran.err.contains(SECRET), "it shows the password: {ran}");
         ran
+    }
+}
+
+/// A test that fails leaves no engine behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_alive() {
+            self.child.kill().expect("it can be killed");
+            self.child.wait().expect("its end");
+        }
     }
 }
 

@@ -102,3 +102,43 @@ fn a_live_run_that_is_killed_goes_on_and_loses_nothing() {
         assert_eq!(site.server.collections(), Vec::<String>::new(), "{place}");
     }
 }
+
+/// Places of `finish` of a live run, and whether the run's records are gone behind them.
+const FINISH: &[&str] = &[
+    "live-target-leave-before-commit=return",
+    "live-target-leave-after-commit=return",
+    "live-target-left=return",
+    "live-source-left=return",
+    "live-forgotten=return",
+    "live-report-before=return",
+    "live-report-after=return",
+];
+
+#[test]
+fn a_finish_that_is_killed_is_gone_on_with_and_takes_nothing_back() {
+    for (at, place) in FINISH.iter().enumerate() {
+        println!("{place}");
+        let site = Site::new(
+            "PRAGMA journal_mode = WAL; CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+            INSERT INTO items VALUES (1, 'one'), (2, 'two')",
+        );
+        // What the engine sent is no later than this.
+        let late = "live-target-late-ms=return(100)";
+        let start = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];
+        let engine = Running::start(site.program(&start).env("FAILPOINTS", format!("{place};{late}")));
+        site.until_same();
+        run(&mut site.program(&["cutover"])).exits(0);
+        run(site.program(&["finish", "--yes"]).env("FAILPOINTS", format!("{place};{late}")));
+        engine.end().was_killed();
+        let verb: &[&str] = if at % 2 == 0 { &["finish", "--yes"] } else { &["resume"] };
+        let ended = run(site.program(verb).env("FAILPOINTS", late)).exits(0);
+        assert!(!ended.out.contains("taken back"), "{place}: {ended}");
+        assert_eq!(site.server.collections(), ["Items"], "{place}");
+        site.holds_items();
+        let status = run(&mut site.program(&["status", "--json"])).exits(0).out;
+        assert!(status.contains("cleaned up") && !status.contains("rolled back"), "{place}: {status}");
+        let runs = std::fs::read_dir(site.folder.path().join(".switchover/runs")).unwrap();
+        let report = runs.flatten().next().unwrap().path().join("report.md");
+        assert!(std::fs::read_to_string(report).unwrap().starts_with("# finish: same"), "{place}");
+    }
+}

@@ -281,6 +281,36 @@ fn finish_leaves_the_data_and_nothing_else() {
     }
 }
 
+/// What was lost on the way and not mended yet would be lost for good.
+#[test]
+fn finish_waits_for_a_proof_and_is_refused_without_one() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    engine.signal("KILL");
+    engine.end().was_killed();
+    // What the dead engine sent may be late for so long.
+    let late = |words: &[&str]| {
+        let mut command = site.program(words);
+        command.env("FAILPOINTS", "live-target-late-ms=return(8000)");
+        command
+    };
+    let engine = Running::start(&mut late(&["resume"]));
+    site.until(|live| live["pid"] == engine.id() && live["phase"] == "following");
+    run(&mut site.program(&["finish", "--yes"]))
+        .exits(1)
+        .says("it is not proven yet that the stores are equal");
+    engine.signal("INT");
+    engine.end().exits(0);
+    site.source().execute_batch("UPDATE notes SET body = 'meanwhile' WHERE user_id = 7").unwrap();
+    // Without an engine it drives the run until then.
+    run(&mut site.program(&["finish"])).exits(2).says("which stays the application's store");
+    let said = run(&mut late(&["finish", "--yes"])).exits(0).out;
+    assert!(said.contains("report: "), "{said}");
+    assert_eq!(site.differences(&TABLES), Vec::<String>::new());
+    assert_eq!(left_in_the_source(&site), 0);
+}
+
 #[test]
 fn an_engine_and_a_server_that_are_killed_lose_nothing() {
     let mut server = Weaviate::start().unwrap();

@@ -83,6 +83,9 @@ pub(super) struct RunRecord {
     /// Whether the one process that wrote for it had an answer to each of its requests, so that none can be under way still.
     #[serde(default)]
     pub(super) at_rest: bool,
+    /// Whether a live run is being finished.
+    #[serde(default)]
+    pub(super) left: bool,
 }
 
 /// A record as it was read.
@@ -333,6 +336,14 @@ pub(super) async fn rest(client: &Client, run: &str, at_rest: bool) -> Result<()
     let Some(record) = record.filter(|record| record.at_rest != at_rest) else { return Ok(()) };
     let mut put = Records::new(client);
     put.add(run, Of::Run, "", &RunRecord { at_rest, ..record })?;
+    put.put(client).await
+}
+
+/// Says of a live run that it is being finished.
+pub(super) async fn leave(client: &Client, run: &str) -> Result<()> {
+    let Some(record) = one::<RunRecord>(client, run, Of::Run, "").await? else { return Ok(()) };
+    let mut put = Records::new(client);
+    put.add(run, Of::Run, "", &RunRecord { left: true, ..record })?;
     put.put(client).await
 }
 

@@ -12,7 +12,7 @@
 
 use super::alias;
 use super::client::Client;
-use super::ledger::{self, Of, Records};
+use super::ledger::{self, Of, Records, RunRecord};
 use super::made;
 use super::reader;
 use super::rows::Table;
@@ -284,6 +284,7 @@ impl LiveStore for WeaviateLive {
 
     async fn leave(&self) -> Result<()> {
         failpoint::hit("live-target-leave-before-commit");
+        ledger::leave(&self.client, &self.run.run).await?;
         ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Live)).await?;
         failpoint::hit("live-target-leave-after-commit");
         Ok(())
@@ -294,6 +295,11 @@ impl LiveStore for WeaviateLive {
 impl LiveTarget for WeaviateLive {
     fn can_own(&self) -> bool {
         false
+    }
+
+    async fn left(&self) -> Result<bool> {
+        let record: Option<RunRecord> = ledger::one(&self.client, &self.run.run, Of::Run, "").await?;
+        Ok(record.is_some_and(|record| record.left))
     }
 
     fn unsettled(&self) -> Duration {

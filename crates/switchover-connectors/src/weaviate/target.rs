@@ -236,10 +236,9 @@ impl Target for WeaviateTarget {
         let (records, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
         let before = records.iter().find(|record| record.is(Of::Run));
-        let attempt = match before {
-            Some(record) => record.read::<RunRecord>()?.attempt + 1,
-            None => 1,
-        };
+        let before = before.map(ledger::Record::read::<RunRecord>).transpose()?;
+        let left = before.as_ref().is_some_and(|record| record.left);
+        let attempt = before.map_or(1, |record| record.attempt + 1);
         let there = client.schema()?;
         let standing = plan.options.existing.is_some();
         let is_there = |table: &TablePlan| there.iter().any(|found| found.name == table.target);
@@ -280,7 +279,7 @@ impl Target for WeaviateTarget {
         }
         failpoint::hit("prepare-before-commit");
         let mut put = Records::new(client);
-        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false })?;
+        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false, left })?;
         // A collection that was there is none of the run's own, and is never dropped.
         for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
@@ -489,7 +488,9 @@ async fn drop_records(client: &Client, run: &str, own: &[ledger::Record], last: 
     }
     before::forget(client, run, |_| true).await?;
     failpoint::hit("existing-forgotten");
-    client.delete_proven(ledger::RECORDS, &of(&|_| true)).await
+    // Its own record last: it says how far the run is.
+    client.delete_proven(ledger::RECORDS, &of(&|record| !record.is(Of::Run))).await?;
+    client.delete_proven(ledger::RECORDS, &of(&|record| record.is(Of::Run))).await
 }
 
 /// Has the run's quarantine hold exactly these entries of a table.

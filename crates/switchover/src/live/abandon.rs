@@ -97,7 +97,7 @@ impl Migration {
             // Nobody is to read at a source that is given up.
             let told = announce.told(&ownership, false, "").await;
             told.map_err(|error| not_told(ownership.owner, &error.to_string()))?;
-            announce.ending().await?;
+            announce.ending(true).await?;
             self.again(async || target.leave().await).await?;
         }
         Ok(())

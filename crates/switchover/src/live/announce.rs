@@ -9,6 +9,7 @@ use crate::routing::hooks::Told;
 use crate::routing::{EnvFile, Follower, Moment, Progress, Route, Routing, route};
 use async_trait::async_trait;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,9 +20,16 @@ use switchover_core::{Error, Kind, Result};
 /// Says in the run's folder whom the application was told to be the owner; nobody while it is being told.
 const TOLD: &str = "told.json";
 
-/// Names in the run's folder the variables of the environment file that the run has changed and not put back. What they held stands in
-/// the file's backup alone: it may be a secret.
+/// Names in the run's folder the environment file and its variables that the run has changed and not put back.
 const CHANGED: &str = "changed.json";
+
+/// What the run has changed and not put back. What the variables held stands in the file's backup alone: it may be a secret.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Changed {
+    /// The environment file, as it was named then.
+    file: PathBuf,
+    variables: BTreeSet<String>,
+}
 
 /// How often it is said how far the follower is, while it takes changes: as often as a router looks.
 const NOTED_EVERY: Duration = Duration::from_millis(50);
@@ -90,8 +98,9 @@ pub trait Announce: Send + Sync {
     async fn reads_at_target(&self) -> Result<u8> {
         Ok(0)
     }
-    /// Keeps that the run is about to be ended with the target, before its records go from there.
-    async fn ending(&self) -> Result<()> {
+    /// Keeps that the run is about to be finished, and not taken back, before its records go from the target.
+    async fn ending(&self, finished: bool) -> Result<()> {
+        let _ = finished;
         Ok(())
     }
     /// The run is over, or is about to be taken back: nothing follows this owner any more. An error is told.
@@ -124,6 +133,11 @@ fn owed(error: Error) -> Error {
     let why =
         format!("{}: {}. `switchover resume` has it tried again at once", error.why(), error.what_to_do());
     error.detail(why)
+}
+
+/// The same path from wherever the program is started. It may not be there.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Watches the application in the reverse window.
@@ -207,45 +221,50 @@ impl Announcer {
         Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
-    /// The variables of the environment file that the run has changed and not put back.
-    fn changed_variables(&self) -> Result<BTreeSet<String>> {
-        Ok(record::kept(&self.folder, CHANGED)?.unwrap_or_default())
+    /// What the run has changed and not put back. Refuses where it is in another file than this configuration names: nobody would put
+    /// it back there.
+    fn not_put_back(&self) -> Result<Changed> {
+        let changed: Changed = record::kept(&self.folder, CHANGED)?.unwrap_or_default();
+        if changed.variables.is_empty() {
+            return Ok(changed);
+        }
+        let names = match &self.routing.env_file {
+            // One that was brought elsewhere has its backup beside it.
+            Some(file) if whole(&file.path) == changed.file || file.keeps_before(&self.header.run)? => {
+                return Ok(changed);
+            }
+            Some(file) => format!("the file {}", file.path.display()),
+            None => "no such file".to_owned(),
+        };
+        let variables: Vec<&str> = changed.variables.iter().map(String::as_str).collect();
+        Err(Error::new(Kind::Config, "change the owner")
+            .detail(format!(
+                "the run has set {} in the application's environment file {}, and [cutover] names {names} now",
+                variables.join(", "),
+                changed.file.display()
+            ))
+            .hint("have [cutover] say `env_file` and `set` as at the cutover, stop the engine, `switchover resume`, and ask again"))
     }
 
     /// Has the environment file name this owner's store.
     fn change_file(&self, file: &EnvFile, owner: Side) -> Result<()> {
         let run = &self.header.run;
-        let mut changed = self.changed_variables()?;
+        let mut changed = self.not_put_back().map_err(owed)?;
         match owner {
             Side::Target => {
                 // Before it is changed, so that one that was killed in between knows of it.
-                changed.extend(file.lacking().map_err(owed)?);
+                changed.variables.extend(file.lacking().map_err(owed)?);
+                changed.file = whole(&file.path);
                 record::keep(&self.folder, CHANGED, &changed)?;
                 reserve::with(&self.folder, || file.apply(run)).map_err(owed)?;
                 Ok(())
             }
             Side::Source => {
-                file.knows_before(run, &changed).map_err(owed)?;
+                file.knows_before(run, &changed.variables).map_err(owed)?;
                 reserve::with(&self.folder, || file.restore(run)).map_err(owed)?;
-                changed.clear();
-                record::keep(&self.folder, CHANGED, &changed)
+                record::keep(&self.folder, CHANGED, &Changed::default())
             }
         }
-    }
-
-    /// That the run left no values of its own in a file which this configuration does not name: nobody would put them back.
-    fn changed_nothing(&self) -> Result<()> {
-        let changed = self.changed_variables()?;
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<&str> = changed.iter().map(String::as_str).collect();
-        Err(Error::new(Kind::Config, "change the owner")
-            .detail(format!(
-                "the run has set {} in the application's environment file, and [cutover] names no such file now",
-                names.join(", ")
-            ))
-            .hint("have [cutover] say `env_file` and `set` as at the cutover, stop the engine, `switchover resume`, and ask again"))
     }
 
     /// The stores, as the route names them.
@@ -283,10 +302,10 @@ impl Announce for Announcer {
             match (&self.routing.env_file, proposed.decided().owner) {
                 (Some(file), Side::Target) => file.may_apply(run),
                 (Some(file), Side::Source) => {
-                    file.knows_before(run, &self.changed_variables()?)?;
+                    file.knows_before(run, &self.not_put_back()?.variables)?;
                     file.may_restore(run)
                 }
-                (None, Side::Source) => self.changed_nothing(),
+                (None, Side::Source) => self.not_put_back().map(drop),
                 (None, Side::Target) => Ok(()),
             }
         })
@@ -309,8 +328,10 @@ impl Announce for Announcer {
         }
         // Before any of it, so that whoever tells of the other owner next does all of it.
         record::keep(&self.folder, TOLD, &None::<Side>)?;
-        if let Some(file) = &self.routing.env_file {
-            self.change_file(file, ownership.owner)?;
+        match &self.routing.env_file {
+            Some(file) => self.change_file(file, ownership.owner)?,
+            None if ownership.owner == Side::Source => drop(self.not_put_back().map_err(owed)?),
+            None => {}
         }
         self.hooks(Moment::At, ownership, "").await?;
         self.hooks(Moment::After, ownership, "").await?;
@@ -356,8 +377,11 @@ impl Announce for Announcer {
         Ok(route.map_or(0, |route| route.reads_at_target))
     }
 
-    async fn ending(&self) -> Result<()> {
-        reserve::with(&self.folder, || record::keep_ending(&self.folder))
+    async fn ending(&self, finished: bool) -> Result<()> {
+        if record::is_ending(&self.folder)? == finished {
+            return Ok(());
+        }
+        reserve::with(&self.folder, || record::keep_ending(&self.folder, finished))
     }
 
     async fn ended(&self, owner: Side) -> Result<()> {

@@ -65,10 +65,11 @@ impl Engine {
 
     /// Carries out what was asked for while the target is not up to date.
     async fn while_behind(&mut self, command: Command) -> Result<Option<Turn>> {
-        let Some(command) = self.simple(command) else { return Ok(None) };
+        let Some(command) = self.simple(command).and_then(|command| self.unless_it_waits(command)) else {
+            return Ok(None);
+        };
         match command.request {
             Request::Rollback(_) | Request::Stop => return self.end_by(command).await,
-            Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
             _ => refuse(command, not_ready("the target is not up to date yet")),
         }
         Ok(None)

@@ -15,7 +15,7 @@
 //! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
 
 use super::announce::{Announce, Watch, say_ended};
-use super::held::Noted;
+use super::held::{Noted, nobody_writes};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Work};
 use super::pass::Pass;
@@ -80,7 +80,7 @@ pub enum End {
     Stopped,
     /// The run was taken back.
     TakenBack,
-    /// The run is finished: the target is the application's alone.
+    /// The run is finished: the store that owns the data is the application's alone.
     Finished,
 }
 
@@ -90,6 +90,15 @@ pub(super) enum Turn {
     Again,
     /// It is over.
     Over(End),
+}
+
+/// What a decision has left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owing {
+    /// The new owner is not open yet: nobody can write anywhere.
+    Owner,
+    /// The owner is open, and the other store does not follow yet.
+    Follower,
 }
 
 /// A run that is finished in both stores, and of which nobody was told yet.
@@ -114,12 +123,12 @@ pub struct Engine {
     pub(super) mended_passes: u32,
     /// When the next pass begins by itself.
     pub(super) pass_due: Option<Instant>,
-    /// A switch that waits until it can be done.
+    /// A switch, or a finish, that waits until it can be done.
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     /// When this process last changed the owner, and the application was told.
     pub(super) turned: Option<Instant>,
-    /// Whether the new owner was decided and is not open yet: nobody can write anywhere.
-    pub(super) shut: bool,
+    /// What is still to be done behind the last decision of this process, if anything is.
+    pub(super) owing: Option<Owing>,
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
@@ -171,7 +180,7 @@ impl Engine {
             pass_due: None,
             waiting: None,
             turned: None,
-            shut: false,
+            owing: None,
             finished: None,
             losses: 0,
             followed: false,
@@ -210,9 +219,16 @@ impl Engine {
             // Then the next one waits a while longer than it would have to.
             self.note(format!("{error}"));
         }
+        let shut = self.owing == Some(Owing::Owner);
+        if shut && matches!(ended, Ok(End::Stopped)) {
+            let owner = self.status.borrow().ownership.owner;
+            self.note(format!("{}; `switchover resume` opens it as soon as it can be", nobody_writes(owner)));
+        }
         self.tell(|status| {
             status.phase = LivePhase::Ended;
-            status.go_on();
+            if !shut {
+                status.go_on();
+            }
             if let Err(error) = &ended {
                 status.hold(error.to_string());
             }
@@ -264,9 +280,9 @@ impl Engine {
                 Err(error) if error.kind() == Kind::Interrupted && self.parts.shutdown.is_requested() => {
                     return Err(error);
                 }
-                Err(error) if self.shut => {
+                Err(error) if self.owing.is_some() => {
                     entered = false;
-                    if let Some(end) = self.stand_shut(error).await? {
+                    if let Some(end) = self.stand_owing(error).await? {
                         return Ok(end);
                     }
                 }
@@ -340,6 +356,7 @@ impl Engine {
         match ownership.owner {
             Side::Source => {
                 self.insist(async || self.parts.source.unfence().await).await?;
+                self.owner_is_open();
                 failpoint::hit("live-source-open");
                 self.tell_owner(ownership).await;
                 if ownership.epoch > Ownership::FIRST.epoch {
@@ -354,12 +371,18 @@ impl Engine {
                     fenced => fenced?,
                 }
                 self.insist(async || self.parts.target.unfence().await).await?;
+                self.owner_is_open();
                 self.tell_owner(ownership).await;
             }
         }
-        self.shut = false;
+        self.owing = None;
         failpoint::hit("live-owner-settled");
         Ok(())
+    }
+
+    /// Whatever fails from here on, the owner can be written to.
+    fn owner_is_open(&mut self) {
+        self.owing = self.owing.map(|_| Owing::Follower);
     }
 
     async fn tell_owner(&mut self, ownership: Ownership) {
@@ -495,6 +518,8 @@ impl Engine {
     pub(super) async fn take_back(&mut self) -> Result<End> {
         // Where somebody's lock keeps the tables there for long, they are not what they were all the same.
         self.unproven();
+        // A finish may have been begun that could not go on.
+        self.parts.announce.ending(false).await?;
         // Before anything is removed, so that nobody is sent to tables that are gone.
         say_ended(&*self.parts.announce, Side::Source, &*self.parts.progress).await;
         self.insist_with(MAKE_ROOM, async || self.parts.source.leave().await).await?;

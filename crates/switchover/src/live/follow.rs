@@ -64,7 +64,10 @@ impl Engine {
                 Ok(None) => {}
                 Ok(Some(turn)) => return Ok(turn),
                 // Behind a change of the owner there is nothing to follow by this link.
-                Err(error) if self.shut || matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) => {
+                Err(error)
+                    if self.owing.is_some()
+                        || matches!(error.kind(), Kind::Interrupted | Kind::Ambiguous) =>
+                {
                     return Err(error);
                 }
                 // Whatever it met, that is why; who asks for the row holds.
@@ -320,6 +323,11 @@ impl Engine {
             }
             as_left(link)?;
         }
+        if !self.parts.target.can_own() {
+            // Whatever was lost on the way here is mended by the next comparison, and by nobody behind the end.
+            self.look_again(link);
+            self.ready_now(link).await?;
+        }
         self.remove().await
     }
 
@@ -338,7 +346,7 @@ impl Engine {
         if let Some(proving) = self.proving.take() {
             let _ = proving.await;
         }
-        self.parts.announce.ending().await?;
+        self.parts.announce.ending(true).await?;
         self.insist_with(MAKE_ROOM, async || self.parts.target.leave().await).await?;
         failpoint::hit("live-target-left");
         self.insist_with(MAKE_ROOM, async || self.parts.source.leave().await).await?;
@@ -493,6 +501,8 @@ impl Engine {
             // What was found equal before is not any more, and who compares anew finds what never comes.
             self.unproven();
             self.pass = Some(Pass::default());
+            // Where nothing changes such a row later, the comparison writes it again.
+            self.mending = true;
         }
         match step.forgot {
             Some(Forgot::Done(took)) => self.pace.wrote(took),

@@ -4,7 +4,7 @@
 //! Invariants: since when it is held stays the same while the reasons follow each other; while it is held nobody claims to
 //! know how far the follower is behind. Absent: waiting, which is [`crate::retry`], and holding while it follows, which is `follow`.
 
-use super::engine::{End, Engine, Turn};
+use super::engine::{End, Engine, Owing, Turn};
 use super::follow::PRESSURE_EVERY;
 use super::link::{BATCH_ENTRIES_MAX, Link};
 use super::pace;
@@ -68,13 +68,18 @@ impl Progress for Noted {
     }
 }
 
-/// That nobody can write, and what keeps the owner from being opened.
-pub(super) fn still_shut(owner: Side, error: Error) -> Error {
-    const NOBODY: &str = "nobody can write";
-    if error.why().contains(NOBODY) {
+/// What an owner that is decided and not open means.
+pub(super) fn nobody_writes(owner: Side) -> String {
+    format!("the {owner} owns the data and is not open yet, so nobody can write")
+}
+
+/// The same, and what keeps it from being opened.
+fn still_shut(owner: Side, error: Error) -> Error {
+    let nobody = nobody_writes(owner);
+    if error.why().contains(&nobody) {
         return error;
     }
-    let detail = format!("the {owner} owns the data and is not open yet, so {NOBODY}: {}", error.why());
+    let detail = format!("{nobody}: {}", error.why());
     error.detail(detail)
 }
 
@@ -115,15 +120,28 @@ impl Engine {
 
     /// The same where it cannot be told who owns the data, by a run that is entered or not yet.
     pub(super) async fn outlast_asking(&mut self, error: Error, entered: bool) -> Result<Option<End>> {
-        match (self.shut, entered) {
-            (true, _) => self.stand_shut(error).await,
+        match (self.owing.is_some(), entered) {
+            (true, _) => self.stand_owing(error).await,
             (false, true) => self.outlast(error).await,
             (false, false) => self.outlast_entry(error).await,
         }
     }
 
-    /// The owner is decided and cannot be opened, so nobody can write to either store: an engine that ended would leave it so.
-    pub(super) async fn stand_shut(&mut self, error: Error) -> Result<Option<End>> {
+    /// Does what follows from a decision of this process.
+    pub(super) async fn settle_decided(&mut self, decided: Ownership) -> Result<()> {
+        self.owing = Some(Owing::Owner);
+        let settled = self.settle_owner(decided).await;
+        // What was asked for until here was meant for the other owner.
+        self.turned = Some(Instant::now());
+        settled.map_err(|error| match self.owing {
+            Some(Owing::Owner) => still_shut(decided.owner, error),
+            _ => error,
+        })
+    }
+
+    /// The owner is decided and cannot be opened, so nobody can write to either store, or nothing follows it yet: an engine that ended
+    /// would leave it so.
+    pub(super) async fn stand_owing(&mut self, error: Error) -> Result<Option<End>> {
         if error.kind() == Kind::Interrupted {
             return Err(error);
         }
@@ -132,7 +150,11 @@ impl Engine {
             Ok(found) => found.owner,
             Err(_) => self.status.borrow().ownership.owner,
         };
-        self.stand(still_shut(owner, error), owner).await
+        let error = match self.owing {
+            Some(Owing::Owner) => still_shut(owner, error),
+            _ => error,
+        };
+        self.stand(error, owner).await
     }
 
     /// That no other process has the run. Where that cannot be asked now, it is asked again with what follows: whoever has it
@@ -174,9 +196,15 @@ impl Engine {
             Kind::Busy => "end the transactions that hold the locks",
             Kind::NotFound => "put it back where it was: the run goes on by itself then",
             Kind::Unavailable => "wait until the store can be reached: the run goes on by itself then",
+            Kind::Permission => "grant what is missing: the run goes on by itself then",
+            Kind::Exhausted => "make room there: the run goes on by itself then",
+            Kind::Io => "mend what fails there: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
+        let shut = self.owing == Some(Owing::Owner);
         let hint = match owner {
+            // To be taken back, it must be reached, too.
+            _ if shut => mend.to_owned(),
             Side::Source => format!("{mend}, or `switchover rollback` takes the run back"),
             Side::Target => format!("{mend}; what is written to the target waits in its log"),
         };
@@ -200,7 +228,7 @@ impl Engine {
             let Some(command) = self.simple(command) else { continue };
             match command.request {
                 // A target that owns the data is never taken away.
-                Request::Rollback(_) if owner == Side::Target => refuse(command, held()),
+                Request::Rollback(_) if owner == Side::Target || shut => refuse(command, held()),
                 Request::Rollback(_) | Request::Stop => {
                     return match self.end_by(command).await? {
                         Some(Turn::Over(end)) => Ok(Some(end)),

@@ -249,7 +249,8 @@ impl Link {
                 && !changes.complete
                 && limit.entries >= entries_max();
             // Such a store takes each row by itself. A row whose other half is behind the largest batch is taken without what refers to
-            // it, as at the log's end: the entry that made it refer to that comes later still, and has the row written again.
+            // it, as at the log's end: an entry that made it refer to that comes later still, and has the row written again; where none does, for the
+            // row came before its parent, the next comparison writes it again.
             let in_part = apart && self.from == Side::Source && self.into.may_lose();
             if in_part {
                 changes.complete = true;

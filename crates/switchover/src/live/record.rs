@@ -21,7 +21,7 @@ const PROOF: &str = "proof.json";
 /// Says how the follower is known to differ.
 const DIFFERS: &str = "differs.json";
 
-/// Says that the run is being ended with the target: what is left of it may be gone from there.
+/// Says whether the run is being finished: what is left of it may be gone from the target.
 const ENDING: &str = "ending.json";
 
 /// Says where the backup is.
@@ -101,9 +101,10 @@ pub(super) fn difference(folder: &Path, epoch: u64) -> Result<Option<String>> {
     Ok(found.filter(|found| (changed..=epoch).contains(&found.epoch)).map(|found| found.why))
 }
 
-/// Keeps that the run is about to be ended with the target. Before its records go: by them alone nobody could tell then that they were there.
-pub(super) fn keep_ending(folder: &Path) -> Result<()> {
-    keep(folder, ENDING, &true)
+/// Keeps whether the run is about to be finished. Before its records go from the target: by them alone nobody could tell then that they
+/// were there.
+pub(super) fn keep_ending(folder: &Path, finished: bool) -> Result<()> {
+    keep(folder, ENDING, &finished)
 }
 
 /// Whether that was begun.

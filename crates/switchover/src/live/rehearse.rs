@@ -185,7 +185,7 @@ async fn story(folder: &Path, taken: &Mutex<Taken>, writes: bool) -> Result<Rehe
     changes.push(change(folder, &cutover, taken, writes).await?);
     lap("cutover again, and writes to the target");
     let last = status(folder, None)?;
-    ask(folder, &Request::Finish { seen: None }).await?;
+    ask(folder, &Request::Finish { when_ready: false, seen: None }).await?;
     lap("finish");
     let rows = match last.map(|status| status.verification) {
         Some(Verification::Same { rows, .. }) => rows,

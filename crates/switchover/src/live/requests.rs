@@ -15,15 +15,28 @@ use switchover_core::{Error, Kind, Result};
 use tokio::time::{Instant, MissedTickBehavior};
 
 impl Engine {
-    /// Keeps a change of the owner until it can be made, and says so. The last one counts: its flags are what somebody wants now.
+    /// Keeps a change of the owner, or the end of a run that only serves reads, until it can be made, and says so. The last one counts: its flags are what somebody wants now.
     pub(super) fn wait_with(&mut self, options: SwitchOptions, command: Command) {
         if let Some((_, earlier)) = self.waiting.replace((options, command)) {
-            let error = Error::new(Kind::Refused, "change the owner")
-                .detail("a later request for the same took the place of this one")
+            let error = Error::new(Kind::Refused, "wait until it can be done")
+                .detail("a later request took the place of this one")
                 .hint("`switchover status` shows what comes of it");
             refuse(earlier, error);
         }
         self.tell(|_| {});
+    }
+
+    /// Keeps a request that is to wait until the target is up to date and proven; gives any other back.
+    pub(super) fn unless_it_waits(&mut self, command: Command) -> Option<Command> {
+        let options = match &command.request {
+            Request::Cutover(options) if options.when_ready => *options,
+            Request::Finish { when_ready: true, .. } if !self.parts.target.can_own() => {
+                SwitchOptions::default()
+            }
+            _ => return Some(command),
+        };
+        self.wait_with(options, command);
+        None
     }
 
     /// Carries out work while requests are answered; one that ends the run ends the work first, and so does a target that is set back.
@@ -54,15 +67,16 @@ impl Engine {
                     }
                 }
                 Some(command) = self.commands.recv(), if last.is_none() => {
-                    if let Some(command) = self.simple(command) {
+                    if let Some(command) = self.simple(command).and_then(|command| self.unless_it_waits(command)) {
                         match command.request {
                             Request::Rollback(_) | Request::Stop => {
                                 self.pace.set(|limits| limits.paused = false);
                                 stop.request();
                                 last = Some(command);
                             }
-                            Request::Cutover(options) if options.when_ready => self.wait_with(options, command),
-                            Request::Finish { .. } => refuse(command, nothing_to_finish()),
+                            Request::Finish { .. } if self.parts.target.can_own() => {
+                                refuse(command, nothing_to_finish());
+                            }
                             _ => refuse(command, not_ready("all rows are not copied yet")),
                         }
                     }
@@ -159,7 +173,7 @@ impl Engine {
     /// Carries out what was asked for meanwhile.
     pub(super) async fn obey(&mut self, link: &mut Link) -> Result<Option<Turn>> {
         if self.waiting.take_if(|(_, command)| command.reply.is_closed()).is_some() {
-            self.note("a change of the owner that was waited for is not wanted any more".into());
+            self.note("what was waited for is not wanted any more".into());
         }
         let outdated = self.waiting.as_ref().is_some_and(|(_, command)| self.is_outdated(command));
         if let Some((_, command)) = self.waiting.take_if(|_| outdated) {
@@ -177,7 +191,10 @@ impl Engine {
             && self.ready_now(link).await.is_ok()
             && let Some((options, command)) = self.waiting.take()
         {
-            return self.switch_by(link, options, command).await;
+            return match command.request {
+                Request::Finish { .. } => self.finish_by(link, command).await,
+                _ => self.switch_by(link, options, command).await,
+            };
         }
         match self.commands.try_recv() {
             Ok(command) => self.carry_out(link, command).await,
@@ -224,21 +241,27 @@ impl Engine {
                     Ok(()) => self.switch_by(link, options, command).await,
                 }
             }
-            (Request::Finish { .. }, from) if only_reads || from == Side::Target => {
-                let begun = Instant::now();
-                match self.finish(link).await {
-                    Ok(()) => {
-                        // Who asked is answered when the report is there.
-                        self.finished = Some(Finished { begun, command: Some(command) });
-                        Ok(Some(Turn::Over(End::Finished)))
+            (Request::Finish { when_ready, .. }, Side::Source) if only_reads => {
+                let when_ready = *when_ready;
+                if let Verification::Different { why } = &self.verified {
+                    let why = differs(link.from, why);
+                    refuse(command, why);
+                    return Ok(None);
+                }
+                // What was lost on the way and not mended yet would be lost for good.
+                match self.ready_now(link).await {
+                    Err(_) if when_ready => {
+                        self.wait_with(SwitchOptions::default(), command);
+                        Ok(None)
                     }
                     Err(error) => {
-                        let error = self.with_way_out(error).await;
                         refuse(command, error);
                         Ok(None)
                     }
+                    Ok(()) => self.finish_by(link, command).await,
                 }
             }
+            (Request::Finish { .. }, Side::Target) => self.finish_by(link, command).await,
             (Request::Finish { .. }, Side::Source) => {
                 refuse(command, nothing_to_finish());
                 Ok(None)
@@ -257,6 +280,22 @@ impl Engine {
                     command,
                     not_ready("the target owns the data already").hint("`switchover rollback` goes back"),
                 );
+                Ok(None)
+            }
+        }
+    }
+
+    async fn finish_by(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
+        let begun = Instant::now();
+        match self.finish(link).await {
+            Ok(()) => {
+                // Who asked is answered when the report is there.
+                self.finished = Some(Finished { begun, command: Some(command) });
+                Ok(Some(Turn::Over(End::Finished)))
+            }
+            Err(error) => {
+                let error = self.with_way_out(error).await;
+                refuse(command, error);
                 Ok(None)
             }
         }
@@ -348,12 +387,12 @@ impl Engine {
             Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {
                 let shown = copy_of(&error);
                 answer(command, Err(error));
-                if shown.kind() == Kind::Ambiguous || self.shut { Err(shown) } else { Ok(None) }
+                if shown.kind() == Kind::Ambiguous || self.owing.is_some() { Err(shown) } else { Ok(None) }
             }
             Err(error) => {
                 let shown = copy_of(&error);
                 answer(command, Err(error));
-                if self.shut { Err(shown) } else { Ok(None) }
+                if self.owing.is_some() { Err(shown) } else { Ok(None) }
             }
         }
     }

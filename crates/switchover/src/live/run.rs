@@ -258,13 +258,17 @@ impl Migration {
     }
 
     /// How a run ended that was there and has no records on the target any more: it was killed before its journal said so.
-    async fn over(&self, plan: &Plan, run: &str) -> Result<Option<End>> {
+    async fn over(&self, plan: &Plan, run: &str, folder: &Path) -> Result<Option<End>> {
         let found = self.again(async || self.target.inspect(&plan.options.schema).await).await?;
         let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
         // A target that somebody emptied is another matter: the source still captures then.
         let begun = async || self.source.live(&live)?.has_records().await;
         if found.runs.iter().any(|own| own == run) || self.again(begun).await? {
             return Ok(None);
+        }
+        if !self.target.live(&live)?.can_own() {
+            // What stands there may be another tenant's.
+            return Ok(Some(if record::is_ending(folder)? { End::Finished } else { End::TakenBack }));
         }
         Ok(match self.remaining(plan, &found).await? {
             (0, _) => Some(End::TakenBack),
@@ -315,7 +319,7 @@ impl Migration {
         }
         let announce = surroundings.announce(&header, journal.folder())?;
         if journal.has_been(State::Prepared)?
-            && let Some(end) = self.over(&plan, &header.run).await?
+            && let Some(end) = self.over(&plan, &header.run, journal.folder()).await?
         {
             let report = self.ended(&journal, &Arc::new(plan), end, Duration::ZERO, &*announce).await?;
             self.say_report(surroundings, report.as_deref());

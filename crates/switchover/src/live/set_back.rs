@@ -308,10 +308,7 @@ impl Engine {
         if let Err(error) = self.parts.announce.changed(&report).await {
             self.note(error.to_string());
         }
-        let settled = self.settle_owner(decided).await;
-        // What was asked for until here was meant for the other owner.
-        self.turned = Some(Instant::now());
-        settled?;
+        self.settle_decided(decided).await?;
         let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
         Ok(SwitchReport { untold, ..report })
     }

@@ -331,8 +331,11 @@ pub enum Request {
     Cutover(SwitchOptions),
     /// Make the source the owner again; before a cutover, take the run back.
     Rollback(SwitchOptions),
-    /// End the reverse window for good.
+    /// End the reverse window for good; a target that never owns the data is followed no more.
     Finish {
+        /// As in [`SwitchOptions::when_ready`].
+        #[serde(default)]
+        when_ready: bool,
         /// As in [`SwitchOptions::seen`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<Ownership>,
@@ -348,7 +351,7 @@ impl Request {
         match self {
             Request::Cutover(options) => Request::Cutover(SwitchOptions { seen, ..options }),
             Request::Rollback(options) => Request::Rollback(SwitchOptions { seen, ..options }),
-            Request::Finish { .. } => Request::Finish { seen },
+            Request::Finish { when_ready, .. } => Request::Finish { when_ready, seen },
             other => other,
         }
     }
@@ -357,7 +360,7 @@ impl Request {
     pub(super) fn seen(&self) -> Option<Ownership> {
         match self {
             Request::Cutover(options) | Request::Rollback(options) => options.seen,
-            Request::Finish { seen } => *seen,
+            Request::Finish { seen, .. } => *seen,
             _ => None,
         }
     }

@@ -15,7 +15,6 @@
 
 use super::engine::Engine;
 use super::follow;
-use super::held::still_shut;
 use super::link::Link;
 use super::requests::not_ready;
 use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
@@ -118,11 +117,7 @@ impl Engine {
                 if let Err(error) = self.parts.announce.changed(&report).await {
                     self.note(error.to_string());
                 }
-                self.shut = true;
-                let settled = self.settle_owner(proposed.decided()).await;
-                // What was asked for until here was meant for the other owner.
-                self.turned = Some(Instant::now());
-                settled.map_err(|error| still_shut(report.to, error))?;
+                self.settle_decided(proposed.decided()).await?;
                 let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
                 Ok(SwitchReport { untold, ..report })
             }

@@ -99,6 +99,11 @@ impl EnvFile {
         Err(self.fail(Kind::Changed, detail).hint(hint))
     }
 
+    /// Whether what was in it before this run changed it is kept beside it.
+    pub fn keeps_before(&self, run: &str) -> Result<bool> {
+        Ok(self.read_backup(&backup_path(&self.target()?, run))?.is_some())
+    }
+
     /// Whether [`EnvFile::restore`] could be done now. Changes nothing.
     pub fn may_restore(&self, run: &str) -> Result<()> {
         self.restored(run)?.map_or(Ok(()), |change| self.could(&change))

@@ -353,7 +353,7 @@ async fn tell(story: &Story, world: &World, notes: &Arc<Notes>) -> Result<(), St
                     Goal::TakeBack => Request::Rollback(SwitchOptions::default()),
                     // What the target alone had was given up: then it goes over once more.
                     Goal::Finish if owner == Side::Source && !story.loose => Request::Cutover(options),
-                    Goal::Finish => Request::Finish { seen: None },
+                    Goal::Finish => Request::Finish { when_ready: true, seen: None },
                 };
                 // An engine that died meanwhile, or one that gave up, is asked again in the next round.
                 let _ = ask(&process, request.meant_for(Some(seen))).await;
