@@ -15,7 +15,7 @@
 //! Absent: plans, journals and files, which are the caller's; what a switch does, which is `switch`.
 
 use super::announce::{Announce, Watch, say_ended};
-use super::held::{Noted, nobody_writes};
+use super::held::{MAKE_ROOM, Noted, nobody_writes};
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_MAX, Link};
 use super::pace::{Pace, Work};
 use super::pass::Pass;
@@ -548,41 +548,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this
-    /// process is asked to stop, or another has the run.
-    pub(super) async fn insist<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        self.insist_with(INSIST, work).await
-    }
-
-    /// The same for what the application does not wait for, with so long a pause where others hold a lock.
-    pub(super) async fn insist_with<T>(
-        &self,
-        pause: Duration,
-        mut work: impl AsyncFnMut() -> Result<T>,
-    ) -> Result<T> {
-        loop {
-            let error = match work().await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let later = error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry;
-            if !later || self.parts.shutdown.is_requested() {
-                return Err(error);
-            }
-            // A lock that somebody holds ends some time; a run that somebody else has does not come back.
-            self.still_ours().await?;
-            self.tell(|status| status.hold(error.to_string()));
-            let stop = &self.parts.shutdown;
-            let pause = if error.kind() == Kind::Busy { pause } else { INSIST };
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep(pause) => {}
-                // One more try, and its error is the answer.
-                () = stop.requested() => {}
-            }
-        }
-    }
-
     pub(super) async fn again<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         retry::again(self.parts.retries, &*self.parts.progress, &self.parts.shutdown, work).await
     }
@@ -605,13 +570,6 @@ impl Engine {
         });
     }
 }
-
-/// How long to wait before something is tried again that others' locks keep from being done.
-const INSIST: Duration = Duration::from_millis(100);
-
-/// The same where the application goes on meanwhile. A try waits for a lock for up to 3 s, and whoever wants the table behind it waits as
-/// long: so beside somebody who keeps it for hours the application stands still for a quarter of the time at most.
-pub(super) const MAKE_ROOM: Duration = Duration::from_secs(9);
 
 /// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
 pub(super) const NO_WRITERS: Duration = Duration::from_secs(10);

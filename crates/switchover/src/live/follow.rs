@@ -1,7 +1,8 @@
 //! Following the owner: one batch, one observation, what was asked for, and again; and waiting for a person where
 //! something needs one.
 
-use super::engine::{Engine, MAKE_ROOM, NO_WRITERS, Turn, names};
+use super::engine::{Engine, NO_WRITERS, Turn, names};
+use super::held::MAKE_ROOM;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;

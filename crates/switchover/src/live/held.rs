@@ -22,6 +22,13 @@ use tokio::time::Instant;
 /// How long a run that waits for a person before it follows stands still before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long to wait before something is tried again that others' locks keep from being done.
+const INSIST: Duration = Duration::from_millis(100);
+
+/// The same where the application goes on meanwhile. A try waits for a lock for up to 3 s, and whoever wants the table behind it waits as
+/// long: so beside somebody who keeps it for hours the application stands still for a quarter of the time at most.
+pub(super) const MAKE_ROOM: Duration = Duration::from_secs(9);
+
 impl LiveStatus {
     /// It does not go on, for this reason.
     pub(super) fn hold(&mut self, why: String) {
@@ -84,6 +91,41 @@ fn still_shut(owner: Side, error: Error) -> Error {
 }
 
 impl Engine {
+    /// Does what must be done for the application to go on, however long others hold a lock: until it is done, this
+    /// process is asked to stop, or another has the run.
+    pub(super) async fn insist<T>(&self, work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        self.insist_with(INSIST, work).await
+    }
+
+    /// The same for what the application does not wait for, with so long a pause where others hold a lock.
+    pub(super) async fn insist_with<T>(
+        &self,
+        pause: Duration,
+        mut work: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let error = match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let later = error.kind() == Kind::Busy || error.kind().remedy() == Remedy::Retry;
+            if !later || self.parts.shutdown.is_requested() {
+                return Err(error);
+            }
+            // A lock that somebody holds ends some time; a run that somebody else has does not come back.
+            self.still_ours().await?;
+            self.tell(|status| status.hold(error.to_string()));
+            let stop = &self.parts.shutdown;
+            let pause = if error.kind() == Kind::Busy { pause } else { INSIST };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(pause) => {}
+                // One more try, and its error is the answer.
+                () = stop.requested() => {}
+            }
+        }
+    }
+
     /// Holds while a store cannot be reached, of a run that was followed or whose target owns the data: nothing is lost meanwhile, and
     /// an engine that ended would leave the way back to nobody. Any other error is given back.
     pub(super) async fn outlast(&mut self, error: Error) -> Result<Option<End>> {
