@@ -128,8 +128,9 @@ pub struct Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts =
-            [("", &self.store), ("table ", &self.table), ("row ", &self.key), ("column ", &self.column)];
+        // A row without a key says itself that it is one: its number follows.
+        let row = if self.key.starts_with("row ") { "" } else { "row " };
+        let parts = [("", &self.store), ("table ", &self.table), (row, &self.key), ("column ", &self.column)];
         let mut first = true;
         for (label, part) in parts {
             if !part.is_empty() {
@@ -268,5 +269,17 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.source.as_ref().map(|cause| cause.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_named_by_its_key_or_by_its_number() {
+        let named = |key: &str| Error::new(Kind::Refused, "read rows").table("t").key(key).to_string();
+        assert_eq!(named("id=4"), "cannot read rows (table t, row id=4)");
+        assert_eq!(named("row 4"), "cannot read rows (table t, row 4)");
     }
 }
