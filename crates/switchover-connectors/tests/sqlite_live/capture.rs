@@ -49,6 +49,8 @@ pub(crate) const COMPUTED: &str = r#"
     CREATE UNIQUE INDEX folding_class ON folding (c = s, c, t);
     CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, payload TEXT, CHECK (kind <> 'json' OR json_valid(payload)));
     CREATE UNIQUE INDEX events_key ON events (json_extract(payload, '$.k')) WHERE kind = 'json';
+    CREATE TABLE slugs (id INTEGER PRIMARY KEY, tenant TEXT, name TEXT, slug AS (tenant || '/' || lower(name)) UNIQUE);
+    CREATE TABLE documents (id INTEGER PRIMARY KEY, u UNIQUE, doc TEXT, k AS (json_extract(coalesce(doc, ''), '$.k')));
 "#;
 
 /// Ways to write: a name, what was there, what is done.

@@ -1,7 +1,7 @@
 //! What the guards ask of a new row keeps no statement from what it does without them, and no row that REPLACE removes
 //! stays unseen.
 
-use crate::harness::{ALL, App, Pair, schema_of, words};
+use crate::harness::{ALL, App, PATIENCE, Pair, schema_of, words};
 use switchover_testkit::lite;
 
 /// What an application is told: nothing, or an error with its code.
@@ -201,6 +201,52 @@ async fn what_is_unique_by_a_number_that_sqlite_gives_is_refused() {
         let plan = app.plan().await;
         assert_eq!(Pair::refusals(&app, &plan).await, [""; 0], "{table}");
     }
+}
+
+/// In a trigger that runs before an UPDATE, SQLite has only those columns that the statement sets or a trigger names, and computes
+/// generated ones of NULL for the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_column_is_computed_of_columns_that_an_update_leaves_as_they_are() {
+    for (column, index) in [
+        ("slug AS (tenant || '/' || lower(name))", "CREATE UNIQUE INDEX x ON t (slug)"),
+        ("slug TEXT AS (tenant || '/' || lower(name)) STORED", "CREATE UNIQUE INDEX x ON t (slug)"),
+        ("slug AS (tenant || '/' || lower(name)), UNIQUE (slug) ON CONFLICT REPLACE", ""),
+        ("slug AS (tenant || '/' || lower(name)), deep AS (slug || '!') UNIQUE ON CONFLICT REPLACE", ""),
+        ("slug AS (tenant || '/' || lower(name))", "CREATE UNIQUE INDEX x ON t (upper(slug))"),
+        (
+            "slug AS (tenant || '/' || lower(name))",
+            "CREATE UNIQUE INDEX x ON t (lower(name)) WHERE slug > ''",
+        ),
+        (
+            "slug AS (tenant || '/' || lower(name)), doc, CHECK (slug > '')",
+            "CREATE UNIQUE INDEX x ON t (json_extract(lower(name), '$.k')) WHERE slug > ''",
+        ),
+    ] {
+        let schema = format!(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, tenant TEXT, name TEXT, {column}); {index};
+             INSERT INTO t (id, tenant, name) VALUES (1, 'acme', '{{\"K\":1}}'), (2, 'acme', '{{\"K\":2}}')"
+        );
+        let statements = [
+            "UPDATE OR REPLACE t SET name = '{\"k\":1}' WHERE id = 2",
+            "UPDATE t SET name = '{\"k\":1}' WHERE id = 2",
+            "UPDATE OR REPLACE t SET id = 1, name = '{\"k\":1}' WHERE id = 2",
+        ];
+        check(&schema, &statements).await;
+    }
+}
+
+/// The same where such a column cannot be computed of NULL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_column_ends_no_update_that_leaves_what_it_is_computed_of() {
+    let schema = r#"
+        CREATE TABLE e (u UNIQUE, doc, k AS (json_extract(coalesce(doc, ''), '$.k')), id INTEGER PRIMARY KEY);
+        INSERT INTO e VALUES (1, '{"k":1}', 1), (7, '{"k":7}', 7)
+    "#;
+    check(schema, &["UPDATE e SET u = 2 WHERE id = 1", "UPDATE OR REPLACE e SET u = 7 WHERE id = 1"]).await;
+    let pair = Pair::start(App::new(schema)).await;
+    pair.source.fence(PATIENCE).await.unwrap();
+    let said = outcome(&pair.app, "UPDATE e SET u = 2").unwrap_err();
+    assert!(said.contains("does not take writes now"), "{said}");
 }
 
 /// A run that an earlier build began, which did not refuse it.

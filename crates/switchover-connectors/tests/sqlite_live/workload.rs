@@ -39,6 +39,8 @@ enum Takes {
     Kind,
     /// A text that is JSON, or none.
     Payload,
+    /// A text that is JSON.
+    Document,
 }
 
 const NUMBERS: &[&str] = &["1", "2", "3", "4", "5", "-1", "NULL"];
@@ -61,6 +63,7 @@ impl Takes {
             Takes::Like => LIKES,
             Takes::Kind => KINDS,
             Takes::Payload => PAYLOADS,
+            Takes::Document => &PAYLOADS[..4],
         }
     }
 }
@@ -85,6 +88,8 @@ const TABLES: &[(&str, Columns, bool)] = &[
     ("filled", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("v", Takes::Whole)], false),
     ("folding", &[("id", Takes::Number), ("c", Takes::Like), ("t", Takes::Like), ("s", Takes::Like)], false),
     ("events", &[("id", Takes::Number), ("kind", Takes::Kind), ("payload", Takes::Payload)], false),
+    ("slugs", &[("id", Takes::Number), ("tenant", Takes::Text), ("name", Takes::Text)], false),
+    ("documents", &[("id", Takes::Number), ("u", Takes::Whole), ("doc", Takes::Document)], false),
     ("audit", &[("id", Takes::Number), ("what", Takes::Any)], false),
 ];
 

@@ -10,7 +10,7 @@ use super::super::error::classify;
 use super::capture::{forget_triggers, make_trigger};
 use super::check::{self, FENCE};
 use super::records::OBJECT;
-use super::{SURE, SqliteLive, layout, numbering, records, refused, triggers};
+use super::{SURE, SqliteLive, layout, numbering, records, refused, shape, triggers};
 use rusqlite::Connection;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -49,8 +49,7 @@ impl SqliteLive {
     pub(super) fn is_shut(&self, connection: &Connection, operation: &str) -> Result<()> {
         let there = check::triggers(connection).map_err(|error| classify(error, operation, self.path()))?;
         for (number, view) in self.views().into_iter().enumerate() {
-            let is_there = |trigger: &triggers::TriggerText| there.get(&trigger.name) == Some(&trigger.sql);
-            if !triggers::fence(number, view.name).iter().all(is_there) {
+            if !triggers::is_fenced(number, view.name, &there) {
                 return Err(check::not_shut(self.path(), operation, view.name));
             }
         }
@@ -61,10 +60,11 @@ impl SqliteLive {
     pub(super) fn make_fence(&self, connection: &Connection) -> Result<()> {
         let there = check::triggers(connection).map_err(|error| classify(error, OPERATION, self.path()))?;
         for (number, view) in self.views().into_iter().enumerate() {
-            for trigger in triggers::fence(number, view.name) {
+            let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
+            let bases = shape::bases(connection, view.name).map_err(fail)?;
+            for trigger in triggers::fence(number, view.name, &bases) {
                 if there.get(&trigger.name) != Some(&trigger.sql) {
-                    make_trigger(connection, FENCE, &trigger)
-                        .map_err(|error| classify(error, OPERATION, self.path()).table(view.name))?;
+                    make_trigger(connection, FENCE, &trigger).map_err(fail)?;
                 }
             }
         }

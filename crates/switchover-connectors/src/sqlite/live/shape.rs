@@ -75,6 +75,8 @@ pub(super) struct Shape {
     pub(super) name: String,
     /// Its columns, hidden ones left out.
     pub(super) columns: Vec<Column>,
+    /// What its generated columns may be computed of: every other column. Empty where none is generated.
+    pub(super) bases: Vec<String>,
     /// Its key, in the order of the plan's; empty where the plan has none.
     pub(super) key: Vec<KeyColumn>,
     /// Whether the key is the row's own number.
@@ -158,6 +160,7 @@ pub(super) fn read(
         defaults: defaults(&columns, &shown),
         checks: checks.into_iter().filter(|check| !late.is_under(check)).collect(),
         columns: shown,
+        bases: bases_of(&columns),
         key,
         own_key,
         untold,
@@ -186,6 +189,16 @@ fn shown(
         });
     }
     Ok(shown)
+}
+
+/// What the generated columns of a table may be computed of: every other column. Empty where none is generated, or there is no such table.
+pub(super) fn bases(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    infos(connection, table).map(|columns| bases_of(&columns))
+}
+
+fn bases_of(columns: &[Info]) -> Vec<String> {
+    let plain = columns.iter().filter(|column| column.hidden == 0).map(|column| column.name.clone());
+    if columns.iter().any(is_generated) { plain.collect() } else { Vec::new() }
 }
 
 /// The table's statement.

@@ -15,6 +15,7 @@
 use super::super::quote::ident;
 use super::new_row;
 use super::shape::{Part, Shape, Unique};
+use std::collections::BTreeMap;
 
 /// How the names of all triggers begin.
 pub(super) const PREFIX: &str = "_switchover_live_";
@@ -120,12 +121,26 @@ fn guard(shape: &Shape, what: &str, update: bool) -> Option<TriggerText> {
     let other = if update { format!(" AND {}", other_row(shape)) } else { String::new() };
     let rows = |list: &str, condition: &String| format!("SELECT {list} FROM {from} WHERE {condition}{other}");
     let list = format!("{number}{}", cells(shape, ""));
-    let body: Vec<String> = removed.iter().map(|condition| insert(shape, &rows(&list, condition))).collect();
+    let mut body: Vec<String> =
+        removed.iter().map(|condition| insert(shape, &rows(&list, condition))).collect();
+    if update {
+        body.extend(named(&shape.bases));
+    }
     let any: Vec<String> =
         removed.iter().map(|condition| format!("EXISTS ({})", rows("1", condition))).collect();
     let event = if update { "BEFORE UPDATE" } else { "BEFORE INSERT" };
     let when = format!(" WHEN ({})", any.join(" OR "));
     Some(trigger_when(number, &shape.name, what, (event, &*when), &body))
+}
+
+/// A step that names columns of the new row, and does nothing else.
+///
+/// Before an UPDATE SQLite loads a column that the statement leaves as it is only where a trigger names it, and computes generated
+/// columns of NULL for the others: what takes another row's place would not be seen, and an expression that fails for NULL
+/// would end the statement. Where the step stands makes no difference, nor whether it is come to: names are found before.
+fn named(columns: &[String]) -> Option<String> {
+    let names: Vec<String> = columns.iter().map(|column| format!("NEW.{}", ident(column))).collect();
+    (!names.is_empty()).then(|| format!("SELECT {}", names.join(", ")))
 }
 
 /// The table in a guard: with an alias, should it be called NEW or OLD; else without, because an index's own text
@@ -195,13 +210,25 @@ pub(super) fn probes(shape: &Shape) -> Vec<String> {
         .collect()
 }
 
-/// The triggers that refuse every write of the application.
-pub(super) fn fence(number: usize, table: &str) -> Vec<TriggerText> {
-    let refuse = [format!("SELECT RAISE(ABORT, {})", super::super::quote::literal(FENCE_MESSAGE))];
+/// The triggers that refuse every write of the application to a table; `bases` are what its generated columns may be computed of.
+pub(super) fn fence(number: usize, table: &str, bases: &[String]) -> Vec<TriggerText> {
+    let refuse = format!("SELECT RAISE(ABORT, {})", super::super::quote::literal(FENCE_MESSAGE));
     [("INSERT", "fence_insert"), ("UPDATE", "fence_update"), ("DELETE", "fence_delete")]
         .into_iter()
-        .map(|(event, what)| trigger(number, table, what, &format!("BEFORE {event}"), &refuse))
+        .map(|(event, what)| {
+            let named = named(bases).filter(|_| event == "UPDATE");
+            let body: Vec<String> = [refuse.clone()].into_iter().chain(named).collect();
+            trigger(number, table, what, &format!("BEFORE {event}"), &body)
+        })
         .collect()
+}
+
+/// Whether triggers refuse every write to a table, whatever stands behind the step that does.
+pub(super) fn is_fenced(number: usize, table: &str, there: &BTreeMap<String, String>) -> bool {
+    fence(number, table, &[]).iter().all(|trigger| {
+        let refusing = trigger.sql.strip_suffix("END").unwrap_or(&trigger.sql);
+        there.get(&trigger.name).is_some_and(|sql| sql.starts_with(refusing))
+    })
 }
 
 /// The triggers that keep the log's entries (decision 26). The engine's own connections fire none. Entries come by INSERT without a
