@@ -249,6 +249,28 @@ async fn a_generated_column_ends_no_update_that_leaves_what_it_is_computed_of() 
     assert!(said.contains("does not take writes now"), "{said}");
 }
 
+/// Before any INSERT trigger SQLite computes every generated column, in whatever index, of the number -1 where it will choose one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_may_not_be_computed_before_the_number_is_known_is_refused() {
+    let item = "json_extract(doc, '$[' || id || ']')";
+    for (key, columns, refused) in [
+        ("INTEGER PRIMARY KEY", format!("g AS ({item})"), true),
+        ("INTEGER PRIMARY KEY", format!("g AS ({item}) STORED, h UNIQUE"), true),
+        ("INTEGER PRIMARY KEY", "f AS ('$[' || id || ']'), g AS (doc ->> f)".to_owned(), true),
+        ("INTEGER PRIMARY KEY", "g AS (json_extract(doc, '$.id')), h UNIQUE".to_owned(), false),
+        ("INTEGER PRIMARY KEY", "g AS (printf('N-%06d', id)), h AS (id || '/' || doc)".to_owned(), false),
+        ("INT PRIMARY KEY", format!("g AS ({item})"), false),
+    ] {
+        let app = App::new(&format!("CREATE TABLE t (id {key}, doc, {columns})"));
+        let found = Pair::refusals(&app, &app.plan().await).await;
+        let said = |why: &String| why.contains("the generated column g ") && why.contains("every INSERT");
+        assert_eq!(found.iter().any(said), refused, "{key}, {columns}: {found:?}");
+        assert_eq!(found.len(), usize::from(refused), "{key}, {columns}: {found:?}");
+    }
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, g AS (printf('N-%06d', id)))";
+    check(schema, &["INSERT INTO t (u) VALUES (1), (2)", "REPLACE INTO t VALUES (7, 1), (NULL, 1)"]).await;
+}
+
 /// A run that an earlier build began, which did not refuse it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_is_refused_ends_no_run_that_has_it() {

@@ -173,7 +173,9 @@ impl SqliteLive {
                 Some(Ok(shape)) => shape,
                 Some(Err(why)) => {
                     let error = refused(Kind::Unsupported, OPERATION, self.path(), why);
-                    return Err(about(error).hint("drop the index, or leave the table out with --exclude"));
+                    return Err(about(error).hint(
+                        "drop the index or the generated column, or leave the table out with --exclude",
+                    ));
                 }
                 None => {
                     let error = refused(Kind::Changed, OPERATION, self.path(), "the table is not there");

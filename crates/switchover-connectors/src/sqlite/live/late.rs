@@ -1,5 +1,6 @@
 //! What SQLite knows of a new row only behind the guards: a default that REPLACE puts in the place of NULL, and the number that it chooses for the
-//! row. Where a unique index goes by what is computed of them, and no guard can compute it before, capture is refused.
+//! row. Where a unique index goes by what is computed of them, and no guard can compute it before, capture is refused. So is it where a generated
+//! column may not bear the number that SQLite has before.
 //!
 //! In a trigger that runs before, the number is -1 where SQLite is to choose it. It chooses one that no row has, so in an index that holds the number
 //! itself the new row takes no other's place.
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 
 const REFILLED: &str = "a generated column of a column that is NOT NULL with a DEFAULT: where REPLACE puts the default in the place of NULL";
 const NUMBERED: &str = "the row's own number, which SQLite may choose only behind the triggers: where such a row replaces another";
+
+const EARLY: &str = "the row's own number: before any INSERT trigger, a guard or a fence, SQLite computes it of the number -1 where it is to choose one, and where it cannot be computed of that, every INSERT would end with its error";
 
 /// Columns of a new row that a guard sees otherwise than they will be.
 pub(super) struct Late {
@@ -39,6 +42,13 @@ impl Late {
     /// Whether an expression is over such a column.
     pub(super) fn is_under(&self, formula: &Formula) -> bool {
         formula.names_one_of(&self.refilled) || formula.names_one_of(&self.numbered)
+    }
+
+    /// Why the application could not insert beside a trigger that fires before, if it could not.
+    pub(super) fn unborne(&self, generated: &BTreeMap<String, Formula>) -> Option<String> {
+        let numbered = over(generated, vec![self.number.clone()?]);
+        let column = numbered.iter().find(|name| generated.get(*name).is_some_and(|of| of.may_fail))?;
+        Some(format!("the generated column {column} is computed of {EARLY}"))
     }
 
     /// Why it cannot be told which row makes room in an index, if it cannot.

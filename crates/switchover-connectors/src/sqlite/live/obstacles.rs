@@ -225,7 +225,7 @@ impl SqliteLive {
         {
             Some(Ok(shape)) => shape,
             Some(Err(why)) => {
-                let hint = "drop the index, or leave the table out with --exclude";
+                let hint = "drop the index or the generated column, or leave the table out with --exclude";
                 return Ok(vec![refusal(view.name, "", why, hint)]);
             }
             None => return Ok(vec![refusal(view.name, "", "it is not there any more", "plan again")]),

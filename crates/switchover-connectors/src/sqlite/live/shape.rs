@@ -93,7 +93,7 @@ pub(super) struct Shape {
     pub(super) checks: Vec<Formula>,
     /// The primary key of the table itself, as a set of names in its order.
     pub(super) own_key: Vec<String>,
-    /// Why no guard can tell which rows make room for a new one, if none can.
+    /// Why no guard can tell which rows make room for a new one, or no trigger can fire before, if so.
     pub(super) untold: Option<String>,
 }
 
@@ -129,6 +129,7 @@ pub(super) fn read(
     let fails = indexes.iter().any(|(_, index)| index.may_fail());
     let checks = if fails { checks(connection, name, &columns)? } else { Vec::new() };
     let untold = indexes.iter().find_map(|(_, index)| late.untold(&generated, index));
+    let untold = late.unborne(&generated).or(untold);
     let key: Vec<KeyColumn> = key
         .iter()
         .map(|name| {
@@ -326,7 +327,7 @@ fn indexes(
 }
 
 impl Shape {
-    /// The shape, if guards can tell which rows make room; else why not.
+    /// The shape, if guards can be made that tell which rows make room; else why not.
     pub(super) fn told(self) -> Result<Shape, String> {
         match self.untold {
             Some(why) => Err(why),
