@@ -130,7 +130,7 @@ fn tokens(text: &str) -> std::result::Result<Vec<Token<'_>>, String> {
 }
 
 /// The byte behind the quote that closes the one at the start; a doubled one is part of the text.
-fn closing(text: &str, quote: char) -> Option<usize> {
+pub(super) fn closing(text: &str, quote: char) -> Option<usize> {
     let mut at = 1;
     loop {
         at += text[at..].find(quote)? + 1;
@@ -225,12 +225,7 @@ fn prepares(
     let fail = |error| classify(error, "prepare an expression of the mapping", path);
     let sql =
         format!("SELECT 1 FROM {} WHERE ({}\n) IS NOT NULL", qualified("main", &part.table), fragment.text);
-    // A quoted name that is no column must not become a text.
-    let before = connection.db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML).map_err(fail)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(fail)?;
-    let prepared = connection.prepare(&sql).map(drop);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, before).map_err(fail)?;
-    match prepared {
+    match is_taken(connection, &sql).map_err(fail)? {
         Ok(()) => Ok(()),
         Err(rusqlite::Error::SqlInputError { msg, .. }) => {
             let why = match names_computed(tokens, part, columns) {
@@ -242,6 +237,15 @@ fn prepares(
         }
         Err(error) => Err(fail(error)),
     }
+}
+
+/// Whether SQLite prepares a query where a quoted name that is no column does not become a text; the inner error says why it does not.
+pub(super) fn is_taken(connection: &Connection, sql: &str) -> rusqlite::Result<rusqlite::Result<()>> {
+    let before = connection.db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    let prepared = connection.prepare(sql).map(drop);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, before)?;
+    Ok(prepared)
 }
 
 #[cfg(test)]

@@ -2,21 +2,28 @@
 //! stays unseen.
 
 use crate::harness::{ALL, App, PATIENCE, Pair, schema_of, words};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use switchover_testkit::lite;
 
 /// What an application is told: nothing, or an error with its code.
-fn outcome(app: &App, sql: &str) -> Result<(), String> {
-    app.connect().execute_batch(sql).map_err(|error| format!("{error:?}"))
+fn outcome(connection: &Connection, sql: &str) -> Result<(), String> {
+    connection.execute_batch(sql).map_err(|error| format!("{error:?}"))
 }
 
 /// That statements do to one table what they do without capture, are told the same, and that all of it arrives.
 async fn check(schema: &str, statements: &[&str]) {
+    check_by(App::connect, schema, statements).await;
+}
+
+/// The same of an application that connects so.
+async fn check_by(connect: fn(&App) -> Connection, schema: &str, statements: &[&str]) {
     for sql in statements {
         let (plain, app) = (App::new(schema), App::new(schema));
-        let expected = outcome(&plain, sql);
+        let expected = outcome(&connect(&plain), sql);
         let pair = Pair::start(app).await;
         pair.backfill(1 << 20, &mut || {}).await.unwrap();
-        assert_eq!(outcome(&pair.app, sql), expected, "{sql}: {schema}");
+        assert_eq!(outcome(&connect(&pair.app), sql), expected, "{sql}: {schema}");
         for table in &pair.plan.tables {
             let rows = format!("SELECT * FROM {}", crate::harness::quoted(&table.source));
             let found = lite::differing_rows(&plain.path(), &rows, &pair.app.path(), &rows).unwrap();
@@ -245,7 +252,7 @@ async fn a_generated_column_ends_no_update_that_leaves_what_it_is_computed_of() 
     check(schema, &["UPDATE e SET u = 2 WHERE id = 1", "UPDATE OR REPLACE e SET u = 7 WHERE id = 1"]).await;
     let pair = Pair::start(App::new(schema)).await;
     pair.source.fence(PATIENCE).await.unwrap();
-    let said = outcome(&pair.app, "UPDATE e SET u = 2").unwrap_err();
+    let said = outcome(&pair.app.connect(), "UPDATE e SET u = 2").unwrap_err();
     assert!(said.contains("does not take writes now"), "{said}");
 }
 
@@ -269,6 +276,42 @@ async fn a_column_that_may_not_be_computed_before_the_number_is_known_is_refused
     }
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, g AS (printf('N-%06d', id)))";
     check(schema, &["INSERT INTO t (u) VALUES (1), (2)", "REPLACE INTO t VALUES (7, 1), (NULL, 1)"]).await;
+}
+
+/// As an application connects whose SQLite takes no word in double quotes for a text (`SQLITE_DQS=0`). It reads an old schema that has some.
+fn strict(app: &App) -> Connection {
+    let connection = app.connect();
+    for setting in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
+        connection.set_db_config(setting, false).unwrap();
+    }
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_in_double_quotes_keeps_no_application_from_its_file() {
+    for (column, index) in [
+        ("kind", r#"(u) WHERE kind = "json""#),
+        ("kind", r#"(u, "kind" || "it's ""so""" || 'a "text"')"#),
+        ("kind", r#"("upper"("kind") COLLATE "NOCASE", u) WHERE "kind" <> "text" AND "rowid" > 0"#),
+        (
+            r#"kind, CHECK ("e"."kind" <> "none")"#,
+            r#"(json_extract(payload, "$.key")) WHERE CAST(kind AS "TEXT") = "json""#,
+        ),
+        (r#"kind NOT NULL DEFAULT "json", g AS (kind || "!")"#, "(g, u)"),
+    ] {
+        let schema = format!(
+            "CREATE TABLE e (id INTEGER PRIMARY KEY, u, payload, {column});
+             CREATE UNIQUE INDEX x ON e {index};
+             INSERT INTO e (id, u, payload, kind) VALUES (1, 1, '{{\"key\":1}}', 'json'), (2, 2, '{{\"key\":2}}', 'json')"
+        );
+        let statements = [
+            "INSERT INTO e (id, u, kind) VALUES (3, 3, 'text')",
+            "REPLACE INTO e (id, u, payload, kind) VALUES (3, 1, '{\"key\":1}', 'json')",
+            "UPDATE OR REPLACE e SET u = 1, payload = '{\"key\":1}' WHERE id = 2",
+            "REPLACE INTO e (id, u, payload, kind) VALUES (3, 1, '{\"key\":1}', NULL)",
+        ];
+        check_by(strict, &schema, &statements).await;
+    }
 }
 
 /// A run that an earlier build began, which did not refuse it.

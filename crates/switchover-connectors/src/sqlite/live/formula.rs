@@ -2,7 +2,9 @@
 //! and whether they may fail. What is not understood does all of it.
 
 use super::super::ddl;
+use super::super::fragment::closing;
 use super::super::inspect::Info;
+use super::super::quote::literal;
 use switchover_core::expr::{BinaryOp, Expr};
 
 /// What a statement may call the row's own number, where no column is called so.
@@ -44,7 +46,7 @@ const NEVER_FAILING: &[&str] = &[
 /// An expression over a row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Formula {
-    /// As it is written.
+    /// As it is written, with its texts in single quotes.
     pub(super) text: String,
     /// The columns that it names.
     pub(super) columns: Vec<String>,
@@ -59,6 +61,7 @@ impl Formula {
     pub(super) fn new(text: &str, columns: &[Info]) -> Formula {
         let mut all: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         all.extend(own_number(columns).map(str::to_owned));
+        let text = &single_quoted(text, &all);
         let (mut named, mut compares, mut may_fail, mut known) = (Vec::new(), false, false, true);
         ddl::parse_expression(text, &all).visit(&mut |part| match part {
             Expr::Column(name) => named.push(name.clone()),
@@ -96,6 +99,41 @@ impl Formula {
     pub(super) fn names_one_of(&self, columns: &[String]) -> bool {
         self.columns.iter().any(|column| columns.contains(column))
     }
+}
+
+/// An expression without a text in double quotes. SQLite takes a word there that is no column's name for a text in any schema that it
+/// reads, and in a trigger's program only where it is built or set so (`SQLITE_DQS`), which the application's need not be. The
+/// parser printed the expression, so it holds no comments.
+fn single_quoted(expression: &str, columns: &[String]) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+    let (mut written, mut rest, mut before) = (String::new(), expression, String::new());
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '\'' | '"' | '`' => closing(rest, first),
+            '[' => rest.find(']').map(|at| at + 1),
+            c if is_word(c) => rest.find(|c| !is_word(c)),
+            c => Some(c.len_utf8()),
+        };
+        let (token, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let word = token
+            .strip_prefix('"')
+            .and_then(|word| word.strip_suffix('"'))
+            .map(|word| word.replace("\"\"", "\""));
+        // A function's, a table's, a type's and a collation's name can be in quotes too.
+        let is_other =
+            behind.trim_start().starts_with(['(', '.']) || matches!(&*before, "." | "as" | "collate");
+        match word {
+            Some(word) if !is_other && !columns.iter().any(|name| name.eq_ignore_ascii_case(&word)) => {
+                written.push_str(&literal(&word));
+            }
+            _ => written.push_str(token),
+        }
+        if !first.is_whitespace() {
+            before = token.to_ascii_lowercase();
+        }
+        rest = behind;
+    }
+    written
 }
 
 /// Whether a text may name a column: it does not where the name is no word of it.

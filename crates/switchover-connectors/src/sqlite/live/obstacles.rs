@@ -1,6 +1,7 @@
 //! What keeps a SQLite file from a live run, said before anything is written.
 
 use super::super::error::classify;
+use super::super::fragment::is_taken;
 use super::super::quote::{ident, qualified};
 use super::super::{connect, inspect};
 use super::changes::WHOLE_BYTES_MAX;
@@ -239,7 +240,7 @@ impl SqliteLive {
             let hint = "declare the key in the source, or leave the table out";
             found.push(refusal(view.name, "", why, hint));
         }
-        if let Err(why) = self.compiles(connection, &shape) {
+        if let Err(why) = Self::compiles(connection, &shape).map_err(fail)? {
             let hint = "an index may use a function or collation that only the application has: drop the index, or leave the table out";
             found.push(refusal(view.name, "", why, hint));
         }
@@ -273,11 +274,14 @@ impl SqliteLive {
         self.run.plan.options.existing.is_none() && view.plan.columns.iter().any(stored)
     }
 
-    /// Whether this SQLite understands what the guards will ask: each as a query, with NULL for the row's cells.
-    fn compiles(&self, connection: &Connection, shape: &Shape) -> Result<(), String> {
+    /// Whether this SQLite understands what the guards will ask, as any of the application's must: each as a query, with NULL for
+    /// the row's cells. The inner error says why it does not.
+    fn compiles(connection: &Connection, shape: &Shape) -> rusqlite::Result<Result<(), String>> {
         for query in triggers::probes(shape) {
-            connection.prepare(&query).map_err(|error| format!("its triggers cannot be made: {error}"))?;
+            if let Err(why) = is_taken(connection, &query)? {
+                return Ok(Err(format!("its triggers cannot be made: {why}")));
+            }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 }
