@@ -49,6 +49,8 @@ pub(crate) const COMPUTED: &str = r#"
     CREATE UNIQUE INDEX folding_class ON folding (c = s, c, t);
     CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT, payload TEXT, CHECK (kind <> 'json' OR json_valid(payload)));
     CREATE UNIQUE INDEX events_key ON events (json_extract(payload, '$.k')) WHERE kind = 'json';
+    CREATE TABLE refusing (id INTEGER PRIMARY KEY CHECK (id > 0), kind TEXT NOT NULL CHECK (kind <> 'text'), payload TEXT CHECK (json_valid(payload)));
+    CREATE UNIQUE INDEX refusing_key ON refusing (json_extract(payload, '$.k'), kind);
     CREATE TABLE slugs (id INTEGER PRIMARY KEY, tenant TEXT, name TEXT, slug AS (tenant || '/' || lower(name)) UNIQUE);
     CREATE TABLE documents (id INTEGER PRIMARY KEY, u UNIQUE, doc TEXT, k AS (json_extract(coalesce(doc, ''), '$.k')));
 "#;

@@ -117,6 +117,54 @@ async fn an_expression_is_not_computed_of_a_row_that_a_check_refuses() {
     }
 }
 
+/// So is everything else that SQLite asks of a row before: what is NOT NULL, and every CHECK, whichever columns it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_is_not_computed_of_a_row_that_is_refused_for_its_other_columns() {
+    let rows = "INSERT INTO e VALUES (1, 'a', '{\"k\":1}'), (2, 'b', '{\"k\":2}')";
+    let index = "CREATE UNIQUE INDEX x ON e (json_extract(payload, '$.k'))";
+    for table in [
+        "id INTEGER PRIMARY KEY CHECK (id > 0), kind TEXT NOT NULL CHECK (kind IN ('a', 'b')), payload",
+        "id INTEGER PRIMARY KEY NOT NULL CHECK (id > 0), kind TEXT NOT NULL, payload, CHECK (kind IN ('a', 'b')), CHECK (payload ->> '$' <> 7)",
+        "id INTEGER PRIMARY KEY, kind TEXT, payload, g AS (nullif(kind, 'c')) NOT NULL, h AS (id + 0), CHECK (h > 0)",
+        "id INTEGER NOT NULL CHECK (id > 0), kind TEXT CHECK (kind IN ('a', 'b')), payload, PRIMARY KEY (id, kind)) WITHOUT ROWID; SELECT (1",
+    ] {
+        let schema = format!("CREATE TABLE e ({table}); {index}; {rows}");
+        let statements = [
+            "INSERT OR IGNORE INTO e VALUES (4, NULL, 'plain'), (5, 'a', '{}')",
+            "INSERT OR IGNORE INTO e VALUES (4, 'c', 'plain'), (5, 'a', '{}')",
+            "INSERT OR IGNORE INTO e VALUES (-5, 'a', 'plain'), (5, 'a', '{}')",
+            "INSERT INTO e VALUES (4, NULL, 'plain')",
+            "REPLACE INTO e VALUES (4, 'c', 'plain')",
+            "INSERT INTO e VALUES (4, 'a', 'plain')",
+            "UPDATE OR IGNORE e SET kind = NULL, payload = 'plain'",
+            "UPDATE OR IGNORE e SET kind = 'c', payload = 'plain' WHERE id = 1",
+            "UPDATE OR IGNORE e SET id = -5, payload = 'plain' WHERE id = 1",
+            "UPDATE OR IGNORE e SET payload = 'plain' WHERE id = 1",
+            "UPDATE OR REPLACE e SET payload = '{\"k\":1}' WHERE id = 2",
+            "REPLACE INTO e VALUES (4, 'a', '{\"k\":1}')",
+            "REPLACE INTO e (kind, payload) VALUES ('a', '{\"k\":1}')",
+        ];
+        check(&schema, &statements).await;
+    }
+}
+
+/// An UPDATE asks a CHECK only where it sets one of its columns. So a row that was there before the CHECK takes another's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_breaks_a_check_since_ever_is_seen_to_replace_another() {
+    let schema = r#"
+        CREATE TABLE e (id INTEGER PRIMARY KEY, kind TEXT CHECK (kind IN ('a', 'b')), payload);
+        CREATE UNIQUE INDEX x ON e (json_extract(payload, '$.k'));
+        PRAGMA ignore_check_constraints = ON;
+        INSERT INTO e VALUES (1, 'a', '{"k":1}'), (2, 'z', '{"k":2}')
+    "#;
+    let pair = Pair::start(App::new(schema)).await;
+    pair.app.sql("UPDATE OR REPLACE e SET payload = '{\"k\":1}' WHERE id = 2");
+    let logged =
+        "SELECT group_concat(k1, ' ') FROM (SELECT DISTINCT k1 FROM _switchover_changes ORDER BY k1)";
+    let logged: String = pair.app.connect().query_row(logged, [], |row| row.get(0)).unwrap();
+    assert_eq!(logged, "1 2");
+}
+
 /// Where an expression compares, by whatever, it does by the column's collation and affinity.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expression_compares_as_its_columns_do() {

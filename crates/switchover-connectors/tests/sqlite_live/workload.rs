@@ -88,6 +88,7 @@ const TABLES: &[(&str, Columns, bool)] = &[
     ("filled", &[("id", Takes::Number), ("n", Takes::Like), ("c", Takes::Like), ("v", Takes::Whole)], false),
     ("folding", &[("id", Takes::Number), ("c", Takes::Like), ("t", Takes::Like), ("s", Takes::Like)], false),
     ("events", &[("id", Takes::Number), ("kind", Takes::Kind), ("payload", Takes::Payload)], false),
+    ("refusing", &[("id", Takes::Number), ("kind", Takes::Kind), ("payload", Takes::Payload)], false),
     ("slugs", &[("id", Takes::Number), ("tenant", Takes::Text), ("name", Takes::Text)], false),
     ("documents", &[("id", Takes::Number), ("u", Takes::Whole), ("doc", Takes::Document)], false),
     ("audit", &[("id", Takes::Number), ("what", Takes::Any)], false),

@@ -87,6 +87,8 @@ impl Formula {
             Expr::Opaque(..) => known = false,
             _ => {}
         });
+        named.sort_unstable();
+        named.dedup();
         if known {
             Formula { text: text.to_owned(), columns: named, compares, may_fail }
         } else {

@@ -7,7 +7,7 @@
 
 use super::super::inspect::Info;
 use super::formula::{Formula, own_number};
-use super::shape::{Part, Unique, has_default};
+use super::shape::{Asked, Condition, Part, Unique, has_default};
 use std::collections::BTreeMap;
 
 const REFILLED: &str = "a generated column of a column that is NOT NULL with a DEFAULT: where REPLACE puts the default in the place of NULL";
@@ -19,7 +19,9 @@ const EARLY: &str = "the row's own number: before any INSERT trigger, a guard or
 pub(super) struct Late {
     /// Generated columns of one in which REPLACE may put a default.
     pub(super) refilled: Vec<String>,
-    /// The row's own number by each of its names, and the generated columns of it.
+    /// The row's own number by each of its names.
+    own: Vec<String>,
+    /// The same, and the generated columns of it.
     numbered: Vec<String>,
     /// The column that is the number.
     number: Option<String>,
@@ -35,13 +37,26 @@ impl Late {
         let filled = columns.iter().filter(|column| has_default(column)).map(|column| column.name.clone());
         let own: Vec<String> = own_number(columns).map(str::to_owned).chain(number.cloned()).collect();
         let mut numbered = over(generated, own.clone());
-        numbered.extend(own);
-        Late { refilled: over(generated, filled.collect()), numbered, number: number.cloned() }
+        numbered.extend(own.iter().cloned());
+        Late { refilled: over(generated, filled.collect()), own, numbered, number: number.cloned() }
     }
 
-    /// Whether an expression is over such a column.
-    pub(super) fn is_under(&self, formula: &Formula) -> bool {
-        formula.names_one_of(&self.refilled) || formula.names_one_of(&self.numbered)
+    /// A condition that SQLite asks of a row as a guard can ask it, if it can.
+    pub(super) fn asked(&self, condition: Condition) -> Option<Asked> {
+        let names = match &condition {
+            // SQLite gives it one.
+            Condition::NotNull(name) if self.number.as_ref() == Some(name) => return None,
+            Condition::NotNull(name) => std::slice::from_ref(name),
+            Condition::Check(check) => &check.columns,
+        };
+        // By another name than its column's the number is in no row that is asked.
+        let is_nameless = |name: &String| self.own.contains(name) && self.number.as_ref() != Some(name);
+        if names.is_empty() || names.iter().any(|name| self.refilled.contains(name) || is_nameless(name)) {
+            return None;
+        }
+        let is_by_number = names.iter().any(|name| self.numbered.contains(name));
+        let by_number = self.number.clone().filter(|_| is_by_number);
+        Some(Asked { condition, by_number })
     }
 
     /// Why the application could not insert beside a trigger that fires before, if it could not.

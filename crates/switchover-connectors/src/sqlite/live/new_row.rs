@@ -15,7 +15,7 @@
 
 use super::super::quote::ident;
 use super::formula::Formula;
-use super::shape::{Column, Shape};
+use super::shape::{Asked, Column, Condition, Shape};
 use super::triggers::from;
 use switchover_core::schema::Affinity;
 
@@ -38,26 +38,45 @@ pub(super) fn moved(shape: &Shape, name: &str, collation: &str) -> Vec<String> {
     moved
 }
 
-/// The value of an index's expression over the new row; NULL where SQLite does not compute it, because a CHECK refuses the
-/// row before, or the index does not hold it. One that fails there would end a statement that ends otherwise without
-/// the guard. By CASE: conditions in a WHERE are asked in any order.
-pub(super) fn indexed(shape: &Shape, formula: &Formula, predicate: Option<&Formula>) -> String {
-    let checks: Vec<&Formula> =
-        shape.checks.iter().filter(|check| check.names_one_of(&formula.columns)).collect();
-    if !formula.may_fail || (checks.is_empty() && predicate.is_none()) {
-        return value(shape, formula);
+/// The value of an index's expression over the new row; NULL where SQLite does not compute it, because the row is refused before,
+/// or the index does not hold it. One that fails there would end a statement that ends otherwise without
+/// the guard. By CASE: conditions in a WHERE are asked in any order, and both sides of an AND wherever it is no condition.
+pub(super) fn indexed(shape: &Shape, formula: &Formula, predicate: Option<&Formula>, update: bool) -> String {
+    let computed = value(shape, formula);
+    if !formula.may_fail || (shape.asked.is_empty() && predicate.is_none()) {
+        return computed;
     }
-    let refused: String =
-        checks.iter().map(|check| format!(" WHEN NOT ({}\n) THEN NULL", check.text)).collect();
-    let held = predicate.map_or(" ELSE".to_owned(), |held| format!(" WHEN ({}\n) THEN", held.text));
-    let read: Vec<&Formula> = checks.into_iter().chain(predicate).chain([formula]).collect();
-    let guarded = Formula {
-        text: format!("CASE{refused}{held} {}\n END", formula.text),
-        columns: read.iter().flat_map(|part| part.columns.clone()).collect(),
-        compares: read.iter().any(|part| part.compares),
-        may_fail: true,
+    let refused: String = shape.asked.iter().map(|asked| refused(shape, asked, update)).collect();
+    let held =
+        predicate.map_or(" ELSE".to_owned(), |held| format!(" WHEN {} THEN", whether(shape, "", held)));
+    format!("CASE{refused}{held} {computed} END")
+}
+
+/// The branch for rows that a condition refuses. An UPDATE asks it where it sets one of its columns: a row that breaks it otherwise,
+/// since before it was declared, may stay, and replace others.
+fn refused(shape: &Shape, Asked { condition, by_number }: &Asked, update: bool) -> String {
+    // Of -1 an INSERT cannot tell whether it is the number.
+    let known = by_number.as_ref().filter(|_| !update);
+    let known = known.map(|name| format!("NEW.{} <> -1 AND ", ident(name))).unwrap_or_default();
+    let is_refused = match condition {
+        Condition::NotNull(name) => {
+            let moved = if update { format!(" AND OLD.{} IS NOT NULL", ident(name)) } else { String::new() };
+            format!("NEW.{} IS NULL{moved}", ident(name))
+        }
+        Condition::Check(check) => {
+            let moved = |name: &String| format!("NEW.{0} IS NOT OLD.{0} COLLATE BINARY", ident(name));
+            let moved: Vec<String> = check.columns.iter().filter(|_| update).map(moved).collect();
+            let moved = if update { format!("({}) AND ", moved.join(" OR ")) } else { String::new() };
+            format!("{moved}{}", whether(shape, "NOT ", check))
+        }
     };
-    value(shape, &guarded)
+    format!(" WHEN {known}{is_refused} THEN NULL")
+}
+
+/// Whether a condition, or what `not` makes of it, is true of the new row.
+fn whether(shape: &Shape, not: &str, condition: &Formula) -> String {
+    let text = format!("CASE WHEN {not}({}\n) THEN 1 END", condition.text);
+    value(shape, &Formula { text, ..condition.clone() })
 }
 
 /// The value of an expression over the new row.

@@ -39,6 +39,24 @@ pub(super) struct Column {
     pub(super) refilled: Option<Formula>,
 }
 
+/// What refuses a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// A column that must not be NULL.
+    NotNull(String),
+    /// A CHECK that is false.
+    Check(Formula),
+}
+
+/// What SQLite asks of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What refuses it.
+    pub(super) condition: Condition,
+    /// The column that is the row's own number, where the condition goes by it: an INSERT may leave that to SQLite.
+    pub(super) by_number: Option<String>,
+}
+
 /// A part of a unique index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
@@ -88,9 +106,9 @@ pub(super) struct Shape {
     /// Columns that refuse NULL and have a default: REPLACE puts the default in NULL's place, after the triggers
     /// that fire before.
     pub(super) defaults: Vec<(String, String)>,
-    /// What SQLite asks of a row before it computes an index's expression: CHECKs of which a guard can tell whether they
-    /// hold, where such an expression may fail.
-    pub(super) checks: Vec<Formula>,
+    /// What SQLite asks of a row before it computes an index's expression, in its order, as far as a guard can tell whether it holds.
+    /// Read where such an expression may fail.
+    pub(super) asked: Vec<Asked>,
     /// The primary key of the table itself, as a set of names in its order.
     pub(super) own_key: Vec<String>,
     /// Why no guard can tell which rows make room for a new one, or no trigger can fire before, if so.
@@ -127,7 +145,7 @@ pub(super) fn read(
     let late = Late::of(&columns, &generated, own_key.first().filter(|_| key_is_rowid));
     let shown = shown(connection, name, &columns, strict, &generated, &late.refilled)?;
     let fails = indexes.iter().any(|(_, index)| index.may_fail());
-    let checks = if fails { checks(connection, name, &columns)? } else { Vec::new() };
+    let asked = if fails { asked(connection, name, &columns, &late)? } else { Vec::new() };
     let untold = indexes.iter().find_map(|(_, index)| late.untold(&generated, index));
     let untold = late.unborne(&generated).or(untold);
     let key: Vec<KeyColumn> = key
@@ -159,7 +177,7 @@ pub(super) fn read(
             .map(|(_, index)| index)
             .collect(),
         defaults: defaults(&columns, &shown),
-        checks: checks.into_iter().filter(|check| !late.is_under(check)).collect(),
+        asked,
         columns: shown,
         bases: bases_of(&columns),
         key,
@@ -228,11 +246,20 @@ fn generated(
     Ok(Ok(generated.collect()))
 }
 
-/// The conditions of the CHECKs; of a statement that cannot be read, none.
-fn checks(connection: &Connection, table: &str, columns: &[Info]) -> rusqlite::Result<Vec<Formula>> {
+/// What SQLite asks of a row: first that nothing is NULL which must not be, then the CHECKs; of a statement that cannot be read, none of
+/// these. Where REPLACE puts a default in the place of NULL, the row may be none that is refused.
+fn asked(
+    connection: &Connection,
+    table: &str,
+    columns: &[Info],
+    late: &Late,
+) -> rusqlite::Result<Vec<Asked>> {
+    let refuses_null = |column: &&Info| column.not_null && !has_default(column);
+    let not_null = columns.iter().filter(refuses_null).map(|column| Condition::NotNull(column.name.clone()));
     let parsed = ddl::parse_table(&written(connection, table)?);
     let checks = parsed.map(|table| table.checks).unwrap_or_default();
-    Ok(checks.iter().map(|check| Formula::new(&check.text, columns)).collect())
+    let checks = checks.iter().map(|check| Condition::Check(Formula::new(&check.text, columns)));
+    Ok(not_null.chain(checks).filter_map(|condition| late.asked(condition)).collect())
 }
 
 pub(super) fn has_default(column: &Info) -> bool {

@@ -177,7 +177,7 @@ fn meets(shape: &Shape, unique: &Unique, update: bool) -> String {
                 moved.extend(new_row::moved(shape, name, &collation));
             }
             Part::Expression(formula) => {
-                let value = new_row::indexed(shape, formula, unique.predicate.as_ref());
+                let value = new_row::indexed(shape, formula, unique.predicate.as_ref(), update);
                 terms.push(format!("({}\n) COLLATE {collation} = {value}", formula.text));
                 moved.clear();
                 moved.push("1".to_owned());
