@@ -186,8 +186,8 @@ pub struct TableChanges {
     pub keys: Vec<Vec<OwnedValue>>,
     /// Those of them that are there, with every column of the plan in its order, without locators.
     pub rows: Rows,
-    /// Whether the table as a whole is meant: it has no key, or it was emptied as a whole (TRUNCATE). Then `keys`
-    /// is empty, and `rows` are all of its rows.
+    /// Whether all that the table held goes first. One without a key comes so, with all of its rows, and without keys. So does one with a
+    /// key that was emptied as a whole (TRUNCATE): each row that came since has an entry with its key, in this batch or a later one.
     pub whole: bool,
 }
 

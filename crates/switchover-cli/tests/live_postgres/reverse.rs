@@ -4,6 +4,7 @@ use crate::stage::{REFUSED, Stage, copy, keys_of, position, run};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
+use switchover_core::Kind;
 use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Position, ReadRequest, ReadTable};
 use switchover_core::live::{Beside, Changes, Limit, Seen};
@@ -120,6 +121,65 @@ async fn large_rows_come_in_small_batches() {
     }
     assert_eq!(keys, 40);
     assert!(batches < 40, "{batches}");
+}
+
+/// TRUNCATE names no keys, and whatever came since has an entry of its own: so it comes in batches as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_emptied_and_filled_again_comes_in_small_batches() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let child = stage.at("child");
+    for sql in [
+        "INSERT INTO app.child VALUES (90, 1, 'goes')",
+        "TRUNCATE app.child",
+        "INSERT INTO app.child SELECT i, 1, repeat(chr(65 + i % 26), 1 << 20) FROM generate_series(100, 139) AS i",
+        "BEGIN; TRUNCATE app.child; INSERT INTO app.child VALUES (92, 1, 'stays');
+         INSERT INTO app.child SELECT i, 1, repeat(chr(65 + i % 26), 1 << 20) FROM generate_series(120, 159) AS i; COMMIT",
+    ] {
+        assert_eq!(run(&session, sql).await, None, "{sql}");
+    }
+    for limit in [ALL, Limit { entries: 7, ..ALL }] {
+        let (mut after, mut there, mut emptied) = (start(), BTreeSet::from(["1".to_owned()]), 0);
+        loop {
+            let changes = stage.live.changes(&after, limit, None).await.unwrap();
+            let bytes: usize = changes.tables.iter().map(|table| table.rows.bytes()).sum();
+            assert!(bytes <= 9 << 20, "{bytes}");
+            for table in changes.tables.iter().filter(|table| table.table == child) {
+                if table.whole {
+                    there.clear();
+                    emptied += 1;
+                }
+                for key in &table.keys {
+                    there.remove(&key[0].borrow().shown());
+                }
+                there.extend(table.rows.iter().map(|row| row.value(0).shown()));
+            }
+            after = changes.upto;
+            if changes.complete {
+                break;
+            }
+        }
+        let expected: BTreeSet<String> = (120..160).chain([92]).map(|id: i32| id.to_string()).collect();
+        assert_eq!(there, expected);
+        assert!((1..=2).contains(&emptied), "{emptied}");
+    }
+}
+
+/// One without a key has nothing but all of its rows: beyond a bound the run is held, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_a_key_that_has_grown_too_large_is_refused_by_its_name() {
+    let stage = Stage::owning().await;
+    let session = stage.session().await;
+    let large = "INSERT INTO app.loose SELECT repeat('x', 1 << 20), i FROM generate_series(1, 70) AS i";
+    assert_eq!(run(&session, large).await, None);
+    let Err(error) = stage.log(&start()).await else { panic!("it was taken") };
+    assert_eq!((error.kind(), &*error.subject().table), (Kind::Refused, "loose"));
+    for word in ["no primary key", "67108864 bytes", "delete rows", "finish --abandon-source"] {
+        assert!(error.why().contains(word), "{word}: {}", error.why());
+    }
+    assert_eq!(run(&session, "DELETE FROM app.loose WHERE y > 10").await, None);
+    let changes = stage.log(&start()).await.unwrap();
+    assert_eq!((keys_of(&changes, stage.at("loose")), changes.complete), (None, true));
 }
 
 /// Rows that pass the bound of a batch only together with their keys: all of what a batch covers is in it.

@@ -93,10 +93,8 @@ async fn so_does_one_that_makes_room_and_comes_back_later() {
     assert_eq!(put_aside(&pair), 0);
 }
 
-/// A unique index that the target does not have: it tells rows apart of which the source can hold one. A batch in the middle of the log has the
-/// other row make room, and at the log's end it is missed.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_makes_room_and_does_not_come_back_is_missed() {
+/// A pair whose target owns the data, and does not have the source's unique index: it tells rows apart of which the source can hold one.
+async fn apart() -> Pair {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT, n); CREATE UNIQUE INDEX i ON t (u);
         INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)";
     let mut app = App::new(schema);
@@ -111,6 +109,13 @@ async fn a_row_that_makes_room_and_does_not_come_back_is_missed() {
     pair.app.sql("CREATE UNIQUE INDEX i ON t (u)");
     pair.source.capture(&[0], &[]).await.unwrap();
     pair.cut_over().await;
+    pair
+}
+
+/// A batch in the middle of the log has the other row make room, and at the log's end it is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_makes_room_and_does_not_come_back_is_missed() {
+    let pair = apart().await;
     let new = connect(&pair.new_path());
     new.execute_batch("INSERT INTO t VALUES (10, 'b', 10), (11, 'k', 11), (12, 'l', 12)").unwrap();
     let one = Limit { entries: 1, time_max: Limit::ANY_TIME };
@@ -135,4 +140,46 @@ async fn a_row_that_makes_room_and_does_not_come_back_is_missed() {
     pair.back(ALL).await.unwrap();
     pair.assert_equal();
     assert_eq!(put_aside(&pair), 0);
+}
+
+/// What the source has of a table that was emptied goes at once, and the rows behind that come in as many batches as they need.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_emptied_comes_in_part() {
+    let pair = without().await;
+    let new = connect(&pair.new_path());
+    new.execute_batch(
+        "DELETE FROM t WHERE id <> 4; UPDATE t SET u = 'z'; INSERT INTO t VALUES (7, 'y'), (8, 'x')",
+    )
+    .unwrap();
+    let one = Limit { entries: 1, time_max: Limit::ANY_TIME };
+    let after = pair.source.applied().await.unwrap().unwrap();
+    let mut first = pair.target.changes(&after, one, None).await.unwrap();
+    // As a PostgreSQL target says it, whose TRUNCATE names no keys.
+    first.tables[0].whole = true;
+    pair.source.apply(&first, Some(&after)).await.unwrap();
+    assert_eq!((rows(&pair).len(), put_aside(&pair)), (3, 0));
+    pair.back(one).await.unwrap();
+    assert_eq!(rows(&pair)[..3], ["4zNULL7", "7yNULL7", "8xNULL7"]);
+    assert_eq!(put_aside(&pair), 0);
+}
+
+/// Of two rows of such a batch the source holds one, and the other is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_makes_room_in_a_table_that_was_emptied_is_missed() {
+    let pair = apart().await;
+    let new = connect(&pair.new_path());
+    new.execute_batch(
+        "DELETE FROM t; INSERT INTO t VALUES (20, 'same', 20), (21, 'same', 21), (22, 'v', 22)",
+    )
+    .unwrap();
+    let five = Limit { entries: 5, time_max: Limit::ANY_TIME };
+    let after = pair.source.applied().await.unwrap().unwrap();
+    let mut first = pair.target.changes(&after, five, None).await.unwrap();
+    assert!(!first.complete && first.tables[0].rows.len() == 2);
+    first.tables[0].whole = true;
+    pair.source.apply(&first, Some(&after)).await.unwrap();
+    assert_eq!(put_aside(&pair), 1);
+    let missed = pair.back(five).await.unwrap_err();
+    let said = crate::harness::words(&missed);
+    assert!(missed.kind() == switchover_core::Kind::Rejected && said.contains("id=20"), "{said}");
 }

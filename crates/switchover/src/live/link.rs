@@ -401,7 +401,8 @@ impl Link {
 
     /// Compares what the follower holds now with what it was given, in the source's values.
     async fn read_back(&self, changes: &Changes) -> Result<()> {
-        for changed in changes.tables.iter().filter(|changed| !changed.whole) {
+        // Rows without keys are found by nothing.
+        for changed in changes.tables.iter().filter(|changed| !changed.keys.is_empty()) {
             let index = changed.table;
             let (plan, into, keys) = (&self.plan, &*self.into, &changed.keys);
             let found = self

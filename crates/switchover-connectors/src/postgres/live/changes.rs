@@ -36,6 +36,10 @@ const PRESSURE_MAX: i64 = 1_000_000;
 /// Bytes of rows beyond which a batch takes fewer entries: what the engine holds in memory of one, as it reads from a SQLite file.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// Bytes of rows that a table without a key may have, which comes as a whole however few entries are taken: it had 2 MiB at the
+/// start, and this is what the engine's memory bears of some such tables at once.
+const WHOLE_BYTES_MAX: usize = 64 << 20;
+
 /// Rows that are asked for at a time where a budget of bytes decides how many are taken: few at first, then as
 /// many as fit by what the first ones took.
 const PAGE_ROWS_MIN: i64 = 16;
@@ -74,10 +78,24 @@ fn set_back(label: &str, operation: &str) -> Error {
     Error::new(Kind::Changed, operation).store(label).detail(SET_BACK).hint(SET_BACK_HINT)
 }
 
-/// The entries that a batch takes.
+/// A table without a key has more rows than a batch can carry. The way out is in what is told, for people read it in the status of a run
+/// that is held.
+fn too_large(label: &str, table: &str) -> Error {
+    Error::new(Kind::Refused, OPERATION)
+        .store(label)
+        .table(table)
+        .detail(format!(
+            "it has no primary key, so each change carries all of its rows, and they are more than {WHOLE_BYTES_MAX} bytes by now: delete rows \
+             of it, and the run goes on by itself; or `switchover finish --abandon-source` ends the run with this store, which has every row"
+        ))
+        .hint("until then the target's changes wait in its log")
+}
+
+/// The entries that a batch takes of a table.
 struct Taken {
     table: usize,
     entries: i64,
+    /// Whether one of them names no key: the table has none, or was emptied as a whole.
     whole: bool,
     last: i64,
 }
@@ -236,7 +254,7 @@ impl PostgresLive {
                 let (table, all) = self.table(session, token, last, taken, room).await?;
                 rows += table.keys.len();
                 // A table without a key comes as a whole, however few entries are taken.
-                bytes += if table.whole { 0 } else { table.rows.bytes() };
+                bytes += if table.keys.is_empty() { 0 } else { table.rows.bytes() };
                 tables.push(table);
                 fits = all;
                 if !fits {
@@ -287,18 +305,19 @@ impl PostgresLive {
         let shape = self.shape(taken.table)?;
         let table = self.planned(taken.table);
         let mut found = Rows::new(0, table.columns.len());
-        if taken.whole {
+        if shape.key.is_empty() {
             let statement = session.prepared(&shape.all).await?;
-            rows(session.client(), &statement, &[], &shape.types, &mut found).await?;
-            return Ok((
-                TableChanges { table: taken.table, keys: Vec::new(), rows: found, whole: true },
-                true,
-            ));
+            let bound = WHOLE_BYTES_MAX;
+            if !rows_up_to(session.client(), &statement, &[], &shape.types, &mut found, bound).await? {
+                return Err(too_large(session.connection.label(), &table.target).into());
+            }
+            let whole = TableChanges { table: taken.table, keys: Vec::new(), rows: found, whole: true };
+            return Ok((whole, true));
         }
         let width = shape.key.len();
         let sql = format!(
             "SELECT k.*, t.{} IS NOT NULL, {} FROM (SELECT DISTINCT {} FROM {} c
-                WHERE c.t = $4 AND c.id <= $3 AND {}) AS k LEFT JOIN {} AS t ON {}",
+                WHERE c.t = $4 AND c.id <= $3 AND c.k IS NOT NULL AND {}) AS k LEFT JOIN {} AS t ON {}",
             quote::ident(&table.columns[shape.key[0]].target),
             shape.columns,
             objects::typed(&shape.key_types),
@@ -328,7 +347,7 @@ impl PostgresLive {
                 row.values().skip(width + 1).for_each(|value| found.push(value));
             }
         }
-        Ok((TableChanges { table: taken.table, keys, rows: found, whole: false }, all))
+        Ok((TableChanges { table: taken.table, keys, rows: found, whole: taken.whole }, all))
     }
 
     /// The next rows of a range, by the key's order on the target.

@@ -129,7 +129,7 @@ impl SqliteLive {
         let view = self.view(&self.run.plan.tables[changes.table]);
         let fail = |error| classify(error, OPERATION, self.path()).table(view.name);
         if changes.whole {
-            Self::nothing_aside(connection, changes.table).map_err(fail)?;
+            Self::nothing_aside(connection, changes.table, before).map_err(fail)?;
         } else if let Some(left) = self.left(connection, changes.table, &view).map_err(fail)? {
             left.forget(connection, &self.own_keys(&view, &changes.keys)?, before).map_err(fail)?;
         }

@@ -181,10 +181,10 @@ impl SqliteLive {
         connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Forgets all that is put aside of a table that is copied again.
-    pub(super) fn nothing_aside(connection: &Connection, number: usize) -> rusqlite::Result<()> {
-        let sql = format!("DELETE FROM {} WHERE t = ?1", qualified("main", ASIDE));
-        connection.execute(&sql, [number as i64]).map(drop)
+    /// Forgets what is put aside of a table up to an entry: all of its rows are gone.
+    pub(super) fn nothing_aside(connection: &Connection, number: usize, upto: i64) -> rusqlite::Result<()> {
+        let sql = format!("DELETE FROM {} WHERE t = ?1 AND rowid <= ?2", qualified("main", ASIDE));
+        connection.execute(&sql, [number as i64, upto]).map(drop)
     }
 
     /// Has this connection put aside what rows take along that only the source has.
@@ -279,10 +279,7 @@ impl SqliteLive {
         if count == 0 {
             return statement.execute([]).map(drop);
         }
-        let of_rows = changes.rows.iter().filter(|_| changes.whole).map(|row| {
-            view.key.iter().map(|at| row.value(*at).to_owned_value()).collect::<Vec<OwnedValue>>()
-        });
-        for key in changes.keys.iter().cloned().chain(of_rows) {
+        for key in &changes.keys {
             statement.execute(params_from_iter(key.iter().map(|cell| Bound(cell.borrow()))))?;
         }
         Ok(())

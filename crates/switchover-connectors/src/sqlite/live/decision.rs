@@ -116,7 +116,7 @@ impl SqliteLive {
                     .execute_batch(&format!("DELETE FROM {}", qualified("main", name)))
                     .map_err(fail)?;
                 let sql = format!("DELETE FROM {} WHERE run = ?1 AND table_no = ?2", ledger::CHECKPOINT);
-                Self::nothing_aside(connection, *number).map_err(fail)?;
+                Self::nothing_aside(connection, *number, i64::MAX).map_err(fail)?;
                 // A plan's tables are far fewer than 2^63.
                 connection.execute(&sql, (&self.run.run, *number as i64)).map_err(fail)?;
             }
