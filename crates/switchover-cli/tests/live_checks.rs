@@ -142,6 +142,38 @@ fn the_smallest_and_the_largest_key_go_there_and_back() {
     assert_eq!(left, "backbackinteger");
 }
 
+/// In several batches, with unique values that other rows had before, and rows that were never there.
+#[test]
+fn a_table_that_a_server_empties_and_fills_again_goes_back() {
+    let (folder, source) = constrained();
+    let folder = folder.path();
+    source
+        .execute_batch("DROP TABLE c; CREATE TABLE big (id INTEGER PRIMARY KEY, u INTEGER UNIQUE, v TEXT)")
+        .unwrap();
+    let fill = "WITH RECURSIVE i (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 40)
+        INSERT INTO big SELECT i, i, 'old' FROM i";
+    source.execute_batch(fill).unwrap();
+    let database = Cluster::shared().unwrap().fresh_database("emptied").unwrap();
+    let _engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", &database.conninfo()]);
+    until(folder, is_same);
+    done(folder, &["cutover", "--when-ready"]);
+    done(folder, &["pause"]);
+    for sql in [
+        "UPDATE big SET v = 'changed' WHERE id = 3",
+        "BEGIN; TRUNCATE big; INSERT INTO big VALUES (1, 1, 'gone'); TRUNCATE big, uu; COMMIT",
+        "INSERT INTO big SELECT i, 61 - i, repeat('x', 1 << 20) FROM generate_series(21, 60) AS i",
+        "INSERT INTO uu VALUES (9, 'a', 2)",
+    ] {
+        database.psql(sql).unwrap();
+    }
+    done(folder, &["resume", "--detach"]);
+    done(folder, &["rollback", "--when-ready"]);
+    let rows = "SELECT (SELECT count(*) || ' ' || sum(id) || ' ' || sum(u + id = 61) || ' ' || sum(length(v)) FROM big)
+        || ' ' || (SELECT group_concat(id || e || n) FROM uu)";
+    let rows: String = source.query_row(rows, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, format!("40 1620 40 {} 9a2", 40 << 20));
+}
+
 #[test]
 fn a_number_that_sqlite_does_not_have_is_named_and_the_run_goes_on_without_it() {
     let (folder, source) = application();
