@@ -15,7 +15,7 @@ use switchover_testkit::{BINARIES_ENV, Binaries, Cluster, TEST_SERVER_ENV, Weavi
 use crate::{Result, paths};
 
 /// The number of tests that must run when all are run. Raise it with the tests; never lower it unexplained.
-const MIN_TESTS: u64 = 1_080;
+const MIN_TESTS: u64 = 1_100;
 
 /// Which tests.
 #[derive(clap::Args)]
