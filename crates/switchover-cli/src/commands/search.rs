@@ -76,18 +76,27 @@ fn read_vector(path: &Path) -> Result<Vec<f32>> {
         )));
     }
     let bytes = std::fs::read(path).map_err(failed)?;
-    let vector: Vec<f32> = if bytes.trim_ascii_start().first() == Some(&b'[') {
-        serde_json::from_slice(&bytes)
-            .map_err(|cause| error("it is no JSON array of numbers".into()).because(cause))?
-    } else if bytes.len() % 4 == 0 {
-        bytes.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
-    } else {
-        return Err(error(format!("its {} bytes are no numbers of 4 bytes each", bytes.len())));
+    let vector: Vec<f32> = match serde_json::from_slice(&bytes) {
+        Ok(vector) => vector,
+        // The first byte of a number may be that of a bracket, but a text that is cut off or has words in it is no list of numbers.
+        Err(cause) if is_text(&bytes) => {
+            return Err(error("it is no JSON array of numbers".into()).because(cause));
+        }
+        Err(_) if bytes.len() % 4 == 0 => {
+            bytes.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
+        }
+        Err(_) => return Err(error(format!("its {} bytes are no numbers of 4 bytes each", bytes.len()))),
     };
     match vector.iter().all(|number| number.is_finite()) && !vector.is_empty() {
         true => Ok(vector),
         false => Err(error("it is empty, or a number in it is not finite".into())),
     }
+}
+
+/// Whether somebody wrote an array: it begins as one, and all of it can be read.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_shown = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    bytes.trim_ascii_start().first() == Some(&b'[') && bytes.iter().all(is_shown)
 }
 
 #[cfg(test)]
@@ -105,6 +114,9 @@ mod tests {
         };
         assert_eq!(read(b" [1, -0.5]"), Ok(vec![1.0, -0.5]));
         assert_eq!(read(&[0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf]), Ok(vec![1.0, -0.5]));
+        // Numbers whose first byte is that of a bracket, or a blank before one.
+        assert_eq!(read(&[b'[', 0, 0x80, 0x3f]), Ok(vec![f32::from_le_bytes([b'[', 0, 0x80, 0x3f])]));
+        assert_eq!(read(b" [\x80\x3f"), Ok(vec![f32::from_le_bytes(*b" [\x80\x3f")]));
         for bad in [&b"[]"[..], b"", b"abcde", b"[1, \"x\"]", &f32::NAN.to_le_bytes()] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
