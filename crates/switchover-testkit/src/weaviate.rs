@@ -38,7 +38,7 @@ pub use client::{CLIENT_VERSION, PYTHON_ENV, cached_environment, python};
 pub use liar::{Liar, Lie};
 pub use look::Object;
 pub use nodes::Nodes;
-pub use seen::Sent;
+pub use seen::{Read, Sent};
 
 use crate::cluster::{free_port, temp_root, throwaway_root};
 use crate::server::unique;

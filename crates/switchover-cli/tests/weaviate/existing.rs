@@ -25,17 +25,18 @@ const MAPPING: &str = "
     embedding.type = 'vector'";
 
 /// As Python says it: `[str(uuid.uuid5(uuid.NAMESPACE_DNS, "mine" + str(n))) for n in (1, 2)]`.
-const OURS: [&str; 2] = ["f69b9965-49f0-55ed-ad27-25f54d44a59b", "b9d1d6f8-8743-5be5-8428-938654c20e0e"];
+pub(crate) const OURS: [&str; 2] =
+    ["f69b9965-49f0-55ed-ad27-25f54d44a59b", "b9d1d6f8-8743-5be5-8428-938654c20e0e"];
 
 /// An object of an id of its own, with the key of a row.
-const OTHER: &str = "00000000-0000-4000-8000-00000000000a";
+pub(crate) const OTHER: &str = "00000000-0000-4000-8000-00000000000a";
 
 /// No batch takes so long to be sent.
 #[cfg(feature = "failpoints")]
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything of an object that a write says.
-fn said(objects: &BTreeMap<String, Json>) -> BTreeMap<String, String> {
+pub(crate) fn said(objects: &BTreeMap<String, Json>) -> BTreeMap<String, String> {
     let said = |object: &Json| {
         let mut object = object.clone();
         let fields = object.as_object_mut().unwrap();
@@ -49,7 +50,7 @@ fn said(objects: &BTreeMap<String, Json>) -> BTreeMap<String, String> {
 impl Site {
     /// A collection as an application made it: with indexes, kinds and properties of its own, and three objects, of which two have
     /// ids of ours.
-    fn filled() -> Site {
+    pub(crate) fn filled() -> Site {
         let site = Site::new(SOURCE);
         std::fs::write(site.folder.path().join("switchover.toml"), MAPPING).unwrap();
         let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind] });
@@ -81,7 +82,7 @@ impl Site {
         assert_eq!(status, 200, "{answer}");
     }
 
-    fn fill(&self, conflict: &str) -> std::process::Command {
+    pub(crate) fn fill(&self, conflict: &str) -> std::process::Command {
         self.migrate(&["--into", "existing", "--on-conflict", conflict, "--policy", "quarantine"])
     }
 }

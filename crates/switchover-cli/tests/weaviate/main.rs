@@ -13,6 +13,7 @@ mod alias;
 mod beside;
 mod existing;
 mod faults;
+mod images;
 mod kill;
 #[cfg(feature = "failpoints")]
 mod late;

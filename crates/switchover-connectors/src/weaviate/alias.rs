@@ -66,8 +66,8 @@ pub(super) async fn lead(client: &Client, plan: &Plan, run: &str) -> Result<()> 
 
 /// Whether an alias leads to a collection of the run's because of it.
 pub(super) async fn leads(client: &Client, run: &str) -> Result<bool> {
-    for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Alias)) {
-        if client.alias(&record.key)? == Some(record.read::<Moved>()?.to) {
+    for record in ledger::of_kind(client, run, Of::Alias, |_| true).await? {
+        if client.alias(&record.label.key)? == Some(record.read::<Moved>()?.to) {
             return Ok(true);
         }
     }
@@ -76,8 +76,8 @@ pub(super) async fn leads(client: &Client, run: &str) -> Result<bool> {
 
 /// Has every alias that the run moved lead where it led before.
 pub(super) async fn lead_back(client: &Client, run: &str) -> Result<()> {
-    for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Alias)) {
-        let (alias, moved): (&str, Moved) = (&record.key, record.read()?);
+    for record in ledger::of_kind(client, run, Of::Alias, |_| true).await? {
+        let (alias, moved): (&str, Moved) = (&record.label.key, record.read()?);
         if !moved.stays() && client.alias(alias)?.as_ref() == Some(&moved.to) {
             match &moved.from {
                 None => client.delete_alias(alias)?,
@@ -90,7 +90,7 @@ pub(super) async fn lead_back(client: &Client, run: &str) -> Result<()> {
             }
         }
         failpoint::hit("alias-back");
-        client.delete_ids(0, ledger::RECORDS, &[record.id]).await?;
+        client.delete_ids(0, ledger::RECORDS, &[record.label.id]).await?;
     }
     Ok(())
 }

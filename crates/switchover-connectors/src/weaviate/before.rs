@@ -6,25 +6,24 @@
 //! |---|---|---|
 //! | `stays` | by `prepare`: ids of objects that were there and stay | nothing yet |
 //! | `image` | by `prepare`: an object that gives way, as the server's own text of it | nothing yet |
-//! | `standing` (in the ledger) | behind these | the collection may be written |
+//! | `standing` (in the ledger) | behind these, with their number | the collection may be written |
 //! | `wrote` | before a chunk's objects: their ids | these objects may be there |
 //!
 //! They go page by page, when `standing` is gone for certain: what is left of them then restores nothing. A rollback that went by a
 //! `wrote` whose images are gone already would delete what it has just put back.
 //!
-//! A rollback deletes the objects that `wrote` names and no image has, and puts every image back that is not as it was. So
-//! invariant: an id is in `wrote` before its object is sent, and an object that was there and has no image is never
-//! written: who made one meanwhile that the plan does not know is refused. Nothing else of the collection is touched.
-//! Memory is that of the ids of what was there (16 bytes each), and of a page of records.
+//! Invariants: an id is in `wrote` before its object is sent, and an object that was there and has no image is never
+//! written: who made one meanwhile that the plan does not know is refused. Whoever goes by images or by what stays has as many as `standing` says, or an error: a listing may lack some (a node
+//! that was away), and would have the run's objects and the application's mistaken for each other.
+//! Memory is that of the ids of what was there (16 bytes each), and of a page of records. How it all comes back is `restore`'s to say.
 
-use super::client::{Client, Listing, same_object};
-use super::ledger::{self, Of, Record, Records};
-use super::live::SOON;
+use super::client::{Client, Listing};
+use super::ledger::{self, Label, Of, Record, Records};
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 use switchover_core::plan::Plan;
 use switchover_core::value::{OwnedValue, Value};
 use switchover_core::{Error, Kind, Result, failpoint};
@@ -39,20 +38,48 @@ const IDS_PER_RECORD: usize = 1_000;
 /// Bytes of images that are gathered before they are written.
 const IMAGES_BYTES: usize = 1 << 20;
 
-/// Records that one request reads: an image is as large as its object.
-const PAGE: u32 = 100;
+/// Records that are read or removed at once: an image is as large as its object.
+pub(super) const PAGE: usize = 100;
 
 /// In which names of records of ids are made.
 const IDS: Uuid = uuid!("5f3c7f0a-6a3b-4c0e-9d63-2f1f1d3f7a51");
 
-type Id = [u8; 16];
+pub(super) type Id = [u8; 16];
+
+/// How much was noted of a collection, by its `standing`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Standing {
+    /// Objects that are kept aside.
+    images: u64,
+    /// Ids of objects that stay.
+    stays: u64,
+}
+
+impl Standing {
+    /// What a record says; `None` where an earlier program wrote it, which did not count.
+    pub(super) fn of(record: &Record) -> Result<Option<Standing>> {
+        record.read()
+    }
+
+    /// That so many images are all of them.
+    pub(super) fn has_images(self, client: &Client, name: &str, found: usize) -> Result<()> {
+        complete(client, name, "objects that gave way", self.images, found)
+    }
+}
+
+fn complete(client: &Client, name: &str, what: &str, noted: u64, found: usize) -> Result<()> {
+    if noted == found as u64 {
+        return Ok(());
+    }
+    let why = format!("the run noted {noted} {what} of {name}, and the server lists {found} in {BEFORE}");
+    Err(ledger::missing(client, why))
+}
 
 /// Notes all that the plan's collections hold, but for those that are noted.
 pub(super) async fn note(client: &Client, plan: &Arc<Plan>, run: &str, noted: &BTreeSet<&str>) -> Result<()> {
     ledger::make_within(client, BEFORE)?;
     // What a rollback that was stopped left of them is of what was there then.
-    forget(client, run, |record| !record.key.split_once('/').is_some_and(|(name, _)| noted.contains(name)))
-        .await?;
+    forget(client, run, |label| !place(label).is_some_and(|(name, _)| noted.contains(name))).await?;
     for at in 0..plan.tables.len() {
         let name = &plan.tables[at].target;
         if noted.contains(&**name) {
@@ -60,7 +87,7 @@ pub(super) async fn note(client: &Client, plan: &Arc<Plan>, run: &str, noted: &B
         }
         failpoint::hit("existing-before-notes");
         let replaced = replaced(plan, at);
-        images(client, run, name, &replaced).await?;
+        let images = images(client, run, name, &replaced).await?;
         failpoint::hit("existing-images-noted");
         let stays: Vec<Id> =
             ids_there(client, name).await?.into_iter().filter(|id| !replaced.contains(id)).collect();
@@ -68,7 +95,7 @@ pub(super) async fn note(client: &Client, plan: &Arc<Plan>, run: &str, noted: &B
             add_ids(client, run, Of::Stays, name, ids).await?;
         }
         let mut done = Records::new(client);
-        done.add(run, Of::Standing, name, &())?;
+        done.add(run, Of::Standing, name, &Standing { images, stays: stays.len() as u64 })?;
         done.put(client).await?;
         failpoint::hit("existing-noted");
     }
@@ -86,16 +113,19 @@ fn replaced(plan: &Arc<Plan>, at: usize) -> HashSet<Id> {
     keys.filter_map(id).collect()
 }
 
-async fn images(client: &Client, run: &str, name: &str, replaced: &HashSet<Id>) -> Result<()> {
-    let mut records = Records::within(client, BEFORE);
+/// Keeps objects aside, and gives their number.
+async fn images(client: &Client, run: &str, name: &str, replaced: &HashSet<Id>) -> Result<u64> {
+    let (mut records, mut count) = (Records::within(client, BEFORE), 0);
     for id in replaced {
         let Some(text) = client.object_text(name, id)? else { continue };
         records.add(run, Of::Image, &key(name, id), &text)?;
+        count += 1;
         if records.bytes() > IMAGES_BYTES {
             std::mem::replace(&mut records, Records::within(client, BEFORE)).put(client).await?;
         }
     }
-    records.put(client).await
+    records.put(client).await?;
+    Ok(count)
 }
 
 async fn ids_there(client: &Client, name: &str) -> Result<Vec<Id>> {
@@ -116,8 +146,18 @@ fn key(name: &str, id: &Id) -> String {
     format!("{name}/{}", Uuid::from_bytes(*id))
 }
 
-fn is_of(record: &Record, name: &str) -> bool {
-    record.key.split_once('/').is_some_and(|(own, _)| own == name)
+/// The collection that a record is of, and what it is about in it.
+pub(super) fn place(label: &Label) -> Option<(&str, &str)> {
+    label.key.split_once('/')
+}
+
+/// The ids of a run's records of one kind of a collection, of those that are listed.
+async fn listed(client: &Client, run: &str, of: Of, name: &str) -> Result<Vec<Label>> {
+    let mut own = Vec::new();
+    let is_own =
+        |label: &Label| label.run == run && label.is(of) && place(label).is_some_and(|(own, _)| own == name);
+    ledger::labels(client, BEFORE, |label| own.extend(Some(label).filter(is_own))).await?;
+    Ok(own)
 }
 
 fn packed(ids: &[Id]) -> String {
@@ -149,31 +189,36 @@ async fn add_ids(client: &Client, run: &str, of: Of, name: &str, ids: &[Id]) -> 
     records.put(client).await
 }
 
-/// A run's records of one kind of a collection, page by page.
-pub(super) struct Noted<'a> {
-    client: &'a Client,
-    run: &'a str,
-    of: Of,
-    name: &'a str,
-    after: Option<Id>,
+/// The ids that records of ids hold.
+async fn ids_of(client: &Client, records: &[Label]) -> Result<HashSet<Id>> {
+    let mut ids = HashSet::new();
+    for part in records.chunks(PAGE) {
+        let part: Vec<Id> = part.iter().map(|label| label.id).collect();
+        for record in ledger::bodies(client, BEFORE, &part).await? {
+            ids.extend(unpacked(&record)?);
+        }
+    }
+    Ok(ids)
 }
 
-impl<'a> Noted<'a> {
-    pub(super) fn new(client: &'a Client, run: &'a str, of: Of, name: &'a str) -> Noted<'a> {
-        Noted { client, run, of, name, after: None }
-    }
+/// The records of what a run wrote into a collection that was there, all of them; nobody writes for it meanwhile.
+pub(super) async fn wrote(client: &Client, run: &str, name: &str) -> Result<Vec<Id>> {
+    let mut ids = Vec::new();
+    ledger::all_labels(client, BEFORE, |label| {
+        let is_of = place(&label).is_some_and(|(own, _)| own == name);
+        if label.run == run && label.is(Of::Wrote) && is_of {
+            ids.push(label.id);
+        }
+    })
+    .await?;
+    Ok(ids)
+}
 
-    /// The next of them; `None` at the end, and where nothing was noted.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Record>>> {
-        if self.after.is_none() && self.client.collection(BEFORE)?.is_none() {
-            return Ok(None);
-        }
-        let mut page = ledger::page(self.client, BEFORE, &mut self.after, PAGE).await?;
-        if let Some(records) = &mut page {
-            records.retain(|record| record.run == self.run && record.is(self.of) && is_of(record, self.name));
-        }
-        Ok(page)
-    }
+/// How much was noted of a collection.
+async fn standing(client: &Client, run: &str, name: &str) -> Result<Option<Standing>> {
+    let id = ledger::id(run, Of::Standing, name);
+    let records = ledger::bodies(client, ledger::RECORDS, &[id]).await?;
+    Ok(records.first().map(Standing::of).transpose()?.flatten())
 }
 
 /// That it is on record which objects of a table's collection were there before the run and stay, if some do.
@@ -194,40 +239,36 @@ pub(super) async fn knows_what_stays(client: &Client, plan: &Plan, at: usize) ->
         .hint("whether the others are equal cannot be told from them; `switchover verify` proves that before `switchover cleanup`, not after it"))
 }
 
-/// Ids of objects of a table's collection that were there before the run and stay; none before a run is on record.
-pub(super) async fn stays(client: &Client, plan: &Plan, at: usize) -> Result<HashSet<Id>> {
-    if plan.options.existing.is_none() {
-        return Ok(HashSet::new());
-    }
-    let Some(run) = ledger::run_of(client, plan).await? else { return Ok(HashSet::new()) };
-    let name = &plan.tables[at].target;
-    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, &run, Of::Stays, name));
-    while let Some(page) = noted.next().await? {
-        for record in &page {
-            ids.extend(unpacked(record)?);
-        }
+/// Ids of objects of a collection that were there before the run and stay.
+pub(super) async fn stays(client: &Client, run: &str, name: &str) -> Result<HashSet<Id>> {
+    let noted = standing(client, run, name).await?;
+    let ids = ids_of(client, &listed(client, run, Of::Stays, name).await?).await?;
+    if let Some(noted) = noted {
+        complete(client, name, "objects that stay", noted.stays, ids.len())?;
     }
     Ok(ids)
 }
 
 /// How many of these are there now.
-pub(super) async fn staying(client: &Client, plan: &Plan, at: usize) -> Result<u64> {
-    let ids: Vec<Id> = stays(client, plan, at).await?.into_iter().collect();
-    let listing = Listing { collection: plan.tables[at].target.clone(), ..Listing::default() };
+pub(super) async fn staying(client: &Client, name: &str, stays: &HashSet<Id>) -> Result<u64> {
+    let ids: Vec<Id> = stays.iter().copied().collect();
+    let listing = Listing { collection: name.to_owned(), ..Listing::default() };
     Ok(client.by_ids(0, &listing, &ids).await?.iter().map(|page| page.len() as u64).sum())
 }
 
 /// Ids of objects that are kept aside.
 async fn kept_aside(client: &Client, run: &str, name: &str) -> Result<HashSet<Id>> {
-    let (mut ids, mut noted) = (HashSet::new(), Noted::new(client, run, Of::Image, name));
-    while let Some(page) = noted.next().await? {
-        ids.extend(page.iter().filter_map(id_of));
+    let noted = standing(client, run, name).await?;
+    let ids: HashSet<Id> = listed(client, run, Of::Image, name).await?.iter().filter_map(id_of).collect();
+    if let Some(noted) = noted {
+        noted.has_images(client, name, ids.len())?;
     }
     Ok(ids)
 }
 
-fn id_of(record: &Record) -> Option<Id> {
-    let (_, id) = record.key.split_once('/')?;
+/// The object that an image is of.
+pub(super) fn id_of(label: &Label) -> Option<Id> {
+    let (_, id) = place(label)?;
     Uuid::parse_str(id).ok().map(Uuid::into_bytes)
 }
 
@@ -266,12 +307,8 @@ impl Aside {
         }
         if !there.is_empty() {
             // An attempt that was killed may have written them, in chunks of another size.
-            let mut noted = Noted::new(client, run, Of::Wrote, name);
-            while let Some(page) = noted.next().await? {
-                for record in &page {
-                    there = &there - &unpacked(record)?.into_iter().collect();
-                }
-            }
+            let wrote = listed(client, run, Of::Wrote, name).await?;
+            there = &there - &ids_of(client, &wrote).await?;
         }
         if let Some(id) = there.iter().min() {
             return Err(Error::new(Kind::Refused, "write objects")
@@ -287,89 +324,17 @@ impl Aside {
 
 /// Removes what was noted for a run, where another's stays. What is noted of a collection goes only when that it is complete is no longer
 /// on record.
-pub(super) async fn forget(client: &Client, run: &str, which: impl Fn(&Record) -> bool) -> Result<()> {
-    if client.collection(BEFORE)?.is_none() {
-        return Ok(());
-    }
-    let mut after = None;
-    while let Some(page) = ledger::page(client, BEFORE, &mut after, PAGE).await? {
-        let own = page.iter().filter(|record| record.run == run && which(record));
-        let ids: Vec<Id> = own.map(|record| record.id).collect();
-        client.delete_proven(BEFORE, &ids).await?;
+pub(super) async fn forget(client: &Client, run: &str, which: impl Fn(&Label) -> bool) -> Result<()> {
+    let mut ids = Vec::new();
+    ledger::all_labels(client, BEFORE, |label| {
+        if label.run == run && which(&label) {
+            ids.push(label.id);
+        }
+    })
+    .await?;
+    for ids in ids.chunks(PAGE) {
+        client.delete_proven(BEFORE, ids).await?;
         failpoint::hit("existing-page-forgotten");
     }
     Ok(())
-}
-
-/// Gives collections back what they held.
-///
-/// A request of a process that was killed, or whose answer was lost, may be at work on the server still, and nothing orders it behind
-/// what is done here: it would put objects of the run's into the collection when nobody knows any more that they are the run's.
-/// So where the run is not at rest it is waited for, and what came in between all the same is taken back by a second look.
-pub(super) async fn restore(client: &Client, run: &str, names: &[&str], at_rest: bool) -> Result<()> {
-    if !at_rest && !names.is_empty() {
-        let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
-        tokio::time::sleep(Duration::from_millis(soon)).await;
-    }
-    for _ in 0..if at_rest { 1 } else { 2 } {
-        for name in names {
-            restore_one(client, run, name).await?;
-        }
-        failpoint::hit("existing-put-back");
-    }
-    Ok(())
-}
-
-/// Gives a collection back what it held: the run's objects go, and what gave way comes back.
-async fn restore_one(client: &Client, run: &str, name: &str) -> Result<()> {
-    let aside = kept_aside(client, run, name).await?;
-    if client.collection(name)?.is_none() {
-        if aside.is_empty() {
-            return Ok(());
-        }
-        return Err(Error::new(Kind::Changed, "put objects back")
-            .store(client.config().redacted())
-            .table(name)
-            .detail(format!(
-                "the collection is gone, and {} of its objects gave way to the run's: they are kept in {BEFORE}",
-                aside.len()
-            ))
-            .hint(format!("make the collection again, as it was, and try again; or remove the collection {BEFORE}, and with it those objects")));
-    }
-    let mut noted = Noted::new(client, run, Of::Wrote, name);
-    while let Some(page) = noted.next().await? {
-        for record in &page {
-            let gone: Vec<Id> = unpacked(record)?.into_iter().filter(|id| !aside.contains(id)).collect();
-            client.delete_proven(name, &gone).await?;
-        }
-    }
-    failpoint::hit("existing-deleted");
-    let mut noted = Noted::new(client, run, Of::Image, name);
-    while let Some(page) = noted.next().await? {
-        for record in &page {
-            if let Some(id) = id_of(record) {
-                put_back(client, name, &id, &record.read::<String>()?)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Puts an object back, unless it is as it was.
-fn put_back(client: &Client, name: &str, id: &Id, image: &str) -> Result<()> {
-    let same = |text: Option<String>| text.is_some_and(|text| same_object(&text, image));
-    if same(client.object_text(name, id)?) {
-        return Ok(());
-    }
-    client.put_object_text(name, image)?;
-    failpoint::hit("existing-restored");
-    match same(client.object_text(name, id)?) {
-        true => Ok(()),
-        false => Err(Error::new(Kind::Different, "put an object back")
-            .store(client.config().redacted())
-            .table(name)
-            .key(Uuid::from_bytes(*id).to_string())
-            .detail("it does not read back as it was before the run")
-            .hint(format!("its text is kept in the collection {BEFORE}; try again"))),
-    }
 }

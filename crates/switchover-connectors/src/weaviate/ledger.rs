@@ -14,13 +14,17 @@
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
 //! checkpoint says that objects were acknowledged, not that they are stored; that is the verification's to say.
 
-use super::client::{Asked, BatchWriter, Client, Found, Listing};
+mod label;
+
+pub(super) use label::{Label, Record, all, all_labels, bodies, labels, missing, of_kind, of_run, run_of};
+
+use super::client::{BatchWriter, Client};
 use super::value::Wire;
+use label::{listing, record, text};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeSet;
-use switchover_core::plan::Plan;
+use std::collections::BTreeMap;
 use switchover_core::{Error, Kind, Result};
 use uuid::Uuid;
 
@@ -31,10 +35,13 @@ pub(super) const PREFIX: &str = super::client::OWN;
 pub(super) const RECORDS: &str = "Switchover_record";
 
 /// Its properties: none is indexed, since records are always read from the first to the last.
-const PROPERTIES: [&str; 4] = ["run", "kind", "key", "body"];
+const PROPERTIES: [&str; 4] = ["run", "kind", "key", BODY];
 
-/// Records that one request reads.
-const PAGE: u32 = 1_000;
+/// The one that says something, which may be as large as a value of the source.
+const BODY: &str = "body";
+
+/// Records whose bodies one request asks for: one may be as large as an object.
+const BODIES: usize = 100;
 
 const OPERATION: &str = "write the run's records";
 
@@ -88,26 +95,6 @@ pub(super) struct RunRecord {
     pub(super) left: bool,
 }
 
-/// A record as it was read.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) id: [u8; 16],
-    pub(super) run: String,
-    kind: String,
-    pub(super) key: String,
-    body: String,
-}
-
-impl Record {
-    pub(super) fn is(&self, of: Of) -> bool {
-        self.kind == of.word()
-    }
-
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.body).map_err(crate::records::unreadable)
-    }
-}
-
 /// The id of a record, made of what it is of.
 pub(super) fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
     let name = format!("{RECORDS}{}", json!([run, of.word(), key]));
@@ -119,7 +106,8 @@ pub(super) fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
 pub(super) struct Records {
     batch: BatchWriter,
     collection: &'static str,
-    ids: Vec<[u8; 16]>,
+    /// What is written, by the records' ids.
+    bodies: BTreeMap<[u8; 16], String>,
 }
 
 impl Records {
@@ -129,7 +117,7 @@ impl Records {
 
     /// In another collection than that of records.
     pub(super) fn within(client: &Client, collection: &'static str) -> Records {
-        Records { batch: client.writer(collection), collection, ids: Vec::new() }
+        Records { batch: client.writer(collection), collection, bodies: BTreeMap::new() }
     }
 
     /// Bytes so far.
@@ -146,24 +134,24 @@ impl Records {
             object.property(name, &Wire::Text(text)).map_err(|unfit| unwritten(unfit.to_string()))?;
         }
         object.finish();
-        self.ids.push(id);
+        self.bodies.insert(id, body);
         Ok(())
     }
 
     /// Their ids.
-    pub(super) fn ids(&self) -> &[[u8; 16]] {
-        &self.ids
+    pub(super) fn ids(&self) -> impl Iterator<Item = [u8; 16]> {
+        self.bodies.keys().copied()
     }
 
     /// Writes them; they are there once this returns.
     pub(super) async fn put(mut self, client: &Client) -> Result<()> {
-        if self.ids.is_empty() {
+        if self.bodies.is_empty() {
             return Ok(());
         }
         if let Some(refused) = client.batch(0, &self.batch.take()).await?.into_iter().next() {
             return Err(lost(client, format!("the server refuses a record: {}", refused.why)));
         }
-        prove(client, self.collection, &self.ids).await
+        prove(client, self.collection, &self.bodies).await
     }
 }
 
@@ -182,7 +170,7 @@ pub(super) async fn put_past_batches(
     let properties = PROPERTIES.iter().zip([run, of.word(), key, &text]);
     let properties = properties.map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
     if client.add_object(RECORDS, &id, &Json::Object(properties))? {
-        return prove(client, RECORDS, &[id]).await;
+        return prove(client, RECORDS, &BTreeMap::from([(id, text)])).await;
     }
     // It is there from before, or refused: a batch replaces it, or says why.
     let mut record = Records::new(client);
@@ -190,16 +178,20 @@ pub(super) async fn put_past_batches(
     record.put(client).await
 }
 
-/// Reads records' ids back: an acknowledgement is no proof.
-async fn prove(client: &Client, collection: &str, ids: &[[u8; 16]]) -> Result<()> {
-    let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
-    let mut found = BTreeSet::new();
-    for page in client.by_ids(0, &listing, ids).await? {
-        for object in client.objects(&page) {
-            found.insert(object?.uuid);
+/// Reads records back: an acknowledgement is no proof, and nor is one of the same id, which may be what was to be replaced.
+async fn prove(client: &Client, collection: &str, written: &BTreeMap<[u8; 16], String>) -> Result<()> {
+    let ids: Vec<[u8; 16]> = written.keys().copied().collect();
+    let mut proven = 0;
+    for ids in ids.chunks(BODIES) {
+        for page in client.by_ids(0, &listing(collection, &[BODY]), ids).await? {
+            for found in client.objects(&page) {
+                let found = found?;
+                let is_it = written.get(&found.uuid).is_some_and(|body| *body == text(&found, 0));
+                proven += usize::from(is_it);
+            }
         }
     }
-    match ids.iter().all(|id| found.contains(id)) {
+    match proven == written.len() {
         true => Ok(()),
         false => Err(lost(client, "the server acknowledged a record, and does not hold it".into())),
     }
@@ -240,56 +232,6 @@ pub(super) fn make_within(client: &Client, collection: &str) -> Result<()> {
     client.create_collection(&class).map(drop)
 }
 
-/// What is read of records.
-fn listing(collection: &str) -> Listing {
-    Listing {
-        collection: collection.to_owned(),
-        properties: PROPERTIES.iter().map(|name| Asked::plain(*name)).collect(),
-        ..Listing::default()
-    }
-}
-
-fn read(found: &Found<'_>) -> Record {
-    let text = |at: usize| match found.properties.get(at) {
-        Some(Some(Wire::Text(text))) => (*text).to_owned(),
-        _ => String::new(),
-    };
-    Record { id: found.uuid, run: text(0), kind: text(1), key: text(2), body: text(3) }
-}
-
-/// All records of all runs; none where there is no such collection.
-pub(super) async fn all(client: &Client) -> Result<Vec<Record>> {
-    if client.collection(RECORDS)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let (mut records, mut after) = (Vec::new(), None);
-    while let Some(page) = page(client, RECORDS, &mut after, PAGE).await? {
-        records.extend(page);
-    }
-    // Whoever goes by them must not overlook one: a rollback would leave what it does not know of.
-    let counted = client.count(RECORDS).await?;
-    if counted == records.len() as u64 {
-        return Ok(records);
-    }
-    Err(Error::new(Kind::Unavailable, "read the run's records")
-        .store(client.config().redacted())
-        .detail(format!("the server counts {counted} of them, and lists {}", records.len()))
-        .hint("another process may be at work there; otherwise see the server's log"))
-}
-
-/// The next records of a collection; `None` at the end.
-pub(super) async fn page(
-    client: &Client,
-    collection: &str,
-    after: &mut Option<[u8; 16]>,
-    limit: u32,
-) -> Result<Option<Vec<Record>>> {
-    let page = client.list(0, &listing(collection), *after, limit).await?;
-    let Some(last) = page.last() else { return Ok(None) };
-    *after = Some(last);
-    client.objects(&page).map(|found| found.map(|found| read(&found))).collect::<Result<_>>().map(Some)
-}
-
 /// Records of a run by their keys.
 pub(super) async fn by_keys<T: DeserializeOwned>(
     client: &Client,
@@ -299,9 +241,9 @@ pub(super) async fn by_keys<T: DeserializeOwned>(
 ) -> Result<Vec<T>> {
     let ids: Vec<[u8; 16]> = keys.iter().map(|key| id(run, of, key)).collect();
     let mut records = Vec::new();
-    for page in client.by_ids(0, &listing(RECORDS), &ids).await? {
+    for page in client.by_ids(0, &listing(RECORDS, &PROPERTIES), &ids).await? {
         for found in client.objects(&page) {
-            records.push(read(&found?).read()?);
+            records.push(record(&found?).read()?);
         }
     }
     Ok(records)
@@ -325,8 +267,7 @@ pub(super) async fn is_there(
     of: Of,
     key: &str,
 ) -> Result<bool> {
-    let listing = Listing { collection: collection.to_owned(), ..Listing::default() };
-    let pages = client.by_ids(0, &listing, &[id(run, of, key)]).await?;
+    let pages = client.by_ids(0, &listing(collection, &[]), &[id(run, of, key)]).await?;
     Ok(pages.iter().any(|page| !page.is_empty()))
 }
 
@@ -348,7 +289,7 @@ pub(super) async fn leave(client: &Client, run: &str) -> Result<()> {
 }
 
 /// Removes records of a run.
-pub(super) async fn remove(client: &Client, run: &str, which: impl Fn(&Record) -> bool) -> Result<()> {
+pub(super) async fn remove(client: &Client, run: &str, which: impl Fn(&Label) -> bool) -> Result<()> {
     let mut records = of_run(client, run).await?;
     records.retain(which);
     let ids: Vec<[u8; 16]> = records.iter().map(|record| record.id).collect();
@@ -358,22 +299,6 @@ pub(super) async fn remove(client: &Client, run: &str, which: impl Fn(&Record) -
     client.delete_ids(0, RECORDS, &ids).await.map(drop)
 }
 
-/// The run that has the plan's collections on record: a collection is of one run only, as made by it or as filled by it.
-pub(super) async fn run_of(client: &Client, plan: &Plan) -> Result<Option<String>> {
-    let about = |record: &Record| {
-        let own = record.is(Of::Collection) || record.is(Of::Standing);
-        own && plan.tables.iter().any(|table| table.target == record.key)
-    };
-    Ok(all(client).await?.into_iter().find(about).map(|record| record.run))
-}
-
-/// The records of one run.
-pub(super) async fn of_run(client: &Client, run: &str) -> Result<Vec<Record>> {
-    let mut records = all(client).await?;
-    records.retain(|record| record.run == run);
-    Ok(records)
-}
-
 #[cfg(test)]
 mod tests {
     //! With a server of its own, because others empty the shared one: what is written past the batches takes the place of what is there.
@@ -381,6 +306,35 @@ mod tests {
     use super::*;
     use crate::weaviate::config::WeaviateConfig;
     use switchover_testkit::Weaviate;
+    use switchover_testkit::weaviate::{Liar, Lie};
+
+    /// Batches behind each other, of which a quarter is not passed on.
+    const TRIES: u32 = 80;
+
+    #[test]
+    fn a_record_is_not_proven_by_the_one_that_it_replaces() {
+        let server = Weaviate::start().expect("a server");
+        let line = Liar::start(server.grpc_port(), 1).expect("a line");
+        let url = format!("weaviate://127.0.0.1:{}?grpc={}", server.http_port(), line.port());
+        let config = WeaviateConfig::parse(&url, &|_| None).expect("the URL");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let client = Client::connect(&config, 1).await.expect("the server answers");
+            make(&client).expect("the collection of records");
+            put_past_batches(&client, "run", Of::Live, "1", &0_u32).await.expect("written");
+            line.tell(&[Lie::Dropped]);
+            let held = async || one::<u32>(&client, "run", Of::Live, "1").await.expect("read");
+            for number in (2..=TRIES).step_by(2) {
+                let mut record = Records::new(&client);
+                record.add("run", Of::Live, "1", &number).expect("added");
+                let written = record.put(&client).await;
+                assert!(written.is_err() || held().await == Some(number), "{number}");
+                let written = put_past_batches(&client, "run", Of::Live, "1", &(number + 1)).await;
+                assert!(written.is_err() || held().await == Some(number + 1), "{number}");
+            }
+        });
+        assert!(line.told()[&Lie::Dropped] > 0);
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_record_past_the_batches_takes_the_place_of_the_one_before() {

@@ -188,9 +188,8 @@ impl LiveStore for WeaviateLive {
     }
 
     async fn enter(&self) -> Result<()> {
-        let all = ledger::of_run(&self.client, &self.run.run).await?;
-        let all = all.iter().filter(|record| record.is(Of::Live)).map(ledger::Record::read);
-        let all: Vec<LiveRecord> = all.collect::<Result<_>>()?;
+        let all = ledger::of_kind(&self.client, &self.run.run, Of::Live, |_| true).await?;
+        let all: Vec<LiveRecord> = all.iter().map(ledger::Record::read).collect::<Result<_>>()?;
         let before = all.into_iter().max_by_key(|record| record.attempt);
         let position = match before {
             Some(record) if record.attempt == self.run.attempt => return Ok(()),
@@ -259,7 +258,8 @@ impl LiveStore for WeaviateLive {
     }
 
     async fn fetch(&self, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
-        reader::by_keys(&self.client, &self.run.plan, table, keys).await
+        // It makes its collections, so nothing was there before.
+        reader::by_keys(&self.client, &self.run.plan, table, keys, &HashSet::new()).await
     }
 
     async fn count(&self, table: usize) -> Result<u64> {
@@ -347,7 +347,7 @@ impl LiveTarget for WeaviateLive {
         failpoint::hit("live-target-restart-before-commit");
         // The checkpoints first: objects without one are written again, and one without its objects would not be.
         let of_table =
-            |record: &ledger::Record| tables.iter().any(|table| record.key.starts_with(&format!("{table}:")));
+            |record: &ledger::Label| tables.iter().any(|table| record.key.starts_with(&format!("{table}:")));
         ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Checkpoint) && of_table(record))
             .await?;
         let (plan, run) = (&self.run.plan, &self.run.run);

@@ -5,7 +5,7 @@
 //! so nothing takes it away. Collections are looked for among all, because an alias answers to a question by name as well.
 
 use super::client::{Client, Collection};
-use super::ledger::{self, Of, Record};
+use super::ledger::{self, Label, Of};
 use super::schema;
 use serde_json::json;
 use switchover_core::plan::{Plan, TablePlan};
@@ -48,7 +48,7 @@ pub(super) async fn make(
                 Some(found) if is_of(found, run) => {}
                 Some(_) => {
                     // The run has nothing there, and is not to be asked for it when it is taken back.
-                    let named = |record: &Record| record.is(Of::Collection) && record.key == *name;
+                    let named = |record: &Label| record.is(Of::Collection) && record.key == *name;
                     ledger::remove(client, run, named).await?;
                     return Err(taken(client, table));
                 }

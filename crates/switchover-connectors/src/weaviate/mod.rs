@@ -38,6 +38,7 @@ mod names;
 mod quarantine;
 mod queries;
 mod reader;
+mod restore;
 mod rows;
 mod schema;
 mod store;

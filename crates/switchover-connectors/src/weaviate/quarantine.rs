@@ -57,10 +57,12 @@ pub(super) async fn of_table(
     table: &str,
 ) -> Result<Vec<([u8; 16], Quarantined)>> {
     let mut found = Vec::new();
-    for record in ledger::of_run(client, run).await?.iter().filter(|record| record.is(Of::Quarantine)) {
+    // A name may begin another's, so the entry says of which table it is.
+    let may_be = |key: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with(':'));
+    for record in ledger::of_kind(client, run, Of::Quarantine, may_be).await? {
         let entry: Entry = record.read()?;
         if entry.table == table {
-            found.push((record.id, entry.quarantined()));
+            found.push((record.label.id, entry.quarantined()));
         }
     }
     Ok(found)

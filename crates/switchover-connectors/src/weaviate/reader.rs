@@ -1,6 +1,5 @@
 //! Reading a collection back, in parts: each part is a range of ids, listed page by page in their order.
 
-use super::before;
 use super::client::{Client, Listing, PAGE_OBJECTS_MAX, VectorsAsked};
 use super::rows::Table;
 use async_trait::async_trait;
@@ -47,12 +46,13 @@ pub(super) fn listing(table: &Table) -> Listing {
     }
 }
 
-/// Readers that together list every id once.
+/// Readers that together list every id once, but for those that stay.
 pub(super) async fn parts(
     client: &Arc<Client>,
     plan: &Arc<Plan>,
     at: usize,
     parts: usize,
+    stays: Arc<HashSet<[u8; 16]>>,
 ) -> Result<Vec<Box<dyn Reader>>> {
     let planned = &plan.tables[at];
     // The server's own word for it has no code.
@@ -65,7 +65,6 @@ pub(super) async fn parts(
                 "`rollback --discard-target-changes` takes back what is left of the run; migrate again then",
             ));
     }
-    let stays = Arc::new(before::stays(client, plan, at).await?);
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);
     let limit = u32::try_from(PAGE_BYTES / row_bytes).unwrap_or(PAGE_OBJECTS_MAX).clamp(1, PAGE_OBJECTS_MAX);
     let parts = parts.clamp(1, PARTS_MAX);
@@ -96,12 +95,13 @@ pub(super) async fn parts(
     Ok(readers)
 }
 
-/// The rows of these keys (the target's own values) that are there, in any order.
+/// The rows of these keys (the target's own values) that are there, in any order, but for objects that stay.
 pub(super) async fn by_keys(
     client: &Client,
     plan: &Arc<Plan>,
     at: usize,
     keys: &[Vec<OwnedValue>],
+    stays: &HashSet<[u8; 16]>,
 ) -> Result<Rows> {
     let mut table = Table::new(plan, at);
     let mut ids = Vec::with_capacity(keys.len());
@@ -110,7 +110,6 @@ pub(super) async fn by_keys(
         ids.extend(table.id_of_key(&key));
     }
     let mut rows = Rows::new(1, table.table().columns.len());
-    let stays = before::stays(client, plan, at).await?;
     ids.retain(|id| !stays.contains(id));
     if ids.is_empty() {
         return Ok(rows);

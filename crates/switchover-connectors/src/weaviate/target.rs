@@ -15,11 +15,11 @@ use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
 use super::writer::WeaviateWriter;
-use super::{made, quarantine, reader, schema, touched};
+use super::{made, quarantine, reader, restore, schema, touched};
 use async_trait::async_trait;
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
@@ -62,7 +62,12 @@ pub struct WeaviateTarget {
     client: OnceCell<Arc<Client>>,
     lanes: AtomicUsize,
     attempt: AtomicI64,
+    /// By collection, what was there before the run that fills it, as it was read first: it changes with the run's records only.
+    stays: Mutex<HashMap<String, Stays>>,
 }
+
+/// Ids of objects that are not the run's.
+type Stays = Arc<HashSet<[u8; 16]>>;
 
 impl WeaviateTarget {
     /// The server of that configuration; nothing is opened yet.
@@ -74,7 +79,28 @@ impl WeaviateTarget {
             client: OnceCell::new(),
             lanes: AtomicUsize::new(0),
             attempt: AtomicI64::new(0),
+            stays: Mutex::default(),
         }
+    }
+
+    fn known_stays(&self) -> MutexGuard<'_, HashMap<String, Stays>> {
+        self.stays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ids of objects of a table's collection that were there before the run and stay; none before a run is on record.
+    async fn stays(&self, plan: &Plan, at: usize) -> Result<Stays> {
+        let name = &plan.tables[at].target;
+        if plan.options.existing.is_none() {
+            return Ok(Stays::default());
+        }
+        if let Some(known) = self.known_stays().get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let client = self.client().await?;
+        let Some(run) = ledger::run_of(client, plan).await? else { return Ok(Stays::default()) };
+        let stays = Arc::new(before::stays(client, &run, name).await?);
+        self.known_stays().insert(name.clone(), Arc::clone(&stays));
+        Ok(stays)
     }
 
     async fn client(&self) -> Result<&Arc<Client>> {
@@ -235,8 +261,7 @@ impl Target for WeaviateTarget {
         ledger::make(client)?;
         let (records, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
-        let before = records.iter().find(|record| record.is(Of::Run));
-        let before = before.map(ledger::Record::read::<RunRecord>).transpose()?;
+        let before = run_record(client, &records).await?;
         let left = before.as_ref().is_some_and(|record| record.left);
         let attempt = before.map_or(1, |record| record.attempt + 1);
         let there = client.schema()?;
@@ -262,7 +287,7 @@ impl Target for WeaviateTarget {
         // A run that was killed may have no more than the name, and makes it yet; and what one fills, no other restores.
         let folded = |name: &String| self.dialect.folded(name);
         let promised = |table: &TablePlan| {
-            let named = |record: &&ledger::Record| {
+            let named = |record: &&ledger::Label| {
                 let own = record.is(Of::Collection) || record.is(Of::Standing);
                 own && folded(&record.key) == folded(&table.target)
             };
@@ -278,6 +303,7 @@ impl Target for WeaviateTarget {
                 .hint("roll that run back or accept it with `cleanup`, where its state folder is; or give the table another name (`to`)"));
         }
         failpoint::hit("prepare-before-commit");
+        self.known_stays().clear();
         let mut put = Records::new(client);
         put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false, left })?;
         // A collection that was there is none of the run's own, and is never dropped.
@@ -308,8 +334,8 @@ impl Target for WeaviateTarget {
     }
 
     async fn checkpoints(&self, _: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
-        let records = ledger::of_run(self.client().await?, run).await?;
-        records.iter().filter(|record| record.is(Of::Checkpoint)).map(|record| record.read()).collect()
+        let records = ledger::of_kind(self.client().await?, run, Of::Checkpoint, |_| true).await?;
+        records.iter().map(ledger::Record::read).collect()
     }
 
     /// Indexes come with their collections.
@@ -322,7 +348,8 @@ impl Target for WeaviateTarget {
     }
 
     async fn read(&self, plan: &Plan, table: usize, parts: usize) -> Result<Vec<Box<dyn Reader>>> {
-        reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts).await
+        let stays = self.stays(plan, table).await?;
+        reader::parts(self.client().await?, &Arc::new(plan.clone()), table, parts, stays).await
     }
 
     /// What stays is none of what is read, so there is nothing to set against it; but which that is must be known.
@@ -336,7 +363,8 @@ impl Target for WeaviateTarget {
     }
 
     async fn fetch(&self, plan: &Plan, table: usize, keys: &[Vec<OwnedValue>]) -> Result<Rows> {
-        reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys).await
+        let stays = self.stays(plan, table).await?;
+        reader::by_keys(self.client().await?, &Arc::new(plan.clone()), table, keys, &stays).await
     }
 
     async fn quarantined(
@@ -359,7 +387,10 @@ impl Target for WeaviateTarget {
                 }
                 Some(found) => {
                     let rows = client.count(&table.target).await?;
-                    audit.rows.push(rows.saturating_sub(before::staying(client, plan, at).await?));
+                    let stays = self.stays(plan, at).await?;
+                    audit
+                        .rows
+                        .push(rows.saturating_sub(before::staying(client, &table.target, &stays).await?));
                     audit.faults.extend(schema::faults(plan, table, &found.definition));
                 }
             }
@@ -432,6 +463,7 @@ impl Target for WeaviateTarget {
             return Ok(false);
         }
         failpoint::hit("discard-before-commit");
+        self.known_stays().clear();
         let named = |of| own.iter().filter(move |record| record.is(of)).map(|record| &*record.key);
         let made = made::own(client, run, named(Of::Collection).rev())?;
         alias::lead_back(client, run).await?;
@@ -439,9 +471,8 @@ impl Target for WeaviateTarget {
             client.delete_own(name)?;
         }
         let standing: Vec<&str> = named(Of::Standing).collect();
-        let record = own.iter().find(|record| record.is(Of::Run)).map(ledger::Record::read::<RunRecord>);
-        let at_rest = record.transpose()?.is_some_and(|record| record.at_rest);
-        before::restore(client, run, &standing, at_rest).await?;
+        let at_rest = run_record(client, &own).await?.is_some_and(|record| record.at_rest);
+        restore::restore(client, run, &standing, at_rest).await?;
         // The records last: a discard that was stopped finds the rest by them.
         drop_records(client, run, &own, others.is_empty()).await?;
         Ok(true)
@@ -450,6 +481,7 @@ impl Target for WeaviateTarget {
     async fn forget(&self, schema: &str, run: &str) -> Result<()> {
         self.check_schema(schema)?;
         let client = self.client().await?;
+        self.known_stays().clear();
         let (own, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
         drop_records(client, run, &own, others.is_empty()).await
@@ -473,10 +505,16 @@ impl Target for WeaviateTarget {
     }
 }
 
+/// What is known of the run that these records are of.
+async fn run_record(client: &Client, own: &[ledger::Label]) -> Result<Option<RunRecord>> {
+    let ids: Vec<[u8; 16]> = own.iter().filter(|label| label.is(Of::Run)).map(|label| label.id).collect();
+    ledger::bodies(client, ledger::RECORDS, &ids).await?.first().map(ledger::Record::read).transpose()
+}
+
 /// Removes a run's records; the collections of records go with the last run that has some. First what has a rollback restore: behind it
 /// one that is done again only forgets the rest.
-async fn drop_records(client: &Client, run: &str, own: &[ledger::Record], last: bool) -> Result<()> {
-    let of = |which: &dyn Fn(&&ledger::Record) -> bool| -> Vec<[u8; 16]> {
+async fn drop_records(client: &Client, run: &str, own: &[ledger::Label], last: bool) -> Result<()> {
+    let of = |which: &dyn Fn(&&ledger::Label) -> bool| -> Vec<[u8; 16]> {
         own.iter().filter(which).map(|record| record.id).collect()
     };
     client.delete_proven(ledger::RECORDS, &of(&|record| record.is(Of::Standing))).await?;
@@ -500,7 +538,7 @@ async fn mend_quarantine(client: &Client, run: &str, table: &str, entries: &[Qua
     for entry in entries {
         quarantine::add(&mut records, run, table, entry)?;
     }
-    let kept: BTreeSet<[u8; 16]> = records.ids().iter().copied().collect();
+    let kept: BTreeSet<[u8; 16]> = records.ids().collect();
     records.put(client).await?;
     let gone: Vec<[u8; 16]> = found.into_iter().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
     client.delete_ids(0, ledger::RECORDS, &gone).await.map(drop)

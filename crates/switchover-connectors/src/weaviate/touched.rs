@@ -5,9 +5,9 @@
 //! vectors. Of a collection that was there the run's objects go, so what counts is what they hold beside what the run wrote.
 //! Absent on purpose: vectors that a module of the server makes, which are nobody's work; a collection's settings.
 
-use super::before::{Noted, unpacked};
+use super::before::{self, BEFORE, unpacked};
 use super::client::{Asked, Client, Collection, Found, Listing, Property, VectorsAsked};
-use super::ledger::{self, Of};
+use super::ledger;
 use super::schema;
 use serde_json::Value as Json;
 use switchover_core::Result;
@@ -103,10 +103,9 @@ async fn in_objects(
     {
         return Ok(None);
     }
-    let mut noted = Noted::new(client, run, Of::Wrote, &table.target);
-    while let Some(records) = noted.next().await? {
-        for record in &records {
-            for page in client.by_ids(0, &listing, &unpacked(record)?).await? {
+    for ids in before::wrote(client, run, &table.target).await?.chunks(before::PAGE) {
+        for record in ledger::bodies(client, BEFORE, ids).await? {
+            for page in client.by_ids(0, &listing, &unpacked(&record)?).await? {
                 for found in client.objects(&page) {
                     let found = found?;
                     if let Some(what) = held(&found, page.asked()) {

@@ -28,7 +28,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
-use super::seen::{Seen, Sent, collection_of};
+use super::seen::{Read, Seen, Sent, collection_of};
 use super::wire::{
     blame, count_of, counted, deleted, fields, framed, joined, message, only_seen, parts, results, uuid_of,
 };
@@ -237,6 +237,11 @@ impl Liar {
         self.shared.seen.most()
     }
 
+    /// What was read of a collection until now.
+    pub fn read(&self, collection: &str) -> Read {
+        self.shared.seen.read(collection)
+    }
+
     /// How often objects of a collection were asked for by their ids.
     pub fn asked_by_id(&self, collection: &str) -> u64 {
         self.shared.seen.by_id(collection)
@@ -416,7 +421,7 @@ impl Shared {
             return Some(answer);
         }
         let collection = collection_asked(&asked).unwrap_or_default();
-        self.seen.page(&collection, &asked);
+        self.seen.page(&collection, &asked, answer.message.len());
         if let Some(hidden) = locked(&self.hidden).clone() {
             let others: Vec<_> = fields(&message(&answer.message))
                 .into_iter()

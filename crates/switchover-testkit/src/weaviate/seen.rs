@@ -1,7 +1,7 @@
 //! What came by a line to a Weaviate: batches of objects, when each came and how many were under way at once, and how
-//! often objects were asked for by their ids.
+//! often objects were asked for, and how much came of it.
 //!
-//! Absent on purpose: the runs' own collections, which have batches of their own behind those of the application's.
+//! Absent on purpose: batches of the runs' own collections, which have batches of their own behind those of the application's.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,6 +29,15 @@ pub struct Sent {
     pub refused: bool,
 }
 
+/// What was read of a collection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Questions.
+    pub questions: u64,
+    /// Bytes of their answers.
+    pub bytes: usize,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Seen(Mutex<All>);
 
@@ -38,6 +47,7 @@ struct All {
     under_way: usize,
     most: usize,
     by_id: BTreeMap<String, u64>,
+    read: BTreeMap<String, Read>,
 }
 
 /// A batch on its way, until it is dropped.
@@ -78,12 +88,18 @@ impl Seen {
         Some((UnderWay(self), refused))
     }
 
-    /// Notes a question: one with a filter is for objects by their ids.
-    pub(super) fn page(&self, collection: &[u8], asked: &Bytes) {
-        if fields(&message(asked)).iter().any(|field| field.number == 40) {
-            let name = String::from_utf8_lossy(collection).into_owned();
-            self.change(|all| *all.by_id.entry(name).or_default() += 1);
-        }
+    /// Notes a question and the length of its answer: one with a filter is for objects by their ids.
+    pub(super) fn page(&self, collection: &[u8], asked: &Bytes, bytes: usize) {
+        let is_by_id = fields(&message(asked)).iter().any(|field| field.number == 40);
+        let name = String::from_utf8_lossy(collection).into_owned();
+        self.change(|all| {
+            let read = all.read.entry(name.clone()).or_default();
+            read.questions += 1;
+            read.bytes += bytes;
+            if is_by_id {
+                *all.by_id.entry(name).or_default() += 1;
+            }
+        });
     }
 
     pub(super) fn sent(&self) -> Vec<Sent> {
@@ -92,6 +108,10 @@ impl Seen {
 
     pub(super) fn most(&self) -> usize {
         self.change(|all| all.most)
+    }
+
+    pub(super) fn read(&self, collection: &str) -> Read {
+        self.change(|all| all.read.get(collection).copied().unwrap_or_default())
     }
 
     pub(super) fn by_id(&self, collection: &str) -> u64 {

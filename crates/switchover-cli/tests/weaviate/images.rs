@@ -1,0 +1,121 @@
+//! What is noted of collections that are there, where it does not all come back: a rollback deletes nothing that it cannot prove to be
+//! the run's, and puts back all that the server takes.
+
+use crate::common::run;
+use crate::existing::{OTHER, said};
+use crate::server::Site;
+use serde_json::{Value as Json, json};
+use std::process::Command;
+use switchover_testkit::weaviate::Liar;
+
+const BEFORE: &str = "Switchover_before";
+
+impl Site {
+    /// A verb over a line, which does not try again for long.
+    fn over_line(&self, line: &Liar, arguments: &[&str]) -> Command {
+        let mut command = self.program(arguments);
+        command.args(["--from", "sqlite:app.db", "--to", &self.by(line)]);
+        command.env("SWITCHOVER_MAX_RETRIES", "1").env("SWITCHOVER_RETRY_DELAY", "0.05");
+        command
+    }
+
+    /// A record of that kind.
+    fn record(&self, collection: &str, kind: &str) -> String {
+        let records = self.server.objects(collection);
+        records.iter().find(|(_, record)| record["properties"]["kind"] == kind).unwrap().0.clone()
+    }
+}
+
+#[test]
+fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
+    for (kind, counted) in [("image", 0), ("image", -1), ("wrote", 0), ("stays", 0)] {
+        let site = Site::filled();
+        let before = site.server.objects("Note");
+        let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+        let mut migrate =
+            site.over_line(&line, &["migrate", "--into", "existing", "--on-conflict", "replace"]);
+        run(migrate.args(["--policy", "quarantine"])).exits(0);
+        let now = site.server.objects("Note");
+        // As a replica lists them that was away; its count may be short by as much.
+        line.hide(&site.record(BEFORE, kind));
+        line.miscount(BEFORE, counted);
+        let ran = run(site.over_line(&line, &["rollback"]).arg("--discard-target-changes")).exits(2);
+        assert!(ran.err.contains(BEFORE), "{kind} {counted}: {ran}");
+        assert_eq!(said(&site.server.objects("Note")), said(&now), "{kind} {counted}");
+        if kind == "stays" {
+            // It is not taken for what should not be there.
+            for counted in [0, -1] {
+                line.miscount(BEFORE, counted);
+                run(&mut site.over_line(&line, &["verify"])).exits(2);
+            }
+        }
+        line.hide("");
+        line.miscount("", 0);
+        run(&mut site.over_line(&line, &["rollback"])).exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before), "{kind} {counted}");
+        assert_eq!(site.server.collections(), ["Note"]);
+    }
+}
+
+#[test]
+fn a_rollback_without_what_was_noted_is_refused() {
+    let site = Site::filled();
+    run(&mut site.fill("replace")).exits(0);
+    let now = site.server.objects("Note");
+    assert_eq!(site.server.rest("DELETE", &format!("/v1/schema/{BEFORE}"), "").0, 200);
+    run(&mut site.verb("verify")).exits(2).says(BEFORE);
+    let standing = site.record("Switchover_record", "standing");
+    let ran = run(site.verb("rollback").arg("--discard-target-changes")).exits(1);
+    assert!(ran.err.contains(&standing), "{ran}");
+    assert_eq!(said(&site.server.objects("Note")), said(&now));
+    // Who says that all stays as it is has the run forgotten.
+    assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Switchover_record/{standing}"), "").0, 204);
+    run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&now));
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+/// Rows of a sample, which is looked up in several parts.
+const SAMPLED: u32 = 5_000;
+
+#[test]
+fn what_stays_is_read_once_for_all_that_is_looked_up() {
+    let site = Site::new(&format!(
+        "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {SAMPLED})
+         INSERT INTO items SELECT i, 'item ' || i FROM n;"
+    ));
+    let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind] });
+    let class = json!({ "class": "Items", "vectorizer": "none",
+        "properties": [property("original_id", "int"), property("name", "text")] });
+    assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    let object = json!({ "class": "Items", "id": OTHER, "properties": { "name": "stays" } });
+    assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    run(&mut site.over_line(&line, &["migrate", "--into", "existing", "--on-conflict", "replace"])).exits(0);
+    let before = line.read(BEFORE).questions;
+    run(site.over_line(&line, &["verify"]).args(["--sample", &SAMPLED.to_string()])).exits(0);
+    assert!(line.asked_by_id("Items") > 3, "it is not looked up in parts");
+    let read = line.read(BEFORE).questions - before;
+    assert!(read <= 3, "{read} questions about what was there before");
+    run(&mut site.over_line(&line, &["rollback"])).exits(0);
+}
+
+#[test]
+fn who_asks_which_runs_there_are_reads_no_value_of_their_quarantine() {
+    let site = Site::new(
+        "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)
+         INSERT INTO items SELECT i, CAST(zeroblob(100000) || x'ff' AS TEXT) FROM n;",
+    );
+    run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    let records = site.server.objects("Switchover_record");
+    let bytes: usize = records.values().map(|record: &Json| record.to_string().len()).sum();
+    assert!(bytes > 1_000_000, "{bytes}");
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    run(&mut site.over_line(&line, &["plan"]));
+    let read = line.read("Switchover_record");
+    assert!(read.questions > 0 && read.bytes < 100_000, "{read:?}");
+    run(&mut site.verb("verify")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+}
