@@ -2,13 +2,20 @@
 //! the run's, and puts back all that the server takes.
 
 use crate::common::run;
-use crate::existing::{OTHER, said};
+use crate::existing::{OTHER, OURS, said};
 use crate::server::Site;
 use serde_json::{Value as Json, json};
 use std::process::Command;
 use switchover_testkit::weaviate::Liar;
 
 const BEFORE: &str = "Switchover_before";
+
+/// What objects refer to, and one that is gone.
+const PARENT: &str = "00000000-0000-4000-8000-0000000000aa";
+const GONE: &str = "00000000-0000-4000-8000-0000000000ab";
+
+/// The id of row 3, as Python says it: `uuid.uuid5(uuid.NAMESPACE_DNS, "mine" + str(3))`.
+const THIRD: &str = "9ad09728-a4ac-5bd9-84fc-3a1968c5a3c5";
 
 impl Site {
     /// A verb over a line, which does not try again for long.
@@ -23,6 +30,32 @@ impl Site {
     fn record(&self, collection: &str, kind: &str) -> String {
         let records = self.server.objects(collection);
         records.iter().find(|(_, record)| record["properties"]["kind"] == kind).unwrap().0.clone()
+    }
+
+    /// [`Site::filled`], and a collection that its objects refer to.
+    fn referring() -> Site {
+        let site = Site::filled();
+        site.server.create("Thing", &["name"]);
+        let link = json!({ "name": "things", "dataType": ["Thing"] });
+        assert_eq!(site.server.rest("POST", "/v1/schema/Note/properties", &link.to_string()).0, 200);
+        for id in [PARENT, GONE] {
+            let thing = json!({ "class": "Thing", "id": id, "properties": { "name": "a thing" } });
+            assert_eq!(site.server.rest("POST", "/v1/objects", &thing.to_string()).0, 200);
+        }
+        site
+    }
+
+    /// An object that refers to something that is there, and twice to something that is gone.
+    fn put_referring(&self, id: &str, key: u32) {
+        let to = |id: &str| json!({ "beacon": format!("weaviate://localhost/Thing/{id}") });
+        let object = json!({ "class": "Note", "id": id, "vector": [0.1, -0.0], "properties": {
+            "original_id": key, "score": -0.0, "things": [to(GONE), to(PARENT), to(GONE)] } });
+        self.server.rest("DELETE", &format!("/v1/objects/Note/{id}"), "");
+        assert_eq!(self.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    }
+
+    fn lose(&self, thing: &str) {
+        assert_eq!(self.server.rest("DELETE", &format!("/v1/objects/Thing/{thing}"), "").0, 204);
     }
 }
 
@@ -73,6 +106,51 @@ fn a_rollback_without_what_was_noted_is_refused() {
     run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
     assert_eq!(said(&site.server.objects("Note")), said(&now));
     assert_eq!(site.server.collections(), ["Note"]);
+}
+
+#[test]
+fn an_object_that_refers_to_what_is_gone_comes_back_as_it_was() {
+    let site = Site::referring();
+    site.put_referring(OURS[0], 1);
+    site.lose(GONE);
+    let before = site.server.objects("Note");
+    assert_eq!(before[OURS[0]]["properties"]["things"].as_array().unwrap().len(), 3);
+    run(&mut site.fill("replace")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note", "Thing"]);
+}
+
+#[test]
+fn an_object_that_no_rollback_could_put_back_is_refused_before_anything_is_written() {
+    let site = Site::referring();
+    site.put_referring(OURS[0], 1);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Thing", "").0, 200);
+    let before = site.server.objects("Note");
+    let ran = run(&mut site.fill("replace")).exits(1);
+    assert!(ran.err.contains(OURS[0]) && ran.err.contains("Thing"), "{ran}");
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+#[test]
+fn what_cannot_be_put_back_is_named_and_holds_nothing_else_up() {
+    let site = Site::referring();
+    for (id, key) in [(OURS[0], 1), (THIRD, 3)] {
+        site.put_referring(id, key);
+    }
+    let before = site.server.objects("Note");
+    run(&mut site.fill("replace")).exits(0);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Thing", "").0, 200);
+    let ran = run(site.verb("rollback").arg("--discard-target-changes")).exits(2);
+    assert!(ran.err.contains(OURS[0]) && ran.err.contains(THIRD), "{ran}");
+    let now = said(&site.server.objects("Note"));
+    assert_eq!(now[OURS[1]], said(&before)[OURS[1]]);
+    assert_eq!(now[OTHER], said(&before)[OTHER]);
+    site.server.create("Thing", &["name"]);
+    run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note", "Thing"]);
 }
 
 /// Rows of a sample, which is looked up in several parts.

@@ -76,3 +76,33 @@ fn another_tenants_objects_are_never_touched() {
     assert_eq!((adas.len(), &adas[0]["properties"]["name"]), (1, &json!("of ada")));
     assert_eq!(of(&site, "bob"), bobs);
 }
+
+#[test]
+fn an_object_of_a_tenant_that_refers_to_what_is_gone_is_refused() {
+    let site = Site::new(SOURCE);
+    site.server.create("Thing", &["name"]);
+    let class = json!({ "class": "Items", "vectorizer": "none", "multiTenancyConfig": { "enabled": true }, "properties": [
+        { "name": "original_id", "dataType": ["int"] }, { "name": "name", "dataType": ["text"] },
+        { "name": "of", "dataType": ["Thing"] }] });
+    assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    assert_eq!(site.server.rest("POST", "/v1/schema/Items/tenants", r#"[{"name":"ada"}]"#).0, 200);
+    let thing = json!({ "class": "Thing", "id": FIRST, "properties": { "name": "a thing" } });
+    let to = format!("weaviate://localhost/Thing/{FIRST}");
+    let properties = json!({ "original_id": 1, "of": [{ "beacon": to }] });
+    let object = json!({ "class": "Items", "id": FIRST, "tenant": "ada", "properties": properties });
+    for object in [&thing, &object] {
+        assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    }
+    let before = of(&site, "ada");
+    let into = ["migrate", "--into", "existing", "--on-conflict", "replace"];
+    assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Thing/{FIRST}"), "").0, 204);
+    let ran = run(&mut verb(&site, &into)).exits(1);
+    assert!(ran.err.contains(&to), "{ran}");
+    assert_eq!(of(&site, "ada"), before);
+    assert_eq!(site.server.collections(), ["Items", "Thing"]);
+    // What is there holds nobody up.
+    assert_eq!(site.server.rest("POST", "/v1/objects", &thing.to_string()).0, 200);
+    run(&mut verb(&site, &into)).exits(0);
+    run(&mut verb(&site, &["rollback"])).exits(0);
+    assert_eq!(of(&site, "ada")[0]["properties"], before[0]["properties"]);
+}

@@ -13,12 +13,14 @@
 //! `wrote` whose images are gone already would delete what it has just put back.
 //!
 //! Invariants: an id is in `wrote` before its object is sent, and an object that was there and has no image is never
-//! written: who made one meanwhile that the plan does not know is refused. Whoever goes by images or by what stays has as many as `standing` says, or an error: a listing may lack some (a node
+//! written: who made one meanwhile that the plan does not know is refused; an object that no rollback could put back has no image, and the
+//! run is refused. Whoever goes by images or by what stays has as many as `standing` says, or an error: a listing may lack some (a node
 //! that was away), and would have the run's objects and the application's mistaken for each other.
 //! Memory is that of the ids of what was there (16 bytes each), and of a page of records. How it all comes back is `restore`'s to say.
 
 use super::client::{Client, Listing};
 use super::ledger::{self, Label, Of, Record, Records};
+use super::restore;
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
 use serde::{Deserialize, Serialize};
@@ -114,16 +116,22 @@ fn replaced(plan: &Arc<Plan>, at: usize) -> HashSet<Id> {
 }
 
 /// Keeps objects aside, and gives their number.
+///
+/// # Errors
+/// `Refused` where the server would not take one back.
 async fn images(client: &Client, run: &str, name: &str, replaced: &HashSet<Id>) -> Result<u64> {
     let (mut records, mut count) = (Records::within(client, BEFORE), 0);
+    let mut lost = restore::Lost::look(client, name)?;
     for id in replaced {
         let Some(text) = client.object_text(name, id)? else { continue };
+        lost.see(client, id, &text)?;
         records.add(run, Of::Image, &key(name, id), &text)?;
         count += 1;
         if records.bytes() > IMAGES_BYTES {
             std::mem::replace(&mut records, Records::within(client, BEFORE)).put(client).await?;
         }
     }
+    lost.none(client)?;
     records.put(client).await?;
     Ok(count)
 }

@@ -10,7 +10,7 @@ use super::before::{BEFORE, Id, PAGE, Standing, id_of, place, unpacked};
 use super::client::{Client, Collection, same_object};
 use super::ledger::{self, Of};
 use super::live::SOON;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use switchover_core::{Error, Kind, Result, failpoint};
 use uuid::Uuid;
@@ -186,7 +186,7 @@ fn put_back(client: &Client, collection: &Collection, id: &Id, image: &str) -> R
     if same(client.object_text(name, id)?) {
         return Ok(());
     }
-    client.put_object_text(name, image)?;
+    client.put_object_text(collection, id, image)?;
     failpoint::hit("existing-restored");
     match same(client.object_text(name, id)?) {
         true => Ok(()),
@@ -194,5 +194,86 @@ fn put_back(client: &Client, collection: &Collection, id: &Id, image: &str) -> R
             .store(client.config().redacted())
             .table(name)
             .detail("it does not read back as it was before the run")),
+    }
+}
+
+/// Objects that no rollback could put back, of those that are to give way. The server takes a reference to an object that is gone, but
+/// not where that one's collection is gone, too, nor where the objects are a tenant's.
+#[derive(Debug)]
+pub(super) struct Lost {
+    collection: Collection,
+    /// All collections, by name.
+    others: BTreeMap<String, Collection>,
+    /// What was asked for, and whether it is there.
+    asked: HashMap<(String, String), bool>,
+    /// The object, and what it refers to.
+    found: Vec<(Id, String)>,
+}
+
+impl Lost {
+    /// Begins to look through a collection's objects.
+    pub(super) fn look(client: &Client, name: &str) -> Result<Lost> {
+        let others: BTreeMap<_, _> =
+            client.schema()?.into_iter().map(|collection| (collection.name.clone(), collection)).collect();
+        let collection = others.get(name).cloned().ok_or_else(|| {
+            Error::new(Kind::Changed, "note what is there")
+                .store(client.config().redacted())
+                .table(name)
+                .detail("the collection is gone")
+                .hint("plan again")
+        })?;
+        Ok(Lost { collection, others, asked: HashMap::new(), found: Vec::new() })
+    }
+
+    /// Looks at an object's text.
+    pub(super) fn see(&mut self, client: &Client, id: &Id, text: &str) -> Result<()> {
+        for (_, beacon) in self.collection.references_in(text) {
+            // One of an old form names no collection, and is always taken.
+            let Some((name, other)) = beacon
+                .rsplit_once('/')
+                .and_then(|(before, other)| Some((before.strip_prefix("weaviate://localhost/")?, other)))
+            else {
+                continue;
+            };
+            let is_taken = match self.others.get(name) {
+                None => false,
+                Some(_) if !self.collection.tenants => true,
+                Some(to) => match self.asked.get(&(name.to_owned(), other.to_owned())) {
+                    Some(known) => *known,
+                    None => {
+                        let is_there = client.holds(to, other)?;
+                        self.asked.insert((name.to_owned(), other.to_owned()), is_there);
+                        is_there
+                    }
+                },
+            };
+            if !is_taken {
+                self.found.push((*id, beacon));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// That there is none.
+    ///
+    /// # Errors
+    /// `Refused` where there are some, with the first of them.
+    pub(super) fn none(&self, client: &Client) -> Result<()> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        let named = self.found.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|(id, to)| format!("{} to {to}", Uuid::from_bytes(*id))).collect();
+        Err(Error::new(Kind::Refused, "keep aside what gives way")
+            .store(client.config().redacted())
+            .table(&*self.collection.name)
+            .detail(format!(
+                "{} of its objects refer to what is gone, so that the server would not take them back at a rollback: {}{}",
+                self.found.len(),
+                named.join(", "),
+                if self.found.len() > NAMED_MAX { " and others" } else { "" }
+            ))
+            .hint("take those references out of them, or leave these objects as they are (`--on-conflict keep`)"))
     }
 }
