@@ -4,6 +4,8 @@
 use crate::common::{Running, run};
 use crate::server::Site;
 use serde_json::json;
+use std::process::Command;
+use std::time::Duration;
 use switchover_testkit::weaviate::Liar;
 use switchover_testkit::{Proxy, Weaviate};
 
@@ -122,6 +124,45 @@ fn a_server_that_is_away_while_rows_are_mended_is_waited_for() {
     let ran = run(site.program(&["verify", "--repair"]).args(stores)).exits(0);
     assert!(ran.err.contains("trying again"), "{ran}");
     site.has_all(&[("items", "Items")]);
+}
+
+/// The most memory that a command takes, in kB.
+fn peak_of(command: &mut Command) -> u64 {
+    let running = Running::start(command);
+    let mut peak = 0;
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        // One that has ended has none.
+        let Some(told) = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()) else { break };
+        peak = told;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.end().exits(0);
+    peak
+}
+
+/// Rows of a megabyte; and so much more than a comparison a repair of all of them may take, which is far less than they have: a
+/// comparison that finds differences holds the hundred rows that it lists.
+const LARGE: u64 = 200;
+const MORE_KB_MAX: u64 = 150_000;
+
+#[test]
+fn large_rows_are_mended_in_the_memory_of_a_few() {
+    let site = Site::new(&format!(
+        "CREATE TABLE items(id INTEGER PRIMARY KEY, body BLOB);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LARGE})
+         INSERT INTO items SELECT i, randomblob(1000000) FROM n;"
+    ));
+    run(&mut site.migrate(&["--no-backup"])).exits(0);
+    let compared = peak_of(&mut site.verb("verify"));
+    for id in site.server.objects("Items").keys() {
+        assert_eq!(site.server.rest("DELETE", &format!("/v1/objects/Items/{id}"), "").0, 204);
+    }
+    let mended = peak_of(site.verb("verify").arg("--repair"));
+    println!("{compared} kB compared, {mended} kB mended");
+    assert!(mended < compared + MORE_KB_MAX, "{compared} kB, {mended} kB");
+    assert_eq!(site.server.count("Items"), LARGE);
 }
 
 /// What a process leaves that the machine took along when it stopped, temporary files included.

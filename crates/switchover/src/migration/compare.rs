@@ -9,24 +9,12 @@ use crate::journal::{self, Journal, State, Summary};
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, TableReport};
 use crate::sight::Sight;
-use crate::verify::Verify;
+use crate::verify::{Mending, Verify};
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::connector::Snapshot;
 use switchover_core::plan::Plan;
-use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
-
-/// What is done about rows that differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mending {
-    /// Nothing.
-    Nothing,
-    /// Rows that are missing are written again; what the run did not write is left alone.
-    Missing,
-    /// The target gets exactly the source's rows.
-    All,
-}
 
 fn differing(tables: &[TableReport]) -> u64 {
     tables.iter().map(|table| table.differences_total).sum()
@@ -89,16 +77,13 @@ impl Migration {
             rows: target_rows(plan),
             bytes: plan.source.bytes,
         });
-        let verify = self.verifier(plan, snapshot, content, parts, mending != Mending::Nothing);
+        let verify = self.verifier(plan, snapshot, content, parts, mending);
         let mut reports = Vec::with_capacity(plan.tables.len());
         let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
             let (report, mend) = self.again(async || verify.table(index).await).await?;
             reports.push(report);
             mends.extend(mend);
-        }
-        if mending == Mending::Missing {
-            mends.iter_mut().for_each(|mend| mend.extra = Rows::default());
         }
         if !mends.is_empty() {
             let mend = async || self.target.repair(plan, &mends).await;
@@ -120,7 +105,7 @@ impl Migration {
         snapshot: &Arc<dyn Snapshot>,
         content: Option<Arc<Content>>,
         parts: usize,
-        repair: bool,
+        mending: Mending,
     ) -> Verify {
         Verify {
             plan: Arc::clone(plan),
@@ -129,7 +114,7 @@ impl Migration {
             progress: Arc::clone(&self.progress),
             shutdown: self.shutdown.clone(),
             parts,
-            repair,
+            mending,
             content,
         }
     }

@@ -4,7 +4,6 @@
 //! The backup runs beside the copy; verification comes last.
 
 use super::Migration;
-use super::compare::Mending;
 use crate::build;
 use crate::copy::{self, Copy};
 use crate::evidence::{Content, planned_table};
@@ -13,6 +12,7 @@ use crate::progress::{Event, Phase};
 use crate::report::{BackupNote, PhaseTime, Report, TableReport, Verdict};
 use crate::settings::OnFailure;
 use crate::shutdown;
+use crate::verify::Mending;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -7,8 +7,8 @@ use super::run::Run;
 use crate::clock;
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, SampleProof, TableReport, Validation, Verdict};
-use crate::verify::Aside;
 use crate::verify::sample::{Sample, bad_rate_max};
+use crate::verify::{Aside, Mending};
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::Result;
@@ -69,7 +69,7 @@ impl Migration {
         let begun = Instant::now();
         let rows = plan.tables.iter().map(|table| table.rows.min(sample.rows)).sum();
         self.progress.event(Event::PhaseStarted { phase: Phase::Verify, rows, bytes: 0 });
-        let verify = self.verifier(plan, snapshot, None, 1, false);
+        let verify = self.verifier(plan, snapshot, None, 1, Mending::Nothing);
         let mut tables = Vec::with_capacity(plan.tables.len());
         for index in 0..plan.tables.len() {
             tables.push(self.again(async || verify.sample(index, sample).await).await?);

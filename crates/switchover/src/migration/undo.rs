@@ -1,10 +1,10 @@
 //! Taking a run back, and accepting it for good.
 
-use super::compare::Mending;
 use super::{Migration, at_rest};
 use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase};
 use crate::report::Verdict;
+use crate::verify::Mending;
 use std::sync::Arc;
 use std::time::Instant;
 use switchover_core::failpoint;

@@ -8,7 +8,7 @@
 //! key all rows that differ are chosen, or none. Chosen each side by itself, a row that was changed would be listed as one
 //! that is missing, and a repair would write it beside what it was to replace.
 
-use super::{SourceSide, Verify, digester, each};
+use super::{Mending, SourceSide, Verify, digester, each};
 use crate::copy::put_aside;
 use crate::evidence::planned_table;
 use crate::report::{Difference, DifferenceKind, FieldDifference};
@@ -22,16 +22,16 @@ use switchover_core::judge::Judge;
 use switchover_core::limits::{DRILL_ROWS_MAX, LISTED_MAX};
 use switchover_core::plan::TablePlan;
 use switchover_core::planner::layout::{shown_key, shown_locator};
-use switchover_core::value::{OwnedValue, Row, Rows, Value};
+use switchover_core::value::{OwnedValue, Row};
 
 /// Rows that are on one side only, by digest: how often they are.
-type Unmatched = HashMap<(u64, u128), i64>;
+pub(super) type Unmatched = HashMap<(u64, u128), i64>;
 
 /// Rows to be read again, of both sides.
 #[derive(Default)]
-struct Chosen {
-    source: Unmatched,
-    target: Unmatched,
+pub(super) struct Chosen {
+    pub(super) source: Unmatched,
+    pub(super) target: Unmatched,
 }
 
 impl Chosen {
@@ -51,7 +51,7 @@ impl Chosen {
     }
 }
 
-/// Rows that one pass of a repair holds; the next pass finds the rest.
+/// Rows that one pass of a repair mends; the next pass finds the rest.
 const REPAIR_ROWS_MAX: usize = 10_000;
 
 /// What the drill-down gives.
@@ -97,8 +97,14 @@ impl Verify {
             // All rows of a key are in one bucket, and so in one pass.
             for of_key in unmatched.chunk_by(|((key, _), _), ((next, _), _)| key == next) {
                 listed.add(of_key, LISTED_MAX);
-                if self.repair {
-                    mended.add(of_key, REPAIR_ROWS_MAX);
+                match self.mending {
+                    Mending::Nothing => {}
+                    Mending::Missing => {
+                        let missing: Vec<_> =
+                            of_key.iter().filter(|(_, count)| *count > 0).copied().collect();
+                        mended.add(&missing, REPAIR_ROWS_MAX);
+                    }
+                    Mending::All => mended.add(of_key, REPAIR_ROWS_MAX),
                 }
                 let rows = |sign: i64| -> u64 {
                     let own = of_key.iter().filter(|(_, count)| count.signum() == sign);
@@ -114,11 +120,10 @@ impl Verify {
             self.list_source(index, &listed.source),
             self.list_target(index, &listed.target)
         )?;
-        let mend = match self.repair {
-            true => Some(self.mend(index, mended).await?),
-            false => None,
-        };
         let (differences, paired) = pair(&self.plan.tables[index], &source_rows, &target_rows);
+        // They may be large, and are not needed any more.
+        drop((source_rows, target_rows));
+        let mend = self.mend(index, mended).await?;
         // A pair is one difference. Without a key, rows that are not listed are counted as if each were of a pair.
         let all = if keyed {
             of_source + of_target - pairs
@@ -157,7 +162,7 @@ impl Verify {
         Ok(counts)
     }
 
-    async fn source_rows(
+    pub(super) async fn source_rows(
         &self,
         index: usize,
         mut observe: impl FnMut(Row<'_>, &BTreeSet<usize>, RowDigest),
@@ -178,7 +183,11 @@ impl Verify {
         .await
     }
 
-    async fn target_rows(&self, index: usize, mut observe: impl FnMut(Row<'_>, RowDigest)) -> Result<()> {
+    pub(super) async fn target_rows(
+        &self,
+        index: usize,
+        mut observe: impl FnMut(Row<'_>, RowDigest),
+    ) -> Result<()> {
         for reader in self.target.read(&self.plan, index, 1).await? {
             let mut side = digester(&self.plan.tables[index], Side::Target);
             each(reader, &self.shutdown, |rows| {
@@ -237,44 +246,6 @@ impl Verify {
         })
         .await?;
         Ok(listed)
-    }
-
-    /// The rows that are to come and to go.
-    async fn mend(
-        &self,
-        index: usize,
-        Chosen { source: mut missing, target: mut extra }: Chosen,
-    ) -> Result<Mend> {
-        let table = &self.plan.tables[index];
-        let width = table.columns.len();
-        // Where a write can be repeated, a row goes back to its own place: without a key nothing else says which object it is,
-        // nor which of several equal ones is not there, so all of them are written. Elsewhere the place may be another row's by now.
-        let repeatable = self.target.may_lose();
-        let missing_rows = Rows::new(if repeatable { table.locator.width() } else { 0 }, width);
-        let mut mend =
-            Mend { table: index, missing: missing_rows, extra: Rows::new(0, width), quarantine: None };
-        self.source_rows(index, |row, out, digest| {
-            let wanted = match repeatable {
-                true => missing.contains_key(&(digest.key, digest.row)),
-                false => take(&mut missing, digest),
-            };
-            if wanted {
-                if repeatable {
-                    row.locator().iter().for_each(|cell| mend.missing.push(cell.borrow()));
-                }
-                for field in 0..row.width() {
-                    mend.missing.push(if out.contains(&field) { Value::Null } else { row.value(field) });
-                }
-            }
-        })
-        .await?;
-        self.target_rows(index, |row, digest| {
-            if take(&mut extra, digest) {
-                row.values().for_each(|value| mend.extra.push(value));
-            }
-        })
-        .await?;
-        Ok(mend)
     }
 
     /// What the quarantine must hold of a table, from the source.
@@ -338,7 +309,7 @@ pub(super) fn quarantine_differences(
 }
 
 /// Whether a row is one of those that are unmatched, as often as they are.
-fn take(unmatched: &mut Unmatched, digest: RowDigest) -> bool {
+pub(super) fn take(unmatched: &mut Unmatched, digest: RowDigest) -> bool {
     match unmatched.get_mut(&(digest.key, digest.row)) {
         Some(count) if *count > 0 => {
             *count -= 1;

@@ -9,6 +9,7 @@
 
 mod aside;
 mod drill;
+mod mend;
 pub(crate) mod sample;
 
 pub(crate) use aside::Aside;
@@ -33,6 +34,17 @@ use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{Row, Rows};
 use switchover_core::{Error, Kind, Result};
 
+/// What is done about rows that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mending {
+    /// Nothing.
+    Nothing,
+    /// Rows that are missing are written again; what the run did not write is left alone. Only where a write can be repeated.
+    Missing,
+    /// The target gets exactly the source's rows.
+    All,
+}
+
 /// What the verification works with.
 #[derive(Clone)]
 pub(crate) struct Verify {
@@ -43,8 +55,8 @@ pub(crate) struct Verify {
     pub(crate) shutdown: Shutdown,
     /// Readers side by side on the target.
     pub(crate) parts: usize,
-    /// Whether to mend what differs.
-    pub(crate) repair: bool,
+    /// What is done about rows that differ.
+    pub(crate) mending: Mending,
     /// What the plan's own scan of the same snapshot saw; the source is then not read a third time.
     pub(crate) content: Option<Arc<Content>>,
 }
@@ -105,7 +117,7 @@ impl<'a> SourceSide<'a> {
 }
 
 impl Verify {
-    /// Compares one table. To repair it, gives what is to be mended.
+    /// Compares one table, and mends it where a write can be repeated; elsewhere gives what is to be mended.
     pub(crate) async fn table(&self, index: usize) -> Result<(TableReport, Option<Mend>)> {
         let started = Instant::now();
         let table = &self.plan.tables[index];
@@ -160,7 +172,7 @@ impl Verify {
             report.differences_total += differences.len().max(1) as u64;
             report.differences.extend(differences);
             report.differences.truncate(LISTED_MAX);
-            if self.repair {
+            if self.mending != Mending::Nothing {
                 mend.get_or_insert_with(|| Mend { table: index, ..Mend::default() }).quarantine =
                     Some(wanted);
             }
