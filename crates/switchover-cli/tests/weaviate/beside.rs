@@ -44,6 +44,30 @@ fn a_run_is_verified_mended_and_accepted_by_its_own_records() {
     assert_eq!(one.server.collections(), ["One"], "the last run's records go with it");
 }
 
+/// A collection that was there is filled beside what other runs made, and refused where another run has it.
+#[test]
+fn a_collection_that_was_there_is_filled_beside_other_runs() {
+    let (one, other) = two();
+    let filled = Site::at(one.server.0.clone(), |source| source.execute_batch(ONE).unwrap());
+    let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind] });
+    let class = json!({ "class": "Third", "vectorizer": "none", "properties": [property("original_id", "int"), property("score", "number")] });
+    assert_eq!(one.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    named(&filled, "Third");
+    run(&mut filled.migrate(&["--into", "existing", "--policy", "quarantine"])).exits(0);
+    assert_eq!(one.server.count("Third"), 2);
+    named(&filled, "Other");
+    run(filled.migrate(&["--into", "existing", "--policy", "quarantine"]).args(["--state-dir", "another"]))
+        .exits(1);
+    named(&filled, "Third");
+    run(&mut filled.verb("rollback")).exits(0);
+    assert_eq!((one.server.count("Third"), one.server.count("One")), (0, 2));
+    for site in [&one, &other] {
+        run(&mut site.verb("verify")).exits(0);
+        run(&mut site.verb("rollback")).exits(0);
+    }
+    assert_eq!(one.server.collections(), ["Third"]);
+}
+
 #[test]
 fn what_the_application_wrote_since_is_seen_whichever_run_is_taken_back() {
     let (one, other) = two();

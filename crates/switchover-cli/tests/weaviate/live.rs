@@ -159,6 +159,30 @@ fn readers_are_switched_and_go_back() {
     assert_eq!(left_in_the_source(&site), 0);
 }
 
+/// Who asks without an engine meets the same two steps, and no readers are left with what nobody follows.
+#[test]
+fn readers_go_back_without_an_engine_and_are_not_sent_there() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    run(&mut site.program(&["cutover"])).exits(0);
+    engine.signal("KILL");
+    engine.end().was_killed();
+    assert_eq!(reads(&site), 100);
+    run(&mut site.program(&["rollback", "--dry-run"])).exits(0);
+    assert_eq!(reads(&site), 100);
+    let ran = run(&mut site.program(&["rollback"])).exits(0);
+    assert!(ran.out.contains("0% of reads go to the target"), "{ran}");
+    assert_eq!((reads(&site), site.server.count("Notes")), (0, 1000));
+    for words in [&["cutover"][..], &["cutover", "--when-ready"], &["cutover", "--dry-run"]] {
+        run(&mut site.program(words)).exits(1).says("no engine is at work on the run");
+    }
+    assert_eq!(reads(&site), 0);
+    run(&mut site.program(&["rollback"])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    assert_eq!(left_in_the_source(&site), 0);
+}
+
 /// The name of a site's only run.
 fn name_of(site: &Site) -> String {
     let mut runs = std::fs::read_dir(site.folder.path().join(".switchover/runs")).unwrap();

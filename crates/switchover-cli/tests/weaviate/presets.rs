@@ -37,11 +37,13 @@ const GREMLINS: &str = "
         ('m2', 'second', 'assistant', 'Hi', '2024-01-01 10:00:02.000000', '{\"a\": 1}', '{\"tokens\": 3, \"none\": null}'),
         ('m3', 'third', 'user', '', '2024-01-01 10:00:03.000000', '', 'no json'),
         ('m4', 'third', 'user', 'x', '2024-01-01 10:00:04.000000', NULL, '[1, 2]'),
-        ('m5', 'third', 'user', 'y', '2024-01-01 10:00:05.000000', NULL, '{\"original_id\": \"its own\"}');
+        ('m5', 'third', 'user', 'y', '2024-01-01 10:00:05.000000', NULL, '{\"original_id\": \"its own\"}'),
+        ('m6', 'third', 'user', 'z', '2024-01-01 10:00:06.000000', 'null', '{}' || char(0) || 'tail');
     INSERT INTO documents VALUES
         ('d1', 'Proofs', 'All about proofs', 'text/plain', NULL, 12, NULL, NULL, '{\"pages\": 2}', '[\"a\", \"b\"]',
             '2024-01-01 10:00:00.000000', '2024-01-01 10:00:00.000000', 1),
-        ('d2', 'More', 'more', 'text/plain', '/tmp/x', NULL, 'v', 'e', 'null', 'null', '2024-01-01 10:00:00.000000', NULL, 1);
+        ('d2', 'More', 'more', 'text/plain', '/tmp/x', NULL, 'v', 'e', 'null', 'null', '2024-01-01 10:00:00.000000', NULL, 1),
+        ('d3', 'Most', 'most', 'text/plain', NULL, 1, NULL, NULL, NULL, '', '2024-01-01 10:00:00.500000', NULL, 1);
     INSERT INTO document_chunks VALUES
         ('c1', 'd1', 'All', 0, 3, NULL, NULL, 0, 3, NULL, '2024-01-01 10:00:00.000000', NULL);
     INSERT INTO agent_interactions VALUES
@@ -82,7 +84,7 @@ fn provenance(text: &Json) -> Json {
 fn gremlins_arrives_with_its_defaults_and_says_where_it_is_from() {
     let site = Site::new(GREMLINS);
     let ran = run(&mut site.migrate(&["--preset", "gremlins", "--validation-sample", "10"])).exits(0);
-    assert!(flat(&ran).contains("13 rows were looked up again by key"), "{ran}");
+    assert!(flat(&ran).contains("15 rows were looked up again by key"), "{ran}");
     site.has_all(&TABLES);
     let there = site.server.collections();
     assert!(
@@ -106,6 +108,7 @@ fn gremlins_arrives_with_its_defaults_and_says_where_it_is_from() {
 
     let message = |id: &str| by(&site, "Message", "messageId", id);
     assert_eq!((&message("m1")["toolCalls"], &message("m3")["toolCalls"]), (&json!("{}"), &json!("{}")));
+    assert_eq!(message("m6")["toolCalls"], "{}");
     assert_eq!(message("m2")["toolCalls"], "{\"a\": 1}");
     assert_eq!(message("m1")["conversationId"], "second");
     assert_eq!(message("m3")["content"], "");
@@ -115,6 +118,8 @@ fn gremlins_arrives_with_its_defaults_and_says_where_it_is_from() {
         ("m3", json!({"extra_data": "no json"})),
         ("m4", json!({"extra_data": "[1, 2]"})),
         ("m5", json!({"extra_data": "{\"original_id\": \"its own\"}"})),
+        // What stands behind a NUL is kept, though SQLite's functions for JSON end there.
+        ("m6", json!({"extra_data": "{}\u{0}tail"})),
     ] {
         let mut expected = json!({"migrated_from_sqlite": true, "original_id": id});
         expected.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -126,6 +131,8 @@ fn gremlins_arrives_with_its_defaults_and_says_where_it_is_from() {
     let other = by(&site, "Document", "documentId", "d2");
     assert!(other["tags"].is_null() && other["filePath"] == "/tmp/x", "{other}");
     assert_eq!(provenance(&other["metadata"]), json!({"migrated_from_sqlite": true, "original_id": "d2"}));
+    let plain = by(&site, "Document", "documentId", "d3");
+    assert!(plain["tags"].is_null() && plain["createdAt"] == "2024-01-01T10:00:00.5Z", "{plain}");
     let chunk = by(&site, "DocumentChunk", "chunkId", "c1");
     assert_eq!((&chunk["documentId"], &chunk["endOffset"]), (&json!("d1"), &json!(3)));
     let agent = by(&site, "AgentInteraction", "interactionId", "a1");

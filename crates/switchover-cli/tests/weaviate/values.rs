@@ -117,8 +117,11 @@ fn rows_without_a_key_and_keys_of_several_columns_arrive_once() {
         "CREATE TABLE plain(a TEXT, b INT); INSERT INTO plain VALUES ('x', 1), ('x', 1), (NULL, NULL);
          CREATE TABLE pair(a TEXT, b INT, c TEXT, PRIMARY KEY (a, b)); INSERT INTO pair VALUES ('x', 1, 'y'), ('x', 2, 'z'), (NULL, 1, 'n'), (NULL, 1, 'm');",
     );
-    run(&mut site.migrate(&[])).exits(0);
+    // Looked up are those that the server finds by their keys.
+    let ran = run(&mut site.migrate(&["--validation-sample", "10"])).exits(0);
+    assert!(ran.out.contains("2 rows were looked up again by key"), "{ran}");
     site.has_all(&[("plain", "Plain"), ("pair", "Pair")]);
+    run(site.verb("verify").args(["--sample", "10"])).exits(2);
 }
 
 #[test]

@@ -222,10 +222,9 @@ pub(super) async fn wrote(client: &Client, run: &str, name: &str) -> Result<Vec<
     Ok(ids)
 }
 
-/// How much was noted of a collection.
+/// How much was noted of a collection; nothing of one that the run made, or that it has not noted yet.
 async fn standing(client: &Client, run: &str, name: &str) -> Result<Option<Standing>> {
-    let id = ledger::id(run, Of::Standing, name);
-    let records = ledger::bodies(client, ledger::RECORDS, &[id]).await?;
+    let records = ledger::of_kind(client, run, Of::Standing, |of| of == name).await?;
     Ok(records.first().map(Standing::of).transpose()?.flatten())
 }
 

@@ -206,6 +206,10 @@ impl Dialect for WeaviateDialect {
         ("the server".to_owned(), "name another server, or remove what is there")
     }
 
+    fn runs_share(&self) -> bool {
+        true
+    }
+
     fn folded(&self, name: &str) -> String {
         name.to_ascii_lowercase()
     }

@@ -69,6 +69,10 @@ pub trait Dialect: Send + Sync {
         let _ = source;
         false
     }
+    /// Whether several runs can have their records beside each other, so that another's keep no run from tables that are not of it.
+    fn runs_share(&self) -> bool {
+        false
+    }
     /// Whether its columns can be of that type, filled by that codec: an edited plan may name another
     /// target's.
     fn takes(&self, ty: LogicalType, codec: &Codec) -> bool {

@@ -64,7 +64,7 @@ pub(super) fn faults(
         if !target.schema_exists {
             let why = format!("the target has no schema \"{}\"", options.schema);
             draft.refuse("", "", why, "run the application's migrations first");
-        } else if let Some(run) = target.runs.first() {
+        } else if let Some(run) = target.runs.first().filter(|_| !dialect.runs_share()) {
             let why = format!("the schema \"{}\" holds the records of the run {run}", options.schema);
             draft.refuse("", "", why, target.owner.map_or(EARLIER, live_hint));
         }

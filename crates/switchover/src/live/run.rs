@@ -179,9 +179,51 @@ impl Migration {
         surroundings: &dyn Surroundings,
         request: Request,
     ) -> Result<Answer> {
-        let Reopened { journal, plan, claim, .. } = self.reopen(run).await?;
+        let Reopened { journal, plan, claim, told } = self.reopen(run).await?;
+        let answered = self.of_readers(&journal, &plan, surroundings, &request).await;
+        if !matches!(answered, Ok(None)) {
+            put_down(journal.folder(), told.as_ref());
+        }
+        if let Some(answer) = answered? {
+            return Ok(answer);
+        }
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
         answer.unwrap_or_else(|| fulfilled(&request, end, None))
+    }
+
+    /// What becomes of a request for readers of a target that never owns the data, by a process that drives the run for no longer than
+    /// that; `None` for any other request. They can go back as they are, and are not sent to what nobody follows.
+    async fn of_readers(
+        &self,
+        journal: &Journal,
+        plan: &Plan,
+        surroundings: &dyn Surroundings,
+        request: &Request,
+    ) -> Result<Option<Answer>> {
+        let live = LiveRun { run: journal.header().run.clone(), plan: Arc::new(plan.clone()), attempt: 0 };
+        let target = self.target.live(&live)?;
+        match request {
+            Request::Cutover(_) if !target.can_own() => Err(Error::new(Kind::Refused, "change the owner")
+                .store(self.target.label())
+                .detail("no engine is at work on the run, so it would get older with each write, and its readers would not know")
+                .hint("`switchover resume --detach` has one follow the source; then ask again")),
+            // One that was being finished is finished.
+            Request::Rollback(_) if self.again(async || target.left().await).await? => Ok(None),
+            Request::Rollback(options) if !target.can_own() => {
+                let announce = surroundings.announce(journal.header(), journal.folder())?;
+                let leads = self.again(async || target.has_readers().await).await?;
+                if !leads && announce.reads_at_target().await? == 0 {
+                    return Ok(None);
+                }
+                if options.dry_run {
+                    return Ok(Some(Answer::Ready));
+                }
+                self.again(async || target.readers(false).await).await?;
+                announce.move_reads(0).await?;
+                Ok(Some(Answer::Reads { percent: 0 }))
+            }
+            _ => Ok(None),
+        }
     }
 
     pub(super) async fn reopen(&self, run: Option<&str>) -> Result<Reopened> {
