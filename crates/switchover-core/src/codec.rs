@@ -231,6 +231,9 @@ impl Codec {
                 // Digits alone are the same in both cases.
                 Some((uuid, _)) if uuid_text::format(&uuid, *form) == text => Ok(Value::Uuid(uuid)),
                 Some(_) => unfit("a UUID written in another form than the rest of its column"),
+                None if uuid_text::parse(&text.to_ascii_lowercase()).is_some() => {
+                    unfit("a UUID in capitals and small letters, which would come back in another form")
+                }
                 None => unfit("a text that is no UUID"),
             },
             (Codec::UuidBytes, Value::Bytes(bytes)) => match <[u8; 16]>::try_from(bytes) {

@@ -418,7 +418,7 @@ pub(crate) fn at_rest(header: &Header, operation: &str) -> Result<()> {
         false => Ok(()),
         true => Err(Error::new(Kind::Config, operation)
             .store(header.run.clone())
-            .detail("it is a live run, which another engine drives")
+            .detail("it is a live run, which has verbs of its own")
             .hint(
                 "`switchover finish` ends it where the target owns the data, `switchover rollback` goes back",
             )),

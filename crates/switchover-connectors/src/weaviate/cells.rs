@@ -3,7 +3,7 @@
 //! Times are RFC 3339 in UTC; a number whose digits matter is the text of them. What comes back is read strictly: what the
 //! property should not hold is given as what it is, so that a comparison sees it.
 
-use super::value::Wire;
+use super::value::{Wire, instant};
 use std::borrow::Cow;
 use switchover_core::datetime::{self, Fraction, Separator, TimeFormat, Zone};
 use switchover_core::plan::{Element, LogicalType};
@@ -122,15 +122,25 @@ fn array<'a>(texts: &[&str], scratch: &'a mut Vec<u8>) -> Value<'a> {
 /// The instants of a list, where all are such as the column's codec makes.
 fn micros(list: &[&str], ty: LogicalType) -> Option<Vec<i64>> {
     let (LogicalType::Array(Element::Timestamp | Element::TimestampTz), micros) =
-        (ty, list.iter().map(|text| datetime::parse_timestamp(text.as_bytes()).map(|read| read.micros)))
+        (ty, list.iter().map(|text| micros_of(text)))
     else {
         return None;
     };
     micros.collect()
 }
 
+/// The instant that a text says, whatever its offset: others may have written the same one with another. None with digits beyond
+/// microseconds, which no column's codec makes.
+fn micros_of(text: &str) -> Option<i64> {
+    if let Some(read) = datetime::parse_timestamp(text.as_bytes()) {
+        return Some(read.micros);
+    }
+    let (seconds, nanos) = instant(text)?;
+    (nanos % 1_000 == 0).then(|| seconds * 1_000_000 + i64::from(nanos / 1_000))
+}
+
 fn of_date(text: &str, ty: LogicalType) -> Option<Value<'static>> {
-    let micros = datetime::parse_timestamp(text.as_bytes())?.micros;
+    let micros = micros_of(text)?;
     Some(match ty {
         LogicalType::TimestampTz => Value::TimestampTz(micros),
         LogicalType::Timestamp => Value::Timestamp(micros),
@@ -163,6 +173,20 @@ mod tests {
             assert_eq!(wire, wanted, "{value:?}");
             assert_eq!(of_wire(&wire, ty, &mut other), value, "{value:?}");
         }
+    }
+
+    #[test]
+    fn an_instant_is_the_same_with_any_offset_and_another_by_a_nanosecond() {
+        let mut scratch = Vec::new();
+        let mut seen = |text: &str| {
+            let wire = Wire::Date(text);
+            matches!(
+                of_wire(&wire, LogicalType::TimestampTz, &mut scratch),
+                Value::TimestampTz(1_709_297_550_500_000)
+            )
+        };
+        assert!(seen("2024-03-01T12:52:30.5Z") && seen("2024-03-01T18:22:30.5+05:30"));
+        assert!(!seen("2024-03-01T18:22:30.5Z") && !seen("2024-03-01T18:22:30.500000001+05:30"));
     }
 
     #[test]

@@ -17,6 +17,10 @@ const MESSAGE_CHARS_MAX: usize = 600;
 const KEY_HINT: &str = "set WEAVIATE_API_KEY, or api_key_file=FILE in the URL, to a key of this server; a key that was changed meanwhile \
     is read by the next start: stop an engine at work, and `switchover resume`";
 
+/// What to do about an error for which the server has no code.
+const ANY_HINT: &str = "see the server's log; where it speaks of a tenant, name one in the URL (tenant=NAME) that is there and active, \
+    or none where the collection has none";
+
 /// What a gRPC status means.
 pub(super) fn of_status(status: &Status, config: &WeaviateConfig, operation: &str) -> Error {
     if let Some(tls) = cause_of::<rustls::Error>(status) {
@@ -76,7 +80,7 @@ fn meaning(code: Code) -> (Kind, &'static str) {
             (Kind::Corrupt, "the server found its own data damaged: see its log before anything else")
         }
         // Most of the server's own errors have no code.
-        Code::Ok | Code::Unknown | Code::Internal => (Kind::Rejected, "see the server's log"),
+        Code::Ok | Code::Unknown | Code::Internal => (Kind::Rejected, ANY_HINT),
     }
 }
 
@@ -90,7 +94,7 @@ pub(super) fn of_http(status: u16, said: &str, config: &WeaviateConfig, operatio
             (Kind::Unavailable, "the server is starting or overloaded: try again soon")
         }
         507 => (Kind::Exhausted, "the server is out of memory or disk"),
-        _ => (Kind::Rejected, "see the server's log"),
+        _ => (Kind::Rejected, ANY_HINT),
     };
     answered(status, said, config, operation, kind).hint(hint)
 }

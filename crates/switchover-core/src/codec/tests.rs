@@ -29,6 +29,15 @@ fn another_uuid_is_another_id() {
 }
 
 #[test]
+fn a_uuid_that_is_none_is_told_from_one_in_another_form() {
+    let codec = Codec::UuidText { form: UuidForm::LowerDashed };
+    let why = |text: &[u8]| codec.encode(Value::Text(text), &mut Vec::new()).expect_err("unfit").0;
+    assert!(why(b"0188D9C2-AF00-7FFF-0102-030405060708").contains("another form than the rest"));
+    assert!(why(b"0188D9c2-af00-7fff-0102-030405060708").contains("in capitals and small letters"));
+    assert!(why(b"0188d9c2").contains("no UUID"));
+}
+
+#[test]
 fn what_fits_comes_back() {
     let stamp = TimeFormat {
         separator: datetime::Separator::T,

@@ -101,7 +101,7 @@ pub fn texts(json: &[u8]) -> Result<Vec<Option<String>>, Unfit> {
         Err(_) => return unfit("no JSON array of texts and nulls"),
     };
     if elements.iter().flatten().any(|element| element.contains('\0')) {
-        return unfit("a NUL character, which PostgreSQL's text cannot hold");
+        return unfit("a NUL character in a list of texts");
     }
     Ok(elements)
 }

@@ -207,9 +207,11 @@ impl Migration {
                 .store(self.target.label())
                 .detail("no engine is at work on the run, so it would get older with each write, and its readers would not know")
                 .hint("`switchover resume --detach` has one follow the source; then ask again")),
-            // One that was being finished is finished.
-            Request::Rollback(_) if self.again(async || target.left().await).await? => Ok(None),
             Request::Rollback(options) if !target.can_own() => {
+                // One that was being finished is finished.
+                if self.again(async || target.left().await).await? {
+                    return Ok(None);
+                }
                 let announce = surroundings.announce(journal.header(), journal.folder())?;
                 let leads = self.again(async || target.has_readers().await).await?;
                 if !leads && announce.reads_at_target().await? == 0 {

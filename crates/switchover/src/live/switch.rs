@@ -44,7 +44,14 @@ impl Engine {
                     return Err(not_ready("the stores are not equal").detail(why.clone()));
                 }
                 Verification::Unproven | Verification::Running { .. } => {
-                    return Err(not_ready("it is not proven yet that the stores are equal"));
+                    let late = self.parts.target.unsettled().as_secs();
+                    let why = "it is not proven yet that the stores are equal";
+                    return Err(not_ready(&match late {
+                        0 => why.to_owned(),
+                        _ => format!(
+                            "{why}: what an engine had under way may be carried out for {late} s more, and all rows are compared behind that"
+                        ),
+                    }));
                 }
             }
         }
