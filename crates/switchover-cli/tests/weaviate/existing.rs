@@ -105,7 +105,7 @@ fn what_gave_way_comes_back_byte_for_byte_and_the_rest_was_never_touched() {
     run(&mut site.verb("verify")).exits(0);
     run(site.verb("verify").args(["--sample", "10"])).exits(0);
     // A second run cannot begin before this one is accepted or taken back.
-    run(&mut site.fill("replace")).exits(1);
+    run(&mut site.fill("replace")).exits(1).says("has the collection Note on record as made or filled by it");
     run(&mut site.verb("rollback")).exits(0);
     assert_eq!(said(&site.server.objects("Note")), said(&before));
     assert_eq!(site.server.objects("Note")[OTHER], before[OTHER]);

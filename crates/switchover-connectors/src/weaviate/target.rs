@@ -216,6 +216,7 @@ impl Target for WeaviateTarget {
     async fn tables(&self, schema: &str) -> Result<TargetSchema> {
         self.check_schema(schema)?;
         let client = self.client().await?;
+        let records = ledger::all(client).await?;
         let mut tables = Vec::new();
         for collection in client.schema()?.iter().filter(|found| !found.name.starts_with(ledger::PREFIX)) {
             let tenant = client.config().tenant.as_deref();
@@ -245,6 +246,16 @@ impl Target for WeaviateTarget {
             };
             let mut table = schema::standing(collection, rows, tenant.is_some());
             table.obstacles.extend(obstacle);
+            let of_run = |record: &&ledger::Label| {
+                (record.is(Of::Collection) || record.is(Of::Standing)) && record.key == collection.name
+            };
+            table.obstacles.extend(records.iter().find(of_run).map(|record| {
+                format!(
+                    "the run {} has the collection {} on record as made or filled by it: roll it back, or accept it with `cleanup`, where \
+                     its state folder is",
+                    record.run, collection.name
+                )
+            }));
             tables.push(table);
         }
         Ok(TargetSchema { tables, others: Vec::new() })
