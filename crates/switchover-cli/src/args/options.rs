@@ -192,18 +192,19 @@ impl Validation {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
     /// Streams into the target [default: one a core, at most 4].
-    #[arg(long, value_name = "N", visible_alias = "workers")]
+    #[arg(long, value_name = "N", visible_alias = "workers", allow_negative_numbers = true)]
     pub(crate) jobs: Option<String>,
     /// Rows of one chunk, and so of one request to the target, at most; they are bounded by bytes
     /// in any case [default: auto, by bytes alone].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<String>,
-    /// How often to try again what failed for a while only [default: 10].
-    #[arg(long, value_name = "N")]
+    /// How often to try again what failed for a while only, once the target has answered
+    /// [default: 10].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_retries: Option<String>,
     /// The wait before the first of these tries; each further one waits twice as long, up to 10 s
     /// [default: 0.2].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) retry_delay: Option<String>,
     /// Resident memory of the whole process, such as 100MB or 1GiB; at least 48MB
     /// [default: 100MiB].

@@ -77,7 +77,7 @@ fn what_the_application_wrote_since_is_seen_whichever_run_is_taken_back() {
     }
     for site in [&one, &other] {
         let ran = run(&mut site.verb("rollback")).exits(1);
-        assert!(ran.err.contains("the stores differ now in 1 rows"), "{ran}");
+        assert!(ran.err.contains("the stores differ now in 1 row:"), "{ran}");
     }
     assert_eq!((one.server.count("One"), one.server.count("Other")), (3, 4));
     for site in [&one, &other] {

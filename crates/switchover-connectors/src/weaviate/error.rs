@@ -56,7 +56,7 @@ fn meaning(code: Code) -> (Kind, &'static str) {
     match code {
         Code::Unavailable => (
             Kind::Unavailable,
-            "the server cannot be reached, or is starting: check the gRPC port in the URL (grpc=50051)",
+            "the server cannot be reached, or is starting: see that it runs, and that grpc= in the URL is its gRPC port",
         ),
         Code::DeadlineExceeded | Code::Cancelled => {
             (Kind::Unavailable, "the server took too long: it may be overloaded; smaller batches may help")

@@ -107,8 +107,11 @@ impl Migration {
                 .store(self.target.label())
                 .table(table.source.clone())
                 .detail(format!(
-                    "the stores differ now in {} rows: what was written since the migration would be lost",
-                    table.differences_total
+                    "the stores differ now in {}: what was written since the migration would be lost",
+                    match table.differences_total {
+                        1 => "1 row".to_owned(),
+                        count => format!("{count} rows"),
+                    }
                 ))
                 .hint("--discard-target-changes takes the run back all the same")),
         }
