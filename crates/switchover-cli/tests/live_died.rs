@@ -245,6 +245,90 @@ fn a_source_that_goes_away_at_the_decision_keeps_nobody_from_being_told_of_the_t
     done(path, &["rollback"]);
 }
 
+/// A source that an engine cannot enter, in one of these ways.
+enum Kept {
+    Away,
+    Locked,
+    /// Its log cannot be made, as where the rights to its folder are gone.
+    Shut,
+}
+
+#[test]
+fn a_decision_is_told_of_by_a_later_engine_that_cannot_enter_the_source() {
+    for kept in [Kept::Away, Kept::Locked, Kept::Shut] {
+        let mut scene = Scene::new();
+        let path = scene.folder.path().to_owned();
+        let (file, away, log) = (path.join("app.db"), path.join("away.db"), path.join("app.db-wal"));
+        let engine = scene.start("switch-decided=return");
+        until(&path, is_same);
+        scene.asks(&["cutover"]);
+        was_killed(engine, "switch-decided");
+        let route =
+            || -> serde_json::Value { serde_json::from_str(&done(&path, &["route", "--json"])).unwrap() };
+        assert_eq!(route()["writes"], "held");
+        let why = match kept {
+            Kept::Away => {
+                take_away(&file, &away);
+                "the file is not there any more"
+            }
+            Kept::Locked => {
+                scene.file.execute_batch("BEGIN IMMEDIATE").unwrap();
+                "it is locked"
+            }
+            Kept::Shut => {
+                // The last one that has it open folds its log back.
+                scene.file = Connection::open_in_memory().unwrap();
+                drop(Connection::open(&file).unwrap().query_row("SELECT 1 FROM t", [], |_| Ok(())));
+                std::fs::create_dir(&log).unwrap();
+                "app.db-wal"
+            }
+        };
+        let engine = begin(&path, &["resume"]);
+        let held = until(&path, |live| live["pid"] == engine.0.id() && is_held_by(live, why));
+        assert!(held["ownership"]["owner"] == "target" && held["untold"].is_null(), "{held:#}");
+        let told = route();
+        assert!(told["owner"] == "target" && told["writes"] == "open", "{told:#}");
+        scene.database.psql("INSERT INTO t VALUES (3, 'three')").unwrap();
+        match kept {
+            Kept::Away => put_back(&away, &file),
+            Kept::Locked => scene.file.execute_batch("COMMIT").unwrap(),
+            Kept::Shut => {
+                std::fs::remove_dir(&log).unwrap();
+                scene.file = Connection::open(&file).unwrap();
+            }
+        }
+        wait_for(|| scene.source() == "one,two,three");
+        let id = engine.0.id();
+        until(&path, |live| live["pid"] == id && live["held"].is_null() && live["lag_entries"] == 0);
+        done(&path, &["rollback"]);
+        scene.file.execute_batch("INSERT INTO t VALUES (4, 'four')").unwrap();
+    }
+}
+
+/// It would have been withdrawn, and the target opened, had the source been there.
+#[test]
+fn a_rollback_that_was_never_decided_is_withdrawn_without_the_source() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = scene.start("switch-drained=1*off->return");
+    until(path, is_same);
+    done(path, &["cutover"]);
+    until(path, |live| live["phase"] == "reverse");
+    scene.asks(&["rollback"]);
+    was_killed(engine, "switch-drained");
+    assert!(scene.database.psql("INSERT INTO t VALUES (3, 'refused')").is_err());
+    let (file, away) = (path.join("app.db"), path.join("away.db"));
+    take_away(&file, &away);
+    let engine = begin(path, &["resume"]);
+    wait_for(|| scene.database.psql("INSERT INTO t VALUES (3, 'three')").is_ok());
+    until(path, |live| live["pid"] == engine.0.id() && is_held_by(live, "the file is not there any more"));
+    let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+    assert!(route["owner"] == "target" && route["writes"] == "open", "{route:#}");
+    put_back(&away, &file);
+    wait_for(|| scene.source() == "one,two,three");
+    done(path, &["rollback", "--when-ready"]);
+}
+
 #[test]
 fn a_server_that_goes_away_at_the_decision_is_told_of_as_the_owner_when_it_is_back() {
     let mut cluster = Cluster::builder().fsync(true).start().unwrap();
@@ -297,28 +381,71 @@ fn a_source_that_goes_away_at_the_decision_for_it_is_opened_when_it_is_back() {
     scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").unwrap();
 }
 
-/// The owner is open, and what follows it cannot be made to: that is another thing than that nobody can write.
-#[test]
-fn a_target_that_cannot_follow_yet_is_no_owner_that_is_shut() {
-    let scene = Scene::new();
+/// A role that may alter no table any more, and may do all else.
+const NO_RIGHT: &str = "CREATE FUNCTION public.no_right() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$;
+    CREATE EVENT TRIGGER no_right ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION public.no_right()";
+
+/// A run that went back to its source, whose target cannot be made to follow; gives the engine.
+fn back_without_a_follower(scene: &Scene) -> Engine {
     let path = scene.path();
     let engine = scene.start("live-source-open=1*off->sleep(3000)");
     until(path, is_same);
     done(path, &["cutover"]);
     until(path, |live| live["phase"] == "reverse");
-    let asking = begin(path, &["rollback"]);
-    wait_for(|| scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").is_ok());
-    let no_right = "CREATE FUNCTION public.no_right() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$;
-        CREATE EVENT TRIGGER no_right ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION public.no_right()";
-    scene.database.psql(no_right).unwrap();
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| run(path, &["rollback"]));
+        wait_for(|| scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").is_ok());
+        scene.database.psql(NO_RIGHT).unwrap();
+        asking.join().unwrap()
+    });
+    // It was carried out, which is said first, and then what is owed.
+    let said = flat(&asked.out);
+    assert!(asked.code == 2 && said.contains("the owner changed to the source"), "{said}{}", asked.err);
+    assert!(said.contains("the target does not follow yet") && said.contains("42501"), "{said}");
+    engine
+}
+
+/// The owner is open, and what follows it cannot be made to: that is another thing than that nobody can write.
+#[test]
+fn a_target_that_cannot_follow_yet_is_no_owner_that_is_shut() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = back_without_a_follower(&scene);
     let held = until(path, |live| live["held"].is_string());
     assert!(!is_held_by(&held, "nobody can write") && held["pid"] == engine.0.id(), "{held:#}");
     let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
     assert!(route["owner"] == "source" && route["writes"] == "open", "{route:#}");
-    drop(asking);
+    // Typed once more, it is no wish to lose the target.
+    for words in [&["rollback"][..], &["rollback", "--dry-run"], &["rollback", "--discard-target-changes"]] {
+        let refused = run(path, words);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1 && said.contains("the target does not follow yet"), "{words:?}: {said}");
+        assert!(said.contains("stop the engine"), "{words:?}: {said}");
+    }
+    assert_eq!(scene.database.psql("SELECT count(*) FROM t WHERE id = 1").unwrap().trim(), "1");
     scene.database.psql("DROP EVENT TRIGGER no_right").unwrap();
     until(path, |live| live["pid"] == engine.0.id() && live["held"].is_null() && is_same(live));
     assert_eq!(scene.database.psql("SELECT count(*) FROM t WHERE id = 9").unwrap().trim(), "1");
+}
+
+/// Whoever means it stops the engine first.
+#[test]
+fn a_run_whose_target_cannot_follow_is_taken_back_without_its_engine() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let mut engine = back_without_a_follower(&scene);
+    until(path, |live| is_held_by(live, "the target does not follow yet"));
+    signalled(engine.0.id(), "INT");
+    assert_eq!(engine.0.wait().unwrap().code(), Some(0));
+    // One that is taken up holds for that, too, and the source is open.
+    let mut engine = begin(path, &["resume"]);
+    until(path, |live| live["pid"] == engine.0.id() && is_held_by(live, "the target does not follow yet"));
+    scene.file.execute_batch("INSERT INTO t VALUES (10, 'ten')").unwrap();
+    signalled(engine.0.id(), "INT");
+    assert_eq!(engine.0.wait().unwrap().code(), Some(0));
+    done(path, &["rollback"]);
+    assert!(scene.database.psql("SELECT 1 FROM t").is_err(), "the target's table is there");
+    assert_eq!(scene.source(), "one,two,nine,ten");
 }
 
 /// What the target alone had is given up, and the source goes away before it is open.

@@ -410,12 +410,12 @@ pub(crate) async fn show(context: &Context, run: Option<&str>, json: bool, watch
     }
 }
 
-/// Exit code 2 where the owner changed and the application could not be told.
+/// Exit code 2 where the owner changed, and the application could not be told or nothing follows yet.
 fn answered(context: &Context, run: &str, answer: &Answer) -> Result<u8> {
     context.screen.end();
     output::data(&render::answer(run, answer))?;
     match answer {
-        Answer::Switched(report) if report.untold.is_some() => Ok(2),
+        Answer::Switched(report) if report.untold.is_some() || report.owed.is_some() => Ok(2),
         _ => Ok(0),
     }
 }

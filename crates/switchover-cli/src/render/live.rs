@@ -179,6 +179,10 @@ fn untold(why: &str) -> String {
     format!("the application does not know yet who owns the data; it is tried again: {}", shown(why))
 }
 
+fn owed(why: &str) -> String {
+    format!("nothing follows it yet; it is tried again, and no write is lost meanwhile: {}", shown(why))
+}
+
 /// The answer to a request of this run.
 pub(crate) fn answer(run: &str, answer: &Answer) -> String {
     let said: String = match answer {
@@ -192,7 +196,8 @@ pub(crate) fn answer(run: &str, answer: &Answer) -> String {
         Answer::Finished { report } => format!("done: the run is over\nreport: {}\n", shown(report)),
         Answer::Switched(report) => {
             let untold = report.untold.as_ref().map(|why| untold(why) + "\n").unwrap_or_default();
-            format!("the owner changed {}\n{untold}", switched(report))
+            let owed = report.owed.as_ref().map(|why| owed(why) + "\n").unwrap_or_default();
+            format!("the owner changed {}\n{untold}{owed}", switched(report))
         }
     };
     format!("run {}: {said}", shown(run))

@@ -160,10 +160,10 @@ impl Engine {
         self.parts.progress.event(Event::PhaseStarted { phase: Phase::Copy, rows, bytes });
         let begun = Instant::now();
         let stop = self.parts.shutdown.child();
-        let plain = &self.parts.snapshot;
+        let plain = self.snapshot().await?;
         let snapshot = match plan.options.mapping.is_empty() {
-            true => Arc::clone(plain),
-            false => self.again(async || Sight::of(Arc::clone(plain), &plan.options).await).await?.snapshot,
+            true => plain,
+            false => self.again(async || Sight::of(Arc::clone(&plain), &plan.options).await).await?.snapshot,
         };
         loop {
             let done =

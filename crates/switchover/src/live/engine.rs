@@ -28,7 +28,7 @@ use crate::{build, clock, retry};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use switchover_core::connector::{Claim, Snapshot, Target};
+use switchover_core::connector::{Claim, Snapshot, Source, Target};
 use switchover_core::live::{LiveStage, LiveStore, LiveTarget, Ownership, Side};
 use switchover_core::plan::Plan;
 use switchover_core::{Kind, Remedy, Result, failpoint};
@@ -52,7 +52,7 @@ pub struct Parts {
     /// The target as the copy writes it.
     pub store: Arc<dyn Target>,
     /// The source as the copy reads it.
-    pub snapshot: Arc<dyn Snapshot>,
+    pub rows: Arc<dyn Source>,
     /// The hold on the target.
     pub claim: Box<dyn Claim>,
     /// What the application is told.
@@ -117,6 +117,8 @@ pub struct Engine {
     pub(super) status: watch::Sender<LiveStatus>,
     pub(super) verified: Verification,
     pub(super) pass: Option<Pass>,
+    /// The source as it is read while it owns the data. Not before: a target that owns the data does not wait for it.
+    pub(super) snapshot: Option<Arc<dyn Snapshot>>,
     /// Whether what a pass finds is mended: the stores were never equal yet, or what is under way may undo it.
     pub(super) mending: bool,
     /// Passes one behind the other that mended something.
@@ -175,6 +177,7 @@ impl Engine {
             status,
             verified: Verification::Unproven,
             pass: None,
+            snapshot: None,
             mending: false,
             mended_passes: 0,
             pass_due: None,
@@ -247,7 +250,7 @@ impl Engine {
         let mut entered = match self.enter().await {
             Ok(Some(end)) => return Ok(end),
             Ok(None) => true,
-            Err(error) => match self.outlast_entry(error).await? {
+            Err(error) => match self.outlast_asking(error, false).await? {
                 Some(end) => return Ok(end),
                 None => false,
             },
@@ -322,7 +325,10 @@ impl Engine {
         let mut ownership = loop {
             self.again(async || self.parts.target.enter().await).await?;
             failpoint::hit("live-entered-target");
-            self.again(async || self.parts.source.enter().await).await?;
+            if let Err(error) = self.again(async || self.parts.source.enter().await).await {
+                self.open_without_source().await;
+                return Err(error);
+            }
             failpoint::hit("live-entered-source");
             match self.row().await? {
                 Row::Is(found) => break found,
@@ -332,22 +338,26 @@ impl Engine {
             }
         };
         if ownership.pending {
-            // First the decision row, so that nobody can decide any more, then the fence.
-            let withdrawn = ownership.withdrawn();
-            self.again(async || match self.parts.target.decide(&ownership, &withdrawn, &[]).await {
-                Ok(true) => Ok(()),
-                Ok(false) if self.parts.target.ownership().await? == withdrawn => Ok(()),
-                Ok(false) => Err(self.taken_over()),
-                Err(error) => Err(error),
-            })
-            .await?;
-            self.note("a change of the owner was under way and never decided: it is withdrawn".into());
-            ownership = withdrawn;
+            ownership = self.withdrawn(ownership).await?;
         }
         failpoint::hit("live-withdrawn");
         self.on_record(ownership).await;
         self.settle_owner(ownership).await?;
         Ok(None)
+    }
+
+    /// Takes back a proposal that an earlier process made. First the decision row, so that nobody can decide any more, then the fence.
+    pub(super) async fn withdrawn(&self, proposed: Ownership) -> Result<Ownership> {
+        let withdrawn = proposed.withdrawn();
+        self.again(async || match self.parts.target.decide(&proposed, &withdrawn, &[]).await {
+            Ok(true) => Ok(()),
+            Ok(false) if self.parts.target.ownership().await? == withdrawn => Ok(()),
+            Ok(false) => Err(self.taken_over()),
+            Err(error) => Err(error),
+        })
+        .await?;
+        self.note("a change of the owner was under way and never decided: it is withdrawn".into());
+        Ok(withdrawn)
     }
 
     /// Everything that follows from who owns the data, done again. The application is told as soon as the owner is open: what is left
@@ -356,7 +366,8 @@ impl Engine {
         match ownership.owner {
             Side::Source => {
                 self.insist(async || self.parts.source.unfence().await).await?;
-                self.owner_is_open();
+                // Whichever process decided it.
+                self.owing = Some(Owing::Follower);
                 failpoint::hit("live-source-open");
                 self.tell_owner(ownership).await;
                 if ownership.epoch > Ownership::FIRST.epoch {
@@ -365,14 +376,18 @@ impl Engine {
             }
             Side::Target => {
                 self.still_shut(ownership).await;
-                match self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await {
-                    // Its fence was up before the target could be the owner, and the reverse window holds until it is back.
-                    Err(error) if error.kind() == Kind::NotFound => self.note(error.to_string()),
-                    fenced => fenced?,
-                }
+                // Its fence was up before the target could be the owner: what keeps it from being made again is nothing to wait for.
+                let fenced = self.parts.source.fence(MADE_AGAIN).await;
                 self.insist(async || self.parts.target.unfence().await).await?;
-                self.owner_is_open();
+                self.owing = self.owing.map(|_| Owing::Follower);
                 self.tell_owner(ownership).await;
+                if fenced.is_err() {
+                    match self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await {
+                        // The reverse window holds until it is back.
+                        Err(error) if error.kind() == Kind::NotFound => self.note(error.to_string()),
+                        fenced => fenced?,
+                    }
+                }
             }
         }
         self.owing = None;
@@ -380,12 +395,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whatever fails from here on, the owner can be written to.
-    fn owner_is_open(&mut self) {
-        self.owing = self.owing.map(|_| Owing::Follower);
-    }
-
-    async fn tell_owner(&mut self, ownership: Ownership) {
+    pub(super) async fn tell_owner(&mut self, ownership: Ownership) {
         self.tell(|status| status.ownership = ownership);
         self.announce(ownership).await;
     }
@@ -447,6 +457,16 @@ impl Engine {
         self.follow(link).await
     }
 
+    /// The source as the copy reads it.
+    pub(super) async fn snapshot(&mut self) -> Result<Arc<dyn Snapshot>> {
+        if let Some(snapshot) = &self.snapshot {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = self.again(async || self.parts.rows.passing().await).await?;
+        self.snapshot = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
     /// The target owns the data: bring the source up to it, so that there is a way back.
     async fn reverse(&mut self) -> Result<Turn> {
         let mut link = self.link(Side::Target);
@@ -465,16 +485,21 @@ impl Engine {
             let _ = link.locate().await;
         }
         let epoch = self.status.borrow().ownership.epoch;
+        self.know_difference(epoch).await;
+        self.announce_difference().await;
+        self.begin_proof();
+        self.tell(|status| status.phase = LivePhase::Reverse);
+        self.follow(link).await
+    }
+
+    /// Takes note of how the source of this epoch is known to differ, whichever process found it.
+    pub(super) async fn know_difference(&mut self, epoch: u64) {
         let known = self.parts.announce.known_difference(epoch).await;
         if let Some(why) = known.unwrap_or_else(|unknown| Some(unknown.to_string())) {
             let verified = Verification::Different { why };
             self.verified = verified.clone();
             self.tell(|status| status.verification = verified);
-            self.announce_difference().await;
         }
-        self.begin_proof();
-        self.tell(|status| status.phase = LivePhase::Reverse);
-        self.follow(link).await
     }
 
     /// Makes sure of the reverse log, and has it forget what the source has.
@@ -573,6 +598,9 @@ impl Engine {
 
 /// How long writers are waited for where there are none: at a target that follows, and at a source that was fenced.
 pub(super) const NO_WRITERS: Duration = Duration::from_secs(10);
+
+/// The same where the application waits to be told, and the fence is up: as long as it takes anybody to notice.
+const MADE_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) fn names(plan: &Plan, tables: &[usize]) -> String {
     let names: Vec<&str> = tables.iter().map(|table| plan.tables[*table].source.as_str()).collect();

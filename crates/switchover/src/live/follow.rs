@@ -286,7 +286,7 @@ impl Engine {
         }
         self.note(format!("going back by itself: {why}"));
         match self.switch(link, SwitchOptions::default(), Some(why.clone())).await {
-            Ok(_) => Ok(Some(Turn::Again)),
+            Ok((_, owed)) => owed.map_or(Ok(Some(Turn::Again)), Err),
             Err(error) => {
                 // It is tried again with a later window. Until then `held` comes and goes, and nobody would be called.
                 if error.kind() != Kind::Interrupted {
@@ -362,8 +362,8 @@ impl Engine {
         let Some(mut pass) = self.pass.take() else { return Ok(()) };
         let parts = &self.parts;
         let mending = || {
-            let (snapshot, shutdown) = (&parts.snapshot, &parts.shutdown);
-            self.mending.then_some(Mending { snapshot, shutdown })
+            let (snapshot, shutdown) = (self.snapshot.as_ref(), &parts.shutdown);
+            snapshot.filter(|_| self.mending).map(|snapshot| Mending { snapshot, shutdown })
         };
         let observed = self
             .again(async || pass.observe(&parts.plan, &*parts.store, &*parts.target, &seen, mending()).await)

@@ -82,11 +82,24 @@ pub(super) fn nobody_writes(owner: Side) -> String {
 
 /// The same, and what keeps it from being opened.
 fn still_shut(owner: Side, error: Error) -> Error {
-    let nobody = nobody_writes(owner);
-    if error.why().contains(&nobody) {
+    because_of(nobody_writes(owner), error)
+}
+
+/// An owner that is open, and what keeps the other store from following it.
+fn not_following(owner: Side, error: Error) -> Error {
+    let other = owner.other();
+    because_of(
+        format!("the {owner} owns the data and takes writes, and the {other} does not follow yet"),
+        error,
+    )
+}
+
+/// How it stands, which is said once, and why.
+fn because_of(stands: String, error: Error) -> Error {
+    if error.why().contains(&stands) {
         return error;
     }
-    let detail = format!("{nobody}: {}", error.why());
+    let detail = format!("{stands}: {}", error.why());
     error.detail(detail)
 }
 
@@ -146,9 +159,10 @@ impl Engine {
     }
 
     /// The same where a run is taken up while its target owns the data: what one at work bears holds this one as well, a source that is
-    /// locked, or that went away. What somebody else has, or changed about a store on purpose, is given back.
-    pub(super) async fn outlast_entry(&mut self, error: Error) -> Result<Option<End>> {
-        if !matches!(error.kind(), Kind::Busy | Kind::NotFound) {
+    /// locked, or full, or that went away. What somebody else has, or changed about a store on purpose, is given back.
+    async fn outlast_entry(&mut self, error: Error) -> Result<Option<End>> {
+        let bears = [Kind::Busy, Kind::NotFound, Kind::Permission, Kind::Exhausted, Kind::Io];
+        if !bears.contains(&error.kind()) {
             return self.outlast(error).await;
         }
         let Ok(found) = self.parts.target.ownership().await else { return Err(error) };
@@ -160,6 +174,35 @@ impl Engine {
         self.stand(error, Side::Target).await
     }
 
+    /// Where this process cannot enter the source: has a target that owns the data take writes, and the application know of it, for
+    /// neither needs the source. Its fence was up before the target could be the owner. What fails here is done with the rest.
+    pub(super) async fn open_without_source(&mut self) {
+        if let Err(error) = self.opened_without_source().await {
+            self.note(error.to_string());
+        }
+    }
+
+    async fn opened_without_source(&mut self) -> Result<()> {
+        let mut found = self.parts.target.ownership().await?;
+        if found.owner == Side::Source || self.as_recorded(found).await.is_err() {
+            return Ok(());
+        }
+        self.still_ours().await?;
+        if found.pending {
+            found = self.withdrawn(found).await?;
+        }
+        self.on_record(found).await;
+        self.parts.target.unfence().await?;
+        self.owing = self.owing.map(|_| Owing::Follower);
+        if self.announced == Some(found) {
+            self.announce_again().await;
+        } else {
+            self.know_difference(found.epoch).await;
+            self.tell_owner(found).await;
+        }
+        Ok(())
+    }
+
     /// The same where it cannot be told who owns the data, by a run that is entered or not yet.
     pub(super) async fn outlast_asking(&mut self, error: Error, entered: bool) -> Result<Option<End>> {
         match (self.owing.is_some(), entered) {
@@ -169,16 +212,24 @@ impl Engine {
         }
     }
 
-    /// Does what follows from a decision of this process.
-    pub(super) async fn settle_decided(&mut self, decided: Ownership) -> Result<()> {
+    /// Does what follows from a decision of this process. Gives what keeps the store that follows from following, where something does:
+    /// the owner is open then, and the application was told.
+    pub(super) async fn settle_decided(&mut self, decided: Ownership) -> Result<Option<Error>> {
         self.owing = Some(Owing::Owner);
         let settled = self.settle_owner(decided).await;
         // What was asked for until here was meant for the other owner.
         self.turned = Some(Instant::now());
-        settled.map_err(|error| match self.owing {
-            Some(Owing::Owner) => still_shut(decided.owner, error),
-            _ => error,
-        })
+        match (settled, self.owing) {
+            (Ok(()), _) => Ok(None),
+            (Err(error), Some(Owing::Owner)) => Err(still_shut(decided.owner, error)),
+            (Err(error), _) => Ok(Some(not_following(decided.owner, error))),
+        }
+    }
+
+    /// Whether this process changed the owner, and nothing follows it yet: whoever asks for a rollback then may not know that it was
+    /// carried out, and does not ask for the end of the run.
+    fn owes_follower(&self) -> bool {
+        self.owing == Some(Owing::Follower) && self.turned.is_some()
     }
 
     /// The owner is decided and cannot be opened, so nobody can write to either store, or nothing follows it yet: an engine that ended
@@ -194,7 +245,7 @@ impl Engine {
         };
         let error = match self.owing {
             Some(Owing::Owner) => still_shut(owner, error),
-            _ => error,
+            _ => not_following(owner, error),
         };
         self.stand(error, owner).await
     }
@@ -247,6 +298,9 @@ impl Engine {
         let hint = match owner {
             // To be taken back, it must be reached, too.
             _ if shut => mend.to_owned(),
+            Side::Source if self.owes_follower() => format!(
+                "{mend}; to take the whole run back instead, stop the engine (Ctrl-C, or `kill`), and ask for `switchover rollback` again"
+            ),
             Side::Source => format!("{mend}, or `switchover rollback` takes the run back"),
             Side::Target => format!("{mend}; what is written to the target waits in its log"),
         };
@@ -267,6 +321,10 @@ impl Engine {
                 },
                 Some(command) = self.commands.recv() => command,
             };
+            if matches!(command.request, Request::Rollback(_)) && self.owes_follower() {
+                refuse(command, held());
+                continue;
+            }
             let Some(command) = self.simple(command) else { continue };
             match command.request {
                 // A target that owns the data is never taken away.

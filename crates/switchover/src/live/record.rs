@@ -150,8 +150,9 @@ mod tests {
     fn changed(folder: &Path, to: Side, epoch: u64) {
         let at = String::new();
         let (unavailable_ms, total_ms) = (0.0, 0.0);
-        let (because, untold) = (None, None);
-        let report = SwitchReport { to, epoch, at, unavailable_ms, total_ms, drained: 0, because, untold };
+        let (because, untold, owed) = (None, None, None);
+        let report =
+            SwitchReport { to, epoch, at, unavailable_ms, total_ms, drained: 0, because, untold, owed };
         add(folder, &report).unwrap();
     }
 

@@ -379,9 +379,9 @@ impl Engine {
             return Ok(None);
         }
         match self.switch(link, options, None).await {
-            Ok(report) => {
+            Ok((report, owed)) => {
                 answer(command, Ok(Answer::Switched(report)));
-                Ok(Some(Turn::Again))
+                owed.map_or(Ok(Some(Turn::Again)), Err)
             }
             // It is unclear who owns the data: nothing goes on before that is known.
             Err(error) if matches!(error.kind(), Kind::Ambiguous | Kind::Busy) => {

@@ -389,7 +389,7 @@ impl Migration {
             source: self.source.live(&run)?,
             target: self.target.live(&run)?,
             store: Arc::clone(&self.target),
-            snapshot: self.source.passing().await?,
+            rows: Arc::clone(&self.source),
             claim,
             announce: Arc::clone(&announce),
             watch: surroundings.watch(&header)?,

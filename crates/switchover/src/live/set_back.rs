@@ -145,6 +145,7 @@ impl Engine {
             drained: 0,
             because: Some("the engine that changed the owner ended before it could say so".into()),
             untold: None,
+            owed: None,
         };
         if let Err(error) = self.parts.announce.changed(&report).await {
             self.note(error.to_string());
@@ -296,6 +297,7 @@ impl Engine {
                 back.found.epoch
             )),
             untold: None,
+            owed: None,
         };
         self.note("the source owns the data now: what only the target had is given up".into());
         let told = report.clone();
@@ -308,9 +310,9 @@ impl Engine {
         if let Err(error) = self.parts.announce.changed(&report).await {
             self.note(error.to_string());
         }
-        self.settle_decided(decided).await?;
-        let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
-        Ok(SwitchReport { untold, ..report })
+        // Whoever asks for the row next settles it again, and meets what is owed.
+        let owed = self.settle_decided(decided).await?;
+        Ok(self.with_owed(report, owed.as_ref()))
     }
 
     /// The decision, and all before it that a later engine could not make up for: the source is to know nothing of the log of a state
@@ -366,8 +368,9 @@ mod tests {
     fn change(to: Side, epoch: u64) -> Option<(SwitchReport, u64)> {
         let at = String::new();
         let (unavailable_ms, total_ms) = (0.0, 0.0);
-        let (because, untold) = (None, None);
-        let report = SwitchReport { to, epoch, at, unavailable_ms, total_ms, drained: 0, because, untold };
+        let (because, untold, owed) = (None, None, None);
+        let report =
+            SwitchReport { to, epoch, at, unavailable_ms, total_ms, drained: 0, because, untold, owed };
         Some((report, epoch + 4))
     }
 

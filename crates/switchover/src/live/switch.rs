@@ -68,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Makes the follower the owner.
+    /// Makes the follower the owner. Gives as well what is owed behind that: what keeps the other store from following, where something does.
     ///
     /// `because` says why, where nobody asked for it.
     pub(super) async fn switch(
@@ -76,7 +76,7 @@ impl Engine {
         link: &mut Link,
         options: SwitchOptions,
         because: Option<String>,
-    ) -> Result<SwitchReport> {
+    ) -> Result<(SwitchReport, Option<Error>)> {
         let begun = Instant::now();
         let phase = self.status.borrow().phase;
         let to = link.from.other();
@@ -124,9 +124,8 @@ impl Engine {
                 if let Err(error) = self.parts.announce.changed(&report).await {
                     self.note(error.to_string());
                 }
-                self.settle_decided(proposed.decided()).await?;
-                let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
-                Ok(SwitchReport { untold, ..report })
+                let owed = self.settle_decided(proposed.decided()).await?;
+                Ok((self.with_owed(report, owed.as_ref()), owed))
             }
             Err(error) => {
                 self.tell(|status| status.phase = phase);
@@ -145,6 +144,13 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// With what keeps the application from being told, and the other store from following.
+    pub(super) fn with_owed(&self, report: SwitchReport, owed: Option<&Error>) -> SwitchReport {
+        let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
+        let owed = owed.map(|error| format!("{error}; {}", error.what_to_do()));
+        SwitchReport { untold, owed, ..report }
     }
 
     /// The decision row without a proposal. One that is there is an earlier one of this process, withdrawn in vain
@@ -212,6 +218,7 @@ impl Engine {
             drained,
             because: None,
             untold: None,
+            owed: None,
         })
     }
 

@@ -217,7 +217,7 @@ fn start(world: &World, attempt: i64, notes: &Arc<Notes>) -> Process {
         source: store(Side::Source),
         target: store(Side::Target),
         store: store(Side::Target),
-        snapshot: Arc::new(Passing(world.clone())),
+        rows: Arc::new(Passing(world.clone())),
         claim: Box::new(Hold { world: world.clone() }),
         announce: Arc::new(Folder(world.clone())),
         watch: Arc::new(Nobody),

@@ -6,8 +6,9 @@ use super::{CHUNK_ROWS, check_capture, has_moved, index_of, key_of, push, unsupp
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use switchover_core::chunk::LocatorValue;
-use switchover_core::connector::{Batch, Offenders, Position, ReadRequest, Snapshot};
+use switchover_core::connector::{Batch, Offenders, Position, ReadRequest, Snapshot, Source};
 use switchover_core::live::Side;
 use switchover_core::schema::{Catalog, ForeignKey, Locator, Table};
 use switchover_core::value::{OwnedValue, Rows, Value};
@@ -46,7 +47,23 @@ pub(super) fn is_by_place(request: &ReadRequest) -> bool {
 }
 
 /// The model's source as the copy reads it.
+#[derive(Clone)]
 pub(in super::super) struct Passing(pub(in super::super) World);
+
+#[async_trait]
+impl Source for Passing {
+    fn label(&self) -> String {
+        Side::Source.to_string()
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        unsupported()
+    }
+
+    async fn passing(&self) -> Result<Arc<dyn Snapshot>> {
+        Ok(Arc::new(self.clone()))
+    }
+}
 
 #[async_trait]
 impl Snapshot for Passing {
