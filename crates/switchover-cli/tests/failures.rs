@@ -6,9 +6,11 @@
 #![cfg(feature = "failpoints")]
 
 mod common;
+mod disk;
 
 use common::case::{Case, GOALS, Goal, Origin};
 use common::{LIMIT, Running, files, killed, run};
+use disk::Disk;
 use rusqlite::Connection;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -94,43 +96,6 @@ fn sessions_that_are_ended_by_an_operator_are_made_again() {
     assert_ne!(case.database.psql(end).expect("their end"), "0");
     running.end().exits(0);
     case.is_equal();
-}
-
-/// A small disk. Mounting needs root; elsewhere this says that it was not tested, except in CI.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(folder: &Path, kib: u32) -> Option<Disk> {
-        let owner = Command::new("stat").args(["-c", "uid=%u,gid=%g"]).arg(folder).output();
-        let owner = owner.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        let options = format!("size={kib}k,{}", owner.unwrap_or_default());
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Disk(folder.to_owned()));
-        }
-        assert!(std::env::var_os("CI").is_none(), "CI must be able to mount a small disk");
-        eprintln!("NOT TESTED: a full disk, because mounting one needs root");
-        None
-    }
-
-    /// Leaves no space on it, and gives it back with the result.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("ballast");
-        let status = Command::new("dd")
-            .args(["if=/dev/zero", "bs=4k", &format!("of={}", path.display())])
-            .stderr(std::process::Stdio::null())
-            .status();
-        assert!(!status.expect("dd").success(), "the disk has an end");
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a server may hold files there until its own end.
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
 }
 
 #[test]

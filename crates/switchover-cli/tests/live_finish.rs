@@ -3,11 +3,13 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod disk;
 mod engine;
 mod program;
 
 use assert_cmd::cargo::CommandCargoExt;
-use engine::{Engine, application, begin, is_held_by, is_same, route_is_over, run_folder, until};
+use disk::Disk;
+use engine::{Engine, application, begin, is_held_by, is_same, route_is_over, run_folder, signalled, until};
 use program::{done, flat, run};
 use rusqlite::Connection;
 use std::os::unix::process::ExitStatusExt;
@@ -315,5 +317,151 @@ fn a_target_that_somebody_emptied_is_not_taken_for_a_run_that_is_over() {
         let refused = run(scene.path(), verb);
         assert!(refused.code != 0, "{verb:?}: {}", refused.out);
         assert!(!done(scene.path(), &["status"]).contains("cleaned up"), "{verb:?}");
+    }
+}
+
+/// The target has left already, and is the application's alone: what is left is done when it can be, and nothing else.
+#[test]
+fn a_finish_that_fails_at_the_source_is_ended_by_the_same_engine() {
+    for server in [true, false] {
+        let (folder, _other) = application();
+        let path = folder.path();
+        std::fs::create_dir(path.join("small")).unwrap();
+        let Some(disk) = Disk::mount(&path.join("small"), 2048) else { return };
+        let source = Connection::open(path.join("small/app.db")).unwrap();
+        source
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
+                 INSERT INTO t VALUES (1, 'one'), (2, 'two')",
+            )
+            .unwrap();
+        let database = server.then(|| Cluster::shared().unwrap().fresh_database("full").unwrap());
+        let name = database.as_ref().map_or("sqlite:new.db".into(), Database::conninfo);
+        let write = |id: i64| {
+            let sql = format!("INSERT INTO t VALUES ({id}, 'late {id}')");
+            match &database {
+                Some(database) => drop(database.psql(&sql).unwrap()),
+                None => Connection::open(path.join("new.db")).unwrap().execute_batch(&sql).unwrap(),
+            }
+        };
+        let mut engine = begin(path, &["start", "--from", "sqlite:small/app.db", "--to", &name]);
+        until(path, is_same);
+        done(path, &["cutover"]);
+        until(path, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+        let ballast = disk.fill();
+        let refused = run(path, &["finish", "--yes"]);
+        let said = flat(&refused.err);
+        assert!(refused.code == 2 && said.contains("the disk is full"), "{said}");
+        assert!(said.contains("is being finished"), "{said}");
+        until(path, |live| is_held_by(live, "is being finished") && live["pid"] == engine.0.id());
+        write(3);
+        // Nothing is taken back, and nobody is sent to move the only data away.
+        for verb in [&["rollback"][..], &["rollback", "--discard-target-changes"], &["cutover"]] {
+            let refused = run(path, verb);
+            let said = flat(&refused.err);
+            assert!(refused.code != 0 && said.contains("is being finished"), "{verb:?}: {said}");
+            assert!(!said.contains("move away"), "{verb:?}: {said}");
+        }
+        let refused = run(path, &["finish", "--yes"]);
+        assert!(refused.code == 2 && !flat(&refused.err).contains("move away"), "{}", refused.err);
+        std::fs::remove_file(ballast).unwrap();
+        let said = flat(&done(path, &["finish", "--yes"]));
+        assert!(said.contains("report.md"), "{said}");
+        assert!(engine.0.wait().unwrap().success());
+        write(4);
+        assert!(done(path, &["status"]).contains("cleaned up"));
+        route_is_over(path, "target");
+        let left: i64 = source.query_row(REMAINS, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0);
+    }
+}
+
+/// It ends by itself, whoever asked; and an engine that is taken up waits as well.
+#[test]
+fn a_finish_that_is_held_is_gone_on_with_by_the_next_engine() {
+    let (folder, _other) = application();
+    let path = folder.path();
+    std::fs::create_dir(path.join("small")).unwrap();
+    let Some(disk) = Disk::mount(&path.join("small"), 2048) else { return };
+    let source = Connection::open(path.join("small/app.db")).unwrap();
+    source
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")
+        .unwrap();
+    let mut engine = begin(path, &["start", "--from", "sqlite:small/app.db", "--to", "sqlite:new.db"]);
+    until(path, is_same);
+    done(path, &["cutover"]);
+    until(path, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    let ballast = disk.fill();
+    assert_eq!(run(path, &["finish", "--yes"]).code, 2);
+    until(path, |live| is_held_by(live, "is being finished"));
+    signalled(engine.0.id(), "INT");
+    assert_eq!(engine.0.wait().unwrap().code(), Some(0));
+    // Without an engine it is said, too, and one that is taken up stays.
+    let refused = run(path, &["finish", "--yes"]);
+    assert!(refused.code == 2 && flat(&refused.err).contains("is being finished"), "{}", refused.err);
+    let mut engine = begin(path, &["resume"]);
+    until(path, |live| live["pid"] == engine.0.id() && is_held_by(live, "is being finished"));
+    std::fs::remove_file(ballast).unwrap();
+    assert!(engine.0.wait().unwrap().success());
+    route_is_over(path, "target");
+    let left: i64 = source.query_row(REMAINS, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
+
+/// How a finish came to nothing.
+#[derive(Debug, PartialEq, Eq)]
+enum Nothing {
+    /// The target refused it.
+    Refused,
+    /// The same, and the run's folder could not be written when it went on.
+    Unkept,
+    /// It was killed before the target was left, and another engine went on.
+    Killed,
+}
+
+#[test]
+fn a_finish_that_came_to_nothing_says_nothing_of_what_stands_there_later() {
+    let cases = [
+        (Nothing::Refused, false),
+        (Nothing::Refused, true),
+        (Nothing::Unkept, true),
+        (Nothing::Killed, true),
+    ];
+    for (nothing, back) in cases {
+        let mut scene = Scene::on_server("");
+        let database = || scene.to.database().unwrap();
+        match nothing {
+            Nothing::Refused | Nothing::Unkept => {
+                let no_right = "CREATE FUNCTION public.no_right() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$;
+                    CREATE EVENT TRIGGER no_right ON ddl_command_start WHEN TAG IN ('DROP TABLE', 'DROP TRIGGER', 'DROP FUNCTION') EXECUTE FUNCTION public.no_right()";
+                database().psql(no_right).unwrap();
+                let refused = run(scene.path(), &["finish", "--yes"]);
+                assert!(refused.code == 2 && refused.err.contains("42501"), "{}", refused.err);
+                database().psql("DROP EVENT TRIGGER no_right").unwrap();
+            }
+            Nothing::Killed => {
+                scene.stop();
+                killed_at(&scene, "live-leave-before-commit=return");
+                scene.engine = begin(scene.path(), &["resume"]);
+                let id = scene.engine.0.id();
+                until(scene.path(), |live| live["pid"] == id && live["phase"] == "reverse");
+            }
+        }
+        if back {
+            done(scene.path(), &["rollback", "--when-ready"]);
+        }
+        scene.stop();
+        if nothing == Nothing::Unkept {
+            std::fs::write(run_folder(scene.path()).join("ending.json"), "true").unwrap();
+        }
+        // Another state of the target, which knows nothing of the run.
+        let other = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+            CREATE TABLE t (id bigint PRIMARY KEY, x text); INSERT INTO t VALUES (1, 'old')";
+        scene.to.database().unwrap().psql(other).unwrap();
+        let refused = run(scene.path(), &["finish", "--abandon-source", "--yes"]);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1, "{nothing:?} {back}: {}{said}", refused.out);
+        assert!(said.contains("not a run that was being finished"), "{nothing:?} {back}: {said}");
+        assert!(!done(scene.path(), &["status"]).contains("cleaned up"), "{nothing:?} {back}");
     }
 }

@@ -142,3 +142,24 @@ fn a_finish_that_is_killed_is_gone_on_with_and_takes_nothing_back() {
         assert!(std::fs::read_to_string(report).unwrap().starts_with("# finish: same"), "{place}");
     }
 }
+
+/// The source stays the application's store, so it cannot be what is given up.
+#[test]
+fn a_finish_that_is_killed_never_calls_the_server_the_owner() {
+    let site = Site::new(
+        "PRAGMA journal_mode = WAL; CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+        INSERT INTO items VALUES (1, 'one'), (2, 'two')",
+    );
+    let points = "live-target-left=return;live-target-late-ms=return(100)";
+    let start = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];
+    let engine = Running::start(site.program(&start).env("FAILPOINTS", points));
+    site.until_same();
+    run(site.program(&["finish", "--yes"]).env("FAILPOINTS", points));
+    engine.end().was_killed();
+    let given_up = ["finish", "--abandon-source", "--yes"];
+    run(&mut site.program(&given_up)).exits(1).says("never owns the data").says("switchover finish");
+    run(&mut site.program(&["finish", "--yes"])).exits(0);
+    let file = rusqlite::Connection::open(site.folder.path().join("app.db")).unwrap();
+    let remains = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%switchover%'";
+    assert_eq!(file.query_row(remains, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}

@@ -8,7 +8,7 @@ use super::announce::{Announce, say_ended};
 use super::finished::{self, Ended, GAVE_UP};
 use super::record;
 use super::run::{Reopened, Surroundings, lost_target, put_down};
-use super::set_back::SetBack;
+use super::set_back::{SetBack, on_record};
 use super::tell::not_told;
 use crate::journal::{Journal, State};
 use crate::migration::Migration;
@@ -52,14 +52,22 @@ impl Migration {
         let announce = surroundings.announce(journal.header(), journal.folder())?;
         let (run, schema) = (journal.header().run.clone(), plan.options.schema.clone());
         let found = self.again(async || self.target.inspect(&schema).await).await?;
+        let plan = Arc::new(plan);
+        let live = LiveRun { run: run.clone(), plan: Arc::clone(&plan), attempt: 0 };
+        if !self.target.live(&live)?.can_own() {
+            return Err(refused(self.target.label())
+                .detail(
+                    "it never owns the data: the source is the application's store, and holds the only data",
+                )
+                .hint("`switchover finish` ends the run"));
+        }
         let (some, all) = self.remaining(&plan, &found).await?;
         if found.runs.contains(&run) {
-            self.leave_target(plan.clone(), run.clone(), &*announce).await?;
+            self.leave_target(&plan, &run, &*announce).await?;
             self.again(async || self.target.forget(&schema, &run).await).await?;
-        } else if some < all || !record::is_ending(journal.folder())? {
+        } else if some < all || !is_ending(journal)? {
             // It was killed behind its last removal only if that was begun, and all that it moved is there.
-            return Err(Error::new(Kind::Refused, "end the run without its source")
-                .store(self.target.label())
+            return Err(refused(self.target.label())
                 .detail(format!(
                     "it holds no records of the run, and {some} tables of the names of its {all}: this is not a run that was being finished. Another \
                      store, or another state of it, stands there, and the source may hold the only data"
@@ -75,10 +83,10 @@ impl Migration {
         kept
     }
 
-    async fn leave_target(&self, plan: Plan, run: String, announce: &dyn Announce) -> Result<()> {
-        self.again(async || self.target.prepare(&plan, &run).await).await?;
-        let target =
-            self.target.live(&LiveRun { run, plan: Arc::new(plan), attempt: self.target.attempt() })?;
+    async fn leave_target(&self, plan: &Arc<Plan>, run: &str, announce: &dyn Announce) -> Result<()> {
+        self.again(async || self.target.prepare(plan, run).await).await?;
+        let live = LiveRun { run: run.to_owned(), plan: Arc::clone(plan), attempt: self.target.attempt() };
+        let target = self.target.live(&live)?;
         if !self.again(async || target.left().await).await? {
             let ownership = self.again(async || target.ownership().await).await?;
             if let Some(back) = SetBack::of(ownership, announce.last_change().await?)
@@ -87,19 +95,35 @@ impl Migration {
                 return Err(back.error(self.target.label()));
             }
             if ownership.owner != Side::Target || ownership.pending {
-                return Err(Error::new(Kind::Refused, "end the run without its source")
-                    .store(self.target.label())
+                return Err(refused(self.target.label())
                     .detail(
                         "the source owns the data: without it nothing of what is written there would be left",
                     )
                     .hint("`switchover rollback` takes the run back"));
             }
+            // By the record it is known who owned the data once the target's own is gone.
+            on_record(announce, ownership).await?;
             // Nobody is to read at a source that is given up.
             let told = announce.told(&ownership, false, "").await;
             told.map_err(|error| not_told(ownership.owner, &error.to_string()))?;
             announce.ending(true).await?;
-            self.again(async || target.leave().await).await?;
+            let left = self.again(async || target.leave().await).await;
+            if left.is_err() && matches!(target.left().await, Ok(false)) {
+                // It came to nothing. Where that cannot be kept, whoever takes the run up keeps it.
+                let _ = announce.ending(false).await;
+            }
+            left?;
         }
         Ok(())
     }
+}
+
+/// Whether the run was being finished when its target's records went, with the target as the owner.
+fn is_ending(journal: &Journal) -> Result<bool> {
+    let owner = record::all(journal.folder())?.last().map(|last| last.to);
+    Ok(record::is_ending(journal.folder())? && owner == Some(Side::Target))
+}
+
+fn refused(target: String) -> Error {
+    Error::new(Kind::Refused, "end the run without its source").store(target)
 }

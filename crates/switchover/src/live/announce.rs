@@ -98,7 +98,7 @@ pub trait Announce: Send + Sync {
     async fn reads_at_target(&self) -> Result<u8> {
         Ok(0)
     }
-    /// Keeps that the run is about to be finished, and not taken back, before its records go from the target.
+    /// Keeps that the run is about to be finished, and not taken back, before its records go from the target; or that this came to nothing.
     async fn ending(&self, finished: bool) -> Result<()> {
         let _ = finished;
         Ok(())
@@ -312,6 +312,8 @@ impl Announce for Announcer {
     }
 
     async fn before(&self, decided: &Ownership) -> Result<()> {
+        // A finish that came to nothing was of the owner before.
+        self.ending(false).await?;
         self.hooks(Moment::Before, decided, "").await
     }
 

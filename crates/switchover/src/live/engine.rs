@@ -242,11 +242,11 @@ impl Engine {
     async fn drive(&mut self) -> Result<End> {
         if self.again(async || self.parts.target.left().await).await? {
             self.note("the run was being finished: what is left of it is removed".into());
-            let begun = Instant::now();
-            self.remove().await?;
-            self.finished = Some(Finished { begun, command: None });
-            return Ok(End::Finished);
+            if let Some(Turn::Over(end)) = self.remove(Instant::now(), None).await? {
+                return Ok(end);
+            }
         }
+        self.no_end().await;
         let mut entered = match self.enter().await {
             Ok(Some(end)) => return Ok(end),
             Ok(None) => true,

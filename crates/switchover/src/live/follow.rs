@@ -2,7 +2,6 @@
 //! something needs one.
 
 use super::engine::{Engine, NO_WRITERS, Turn, names};
-use super::held::MAKE_ROOM;
 use super::link::{BATCH_ENTRIES, BATCH_ENTRIES_BEHIND, Forgot, Link, Step};
 use super::pass::{Mending, Pass};
 use super::record::Proof;
@@ -13,7 +12,7 @@ use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
 use switchover_core::live::{Seen, Side};
-use switchover_core::{Error, Kind, Remedy, Result, failpoint};
+use switchover_core::{Error, Kind, Remedy, Result};
 use tokio::time::Instant;
 
 /// How long a follower that is up to date waits before it looks again: a twelfth of the lag that is promised.
@@ -310,28 +309,6 @@ impl Engine {
         }
     }
 
-    /// Removes all that the run made, but the data: the target owns it.
-    pub(super) async fn finish(&mut self, link: &mut Link) -> Result<()> {
-        if self.is_set_back().await {
-            self.as_recorded(self.ownership().await?).await?;
-        }
-        self.told_in_full().await?;
-        loop {
-            let step = link.step(None, true).await?;
-            self.took(&step).await;
-            if step.changes.complete && link.stands().await? {
-                break;
-            }
-            as_left(link)?;
-        }
-        if !self.parts.target.can_own() {
-            // Whatever was lost on the way here is mended by the next comparison, and by nobody behind the end.
-            self.look_again(link);
-            self.ready_now(link).await?;
-        }
-        self.remove().await
-    }
-
     /// The follower is not where it was left: all that this process knows of it is asked of the stores again.
     pub(super) fn astray(&self, link: &Link) -> Turn {
         self.note(format!(
@@ -339,23 +316,6 @@ impl Engine {
             link.into.label()
         ));
         Turn::Again
-    }
-
-    /// The target first: from then on the run is being finished, whoever takes it up.
-    pub(super) async fn remove(&mut self) -> Result<()> {
-        // Leaving proves what is not proven yet, and two at once would take the same constraints away.
-        if let Some(proving) = self.proving.take() {
-            let _ = proving.await;
-        }
-        self.parts.announce.ending(true).await?;
-        self.insist_with(MAKE_ROOM, async || self.parts.target.leave().await).await?;
-        failpoint::hit("live-target-left");
-        self.insist_with(MAKE_ROOM, async || self.parts.source.leave().await).await?;
-        failpoint::hit("live-source-left");
-        let schema = &self.parts.plan.options.schema;
-        self.insist_with(MAKE_ROOM, async || self.parts.store.forget(schema, &self.parts.run).await).await?;
-        failpoint::hit("live-forgotten");
-        Ok(())
     }
 
     pub(super) async fn observe(&mut self, seen: Seen) -> Result<()> {
@@ -443,7 +403,7 @@ impl Engine {
     }
 
     /// Begins a pass that is due; and where a request of nobody's may undo what was proven, it is proven no more.
-    fn look_again(&mut self, link: &Link) {
+    pub(super) fn look_again(&mut self, link: &Link) {
         if link.from == Side::Target {
             return;
         }

@@ -19,8 +19,8 @@ use switchover_core::{Error, Kind, Remedy, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a run that waits for a person before it follows stands still before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a run that waits for a person, and follows nothing, stands still before it looks again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long to wait before something is tried again that others' locks keep from being done.
 const INSIST: Duration = Duration::from_millis(100);

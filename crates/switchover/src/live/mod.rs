@@ -2,7 +2,7 @@
 //! and can give the data back without losing a write.
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `behind` catches up; `link` carries changes in one direction; `pass` compares
-//! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner; `pace` holds the run back; `run` is the way in,
+//! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner, `ending` ends a run whose data stays; `pace` holds the run back; `run` is the way in,
 //! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, `set_back` holds one whose target was put back to
 //! what it was, and `rehearse` goes through all of it on stores of its own.
 
@@ -14,6 +14,7 @@ mod behind;
 mod check;
 pub mod control;
 mod copying;
+mod ending;
 mod engine;
 mod finished;
 mod follow;

@@ -1,7 +1,7 @@
 //! What a run is asked for: what can be done at any time, what ends the work in hand, and what waits.
 
 use super::check;
-use super::engine::{End, Engine, Finished, Turn};
+use super::engine::{End, Engine, Turn};
 use super::follow::PRESSURE_EVERY;
 use super::link::Link;
 use super::pass::Pass;
@@ -287,12 +287,8 @@ impl Engine {
 
     async fn finish_by(&mut self, link: &mut Link, command: Command) -> Result<Option<Turn>> {
         let begun = Instant::now();
-        match self.finish(link).await {
-            Ok(()) => {
-                // Who asked is answered when the report is there.
-                self.finished = Some(Finished { begun, command: Some(command) });
-                Ok(Some(Turn::Over(End::Finished)))
-            }
+        match self.brought_up(link).await {
+            Ok(()) => self.remove(begun, Some(command)).await,
             Err(error) => {
                 let error = self.with_way_out(error).await;
                 refuse(command, error);

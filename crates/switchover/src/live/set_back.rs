@@ -5,6 +5,7 @@
 //! The row's epoch only grows: whoever gives up what the target alone had decides above all that anybody was told of. Absent: a target
 //! that was set back behind its last change of the owner, which the positions of the logs tell, or nobody.
 
+use super::announce::Announce;
 use super::engine::{End, Engine};
 use super::requests::{answer, copy_of, refuse};
 use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport, Verification};
@@ -91,6 +92,28 @@ impl SetBack {
     }
 }
 
+/// Has the last change of the owner on record, where the engine that made it ended before it could say so: by the record alone a target
+/// that is set back to before it is known.
+pub(super) async fn on_record(announce: &dyn Announce, found: Ownership) -> Result<()> {
+    // A record that cannot be read says nothing; `status` tells of it.
+    let Ok(known) = announce.last_change().await else { return Ok(()) };
+    if known.map_or(Side::Source, |(last, _)| last.to) == found.owner {
+        return Ok(());
+    }
+    let report = SwitchReport {
+        to: found.owner,
+        epoch: found.epoch,
+        at: clock::now(),
+        unavailable_ms: 0.0,
+        total_ms: 0.0,
+        drained: 0,
+        because: Some("the engine that changed the owner ended before it could say so".into()),
+        untold: None,
+        owed: None,
+    };
+    announce.changed(&report).await
+}
+
 impl Migration {
     /// A target that was set back counts engines from where it was then, and the source has met later ones: this one is counted again
     /// until it comes behind them. Whoever comes here has the run's claim, so none of those is at work.
@@ -129,25 +152,9 @@ impl Engine {
         }
     }
 
-    /// Has the last change of the owner on record, where the engine that made it ended before it could say so: by the record alone a target
-    /// that is set back to before it is known.
+    /// Has the last change of the owner on record. One that cannot be kept is told.
     pub(super) async fn on_record(&self, found: Ownership) {
-        let Ok(known) = self.parts.announce.last_change().await else { return };
-        if known.map_or(Side::Source, |(last, _)| last.to) == found.owner {
-            return;
-        }
-        let report = SwitchReport {
-            to: found.owner,
-            epoch: found.epoch,
-            at: clock::now(),
-            unavailable_ms: 0.0,
-            total_ms: 0.0,
-            drained: 0,
-            because: Some("the engine that changed the owner ended before it could say so".into()),
-            untold: None,
-            owed: None,
-        };
-        if let Err(error) = self.parts.announce.changed(&report).await {
+        if let Err(error) = on_record(&*self.parts.announce, found).await {
             self.note(error.to_string());
         }
     }
