@@ -245,6 +245,25 @@ fn a_source_that_goes_away_at_the_decision_keeps_nobody_from_being_told_of_the_t
     done(path, &["rollback"]);
 }
 
+/// Somebody keeps it locked from the decision on, which is nothing that the application waits for.
+#[test]
+fn a_source_that_is_locked_at_the_decision_keeps_nobody_from_being_told_of_the_target() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let _engine = scene.start("switch-decided=sleep(3000)");
+    until(path, is_same);
+    let mut asking = begin(path, &["cutover"]);
+    wait_for(|| scene.database.psql("INSERT INTO t VALUES (3, 'three')").is_ok());
+    scene.file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    wait_for(|| {
+        let route: serde_json::Value = serde_json::from_str(&done(path, &["route", "--json"])).unwrap();
+        route["owner"] == "target" && route["writes"] == "open"
+    });
+    scene.file.execute_batch("COMMIT").unwrap();
+    assert!(asking.0.wait().unwrap().success());
+    wait_for(|| scene.source() == "one,two,three");
+}
+
 /// A source that an engine cannot enter, in one of these ways.
 enum Kept {
     Away,
