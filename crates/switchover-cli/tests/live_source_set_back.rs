@@ -227,6 +227,42 @@ fn a_source_that_is_set_back_between_two_windows() {
     }
 }
 
+/// It owns the data again, and the engine has not begun to follow it.
+#[test]
+#[cfg(feature = "failpoints")]
+fn a_source_that_is_set_back_right_behind_a_rollback_is_copied_anew() {
+    use assert_cmd::cargo::CommandCargoExt;
+    // Each is passed once, or four times, before the first cutover: before the source is opened, and behind all steps.
+    for place in ["live-captured=1*off->1*sleep(3000)", "live-steps=7*off->1*sleep(3000)"] {
+        let (folder, mut file) = application();
+        let folder = folder.path();
+        let mut command = std::process::Command::cargo_bin("switchover").unwrap();
+        command.args(["start", "--from", "sqlite:app.db", "--to", "sqlite:new.db"]).current_dir(folder);
+        command.env("FAILPOINTS", place).stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let _engine = engine::Engine(command.spawn().unwrap());
+        until(folder, is_same);
+        done(folder, &["cutover"]);
+        let new = Connection::open(folder.join("new.db")).unwrap();
+        let write = |id: i64| {
+            new.execute("INSERT INTO t VALUES (?1, 'new')", [id]).unwrap();
+            wait_for(|| ids(&file).contains(&id));
+        };
+        write(100);
+        until(folder, is_up_to_date);
+        let older = folder.join("older.db");
+        file.backup("main", &older, None::<fn(Progress)>).unwrap();
+        write(101);
+        until(folder, is_up_to_date);
+        done(folder, &["rollback"]);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        put(&mut file, &older);
+        wait_for(|| takes(&file, 104));
+        done(folder, &["cutover", "--when-ready"]);
+        assert_eq!(ids(&new), [1, 2, 100, 104], "{place}");
+    }
+}
+
 /// Nobody looks while the source is set back, and what is given up there is given to another row, which the target would refuse for the old
 /// one.
 #[test]

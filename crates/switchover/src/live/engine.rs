@@ -449,7 +449,13 @@ impl Engine {
         self.steps(LiveStage::Last).await?;
         link.entries = BATCH_ENTRIES;
         self.pressed_at = None;
-        self.redefined = self.definitions().await?;
+        let now = self.definitions().await?;
+        let before = std::mem::replace(&mut self.redefined, now);
+        if now[0] != before[0] {
+            // Since it was followed last, or entered: an older state of it may stand there, in which the target owned the data.
+            self.source_redefined = true;
+            self.insist(async || self.parts.source.unfence().await).await?;
+        }
         self.pass = Some(Pass::default());
         self.unstuck.clear();
         self.refused = false;
