@@ -561,9 +561,8 @@ fn numbers_go_on_behind_rows_that_a_repair_brought_and_never_back() {
     let case = Case::to(Goal::Postgres);
     run(&mut case.migrate(&[])).exits(0);
     let to = case.url();
-    let repair = || {
-        run(&mut case.program(&["verify", "--repair", "--from", &case.from(), "--to", &to])).exits(0)
-    };
+    let repair =
+        || run(&mut case.program(&["verify", "--repair", "--from", &case.from(), "--to", &to])).exits(0);
     change(&case, "INSERT INTO messages(user_id, body, sent) VALUES (1, 'late', 1)");
     repair();
     let next = "SELECT nextval(pg_get_serial_sequence('messages', 'id')) - max(id) FROM messages";
