@@ -611,3 +611,19 @@ fn stores_are_compared_by_the_run_of_the_same_schema() {
     run(&mut case.program(&["verify", "--schema", "rehearsal", "--from", &case.from(), "--to", &to]))
         .exits(0);
 }
+
+#[test]
+fn what_an_extension_has_in_the_schema_is_found_by_the_plan() {
+    let case = Case::to(Goal::Postgres);
+    case.database
+        .psql("CREATE EXTENSION pg_buffercache SCHEMA public")
+        .expect("an extension of the server's own");
+    run(&mut case.migrate(&["--dry-run"])).exits(0);
+    change(&case, "CREATE TABLE pg_buffercache(id INTEGER PRIMARY KEY)");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let ran = run(&mut case.migrate(arguments)).exits(1);
+        let said = format!("{} {}", ran.out, ran.err).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("already, and the run did not make it"), "{ran}");
+    }
+    assert!(files(&case.state()).is_empty(), "a refused run leaves no journal");
+}
