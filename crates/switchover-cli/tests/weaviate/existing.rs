@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "failpoints")]
 use switchover_testkit::weaviate::Liar;
 
-const SOURCE: &str = "
+pub(crate) const SOURCE: &str = "
     CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, score REAL, made DATETIME, embedding BLOB, raw BLOB);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
     INSERT INTO notes SELECT i, 'body ' || i, i / 8.0, '2024-01-01 00:00:00', x'0000803f00000040', iif(i % 50, x'01', x'') FROM n;";

@@ -9,7 +9,7 @@ use super::claim::WeaviateClaim;
 use super::client::Client;
 use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
-use super::ledger::{self, Of, Records, RunRecord};
+use super::ledger::{self, Of, PlanMark, Records, RunRecord};
 use super::live::WeaviateLive;
 use super::queries::WeaviateQueries;
 use super::rows::Table;
@@ -124,7 +124,7 @@ impl WeaviateTarget {
         run.ok_or_else(|| {
             Error::new(Kind::NotFound, "find the run's records")
                 .store(self.label())
-                .detail("no run has the plan's collections on record")
+                .detail("the run of this plan is no longer on record")
                 .hint("after `cleanup` nothing can be mended any more: migrate again, under other names")
         })
     }
@@ -316,7 +316,9 @@ impl Target for WeaviateTarget {
         failpoint::hit("prepare-before-commit");
         self.known_stays().clear();
         let mut put = Records::new(client);
-        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false, left })?;
+        let tool = plan.made_by.clone();
+        let mark = Some(PlanMark::of(plan));
+        put.add(run, Of::Run, "", &RunRecord { attempt, tool, at_rest: false, left, plan: mark })?;
         // A collection that was there is none of the run's own, and is never dropped.
         for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
