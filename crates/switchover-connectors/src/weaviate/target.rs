@@ -442,10 +442,8 @@ impl Target for WeaviateTarget {
             let places = (0..mend.missing.len()).map(|at| (at, None));
             let written = sending.rows(&mut table, &mend.missing, places, &|_, _| false).await?;
             let written: HashSet<[u8; 16]> = written.into_iter().collect();
-            // An object without a key is the row's that was written just now, or nobody knows whose: that one stays, for the
-            // comparison to name it.
-            let gone = mend.extra.iter().filter_map(|row| table.id(row)).filter(|id| !written.contains(id));
-            let gone: Vec<[u8; 16]> = gone.collect();
+            let mut gone = reader::of_their_keys(client, &table, &mend.extra).await?;
+            gone.retain(|id| !written.contains(id));
             client.delete_ids(0, &planned.target, &gone).await?;
             if let Some(entries) = &mend.quarantine {
                 mend_quarantine(client, &run, &planned.source, entries).await?;
