@@ -394,3 +394,15 @@ fn a_late_row_whose_key_is_a_reference_to_what_is_gone_is_removed_by_a_live_run(
     run(&mut site.program(&["rollback"])).exits(0);
     engine.end().exits(0);
 }
+
+#[test]
+fn a_row_whose_key_lost_its_orphan_is_left_out_of_a_sample() {
+    let site = Site::mapped(MEMBERS, MEMBERS_MAPPING);
+    site.source()
+        .execute_batch("PRAGMA foreign_keys = OFF; INSERT INTO members VALUES (99, 1, 'orphan')")
+        .unwrap();
+    let ran = run(&mut site.migrate(&["--policy", "quarantine", "--validation-sample", "100"])).exits(0);
+    assert!(ran.out.contains("30 rows were looked up again by key"), "{ran}");
+    run(site.verb("verify").args(["--sample", "100"])).exits(0);
+    run(&mut site.verb("verify")).exits(0);
+}
