@@ -278,7 +278,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) limits: Limits,
     /// Carry out this plan; refused when the source changed since.
     #[arg(long, value_name = "FILE", help_heading = "What is moved",
-          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy", "into", "on_conflict", "rebuild", "naive_times", "epoch", "fractions"])]
+          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy", "preset", "into", "on_conflict", "rebuild", "naive_times", "epoch", "fractions"])]
     pub(crate) plan: Option<PathBuf>,
     /// Say all that would be done, and write nothing.
     #[arg(long, help_heading = "Safety")]
@@ -299,7 +299,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) limits: Limits,
     /// Compare as this plan says, not as a new one would.
     #[arg(long, value_name = "FILE", help_heading = "What is moved",
-          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy", "into", "on_conflict", "rebuild", "naive_times", "epoch", "fractions"])]
+          conflicts_with_all = ["schema", "names", "tables", "exclude", "policy", "preset", "into", "on_conflict", "rebuild", "naive_times", "epoch", "fractions"])]
     pub(crate) plan: Option<PathBuf>,
     /// Compare only N rows a table, and say what that proves.
     #[arg(long, value_name = "N", help_heading = "Verification", value_parser = clap::value_parser!(u64).range(1..=SAMPLE_ROWS_MAX))]

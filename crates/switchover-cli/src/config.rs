@@ -22,7 +22,7 @@ mod watch;
 pub(crate) use environment::Environment;
 pub(crate) use near::nearest;
 pub(crate) use resolve::{ProgressMode, Request, Resolved, resolve};
-pub(crate) use store_ref::{StoreRef, scrub};
+pub(crate) use store_ref::{StoreRef, scrub, scrub_quoted};
 
 use std::collections::BTreeMap;
 use std::fmt;

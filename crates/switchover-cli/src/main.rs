@@ -71,7 +71,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
         let ansi = colours && std::io::stderr().is_terminal();
         let text = if ansi { text.ansi().to_string() } else { text.to_string() };
-        output::note(config::scrub(&text).trim_end());
+        let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+        output::note(config::scrub_quoted(&text, arguments).trim_end());
         return ExitCode::from(2);
     }
     let ansi = colours && std::io::stdout().is_terminal();

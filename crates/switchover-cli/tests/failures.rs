@@ -520,3 +520,75 @@ fn a_plan_is_refused_once_the_source_is_another() {
         }
     }
 }
+
+#[test]
+fn numbers_go_on_behind_rows_that_a_repair_brought_and_never_back() {
+    let case = Case::to(Goal::Postgres);
+    run(&mut case.migrate(&[])).exits(0);
+    let to = case.url();
+    let repair =
+        || run(&mut case.program(&["verify", "--repair", "--from", &case.from(), "--to", &to])).exits(0);
+    change(&case, "INSERT INTO messages(user_id, body, sent) VALUES (1, 'late', 1)");
+    repair();
+    let next = "SELECT nextval(pg_get_serial_sequence('messages', 'id')) - max(id) FROM messages";
+    assert_eq!(case.database.psql(next).expect("a sequence"), "1");
+    // The application has taken some, and its rows are gone again.
+    case.database
+        .psql("SELECT nextval(pg_get_serial_sequence('messages', 'id')) FROM generate_series(1, 9)")
+        .expect("taken");
+    change(&case, "UPDATE messages SET body = 'other' WHERE id = 1");
+    repair();
+    assert_eq!(case.database.psql(next).expect("a sequence"), "11");
+}
+
+#[test]
+fn a_plan_whose_columns_are_in_another_order_moves_them_in_that_order() {
+    for goal in [Goal::Postgres, Goal::Sqlite] {
+        let case = Case::to(goal);
+        let to = case.url();
+        let stores = ["--from", "sqlite:app.db", "--to", &to];
+        run(case.program(&["plan", "--policy", "quarantine", "-o", "plan.json"]).args(stores)).exits(0);
+        let path = case.source().with_file_name("plan.json");
+        let mut plan: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).expect("the plan")).expect("JSON");
+        for table in plan["tables"].as_array_mut().expect("tables") {
+            // Behind the key, whose place is also the place of its digest.
+            table["columns"].as_array_mut().expect("columns")[1..].reverse();
+        }
+        std::fs::write(&path, plan.to_string()).expect("written");
+        run(case.program(&["migrate", "--plan", "plan.json", "--no-backup"]).args(stores)).exits(0);
+        run(case.program(&["verify"]).args(stores)).exits(0);
+    }
+}
+
+/// The newest run of the two stores may have gone elsewhere, by other rules.
+#[test]
+fn stores_are_compared_by_the_run_of_the_same_schema() {
+    let case = Case::to(Goal::Postgres);
+    change(
+        &case,
+        "CREATE TABLE \"Odd Names\"(\"An Id\" INTEGER PRIMARY KEY, v TEXT); INSERT INTO \"Odd Names\" VALUES (1, 'a')",
+    );
+    run(&mut case.migrate(&["--names", "snake"])).exits(0);
+    run(&mut case.migrate(&["--schema", "rehearsal"])).exits(0);
+    let to = case.url();
+    run(&mut case.program(&["verify", "--from", &case.from(), "--to", &to])).exits(0);
+    run(&mut case.program(&["verify", "--schema", "rehearsal", "--from", &case.from(), "--to", &to]))
+        .exits(0);
+}
+
+#[test]
+fn what_an_extension_has_in_the_schema_is_found_by_the_plan() {
+    let case = Case::to(Goal::Postgres);
+    case.database
+        .psql("CREATE EXTENSION pg_buffercache SCHEMA public")
+        .expect("an extension of the server's own");
+    run(&mut case.migrate(&["--dry-run"])).exits(0);
+    change(&case, "CREATE TABLE pg_buffercache(id INTEGER PRIMARY KEY)");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let ran = run(&mut case.migrate(arguments)).exits(1);
+        let said = format!("{} {}", ran.out, ran.err).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("already, and the run did not make it"), "{ran}");
+    }
+    assert!(files(&case.state()).is_empty(), "a refused run leaves no journal");
+}

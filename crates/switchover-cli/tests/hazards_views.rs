@@ -128,3 +128,15 @@ fn columns_of_a_view_that_share_what_a_name_holds_are_found_by_the_plan() {
     moved.fate("view", "fine", Fate::Moved, "").fate("view", "one", Fate::Moved, "");
     moved.shows(&format!("SELECT {long}_1 FROM one WHERE v = -3"), "2");
 }
+
+/// SQLite looks for an output of that name before it takes double quotes for those of a text.
+#[test]
+fn a_text_in_double_quotes_that_is_an_outputs_name_is_no_text() {
+    let quoted = r#"SELECT id, lower(s) AS "kind" FROM t WHERE "KIND" = 'ab'"#;
+    let joined = r#"SELECT t.id AS "t id", k.label FROM t JOIN k ON "t id" = k.u"#;
+    check(&format!("{TABLES} CREATE VIEW quoted AS {quoted}; CREATE VIEW joined AS {joined};"))
+        .moves()
+        .fate("view", "quoted", Fate::LeftOut, "that of an output of the view")
+        .fate("view", "joined", Fate::LeftOut, "that of an output of the view");
+    shows_the_same(&[("texts", r#"SELECT id, lower(s) AS low FROM t WHERE lower(s) = "ab""#)]);
+}

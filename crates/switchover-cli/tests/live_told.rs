@@ -310,9 +310,38 @@ fn an_engine_that_knows_of_no_environment_file_does_not_go_back_past_what_the_ru
     assert_eq!(read(folder, "other.env"), BEFORE);
     engine.0.kill().unwrap();
     engine.0.wait().unwrap();
+    // Nor by one that has another name in it.
+    write(folder, "switchover.toml", &CONFIG.replace("DATABASE_URL", "DATABASE"));
+    let mut engine = begin(folder, &["resume"]);
+    until(folder, |live| live["pid"] == engine.0.id() && reverse(live));
+    is_refused(
+        folder,
+        "rollback",
+        2,
+        &["has set DATABASE_URL", "no DATABASE_URL in `set` now", "`env_file` and `set` as at the cutover"],
+    );
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
     write(folder, "switchover.toml", CONFIG);
     let engine = begin(folder, &["resume"]);
     until(folder, |live| live["pid"] == engine.0.id() && reverse(live));
     done(folder, &["rollback", "--when-ready"]);
     assert_eq!(read(folder, "app.env"), BEFORE);
+}
+
+/// Whoever asks later, and does not name it, changes the same file.
+#[test]
+fn a_run_knows_where_its_route_is() {
+    let (folder, _file) = application();
+    let folder = folder.path();
+    let mut engine = begin(folder, &[&START[..], &["--route", "apps.json"]].concat());
+    until(folder, is_same);
+    done(folder, &["cutover"]);
+    until(folder, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    assert!(read(folder, "apps.json").contains("\"owner\": \"target\""));
+    engine.0.kill().unwrap();
+    engine.0.wait().unwrap();
+    done(folder, &["rollback"]);
+    assert!(read(folder, "apps.json").contains("\"owner\": \"source\""), "{}", read(folder, "apps.json"));
+    assert!(!folder.join(".switchover/route.json").exists());
 }

@@ -55,7 +55,46 @@ pub enum Expr {
     Opaque(String, String),
 }
 
+/// Functions that give NULL where an argument is NULL (sqlite.org/lang_corefunc.html, json1.html).
+const NULL_IN_NULL_OUT: [&str; 14] = [
+    "abs",
+    "hex",
+    "instr",
+    "json_valid",
+    "length",
+    "lower",
+    "ltrim",
+    "octet_length",
+    "replace",
+    "round",
+    "rtrim",
+    "substr",
+    "trim",
+    "upper",
+];
+
 impl Expr {
+    /// The columns whose NULL may make a condition false that their values make true. Where NULL in means NULL out, as in all
+    /// comparisons, computations and most functions, NULL in the place of a value makes it unknown at most.
+    pub fn tells_null(&self) -> Vec<String> {
+        let mut named = Vec::new();
+        self.visit(&mut |part| {
+            let tells = match part {
+                Expr::IsNull(..) | Expr::Case(..) => true,
+                Expr::Binary(op, ..) => matches!(op, BinaryOp::Is | BinaryOp::IsNot),
+                Expr::Call(name, _) => !NULL_IN_NULL_OUT.contains(&name.as_str()),
+                _ => false,
+            };
+            if tells {
+                part.visit(&mut |inner| match inner {
+                    Expr::Column(name) | Expr::Qualified(_, name) => named.push(name.clone()),
+                    _ => {}
+                });
+            }
+        });
+        named
+    }
+
     /// Calls for it and for each part of it.
     pub fn visit(&self, seen: &mut dyn FnMut(&Expr)) {
         seen(self);

@@ -69,7 +69,7 @@ pub fn values(row: Row<'_>, columns: &[ColumnPlan], scratch: &mut Vec<u8>) -> Fa
     let mut out = Vec::new();
     for (field, column) in columns.iter().enumerate() {
         let Some(why) = misfit(row.value(field), column, scratch) else { continue };
-        if column.not_null {
+        if column.not_null || column.whole_row {
             return Fate::RowOut(field, why);
         }
         out.push((field, why));
@@ -247,6 +247,7 @@ mod tests {
             r#type: LogicalType::Bytea,
             codec: Codec::Bytes,
             not_null: false,
+            whole_row: false,
             default: None,
             generated: None,
             generated_virtual: false,

@@ -265,6 +265,9 @@ pub struct ColumnPlan {
     pub codec: Codec,
     /// Whether it refuses NULL.
     pub not_null: bool,
+    /// Whether a CHECK may fail where NULL stands in the place of its value: a row of which it does not fit is out as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_row: bool,
     /// Its default, as the target's SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,

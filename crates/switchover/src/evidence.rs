@@ -162,7 +162,9 @@ pub(crate) struct Content {
 pub(crate) struct TableContent {
     /// The codecs by whose canonical bytes the digest was made.
     pub(crate) codecs: Vec<Codec>,
-    /// The columns whose values choose a row's bucket.
+    /// The columns, in the order in which a row's digest has them.
+    pub(crate) columns: Vec<String>,
+    /// Those whose values choose a row's bucket.
     pub(crate) key: Vec<usize>,
     pub(crate) bytes: u64,
     pub(crate) digest: TableDigest,
@@ -172,7 +174,7 @@ impl TableContent {
     /// Whether the digest is what the plan's own codecs would give.
     pub(crate) fn serves(&self, table: &TablePlan) -> bool {
         !table.has_exceptions()
-            && self.codecs.len() == table.columns.len()
+            && self.columns.iter().eq(table.columns.iter().map(|column| &column.source))
             && self.key == table.key_fields()
             && (self.codecs.iter().zip(&table.columns))
                 .all(|(codec, column)| column.codec.same_canonical(codec, &column.census))
@@ -447,7 +449,13 @@ impl Look<'_> {
             hashed.insert(&table.name, (sum.rows(), sum.total()));
             found.content.tables.insert(
                 table.name.clone(),
-                TableContent { codecs, key: key_fields(table), bytes: census.bytes, digest: sum },
+                TableContent {
+                    codecs,
+                    columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+                    key: key_fields(table),
+                    bytes: census.bytes,
+                    digest: sum,
+                },
             );
             found.census.insert(table.name.clone(), census);
         }

@@ -398,8 +398,10 @@ impl Found<'_> {
         if before.is_some_and(covered) || link.child_fields.iter().any(|f| values[*f] == OwnedValue::Null) {
             return;
         }
-        let fixed =
-            |field: &usize| table.columns[*field].not_null || table.columns[*field].generated.is_some();
+        let fixed = |field: &usize| {
+            let column = &table.columns[*field];
+            column.not_null || column.whole_row || column.generated.is_some()
+        };
         let whole = link.child_fields.iter().any(fixed);
         let mut columns: Vec<String> = before.map(|orphan| orphan.columns.clone()).unwrap_or_default();
         columns.extend(link.child_fields.iter().map(name));

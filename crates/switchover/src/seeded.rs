@@ -10,6 +10,7 @@ use crate::trial::is_plain;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use switchover_core::chunk::{KeyRange, LocatorValue};
 use switchover_core::existing::{HISTORY_ROWS_MAX, OnConflict, ROWS_BEFORE_MAX, TargetSchema, TextRow};
+use switchover_core::judge::{self, Judge};
 use switchover_core::limits::LISTED_MAX;
 use switchover_core::plan::{Fate, OrphanPlan, Outcome, Plan, Refusal, TablePlan};
 use switchover_core::planner::existing;
@@ -22,6 +23,8 @@ const CLASH_HINT: &str = "give one of the two rows another value, or both one ke
 
 /// What to do about rows that a live run finds.
 const LIVE_HINT: &str = "empty the table on the target; or, where the source has a row of each of these keys, say --on-conflict replace: they give way to the source's";
+
+const NAMELESS_HINT: &str = "mend the key on the source, leave the row out (`where` of the table's mapping), or move the table into a new collection";
 
 /// Keys that a message shows.
 const KEYS_SHOWN: usize = 5;
@@ -100,6 +103,13 @@ impl Look<'_> {
         }
         for index in 0..plan.tables.len() {
             let table = &plan.tables[index];
+            if whole {
+                let nameless = self.nameless(table).await?;
+                if !nameless.is_empty() {
+                    plan.refusals.extend(nameless);
+                    continue;
+                }
+            }
             let before = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
             if before == 0 {
                 continue;
@@ -136,6 +146,57 @@ impl Look<'_> {
             plan.refusals.extend(kept_out);
         }
         Ok(())
+    }
+
+    /// Refusals of the source's rows with a key that will not be there as it is, in whole or in part: where objects of others may be, an
+    /// object whose key does not tell its id is not the run's.
+    async fn nameless(&self, table: &TablePlan) -> Result<Vec<Refusal>> {
+        let fields = table.key_fields();
+        let in_doubt = |field: &usize| {
+            let column = &table.columns[*field];
+            let lost = |row: &OrphanPlan| row.columns.contains(&column.source);
+            column.census.nulls > 0 || column.exceptions > 0 || table.orphans.iter().any(lost)
+        };
+        let (mut found, mut total) = (Vec::new(), 0_u64);
+        if !fields.iter().any(in_doubt) {
+            return Ok(found);
+        }
+        let (judge, mut scratch) = (Judge::new(table), Vec::new());
+        scan(self.snapshot, &planned_table(table), KeyRange::default(), self.shutdown, |rows| {
+            for row in rows.iter() {
+                let out = match judge.row(row, &table.columns, &mut scratch) {
+                    judge::Fate::Clean => Vec::new(),
+                    judge::Fate::CellsOut(cells) => cells,
+                    judge::Fate::RowOut(..) => continue,
+                };
+                let lost = fields.iter().find_map(|field| {
+                    let why = out.iter().find(|(cell, _)| cell == field).map(|(_, why)| why.as_str());
+                    let is_null = row.value(*field) == Value::Null;
+                    (is_null || why.is_some()).then_some((*field, why))
+                });
+                let Some((field, why)) = lost else { continue };
+                total += 1;
+                if found.len() < LISTED_MAX {
+                    let what = why.map_or("is NULL".into(), |why| format!("goes to quarantine ({why})"));
+                    found.push(Refusal {
+                        key: shown_locator(table, &row.locator()),
+                        value: row.value(field).shown(),
+                        ..refusal(
+                            table,
+                            &table.columns[field].source,
+                            format!("a column of its key {what}, and without a key nobody tells its object from others of a collection that is there"),
+                            NAMELESS_HINT,
+                        )
+                    });
+                }
+            }
+        })
+        .await?;
+        if total > found.len() as u64 {
+            let why = format!("{total} rows in all have no key of their own");
+            found.push(refusal(table, "", why, NAMELESS_HINT));
+        }
+        Ok(found)
     }
 
     /// The target's rows by their keys.

@@ -65,7 +65,9 @@ impl Surroundings for Outside<'_> {
 
     fn announce(&self, header: &Header, folder: &Path) -> Result<Arc<dyn Announce>> {
         let resolved = &self.0.resolved;
-        Ok(Arc::new(Announcer::new(resolved.routing.clone(), &resolved.settings.state_dir, header, folder)))
+        let announcer =
+            Announcer::new(resolved.routing.clone(), &resolved.settings.state_dir, header, folder)?;
+        Ok(Arc::new(announcer))
     }
 
     fn watch(&self, header: &Header) -> Result<Arc<dyn Watch>> {

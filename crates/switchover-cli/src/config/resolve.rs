@@ -323,7 +323,8 @@ impl Layers {
         let Some((text, origin)) = self.text(Key::Jobs) else { return Ok(None) };
         match text.trim().parse::<usize>() {
             Ok(jobs) if (1..=JOBS_MAX).contains(&jobs) => Ok(Some(jobs)),
-            _ => Err(invalid(origin).detail(format!("jobs (or workers) is '{text}'; it must be from 1 to {JOBS_MAX}"))),
+            _ => Err(invalid(origin)
+                .detail(format!("jobs (or workers) is '{text}'; it must be from 1 to {JOBS_MAX}"))),
         }
     }
 

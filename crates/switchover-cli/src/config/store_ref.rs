@@ -75,6 +75,21 @@ pub(crate) fn scrub(text: &str) -> String {
     hide_assignments(&parted.map(hide_userinfo).collect::<String>(), true)
 }
 
+/// The same in a message that may quote some of these arguments, whole or behind their `=`: of them it is known where they end.
+pub(crate) fn scrub_quoted(text: &str, arguments: impl Iterator<Item = String>) -> String {
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for told in [argument.as_str(), value].into_iter().filter(|told| !told.is_empty()) {
+            let hidden = hide_all(told);
+            if hidden != told {
+                text = text.replace(told, &hidden);
+            }
+        }
+    }
+    scrub(&text)
+}
+
 fn hide_userinfo(url: &str) -> String {
     let Some(start) = url.find("://").map(|at| at + 3) else { return url.to_owned() };
     let Some(end) = url.rfind('@').filter(|at| *at > start) else { return url.to_owned() };
@@ -158,6 +173,13 @@ mod tests {
         }
         let text = "unexpected argument 'postgres://u:s3cret@h/db' found, password=s3cret";
         assert_eq!(scrub(text), "unexpected argument 'postgres://u:***@h/db' found, password=***");
+        for password in ["s3'cret", "s3\"cret", "s3 cret", "s3`c@r/et"] {
+            let url = format!("postgres://u:{password}@h/db");
+            for (argument, shown) in [(url.clone(), &url), (format!("--too={url}"), &url)] {
+                let said = scrub_quoted(&format!("unexpected '{shown}' found"), [argument].into_iter());
+                assert_eq!(said, "unexpected 'postgres://u:***@h/db' found");
+            }
+        }
         let json = r#"{"a":"postgres://u:s3cret@h/db","b":"password=s3cret","c":1}"#;
         assert_eq!(scrub(json), r#"{"a":"postgres://u:***@h/db","b":"password=***","c":1}"#);
     }

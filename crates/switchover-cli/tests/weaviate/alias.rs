@@ -231,3 +231,27 @@ fn an_engine_that_is_killed_at_its_cutover_can_be_cut_over_again_or_taken_back()
         assert_eq!(site.server.collections(), ["Items_old"]);
     }
 }
+
+/// An engine that begins, or is behind, is asked as one that follows.
+#[cfg(feature = "failpoints")]
+#[test]
+fn readers_are_led_back_by_an_engine_that_is_not_up_to_date() {
+    let site = Tidy(Site::with_old());
+    let arguments = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];
+    let engine = Running::start(&mut site.program(&arguments));
+    site.until_same();
+    run(&mut site.program(&["cutover"])).exits(0);
+    engine.signal("KILL");
+    engine.end().was_killed();
+    assert_eq!(site.leads().as_deref(), Some("Items_new"));
+    let engine =
+        Running::start(site.program(&["resume"]).env("FAILPOINTS", "live-entered-source=sleep(3000)"));
+    let id = engine.id();
+    site.until(|live| live["pid"] == id);
+    let ran = run(&mut site.program(&["rollback"])).exits(0);
+    assert!(ran.out.contains("0% of reads go to the target"), "{ran}");
+    assert_eq!((site.leads().as_deref(), site.server.count("Items_new")), (Some("Items_old"), 100));
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
+    assert_eq!(site.server.collections(), ["Items_old"]);
+}

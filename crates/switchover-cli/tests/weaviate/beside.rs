@@ -1,6 +1,7 @@
 //! Several runs on one server, each of another folder: none mends, forgets or takes back what is another's.
 
 use crate::common::run;
+use crate::existing::{SOURCE, said};
 use crate::server::Site;
 use serde_json::json;
 
@@ -98,6 +99,69 @@ fn an_object_with_another_s_key_is_named_with_the_way_out() {
     let ran = run(&mut one.verb("rollback")).exits(1);
     assert!(ran.err.contains("--discard-target-changes"), "{ran}");
     run(one.verb("rollback").arg("--discard-target-changes")).exits(0);
+}
+
+/// Behind a cleanup another run may have the same collection on record, which says nothing of the first one's.
+#[test]
+fn a_run_that_was_accepted_is_not_verified_or_mended_by_the_next_one_of_its_collection() {
+    let one = Site::new(ONE);
+    let other = Site::at(one.server.0.clone(), |source| source.execute_batch(OTHER).unwrap());
+    let of = |site: &Site, tenant: &str, arguments: &[&str]| {
+        let url = format!("{}&tenant={tenant}", one.server.0.url());
+        let mut command = site.program(arguments);
+        command.args(["--from", "sqlite:app.db", "--to", &url]);
+        command
+    };
+    let ada = |arguments: &[&str]| run(&mut of(&one, "ada", arguments));
+    let bob = |arguments: &[&str]| run(&mut of(&other, "bob", arguments));
+    ada(&["migrate", "--policy", "quarantine"]).exits(0);
+    ada(&["cleanup", "--yes"]).exits(0);
+    assert_eq!(one.server.rest("POST", "/v1/schema/Items/tenants", r#"[{"name":"bob"}]"#).0, 200);
+    bob(&["migrate", "--into", "existing", "--policy", "quarantine"]).exits(0);
+    let records = one.server.objects("Switchover_record");
+    for arguments in [&["verify"][..], &["verify", "--repair"], &["verify", "--sample", "2"]] {
+        ada(arguments).exits(2).says("no longer on record");
+    }
+    assert_eq!(one.server.objects("Switchover_record"), records);
+    let ran = bob(&["verify"]).exits(0);
+    assert!(ran.out.contains("2 values in quarantine"), "{ran}");
+    bob(&["cleanup", "--yes"]).exits(0);
+    ada(&["verify"]).exits(2).says("no longer on record");
+}
+
+/// The objects of a run that was accepted were there before the next run, whichever of the two is asked.
+#[test]
+fn a_repair_of_a_run_that_was_accepted_touches_nothing_of_the_next_one() {
+    let one = Site::filled();
+    run(&mut one.fill("replace")).exits(0);
+    run(one.verb("cleanup").arg("--yes")).exits(0);
+    let before = one.server.objects("Note");
+    let other = Site::at(one.server.0.clone(), |source| {
+        let more =
+            "INSERT INTO notes SELECT id + 1000, 'more ' || id, score, made, embedding, raw FROM notes";
+        source.execute_batch(&format!("{SOURCE} {more}; DELETE FROM notes WHERE id < 1000")).unwrap();
+    });
+    std::fs::copy(one.folder.path().join("switchover.toml"), other.folder.path().join("switchover.toml"))
+        .unwrap();
+    run(&mut other.fill("replace")).exits(0);
+    let now = one.server.objects("Note");
+    assert_eq!(now.len(), before.len() + 200);
+    for arguments in [&[][..], &["--repair"]] {
+        run(one.verb("verify").args(arguments)).exits(2).says("no longer on record");
+        assert!(one.server.objects("Note") == now);
+    }
+    run(&mut other.verb("verify")).exits(0);
+    run(&mut other.verb("rollback")).exits(0);
+    assert_eq!(said(&one.server.objects("Note")), said(&before));
+    assert_eq!(one.server.collections(), ["Note"]);
+}
+
+/// Who has no journal verifies by a plan of now, and by the records of the run that made the collections.
+#[test]
+fn a_run_whose_folder_is_not_there_is_verified_by_its_records() {
+    let (one, _other) = two();
+    let ran = run(one.verb("verify").args(["--policy", "quarantine", "--state-dir", "another"])).exits(0);
+    assert!(ran.out.contains("1 value in quarantine"), "{ran}");
 }
 
 /// A run that died before it made its collection takes what comes to stand under the name for its own.

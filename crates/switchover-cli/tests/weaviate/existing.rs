@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "failpoints")]
 use switchover_testkit::weaviate::Liar;
 
-const SOURCE: &str = "
+pub(crate) const SOURCE: &str = "
     CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT, score REAL, made DATETIME, embedding BLOB, raw BLOB);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
     INSERT INTO notes SELECT i, 'body ' || i, i / 8.0, '2024-01-01 00:00:00', x'0000803f00000040', iif(i % 50, x'01', x'') FROM n;";
@@ -194,6 +194,53 @@ fn an_object_of_our_id_that_holds_another_key_is_not_written_over() {
     assert!(ran.err.contains("175953d9-954a-5187-b560-72d70f10318f"), "{ran}");
     assert_eq!(said(&site.server.objects("Note")), said(&before));
     assert_eq!(site.server.collections(), ["Note"]);
+}
+
+/// By its place alone nobody tells its object from the application's.
+#[test]
+fn a_row_without_a_key_of_its_own_is_refused_where_the_collection_was_there() {
+    let site = Site::new(
+        "CREATE TABLE groups(id INTEGER PRIMARY KEY); INSERT INTO groups VALUES (1);
+         CREATE TABLE tags(name TEXT, of INTEGER REFERENCES groups(id), n INTEGER, PRIMARY KEY (name, of));
+         INSERT INTO tags VALUES ('a', 1, 1), ('b', 1, 2);",
+    );
+    let toml = "[table.tags.column]\nof.reference = 'inGroup'";
+    std::fs::write(site.folder.path().join("switchover.toml"), toml).unwrap();
+    let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind] });
+    for (class, properties) in [
+        ("Groups", json!([property("original_id", "int")])),
+        (
+            "Tags",
+            json!([
+                property("name", "text"),
+                property("of", "int"),
+                property("n", "int"),
+                property("inGroup", "Groups")
+            ]),
+        ),
+    ] {
+        let class = json!({ "class": class, "vectorizer": "none", "properties": properties });
+        assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    }
+    let into = ["--into", "existing", "--policy", "quarantine", "--on-conflict", "replace"];
+    for (row, why) in [
+        ("NULL, 1", "a column of its key is NULL"),
+        ("CAST(x'ff' AS TEXT), 1", "a column of its key goes to quarantine"),
+        ("'c', 99", "a column of its key goes to quarantine"),
+    ] {
+        println!("{row}");
+        site.source()
+            .execute_batch(&format!("PRAGMA foreign_keys = OFF; INSERT INTO tags VALUES ({row}, 3)"))
+            .unwrap();
+        let ran = run(&mut site.migrate(&into)).exits(1);
+        let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("rowid=3") && said.contains(why), "{ran}");
+        assert_eq!(site.server.collections(), ["Groups", "Tags"]);
+        site.source().execute_batch("DELETE FROM tags WHERE n = 3").unwrap();
+    }
+    run(&mut site.migrate(&into)).exits(0);
+    assert_eq!(site.server.count("Tags"), 2);
+    run(&mut site.verb("rollback")).exits(0);
 }
 
 #[test]

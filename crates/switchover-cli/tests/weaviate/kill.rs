@@ -103,6 +103,32 @@ fn a_live_run_that_is_killed_goes_on_and_loses_nothing() {
     }
 }
 
+/// Killed before the run's records are there, and behind their end.
+#[test]
+fn a_live_run_without_records_is_taken_back() {
+    for place in ["backup-before-publish=return", "live-target-discarded=return"] {
+        println!("{place}");
+        let site = Site::new(
+            "PRAGMA journal_mode = WAL; CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+            INSERT INTO items VALUES (1, 'one'), (2, 'two')",
+        );
+        let start = ["start", "--from", "sqlite:app.db", "--to", &site.server.0.url()];
+        let engine = Running::start(site.program(&start).env("FAILPOINTS", place));
+        if place.starts_with("live") {
+            site.until_same();
+            engine.signal("KILL");
+            run(site.program(&["rollback"]).env("FAILPOINTS", place)).was_killed();
+        }
+        engine.end().was_killed();
+        assert!(!site.server.collections().contains(&"Switchover_record".to_owned()), "{place}");
+        let ended = run(&mut site.program(&["rollback"])).exits(0);
+        assert!(ended.out.contains("the run is over"), "{place}: {ended}");
+        assert_eq!(site.server.collections(), Vec::<String>::new(), "{place}");
+        let status = run(&mut site.program(&["status", "--json"])).exits(0).out;
+        assert!(status.contains("rolled back"), "{place}: {status}");
+    }
+}
+
 /// Places of `finish` of a live run, and whether the run's records are gone behind them.
 const FINISH: &[&str] = &[
     "live-target-leave-before-commit=return",

@@ -22,7 +22,12 @@ const TABLES: [(&str, &str); 2] = [("users", "Users"), ("notes", "Notes")];
 
 impl Site {
     fn start(&self) -> Running {
-        Running::start(&mut self.program(&["start", "--from", "sqlite:app.db", "--to", &self.server.0.url()]))
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, arguments: &[&str]) -> Running {
+        let to = self.server.0.url();
+        Running::start(self.program(&["start", "--from", "sqlite:app.db", "--to", &to]).args(arguments))
     }
 
     pub(crate) fn status(&self) -> Option<Json> {
@@ -127,7 +132,12 @@ fn work(site: &Site, from: i64) {
 }
 
 fn reads(site: &Site) -> u64 {
-    let ran = run(&mut site.program(&["route", "--json"])).exits(0);
+    reads_by(site, ".switchover/route.json")
+}
+
+/// The share of reads at the target, by this file.
+fn reads_by(site: &Site, route: &str) -> u64 {
+    let ran = run(&mut site.program(&["route", "--json", "--route", route])).exits(0);
     serde_json::from_str::<Json>(&ran.out).unwrap()["reads_at_target"].as_u64().unwrap()
 }
 
@@ -163,7 +173,9 @@ fn readers_are_switched_and_go_back() {
 #[test]
 fn readers_go_back_without_an_engine_and_are_not_sent_there() {
     let site = Site::new(SOURCE);
-    let engine = site.start();
+    // The run knows where its route is, whoever asks later.
+    let engine = site.start_with(&["--route", "apps.json"]);
+    let reads = |site: &Site| reads_by(site, "apps.json");
     site.until_same();
     run(&mut site.program(&["cutover"])).exits(0);
     engine.signal("KILL");
@@ -181,6 +193,38 @@ fn readers_go_back_without_an_engine_and_are_not_sent_there() {
     run(&mut site.program(&["rollback"])).exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
     assert_eq!(left_in_the_source(&site), 0);
+    let route = std::fs::read_to_string(site.folder.path().join("apps.json")).unwrap();
+    assert!(route.contains("\"follower\": \"lost\""), "{route}");
+    assert!(!site.folder.path().join(".switchover/route.json").exists());
+}
+
+/// Its readers would go where they were not sent, and those of the run would not move.
+#[test]
+fn reads_are_not_moved_by_the_route_of_another_run() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    engine.signal("INT");
+    engine.end().exits(0);
+    let path = site.folder.path().join(".switchover/route.json");
+    let own = std::fs::read_to_string(&path).unwrap();
+    let others = own.replace(&name_of(&site), "99990101t000000000-00000000");
+    std::fs::write(&path, &others).unwrap();
+    let engine = Running::start(&mut site.program(&["resume"]));
+    site.until(|live| live["pid"] == engine.id() && live["untold"].is_string());
+    site.until_same();
+    for words in [&["cutover", "--dry-run"][..], &["cutover"]] {
+        run(&mut site.program(words)).exits(2).says("it is the route of the run 99990101t000000000-00000000");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), others);
+    std::fs::write(&path, &own).unwrap();
+    run(&mut site.program(&["resume"])).exits(0);
+    site.until(|live| live["untold"].is_null());
+    run(&mut site.program(&["cutover"])).exits(0);
+    assert_eq!(reads(&site), 100);
+    run(&mut site.program(&["rollback"])).exits(0);
+    run(&mut site.program(&["rollback"])).exits(0);
+    engine.end().exits(0);
 }
 
 /// The name of a site's only run.

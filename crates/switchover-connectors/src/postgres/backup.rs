@@ -15,6 +15,7 @@ use std::process::Stdio;
 use secrecy::ExposeSecret;
 use switchover_core::{Error, Kind, Result};
 use tokio::process::Command;
+use tokio_postgres::config::ChannelBinding;
 
 use super::config::{PgConfig, RootCert, SslMode};
 use super::connect::connect;
@@ -218,6 +219,15 @@ fn client_command(program: &Path, config: &PgConfig, passwords: Option<&tempfile
         Some(RootCert::System) => command.env("PGSSLROOTCERT", "system"),
         None => &mut command,
     };
+    command.env("PGTARGETSESSIONATTRS", if config.writable { "read-write" } else { "any" });
+    command.env(
+        "PGCHANNELBINDING",
+        match config.channel_binding {
+            ChannelBinding::Disable => "disable",
+            ChannelBinding::Require => "require",
+            _ => "prefer",
+        },
+    );
     if let Some((certificate, key)) = &config.client_cert {
         command.env("PGSSLCERT", certificate).env("PGSSLKEY", key);
     }

@@ -100,7 +100,7 @@ pub(super) async fn state(connection: &Connection, schema: &str) -> Result<Targe
         store,
         schema_exists: exists,
         objects: objects(client, schema).await.map_err(fail)?,
-        taken: Vec::new(),
+        taken: of_extensions(client, schema).await.map_err(fail)?,
         aliases: None,
         modules: Vec::new(),
         runs: run.into_iter().collect(),
@@ -122,6 +122,19 @@ async fn run(
     }
     let sql = format!("SELECT run FROM {} LIMIT 1", ledger::table(schema, ledger::RUN));
     Ok(client.query_opt(&sql, &[]).await?.map(|row| row.get(0)))
+}
+
+/// What extensions have in a schema, with whose names nothing can be made.
+async fn of_extensions<C: GenericClient + Sync>(
+    client: &C,
+    schema: &str,
+) -> std::result::Result<Vec<String>, tokio_postgres::Error> {
+    let sql = "SELECT c.relname::pg_catalog.text
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+        ORDER BY 1";
+    Ok(client.query(sql, &[&schema]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// What a schema holds, other than what belongs to an extension.

@@ -53,6 +53,7 @@ pub(super) async fn repair(connection: &mut Connection, plan: &Plan, mends: &[Me
     for mend in mends {
         remove(&transaction, plan, mend).await?;
         insert(&transaction, plan, mend).await?;
+        sequences(&transaction, plan, mend).await?;
         if let Some(entries) = &mend.quarantine {
             quarantine(&transaction, plan, mend.table, entries).await?;
         }
@@ -111,6 +112,27 @@ async fn insert(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Resu
         fields.iter().map(|field| quote::ident(&table.columns[field.index].target)).collect();
     let sql = format!("COPY {name} ({}) FROM STDIN (FORMAT binary)", columns.join(", "));
     copy(transaction, &sql, table, &fields, &mend.missing).await
+}
+
+/// Has the numbers that the target gives go on behind those of the rows that came. They never go back: the application may have taken
+/// some of them already.
+async fn sequences(transaction: &Transaction<'_>, plan: &Plan, mend: &Mend) -> Result<()> {
+    let table = &plan.tables[mend.table];
+    let name = quote::qualified(&plan.options.schema, &table.target);
+    for column in &table.columns {
+        let Some(next) = column.identity_next else { continue };
+        let sql = format!(
+            "SELECT pg_catalog.setval(s.name, m.most)
+             FROM (SELECT pg_catalog.pg_get_serial_sequence({}, {})::pg_catalog.regclass AS name) s,
+                  (SELECT pg_catalog.max({})::pg_catalog.int8 AS most FROM {name}) m
+             WHERE m.most >= {next} AND m.most > COALESCE(pg_catalog.pg_sequence_last_value(s.name), {next} - 1)",
+            quote::literal(&name),
+            quote::literal(&column.target),
+            quote::ident(&column.target)
+        );
+        transaction.batch_execute(&sql).await.map_err(fail(table))?;
+    }
+    Ok(())
 }
 
 /// Puts the table's entries in place of what the quarantine holds of it.

@@ -64,14 +64,17 @@ impl Standing {
     }
 
     /// That so many images are all of them.
-    pub(super) fn has_images(self, client: &Client, name: &str, found: usize) -> Result<()> {
-        complete(client, name, "objects that gave way", self.images, found)
+    pub(super) fn has_images(self, client: &Client, run: &str, name: &str, found: usize) -> Result<()> {
+        complete(client, run, name, "objects that gave way", self.images, found)
     }
 }
 
-fn complete(client: &Client, name: &str, what: &str, noted: u64, found: usize) -> Result<()> {
+fn complete(client: &Client, run: &str, name: &str, what: &str, noted: u64, found: usize) -> Result<()> {
     if noted == found as u64 {
         return Ok(());
+    }
+    if client.collection(BEFORE)?.is_none() {
+        return Err(restore::unknown(client, Kind::NotFound, "read the run's records", run, name));
     }
     let why = format!("the run noted {noted} {what} of {name}, and the server lists {found} in {BEFORE}");
     Err(ledger::missing(client, why))
@@ -251,7 +254,7 @@ pub(super) async fn stays(client: &Client, run: &str, name: &str) -> Result<Hash
     let noted = standing(client, run, name).await?;
     let ids = ids_of(client, &listed(client, run, Of::Stays, name).await?).await?;
     if let Some(noted) = noted {
-        complete(client, name, "objects that stay", noted.stays, ids.len())?;
+        complete(client, run, name, "objects that stay", noted.stays, ids.len())?;
     }
     Ok(ids)
 }
@@ -268,7 +271,7 @@ async fn kept_aside(client: &Client, run: &str, name: &str) -> Result<HashSet<Id
     let noted = standing(client, run, name).await?;
     let ids: HashSet<Id> = listed(client, run, Of::Image, name).await?.iter().filter_map(id_of).collect();
     if let Some(noted) = noted {
-        noted.has_images(client, name, ids.len())?;
+        noted.has_images(client, run, name, ids.len())?;
     }
     Ok(ids)
 }

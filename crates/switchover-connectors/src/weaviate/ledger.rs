@@ -3,7 +3,7 @@
 //!
 //! | kind | a record is | written | a crash after it means |
 //! |---|---|---|---|
-//! | `run` | the run, with its attempt, and whether it is at rest | by `prepare`, first; at rest behind the verdict | the run may have made its collections |
+//! | `run` | the run, with its attempt, its plan's mark, and whether it is at rest | by `prepare`, first; at rest behind the verdict | the run may have made its collections |
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
 //! | `live` | a live run's engine, by its number: how far the server was in the log when it wrote last | after the objects of a batch | the batch is written again |
@@ -25,6 +25,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use switchover_core::digest::{self, Hex};
+use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 use uuid::Uuid;
 
@@ -93,6 +95,33 @@ pub(super) struct RunRecord {
     /// Whether a live run is being finished.
     #[serde(default)]
     pub(super) left: bool,
+    /// The plan that it carries out; none where an earlier program wrote the record.
+    #[serde(default)]
+    pub(super) plan: Option<PlanMark>,
+}
+
+/// What tells a plan from another of the same collections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlanMark {
+    made_at: String,
+    digest: String,
+}
+
+impl PlanMark {
+    /// Of what neither a journal nor who edits a plan changes.
+    pub(super) fn of(plan: &Plan) -> PlanMark {
+        let tables: Vec<_> = plan.tables.iter().map(|table| (&table.source, &table.target)).collect();
+        let said = json!([
+            plan.made_at,
+            plan.source.store.label,
+            plan.source.content_hash,
+            plan.target.label,
+            plan.options.existing.is_some(),
+            tables,
+        ]);
+        let digest = Hex(digest::of_bytes(said.to_string().as_bytes())).to_string();
+        PlanMark { made_at: plan.made_at.clone(), digest }
+    }
 }
 
 /// The id of a record, made of what it is of.

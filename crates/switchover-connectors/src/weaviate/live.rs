@@ -298,6 +298,10 @@ impl LiveTarget for WeaviateLive {
     }
 
     async fn left(&self) -> Result<bool> {
+        // The run may have been killed before it made them, or behind their end.
+        if self.client.collection(ledger::RECORDS)?.is_none() {
+            return Ok(false);
+        }
         let record: Option<RunRecord> = ledger::one(&self.client, &self.run.run, Of::Run, "").await?;
         Ok(record.is_some_and(|record| record.left))
     }

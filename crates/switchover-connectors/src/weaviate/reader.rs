@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use switchover_core::connector::Reader;
 use switchover_core::plan::Plan;
-use switchover_core::value::{OwnedValue, Rows, Value};
+use switchover_core::value::{OwnedValue, Row, Rows, Value};
 use switchover_core::{Error, Kind, Result};
 
 /// Bytes of a page that are wanted: two pages of each part may be in memory.
@@ -120,6 +120,30 @@ pub(super) async fn by_keys(
         }
     }
     Ok(rows)
+}
+
+/// The objects of these rows, as they were read, whose ids their own keys tell. One without a key, or with the key of another's object,
+/// is nobody's that the run knows: it stays, for the comparison to name it.
+///
+/// The row alone does not say it: where a key is a reference too that leads astray, its cell is read as what it is not.
+pub(super) async fn of_their_keys(client: &Client, table: &Table, rows: &Rows) -> Result<Vec<[u8; 16]>> {
+    let id = |row: Row<'_>| match row.locator().as_slice() {
+        [OwnedValue::Uuid(id)] => Some(*id),
+        _ => None,
+    };
+    let ids: Vec<[u8; 16]> = rows.iter().filter_map(id).collect();
+    let mut own = Vec::new();
+    if ids.is_empty() {
+        return Ok(own);
+    }
+    let listing = Listing { references: Vec::new(), vectors: VectorsAsked::None, ..listing(table) };
+    for page in client.by_ids(0, &listing, &ids).await? {
+        for found in client.objects(&page) {
+            let found = found?;
+            own.extend(table.id_in(&found).filter(|id| *id == found.uuid));
+        }
+    }
+    Ok(own)
 }
 
 #[async_trait]

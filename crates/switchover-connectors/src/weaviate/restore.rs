@@ -114,10 +114,10 @@ async fn noted(client: &Client, run: &str, names: &[&str]) -> Result<Vec<(Collec
             return Err(gone(client, name, noted.aside.len()));
         };
         if !has_notes {
-            return Err(unknown(client, run, name));
+            return Err(unknown(client, Kind::Changed, OPERATION, run, name));
         }
         if let Some(standing) = Standing::of(&record)? {
-            standing.has_images(client, name, noted.aside.len())?;
+            standing.has_images(client, run, name, noted.aside.len())?;
         }
         found.push((collection, noted));
     }
@@ -134,17 +134,18 @@ fn gone(client: &Client, name: &str, aside: usize) -> Error {
         .hint(format!("make the collection again, as it was, and try again; or remove the collection {BEFORE}, and with it those objects"))
 }
 
-fn unknown(client: &Client, run: &str, name: &str) -> Error {
+/// That all which was noted of a collection is gone.
+pub(super) fn unknown(client: &Client, kind: Kind, operation: &'static str, run: &str, name: &str) -> Error {
     let standing = Uuid::from_bytes(ledger::id(run, Of::Standing, name));
-    Error::new(Kind::Changed, OPERATION)
+    Error::new(kind, operation)
         .store(client.config().redacted())
         .table(name)
         .detail(format!(
             "the collection {BEFORE} is gone, so that nobody knows which of its objects are the run's, nor what gave way to them"
         ))
         .hint(format!(
-            "restore {BEFORE} from a backup of the server; or, for {name} to stay as it is now, remove the object {standing} of the \
-             collection {}; then try again",
+            "restore {BEFORE} from a backup of the server, and try again; or, for {name} to stay as it is now, remove the object {standing} \
+             of the collection {}, and take the run back with `rollback --discard-target-changes`",
             ledger::RECORDS
         ))
 }

@@ -241,7 +241,7 @@ impl Table {
     }
 
     /// The id that an object's own key tells.
-    fn id_in(&self, found: &Found<'_>) -> Option<[u8; 16]> {
+    pub(super) fn id_in(&self, found: &Found<'_>) -> Option<[u8; 16]> {
         let table = self.table();
         let mut scratch = Vec::new();
         let mut key = Vec::new();

@@ -9,7 +9,7 @@ use super::claim::WeaviateClaim;
 use super::client::Client;
 use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
-use super::ledger::{self, Of, Records, RunRecord};
+use super::ledger::{self, Of, PlanMark, Records, RunRecord};
 use super::live::WeaviateLive;
 use super::queries::WeaviateQueries;
 use super::rows::Table;
@@ -124,7 +124,7 @@ impl WeaviateTarget {
         run.ok_or_else(|| {
             Error::new(Kind::NotFound, "find the run's records")
                 .store(self.label())
-                .detail("no run has the plan's collections on record")
+                .detail("the run of this plan is no longer on record")
                 .hint("after `cleanup` nothing can be mended any more: migrate again, under other names")
         })
     }
@@ -316,7 +316,9 @@ impl Target for WeaviateTarget {
         failpoint::hit("prepare-before-commit");
         self.known_stays().clear();
         let mut put = Records::new(client);
-        put.add(run, Of::Run, "", &RunRecord { attempt, tool: plan.made_by.clone(), at_rest: false, left })?;
+        let tool = plan.made_by.clone();
+        let mark = Some(PlanMark::of(plan));
+        put.add(run, Of::Run, "", &RunRecord { attempt, tool, at_rest: false, left, plan: mark })?;
         // A collection that was there is none of the run's own, and is never dropped.
         for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
@@ -440,10 +442,8 @@ impl Target for WeaviateTarget {
             let places = (0..mend.missing.len()).map(|at| (at, None));
             let written = sending.rows(&mut table, &mend.missing, places, &|_, _| false).await?;
             let written: HashSet<[u8; 16]> = written.into_iter().collect();
-            // An object without a key is the row's that was written just now, or nobody knows whose: that one stays, for the
-            // comparison to name it.
-            let gone = mend.extra.iter().filter_map(|row| table.id(row)).filter(|id| !written.contains(id));
-            let gone: Vec<[u8; 16]> = gone.collect();
+            let mut gone = reader::of_their_keys(client, &table, &mend.extra).await?;
+            gone.retain(|id| !written.contains(id));
             client.delete_ids(0, &planned.target, &gone).await?;
             if let Some(entries) = &mend.quarantine {
                 mend_quarantine(client, &run, &planned.source, entries).await?;

@@ -9,7 +9,7 @@ use crate::live::{LiveRun, LiveTarget, Side};
 use crate::plan::Plan;
 use crate::query::{Queries, not_asked};
 use crate::schema::StoreInfo;
-use crate::value::{OwnedValue, Rows};
+use crate::value::{OwnedValue, Row, Rows};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -72,10 +72,23 @@ pub struct Mend {
     /// Rows that are to be there: the source's values, NULL where a value is in quarantine. With their locators where the
     /// target may lose rows ([`Target::may_lose`]), as the copy gave them.
     pub missing: Rows,
-    /// Rows that are to go, with the target's own values, as often as they are to go.
+    /// Rows that are to go, with the target's own values, as often as they are to go. With their locators where the target may lose
+    /// rows, as its reader gave them ([`Mend::removes`]).
     pub extra: Rows,
     /// What the quarantine is to hold of the table, where it holds something else.
     pub quarantine: Option<Vec<Quarantined>>,
+}
+
+impl Mend {
+    /// Adds a row that is to go, with its locator; all of one mend have locators of one width.
+    pub fn removes(&mut self, row: &Row<'_>) {
+        let locator = row.locator();
+        if self.extra.is_empty() {
+            self.extra.reset(locator.len(), row.width());
+        }
+        locator.iter().for_each(|cell| self.extra.push(cell.borrow()));
+        row.values().for_each(|value| self.extra.push(value));
+    }
 }
 
 /// A step that follows the copy: an index, a key, a sequence. In one transaction with its record.

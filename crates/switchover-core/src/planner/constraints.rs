@@ -444,6 +444,10 @@ fn checks(
                 let name = constraint_name(check.name.as_ref(), dialect, &mut taken, made);
                 draft.outcome("check", label, Fate::Moved, sql.clone());
                 plan.checks.push(CheckPlan { name, sql });
+                let named = check.expr.tells_null();
+                for column in &mut plan.columns {
+                    column.whole_row |= named.iter().any(|name| name.eq_ignore_ascii_case(&column.source));
+                }
             }
             Err(why) => draft.outcome("check", label, Fate::LeftOut, why),
         }

@@ -318,6 +318,7 @@ fn table_plan(
             codec: choice.codec,
             // A key of a SQLite table may hold NULL, and another SQLite table holds it too.
             not_null: dialect.keeps_no_rules().is_none() && (column.not_null || in_key && !draft.native),
+            whole_row: false,
             default: None,
             generated: None,
             generated_virtual: draft.native && column.generated.as_ref().is_some_and(|g| !g.stored),

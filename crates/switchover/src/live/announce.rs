@@ -6,7 +6,8 @@ use crate::journal::Header;
 use crate::progress::Event;
 use crate::reserve;
 use crate::routing::hooks::Told;
-use crate::routing::{EnvFile, Follower, Moment, Progress, Route, Routing, route};
+use crate::routing::route::{self, ALL};
+use crate::routing::{EnvFile, Follower, Moment, Progress, Route, Routing};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ const TOLD: &str = "told.json";
 
 /// Names in the run's folder the environment file and its variables that the run has changed and not put back.
 const CHANGED: &str = "changed.json";
+
+/// Says in the run's folder where its route is, unless that is in the state folder, which may be moved.
+const ROUTE_AT: &str = "route-at.json";
 
 /// What the run has changed and not put back. What the variables held stands in the file's backup alone: it may be a secret.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -89,6 +93,10 @@ pub trait Announce: Send + Sync {
         let _ = (ownership, why);
         Ok(())
     }
+    /// Whether reads could be sent to the target, as far as whoever is told of it goes. Changes nothing.
+    async fn may_move_reads(&self) -> Result<()> {
+        Ok(())
+    }
     /// Sends this share of reads, in percent, to the target. Fails where the target lacks rows.
     async fn move_reads(&self, percent: u8) -> Result<()> {
         let _ = percent;
@@ -133,6 +141,11 @@ fn owed(error: Error) -> Error {
     let why =
         format!("{}: {}. `switchover resume` has it tried again at once", error.why(), error.what_to_do());
     error.detail(why)
+}
+
+/// Where the route of a run is that has a place of its own.
+fn kept_route(folder: &Path) -> Result<Option<PathBuf>> {
+    record::kept::<Option<PathBuf>>(folder, ROUTE_AT).map(Option::flatten)
 }
 
 /// The same path from wherever the program is started. It may not be there.
@@ -202,17 +215,51 @@ impl Noted {
 }
 
 impl Announcer {
-    /// For a run, whose folder is given.
-    pub fn new(routing: Routing, state_dir: &Path, header: &Header, folder: &Path) -> Announcer {
-        let route = routing.route.clone().unwrap_or_else(|| route::default_path(state_dir));
-        Announcer {
+    /// For a run, whose folder is given. Its route is the one that is named now, or else the one that it has had.
+    ///
+    /// # Errors
+    /// When it cannot be read where the route of the run is.
+    pub fn new(routing: Routing, state_dir: &Path, header: &Header, folder: &Path) -> Result<Announcer> {
+        let route = match &routing.route {
+            Some(named) => named.clone(),
+            None => kept_route(folder)?.unwrap_or_else(|| route::default_path(state_dir)),
+        };
+        Ok(Announcer {
             routing,
             route,
             state_dir: state_dir.to_owned(),
             header: header.clone(),
             folder: folder.to_owned(),
             noted: Mutex::default(),
+        })
+    }
+
+    /// Keeps where the route is, before it is there.
+    fn keep_route(&self) -> Result<()> {
+        let default = whole(&route::default_path(&self.state_dir));
+        let path = Some(whole(&self.route)).filter(|path| *path != default);
+        if kept_route(&self.folder)? == path {
+            return Ok(());
         }
+        record::keep(&self.folder, ROUTE_AT, &path)
+    }
+
+    /// The route of this run.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none there, or another run's.
+    fn own(&self, route: Option<Route>) -> Result<Route> {
+        let run = &self.header.run;
+        let why = match route {
+            Some(route) if route.run == *run => return Ok(route),
+            Some(route) => format!("it is the route of the run {}, not of {run}", route.run),
+            None => "no route was written yet".to_owned(),
+        };
+        let hint = "name the run's own file with `route` in [cutover] or SWITCHOVER_ROUTE, stop the engine, `switchover resume`, and ask again";
+        Err(Error::new(Kind::NotFound, "move reads")
+            .store(self.route.display().to_string())
+            .detail(why)
+            .hint(hint))
     }
 
     /// The owner of which the application was told last: in the beginning the source. None when that was begun and did not come
@@ -221,26 +268,33 @@ impl Announcer {
         Ok(record::kept::<Option<Side>>(&self.folder, TOLD)?.unwrap_or(Some(Side::Source)))
     }
 
-    /// What the run has changed and not put back. Refuses where it is in another file than this configuration names: nobody would put
-    /// it back there.
+    /// What the run has changed and not put back. Refuses where it is in another file than this configuration names, or in variables that
+    /// it does not: nobody would put them back.
     fn not_put_back(&self) -> Result<Changed> {
         let changed: Changed = record::kept(&self.folder, CHANGED)?.unwrap_or_default();
         if changed.variables.is_empty() {
             return Ok(changed);
         }
+        let listed = |names: &mut dyn Iterator<Item = &String>| {
+            names.map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
         let names = match &self.routing.env_file {
             // One that was brought elsewhere has its backup beside it.
             Some(file) if whole(&file.path) == changed.file || file.keeps_before(&self.header.run)? => {
-                return Ok(changed);
+                let is_named = |name: &String| file.set.iter().any(|(named, _)| named == name);
+                let mut lacking = changed.variables.iter().filter(|name| !is_named(name)).peekable();
+                if lacking.peek().is_none() {
+                    return Ok(changed);
+                }
+                format!("no {} in `set`", listed(&mut lacking))
             }
             Some(file) => format!("the file {}", file.path.display()),
             None => "no such file".to_owned(),
         };
-        let variables: Vec<&str> = changed.variables.iter().map(String::as_str).collect();
         Err(Error::new(Kind::Config, "change the owner")
             .detail(format!(
                 "the run has set {} in the application's environment file {}, and [cutover] names {names} now",
-                variables.join(", "),
+                listed(&mut changed.variables.iter()),
                 changed.file.display()
             ))
             .hint("have [cutover] say `env_file` and `set` as at the cutover, stop the engine, `switchover resume`, and ask again"))
@@ -323,6 +377,7 @@ impl Announce for Announcer {
         let run = &self.header.run;
         reserve::with(&self.folder, || {
             let may_take = |other: &Route| route::may_take(&self.route, &self.state_dir, other);
+            self.keep_route()?;
             route::publish_where(&self.route, run, self.stores(), *ownership, (follower, why), may_take)
         })?;
         if ownership.pending || self.told_owner()? == Some(ownership.owner) {
@@ -369,9 +424,16 @@ impl Announce for Announcer {
         self.hooks(Moment::Alarm, ownership, why).await
     }
 
+    async fn may_move_reads(&self) -> Result<()> {
+        self.own(route::read(&self.route)?)?.with_reads(ALL).map(drop)
+    }
+
     async fn move_reads(&self, percent: u8) -> Result<()> {
-        let none = || Error::new(Kind::NotFound, "move reads").detail("no route was written yet");
-        route::change(&self.route, |route| route.ok_or_else(none)?.with_reads(percent)).map(drop)
+        // None of them are sent there by it: as where the run is over, or the file is gone.
+        if percent == 0 && self.reads_at_target().await? == 0 {
+            return Ok(());
+        }
+        route::change(&self.route, |route| self.own(route)?.with_reads(percent)).map(drop)
     }
 
     async fn reads_at_target(&self) -> Result<u8> {

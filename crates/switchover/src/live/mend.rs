@@ -81,7 +81,7 @@ pub(super) async fn extra(
         })
         .await?;
         let mut digester = digester_of(planned, digest::Side::Target);
-        let mut extra = Rows::new(0, planned.columns.len());
+        let mut extra = Mend { table, ..Mend::default() };
         for mut reader in store.read(plan, table, 1).await? {
             let mut page = Rows::default();
             while let Some(next) = reader.next(page).await? {
@@ -91,25 +91,26 @@ pub(super) async fn extra(
                         if removed.first.is_empty() {
                             removed.first = shown_on_target(planned, &row);
                         }
-                        row.values().for_each(|value| extra.push(value));
+                        extra.removes(&row);
                     }
                 }
-                if extra.len() >= BATCH_ROWS {
-                    removed.rows += remove(plan, table, store, &mut extra).await?;
+                if extra.extra.len() >= BATCH_ROWS {
+                    removed.rows += remove(plan, store, &mut extra).await?;
                 }
                 page = next;
             }
         }
-        removed.rows += remove(plan, table, store, &mut extra).await?;
+        removed.rows += remove(plan, store, &mut extra).await?;
     }
     Ok(removed)
 }
 
-async fn remove(plan: &Plan, table: usize, store: &dyn Target, extra: &mut Rows) -> Result<u64> {
-    let rows = std::mem::replace(extra, Rows::new(0, plan.tables[table].columns.len()));
-    let count = rows.len() as u64;
+async fn remove(plan: &Plan, store: &dyn Target, extra: &mut Mend) -> Result<u64> {
+    let empty = Mend { table: extra.table, ..Mend::default() };
+    let mend = std::mem::replace(extra, empty);
+    let count = mend.extra.len() as u64;
     if count > 0 {
-        store.repair(plan, &[Mend { table, extra: rows, ..Mend::default() }]).await?;
+        store.repair(plan, &[mend]).await?;
     }
     Ok(count)
 }

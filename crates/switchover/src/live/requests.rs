@@ -1,7 +1,7 @@
 //! What a run is asked for: what can be done at any time, what ends the work in hand, and what waits.
 
 use super::check;
-use super::engine::{End, Engine, Turn};
+use super::engine::{End, Engine, Parts, Turn};
 use super::follow::PRESSURE_EVERY;
 use super::link::Link;
 use super::pass::Pass;
@@ -145,8 +145,22 @@ impl Engine {
         None
     }
 
-    /// Ends the run as a request demands that needs nothing but the source as the owner. None where that is refused.
+    /// Ends the run as a request demands that needs nothing but the source as the owner. None where that is refused, or where reads
+    /// went back before it.
     pub(super) async fn end_by(&mut self, command: Command) -> Result<Option<Turn>> {
+        if matches!(command.request, Request::Rollback(_)) && !self.parts.target.can_own() {
+            match self.has_readers().await {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.move_reads(0, false, command).await;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    refuse(command, error);
+                    return Ok(None);
+                }
+            }
+        }
         let end = match command.request {
             Request::Stop => Ok(End::Stopped),
             _ => match self.told_in_full().await {
@@ -206,11 +220,6 @@ impl Engine {
         let Some(command) = self.simple(command) else { return Ok(None) };
         let only_reads = !self.parts.target.can_own();
         match (&command.request, link.from) {
-            (Request::Rollback(options), Side::Source) if only_reads && self.has_readers().await? => {
-                let dry_run = options.dry_run;
-                self.move_reads(0, dry_run, command).await;
-                Ok(None)
-            }
             (Request::Stop, _) | (Request::Rollback(_), Side::Source) => self.end_by(command).await,
             (Request::Verify, Side::Source) => {
                 self.pass = Some(Pass::default());
@@ -335,20 +344,28 @@ impl Engine {
     /// Sends reads to a target that does not own the data, or back to the source. Writes stay where they are.
     async fn move_reads(&mut self, percent: u8, dry_run: bool, command: Command) {
         if dry_run {
-            return answer(command, Ok(Answer::Ready));
+            let could = match percent {
+                0 => Ok(()),
+                _ => self.parts.announce.may_move_reads().await,
+            };
+            return answer(command, could.map(|()| Answer::Ready));
         }
-        let target = &self.parts.target;
-        let moved = match self.again(async || target.readers(percent > 0).await).await {
-            Ok(()) => self.parts.announce.move_reads(percent).await,
-            Err(error) => Err(error),
-        };
-        match moved {
+        match self.moved(percent).await {
             Ok(()) => {
                 self.note(format!("{percent}% of reads go to the target now; writes stay with the source"));
                 answer(command, Ok(Answer::Reads { percent }));
             }
             Err(error) => refuse(command, error),
         }
+    }
+
+    async fn moved(&self, percent: u8) -> Result<()> {
+        let Parts { target, announce, .. } = &self.parts;
+        if percent > 0 {
+            announce.may_move_reads().await?;
+        }
+        self.again(async || target.readers(percent > 0).await).await?;
+        announce.move_reads(percent).await
     }
 
     pub(super) async fn switch_by(

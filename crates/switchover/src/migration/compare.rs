@@ -180,7 +180,7 @@ impl Migration {
         }
     }
 
-    /// The plan by which stores are compared where none is given: that of their newest run, if there is one.
+    /// The plan by which stores are compared where none is given: that of their newest run into the same schema, if there is one.
     pub fn newest_plan(&self) -> Result<Option<Plan>> {
         let runs = journal::list(&self.settings.state_dir)?;
         let ours = |run: &&Summary| {
@@ -188,12 +188,12 @@ impl Migration {
                 && run.header.target == self.target.label()
                 && run.entries.last().is_some_and(|entry| entry.state != State::RolledBack)
         };
-        match runs.iter().rev().find(ours) {
-            Some(run) => {
-                let plan = Journal::read_plan(&self.settings.state_dir, &run.header.run)?;
-                Ok((plan.options.schema == self.settings.plan.schema).then_some(plan))
+        for run in runs.iter().rev().filter(ours) {
+            let plan = Journal::read_plan(&self.settings.state_dir, &run.header.run)?;
+            if plan.options.schema == self.settings.plan.schema {
+                return Ok(Some(plan));
             }
-            None => Ok(None),
         }
+        Ok(None)
     }
 }

@@ -18,6 +18,7 @@ fn column(name: &str) -> ColumnPlan {
         r#type: LogicalType::Int8,
         codec: Codec::Int,
         not_null: true,
+        whole_row: false,
         default: None,
         generated: None,
         generated_virtual: false,

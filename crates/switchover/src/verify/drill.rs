@@ -1,7 +1,9 @@
 //! From buckets that differ to rows and fields.
 //!
 //! Both sides are read again, and only rows of the differing buckets are held, as digests, in passes
-//! of at most [`DRILL_ROWS_MAX`] rows. What does not cancel out is counted; the first
+//! of at most [`DRILL_ROWS_MAX`] rows. Where that would be more than one pass, a pass before them sums
+//! these buckets' rows in many more parts, for a few rows that differ make nearly all of a large table's
+//! buckets differ, and few of its parts. What does not cancel out is counted; the first
 //! [`LISTED_MAX`] rows are read once more with their values, and paired by key.
 //!
 //! Invariants: rows are chosen by their keys' hashes, so the same data has the same rows chosen in every run; and of a
@@ -19,7 +21,7 @@ use switchover_core::chunk::KeyRange;
 use switchover_core::connector::{Mend, Quarantined};
 use switchover_core::digest::{RowDigest, Side, TableDigest};
 use switchover_core::judge::Judge;
-use switchover_core::limits::{DRILL_ROWS_MAX, LISTED_MAX};
+use switchover_core::limits::{DIGEST_BUCKETS, DRILL_ROWS_MAX, LISTED_MAX};
 use switchover_core::plan::TablePlan;
 use switchover_core::planner::layout::{shown_key, shown_locator};
 use switchover_core::value::{OwnedValue, Row};
@@ -54,9 +56,70 @@ impl Chosen {
 /// Rows that one pass of a repair mends; the next pass finds the rest.
 const REPAIR_ROWS_MAX: usize = 10_000;
 
+/// Parts that a sieve sums apart: of ten million rows on each side, forty share one. They take ten megabytes.
+const SIEVE_PARTS: usize = 1 << 19;
+
+/// The rows that a pass looks at.
+struct Pass {
+    buckets: Vec<bool>,
+    /// Parts of the sieve, where there was one.
+    parts: Option<Vec<bool>>,
+}
+
+impl Pass {
+    fn has(&self, digest: RowDigest) -> bool {
+        self.buckets[digest.bucket()] && self.parts.as_ref().is_none_or(|parts| parts[part_of(digest)])
+    }
+}
+
+/// The part of the sieve that a row is in: by other bits of its key's hash than tell the bucket.
+fn part_of(digest: RowDigest) -> usize {
+    ((digest.key / DIGEST_BUCKETS as u64) % SIEVE_PARTS as u64) as usize
+}
+
+/// Sums of both sides by part, each side's against the other's, and how many rows of both are in it.
+struct Sieve {
+    sums: Vec<u128>,
+    rows: Vec<u32>,
+}
+
+impl Sieve {
+    fn new() -> Sieve {
+        Sieve { sums: vec![0; SIEVE_PARTS], rows: vec![0; SIEVE_PARTS] }
+    }
+
+    fn add(&mut self, digest: RowDigest, side: Side) {
+        let part = part_of(digest);
+        let sum = &mut self.sums[part];
+        *sum = match side {
+            Side::Source => sum.wrapping_add(digest.row),
+            Side::Target => sum.wrapping_sub(digest.row),
+        };
+        self.rows[part] = self.rows[part].saturating_add(1);
+    }
+
+    /// The parts that differ, by passes.
+    fn passes(&self) -> Vec<Vec<bool>> {
+        let (mut passes, mut taken, mut rows) = (Vec::new(), vec![false; SIEVE_PARTS], 0);
+        for (part, count) in self.rows.iter().enumerate().filter(|(part, _)| self.sums[*part] != 0) {
+            if rows > 0 && rows + u64::from(*count) > DRILL_ROWS_MAX as u64 {
+                passes.push(std::mem::replace(&mut taken, vec![false; SIEVE_PARTS]));
+                rows = 0;
+            }
+            taken[part] = true;
+            rows += u64::from(*count);
+        }
+        if rows > 0 {
+            passes.push(taken);
+        }
+        passes
+    }
+}
+
 /// What the drill-down gives.
 pub(super) struct Drilled {
     pub(super) differences: Vec<Difference>,
+    /// None where both sides have become equal meanwhile.
     pub(super) total: u64,
     pub(super) mend: Option<Mend>,
 }
@@ -83,16 +146,8 @@ impl Verify {
         let (mut listed, mut mended) = (Chosen::default(), Chosen::default());
         // Rows of each side, and how many of them have the key of one of the other's.
         let (mut of_source, mut of_target, mut pairs) = (0u64, 0u64, 0u64);
-        let mut rest = differing;
-        while !rest.is_empty() {
-            let (mut taken, mut rows) = (0, 0);
-            while taken < rest.len() && (taken == 0 || rows < DRILL_ROWS_MAX as u64) {
-                rows += expected.rows_in(rest[taken]) + found.rows_in(rest[taken]);
-                taken += 1;
-            }
-            let buckets: BTreeSet<usize> = rest[..taken].iter().copied().collect();
-            rest = &rest[taken..];
-            let mut unmatched: Vec<_> = self.unmatched(index, &buckets).await?.into_iter().collect();
+        for pass in self.passes(index, expected, found, differing).await? {
+            let mut unmatched: Vec<_> = self.unmatched(index, &pass).await?.into_iter().collect();
             unmatched.sort_unstable();
             // All rows of a key are in one bucket, and so in one pass.
             for of_key in unmatched.chunk_by(|((key, _), _), ((next, _), _)| key == next) {
@@ -132,25 +187,54 @@ impl Verify {
         } else {
             of_source.max(of_target)
         };
-        Ok(Drilled { differences, total: all.max(differences_len(expected, found)), mend })
+        let total = if all == 0 { 0 } else { all.max(differences_len(expected, found)) };
+        Ok(Drilled { differences, total, mend })
     }
 
-    async fn unmatched(&self, index: usize, buckets: &BTreeSet<usize>) -> Result<Unmatched> {
+    /// What is to be looked at, a pass at a time.
+    async fn passes(
+        &self,
+        index: usize,
+        expected: &TableDigest,
+        found: &TableDigest,
+        differing: &[usize],
+    ) -> Result<Vec<Pass>> {
+        let mut buckets = vec![false; DIGEST_BUCKETS];
+        differing.iter().for_each(|bucket| buckets[*bucket] = true);
+        let rows: u64 =
+            differing.iter().map(|bucket| expected.rows_in(*bucket) + found.rows_in(*bucket)).sum();
+        let all = Pass { buckets, parts: None };
+        if rows <= DRILL_ROWS_MAX as u64 {
+            return Ok(vec![all]);
+        }
+        let mut sieve = Sieve::new();
+        self.digests(index, &all, |digest, side| sieve.add(digest, side)).await?;
+        let passes = sieve.passes().into_iter();
+        Ok(passes.map(|parts| Pass { buckets: all.buckets.clone(), parts: Some(parts) }).collect())
+    }
+
+    /// The digests of the rows that a pass looks at: the source's and those that were there before, and then the target's.
+    async fn digests(
+        &self,
+        index: usize,
+        pass: &Pass,
+        mut observe: impl FnMut(RowDigest, Side),
+    ) -> Result<()> {
+        let mut of = |digest, side| {
+            if pass.has(digest) {
+                observe(digest, side);
+            }
+        };
+        self.source_rows(index, |_, _, digest| of(digest, Side::Source)).await?;
+        self.rows_before(index, |digest| of(digest, Side::Source)).await?;
+        self.target_rows(index, |_, digest| of(digest, Side::Target)).await
+    }
+
+    async fn unmatched(&self, index: usize, pass: &Pass) -> Result<Unmatched> {
         let mut counts = Unmatched::new();
-        self.source_rows(index, |_, _, digest| {
-            if buckets.contains(&digest.bucket()) {
-                *counts.entry((digest.key, digest.row)).or_default() += 1;
-            }
-        })
-        .await?;
-        self.rows_before(index, |digest| {
-            if buckets.contains(&digest.bucket()) {
-                *counts.entry((digest.key, digest.row)).or_default() += 1;
-            }
-        })
-        .await?;
-        self.target_rows(index, |_, digest| {
-            if buckets.contains(&digest.bucket()) {
+        self.digests(index, pass, |digest, side| match side {
+            Side::Source => *counts.entry((digest.key, digest.row)).or_default() += 1,
+            Side::Target => {
                 let count = counts.entry((digest.key, digest.row)).or_default();
                 *count -= 1;
                 if *count == 0 {
@@ -321,7 +405,7 @@ pub(super) fn take(unmatched: &mut Unmatched, digest: RowDigest) -> bool {
 
 /// At least as many rows differ as the counts do.
 fn differences_len(expected: &TableDigest, found: &TableDigest) -> u64 {
-    expected.rows().abs_diff(found.rows()).max(1)
+    expected.rows().abs_diff(found.rows())
 }
 
 /// A row of the target: by its key, and by what the store calls it.
@@ -388,4 +472,55 @@ fn fields(table: &TablePlan, source: &Listed, target: &Listed) -> Vec<FieldDiffe
         }
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows whose keys' hashes are spread as a hash's are.
+    fn rows(count: u64) -> impl Iterator<Item = RowDigest> {
+        (1..=count).map(|at| {
+            let key =
+                at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            RowDigest { key: key ^ (key >> 31), row: u128::from(at) << 64 | u128::from(key) }
+        })
+    }
+
+    #[test]
+    fn a_few_rows_that_differ_in_nearly_all_buckets_are_one_pass() {
+        const ROWS: u64 = 1_000_000;
+        const EVERY: usize = 200;
+        let (mut sieve, mut buckets, mut differing) = (Sieve::new(), BTreeSet::new(), Vec::new());
+        for (at, digest) in rows(ROWS).enumerate() {
+            let changed = at % EVERY == 0;
+            let other = u128::from(digest.key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            let target = RowDigest { row: if changed { other } else { digest.row }, ..digest };
+            sieve.add(digest, Side::Source);
+            sieve.add(target, Side::Target);
+            if changed {
+                buckets.insert(digest.bucket());
+                differing.push(digest);
+            }
+        }
+        assert!(buckets.len() > DIGEST_BUCKETS * 9 / 10, "{}", buckets.len());
+        let passes = sieve.passes();
+        assert_eq!(passes.len(), 1);
+        assert!(differing.iter().all(|digest| passes[0][part_of(*digest)]));
+        let kept = rows(ROWS).filter(|digest| passes[0][part_of(*digest)]).count();
+        assert!(kept < differing.len() * 4, "{kept}");
+    }
+
+    #[test]
+    fn no_pass_holds_more_rows_than_it_may_and_none_is_left_out() {
+        let mut sieve = Sieve::new();
+        let all: Vec<RowDigest> = rows(DRILL_ROWS_MAX as u64 * 5 / 2).collect();
+        all.iter().for_each(|digest| sieve.add(*digest, Side::Source));
+        let passes = sieve.passes();
+        assert_eq!(passes.len(), 3);
+        let of = |pass: &Vec<bool>| all.iter().filter(|digest| pass[part_of(**digest)]).count();
+        let counts: Vec<usize> = passes.iter().map(of).collect();
+        assert!(counts.iter().all(|count| *count <= DRILL_ROWS_MAX), "{counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), all.len());
+    }
 }

@@ -68,7 +68,7 @@ impl Verify {
                 self.shutdown.check("verify")?;
                 for row in rows.iter() {
                     if take(&mut extra, side.digest(row, |_| false)) {
-                        row.values().for_each(|value| part.extra.push(value));
+                        part.removes(&row);
                     }
                 }
                 spare = rows;

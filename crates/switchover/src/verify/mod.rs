@@ -34,6 +34,10 @@ use switchover_core::plan::{Plan, TablePlan};
 use switchover_core::value::{Row, Rows};
 use switchover_core::{Error, Kind, Result};
 
+/// Why a table is unproven whose rows were equal when they were looked at one by one.
+const CHANGED: &str = "the stores differed when they were compared, and no more when the rows were looked for: somebody writes to one of \
+                       them; verify again when nobody does";
+
 /// What is done about rows that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mending {
@@ -159,6 +163,10 @@ impl Verify {
         if !differing.is_empty() {
             let drilled = self.drill(index, &expected.table, &found, &differing).await?;
             report.verdict = Verdict::Different;
+            if drilled.total == 0 {
+                report.verdict = Verdict::Unproven;
+                report.reason = CHANGED.to_owned();
+            }
             report.differences = drilled.differences;
             report.differences_total = drilled.total;
             mend = drilled.mend;

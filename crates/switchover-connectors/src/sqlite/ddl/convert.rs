@@ -22,27 +22,29 @@ pub(super) struct Names<'a> {
     tables: Vec<(&'a str, &'a [String])>,
     default: bool,
     qualify: bool,
+    /// What a view calls its outputs.
+    outputs: Vec<String>,
 }
 
 impl<'a> Names<'a> {
     /// The columns of a table without a name.
     pub(super) fn of_columns(columns: &'a [String]) -> Self {
-        Self { tables: vec![("", columns)], default: false, qualify: false }
+        Self { tables: vec![("", columns)], default: false, qualify: false, outputs: Vec::new() }
     }
 
     /// The columns of a table, also as `table.column`.
     pub(super) fn of_table(table: &'a str, columns: &'a [String]) -> Self {
-        Self { tables: vec![(table, columns)], default: false, qualify: false }
+        Self { tables: vec![(table, columns)], default: false, qualify: false, outputs: Vec::new() }
     }
 
     /// Nothing, as in a default: a bare word is a string.
     pub(super) fn of_default() -> Self {
-        Self { tables: Vec::new(), default: true, qualify: false }
+        Self { tables: Vec::new(), default: true, qualify: false, outputs: Vec::new() }
     }
 
-    /// Several tables of a view, by the name that they have in it.
-    pub(super) fn of_view(tables: Vec<(&'a str, &'a [String])>) -> Self {
-        Self { tables, default: false, qualify: true }
+    /// Several tables of a view, by the name that they have in it, and what it calls its outputs.
+    pub(super) fn of_view(tables: Vec<(&'a str, &'a [String])>, outputs: Vec<String>) -> Self {
+        Self { tables, default: false, qualify: true, outputs }
     }
 
     /// Resolves a name; `None` if no table has it, `Err` if more than one does.
@@ -179,6 +181,10 @@ fn identifier(sql: &Sql<'_>, raw: &str, names: &Names<'_>) -> Expr {
     }
     if quoting == Quoting::Bare && text.eq_ignore_ascii_case("false") {
         return Expr::Bool(false);
+    }
+    // SQLite looks there for a name before it takes double quotes for those of a text.
+    if names.outputs.iter().any(|output| output.eq_ignore_ascii_case(&text)) {
+        return opaque(sql, "the name is that of an output of the view");
     }
     if names.default || quoting == Quoting::Double {
         return Expr::Text(text);

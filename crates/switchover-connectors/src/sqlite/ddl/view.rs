@@ -64,7 +64,12 @@ fn view(
     };
     let Some(from) = from else { return no("no table") };
     let sources = sources(from, columns_of)?;
-    let names = Names::of_view(sources.iter().map(|s| (s.alias.as_str(), s.columns.as_slice())).collect());
+    let called = columns.iter().filter_map(|column| match column {
+        ResultColumn::Expr(_, alias) => alias.as_ref().map(label),
+        ResultColumn::Star | ResultColumn::TableStar(_) => None,
+    });
+    let tables = sources.iter().map(|s| (s.alias.as_str(), s.columns.as_slice()));
+    let names = Names::of_view(tables.collect(), called.collect());
     let outputs = outputs(columns, named, &sources, &names)?;
     let group_by =
         group_by.unwrap_or(&[]).iter().map(|e| term(e, &outputs, &names, false)).collect::<Result<_, _>>()?;

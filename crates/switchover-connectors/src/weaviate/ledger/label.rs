@@ -3,7 +3,7 @@
 //! A record may say as much as a value of the source or an object has, and there may be as many as chunks or as values in
 //! quarantine; so nobody reads them all. Invariant: whoever goes by records gets all of them or an error.
 
-use super::{BODIES, Of, PROPERTIES, RECORDS};
+use super::{BODIES, Of, PROPERTIES, PlanMark, RECORDS, RunRecord, one};
 use crate::weaviate::client::{Asked, Client, Found, Listing, PAGE_OBJECTS_MAX};
 use crate::weaviate::value::Wire;
 use serde::de::DeserializeOwned;
@@ -158,13 +158,18 @@ pub(in crate::weaviate) async fn of_kind(
     bodies(client, RECORDS, &ids).await
 }
 
-/// The run that has the plan's collections on record: a collection is of one run only, as made by it or as filled by it.
+/// The run of a plan, by its collections: a collection is of one run at a time, as made by it or as filled by it. Behind a cleanup it
+/// may be another's, whose records say nothing of this one's: so the run must be of the very plan. A plan of what is to be made may be
+/// a later one, too: that of now, for stores of which no journal is there.
 pub(in crate::weaviate) async fn run_of(client: &Client, plan: &Plan) -> Result<Option<String>> {
-    let about = |record: &Label| {
-        let own = record.is(Of::Collection) || record.is(Of::Standing);
-        own && plan.tables.iter().any(|table| table.target == record.key)
-    };
-    Ok(all(client).await?.into_iter().find(about).map(|record| record.run))
+    let fills = plan.options.existing.is_some();
+    let own = if fills { Of::Standing } else { Of::Collection };
+    let about = |record: &Label| record.is(own) && plan.tables.iter().any(|table| table.target == record.key);
+    let Some(found) = all(client).await?.into_iter().find(about) else { return Ok(None) };
+    let record: Option<RunRecord> = one(client, &found.run, Of::Run, "").await?;
+    let is_of = |of: &PlanMark| *of == PlanMark::of(plan) || (!fills && plan.made_at >= of.made_at);
+    let is_its = record.is_some_and(|record| record.plan.as_ref().is_none_or(is_of));
+    Ok(is_its.then_some(found.run))
 }
 
 /// What the records of one run are of.

@@ -216,6 +216,7 @@ fn table_plan(
             r#type: choice.r#type,
             codec: choice.codec,
             not_null: target.not_null || map.not_null == Some(true),
+            whole_row: false,
             default: None,
             generated: target.generated.clone(),
             generated_virtual: false,
