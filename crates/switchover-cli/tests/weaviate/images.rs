@@ -9,6 +9,7 @@ use std::process::Command;
 use switchover_testkit::weaviate::Liar;
 
 const BEFORE: &str = "Switchover_before";
+const RECORDS: &str = "Switchover_record";
 
 /// What objects refer to, and one that is gone.
 const PARENT: &str = "00000000-0000-4000-8000-0000000000aa";
@@ -61,7 +62,14 @@ impl Site {
 
 #[test]
 fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
-    for (kind, counted) in [("image", 0), ("image", -1), ("wrote", 0), ("stays", 0)] {
+    for (within, kind, counted) in [
+        (BEFORE, "image", 0),
+        (BEFORE, "image", -1),
+        (BEFORE, "wrote", 0),
+        (BEFORE, "stays", 0),
+        (RECORDS, "standing", -1),
+        (RECORDS, "run", -1),
+    ] {
         let site = Site::filled();
         let before = site.server.objects("Note");
         let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
@@ -70,10 +78,10 @@ fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
         run(migrate.args(["--policy", "quarantine"])).exits(0);
         let now = site.server.objects("Note");
         // As a replica lists them that was away; its count may be short by as much.
-        line.hide(&site.record(BEFORE, kind));
-        line.miscount(BEFORE, counted);
+        line.hide(&site.record(within, kind));
+        line.miscount(within, counted);
         let ran = run(site.over_line(&line, &["rollback"]).arg("--discard-target-changes")).exits(2);
-        assert!(ran.err.contains(BEFORE), "{kind} {counted}: {ran}");
+        assert!(ran.err.contains(within), "{kind} {counted}: {ran}");
         assert_eq!(said(&site.server.objects("Note")), said(&now), "{kind} {counted}");
         if kind == "stays" {
             // It is not taken for what should not be there.
@@ -88,6 +96,44 @@ fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
         assert_eq!(said(&site.server.objects("Note")), said(&before), "{kind} {counted}");
         assert_eq!(site.server.collections(), ["Note"]);
     }
+}
+
+#[test]
+fn a_run_goes_on_only_when_it_knows_what_it_has_noted() {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    // Everything is there, and it does not end.
+    line.miscount("Note", 1);
+    let mut migrate = site.over_line(&line, &["migrate", "--into", "existing", "--on-conflict", "replace"]);
+    run(migrate.args(["--policy", "quarantine", "--on-failure", "keep"])).exits(1);
+    assert_eq!(site.server.objects("Note")[OURS[0]]["properties"]["body"], "body 1");
+    line.hide(&site.record(RECORDS, "standing"));
+    line.miscount(RECORDS, -1);
+    let ran = run(&mut site.over_line(&line, &["resume"])).exits(2);
+    assert!(ran.err.contains(RECORDS), "{ran}");
+    line.hide("");
+    line.miscount("", 0);
+    run(&mut site.over_line(&line, &["resume"])).exits(0);
+    run(&mut site.over_line(&line, &["rollback"])).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+#[test]
+fn a_collection_that_the_run_made_is_not_forgotten_where_its_record_is_not_listed() {
+    let site = Site::new("CREATE TABLE items(id INTEGER PRIMARY KEY); INSERT INTO items VALUES (1), (2);");
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    run(&mut site.over_line(&line, &["migrate"])).exits(0);
+    line.hide(&site.record(RECORDS, "collection"));
+    line.miscount(RECORDS, -1);
+    let ran = run(site.over_line(&line, &["rollback"]).arg("--discard-target-changes")).exits(2);
+    assert!(ran.err.contains("the record of Items"), "{ran}");
+    assert_eq!(site.server.count("Items"), 2);
+    line.hide("");
+    line.miscount("", 0);
+    run(&mut site.over_line(&line, &["rollback"])).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
 }
 
 #[test]

@@ -162,6 +162,16 @@ pub(super) fn place(label: &Label) -> Option<(&str, &str)> {
     label.key.split_once('/')
 }
 
+/// The collections of which a run noted something.
+pub(super) async fn names(client: &Client, run: &str) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    ledger::all_labels(client, BEFORE, |label| {
+        names.extend(place(&label).filter(|_| label.run == run).map(|(name, _)| name.to_owned()));
+    })
+    .await?;
+    Ok(names)
+}
+
 /// The ids of a run's records of one kind of a collection, of those that are listed.
 async fn listed(client: &Client, run: &str, of: Of, name: &str) -> Result<Vec<Label>> {
     let mut own = Vec::new();

@@ -14,8 +14,10 @@
 //! There are no transactions: every record has an id made of what it says, so writing it twice is writing it once. A
 //! checkpoint says that objects were acknowledged, not that they are stored; that is the verification's to say.
 
+mod known;
 mod label;
 
+pub(super) use known::lists_all_known;
 pub(super) use label::{Label, Record, all, all_labels, bodies, labels, missing, of_kind, of_run, run_of};
 
 use super::client::{BatchWriter, Client};

@@ -272,10 +272,12 @@ impl Target for WeaviateTarget {
         ledger::make(client)?;
         let (records, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
+        let there = client.schema()?;
+        let planned = plan.tables.iter().map(|table| table.target.clone());
+        ledger::lists_all_known(client, &there, run, &records, planned)?;
         let before = run_record(client, &records).await?;
         let left = before.as_ref().is_some_and(|record| record.left);
         let attempt = before.map_or(1, |record| record.attempt + 1);
-        let there = client.schema()?;
         let standing = plan.options.existing.is_some();
         let is_there = |table: &TablePlan| there.iter().any(|found| found.name == table.target);
         if let Some(gone) = plan.tables.iter().find(|table| standing && !is_there(table)) {
@@ -466,6 +468,8 @@ impl Target for WeaviateTarget {
         let client = self.client().await?;
         let (own, others): (Vec<_>, Vec<_>) =
             ledger::all(client).await?.into_iter().partition(|record| record.run == run);
+        let there = client.schema()?;
+        ledger::lists_all_known(client, &there, run, &own, before::names(client, run).await?)?;
         if own.is_empty() {
             if others.is_empty() {
                 // A run that was stopped before its first record leaves their collection.

@@ -24,7 +24,7 @@ impl Client {
             "/v1/objects/{}/{}?include=vector{}",
             percent_encode(collection),
             Uuid::from_bytes(*id),
-            self.beside('&')
+            self.beside(collection)
         );
         self.rest.text(Method::GET, &path, None, "read an object").map_err(|error| error.table(collection))
     }
@@ -106,10 +106,9 @@ impl Client {
         said.map(|(status, _)| (200..300).contains(&status)).map_err(|error| error.table(collection))
     }
 
-    /// The tenant and the level, behind other parts of a query.
-    fn beside(&self, first: char) -> String {
-        let tenant =
-            self.config.tenant.as_deref().map(|tenant| format!("{first}tenant={}", percent_encode(tenant)));
+    /// A collection's tenant and the level, behind other parts of a query.
+    fn beside(&self, collection: &str) -> String {
+        let tenant = self.tenant(collection).map(|tenant| format!("&tenant={}", percent_encode(tenant)));
         format!("{}{}", tenant.unwrap_or_default(), self.level('&'))
     }
 

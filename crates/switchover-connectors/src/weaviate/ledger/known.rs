@@ -1,0 +1,45 @@
+//! Records whose ids anybody can tell: that the run is known, and which collections it made or found there. Everything else is counted
+//! by them, so they are asked for one by one, which the server answers from as many replicas as the URL's level says; a listing, and the
+//! count beside it, come from one replica, and that one may have been away.
+
+use super::{Of, RECORDS, id, missing};
+use crate::weaviate::client::{Client, Collection};
+use crate::weaviate::ledger::Label;
+use crate::weaviate::made;
+use std::collections::BTreeSet;
+use switchover_core::Result;
+
+/// That of the run's records those are listed which say that there is a run, and which of the server's collections, and of these others,
+/// are on record as made or filled by it.
+///
+/// # Errors
+/// `Unavailable` where one of them is there and not listed.
+pub(in crate::weaviate) fn lists_all_known(
+    client: &Client,
+    there: &[Collection],
+    run: &str,
+    listed: &[Label],
+    others: impl IntoIterator<Item = String>,
+) -> Result<()> {
+    if !there.iter().any(|collection| collection.name == RECORDS) {
+        return Ok(());
+    }
+    let made: BTreeSet<String> =
+        there.iter().filter(|found| made::is_of(found, run)).map(|found| found.name.clone()).collect();
+    let mut found: BTreeSet<String> = there.iter().map(|found| found.name.clone()).collect();
+    found.extend(others);
+    let known = std::iter::once((Of::Run, String::new()))
+        .chain(found.difference(&made).map(|name| (Of::Standing, name.clone())))
+        .chain(made.iter().map(|name| (Of::Collection, name.clone())));
+    for (of, key) in known {
+        let id = id(run, of, &key);
+        if !listed.iter().any(|label| label.id == id) && client.object_text(RECORDS, &id)?.is_some() {
+            let why = match of {
+                Of::Run => format!("the server has the run's own record in {RECORDS}, and does not list it"),
+                _ => format!("the server has the record of {key} in {RECORDS}, and does not list it"),
+            };
+            return Err(missing(client, why));
+        }
+    }
+    Ok(())
+}
