@@ -278,6 +278,83 @@ fn rows_that_fill_a_message_are_sent_alone_and_one_that_fits_none_is_named() {
     assert_eq!(site.server.objects("V").values().map(lengths).collect::<Vec<_>>(), [700_000, 700_000]);
 }
 
+/// What is kept aside comes in messages as well, and is larger there than the value.
+#[test]
+fn what_is_put_aside_is_cut_to_messages_and_a_value_that_fits_none_is_named() {
+    let server = Weaviate::builder().setting("GRPC_MAX_MESSAGE_SIZE", "1048576").start().unwrap();
+    let site = Site::at((*server).clone(), |source| {
+        source
+            .execute_batch(
+                "CREATE TABLE v(id INTEGER PRIMARY KEY, txt TEXT);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5)
+                 INSERT INTO v SELECT i, CAST(zeroblob(400000) || x'ff' AS TEXT) FROM n;
+                 INSERT INTO v VALUES (7, CAST(zeroblob(900000) || x'ff' AS TEXT));",
+            )
+            .unwrap();
+    });
+    let ran = run(&mut site.migrate(&["--policy", "quarantine"])).exits(1);
+    assert!(ran.err.contains("row id=7") && ran.err.contains("kept aside has"), "{ran}");
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+    site.source().execute_batch("DELETE FROM v WHERE id = 7").unwrap();
+    let ran = run(&mut site.migrate(&["--policy", "quarantine"])).exits(0);
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    let aside = site.server.objects("Switchover_record");
+    let aside = aside.values().filter(|record| record["properties"]["kind"] == "quarantine").count();
+    assert_eq!(aside, 5);
+    run(&mut site.verb("verify")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+}
+
+/// An object that gives way may have come over REST, which has no such limit.
+#[test]
+fn objects_that_give_way_are_cut_to_messages_and_one_that_fits_none_is_named() {
+    let server = Weaviate::builder().setting("GRPC_MAX_MESSAGE_SIZE", "1048576").start().unwrap();
+    let site = Site::at((*server).clone(), |source| {
+        source
+            .execute_batch(
+                "CREATE TABLE v(id INTEGER PRIMARY KEY, txt TEXT);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4) INSERT INTO v SELECT i, 'new' FROM n;",
+            )
+            .unwrap();
+    });
+    let property = |name: &str, kind: &str| json!({ "name": name, "dataType": [kind], "indexSearchable": false, "indexFilterable": false });
+    let class = json!({ "class": "V", "vectorizer": "none", "properties": [
+        { "name": "original_id", "dataType": ["int"] }, property("txt", "text")] });
+    assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
+    let put = |id: &str, key: u32, length: usize| {
+        let properties = json!({ "original_id": key, "txt": "a".repeat(length) });
+        let object = json!({ "class": "V", "id": id, "properties": properties });
+        site.server.rest("DELETE", &format!("/v1/objects/V/{id}"), "");
+        assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    };
+    for (id, key) in GIVING_WAY.iter().zip(1..) {
+        put(id, key, 700_000);
+    }
+    put(GIVING_WAY[1], 2, 1_048_400);
+    let fill = || site.migrate(&["--into", "existing", "--on-conflict", "replace"]);
+    let ran = run(&mut fill()).exits(1);
+    assert!(ran.err.contains(GIVING_WAY[1]) && ran.err.contains("kept aside has"), "{ran}");
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    put(GIVING_WAY[1], 2, 700_000);
+    let before = site.server.objects("V");
+    let ran = run(&mut fill()).exits(0);
+    assert!(!ran.err.contains("trying again"), "{ran}");
+    run(&mut site.verb("rollback")).exits(0);
+    let texts = |objects: &std::collections::BTreeMap<String, serde_json::Value>| {
+        objects.iter().map(|(id, object)| (id.clone(), object["properties"].clone())).collect::<Vec<_>>()
+    };
+    assert!(texts(&site.server.objects("V")) == texts(&before));
+    assert_eq!(site.server.collections(), ["V"]);
+}
+
+/// As Python says it: `[str(uuid.uuid5(uuid.NAMESPACE_DNS, "V" + str(n))) for n in (1, 2, 3)]`.
+const GIVING_WAY: [&str; 3] = [
+    "bc72836d-6b51-5ba6-ac48-32a5b3840b4a",
+    "82930ba8-771e-512a-a02a-fde6b163cd43",
+    "e3146d58-e50a-5092-810d-967b9a5c0bc4",
+];
+
 /// Kinds of keys: a collection, its columns, a row's values, the text that Python makes the id of, and the id:
 /// `uuid.uuid5(uuid.NAMESPACE_DNS, collection + text)`.
 const KEYS: &[(&str, &str, &str, &str, &str)] = &[

@@ -19,7 +19,7 @@
 //! Memory is that of the ids of what was there (16 bytes each), and of a page of records. How it all comes back is `restore`'s to say.
 
 use super::client::{Client, Listing};
-use super::ledger::{self, Label, Of, Record, Records};
+use super::ledger::{self, About, Label, Of, Record, Records};
 use super::restore;
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
@@ -128,7 +128,9 @@ async fn images(client: &Client, run: &str, name: &str, replaced: &HashSet<Id>) 
     for id in replaced {
         let Some(text) = client.object_text(name, id)? else { continue };
         lost.see(client, id, &text)?;
-        records.add(run, Of::Image, &key(name, id), &text)?;
+        let about =
+            About { table: name.to_owned(), key: Uuid::from_bytes(*id).to_string(), ..About::default() };
+        records.add_about(about, run, Of::Image, &key(name, id), &text)?;
         count += 1;
         if records.bytes() > IMAGES_BYTES {
             std::mem::replace(&mut records, Records::within(client, BEFORE)).put(client).await?;

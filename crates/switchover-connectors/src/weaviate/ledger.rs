@@ -21,6 +21,7 @@ pub(super) use known::lists_all_known;
 pub(super) use label::{Label, Record, all, all_labels, bodies, labels, missing, of_kind, of_run, run_of};
 
 use super::client::{BatchWriter, Client};
+use super::store::{TOO_LARGE, Unsent, fitting};
 use super::value::Wire;
 use label::{listing, record, text};
 use serde::de::DeserializeOwned;
@@ -132,6 +133,14 @@ pub(super) fn id(run: &str, of: Of, key: &str) -> [u8; 16] {
     *Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()).as_bytes()
 }
 
+/// What a record is kept of, for messages.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    pub(super) table: String,
+    pub(super) key: String,
+    pub(super) column: String,
+}
+
 /// Records to write.
 #[derive(Debug)]
 pub(super) struct Records {
@@ -139,6 +148,8 @@ pub(super) struct Records {
     collection: &'static str,
     /// What is written, by the records' ids.
     bodies: BTreeMap<[u8; 16], String>,
+    /// In the order of the batch.
+    about: Vec<About>,
 }
 
 impl Records {
@@ -148,7 +159,7 @@ impl Records {
 
     /// In another collection than that of records.
     pub(super) fn within(client: &Client, collection: &'static str) -> Records {
-        Records { batch: client.writer(collection), collection, bodies: BTreeMap::new() }
+        Records { batch: client.writer(collection), collection, bodies: BTreeMap::new(), about: Vec::new() }
     }
 
     /// Bytes so far.
@@ -158,6 +169,18 @@ impl Records {
 
     /// Adds one.
     pub(super) fn add(&mut self, run: &str, of: Of, key: &str, body: &impl Serialize) -> Result<()> {
+        self.add_about(About::default(), run, of, key, body)
+    }
+
+    /// Adds one that may be as large as a value or an object.
+    pub(super) fn add_about(
+        &mut self,
+        about: About,
+        run: &str,
+        of: Of,
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<()> {
         let body = text_of(body)?;
         let id = id(run, of, key);
         let mut object = self.batch.object(id);
@@ -166,6 +189,7 @@ impl Records {
         }
         object.finish();
         self.bodies.insert(id, body);
+        self.about.push(about);
         Ok(())
     }
 
@@ -174,12 +198,31 @@ impl Records {
         self.bodies.keys().copied()
     }
 
-    /// Writes them; they are there once this returns.
+    /// Writes them, in as many requests as that takes; they are there once this returns.
+    ///
+    /// # Errors
+    /// `Refused` where one alone is larger than a message may be.
     pub(super) async fn put(mut self, client: &Client) -> Result<()> {
         if self.bodies.is_empty() {
             return Ok(());
         }
-        if let Some(refused) = client.batch(0, &self.batch.take()).await?.into_iter().next() {
+        let refused = match fitting(client, 0, &self.batch.take()).await {
+            Ok(refused) => refused,
+            Err(Unsent::Failed(error)) => return Err(error),
+            Err(Unsent::TooLarge { index, bytes, most }) => {
+                let about = self.about.into_iter().nth(index).unwrap_or_default();
+                return Err(Error::new(Kind::Refused, OPERATION)
+                    .store(client.config().redacted())
+                    .table(about.table)
+                    .key(about.key)
+                    .column(about.column)
+                    .detail(format!(
+                        "what is to be kept aside has {bytes} bytes as a message, and the server takes {most} at most"
+                    ))
+                    .hint(TOO_LARGE));
+            }
+        };
+        if let Some(refused) = refused.into_iter().next() {
             return Err(lost(client, format!("the server refuses a record: {}", refused.why)));
         }
         prove(client, self.collection, &self.bodies).await

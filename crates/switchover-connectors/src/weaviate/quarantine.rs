@@ -1,17 +1,24 @@
 //! The quarantine: values and rows that the collections cannot hold, in the run's records.
 
 use super::client::Client;
-use super::ledger::{self, Of, Records};
+use super::ledger::{self, About, Of, Records};
 use crate::records::Entry;
 use std::collections::HashMap;
 use switchover_core::connector::Quarantined;
-use switchover_core::plan::Plan;
+use switchover_core::plan::{Plan, TablePlan};
+use switchover_core::planner::layout::shown_locator;
 use switchover_core::{Error, Kind, Result};
 
 /// Adds the record of an entry.
-pub(super) fn add(records: &mut Records, run: &str, table: &str, entry: &Quarantined) -> Result<()> {
-    let key = format!("{table}:{}:{}", crate::records::key_text(&Some(entry.locator.clone()))?, entry.column);
-    records.add(run, Of::Quarantine, &key, &Entry::of(table, entry))
+pub(super) fn add(records: &mut Records, run: &str, table: &TablePlan, entry: &Quarantined) -> Result<()> {
+    let locator = crate::records::key_text(&Some(entry.locator.clone()))?;
+    let key = format!("{}:{locator}:{}", table.source, entry.column);
+    let about = About {
+        table: table.source.clone(),
+        key: shown_locator(table, &entry.locator),
+        column: entry.column.clone(),
+    };
+    records.add_about(about, run, Of::Quarantine, &key, &Entry::of(&table.source, entry))
 }
 
 /// Gives the entries of a table of the plan.

@@ -12,11 +12,11 @@ use switchover_core::planner::layout::shown_row;
 use switchover_core::value::Rows;
 use switchover_core::{Error, Kind, Result};
 
-const TOO_LARGE: &str = "leave the column or the row out by the mapping (`drop`, `where`), or raise GRPC_MAX_MESSAGE_SIZE of the server where \
+pub(super) const TOO_LARGE: &str = "leave the column or the row out by the mapping (`drop`, `where`), or raise GRPC_MAX_MESSAGE_SIZE of the server where \
      that is what bounds it; a blob takes a third more than its bytes";
 
 /// Why a batch was not sent, or not answered.
-enum Unsent {
+pub(super) enum Unsent {
     /// One object alone is larger than a message may be.
     TooLarge {
         index: usize,
@@ -114,7 +114,7 @@ impl Sending<'_> {
             return Ok(Vec::new());
         }
         let planned = table.table();
-        let refused = match self.fitting(&batch.take(), self.client.meta().message_bytes_max).await {
+        let refused = match fitting(self.client, self.lane, &batch.take()).await {
             Ok(refused) => refused,
             Err(Unsent::Failed(error)) => return Err(error.table(planned.source.clone())),
             Err(Unsent::TooLarge { index, bytes, most }) => {
@@ -146,25 +146,6 @@ impl Sending<'_> {
             .hint(self.hint(table)))
     }
 
-    /// Sends a batch, in parts where it is larger than a message may be. Gives the objects that the server refuses.
-    async fn fitting(&self, batch: &Batch, most: usize) -> Result<Vec<Refused>, Unsent> {
-        let mut refused = Vec::new();
-        let mut parts: Vec<std::ops::Range<usize>> = std::iter::once(0..batch.len()).collect();
-        while let Some(range) = parts.pop() {
-            let part = batch.part(range.clone());
-            if part.bytes() <= most {
-                let said = self.client.batch(self.lane, &part).await.map_err(Unsent::Failed)?;
-                refused.extend(said.into_iter().map(|one| Refused { index: one.index + range.start, ..one }));
-            } else if range.len() == 1 {
-                return Err(Unsent::TooLarge { index: range.start, bytes: part.bytes(), most });
-            } else {
-                let middle = range.start + range.len() / 2;
-                parts.extend([middle..range.end, range.start..middle]);
-            }
-        }
-        Ok(refused)
-    }
-
     /// Where a module of the server's makes the vectors, an object is refused for what that module met.
     fn hint(&self, table: &Table) -> String {
         match table.plan.options.mapping.object(&table.table().source).vectorizer {
@@ -176,4 +157,24 @@ impl Sending<'_> {
             ),
         }
     }
+}
+
+/// Sends a batch, in parts where it is larger than a message may be. Gives the objects that the server refuses.
+pub(super) async fn fitting(client: &Client, lane: usize, batch: &Batch) -> Result<Vec<Refused>, Unsent> {
+    let most = client.meta().message_bytes_max;
+    let mut refused = Vec::new();
+    let mut parts: Vec<std::ops::Range<usize>> = std::iter::once(0..batch.len()).collect();
+    while let Some(range) = parts.pop() {
+        let part = batch.part(range.clone());
+        if part.bytes() <= most {
+            let said = client.batch(lane, &part).await.map_err(Unsent::Failed)?;
+            refused.extend(said.into_iter().map(|one| Refused { index: one.index + range.start, ..one }));
+        } else if range.len() == 1 {
+            return Err(Unsent::TooLarge { index: range.start, bytes: part.bytes(), most });
+        } else {
+            let middle = range.start + range.len() / 2;
+            parts.extend([middle..range.end, range.start..middle]);
+        }
+    }
+    Ok(refused)
 }

@@ -448,7 +448,7 @@ impl Target for WeaviateTarget {
             gone.retain(|id| !written.contains(id));
             client.delete_ids(0, &planned.target, &gone).await?;
             if let Some(entries) = &mend.quarantine {
-                mend_quarantine(client, &run, &planned.source, entries).await?;
+                mend_quarantine(client, &run, planned, entries).await?;
             }
         }
         Ok(())
@@ -547,8 +547,13 @@ async fn drop_records(client: &Client, run: &str, own: &[ledger::Label], last: b
 }
 
 /// Has the run's quarantine hold exactly these entries of a table.
-async fn mend_quarantine(client: &Client, run: &str, table: &str, entries: &[Quarantined]) -> Result<()> {
-    let found = quarantine::of_table(client, run, table).await?;
+async fn mend_quarantine(
+    client: &Client,
+    run: &str,
+    table: &TablePlan,
+    entries: &[Quarantined],
+) -> Result<()> {
+    let found = quarantine::of_table(client, run, &table.source).await?;
     let mut records = Records::new(client);
     for entry in entries {
         quarantine::add(&mut records, run, table, entry)?;

@@ -99,7 +99,7 @@ impl Writer for WeaviateWriter {
         sending.rows(rows, chunk.rows, places, &is_null).await?;
         let mut quarantine = Records::new(&self.client);
         for entry in chunk.quarantine {
-            super::quarantine::add(&mut quarantine, &self.run, &table.source, entry)?;
+            super::quarantine::add(&mut quarantine, &self.run, table, entry)?;
         }
         failpoint::hit("copy-before-commit");
         quarantine.put(&self.client).await?;

@@ -14,6 +14,7 @@ use switchover_core::{Kind, Result};
 use ureq::http::{Method, Request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use super::grpc::REPLY_BYTES_MAX;
 use super::places::{self, Places};
 use super::roots;
 use crate::blocking::blocking;
@@ -26,8 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest answer: a schema of thousands of properties is some megabytes.
-const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest answer: a schema of thousands of properties is some megabytes, and an object's text with all that it holds may be somewhat
+/// larger than the largest message.
+const BODY_BYTES_MAX: u64 = REPLY_BYTES_MAX as u64;
 
 /// A question that only a cluster with a leader answers; that there is no such collection is an answer.
 const SOME_COLLECTION: &str = "/v1/schema/Switchover_record";
