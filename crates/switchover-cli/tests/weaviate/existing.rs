@@ -314,6 +314,22 @@ fn a_rollback_that_is_killed_while_it_forgets_deletes_nothing_that_it_put_back()
 
 #[cfg(feature = "failpoints")]
 #[test]
+fn a_run_that_is_gone_on_with_behind_a_rollback_copies_what_that_deleted() {
+    let site = Site::filled();
+    let before = site.server.objects("Note");
+    run(site.fill("replace").env("FAILPOINTS", "before-done=return")).was_killed();
+    run(site.verb("rollback").env("FAILPOINTS", "existing-deleted=return")).was_killed();
+    let ran = run(&mut site.verb("resume")).exits(0);
+    // Nothing is left to be mended row by row.
+    assert_eq!(ran.err.matches("verify: begins").count(), 1, "{ran}");
+    run(&mut site.verb("verify")).exits(0);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), said(&before));
+    assert_eq!(site.server.collections(), ["Note"]);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
 fn a_rollback_of_a_run_that_was_done_goes_on_after_a_kill() {
     for place in
         ["existing-deleted", "existing-restored", "existing-restorable-no-more", "existing-forgotten"]

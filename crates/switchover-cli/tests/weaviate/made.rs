@@ -1,10 +1,15 @@
 //! Collections that somebody else makes under the names of a run's: they are neither filled nor dropped.
 
-#[cfg(feature = "failpoints")]
-use crate::common::Running;
 use crate::common::run;
+#[cfg(feature = "failpoints")]
+use crate::common::{Ran, Running};
 use crate::server::Site;
 use serde_json::json;
+#[cfg(feature = "failpoints")]
+use std::time::{Duration, Instant};
+#[cfg(feature = "failpoints")]
+use switchover_testkit::Weaviate;
+use switchover_testkit::weaviate::Liar;
 
 const ROWS: &str = "
     CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
@@ -108,4 +113,78 @@ fn a_collection_that_somebody_made_while_the_run_was_dead_is_left_alone() {
         run(&mut site.verb("rollback")).exits(0);
         assert_eq!(site.server.collections(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn what_went_with_its_collection_is_copied_again() {
+    let site = Site::new(
+        "CREATE TABLE tags(id INTEGER PRIMARY KEY); INSERT INTO tags VALUES (1);
+         CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) INSERT INTO items SELECT i, 'item ' || i FROM n;",
+    );
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let stores = ["--from", "sqlite:app.db", "--to", &site.by(&line)];
+    // Everything is there, and it does not end.
+    line.miscount("Tags", 1);
+    run(site.program(&["migrate", "--on-failure", "keep", "--batch-size", "100"]).args(stores)).exits(1);
+    line.miscount("", 0);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Items", "").0, 200);
+    let ran = run(site.program(&["resume"]).args(stores)).exits(0);
+    // Nothing is left to be mended row by row.
+    assert_eq!(ran.err.matches("verify: begins").count(), 1, "{ran}");
+    site.has_all(&[("items", "Items"), ("tags", "Tags")]);
+    run(&mut site.verb("rollback")).exits(0);
+}
+
+/// No batch takes so long to be sent.
+#[cfg(feature = "failpoints")]
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that is killed while a batch of it is held, on a server that makes collections by itself; its rollback, during which that batch
+/// comes, with failpoints.
+#[cfg(feature = "failpoints")]
+fn taken_back_with_a_late_batch(places: &str) -> (Weaviate, Site, Ran) {
+    let server = Weaviate::builder().setting("AUTOSCHEMA_ENABLED", "true").start().unwrap();
+    let site = Site::at((*server).clone(), |source| source.execute_batch(ROWS).unwrap());
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let stores = ["--from", "sqlite:app.db", "--to", &site.by(&line)];
+    line.hold_next("Items");
+    let running = Running::start(site.program(&["migrate"]).args(stores));
+    let awaits = |is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "no batch was sent, or carried out");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    awaits(&|| line.is_holding());
+    running.signal("KILL");
+    running.end().was_killed();
+    let rollback = Running::start(site.program(&["rollback"]).args(stores).env("FAILPOINTS", places));
+    // What is tested: it comes when the collection would have been dropped.
+    std::thread::sleep(Duration::from_millis(1500));
+    line.release();
+    awaits(&|| line.is_carried_out());
+    let ran = rollback.end();
+    (server, site, ran)
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_a_dead_process_had_under_way_makes_no_collection_behind_a_rollback() {
+    let (_server, site, ran) = taken_back_with_a_late_batch("discard-soon-ms=return(3000)");
+    ran.exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_collection_that_a_late_request_made_anew_is_not_forgotten() {
+    let (_server, site, ran) =
+        taken_back_with_a_late_batch("discard-soon-ms=return(0);discard-dropped=sleep(3000)");
+    ran.exits(1).says("the collection Items is on record as the run's");
+    assert_eq!(site.server.count("Items"), 2);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Items", "").0, 200);
+    run(&mut site.verb("rollback")).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
 }

@@ -12,11 +12,12 @@
 
 use super::alias;
 use super::client::Client;
-use super::ledger::{self, Of, Records, RunRecord};
+use super::ledger::{self, Label, Of, Records, RunRecord};
 use super::made;
 use super::reader;
 use super::rows::Table;
 use super::store::Sending;
+use super::writer::WeaviateWriter;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -350,10 +351,9 @@ impl LiveTarget for WeaviateLive {
         let record = self.own().await?;
         failpoint::hit("live-target-restart-before-commit");
         // The checkpoints first: objects without one are written again, and one without its objects would not be.
-        let of_table =
-            |record: &ledger::Label| tables.iter().any(|table| record.key.starts_with(&format!("{table}:")));
-        ledger::remove(&self.client, &self.run.run, |record| record.is(Of::Checkpoint) && of_table(record))
-            .await?;
+        let of_tables =
+            |record: &Label| tables.iter().any(|table| WeaviateWriter::is_of_table(record, *table));
+        ledger::remove(&self.client, &self.run.run, of_tables).await?;
         let (plan, run) = (&self.run.plan, &self.run.run);
         let planned = tables.iter().map(|table| &plan.tables[*table]);
         for name in made::own(&self.client, run, planned.clone().map(|table| &*table.target))? {

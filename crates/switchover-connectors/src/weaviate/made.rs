@@ -58,6 +58,15 @@ pub(super) async fn make(
     client.create_own_tenant(name)
 }
 
+/// Whether a collection is there, with the URL's tenant in it.
+pub(super) fn is_there(client: &Client, there: &[Collection], name: &str) -> Result<bool> {
+    match (under(there, name), &client.config().tenant) {
+        (None, _) => Ok(false),
+        (Some(_), None) => Ok(true),
+        (Some(_), Some(tenant)) => Ok(client.tenants(name)?.iter().any(|own| own == tenant)),
+    }
+}
+
 /// That a table's collection is not the run's.
 pub(super) fn taken(client: &Client, table: &TablePlan) -> Error {
     Error::new(Kind::AlreadyExists, "prepare the target")
@@ -94,7 +103,8 @@ fn strange(client: &Client, run: &str, name: &str) -> Error {
     Error::new(Kind::Changed, "drop the run's collections")
         .store(client.config().redacted())
         .detail(format!(
-            "the collection {name} is on record as the run's, and its description is not \"{}\": somebody else made it, or changed that",
+            "the collection {name} is on record as the run's, and its description is not \"{}\": somebody else made it, or changed that, or \
+             the server made it by itself for a request that came late (auto-schema)",
             says(run)
         ))
         .hint(format!(

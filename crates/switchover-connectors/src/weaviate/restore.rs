@@ -9,9 +9,7 @@
 use super::before::{BEFORE, Id, PAGE, Standing, id_of, place, unpacked};
 use super::client::{Client, Collection, same_object};
 use super::ledger::{self, Of};
-use super::live::SOON;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 use switchover_core::{Error, Kind, Result, failpoint};
 use uuid::Uuid;
 
@@ -41,14 +39,10 @@ struct Refused {
 ///
 /// A request of a process that was killed, or whose answer was lost, may be at work on the server still, and nothing orders it behind
 /// what is done here: it would put objects of the run's into the collection when nobody knows any more that they are the run's.
-/// So where the run is not at rest it is waited for, and what came in between all the same is taken back by a second look.
+/// So where the run is not at rest, and it was waited for, what came in between all the same is taken back by a second look.
 pub(super) async fn restore(client: &Client, run: &str, names: &[&str], at_rest: bool) -> Result<()> {
     if names.is_empty() {
         return Ok(());
-    }
-    if !at_rest {
-        let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
-        tokio::time::sleep(Duration::from_millis(soon)).await;
     }
     let (mut images, mut refused) = (0, Vec::new());
     for _ in 0..if at_rest { 1 } else { 2 } {

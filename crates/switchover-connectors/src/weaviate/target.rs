@@ -6,11 +6,11 @@
 use super::alias;
 use super::before::{self, Aside};
 use super::claim::WeaviateClaim;
-use super::client::Client;
+use super::client::{Client, Collection};
 use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
 use super::ledger::{self, Of, PlanMark, Records, RunRecord};
-use super::live::WeaviateLive;
+use super::live::{SOON, WeaviateLive};
 use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
     Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
@@ -116,6 +117,12 @@ impl WeaviateTarget {
             .store(self.config.redacted())
             .detail(format!("this server has no schemas, so none is called \"{schema}\""))
             .hint("leave --schema out"))
+    }
+
+    /// Whether this is the one process that wrote for its run, with an answer to each request: nobody knows what an earlier one had
+    /// under way.
+    fn has_all_answers(&self, client: &Client) -> bool {
+        self.attempt() == 1 && client.lost_at().is_none()
     }
 
     /// The run that fills the plan's collections.
@@ -332,6 +339,7 @@ impl Target for WeaviateTarget {
             let noted = noted.map(|record| &*record.key).collect();
             before::note(client, &Arc::new(plan.clone()), run, &noted).await?;
         } else {
+            copied_no_more(client, &there, plan, &records).await?;
             for table in &plan.tables {
                 let made = made::make(client, &there, plan, table, run).await;
                 made.map_err(|error| error.table(table.source.clone()))?;
@@ -422,7 +430,10 @@ impl Target for WeaviateTarget {
         // Who only writes rows needs no record, and finds them gone after a cleanup.
         let recorded = plan.options.existing.is_some() || mends.iter().any(|mend| mend.quarantine.is_some());
         let run = if recorded { self.run_of(plan).await? } else { String::new() };
-        if plan.options.existing.is_some() {
+        // Who only mends comes behind one that may have said that nothing is under way.
+        if self.attempt() == 0
+            && let Some(run) = ledger::run_of(client, plan).await?
+        {
             ledger::rest(client, &run, false).await?;
         }
         let plan = Arc::new(plan.clone());
@@ -456,8 +467,7 @@ impl Target for WeaviateTarget {
 
     async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
         let client = self.client().await?;
-        // Nobody knows what an earlier process had under way.
-        if plan.options.existing.is_some() && self.attempt() == 1 && client.lost_at().is_none() {
+        if self.has_all_answers(client) {
             ledger::rest(client, run, true).await?;
         }
         alias::lead(client, plan, run).await
@@ -480,14 +490,32 @@ impl Target for WeaviateTarget {
         failpoint::hit("discard-before-commit");
         self.known_stays().clear();
         let named = |of| own.iter().filter(move |record| record.is(of)).map(|record| &*record.key);
+        let at_rest = self.has_all_answers(client)
+            || run_record(client, &own).await?.is_some_and(|record| record.at_rest);
+        if !at_rest {
+            // A request that nobody waits for would come behind what is done here, when nobody knows any more that it is the run's.
+            let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
+            tokio::time::sleep(Duration::from_millis(soon)).await;
+        }
         let made = made::own(client, run, named(Of::Collection).rev())?;
         alias::lead_back(client, run).await?;
         for name in made {
             client.delete_own(name)?;
         }
+        failpoint::hit("discard-dropped");
         let standing: Vec<&str> = named(Of::Standing).collect();
-        let at_rest = run_record(client, &own).await?.is_some_and(|record| record.at_rest);
+        if !standing.is_empty() {
+            // Where this is stopped and the run goes on instead, the objects that went are copied again.
+            let chunks = own.iter().filter(|record| record.is(Of::Checkpoint));
+            client
+                .delete_proven(ledger::RECORDS, &chunks.map(|record| record.id).collect::<Vec<_>>())
+                .await?;
+        }
         restore::restore(client, run, &standing, at_rest).await?;
+        if !at_rest {
+            // A server that makes collections by itself has made one for what came in between all the same.
+            made::own(client, run, named(Of::Collection))?;
+        }
         // The records last: a discard that was stopped finds the rest by them.
         drop_records(client, run, &own, others.is_empty()).await?;
         Ok(true)
@@ -524,6 +552,27 @@ impl Target for WeaviateTarget {
 async fn run_record(client: &Client, own: &[ledger::Label]) -> Result<Option<RunRecord>> {
     let ids: Vec<[u8; 16]> = own.iter().filter(|label| label.is(Of::Run)).map(|label| label.id).collect();
     ledger::bodies(client, ledger::RECORDS, &ids).await?.first().map(ledger::Record::read).transpose()
+}
+
+/// Takes the chunks of tables off the record whose objects are gone with their collection, or with the URL's tenant of it: what is
+/// made anew is to be filled by the copy, and not row by row by the comparison behind it.
+async fn copied_no_more(
+    client: &Client,
+    there: &[Collection],
+    plan: &Plan,
+    own: &[ledger::Label],
+) -> Result<()> {
+    let mut gone = Vec::new();
+    for (at, table) in plan.tables.iter().enumerate() {
+        if !own.iter().any(|record| WeaviateWriter::is_of_table(record, at)) {
+            continue;
+        }
+        if !made::is_there(client, there, &table.target)? {
+            let chunks = own.iter().filter(|record| WeaviateWriter::is_of_table(record, at));
+            gone.extend(chunks.map(|record| record.id));
+        }
+    }
+    client.delete_proven(ledger::RECORDS, &gone).await
 }
 
 /// Removes a run's records; the collections of records go with the last run that has some. First what has a rollback restore: behind it

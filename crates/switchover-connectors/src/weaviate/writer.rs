@@ -6,7 +6,7 @@
 
 use super::before::Aside;
 use super::client::Client;
-use super::ledger::{self, Of, Records};
+use super::ledger::{self, Label, Of, Records};
 use super::rows::Table;
 use super::store::Sending;
 use async_trait::async_trait;
@@ -49,6 +49,12 @@ impl WeaviateWriter {
             tables,
             written: HashSet::new(),
         }
+    }
+
+    /// Whether a record is of a chunk of the plan's table at this place.
+    pub(super) fn is_of_table(record: &Label, at: usize) -> bool {
+        let table = record.key.split_once(':').and_then(|(table, _)| table.parse().ok());
+        record.is(Of::Checkpoint) && table == Some(at)
     }
 }
 
