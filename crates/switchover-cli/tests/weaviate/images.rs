@@ -66,6 +66,8 @@ fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
         (BEFORE, "image", 0),
         (BEFORE, "image", -1),
         (BEFORE, "wrote", 0),
+        (BEFORE, "wrote", -1),
+        (BEFORE, "note", -1),
         (BEFORE, "stays", 0),
         (RECORDS, "standing", -1),
         (RECORDS, "run", -1),

@@ -7,6 +7,7 @@
 //! | `stays` | by `prepare`: ids of objects that were there and stay | nothing yet |
 //! | `image` | by `prepare`: an object that gives way, as the server's own text of it | nothing yet |
 //! | `standing` (in the ledger) | behind these, with their number | the collection may be written |
+//! | `note` | before a `wrote`: its id, by a number | nothing yet |
 //! | `wrote` | before a chunk's objects: their ids | these objects may be there |
 //!
 //! They go page by page, when `standing` is gone for certain: what is left of them then restores nothing. A rollback that went by a
@@ -23,6 +24,7 @@ use super::ledger::{self, About, Label, Of, Record, Records};
 use super::restore;
 use super::rows::Table;
 use super::value::{base64_decode, base64_encode};
+use super::written::Notes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -183,7 +185,7 @@ async fn listed(client: &Client, run: &str, of: Of, name: &str) -> Result<Vec<La
     Ok(own)
 }
 
-fn packed(ids: &[Id]) -> String {
+pub(super) fn packed(ids: &[Id]) -> String {
     let mut text = Vec::new();
     base64_encode(ids.as_flattened(), &mut text);
     String::from_utf8_lossy(&text).into_owned()
@@ -303,14 +305,28 @@ impl Aside {
     ///
     /// # Errors
     /// `Refused` when an object is there that the plan does not replace.
-    pub(super) async fn note(&mut self, client: &Client, run: &str, name: &str, ids: &[Id]) -> Result<()> {
+    pub(super) async fn note(
+        &mut self,
+        client: &Client,
+        run: &str,
+        notes: &Notes,
+        name: &str,
+        ids: &[Id],
+    ) -> Result<()> {
         for ids in ids.chunks(IDS_PER_RECORD) {
-            self.part(client, run, name, ids).await?;
+            self.part(client, run, notes, name, ids).await?;
         }
         Ok(())
     }
 
-    async fn part(&mut self, client: &Client, run: &str, name: &str, ids: &[Id]) -> Result<()> {
+    async fn part(
+        &mut self,
+        client: &Client,
+        run: &str,
+        notes: &Notes,
+        name: &str,
+        ids: &[Id],
+    ) -> Result<()> {
         if ledger::is_there(client, BEFORE, run, Of::Wrote, &key_of_ids(name, ids)).await? {
             return Ok(());
         }
@@ -340,6 +356,7 @@ impl Aside {
                 .detail("an object of that id is there, and the plan does not replace it: it holds another key, or came after the plan")
                 .hint("remove that object, or migrate again with another `namespace` of [table.NAME.object]"));
         }
+        notes.note(client, run, name, ledger::id(run, Of::Wrote, &key_of_ids(name, ids))).await?;
         add_ids(client, run, Of::Wrote, name, ids).await
     }
 }

@@ -68,6 +68,8 @@ pub(super) enum Of {
     Image,
     /// Ids of objects that the run is about to write.
     Wrote,
+    /// That there is a record of such ids, by its number.
+    Note,
 }
 
 impl Of {
@@ -83,6 +85,7 @@ impl Of {
             Of::Stays => "stays",
             Of::Image => "image",
             Of::Wrote => "wrote",
+            Of::Note => "note",
         }
     }
 }
@@ -235,6 +238,7 @@ impl Records {
 /// other streams have sent: each stream would wait for the slowest, and in the end the server for all of them.
 pub(super) async fn put_past_batches(
     client: &Client,
+    collection: &'static str,
     run: &str,
     of: Of,
     key: &str,
@@ -243,11 +247,11 @@ pub(super) async fn put_past_batches(
     let (id, text) = (id(run, of, key), text_of(body)?);
     let properties = PROPERTIES.iter().zip([run, of.word(), key, &text]);
     let properties = properties.map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
-    if client.add_object(RECORDS, &id, &Json::Object(properties))? {
-        return prove(client, RECORDS, &BTreeMap::from([(id, text)])).await;
+    if client.add_object(collection, &id, &Json::Object(properties))? {
+        return prove(client, collection, &BTreeMap::from([(id, text)])).await;
     }
     // It is there from before, or refused: a batch replaces it, or says why.
-    let mut record = Records::new(client);
+    let mut record = Records::within(client, collection);
     record.add(run, of, key, body)?;
     record.put(client).await
 }
@@ -395,7 +399,7 @@ mod tests {
         runtime.block_on(async {
             let client = Client::connect(&config, 1).await.expect("the server answers");
             make(&client).expect("the collection of records");
-            put_past_batches(&client, "run", Of::Live, "1", &0_u32).await.expect("written");
+            put_past_batches(&client, RECORDS, "run", Of::Live, "1", &0_u32).await.expect("written");
             line.tell(&[Lie::Dropped]);
             let held = async || one::<u32>(&client, "run", Of::Live, "1").await.expect("read");
             for number in (2..=TRIES).step_by(2) {
@@ -403,7 +407,7 @@ mod tests {
                 record.add("run", Of::Live, "1", &number).expect("added");
                 let written = record.put(&client).await;
                 assert!(written.is_err() || held().await == Some(number), "{number}");
-                let written = put_past_batches(&client, "run", Of::Live, "1", &(number + 1)).await;
+                let written = put_past_batches(&client, RECORDS, "run", Of::Live, "1", &(number + 1)).await;
                 assert!(written.is_err() || held().await == Some(number + 1), "{number}");
             }
         });
@@ -418,7 +422,9 @@ mod tests {
         make(&client).expect("the collection of records");
         let run = "run".to_owned();
         for body in ["first", "\u{0} \" äß second"] {
-            put_past_batches(&client, &run, Of::Checkpoint, "a \"key\"", &body).await.expect("written");
+            put_past_batches(&client, RECORDS, &run, Of::Checkpoint, "a \"key\"", &body)
+                .await
+                .expect("written");
             let found: Option<String> = one(&client, &run, Of::Checkpoint, "a \"key\"").await.expect("read");
             assert_eq!(found.as_deref(), Some(body));
         }

@@ -46,5 +46,6 @@ pub mod target;
 mod touched;
 pub mod value;
 mod writer;
+mod written;
 
 pub use config::WeaviateConfig;

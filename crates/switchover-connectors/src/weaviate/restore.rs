@@ -9,6 +9,7 @@
 use super::before::{BEFORE, Id, PAGE, Standing, id_of, place, unpacked};
 use super::client::{Client, Collection, same_object};
 use super::ledger::{self, Of};
+use super::written;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use switchover_core::{Error, Kind, Result, failpoint};
 use uuid::Uuid;
@@ -27,6 +28,8 @@ struct Noted {
     images: Vec<Id>,
     /// The records of what was written.
     wrote: Vec<Id>,
+    /// The notes of these records.
+    notes: Vec<Id>,
 }
 
 /// An object that the server did not take back, and why.
@@ -40,14 +43,20 @@ struct Refused {
 /// A request of a process that was killed, or whose answer was lost, may be at work on the server still, and nothing orders it behind
 /// what is done here: it would put objects of the run's into the collection when nobody knows any more that they are the run's.
 /// So where the run is not at rest, and it was waited for, what came in between all the same is taken back by a second look.
-pub(super) async fn restore(client: &Client, run: &str, names: &[&str], at_rest: bool) -> Result<()> {
+pub(super) async fn restore(
+    client: &Client,
+    run: &str,
+    names: &[&str],
+    attempts: i64,
+    at_rest: bool,
+) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
     let (mut images, mut refused) = (0, Vec::new());
     for _ in 0..if at_rest { 1 } else { 2 } {
         refused.clear();
-        let all = noted(client, run, names).await?;
+        let all = noted(client, run, names, attempts).await?;
         images = all.iter().map(|(_, noted)| noted.images.len()).sum();
         for (collection, noted) in &all {
             restore_one(client, collection, noted, &mut refused).await?;
@@ -82,7 +91,12 @@ fn said(refused: &[Refused]) -> String {
 ///
 /// # Errors
 /// `Changed` where what was noted or the collection is gone, `Unavailable` where not all of it is shown.
-async fn noted(client: &Client, run: &str, names: &[&str]) -> Result<Vec<(Collection, Noted)>> {
+async fn noted(
+    client: &Client,
+    run: &str,
+    names: &[&str],
+    attempts: i64,
+) -> Result<Vec<(Collection, Noted)>> {
     let mut all: HashMap<String, Noted> = HashMap::new();
     ledger::all_labels(client, BEFORE, |label| {
         let Some((name, _)) = place(&label).filter(|_| label.run == run) else { return };
@@ -92,6 +106,8 @@ async fn noted(client: &Client, run: &str, names: &[&str]) -> Result<Vec<(Collec
             noted.aside.extend(id_of(&label));
         } else if label.is(Of::Wrote) {
             noted.wrote.push(label.id);
+        } else if label.is(Of::Note) {
+            noted.notes.push(label.id);
         }
     })
     .await?;
@@ -113,6 +129,7 @@ async fn noted(client: &Client, run: &str, names: &[&str]) -> Result<Vec<(Collec
         if let Some(standing) = Standing::of(&record)? {
             standing.has_images(client, run, name, noted.aside.len())?;
         }
+        written::lists_all(client, run, name, attempts, &noted.notes, &noted.wrote).await?;
         found.push((collection, noted));
     }
     Ok(found)

@@ -15,6 +15,7 @@ use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
 use super::writer::WeaviateWriter;
+use super::written::Notes;
 use super::{made, quarantine, reader, restore, schema, touched};
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -65,6 +66,8 @@ pub struct WeaviateTarget {
     attempt: AtomicI64,
     /// By collection, what was there before the run that fills it, as it was read first: it changes with the run's records only.
     stays: Mutex<HashMap<String, Stays>>,
+    /// What this attempt notes of what it writes.
+    notes: Mutex<Arc<Notes>>,
 }
 
 /// Ids of objects that are not the run's.
@@ -81,11 +84,16 @@ impl WeaviateTarget {
             lanes: AtomicUsize::new(0),
             attempt: AtomicI64::new(0),
             stays: Mutex::default(),
+            notes: Mutex::default(),
         }
     }
 
     fn known_stays(&self) -> MutexGuard<'_, HashMap<String, Stays>> {
         self.stays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Arc<Notes>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ids of objects of a table's collection that were there before the run and stay; none before a run is on record.
@@ -346,6 +354,7 @@ impl Target for WeaviateTarget {
             }
         }
         self.attempt.store(attempt, Ordering::Relaxed);
+        *self.notes() = Arc::new(Notes::of(attempt));
         failpoint::hit("prepare-after-commit");
         Ok(())
     }
@@ -353,7 +362,7 @@ impl Target for WeaviateTarget {
     async fn writer(&self, plan: Arc<Plan>, run: &str) -> Result<Box<dyn Writer>> {
         let client = self.client().await?;
         let lane = self.lanes.fetch_add(1, Ordering::Relaxed) % LANES;
-        Ok(Box::new(WeaviateWriter::new(client, lane, plan, run)))
+        Ok(Box::new(WeaviateWriter::new(client, lane, plan, run, Arc::clone(&self.notes()))))
     }
 
     async fn checkpoints(&self, _: &Plan, run: &str) -> Result<Vec<Checkpoint>> {
@@ -450,7 +459,8 @@ impl Target for WeaviateTarget {
             if plan.options.existing.is_some() {
                 let id = |row| table.id_of_source(row, |_| false);
                 let ids: Vec<[u8; 16]> = mend.missing.iter().filter_map(id).collect();
-                Aside::default().note(client, &run, &planned.target, &ids).await?;
+                let notes = Arc::clone(&self.notes());
+                Aside::default().note(client, &run, &notes, &planned.target, &ids).await?;
             }
             let places = (0..mend.missing.len()).map(|at| (at, None));
             let written = sending.rows(&mut table, &mend.missing, places, &|_, _| false).await?;
@@ -490,8 +500,9 @@ impl Target for WeaviateTarget {
         failpoint::hit("discard-before-commit");
         self.known_stays().clear();
         let named = |of| own.iter().filter(move |record| record.is(of)).map(|record| &*record.key);
-        let at_rest = self.has_all_answers(client)
-            || run_record(client, &own).await?.is_some_and(|record| record.at_rest);
+        let known = run_record(client, &own).await?;
+        let at_rest = self.has_all_answers(client) || known.as_ref().is_some_and(|record| record.at_rest);
+        let attempts = known.map_or(0, |record| record.attempt);
         if !at_rest {
             // A request that nobody waits for would come behind what is done here, when nobody knows any more that it is the run's.
             let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
@@ -511,7 +522,7 @@ impl Target for WeaviateTarget {
                 .delete_proven(ledger::RECORDS, &chunks.map(|record| record.id).collect::<Vec<_>>())
                 .await?;
         }
-        restore::restore(client, run, &standing, at_rest).await?;
+        restore::restore(client, run, &standing, attempts, at_rest).await?;
         if !at_rest {
             // A server that makes collections by itself has made one for what came in between all the same.
             made::own(client, run, named(Of::Collection))?;

@@ -9,6 +9,7 @@ use super::client::Client;
 use super::ledger::{self, Label, Of, Records};
 use super::rows::Table;
 use super::store::Sending;
+use super::written::Notes;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,12 +34,19 @@ pub(super) struct WeaviateWriter {
     tables: Vec<Table>,
     /// By table, what is kept aside of a collection that was there.
     aside: Vec<Aside>,
+    notes: Arc<Notes>,
     /// Chunks that were there before this stream, by their records' ids.
     written: HashSet<[u8; 16]>,
 }
 
 impl WeaviateWriter {
-    pub(super) fn new(client: &Arc<Client>, lane: usize, plan: Arc<Plan>, run: &str) -> WeaviateWriter {
+    pub(super) fn new(
+        client: &Arc<Client>,
+        lane: usize,
+        plan: Arc<Plan>,
+        run: &str,
+        notes: Arc<Notes>,
+    ) -> WeaviateWriter {
         let tables: Vec<Table> = (0..plan.tables.len()).map(|at| Table::new(&plan, at)).collect();
         WeaviateWriter {
             client: Arc::clone(client),
@@ -47,6 +55,7 @@ impl WeaviateWriter {
             run: run.to_owned(),
             aside: tables.iter().map(|_| Aside::default()).collect(),
             tables,
+            notes,
             written: HashSet::new(),
         }
     }
@@ -98,7 +107,7 @@ impl Writer for WeaviateWriter {
         if plan.options.existing.is_some() {
             let ids: Vec<[u8; 16]> = objects.iter().filter_map(|(id, _)| *id).collect();
             let aside = &mut self.aside[checkpoint.table];
-            aside.note(&self.client, &self.run, &table.target, &ids).await?;
+            aside.note(&self.client, &self.run, &self.notes, &table.target, &ids).await?;
             failpoint::hit("existing-claimed");
         }
         let places = objects.into_iter().map(|(id, at)| (at, id));
@@ -109,7 +118,8 @@ impl Writer for WeaviateWriter {
         }
         failpoint::hit("copy-before-commit");
         quarantine.put(&self.client).await?;
-        ledger::put_past_batches(&self.client, &self.run, Of::Checkpoint, &key, checkpoint).await?;
+        ledger::put_past_batches(&self.client, ledger::RECORDS, &self.run, Of::Checkpoint, &key, checkpoint)
+            .await?;
         failpoint::hit("copy-after-commit");
         self.written.insert(id);
         Ok(Written::Now)

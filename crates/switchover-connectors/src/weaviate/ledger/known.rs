@@ -2,7 +2,8 @@
 //! by them, so they are asked for one by one, which the server answers from as many replicas as the URL's level says; a listing, and the
 //! count beside it, come from one replica, and that one may have been away.
 
-use super::{Of, RECORDS, id, missing};
+use super::{Of, PREFIX, RECORDS, id, missing};
+use crate::weaviate::before::BEFORE;
 use crate::weaviate::client::{Client, Collection};
 use crate::weaviate::ledger::Label;
 use crate::weaviate::made;
@@ -26,8 +27,12 @@ pub(in crate::weaviate) fn lists_all_known(
     }
     let made: BTreeSet<String> =
         there.iter().filter(|found| made::is_of(found, run)).map(|found| found.name.clone()).collect();
-    let mut found: BTreeSet<String> = there.iter().map(|found| found.name.clone()).collect();
-    found.extend(others);
+    // Without what was noted of collections nothing stands on record that a rollback could go by.
+    let mut found = BTreeSet::new();
+    if there.iter().any(|collection| collection.name == BEFORE) {
+        found.extend(there.iter().map(|found| found.name.clone()).chain(others));
+        found.retain(|name| !name.starts_with(PREFIX));
+    }
     let known = std::iter::once((Of::Run, String::new()))
         .chain(found.difference(&made).map(|name| (Of::Standing, name.clone())))
         .chain(made.iter().map(|name| (Of::Collection, name.clone())));
