@@ -183,7 +183,7 @@ fn identifier(sql: &Sql<'_>, raw: &str, names: &Names<'_>) -> Expr {
         return Expr::Bool(false);
     }
     // SQLite looks there for a name before it takes double quotes for those of a text.
-    if names.outputs.iter().any(|output| output.eq_ignore_ascii_case(&text)) {
+    if quoting == Quoting::Double && names.outputs.iter().any(|output| output.eq_ignore_ascii_case(&text)) {
         return opaque(sql, "the name is that of an output of the view");
     }
     if names.default || quoting == Quoting::Double {
