@@ -290,6 +290,14 @@ fn bad_plans_and_configuration() {
         &edited(|plan| plan["tables"][0]["columns"][0]["source"] = "other".into()),
     );
     with_plan(
+        "a plan with a locator that is no row's name",
+        &edited(|plan| plan["tables"][0]["locator"] = serde_json::json!({"key": ["other"]})),
+    );
+    with_plan(
+        "a plan with a key of no columns",
+        &edited(|plan| plan["tables"][0]["primary_key"]["columns"] = serde_json::json!([])),
+    );
+    with_plan(
         "a plan with an unknown type",
         &edited(|plan| plan["tables"][0]["columns"][0]["type"] = "bigin".into()),
     );

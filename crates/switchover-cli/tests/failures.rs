@@ -177,6 +177,19 @@ fn a_target_that_holds_an_unfinished_run_names_it() {
     }
 }
 
+#[test]
+fn a_run_that_was_taken_back_is_not_compared() {
+    for goal in GOALS {
+        let case = Case::to(goal);
+        run(&mut case.migrate(&[])).exits(0);
+        run(&mut case.verb("rollback")).exits(0);
+        let verify = || case.program(&["verify", "--from", &case.from(), "--to", &case.url()]);
+        run(&mut verify()).exits(2).says("was rolled back: the target holds nothing of it");
+        run(&mut case.migrate(&[])).exits(0);
+        run(&mut verify()).exits(0);
+    }
+}
+
 /// It used to be a rollback.
 #[test]
 fn rollback_dry_run_says_what_it_would_do_and_changes_nothing() {
@@ -539,6 +552,20 @@ fn numbers_go_on_behind_rows_that_a_repair_brought_and_never_back() {
     change(&case, "UPDATE messages SET body = 'other' WHERE id = 1");
     repair();
     assert_eq!(case.database.psql(next).expect("a sequence"), "11");
+}
+
+#[test]
+fn a_repair_takes_the_target_for_itself() {
+    for goal in GOALS {
+        let case = Case::to(goal);
+        let running = start_slowly(&case, &[]);
+        running.signal("STOP");
+        let mut repair = case.program(&["verify", "--repair"]);
+        run(repair.args(["--from", &case.from(), "--to", &case.url()])).exits(2).says("run is at work");
+        running.signal("CONT");
+        running.end().exits(0);
+        case.is_equal();
+    }
 }
 
 #[test]

@@ -22,6 +22,14 @@ fn a_source_that_does_not_own_its_data_is_not_moved_and_a_comparison_says_so() {
         let same = flat(&done(folder, &[verb, &copy].concat()));
         assert!(same.starts_with("same") && !same.contains(word), "{same}");
     }
+    // Past the fence of a store that follows, rows of an older read point would stay there.
+    let repair = ["verify", "--repair", "--from", "sqlite:app.db", "--to", "sqlite:new.db"];
+    let refused = run(folder, &repair);
+    let said = flat(&(refused.out + &refused.err));
+    assert!(refused.code == 1 && said.contains("only its engine writes to these tables"), "{said}");
+    let refused = run(folder, &[&repair[..], &["--state-dir", "another"]].concat());
+    let said = flat(&refused.err);
+    assert!(refused.code == 2 && said.contains("is at work on this file"), "{said}");
     done(folder, &["cutover"]);
     for verb in verbs {
         let same = flat(&done(folder, &[verb, &copy].concat()));

@@ -137,6 +137,32 @@ fn a_plan_without_a_table_is_refused() {
     assert!(!folder.path().join("new.db").exists());
 }
 
+#[test]
+fn a_key_that_the_rows_do_not_keep_is_refused_with_its_row() {
+    let database = Cluster::shared().unwrap().fresh_database("given").unwrap();
+    for to in [&database.url(), "sqlite:new.db"] {
+        let folder = source();
+        let db = Connection::open(folder.path().join("app.db")).unwrap();
+        db.execute("INSERT INTO child VALUES (7, 2, 8)", []).unwrap();
+        let stores = ["--from", "sqlite:app.db", "--to", to];
+        done(folder.path(), &[&["plan", "-o", "plan.json"][..], &stores].concat());
+        let mut plan = read(&folder.path().join("plan.json"));
+        let child =
+            plan["tables"].as_array_mut().unwrap().iter_mut().find(|table| table["source"] == "child");
+        child.unwrap()["primary_key"]["columns"] = serde_json::json!(["parent_id"]);
+        std::fs::write(folder.path().join("edited.json"), plan.to_string()).unwrap();
+        let refused = run(folder.path(), &[&["migrate", "--plan", "edited.json"][..], &stores].concat());
+        let said = flat(&refused.err);
+        assert_eq!(refused.code, 1, "{to} {}", refused.err);
+        assert!(
+            said.contains("its parent_id occurs in an earlier row; the only such row"),
+            "{to} {}",
+            refused.err
+        );
+        assert!(said.contains("(table child, row id=7, column parent_id)"), "{to} {}", refused.err);
+    }
+}
+
 /// Somebody may have edited the first.
 #[test]
 fn a_plan_does_not_take_the_place_of_an_earlier_one() {

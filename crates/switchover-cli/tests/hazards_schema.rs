@@ -337,6 +337,29 @@ fn an_index_entry_is_as_long_as_what_an_expression_makes() {
 }
 
 #[test]
+fn an_index_has_at_most_32_columns() {
+    for columns in [32, 33] {
+        let names: Vec<String> = (1..=columns).map(|at| format!("c{at}")).collect();
+        let (declared, all) = (names.join(" INT, ") + " INT", names.join(", "));
+        let plain = format!("CREATE TABLE t(id INTEGER PRIMARY KEY, {declared});");
+        let moved = check(&format!("{plain} CREATE INDEX i ON t({all})")).moves();
+        let unique = check(&format!("{plain} CREATE UNIQUE INDEX i ON t({all})"));
+        let key = check(&format!(
+            "CREATE TABLE t({declared}, PRIMARY KEY({all})); CREATE TABLE u({declared}, UNIQUE({all}))"
+        ));
+        if columns == 32 {
+            moved.fate("index", "i on t", Fate::Moved, "");
+            unique.moves();
+            key.moves();
+        } else {
+            moved.fate("index", "i on t", Fate::LeftOut, "at most 32");
+            unique.refuses(&[("t", "", &all, "at most 32")]);
+            key.refuses(&[("t", "", &all, "primary key"), ("u", "", &all, "unique constraint")]);
+        }
+    }
+}
+
+#[test]
 fn at_most_1600_columns() {
     let table = |columns: usize, ty: &str| {
         let names: Vec<String> = (0..columns).map(|n| format!("c{n} {ty}")).collect();

@@ -297,6 +297,22 @@ fn a_rollback_that_was_killed_can_be_done_again() {
     });
 }
 
+/// It had found the dump as it was made, which says nothing of what the application writes behind it.
+#[test]
+fn a_rollback_that_was_killed_before_it_took_anything_back_asks_again() {
+    let case = Case::to(Goal::Json);
+    run(&mut case.migrate(&["--jobs", "2"])).exits(0);
+    run(at(&mut case.verb("rollback"), "discard-before-commit=return")).was_killed();
+    let dump = std::fs::read_to_string(case.file()).expect("the dump");
+    let mut dump: serde_json::Value = serde_json::from_str(&dump).expect("JSON");
+    dump["log"].as_array_mut().expect("a table").pop();
+    std::fs::write(case.file(), dump.to_string()).expect("written since");
+    run(&mut case.verb("rollback")).exits(1).says("--discard-target-changes");
+    assert!(case.file().exists());
+    run(case.verb("rollback").arg("--discard-target-changes")).exits(0);
+    assert!(!case.file().exists());
+}
+
 #[test]
 fn a_rollback_that_was_killed_is_not_called_done_and_may_be_resumed_away() {
     let places = ["discard-before-commit=return", "after-discard=return"];

@@ -467,6 +467,52 @@ fn a_run_whose_target_cannot_follow_is_taken_back_without_its_engine() {
     assert_eq!(scene.source(), "one,two,nine,ten");
 }
 
+/// No engine stays behind a verb that drives the run itself: typed once more, it is the same wish.
+#[test]
+fn a_rollback_that_left_something_to_do_is_not_typed_once_more_into_the_end_of_the_run() {
+    let scene = Scene::new();
+    let path = scene.path();
+    let engine = scene.start("live-source-open=off");
+    until(path, is_same);
+    done(path, &["cutover"]);
+    until(path, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+    drop(engine);
+    let mut rollback = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    rollback.arg("rollback").current_dir(path).env("FAILPOINTS", "live-source-open=sleep(3000)");
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| rollback.output().unwrap());
+        wait_for(|| scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").is_ok());
+        scene.database.psql(NO_RIGHT).unwrap();
+        asking.join().unwrap()
+    });
+    let said = flat(&String::from_utf8_lossy(&asked.stdout));
+    assert!(asked.status.code() == Some(2) && said.contains("the owner changed to the source"), "{said}");
+    assert!(said.contains("no engine is left") && !said.contains("it is tried again"), "{said}");
+    let refused = |words: &[&str], why: &str| {
+        let refused = run(path, words);
+        let said = flat(&refused.err);
+        assert!(refused.code == 1 && said.contains("the source owns the data now"), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
+        assert_eq!(scene.database.psql("SELECT count(*) FROM t WHERE id = 1").unwrap().trim(), "1");
+    };
+    for words in [&["rollback"][..], &["rollback", "--dry-run"], &["rollback"]] {
+        refused(words, "does not follow yet");
+    }
+    // Nor is it by an engine that was begun to try again.
+    let engine = begin(path, &["resume"]);
+    until(path, |live| live["pid"] == engine.0.id() && is_held_by(live, "the target does not follow yet"));
+    let asked = run(path, &["rollback"]);
+    assert!(asked.code == 1 && flat(&asked.err).contains("stop the engine"), "{}", asked.err);
+    assert_eq!(scene.database.psql("SELECT count(*) FROM t WHERE id = 1").unwrap().trim(), "1");
+    drop(engine);
+    // One more is refused where it can follow again, for nobody knew that.
+    scene.database.psql("DROP EVENT TRIGGER no_right").unwrap();
+    refused(&["rollback"], "ask again if the run is to be taken back");
+    done(path, &["rollback"]);
+    assert!(scene.database.psql("SELECT 1 FROM t").is_err(), "the target's table is there");
+    assert_eq!(scene.source(), "one,two,nine");
+}
+
 /// What the target alone had is given up, and the source goes away before it is open.
 #[test]
 fn a_source_that_goes_away_when_a_target_is_given_up_is_opened_when_it_is_back() {

@@ -137,8 +137,13 @@ const ON_SERVER: [&str; 7] = [
 ];
 
 fn killed_at(scene: &Scene, place: &str) {
+    verb_killed_at(scene, &["finish", "--yes"], place);
+}
+
+#[track_caller]
+fn verb_killed_at(scene: &Scene, verb: &[&str], place: &str) {
     let mut command = Command::cargo_bin("switchover").unwrap();
-    command.args(["finish", "--yes"]).current_dir(scene.path()).env("FAILPOINTS", place);
+    command.args(verb).current_dir(scene.path()).env("FAILPOINTS", place);
     let ended = command.output().unwrap();
     assert_eq!(ended.status.signal(), Some(9), "{place}: {}", String::from_utf8_lossy(&ended.stderr));
 }
@@ -183,6 +188,40 @@ fn nor_does_one_of_a_file() {
         "live-forgotten",
     ];
     whoever_is_killed(|| To::File, &places);
+}
+
+/// Behind the last removal the tables are the application's, which may have changed them before anybody looks.
+#[test]
+fn one_that_is_killed_behind_its_last_removal_is_over_whatever_became_of_the_tables() {
+    let fresh = || Cluster::shared().unwrap().fresh_database("finish").unwrap();
+    // They hold as many rows as before the run, or are not there by their names.
+    for (there, change) in [(true, "DELETE FROM t"), (false, "ALTER TABLE t RENAME TO u")] {
+        let to = if there { To::Tables } else { To::Server };
+        for verb in [&["finish", "--yes"][..], &["resume"], &["finish", "--abandon-source", "--yes"]] {
+            println!("{change} {verb:?}");
+            let mut scene = Scene::new(to(fresh()), "");
+            scene.stop();
+            killed_at(&scene, "live-forgotten=return");
+            scene.to.database().unwrap().psql(change).unwrap();
+            done(scene.path(), verb);
+            assert!(done(scene.path(), &["status"]).contains("cleaned up"));
+            route_is_over(scene.path(), "target");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_behind_its_taking_back_is_taken_back_whatever_became_of_the_tables() {
+    let database = Cluster::shared().unwrap().fresh_database("back").unwrap();
+    let mut scene = Scene::new(To::Tables(database), "");
+    done(scene.path(), &["rollback", "--when-ready"]);
+    until(scene.path(), is_same);
+    scene.stop();
+    verb_killed_at(&scene, &["rollback"], "live-target-discarded=return");
+    scene.write(3);
+    done(scene.path(), &["resume"]);
+    assert!(done(scene.path(), &["status"]).contains("rolled back"));
+    route_is_over(scene.path(), "source");
 }
 
 /// Where it dies with the stores done, and the report not told of.
@@ -292,6 +331,58 @@ fn a_reverse_window_whose_source_is_gone_calls_for_somebody_and_can_be_ended() {
     let told = scene.report()["live"]["stays"].to_string();
     assert!(told.contains("it was given up and not opened"), "{told}");
     assert!(!scene.path().join("app.db").exists(), "it is not opened");
+}
+
+/// A source that is lost in one of these ways, and what is said of it.
+enum Lost {
+    Gone,
+    Damaged,
+    /// As where its disk can only be read.
+    Shut,
+}
+
+#[test]
+fn a_source_that_is_lost_is_said_with_the_way_out() {
+    for lost in [Lost::Gone, Lost::Damaged, Lost::Shut] {
+        let mut scene = Scene::on_server("");
+        let (folder, file) = (scene.path().to_owned(), scene.path().join("app.db"));
+        scene.stop();
+        scene.source = Connection::open_in_memory().unwrap();
+        // The last one that has it open folds its log back.
+        drop(Connection::open(&file).unwrap().query_row("SELECT 1 FROM t", [], |_| Ok(())));
+        match lost {
+            Lost::Gone => std::fs::remove_file(&file).unwrap(),
+            Lost::Damaged => std::fs::write(&file, [7; 8192]).unwrap(),
+            Lost::Shut => std::fs::create_dir(folder.join("app.db-wal")).unwrap(),
+        }
+        scene.write(3);
+        scene.engine = begin(&folder, &["resume"]);
+        let id = scene.engine.0.id();
+        let way_out = "lost for good, stop the engine, and `switchover finish --abandon-source`";
+        until(&folder, |live| live["pid"] == id && is_held_by(live, way_out));
+        for verb in [&["finish", "--yes"][..], &["rollback"]] {
+            let refused = run(&folder, verb);
+            let said = flat(&refused.err);
+            assert!(refused.code != 0 && said.contains(way_out), "{verb:?}: {said}");
+        }
+        scene.stop();
+        done(&folder, &["finish", "--abandon-source", "--yes"]);
+        scene.is_over(3);
+    }
+}
+
+/// The source is lost while a rollback is proposed: the target owns the data, whoever would have been next.
+#[test]
+fn a_rollback_that_was_never_decided_does_not_keep_a_source_from_being_given_up() {
+    for to in [To::Server(Cluster::shared().unwrap().fresh_database("proposed").unwrap()), To::File] {
+        let mut scene = Scene::new(to, "");
+        scene.stop();
+        verb_killed_at(&scene, &["rollback"], "switch-fenced=return");
+        std::fs::remove_file(scene.path().join("app.db")).unwrap();
+        done(scene.path(), &["finish", "--abandon-source", "--yes"]);
+        scene.write(3);
+        scene.is_over(3);
+    }
 }
 
 #[test]

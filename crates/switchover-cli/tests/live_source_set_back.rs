@@ -138,6 +138,32 @@ fn to_an_owner(to: &str, write: Write<'_>, (windows, running): (u32, bool)) {
     write(102);
 }
 
+/// A backup from before the run, in which nothing of it stands: who takes the run up holds, and says what there is to do.
+fn before_the_run(to: &str, write: Write<'_>) {
+    let (folder, mut file) = application();
+    let folder = folder.path();
+    let older = folder.join("older.db");
+    file.backup("main", &older, None::<fn(Progress)>).unwrap();
+    let engine = begin(folder, &["start", "--from", "sqlite:app.db", "--to", to]);
+    until(folder, is_same);
+    done(folder, &["cutover", "--when-ready"]);
+    write(100);
+    wait_for(|| ids(&file).contains(&100));
+    until(folder, is_up_to_date);
+    drop(engine);
+    put(&mut file, &older);
+    let engine = begin(folder, &["resume"]);
+    let id = engine.0.id();
+    until(folder, |live| live["pid"] == id && is_held_by(live, "the source was set back"));
+    write(101);
+    assert!(!takes(&file, 600) && ids(&file) == [1, 2], "{:?}", ids(&file));
+    let refused = run(folder, &["rollback"]);
+    assert!(refused.code == 1, "{} {}", refused.out, refused.err);
+    drop(engine);
+    done(folder, &["finish", "--abandon-source", "--yes"]);
+    write(102);
+}
+
 fn scenes(to: &dyn Fn(&str) -> To) {
     for running in [true, false] {
         for earlier in [false, true] {
@@ -149,6 +175,8 @@ fn scenes(to: &dyn Fn(&str) -> To) {
             to_an_owner(&url, &*write, (windows, running));
         }
     }
+    let (url, write) = to("before");
+    before_the_run(&url, &*write);
 }
 
 #[test]

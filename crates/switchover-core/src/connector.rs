@@ -30,8 +30,8 @@ pub use source::{
     BackupRecord, Batch, Extent, Offenders, Position, ReadRequest, ReadTable, Snapshot, Source,
 };
 pub use target::{
-    Audit, BuildStage, BuildStep, ChunkWrite, Claim, Mend, Met, Quarantined, Reader, Target, TargetState,
-    Trial, Writer, Written,
+    Audit, BuildStage, BuildStep, ChunkWrite, Claim, Mend, Met, Quarantined, Reader, Remains, Target,
+    TargetState, Trial, Writer, Written,
 };
 
 use crate::error::{Error, Kind};

@@ -214,6 +214,10 @@ pub struct Pressure {
 pub trait LiveStore: Send + Sync {
     /// The store without secrets.
     fn label(&self) -> String;
+    /// Whether an error is about this store, by what it names.
+    fn is_about(&self, error: &Error) -> bool {
+        error.subject().store == self.label()
+    }
     /// All that keeps this store from live work with the plan; more, where changes are to `return` to the source. Reads only.
     async fn obstacles(&self, returns: bool) -> Result<Vec<Refusal>>;
     /// Whether the run's records are in this store, as far as it can tell without entering.

@@ -233,7 +233,7 @@ fn of_affinity(column: &Column) -> Choice {
     match column.affinity {
         Affinity::Integer => choice(LogicalType::Int8, Codec::Int, why),
         Affinity::Real => choice(LogicalType::Float8, Codec::Float, why),
-        Affinity::Text => text(column, &ColumnCensus::default()),
+        Affinity::Text => Choice { why: why.into(), ..text(column, &ColumnCensus::default()) },
         Affinity::Blob if declared.is_empty() => {
             choice(LogicalType::Text, Codec::Text { chars_max: None }, "no declared type and no values yet")
         }

@@ -7,13 +7,13 @@
 //! database each.
 
 use std::fs;
-use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::account::Account;
 use crate::options::Builder;
+use crate::ports::free_port;
 use crate::server::unique;
 use crate::watchdog::Watchdog;
 use crate::{Binaries, Error, Result, Server, TEST_SERVER_ENV};
@@ -351,9 +351,4 @@ fn make_private(account: Account, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(failed)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
     account.own(folder)
-}
-
-pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|e| Error::new("no free port", e))?;
-    listener.local_addr().map(|address| address.port()).map_err(|e| Error::new("no free port", e))
 }

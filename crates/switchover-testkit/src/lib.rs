@@ -33,6 +33,7 @@ mod https;
 mod listening;
 pub mod lite;
 mod options;
+mod ports;
 mod proxy;
 pub mod sample;
 mod seeds;

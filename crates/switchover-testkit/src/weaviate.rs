@@ -26,7 +26,6 @@ mod seen;
 mod wire;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -40,7 +39,8 @@ pub use look::Object;
 pub use nodes::Nodes;
 pub use seen::{Read, Sent};
 
-use crate::cluster::{free_port, temp_root, throwaway_root};
+use crate::cluster::{temp_root, throwaway_root};
+use crate::ports::{free_port, is_free};
 use crate::server::unique;
 use crate::watchdog::Watchdog;
 use crate::{Error, Result};
@@ -418,8 +418,4 @@ fn free_ports() -> Result<Vec<u16>> {
         }
     }
     Err(Error::new("no two neighbouring ports are free", "of many that were tried"))
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -62,6 +62,16 @@ pub(crate) fn chunk_bytes(memory_limit: u64, streams: usize, copies: u64) -> usi
     usize::try_from(room).unwrap_or(CHUNK_BYTES).clamp(64 << 10, CHUNK_BYTES)
 }
 
+/// Chunks become smaller towards the end, so that no stream is idle while another has a whole one before it. Below this a chunk costs
+/// more in its checkpoint than it gives.
+const LAST_CHUNK_BYTES: usize = 512 << 10;
+
+/// Bytes of the next chunk, where the plan counted so many that are left: half of a stream's share of them.
+fn next_chunk_bytes(chunk_bytes: usize, streams: usize, left: u128) -> usize {
+    let share = usize::try_from(left / (2 * streams.max(1) as u128)).unwrap_or(usize::MAX);
+    share.max(LAST_CHUNK_BYTES).min(chunk_bytes)
+}
+
 /// How often a large value may be in memory at once: in SQLite, in a batch, and in what the target takes, and once more for what
 /// an allocator has not given back yet (docs/benchmarks.md).
 const VALUE_COPIES: u64 = 4;
@@ -178,6 +188,11 @@ impl Copy {
                 self.advanced(table, rows, bytes);
             }
             let read = planned_table(table);
+            let mut rows_left = table.rows.saturating_sub(rows);
+            let bytes_behind: u64 = match standing {
+                true => 0,
+                false => self.plan.tables[index + 1..].iter().map(|table| table.bytes).sum(),
+            };
             // Chunks of a table without integer locators form one chain, see `chunk::gaps`: one is written while
             // the next is read. One stream writes in the order in which it is given them anyway.
             let mut chained: Option<oneshot::Receiver<()>> = None;
@@ -187,10 +202,17 @@ impl Copy {
                 loop {
                     self.shutdown.check("copy rows")?;
                     let range = KeyRange { after: after.clone(), upto: gap.upto.clone() };
+                    let own = u128::from(table.bytes) * u128::from(rows_left) / u128::from(table.rows.max(1));
+                    let budget_bytes = match ordered {
+                        true => self.chunk_bytes,
+                        false => {
+                            next_chunk_bytes(self.chunk_bytes, self.streams, own + u128::from(bytes_behind))
+                        }
+                    };
                     let request = ReadRequest {
                         table: Arc::clone(&read),
                         range,
-                        budget_bytes: self.chunk_bytes,
+                        budget_bytes,
                         rows_max: if table.has_exceptions() {
                             self.chunk_rows.min((ASIDE_ENTRIES_MAX / table.columns.len().max(1)).max(1))
                         } else {
@@ -199,6 +221,7 @@ impl Copy {
                         time_max: self.chunk_time,
                     };
                     let batch = self.snapshot.read(request, spares.try_recv().unwrap_or_default()).await?;
+                    rows_left = rows_left.saturating_sub(batch.rows.len() as u64);
                     let upto = if batch.done { gap.upto.clone() } else { batch.last.clone() };
                     let range = KeyRange { after, upto: upto.clone() };
                     // A row that is larger than a chunk goes alone: nothing else is read beside it.
@@ -251,6 +274,8 @@ impl Copy {
         loop {
             let next = queue.lock().await.recv().await;
             let Some(chunk) = next else { return Ok(()) };
+            // What waits is left for the next run.
+            self.shutdown.check("copy rows")?;
             {
                 let mut seconds = seconds.lock().await;
                 seconds[chunk.table].0.get_or_insert_with(Instant::now);
@@ -356,6 +381,17 @@ pub(crate) fn put_aside(table: &TablePlan, row: Row<'_>, fate: &Fate) -> Vec<Qua
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_chunks_are_smaller_for_several_streams() {
+        let whole = 8 << 20;
+        assert_eq!(next_chunk_bytes(whole, 2, 1 << 30), whole);
+        assert_eq!(next_chunk_bytes(whole, 2, 16 << 20), 4 << 20);
+        assert_eq!(next_chunk_bytes(whole, 4, 16 << 20), 2 << 20);
+        assert_eq!(next_chunk_bytes(whole, 4, 0), LAST_CHUNK_BYTES);
+        assert_eq!(next_chunk_bytes(64 << 10, 4, 0), 64 << 10);
+        assert_eq!(next_chunk_bytes(whole, 2, u128::MAX), whole);
+    }
 
     /// Chunks, as often as they are in memory at once, and what the process has anyway are within the limit.
     #[test]

@@ -53,9 +53,6 @@ impl Look<'_> {
     ) -> Result<Repeated> {
         let mut found = Repeated::default();
         let enforced = self.snapshot.enforces_keys();
-        if enforced && plan.options.mapping.is_empty() && plan.options.existing.is_none() {
-            return Ok(found);
-        }
         let plain = self.plain.catalog().await?;
         for index in 0..plan.tables.len() {
             let table = &plan.tables[index];
@@ -64,7 +61,7 @@ impl Look<'_> {
             let mut rows: Vec<OrphanPlan> = Vec::new();
             let mut unproven =
                 if enforced { unkept(plan, source, &plain) } else { unenforced(table, source) };
-            unproven.extend(of_target(table, source, &unproven, enforced));
+            unproven.extend(of_target(table, source, &unproven));
             for columns in unproven {
                 let field =
                     |(name, _): &(String, String)| table.columns.iter().position(|c| c.source == *name);
@@ -206,23 +203,25 @@ fn unkept(plan: &Plan, table: &Table, plain: &Catalog) -> Vec<Key> {
     keys_of(table).filter(|key| !kept(key)).collect()
 }
 
-/// The keys of the target's own table that the source does not keep, beside those that are `known`.
-fn of_target(table: &TablePlan, source: &Table, known: &[Key], enforced: bool) -> Vec<Key> {
-    let Some(standing) = &table.standing else { return Vec::new() };
+/// The keys of which the source knows nothing, beside those that are `known`: of the target's own table, and of a plan that was edited.
+fn of_target(table: &TablePlan, source: &Table, known: &[Key]) -> Vec<Key> {
     let part = |target: &String| {
         let column = table.columns.iter().find(|column| column.target == *target)?;
         Some((column.source.clone(), BINARY.to_owned()))
     };
-    let kept: Vec<Key> = keys_of(source).filter(|key| enforced && !known.contains(key)).collect();
+    let kept: Vec<Key> = keys_of(source).chain(known.iter().cloned()).collect();
     // What is unique in fewer columns, or by a looser comparison, is so in more, and by bytes.
     let implied = |key: &Key| {
         let within = |(name, _): &(String, String)| key.iter().any(|(own, _)| own == name);
         kept.iter().any(|own| own.iter().all(within))
     };
+    let rules = table.standing.iter().flat_map(|standing| &standing.rules);
+    let rules = rules.filter(|index| is_plain(table, index)).map(|index| &index.columns);
+    let planned = table.primary_key.iter().chain(&table.uniques).map(|key| &key.columns);
     let mut found: Vec<Key> = Vec::new();
-    for index in standing.rules.iter().filter(|index| is_plain(table, index)) {
-        let Some(key) = index.columns.iter().map(part).collect::<Option<Key>>() else { continue };
-        if !implied(&key) && !known.contains(&key) && !found.contains(&key) {
+    for columns in rules.chain(planned).filter(|columns| !columns.is_empty()) {
+        let Some(key) = columns.iter().map(part).collect::<Option<Key>>() else { continue };
+        if !implied(&key) && !found.contains(&key) {
             found.push(key);
         }
     }

@@ -310,6 +310,12 @@ impl Look<'_> {
                     .table(table.source.clone())
                     .detail("the source has no such table"));
             };
+            if table.locator != found.locator {
+                return Err(Error::new(Kind::Config, operation)
+                    .table(table.source.clone())
+                    .detail("its locator is not the one by which the source finds a row: rows would be passed over or read twice")
+                    .hint("it is not for editing: take it from a new plan"));
+            }
             for column in &mut table.columns {
                 let at = found.columns.iter().position(|candidate| candidate.name == column.source);
                 let Some(own) = at.and_then(|at| real.columns.get(at)) else {

@@ -481,7 +481,7 @@ impl Summary {
     }
 
     /// Whether it came beyond its plan, or may just now: until then it left nothing in the stores.
-    fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.active || self.entries.iter().any(|entry| entry.state != State::Planned)
     }
 }

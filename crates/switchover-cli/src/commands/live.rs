@@ -211,6 +211,13 @@ async fn engine_abandon(context: &Context, run: &str) -> Result<PathBuf> {
 
 /// What `finish` takes away.
 fn taken(header: &Header, abandon_source: bool) -> String {
+    if abandon_source && registry::serves_reads_only(&header.target) {
+        return format!(
+            "After this nothing follows {} any more, which is not opened: what was written there and not taken yet is nowhere else. {} \
+             stays as it is, with its objects and without the run's records. The backup and the run's folder stay.",
+            header.source, header.target
+        );
+    }
     if abandon_source {
         return format!(
             "After this there is no way back: the triggers, the log and the run's records leave {}, which is the application's \

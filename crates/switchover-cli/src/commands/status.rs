@@ -3,7 +3,7 @@
 use super::Context;
 use crate::render::live::old;
 use crate::render::output;
-use crate::render::status::{RunStatus, render};
+use crate::render::status::{RUNNING, RunStatus, render};
 use switchover::journal::{self, State, Summary};
 use switchover::live::{self, Verification};
 use switchover_core::live::Side;
@@ -70,7 +70,7 @@ fn next_of_target(run: &str, differs: bool) -> String {
 fn shown(summary: &Summary) -> RunStatus {
     let last = summary.entries.last();
     let state = match (summary.active, last.map(|entry| entry.state)) {
-        (true, _) => "running",
+        (true, _) => RUNNING,
         (false, Some(State::Done)) => "done",
         (false, Some(State::Different)) => "different",
         (false, Some(State::RolledBack)) => "rolled back",
@@ -81,7 +81,7 @@ fn shown(summary: &Summary) -> RunStatus {
     };
     let run = &summary.header.run;
     let next = match state {
-        "running" if summary.header.live => {
+        RUNNING if summary.header.live => {
             format!("switchover status --watch --run {run}, or switchover cutover --run {run}")
         }
         "stopped" | "failed" | "different" => {

@@ -17,7 +17,7 @@ pub(crate) fn status(status: &LiveStatus, alive: bool) -> String {
         false => "no engine is running: `switchover resume` takes it up".into(),
     };
     let mut told: Vec<[String; 2]> = old(status, alive).map(|why| ["old".into(), why]).into_iter().collect();
-    told.extend(rows(status));
+    told.extend(rows(status, alive));
     format!("run {}: {engine}\n{}", shown(&status.run), columns(2, [8, 0], &told))
 }
 
@@ -32,15 +32,15 @@ pub(crate) fn old(status: &LiveStatus, alive: bool) -> Option<String> {
     ))
 }
 
-/// The same, as rows of a table.
-pub(crate) fn rows(status: &LiveStatus) -> Vec<[String; 2]> {
+/// The same, as rows of a table; whether an engine is at work says whether anybody would know of a difference.
+pub(crate) fn rows(status: &LiveStatus, alive: bool) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["phase".into(), status.phase.name().to_owned()],
         ["owner".into(), format!("{} (epoch {})", status.ownership.owner, status.ownership.epoch)],
         ["copied".into(), copied(status)],
         ["taken".into(), format!("{} changed rows", status.rows_taken)],
         ["lag".into(), lag(status)],
-        ["equal".into(), equal(status)],
+        ["equal".into(), equal(status, alive)],
         [
             "bears".into(),
             format!(
@@ -131,9 +131,12 @@ fn lag(status: &LiveStatus) -> String {
 }
 
 /// Whether the stores are equal, as far as the process that drives the run knows.
-fn equal(status: &LiveStatus) -> String {
+fn equal(status: &LiveStatus, alive: bool) -> String {
     match (status.phase, &status.verification) {
         (LivePhase::Entering, Verification::Unproven) => NOT_LOOKED.into(),
+        (_, Verification::Same { rows, at }) if !alive => {
+            format!("was so at {at}, of {rows} rows; nobody has looked since the engine ended")
+        }
         (_, verification) => verdict(verification),
     }
 }
@@ -180,7 +183,7 @@ fn untold(why: &str) -> String {
 }
 
 fn owed(why: &str) -> String {
-    format!("nothing follows it yet; it is tried again, and no write is lost meanwhile: {}", shown(why))
+    format!("nothing follows it yet, and no write is lost meanwhile: {}", shown(why))
 }
 
 /// The answer to a request of this run.
@@ -252,6 +255,18 @@ mod tests {
             assert_eq!(old(&told, alive), None);
             assert!(!json(&told, alive).unwrap().contains("\"old\""));
         }
+    }
+
+    #[test]
+    fn what_a_dead_engine_proved_is_past() {
+        let same = serde_json::json!({"verdict": "same", "rows": 7, "at": "2026-01-31T12:00:00Z"});
+        let told = copying(serde_json::json!({"phase": "following", "verification": same}));
+        assert!(status(&told, true).contains("yes: 7 rows compared by 2026-01-31T12:00:00Z"));
+        let dead = status(&told, false);
+        assert!(
+            dead.contains("was so at 2026-01-31T12:00:00Z, of 7 rows") && !dead.contains("yes"),
+            "{dead}"
+        );
     }
 
     #[test]

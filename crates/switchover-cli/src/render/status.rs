@@ -31,6 +31,9 @@ pub(crate) struct RunStatus {
     pub(crate) live: Option<LiveStatus>,
 }
 
+/// The state of a run that a process has under way.
+pub(crate) const RUNNING: &str = "running";
+
 /// The runs, the newest first.
 pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
     if runs.is_empty() {
@@ -55,7 +58,7 @@ pub(crate) fn render(runs: &[RunStatus], state_dir: &str) -> String {
             rows.push(["old".into(), old.clone()]);
         }
         if let Some(live) = &run.live {
-            rows.extend(super::live::rows(live));
+            rows.extend(super::live::rows(live, run.state == RUNNING));
         }
         out.push_str(&columns(2, [8, 0], &rows));
     }

@@ -255,3 +255,21 @@ fn readers_are_led_back_by_an_engine_that_is_not_up_to_date() {
     engine.end().exits(0);
     assert_eq!(site.server.collections(), ["Items_old"]);
 }
+
+#[test]
+fn a_rollback_that_was_refused_asks_again_whether_the_application_wrote_since() {
+    let site = Tidy(Site::with_old());
+    run(&mut site.migrate(&[])).exits(0);
+    assert_eq!(site.server.rest("DELETE", "/v1/schema/Items_old", "").0, 200);
+    run(&mut site.verb("rollback")).exits(1).says("led to Items_old, which is gone");
+    let objects = site.server.objects("Items_new");
+    site.server.patch("Items_new", objects.keys().next().unwrap(), r#"{"name":"written since"}"#);
+    site.server.create("Items_old", &["name"]);
+    for more in [&["--dry-run"][..], &[]] {
+        run(site.verb("rollback").args(more)).exits(1).says("the stores differ now in 1 row");
+    }
+    assert_eq!(site.server.count("Items_new"), 100);
+    run(site.verb("rollback").arg("--discard-target-changes")).exits(0);
+    assert_eq!(site.leads().as_deref(), Some("Items_old"));
+    assert_eq!(site.server.collections(), ["Items_old"]);
+}

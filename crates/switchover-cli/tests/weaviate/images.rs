@@ -101,6 +101,29 @@ fn a_rollback_deletes_nothing_before_all_that_was_noted_is_known() {
 }
 
 #[test]
+fn a_rollback_that_was_made_to_wait_asks_again_whether_the_application_wrote_since() {
+    for (within, kind) in [(RECORDS, "run"), (BEFORE, "wrote")] {
+        let site = Site::filled();
+        let before = site.server.objects("Note");
+        let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+        let mut migrate =
+            site.over_line(&line, &["migrate", "--into", "existing", "--on-conflict", "replace"]);
+        run(migrate.args(["--policy", "quarantine"])).exits(0);
+        line.hide(&site.record(within, kind));
+        line.miscount(within, -1);
+        run(&mut site.over_line(&line, &["rollback"])).exits(2);
+        line.hide("");
+        line.miscount("", 0);
+        site.server.patch("Note", THIRD, r#"{"body":"written since"}"#);
+        let ran = run(&mut site.over_line(&line, &["rollback"])).exits(1);
+        assert!(ran.err.contains("the stores differ now in 1 row"), "{kind}: {ran}");
+        assert_eq!(site.server.objects("Note")[THIRD]["properties"]["body"], "written since", "{kind}");
+        run(site.over_line(&line, &["rollback"]).arg("--discard-target-changes")).exits(0);
+        assert_eq!(said(&site.server.objects("Note")), said(&before), "{kind}");
+    }
+}
+
+#[test]
 fn a_run_goes_on_only_when_it_knows_what_it_has_noted() {
     let site = Site::filled();
     let before = site.server.objects("Note");

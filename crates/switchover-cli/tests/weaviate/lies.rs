@@ -2,6 +2,7 @@
 //! everything there, once; nor does a rollback say that it took back what is still there.
 
 use crate::common::{Ran, Running, run};
+use crate::existing::{OURS, said};
 use crate::server::Site;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -107,6 +108,48 @@ fn a_line_that_lies_makes_no_false_success() {
             assert!(told.contains_key(&lie), "{lie:?} was never told");
         }
     }
+}
+
+/// A node that was away may answer without an object once. What is equal when it is compared again is no reason to take a load back.
+#[test]
+fn an_object_that_one_page_lacks_and_the_next_shows_is_compared_again() {
+    const PLAIN: &str = "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600) INSERT INTO items SELECT i, 'item ' || i FROM n;";
+    let site = Site::new(PLAIN);
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let url = site.by(&line);
+    site.over(&url, "migrate", &[]).exits(0);
+    let one = site.server.objects("Items").keys().next().unwrap().clone();
+    site.over(&url, "rollback", &[]).exits(0);
+    line.hide_for(&one, 1);
+    site.over(&url, "migrate", &[]).exits(0);
+    assert_eq!(site.server.count("Items"), 600);
+    line.hide_for(&one, 1);
+    site.over(&url, "verify", &[]).exits(0);
+    line.hide_for(&one, 1);
+    site.over(&url, "rollback", &[]).exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}
+
+/// One node answers a search, and it may have been away when the application wrote: what all are asked for is not written over.
+#[test]
+fn an_object_that_the_node_asked_lacks_is_not_written_over() {
+    let site = Site::filled();
+    let line = Liar::start(site.server.0.grpc_port(), 1).unwrap();
+    let url = site.by(&line) + "&consistency=quorum";
+    let before = said(&site.server.objects("Note"));
+    line.hide(OURS[1]);
+    line.miscount("Note", -1);
+    let into = ["--into", "existing", "--on-conflict", "replace", "--policy", "quarantine"];
+    let ran = site.over(&url, "migrate", &into).exits(1);
+    assert!(ran.err.contains(OURS[1]) && ran.err.contains("the plan does not replace it"), "{ran}");
+    assert_eq!(said(&site.server.objects("Note")), before, "{ran}");
+    // Once that node has it too, it is in the plan, and comes back.
+    line.hide("");
+    line.miscount("Note", 0);
+    site.over(&url, "migrate", &into).exits(0);
+    site.over(&url, "rollback", &[]).exits(0);
+    assert_eq!(said(&site.server.objects("Note")), before);
 }
 
 /// The server's own count is a second method beside the rows that are read back: neither alone makes a success.

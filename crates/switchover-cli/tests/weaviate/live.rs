@@ -349,6 +349,35 @@ fn finish_leaves_the_data_and_nothing_else() {
     }
 }
 
+/// What it held is on the server alone then.
+#[test]
+fn a_run_whose_source_is_lost_is_ended_by_giving_that_up() {
+    let site = Site::new(SOURCE);
+    let engine = site.start();
+    site.until_same();
+    run(&mut site.program(&["cutover"])).exits(0);
+    engine.signal("KILL");
+    engine.end().was_killed();
+    let give_up = || run(&mut site.program(&["finish", "--abandon-source", "--yes"]));
+    // Not while it is there: it would bear the run's log for good.
+    give_up().exits(1).says("the source, which is the application's store, can be reached");
+    let (file, aside) = (site.folder.path().join("app.db"), site.folder.path().join("aside"));
+    for end in ["", "-wal", "-shm"] {
+        let name = |path: &std::path::Path| std::path::PathBuf::from(format!("{}{end}", path.display()));
+        let _ = std::fs::rename(name(&file), name(&aside));
+    }
+    let asked = run(&mut site.program(&["finish", "--abandon-source"])).exits(2);
+    assert!(asked.err.contains("is nowhere else"), "{asked}");
+    let said = give_up().exits(0).out;
+    assert_eq!(site.server.collections(), ["Notes", "Users"]);
+    assert_eq!(site.server.count("Notes"), 1000);
+    let path = said.lines().find_map(|line| line.strip_prefix("report: ")).unwrap();
+    let people = std::fs::read_to_string(site.folder.path().join(path)).unwrap();
+    assert!(people.contains("app.db: it was given up and not opened"), "{people}");
+    assert!(!file.exists());
+    give_up().exits(2);
+}
+
 /// What was lost on the way and not mended yet would be lost for good.
 #[test]
 fn finish_waits_for_a_proof_and_is_refused_without_one() {

@@ -188,3 +188,23 @@ fn a_collection_that_a_late_request_made_anew_is_not_forgotten() {
     run(&mut site.verb("rollback")).exits(0);
     assert_eq!(site.server.collections(), Vec::<String>::new());
 }
+
+/// What a dead process asked for before it died may be done between the drop and the second look.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_collection_of_the_runs_own_that_a_late_request_makes_is_dropped_too() {
+    let site = Site::new(ROWS);
+    run(site.migrate(&[]).env("FAILPOINTS", "prepare-after-commit=return")).was_killed();
+    let definition = site.server.rest("GET", "/v1/schema/Items", "").1.to_string();
+    let rollback = Running::start(
+        site.verb("rollback").env("FAILPOINTS", "discard-soon-ms=return(0);discard-dropped=sleep(4000)"),
+    );
+    let begun = Instant::now();
+    while site.server.collections().iter().any(|name| name == "Items" || name == "Tags") {
+        assert!(begun.elapsed() < PATIENCE, "it drops nothing");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(site.server.rest("POST", "/v1/schema", &definition).0, 200);
+    rollback.end().exits(0);
+    assert_eq!(site.server.collections(), Vec::<String>::new());
+}

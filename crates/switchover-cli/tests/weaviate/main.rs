@@ -30,6 +30,7 @@ mod python;
 mod queries;
 mod reached;
 mod references;
+mod repair;
 mod rights;
 mod search;
 mod server;

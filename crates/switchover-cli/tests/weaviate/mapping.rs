@@ -116,8 +116,11 @@ fn what_does_not_fit_is_named_with_its_line() {
 
 #[test]
 fn names_that_an_editor_put_into_a_plan_are_held_against_the_servers_rules() {
-    let site =
-        Site::new("CREATE TABLE items(id INTEGER PRIMARY KEY, note TEXT); INSERT INTO items VALUES (1, 'a')");
+    let site = Site::new(
+        "CREATE TABLE items(id INTEGER PRIMARY KEY, note TEXT, parent INTEGER REFERENCES items(id));
+         INSERT INTO items VALUES (1, 'a', 1), (2, 'a', 1)",
+    );
+    with(&site, "[table.items.column]\nparent.reference = 'of'");
     let url = site.server.0.url();
     run(&mut site.program(&["plan", "--from", "sqlite:app.db", "--to", &url, "--out", "plan.json"])).exits(0);
     let path = site.folder.path().join("plan.json");
@@ -128,6 +131,8 @@ fn names_that_an_editor_put_into_a_plan_are_held_against_the_servers_rules() {
         ("/tables/0/target", "Switchover_lock_x"),
         ("/tables/0/columns/1/target", "id"),
         ("/tables/0/columns/1/target", "Note"),
+        // The name of the reference.
+        ("/tables/0/columns/1/target", "of"),
     ] {
         let mut edited = plan.clone();
         *edited.pointer_mut(pointer).unwrap() = name.into();
@@ -136,4 +141,12 @@ fn names_that_an_editor_put_into_a_plan_are_held_against_the_servers_rules() {
         assert!(ran.err.contains(name) && ran.err.contains("the plan was edited"), "{name}: {ran}");
         assert_eq!(site.server.collections(), Vec::<String>::new(), "{name}");
     }
+    // A key that two rows share: they would be one object.
+    let mut edited = plan.clone();
+    *edited.pointer_mut("/tables/0/primary_key/columns").unwrap() = serde_json::json!(["note"]);
+    edited.pointer_mut("/tables/0/foreign_keys").unwrap().as_array_mut().unwrap().clear();
+    std::fs::write(&path, edited.to_string()).unwrap();
+    let ran = run(&mut site.migrate(&["--plan", "plan.json"])).exits(1);
+    assert!(ran.err.contains("its note occurs in an earlier row"), "{ran}");
+    assert_eq!(site.server.collections(), Vec::<String>::new());
 }

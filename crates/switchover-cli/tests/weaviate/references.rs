@@ -403,6 +403,7 @@ fn a_row_whose_key_lost_its_orphan_is_left_out_of_a_sample() {
         .unwrap();
     let ran = run(&mut site.migrate(&["--policy", "quarantine", "--validation-sample", "100"])).exits(0);
     assert!(ran.out.contains("30 rows were looked up again by key"), "{ran}");
-    run(site.verb("verify").args(["--sample", "100"])).exits(0);
+    let looked = run(site.verb("verify").args(["--sample", "100"])).exits(2);
+    assert!(looked.out.contains("cannot be looked up"), "{looked}");
     run(&mut site.verb("verify")).exits(0);
 }

@@ -1,6 +1,6 @@
 //! Tenants and a consistency level, as the URL names them: the run's objects are that tenant's, and no other's are touched.
 
-use crate::common::run;
+use crate::common::{Running, run};
 use crate::server::Site;
 use serde_json::{Value as Json, json};
 use std::process::Command;
@@ -53,7 +53,7 @@ fn another_tenants_objects_are_never_touched() {
         { "name": "original_id", "dataType": ["int"] }, { "name": "name", "dataType": ["text"] }] });
     assert_eq!(site.server.rest("POST", "/v1/schema", &class.to_string()).0, 200);
     let ran = run(&mut verb(&site, &["migrate", "--into", "existing"])).exits(1);
-    assert!(ran.err.contains("the collection Items has no tenant \"ada\"; make it first"), "{ran}");
+    assert!(ran.err.contains("the collection Items has no tenant \"ada\"; make it first: POST"), "{ran}");
     // One that has not that tenant is in the way of no other.
     let class = class.to_string().replace("\"Items\"", "\"Beside\"");
     assert_eq!(site.server.rest("POST", "/v1/schema", &class).0, 200);
@@ -105,4 +105,39 @@ fn an_object_of_a_tenant_that_refers_to_what_is_gone_is_refused() {
     run(&mut verb(&site, &into)).exits(0);
     run(&mut verb(&site, &["rollback"])).exits(0);
     assert_eq!(of(&site, "ada")[0]["properties"], before[0]["properties"]);
+}
+
+/// A run's record is all that says whose objects it wrote: its collection and its name are every tenant's.
+#[test]
+fn a_live_run_whose_folder_is_lost_is_taken_back_by_the_url_of_its_tenant_alone() {
+    let site = Site::new(&format!("PRAGMA journal_mode = WAL; {SOURCE}"));
+    let engine = Running::start(&mut verb(&site, &["start"]));
+    site.until_same();
+    engine.signal("KILL");
+    engine.end().was_killed();
+    let of_run = std::fs::read_dir(site.folder.path().join(".switchover/runs")).unwrap().next().unwrap();
+    let name = of_run.unwrap().file_name().into_string().unwrap();
+    std::fs::remove_dir_all(site.folder.path().join(".switchover")).unwrap();
+    assert_eq!(site.server.rest("POST", "/v1/schema/Items/tenants", r#"[{"name":"bob"}]"#).0, 200);
+    let object = json!({ "class": "Items", "tenant": "bob", "properties": { "name": "of bob" } });
+    assert_eq!(site.server.rest("POST", "/v1/objects", &object.to_string()).0, 200);
+    let triggers = || {
+        let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'";
+        site.source().query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = triggers();
+    assert!(before > 0);
+    let url = site.server.0.url();
+    for (tenant, meant) in [("", "names none"), ("&tenant=bob", "names the tenant \"bob\"")] {
+        let to = format!("{url}{tenant}");
+        let stores = ["--from", "sqlite:app.db", "--to", &to];
+        for dry in [&["--dry-run"][..], &[]] {
+            let mut rollback = site.program(&["rollback", "--run", &name]);
+            run(rollback.args(stores).args(dry)).exits(2).says("objects of the tenant \"ada\"").says(meant);
+        }
+        assert_eq!((of(&site, "ada").len(), of(&site, "bob").len(), triggers()), (120, 1, before), "{to}");
+    }
+    run(&mut verb(&site, &["rollback", "--run", &name])).exits(0);
+    assert_eq!((of(&site, "bob").len(), triggers()), (1, 0));
+    assert_eq!(site.server.collections(), ["Items"]);
 }

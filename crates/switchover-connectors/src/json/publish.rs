@@ -43,6 +43,12 @@ pub(super) fn is_ours(dump: &Path, published: &Published) -> Result<bool> {
     }
 }
 
+/// Whether something stands where the dump was, and in a folder under each of its names.
+pub(super) fn is_whole(dump: &Path, published: &Published) -> bool {
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    is_there(dump) && published.files.iter().all(|name| is_there(&dump.join(name)))
+}
+
 /// What is in the dump and was not put there by the run, in words.
 pub(super) fn touched(dump: &Path, published: &Published) -> Result<Vec<String>> {
     const OPERATION: &str = "look whether the dump is as it was made";

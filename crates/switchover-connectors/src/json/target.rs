@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
-    Audit, BuildStage, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
+    Audit, BuildStage, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Remains, Target, TargetState,
+    Writer,
 };
 use switchover_core::failpoint;
 use switchover_core::finding::{Finding, Needs};
@@ -161,6 +162,19 @@ impl Target for JsonTarget {
     async fn inspect(&self, schema: &str) -> Result<TargetState> {
         self.check_schema(schema)?;
         blocking(|| destination::state(&self.config))
+    }
+
+    /// What goes first of a run is its dump, or a file of it, by which what a killed rollback left is known.
+    async fn remains(&self, schema: &str, run: &str) -> Result<Remains> {
+        self.check_schema(schema)?;
+        blocking(|| {
+            let (dump, work) = (self.dump()?, self.work()?);
+            if work.run()?.as_deref() != Some(run) {
+                return Ok(Remains::Nothing);
+            }
+            let whole = work.published()?.is_some_and(|published| publish::is_whole(&dump, &published));
+            Ok(if whole { Remains::All } else { Remains::Part })
+        })
     }
 
     async fn examine(&self, schema: &str, needs: &Needs) -> Vec<Finding> {

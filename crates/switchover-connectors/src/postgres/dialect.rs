@@ -22,6 +22,9 @@ pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;
 /// What the names of the server's own schemas begin with.
 const RESERVED_SCHEMAS: &str = "pg_";
 
+/// Columns of an index (`INDEX_MAX_KEYS`).
+const INDEX_COLUMNS_MAX: usize = 32;
+
 /// A btree entry ends here (`BTMaxItemSize` with 8 KiB pages).
 const BTREE_ENTRY_BYTES_MAX: u64 = 2704;
 
@@ -135,6 +138,10 @@ impl Dialect for PostgresDialect {
 
     fn index_entry_bytes_max(&self) -> Option<u64> {
         Some(BTREE_ENTRY_BYTES_MAX)
+    }
+
+    fn index_columns_max(&self) -> Option<usize> {
+        Some(INDEX_COLUMNS_MAX)
     }
 
     fn row_bytes_max(&self) -> Option<u64> {

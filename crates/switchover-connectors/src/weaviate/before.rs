@@ -19,7 +19,7 @@
 //! that was away), and would have the run's objects and the application's mistaken for each other.
 //! Memory is that of the ids of what was there (16 bytes each), and of a page of records. How it all comes back is `restore`'s to say.
 
-use super::client::{Client, Listing};
+use super::client::{Client, Collection, Listing};
 use super::ledger::{self, About, Label, Of, Record, Records};
 use super::restore;
 use super::rows::Table;
@@ -298,7 +298,12 @@ pub(super) fn id_of(label: &Label) -> Option<Id> {
 
 /// What a stream knows of a collection that was there.
 #[derive(Debug, Default)]
-pub(super) struct Aside(Option<HashSet<Id>>);
+pub(super) struct Aside {
+    /// Ids of objects that are kept aside, once they were asked for.
+    kept: Option<HashSet<Id>>,
+    /// Whether its objects are on several nodes, of which one may lack some, once that was asked for.
+    on_several: Option<bool>,
+}
 
 impl Aside {
     /// Notes that these objects are about to be written, where that is allowed.
@@ -319,6 +324,17 @@ impl Aside {
         Ok(())
     }
 
+    /// Where the URL says from how many nodes answers are to come, or the collection says that it is on several.
+    fn is_on_several(&mut self, client: &Client, name: &str) -> Result<bool> {
+        if let Some(known) = self.on_several {
+            return Ok(known);
+        }
+        let replicas = |found: Collection| found.definition["replicationConfig"]["factor"].as_u64();
+        let several = client.config().consistency.is_some()
+            || client.collection(name)?.and_then(replicas).is_some_and(|replicas| replicas > 1);
+        Ok(*self.on_several.insert(several))
+    }
+
     async fn part(
         &mut self,
         client: &Client,
@@ -337,11 +353,19 @@ impl Aside {
                 there.insert(found?.uuid);
             }
         }
-        if !there.is_empty() {
-            if self.0.is_none() {
-                self.0 = Some(kept_aside(client, run, name).await?);
+        if self.is_on_several(client, name)? {
+            // One node answered that, and it may have been away when the application wrote.
+            for id in ids {
+                if !there.contains(id) && client.object_text(name, id)?.is_some() {
+                    there.insert(*id);
+                }
             }
-            there.retain(|id| self.0.as_ref().is_none_or(|aside| !aside.contains(id)));
+        }
+        if !there.is_empty() {
+            if self.kept.is_none() {
+                self.kept = Some(kept_aside(client, run, name).await?);
+            }
+            there.retain(|id| self.kept.as_ref().is_none_or(|aside| !aside.contains(id)));
         }
         if !there.is_empty() {
             // An attempt that was killed may have written them, in chunks of another size.
@@ -353,8 +377,13 @@ impl Aside {
                 .store(client.config().redacted())
                 .table(name)
                 .key(Uuid::from_bytes(*id).to_string())
-                .detail("an object of that id is there, and the plan does not replace it: it holds another key, or came after the plan")
-                .hint("remove that object, or migrate again with another `namespace` of [table.NAME.object]"));
+                .detail(
+                    "an object of that id is there, and the plan does not replace it: it holds another key, or a reference that is part of the key leads \
+                     elsewhere, or it came after the plan",
+                )
+                .hint(
+                    "plan again; where it is refused again, remove that object, or migrate with another `namespace` of [table.NAME.object]",
+                ));
         }
         notes.note(client, run, name, ledger::id(run, Of::Wrote, &key_of_ids(name, ids))).await?;
         add_ids(client, run, Of::Wrote, name, ids).await

@@ -3,7 +3,8 @@
 //!
 //! | kind | a record is | written | a crash after it means |
 //! |---|---|---|---|
-//! | `run` | the run, with its attempt, its plan's mark, and whether it is at rest | by `prepare`, first; at rest behind the verdict | the run may have made its collections |
+//! | `run` | the run, with its attempt, its plan's mark, its tenant, and whether it is at rest | by `prepare`, first; at rest behind the verdict | the run may have made its collections |
+//! | the same, `going` | that what it wrote is being taken back | by `discard`, when the first of it is gone; no more behind the next verdict | a part is gone |
 //! | `collection` | a collection that the run makes | before it is made | `discard` drops it, if it is there |
 //! | `checkpoint` | a chunk | after all of its objects were acknowledged | it need not be sent again |
 //! | `live` | a live run's engine, by its number: how far the server was in the log when it wrote last | after the objects of a batch | the batch is written again |
@@ -17,8 +18,10 @@
 mod known;
 mod label;
 
-pub(super) use known::lists_all_known;
-pub(super) use label::{Label, Record, all, all_labels, bodies, labels, missing, of_kind, of_run, run_of};
+pub(super) use known::{known, lists_all_known, of_this_tenant};
+pub(super) use label::{
+    Label, Record, all, all_labels, bodies, labels, live_of, missing, of_kind, of_run, run_of,
+};
 
 use super::client::{BatchWriter, Client};
 use super::store::{TOO_LARGE, Unsent, fitting};
@@ -91,7 +94,7 @@ impl Of {
 }
 
 /// What is known of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunRecord {
     pub(super) attempt: i64,
     pub(super) tool: String,
@@ -104,6 +107,12 @@ pub(super) struct RunRecord {
     /// The plan that it carries out; none where an earlier program wrote the record.
     #[serde(default)]
     pub(super) plan: Option<PlanMark>,
+    /// The tenant whose objects it writes, empty where it writes no tenant's; none where an earlier program wrote the record.
+    #[serde(default)]
+    pub(super) tenant: Option<String>,
+    /// Whether what it wrote since its last verdict is being taken back.
+    #[serde(default)]
+    pub(super) going: bool,
 }
 
 /// What tells a plan from another of the same collections.
@@ -349,21 +358,45 @@ pub(super) async fn is_there(
     Ok(pages.iter().any(|page| !page.is_empty()))
 }
 
-/// Says of a run whether a request of it can be under way still.
-pub(super) async fn rest(client: &Client, run: &str, at_rest: bool) -> Result<()> {
-    let record: Option<RunRecord> = one(client, run, Of::Run, "").await?;
-    let Some(record) = record.filter(|record| record.at_rest != at_rest) else { return Ok(()) };
+/// Says something else of a run, where it is on record.
+async fn revise(client: &Client, run: &str, change: impl FnOnce(&mut RunRecord)) -> Result<()> {
+    let Some(before) = known(client, run)? else { return Ok(()) };
+    let mut record = before.clone();
+    change(&mut record);
+    if record == before {
+        return Ok(());
+    }
     let mut put = Records::new(client);
-    put.add(run, Of::Run, "", &RunRecord { at_rest, ..record })?;
+    put.add(run, Of::Run, "", &record)?;
     put.put(client).await
+}
+
+/// Says of a run that a request of it can be under way again.
+pub(super) async fn not_at_rest(client: &Client, run: &str) -> Result<()> {
+    revise(client, run, |record| record.at_rest = false).await
+}
+
+/// Says of a run that it was found to be whole, and whether no request of it can be under way still.
+pub(super) async fn whole(client: &Client, run: &str, at_rest: bool) -> Result<()> {
+    revise(client, run, |record| {
+        record.at_rest |= at_rest;
+        record.going = false;
+    })
+    .await
+}
+
+/// Says of a run that the first of what it wrote was taken back. Whoever goes on with that cannot know what this process had under way.
+pub(super) async fn going(client: &Client, run: &str) -> Result<()> {
+    revise(client, run, |record| {
+        record.at_rest = false;
+        record.going = true;
+    })
+    .await
 }
 
 /// Says of a live run that it is being finished.
 pub(super) async fn leave(client: &Client, run: &str) -> Result<()> {
-    let Some(record) = one::<RunRecord>(client, run, Of::Run, "").await? else { return Ok(()) };
-    let mut put = Records::new(client);
-    put.add(run, Of::Run, "", &RunRecord { left: true, ..record })?;
-    put.put(client).await
+    revise(client, run, |record| record.left = true).await
 }
 
 /// Removes records of a run.

@@ -73,7 +73,9 @@ pub(super) fn taken(client: &Client, table: &TablePlan) -> Error {
         .store(client.config().redacted())
         .table(table.source.clone())
         .detail(format!("the collection {} is there, and the run did not make it", table.target))
-        .hint("give the table another name in the mapping (`to`), or remove what is there")
+        .hint(
+            "give the table another name in the mapping (`to`), fill the collection with --into existing, or remove it",
+        )
 }
 
 /// Those of the collections on record as the run's that are there. What is not the run's by its own words is in the way of all of them:

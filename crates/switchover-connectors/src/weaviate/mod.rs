@@ -11,6 +11,7 @@
 //! | `store`, `writer`, `reader`, `target` | the target |
 //! | `touched` | what others added since |
 //! | `ledger`, `before`, `quarantine`, `claim` | the runs' own records, and who works on the server |
+//! | `discard`, `restore` | taking a run back |
 //! | `live` | the server following a source that is written |
 //! | `examine` | what `doctor` says |
 //! | `look` | a search, to see that the data is searchable |
@@ -27,6 +28,7 @@ pub mod client;
 pub mod config;
 mod costs;
 mod dialect;
+mod discard;
 mod error;
 mod examine;
 mod ids;

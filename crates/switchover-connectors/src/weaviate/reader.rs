@@ -60,9 +60,9 @@ pub(super) async fn parts(
         return Err(Error::new(Kind::NotFound, "read rows of the target")
             .store(client.config().redacted())
             .table(planned.source.clone())
-            .detail(format!("the collection {} is gone: something else removed it", planned.target))
+            .detail(format!("the collection {} is not there: no run made it, or something else removed it", planned.target))
             .hint(
-                "`rollback --discard-target-changes` takes back what is left of the run; migrate again then",
+                "`switchover migrate` makes it; where a run did, `rollback --discard-target-changes` takes back first what is left of that run",
             ));
     }
     let row_bytes = planned.bytes.checked_div(planned.rows).unwrap_or(0).max(1);

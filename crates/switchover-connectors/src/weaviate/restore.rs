@@ -54,12 +54,15 @@ pub(super) async fn restore(
         return Ok(());
     }
     let (mut images, mut refused) = (0, Vec::new());
+    let mut going = Going { client, run, said: false };
     for _ in 0..if at_rest { 1 } else { 2 } {
         refused.clear();
         let all = noted(client, run, names, attempts).await?;
+        ledger::not_at_rest(client, run).await?;
+        failpoint::hit("discard-going");
         images = all.iter().map(|(_, noted)| noted.images.len()).sum();
         for (collection, noted) in &all {
-            restore_one(client, collection, noted, &mut refused).await?;
+            restore_one(client, collection, noted, &mut going, &mut refused).await?;
         }
         failpoint::hit("existing-put-back");
     }
@@ -166,6 +169,7 @@ async fn restore_one(
     client: &Client,
     collection: &Collection,
     noted: &Noted,
+    going: &mut Going<'_>,
     refused: &mut Vec<Refused>,
 ) -> Result<()> {
     let name = &*collection.name;
@@ -174,6 +178,7 @@ async fn restore_one(
             let gone: Vec<Id> =
                 unpacked(&record)?.into_iter().filter(|id| !noted.aside.contains(id)).collect();
             client.delete_proven(name, &gone).await?;
+            going.say().await?;
         }
     }
     failpoint::hit("existing-deleted");
@@ -186,9 +191,27 @@ async fn restore_one(
                 }
                 done => done?,
             }
+            going.say().await?;
         }
     }
     Ok(())
+}
+
+/// Says once of a run, when the first of it is gone, that it is being taken back.
+struct Going<'a> {
+    client: &'a Client,
+    run: &'a str,
+    said: bool,
+}
+
+impl Going<'_> {
+    async fn say(&mut self) -> Result<()> {
+        if !self.said {
+            ledger::going(self.client, self.run).await?;
+            self.said = true;
+        }
+        Ok(())
+    }
 }
 
 /// Puts an object back, unless it is as it was.

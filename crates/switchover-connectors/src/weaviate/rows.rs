@@ -302,7 +302,11 @@ impl Table {
             };
             let value = value.unwrap_or(Value::Null);
             if key.contains(&field) {
-                let seen = format!("{} of another object", value.shown());
+                // A text without its quotes: what is made of it here is quoted as one.
+                let seen = match value {
+                    Value::Text(text) => format!("{} of another object", String::from_utf8_lossy(text)),
+                    _ => format!("{} of another object", value.shown()),
+                };
                 rows.push(Value::Json(seen.as_bytes()));
                 continue;
             }

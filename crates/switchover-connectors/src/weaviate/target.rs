@@ -10,21 +10,20 @@ use super::client::{Client, Collection};
 use super::config::WeaviateConfig;
 use super::dialect::WeaviateDialect;
 use super::ledger::{self, Of, PlanMark, Records, RunRecord};
-use super::live::{SOON, WeaviateLive};
+use super::live::WeaviateLive;
 use super::queries::WeaviateQueries;
 use super::rows::Table;
 use super::store::Sending;
 use super::writer::WeaviateWriter;
 use super::written::Notes;
-use super::{made, quarantine, reader, restore, schema, touched};
+use super::{discard, made, quarantine, reader, schema, touched};
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use switchover_core::chunk::Checkpoint;
 use switchover_core::connector::{
-    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Target, TargetState, Writer,
+    Audit, BuildStep, Claim, Dialect, Mend, Quarantined, Reader, Remains, Target, TargetState, Writer,
 };
 use switchover_core::existing::TargetSchema;
 use switchover_core::failpoint;
@@ -220,8 +219,21 @@ impl Target for WeaviateTarget {
     /// over, whoever reads here.
     async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {
         self.check_schema(schema)?;
-        let records = ledger::of_run(self.client().await?, run).await?;
-        Ok(records.iter().any(|record| record.is(Of::Live)).then_some(Side::Source))
+        let client = self.client().await?;
+        if !ledger::of_run(client, run).await?.iter().any(|record| record.is(Of::Live)) {
+            return Ok(None);
+        }
+        ledger::of_this_tenant(client, run)?;
+        Ok(Some(Side::Source))
+    }
+
+    async fn live_run(&self, plan: &Plan) -> Result<Option<String>> {
+        ledger::live_of(self.client().await?, plan).await
+    }
+
+    async fn remains(&self, schema: &str, run: &str) -> Result<Remains> {
+        self.check_schema(schema)?;
+        discard::remains(self.client().await?, run).await
     }
 
     async fn examine(&self, schema: &str, _: &Needs) -> Vec<Finding> {
@@ -238,7 +250,11 @@ impl Target for WeaviateTarget {
             // One that cannot be asked so is refused only if a table is meant for it.
             let mut obstacle = None;
             let lacks = |tenant: &str| {
-                format!("the collection {} has no tenant \"{tenant}\"; make it first", collection.name)
+                format!(
+                    "the collection {0} has no tenant \"{tenant}\"; make it first: POST [{{\"name\": \"{tenant}\"}}] to \
+                     /v1/schema/{0}/tenants of the server",
+                    collection.name
+                )
             };
             let rows = match tenant {
                 Some(tenant)
@@ -290,8 +306,10 @@ impl Target for WeaviateTarget {
         let there = client.schema()?;
         let planned = plan.tables.iter().map(|table| table.target.clone());
         ledger::lists_all_known(client, &there, run, &records, planned)?;
-        let before = run_record(client, &records).await?;
+        let before = discard::run_record(client, &records).await?;
         let left = before.as_ref().is_some_and(|record| record.left);
+        // What was taken back is missing until it is copied again.
+        let going = before.as_ref().is_some_and(|record| record.going);
         let attempt = before.map_or(1, |record| record.attempt + 1);
         let standing = plan.options.existing.is_some();
         let is_there = |table: &TablePlan| there.iter().any(|found| found.name == table.target);
@@ -335,7 +353,9 @@ impl Target for WeaviateTarget {
         let mut put = Records::new(client);
         let tool = plan.made_by.clone();
         let mark = Some(PlanMark::of(plan));
-        put.add(run, Of::Run, "", &RunRecord { attempt, tool, at_rest: false, left, plan: mark })?;
+        let tenant = Some(client.config().tenant.clone().unwrap_or_default());
+        let record = RunRecord { attempt, tool, at_rest: false, left, plan: mark, tenant, going };
+        put.add(run, Of::Run, "", &record)?;
         // A collection that was there is none of the run's own, and is never dropped.
         for table in plan.tables.iter().filter(|_| !standing) {
             put.add(run, Of::Collection, &table.target, &())?;
@@ -443,7 +463,7 @@ impl Target for WeaviateTarget {
         if self.attempt() == 0
             && let Some(run) = ledger::run_of(client, plan).await?
         {
-            ledger::rest(client, &run, false).await?;
+            ledger::not_at_rest(client, &run).await?;
         }
         let plan = Arc::new(plan.clone());
         for mend in mends {
@@ -477,68 +497,20 @@ impl Target for WeaviateTarget {
 
     async fn publish(&self, plan: &Plan, run: &str) -> Result<()> {
         let client = self.client().await?;
-        if self.has_all_answers(client) {
-            ledger::rest(client, run, true).await?;
-        }
+        ledger::whole(client, run, self.has_all_answers(client)).await?;
         alias::lead(client, plan, run).await
     }
 
     async fn discard(&self, schema: &str, run: &str) -> Result<bool> {
         self.check_schema(schema)?;
-        let client = self.client().await?;
-        let (own, others): (Vec<_>, Vec<_>) =
-            ledger::all(client).await?.into_iter().partition(|record| record.run == run);
-        let there = client.schema()?;
-        ledger::lists_all_known(client, &there, run, &own, before::names(client, run).await?)?;
-        if own.is_empty() {
-            if others.is_empty() {
-                // A run that was stopped before its first record leaves their collection.
-                client.delete_collection(ledger::RECORDS)?;
-            }
-            return Ok(false);
-        }
-        failpoint::hit("discard-before-commit");
         self.known_stays().clear();
-        let named = |of| own.iter().filter(move |record| record.is(of)).map(|record| &*record.key);
-        let known = run_record(client, &own).await?;
-        let at_rest = self.has_all_answers(client) || known.as_ref().is_some_and(|record| record.at_rest);
-        let attempts = known.map_or(0, |record| record.attempt);
-        if !at_rest {
-            // A request that nobody waits for would come behind what is done here, when nobody knows any more that it is the run's.
-            let soon = failpoint::number("discard-soon-ms", SOON.as_millis() as u64);
-            tokio::time::sleep(Duration::from_millis(soon)).await;
-        }
-        let made = made::own(client, run, named(Of::Collection).rev())?;
-        alias::lead_back(client, run).await?;
-        for name in made {
-            client.delete_own(name)?;
-        }
-        failpoint::hit("discard-dropped");
-        let standing: Vec<&str> = named(Of::Standing).collect();
-        if !standing.is_empty() {
-            // Where this is stopped and the run goes on instead, the objects that went are copied again.
-            let chunks = own.iter().filter(|record| record.is(Of::Checkpoint));
-            client
-                .delete_proven(ledger::RECORDS, &chunks.map(|record| record.id).collect::<Vec<_>>())
-                .await?;
-        }
-        restore::restore(client, run, &standing, attempts, at_rest).await?;
-        if !at_rest {
-            // A server that makes collections by itself has made one for what came in between all the same.
-            made::own(client, run, named(Of::Collection))?;
-        }
-        // The records last: a discard that was stopped finds the rest by them.
-        drop_records(client, run, &own, others.is_empty()).await?;
-        Ok(true)
+        discard::discard(self.client().await?, run, self.attempt()).await
     }
 
     async fn forget(&self, schema: &str, run: &str) -> Result<()> {
         self.check_schema(schema)?;
-        let client = self.client().await?;
         self.known_stays().clear();
-        let (own, others): (Vec<_>, Vec<_>) =
-            ledger::all(client).await?.into_iter().partition(|record| record.run == run);
-        drop_records(client, run, &own, others.is_empty()).await
+        discard::forget(self.client().await?, run).await
     }
 
     fn attempt(&self) -> i64 {
@@ -557,12 +529,6 @@ impl Target for WeaviateTarget {
         };
         Ok(Arc::new(WeaviateLive::new(Arc::clone(client), run)))
     }
-}
-
-/// What is known of the run that these records are of.
-async fn run_record(client: &Client, own: &[ledger::Label]) -> Result<Option<RunRecord>> {
-    let ids: Vec<[u8; 16]> = own.iter().filter(|label| label.is(Of::Run)).map(|label| label.id).collect();
-    ledger::bodies(client, ledger::RECORDS, &ids).await?.first().map(ledger::Record::read).transpose()
 }
 
 /// Takes the chunks of tables off the record whose objects are gone with their collection, or with the URL's tenant of it: what is
@@ -584,26 +550,6 @@ async fn copied_no_more(
         }
     }
     client.delete_proven(ledger::RECORDS, &gone).await
-}
-
-/// Removes a run's records; the collections of records go with the last run that has some. First what has a rollback restore: behind it
-/// one that is done again only forgets the rest.
-async fn drop_records(client: &Client, run: &str, own: &[ledger::Label], last: bool) -> Result<()> {
-    let of = |which: &dyn Fn(&&ledger::Label) -> bool| -> Vec<[u8; 16]> {
-        own.iter().filter(which).map(|record| record.id).collect()
-    };
-    client.delete_proven(ledger::RECORDS, &of(&|record| record.is(Of::Standing))).await?;
-    failpoint::hit("existing-restorable-no-more");
-    if last {
-        client.delete_collection(before::BEFORE)?;
-        failpoint::hit("existing-forgotten");
-        return client.delete_collection(ledger::RECORDS);
-    }
-    before::forget(client, run, |_| true).await?;
-    failpoint::hit("existing-forgotten");
-    // Its own record last: it says how far the run is.
-    client.delete_proven(ledger::RECORDS, &of(&|record| !record.is(Of::Run))).await?;
-    client.delete_proven(ledger::RECORDS, &of(&|record| record.is(Of::Run))).await
 }
 
 /// Has the run's quarantine hold exactly these entries of a table.

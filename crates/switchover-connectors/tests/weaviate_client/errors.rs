@@ -109,6 +109,7 @@ async fn an_object_is_added_once() {
     }
     assert_eq!(read_texts(&client, &name, 10).await, [(uuid(7), "first".to_owned())]);
     assert!(!client.add_object(&name, &uuid(8), &json!({ "t": 1 })).expect("an answer"), "no text");
+    assert_eq!(client.lost_at(), None, "each was answered");
 }
 
 #[tokio::test]

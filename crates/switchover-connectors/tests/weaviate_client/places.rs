@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use switchover_connectors::weaviate::WeaviateConfig;
 use switchover_connectors::weaviate::client::Client;
 use switchover_core::Kind;
 use switchover_testkit::Weaviate;
 use switchover_testkit::weaviate::{Address, Liar};
 
-use crate::support::{definition, store_texts, uuid};
+use crate::support::{connect, definition, store_texts, uuid};
 
 /// A place before the server's REST: what `answer` gives for a method, a path and a body is answered, and nothing where it
 /// gives nothing.
@@ -142,6 +143,30 @@ async fn what_changes_something_is_not_sent_to_another_place_by_itself() {
         assert_eq!(client.count(&name).await.expect("a count"), 0, "{lane}");
     }
     client.delete_collection(&name).expect("removed");
+}
+
+/// It may be carried out when nobody waits for it any more.
+#[tokio::test]
+async fn an_object_over_rest_whose_answer_is_lost_is_known_to_be_under_way() {
+    let server = Weaviate::shared().expect("a server");
+    let name = server.fresh_collection("Lost");
+    let own = connect(server).await;
+    let made = own.create_collection(&definition(&name, &[("t", "text")])).expect("made");
+    let text =
+        json!({ "class": name, "id": "00000000-0000-4000-8000-000000000001", "properties": { "t": "x" } });
+    let write = |client: &Client, puts: bool| match puts {
+        false => client.add_object(&name, &uuid(1), &text["properties"]).map(drop),
+        true => client.put_object_text(&made, &uuid(1), &text.to_string()),
+    };
+    for puts in [false, true] {
+        let client = reached(server, swallowing(server).0).await;
+        assert_eq!(client.lost_at(), None);
+        write(&client, puts).expect_err("nobody answers");
+        assert!(client.lost_at().is_some());
+        write(&own, puts).expect("an answer");
+        assert_eq!(own.lost_at(), None);
+    }
+    own.delete_collection(&name).expect("removed");
 }
 
 #[test]

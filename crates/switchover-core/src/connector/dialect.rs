@@ -116,6 +116,10 @@ pub trait Dialect: Send + Sync {
     fn index_entry_bytes_max(&self) -> Option<u64> {
         None
     }
+    /// Columns that an index can have at most, where that is less than a table can have.
+    fn index_columns_max(&self) -> Option<usize> {
+        None
+    }
     /// Bytes at which a row ends that has all its long values elsewhere, where it does.
     fn row_bytes_max(&self) -> Option<u64> {
         None

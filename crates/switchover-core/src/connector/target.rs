@@ -40,6 +40,17 @@ pub struct TargetState {
     pub missing_rights: Vec<String>,
 }
 
+/// What a target holds of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing: it was never there, or was taken back.
+    Nothing,
+    /// All that it wrote.
+    All,
+    /// A part of it, as a [`Target::discard`] that was stopped leaves it.
+    Part,
+}
+
 /// Whether a chunk was written now or had been before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -168,10 +179,25 @@ pub trait Target: Send + Sync {
         let _ = label;
         false
     }
-    /// Who owns the data of that run; `None` where none of that name is there, or it is no live one, or is over.
+    /// Who owns the data of that run; `None` where none of that name is there, or it is no live one, or is over. `Config` where what it
+    /// wrote is beside what this target is configured for.
     async fn owner_of(&self, schema: &str, run: &str) -> Result<Option<Side>> {
         let found = self.inspect(schema).await?;
         Ok(found.owner.filter(|_| found.runs.iter().any(|own| own == run)))
+    }
+    /// The live run, not over, whose tables are those of a plan: nobody but its engine writes to them.
+    async fn live_run(&self, plan: &Plan) -> Result<Option<String>> {
+        let found = self.inspect(&plan.options.schema).await?;
+        Ok(found.runs.into_iter().next().filter(|_| found.owner.is_some()))
+    }
+    /// What is there of a run. A store without transactions must tell whether something was taken back yet: until then whoever takes
+    /// the run back asks whether it is as it was moved, however often that was tried.
+    async fn remains(&self, schema: &str, run: &str) -> Result<Remains> {
+        let found = self.inspect(schema).await?;
+        Ok(match found.runs.iter().any(|own| own == run) {
+            true => Remains::All,
+            false => Remains::Nothing,
+        })
     }
     /// The tables that an application's migrations made there, with all that matters for filling them.
     async fn tables(&self, schema: &str) -> Result<TargetSchema> {

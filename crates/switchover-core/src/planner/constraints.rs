@@ -111,15 +111,22 @@ fn entry_of(values: impl Iterator<Item = u64>) -> u64 {
 /// Why a key of these columns of the target is too long for an index, if it is.
 pub(super) fn key_too_long(plan: &TablePlan, key: &KeyPlan, dialect: &dyn Dialect) -> Option<String> {
     let columns = plan.columns.iter().filter(|column| key.columns.contains(&column.target));
-    let bytes = entry_of(columns.map(column_bytes));
-    let max = dialect.index_entry_bytes_max().filter(|max| bytes > *max)?;
-    Some(format!("the key \"{}\" has values of up to {bytes} bytes; an index entry ends at {max}", key.name))
+    let what = beyond_index(key.columns.len(), entry_of(columns.map(column_bytes)), dialect)?;
+    Some(format!("the key \"{}\" has {what}", key.name))
 }
 
-/// The largest entry, where it is larger than the target's indexes take, and what they take.
-fn too_long(plan: &TablePlan, names: &[String], dialect: &dyn Dialect) -> Option<(u64, u64)> {
-    let (bytes, max) = (entry_bytes(plan, names), dialect.index_entry_bytes_max()?);
-    (bytes > max).then_some((bytes, max))
+/// What of an entry of so many columns and bytes the target's indexes do not take.
+fn beyond_index(columns: usize, bytes: u64, dialect: &dyn Dialect) -> Option<String> {
+    if let Some(max) = dialect.index_columns_max().filter(|max| columns > *max) {
+        return Some(format!("{columns} columns; an index of the target has at most {max}"));
+    }
+    let max = dialect.index_entry_bytes_max().filter(|max| bytes > *max)?;
+    Some(format!("values of up to {bytes} bytes; an index entry ends at {max}"))
+}
+
+/// The same, of these columns of the source.
+fn too_long(plan: &TablePlan, names: &[String], dialect: &dyn Dialect) -> Option<String> {
+    beyond_index(names.len(), entry_bytes(plan, names), dialect)
 }
 
 /// The name of a constraint that is an index: its own, or one made where the target needs it.
@@ -144,11 +151,11 @@ fn primary_key(table: &Table, plan: &mut TablePlan, dialect: &dyn Dialect, draft
         draft.refuse(&table.name, "", "the primary key names an unknown column", "check the source's schema");
         return;
     };
-    if let Some((bytes, max)) = too_long(plan, &key.columns, dialect) {
+    if let Some(what) = too_long(plan, &key.columns, dialect) {
         draft.refuse(
             &table.name,
             &key.columns.join(", "),
-            format!("the primary key has values of up to {bytes} bytes; an index entry ends at {max}"),
+            format!("the primary key has {what}"),
             "shorten the keys, or leave the table with --exclude",
         );
     }
@@ -278,13 +285,11 @@ fn uniques(
                 draft.outcome("unique", label, Fate::LeftOut, "it names a column that is not moved");
                 continue;
             };
-            if let Some((bytes, max)) = too_long(plan, &names, dialect) {
+            if let Some(what) = too_long(plan, &names, dialect) {
                 draft.refuse(
                     &table.name,
                     &names.join(", "),
-                    format!(
-                        "a unique constraint has values of up to {bytes} bytes; an index entry ends at {max}"
-                    ),
+                    format!("a unique constraint has {what}"),
                     "shorten the values, or drop the constraint on the source",
                 );
             }
@@ -337,11 +342,10 @@ fn add_index(
 ) {
     let label = format!("{} on {}", index.name, table.name);
     let bytes = entry_of(index.parts.iter().map(|part| length::longest(plan, &part.expr)));
-    if let Some(max) = dialect.index_entry_bytes_max().filter(|max| bytes > *max) {
+    if let Some(why) = beyond_index(index.parts.len(), bytes, dialect) {
         let mut plain: Vec<String> = Vec::new();
         index.parts.iter().for_each(|part| part.expr.columns(&mut plain));
         plain.dedup();
-        let why = format!("values of up to {bytes} bytes; an index entry ends at {max}");
         if index.unique {
             draft.refuse(
                 &table.name,

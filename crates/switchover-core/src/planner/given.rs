@@ -5,7 +5,7 @@
 //! before anything is written; found by the server, they would be a failed run.
 //! Absent: what a type holds, which the census decides, and SQL fragments, which only the server reads.
 
-use super::{Draft, RESERVED_PREFIX, constraints, layout};
+use super::{Draft, RESERVED_PREFIX, constraints, layout, reference};
 use crate::census::TableCensus;
 use crate::connector::{Dialect, Named};
 use crate::plan::{ColumnPlan, Fate, ForeignKeyPlan, KeyPlan, Outcome, Plan, Refusal, TablePlan};
@@ -195,6 +195,13 @@ fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
             relation(source, sequence, dialect, draft);
         }
     }
+    let mut properties: BTreeSet<String> =
+        table.columns.iter().map(|column| dialect.folded(&column.target)).collect();
+    for key in table.foreign_keys.iter().filter(|key| key.reference) {
+        if let Err(why) = reference::named(&key.name, dialect, &mut properties) {
+            draft.refuse(source, &key.columns.join(", "), why, HINT);
+        }
+    }
     // Where constraints need no names, they are no relations either.
     let named = |name: &&String| dialect.names_constraints() || !name.is_empty();
     let keys = table.primary_key.iter().chain(&table.uniques).map(|key| &key.name).filter(named);
@@ -217,8 +224,10 @@ fn names(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
 fn keys(table: &TablePlan, tables: &[TablePlan], dialect: &dyn Dialect, draft: &mut Draft) {
     let has = |table: &TablePlan, name: &String| table.columns.iter().any(|column| column.target == *name);
     for key in table.primary_key.iter().chain(&table.uniques) {
-        if key.columns.is_empty() || !key.columns.iter().all(|column| has(table, column)) {
-            let why = format!("the key \"{}\" names a column that the table does not have", key.name);
+        if key.columns.is_empty() {
+            draft.refuse(&table.source, "", "a key of it has no columns", HINT);
+        } else if let Some(column) = key.columns.iter().find(|column| !has(table, column)) {
+            let why = format!("a key of it names the column \"{column}\", which the table does not have");
             draft.refuse(&table.source, "", why, HINT);
         } else if let Some(why) = constraints::key_too_long(table, key, dialect) {
             draft.refuse(&table.source, &key.columns.join(", "), why, "shorten the values, or drop the key");

@@ -77,7 +77,7 @@ pub(super) fn faults(
     for table in tables.iter().filter(others) {
         let why = format!("the target has \"{}\" already, and the run did not make it", table.target);
         let mut hint =
-            "give the table another name in the mapping (`to`), or remove what is there, unless it is an extension's"
+            "give the table another name in the mapping (`to`), fill what is there with --into existing, or remove it, unless it is an extension's"
                 .to_owned();
         if !target.runs.is_empty() {
             let runs = target.runs.join(", ");

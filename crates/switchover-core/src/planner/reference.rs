@@ -104,7 +104,7 @@ fn of_table(
 }
 
 /// Whether a reference can bear that name, beside the properties and the others.
-fn named(name: &str, dialect: &dyn Dialect, taken: &mut BTreeSet<String>) -> Result<(), String> {
+pub(super) fn named(name: &str, dialect: &dyn Dialect, taken: &mut BTreeSet<String>) -> Result<(), String> {
     let max = dialect.identifier_bytes_max();
     if name.is_empty() {
         return Err("the reference has no name".into());

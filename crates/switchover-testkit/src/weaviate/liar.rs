@@ -122,7 +122,8 @@ struct Shared {
     /// A collection that is counted wrong, and by how much.
     miscount: Mutex<Option<(String, i64)>>,
     /// An object that no page shows.
-    hidden: Mutex<Option<Vec<u8>>>,
+    /// An object, and from how many pages it is still kept.
+    hidden: Mutex<Option<(Vec<u8>, u64)>>,
     /// A collection of which nothing is deleted, and whether that is said.
     kept: Mutex<Option<(String, bool)>>,
 }
@@ -217,8 +218,13 @@ impl Liar {
 
     /// Keeps the object of this UUID from every page; an empty text for all to be shown.
     pub fn hide(&self, uuid: &str) {
+        self.hide_for(uuid, u64::MAX);
+    }
+
+    /// Keeps the object of this UUID from so many pages that it is on, and shows it again.
+    pub fn hide_for(&self, uuid: &str, pages: u64) {
         let number = u128::from_str_radix(&uuid.replace('-', ""), 16);
-        *locked(&self.shared.hidden) = number.ok().map(|number| number.to_be_bytes().to_vec());
+        *locked(&self.shared.hidden) = number.ok().map(|number| (number.to_be_bytes().to_vec(), pages));
     }
 
     /// Deletes nothing of a collection: the answer counts what it was asked to delete and nothing that it did delete, or
@@ -422,12 +428,14 @@ impl Shared {
         }
         let collection = collection_asked(&asked).unwrap_or_default();
         self.seen.page(&collection, &asked, answer.message.len());
-        if let Some(hidden) = locked(&self.hidden).clone() {
-            let others: Vec<_> = fields(&message(&answer.message))
-                .into_iter()
-                .filter(|field| field.number != 2 || uuid_of(field).is_none_or(|uuid| uuid != hidden))
-                .collect();
-            answer.message = joined(&others);
+        if let Some((hidden, pages)) = locked(&self.hidden).as_mut().filter(|(_, pages)| *pages > 0) {
+            let mut all = fields(&message(&answer.message));
+            let before = all.len();
+            all.retain(|field| field.number != 2 || uuid_of(field).is_none_or(|uuid| uuid != *hidden));
+            if all.len() < before {
+                *pages -= 1;
+                answer.message = joined(&all);
+            }
         }
         let earlier = {
             let mut pages = locked(&self.pages);

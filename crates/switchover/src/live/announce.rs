@@ -442,7 +442,7 @@ impl Announce for Announcer {
     }
 
     async fn ending(&self, finished: bool) -> Result<()> {
-        if record::is_ending(&self.folder)? == finished {
+        if record::ending(&self.folder)? == Some(finished) {
             return Ok(());
         }
         reserve::with(&self.folder, || record::keep_ending(&self.folder, finished))

@@ -113,15 +113,10 @@ impl Engine {
         if error.why().contains(stands) {
             return error;
         }
-        let lost = match self.parts.target.can_own() {
-            true => {
-                "; where the source is lost, stop the engine, and `switchover finish --abandon-source` ends the run"
-            }
-            false => "",
-        };
         let hint = error.what_to_do();
         let hint = format!(
-            "{hint}; it is tried again every few seconds, and by another `switchover finish` at once, and the data stays where it is{lost}"
+            "{hint}; it is tried again every few seconds, and by another `switchover finish` at once, and the data stays where it is; where the \
+             source is lost, stop the engine, and `switchover finish --abandon-source` ends the run"
         );
         let detail = format!("{stands}: {}", error.why());
         error.detail(detail).hint(hint)

@@ -129,8 +129,14 @@ pub struct Engine {
     pub(super) waiting: Option<(SwitchOptions, Command)>,
     /// When this process last changed the owner, and the application was told.
     pub(super) turned: Option<Instant>,
+    /// Whether a process before this one, which stays, changed the owner, and ended with nothing following it.
+    pub(super) owed_before: bool,
     /// What is still to be done behind the last decision of this process, if anything is.
     pub(super) owing: Option<Owing>,
+    /// Whether all was done that follows from who owns the data.
+    pub(super) settled: bool,
+    /// Whether this process drives the run on behind a request.
+    pub(super) stays: bool,
     /// How the run was finished, once it was.
     pub(super) finished: Option<Finished>,
     losses: u32,
@@ -183,7 +189,10 @@ impl Engine {
             pass_due: None,
             waiting: None,
             turned: None,
+            owed_before: false,
             owing: None,
+            settled: false,
+            stays: true,
             finished: None,
             losses: 0,
             followed: false,
@@ -383,14 +392,18 @@ impl Engine {
                 self.tell_owner(ownership).await;
                 if fenced.is_err() {
                     match self.insist(async || self.parts.source.fence(NO_WRITERS).await.map(drop)).await {
-                        // The reverse window holds until it is back.
-                        Err(error) if error.kind() == Kind::NotFound => self.note(error.to_string()),
+                        // The reverse window holds until it is back, as it was.
+                        Err(error)
+                            if matches!(error.kind(), Kind::NotFound | Kind::Changed | Kind::Rejected) =>
+                        {
+                            self.note(error.to_string());
+                        }
                         fenced => fenced?,
                     }
                 }
             }
         }
-        self.owing = None;
+        (self.owing, self.settled) = (None, true);
         failpoint::hit("live-owner-settled");
         Ok(())
     }

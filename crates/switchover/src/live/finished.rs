@@ -21,7 +21,10 @@ const FOR_PEOPLE: &str = "report.md";
 /// What the journal says of a run whose source was given up.
 pub(super) const GAVE_UP: &str = "the source was given up: it lacks changes that the target has";
 
-/// How a run ended whose target owns the data.
+/// The same, where the target only served reads.
+pub(super) const GAVE_UP_READS: &str = "the source was given up: the target has what had been taken from it";
+
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The source was brought up to date, and left.
@@ -30,6 +33,8 @@ pub(super) enum Ended {
     TargetAlone,
     /// The target only served reads: the source owns the data.
     Reads,
+    /// The same, and the source was given up.
+    ReadsAlone,
 }
 
 /// Writes the report into the run's folder, as JSON and as Markdown; gives the path of the latter.
@@ -70,10 +75,11 @@ impl Migration {
         })?;
         let plan = journal.plan()?;
         let owned = record::all(journal.folder())?.last().is_some_and(|change| change.to == Side::Target);
-        let ended = match owned || self.owns(&journal, &plan).await? {
-            true if last.detail == GAVE_UP => Ended::TargetAlone,
-            true => Ended::Both,
-            false => Ended::Reads,
+        let ended = match &*last.detail {
+            GAVE_UP => Ended::TargetAlone,
+            GAVE_UP_READS => Ended::ReadsAlone,
+            _ if owned || self.owns(&journal, &plan).await? => Ended::Both,
+            _ => Ended::Reads,
         };
         let mut late = report(&journal, &plan, ended, 0.0)?;
         late.seconds = (late.seconds - clock::seconds_since(&last.at).unwrap_or(0.0)).max(0.0);
@@ -207,6 +213,16 @@ fn left(ended: Ended, source: &str, target: &str, backup: bool) -> (Vec<String>,
                 format!(
                     "{source}: it was given up and not opened; it lacks what was written to the target since, and its fence \
                      and triggers stay where it can be opened"
+                ),
+            ],
+        ),
+        Ended::ReadsAlone => (
+            vec![format!("{target}: the run's records")],
+            vec![
+                format!("{target}: all collections, with what had been taken from the source"),
+                format!(
+                    "{source}: it was given up and not opened; what was written there and not taken yet is nowhere else, and triggers and \
+                     log stay where it can be opened"
                 ),
             ],
         ),

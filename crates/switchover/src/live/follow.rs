@@ -94,13 +94,13 @@ impl Engine {
 
     /// Something needs a person. Nothing is lost meanwhile: the owner's log keeps every change.
     pub(super) async fn hold(&mut self, link: &mut Link, error: Error) -> Result<()> {
-        let error = match (link.from, error.kind()) {
-            (Side::Target, Kind::Changed) => {
-                // What changed the capture may have shut the target, too. Where it cannot be asked now, the next turn does.
-                let _ = self.keep_open().await;
-                self.with_way_out(error).await
-            }
-            _ => error,
+        if link.from == Side::Target && error.kind() == Kind::Changed {
+            // What changed the capture may have shut the target, too. Where it cannot be asked now, the next turn does.
+            let _ = self.keep_open().await;
+        }
+        let error = match link.from {
+            Side::Target => self.with_way_out(error).await,
+            Side::Source => error,
         };
         let held = with_remedy(link.from, &error);
         self.note(format!("held: {held}"));

@@ -81,7 +81,7 @@ pub(super) fn nobody_writes(owner: Side) -> String {
 }
 
 /// The same, and what keeps it from being opened.
-fn still_shut(owner: Side, error: Error) -> Error {
+pub(super) fn still_shut(owner: Side, error: Error) -> Error {
     because_of(nobody_writes(owner), error)
 }
 
@@ -161,7 +161,7 @@ impl Engine {
     /// The same where a run is taken up while its target owns the data: what one at work bears holds this one as well, a source that is
     /// locked, or full, or that went away. What somebody else has, or changed about a store on purpose, is given back.
     async fn outlast_entry(&mut self, error: Error) -> Result<Option<End>> {
-        let bears = [Kind::Busy, Kind::NotFound, Kind::Permission, Kind::Exhausted, Kind::Io];
+        let bears = [Kind::Busy, Kind::NotFound, Kind::Permission, Kind::Exhausted, Kind::Io, Kind::Corrupt];
         if !bears.contains(&error.kind()) {
             return self.outlast(error).await;
         }
@@ -215,7 +215,7 @@ impl Engine {
     /// Does what follows from a decision of this process. Gives what keeps the store that follows from following, where something does:
     /// the owner is open then, and the application was told.
     pub(super) async fn settle_decided(&mut self, decided: Ownership) -> Result<Option<Error>> {
-        self.owing = Some(Owing::Owner);
+        (self.owing, self.settled) = (Some(Owing::Owner), false);
         let settled = self.settle_owner(decided).await;
         // What was asked for until here was meant for the other owner.
         self.turned = Some(Instant::now());
@@ -226,10 +226,10 @@ impl Engine {
         }
     }
 
-    /// Whether this process changed the owner, and nothing follows it yet: whoever asks for a rollback then may not know that it was
+    /// Whether this process, or one before it, changed the owner, and nothing follows it yet: whoever asks for a rollback then may not know that it was
     /// carried out, and does not ask for the end of the run.
     fn owes_follower(&self) -> bool {
-        self.owing == Some(Owing::Follower) && self.turned.is_some()
+        self.owing == Some(Owing::Follower) && self.turned.is_some() || self.owed_before && !self.settled
     }
 
     /// The owner is decided and cannot be opened, so nobody can write to either store, or nothing follows it yet: an engine that ended
@@ -278,12 +278,13 @@ impl Engine {
     /// A store cannot be reached, or is not as the plan or the target's constraints have it, which a person must mend; or, while the
     /// source owns the data, take the run back.
     pub(super) async fn stand(&mut self, error: Error, owner: Side) -> Result<Option<End>> {
-        let why = error.to_string();
         let owner = match self.parts.target.ownership().await {
             // A target that was set back says who owned the data before.
             Ok(found) if self.as_recorded(found).await.is_ok() => found.owner,
             _ => owner,
         };
+        let error = self.if_lost(owner, error);
+        let why = error.to_string();
         let mend = match error.kind() {
             Kind::Rejected | Kind::Refused => "change these rows on the source",
             Kind::Busy => "end the transactions that hold the locks",
@@ -292,6 +293,7 @@ impl Engine {
             Kind::Permission => "grant what is missing: the run goes on by itself then",
             Kind::Exhausted => "make room there: the run goes on by itself then",
             Kind::Io => "mend what fails there: the run goes on by itself then",
+            Kind::Corrupt => "put its newest state back: the run goes on by itself then",
             _ => "undo that change of the schema",
         };
         let shut = self.owing == Some(Owing::Owner);

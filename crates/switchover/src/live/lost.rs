@@ -20,7 +20,8 @@ impl Migration {
     /// Takes back the run of this whole name, which no journal knows. No engine may be at work on it.
     ///
     /// # Errors
-    /// `NotFound` when the target holds nothing of that run; `Refused` when the target owns the data; `Busy` while an engine has the run.
+    /// `NotFound` when the target holds nothing of that run; `Refused` when the target owns the data; `Busy` while an engine has the run;
+    /// `Config` when what it wrote is not where the target's URL leads.
     pub async fn take_back_lost(&self, run: &str) -> Result<()> {
         self.distinct()?;
         let schema = &self.settings.plan.schema;
@@ -56,7 +57,8 @@ impl Migration {
                 .store(self.target.label())
                 .detail(format!("it holds no records of a live run {run}"))
                 .hint(
-                    "give the run's whole name, which `switchover start --dry-run` says, and its --schema",
+                    "give a live run's whole name, which `switchover start --dry-run` says, and the schema that it is in; a run that \
+                     was no live one is taken back with its folder alone (--state-dir)",
                 )),
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! `engine` drives a run over [`switchover_core::live`]; `copying` copies; `behind` catches up; `link` carries changes in one direction; `pass` compares
 //! the stores while they are written, and `mend` makes good what a target lost; `switch` changes the owner, `ending` ends a run whose data stays; `pace` holds the run back; `run` is the way in,
-//! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, `set_back` holds one whose target was put back to
+//! `control` lets other processes ask a running engine, `lost` takes a run back whose folder is gone, `gone` says of one whose records are gone how it ended, `set_back` holds one whose target was put back to
 //! what it was, and `rehearse` goes through all of it on stores of its own.
 
 mod abandon;
@@ -18,6 +18,7 @@ mod ending;
 mod engine;
 mod finished;
 mod follow;
+mod gone;
 mod guards;
 mod held;
 mod link;

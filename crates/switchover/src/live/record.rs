@@ -4,12 +4,14 @@
 //! Invariants: a file or line is written whole and durably, or not at all; the record decides nothing that the stores tell.
 //! Absent: what is under way, which is the status.
 
+use super::engine::End;
 use super::status::SwitchReport;
 use crate::journal;
 use crate::report::BackupNote;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use switchover_core::live::Side;
 use switchover_core::{Error, Kind, Result};
 
 /// The record's name in the run's folder: one JSON object a line.
@@ -23,6 +25,9 @@ const DIFFERS: &str = "differs.json";
 
 /// Says whether the run is being finished: what is left of it may be gone from the target.
 const ENDING: &str = "ending.json";
+
+/// Says which change of the owner left something to do when nobody stayed to do it.
+const OWED: &str = "owed.json";
 
 /// Says where the backup is.
 const BACKUP: &str = "backup.json";
@@ -107,9 +112,20 @@ pub(super) fn keep_ending(folder: &Path, finished: bool) -> Result<()> {
     keep(folder, ENDING, &finished)
 }
 
-/// Whether that was begun.
-pub(super) fn is_ending(folder: &Path) -> Result<bool> {
-    Ok(kept(folder, ENDING)?.unwrap_or(false))
+/// Whether that was begun; none where nobody kept anything of it.
+pub(super) fn ending(folder: &Path) -> Result<Option<bool>> {
+    kept(folder, ENDING)
+}
+
+/// How a run ended whose records are in neither store any more, as far as its folder tells: what stands in the tables then may be the
+/// application's doing. None where nothing of it was kept, or what was contradicts itself.
+pub(super) fn ended(folder: &Path) -> Result<Option<End>> {
+    let owner = all(folder)?.last().map_or(Side::Source, |last| last.to);
+    Ok(match (ending(folder)?, owner) {
+        (Some(true), Side::Target) => Some(End::Finished),
+        (Some(false), Side::Source) => Some(End::TakenBack),
+        _ => None,
+    })
 }
 
 /// Keeps where the backup is.
@@ -120,6 +136,21 @@ pub(super) fn keep_backup(folder: &Path, backup: &BackupNote) -> Result<()> {
 /// Where the backup is, when one was made.
 pub(super) fn backup(folder: &Path) -> Result<Option<BackupNote>> {
     kept(folder, BACKUP)
+}
+
+/// Keeps that the other store does not follow since the change of this epoch, and that the process which made it is gone; `None` when it
+/// follows, or another takes the run up and stays.
+pub(super) fn keep_owed(folder: &Path, epoch: Option<u64>) -> Result<()> {
+    match kept::<Option<u64>>(folder, OWED)?.flatten() == epoch {
+        true => Ok(()),
+        false => keep(folder, OWED, &epoch),
+    }
+}
+
+/// Whether that is so of the last change of the owner.
+pub(super) fn is_owed(folder: &Path) -> Result<bool> {
+    let epoch = kept::<Option<u64>>(folder, OWED)?.flatten();
+    Ok(epoch.is_some() && epoch == all(folder)?.last().map(|last| last.epoch))
 }
 
 /// Writes a file of the run's folder.
@@ -145,7 +176,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use switchover_core::live::Side;
 
     fn changed(folder: &Path, to: Side, epoch: u64) {
         let at = String::new();

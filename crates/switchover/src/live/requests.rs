@@ -325,6 +325,11 @@ impl Engine {
             (Request::Finish { .. }, Side::Target) => "ask again if this reverse window is to end, for good",
             (Request::Cutover(_), Side::Source) => "ask again if the target is to own the data once more",
             (Request::Cutover(_), Side::Target) => "`switchover rollback` goes back",
+            // Whoever asks again was told of the rollback before, and that no engine was left.
+            (Request::Rollback(_), Side::Source) if self.owing.is_some() => {
+                "the target does not follow yet, and `switchover resume` has an engine try until it does; to take the whole run back instead, \
+                 stop that engine, and ask for `switchover rollback` again"
+            }
             (_, Side::Source) => "ask again if the run is to be taken back",
             (_, Side::Target) => "ask again if the source is to own the data again",
         };

@@ -9,6 +9,7 @@ use super::control;
 use super::engine::{End, Engine, Parts};
 use super::finished::{self, Ended};
 use super::follow::PRESSURE_EVERY;
+use super::gone;
 use super::record;
 use super::requests::{answer, copy_of};
 use super::status::{Answer, Command, LiveStatus, Request};
@@ -18,16 +19,15 @@ use crate::progress::{Event, Phase, Progress};
 use crate::report::BackupNote;
 use crate::settings::OnFailure;
 use crate::{clock, copy, reserve};
-use std::collections::BTreeSet;
 use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switchover_core::codec::Codec;
-use switchover_core::connector::{Claim, TargetState};
+use switchover_core::connector::Claim;
 use switchover_core::existing::ExistingOptions;
-use switchover_core::live::{LiveRun, Side};
-use switchover_core::plan::{Plan, PlanOptions, Refusal, TablePlan};
+use switchover_core::live::{LiveRun, Ownership, Side};
+use switchover_core::plan::{Plan, PlanOptions, Refusal};
 use switchover_core::schema::Locator;
 use switchover_core::{Error, Kind, Result, failpoint};
 use tokio::sync::{mpsc, watch};
@@ -44,6 +44,9 @@ const RESERVE_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of a chunk at most: it is read in some ten milliseconds, for which the application's checkpoints cannot
 /// fold the source's log back. Beside chunks of 8 MiB the slowest commits take longer, and the copy is no faster.
 const CHUNK_BYTES_MAX: usize = 2 << 20;
+
+/// The owner that a rollback means which is asked for once more behind one that left something to do.
+const OF_TARGET: Ownership = Ownership { owner: Side::Target, pending: false, epoch: 0 };
 
 /// What a live run does outside the stores. Made when the run is known.
 pub trait Surroundings: Send + Sync {
@@ -187,8 +190,29 @@ impl Migration {
         if let Some(answer) = answered? {
             return Ok(answer);
         }
+        let folder = journal.folder().to_owned();
+        // A record that cannot be read says nothing; `status` tells of it.
+        let repeats = matches!(request, Request::Rollback(_)) && record::is_owed(&folder).unwrap_or(false);
+        let request = match repeats {
+            // It is the same wish as before, of whoever was told that something is left to do.
+            true => request.meant_for(Some(OF_TARGET)),
+            false => request,
+        };
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
-        answer.unwrap_or_else(|| fulfilled(&request, end, None))
+        let answer = answer.unwrap_or_else(|| fulfilled(&request, end, None));
+        if let Ok(Answer::Switched(report)) = &answer
+            && report.owed.is_some()
+        {
+            self.keep_owed(&folder, Some(report.epoch));
+        }
+        answer
+    }
+
+    /// Keeps what [`record::keep_owed`] does. Where that cannot be, the change of the owner stands all the same.
+    fn keep_owed(&self, folder: &Path, epoch: Option<u64>) {
+        if let Err(error) = reserve::with(folder, || record::keep_owed(folder, epoch)) {
+            self.progress.event(Event::Note { text: error.to_string() });
+        }
     }
 
     /// What becomes of a request for readers of a target that never owns the data, by a process that drives the run for no longer than
@@ -301,42 +325,6 @@ impl Migration {
         Ok(found)
     }
 
-    /// How a run ended that was there and has no records on the target any more: it was killed before its journal said so.
-    async fn over(&self, plan: &Plan, run: &str, folder: &Path) -> Result<Option<End>> {
-        let found = self.again(async || self.target.inspect(&plan.options.schema).await).await?;
-        let live = LiveRun { run: run.to_owned(), plan: Arc::new(plan.clone()), attempt: 0 };
-        // A target that somebody emptied is another matter: the source still captures then.
-        let begun = async || self.source.live(&live)?.has_records().await;
-        if found.runs.iter().any(|own| own == run) || self.again(begun).await? {
-            return Ok(None);
-        }
-        if !self.target.live(&live)?.can_own() {
-            // What stands there may be another tenant's.
-            return Ok(Some(if record::is_ending(folder)? { End::Finished } else { End::TakenBack }));
-        }
-        Ok(match self.remaining(plan, &found).await? {
-            (0, _) => Some(End::TakenBack),
-            (some, all) if some == all => Some(End::Finished),
-            // Neither of the two leaves a part.
-            _ => None,
-        })
-    }
-
-    /// How many of the plan's tables hold what the run left on a target without its records, and how many there are. Tables that
-    /// the application's migrations made always stand: what tells is whether one holds more or fewer rows than before.
-    pub(super) async fn remaining(&self, plan: &Plan, found: &TargetState) -> Result<(usize, usize)> {
-        if plan.options.existing.is_none() {
-            return Ok(standing(plan, found));
-        }
-        let schema = self.again(async || self.target.tables(&plan.options.schema).await).await?;
-        let as_before = |table: &TablePlan| {
-            let before = table.standing.as_ref().map_or(0, |standing| standing.rows_before);
-            schema.table(&table.target).is_some_and(|own| own.rows == before)
-        };
-        let all = plan.tables.len();
-        Ok((if plan.tables.iter().all(as_before) { 0 } else { all }, all))
-    }
-
     /// Everything behind the plan; also when the run did some of it before.
     async fn live(
         &self,
@@ -373,7 +361,7 @@ impl Migration {
         let prepared = self.again(async || self.target.prepare(&plan, &header.run).await).await;
         prepared.map_err(|error| match error.kind() {
             // The stores of a run cannot be named anew.
-            Kind::Refused if begun => error.hint(lost_target()),
+            Kind::Refused if begun => error.hint(gone::way_out(journal.folder())),
             _ => error,
         })?;
         failpoint::hit("after-prepare");
@@ -405,6 +393,8 @@ impl Migration {
             shutdown: self.shutdown.clone(),
         };
         let (mut engine, commands, told) = Engine::new(parts);
+        engine.stays = request.is_none();
+        engine.owed_before = engine.stays && record::is_owed(journal.folder()).unwrap_or(false);
         if let Ok(Some(earlier)) = read_status(journal.folder()) {
             engine.status.send_modify(|status| status.keep(&earlier));
         }
@@ -432,6 +422,10 @@ impl Migration {
         let folder = journal.folder();
         if let Err(error) = reserve::with(folder, || write_status(folder, &last)) {
             self.progress.event(Event::Note { text: error.to_string() });
+        }
+        if engine.settled || engine.stays {
+            // Who takes the run up sees what is owed, and what was is done.
+            self.keep_owed(folder, None);
         }
         let finished = engine.finished.take();
         let report = match &ended {
@@ -496,14 +490,6 @@ impl Migration {
             self.progress.event(Event::Note { text: format!("the report is {}", path.display()) });
         }
     }
-}
-
-/// How many of the plan's tables the target holds, and how many there are.
-fn standing(plan: &Plan, found: &TargetState) -> (usize, usize) {
-    let names: BTreeSet<&str> =
-        found.objects.iter().filter_map(|object| Some(object.split_once(' ')?.1)).collect();
-    let some = plan.tables.iter().filter(|table| names.contains(table.target.as_str())).count();
-    (some, plan.tables.len())
 }
 
 /// The state of a run that ended so.
@@ -623,10 +609,4 @@ fn read_status(folder: &Path) -> Result<Option<LiveStatus>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail().because(error)),
     }
-}
-/// What can be done where a run's target holds its records no more, and something else stands there.
-pub(super) fn lost_target() -> &'static str {
-    "put the state back there that has the run's records, and the run goes on; where there is none, stop the run's engine, and move away or drop \
-     what stands there: then `switchover rollback --discard-target-changes` has the source own the data; where there was no cutover yet, \
-     `switchover rollback` takes the run back"
 }

@@ -6,7 +6,8 @@
 //! that was set back behind its last change of the owner, which the positions of the logs tell, or nobody.
 
 use super::announce::Announce;
-use super::engine::{End, Engine};
+use super::engine::{End, Engine, Owing};
+use super::held::still_shut;
 use super::requests::{answer, copy_of, refuse};
 use super::status::{Answer, LivePhase, Request, SwitchOptions, SwitchReport, Verification};
 use crate::clock;
@@ -190,6 +191,9 @@ impl Engine {
                 },
             };
             shut = shut || self.shut(&mut back).await;
+            if self.owing == Some(Owing::Owner) && back.is_a_follower() {
+                self.open_source().await;
+            }
             if let Some(end) = self.hold_back(&back).await? {
                 return Ok(Row::Over(end));
             }
@@ -215,9 +219,19 @@ impl Engine {
         target.fence(LAST_WRITERS).await.is_ok()
     }
 
+    /// Opens a source that owns the data, and that a target which could not be given up left shut.
+    async fn open_source(&mut self) {
+        if self.parts.source.unfence().await.is_ok() {
+            self.owing = None;
+        }
+    }
+
     /// Holds for a while, or until somebody gives up what the target alone had.
     async fn hold_back(&mut self, back: &SetBack) -> Result<Option<End>> {
-        let error = back.error(self.parts.target.label());
+        let error = match self.owing {
+            Some(Owing::Owner) => still_shut(back.change.to, back.error(self.parts.target.label())),
+            _ => back.error(self.parts.target.label()),
+        };
         let why = error.to_string();
         let begins = self.status.borrow().held != why;
         if begins {
@@ -280,9 +294,10 @@ impl Engine {
         tokio::task::yield_now().await;
         if let Err(error) = self.decide_for_source(back, decided, options.write_budget).await {
             self.tell(|status| status.phase = phase);
-            if back.change.to == Side::Source {
-                // It owned the data before. Where it cannot be opened now, whoever asks again does.
-                let _ = self.parts.source.unfence().await;
+            if back.is_a_follower() {
+                // It owned the data before. Where it cannot be opened now, it is tried at each look.
+                self.owing = Some(Owing::Owner);
+                self.open_source().await;
             }
             return Err(match error.kind() {
                 // The state that stands there may know only engines before this one.

@@ -118,7 +118,7 @@ pub struct SwitchReport {
     /// What kept the application from being told, where something did: it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untold: Option<String>,
-    /// What keeps the other store from following, where something does: it is tried again. The change is carried out all the same.
+    /// What keeps the other store from following, where something does, and who tries it again. The change is carried out all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<String>,
 }

@@ -11,10 +11,12 @@
 //!
 //! Invariants: the fence is opened only when nobody can decide any more (I3): either the proposal is
 //! withdrawn, or this process, which alone may decide, never asked for the decision. A decision whose answer was
-//! lost is asked for until it is known, whatever the budget says: nothing is opened meanwhile.
+//! lost is asked for until it is known, whatever the budget says: nothing is opened meanwhile. An owner that cannot be opened again is
+//! owed: nothing is followed before it is open (`held`).
 
-use super::engine::Engine;
+use super::engine::{Engine, Owing};
 use super::follow;
+use super::held::still_shut;
 use super::link::Link;
 use super::requests::not_ready;
 use super::status::{LivePhase, LiveStatus, SwitchOptions, SwitchReport, Verification};
@@ -141,7 +143,10 @@ impl Engine {
                 }
                 // What was under way when the time was over may have been taken. Where it cannot be asked now, the next batch finds it out.
                 let _ = link.locate().await;
-                Err(error)
+                Err(match self.owing {
+                    Some(Owing::Owner) => still_shut(link.from, error),
+                    _ => self.if_lost(link.from, error),
+                })
             }
         }
     }
@@ -149,7 +154,11 @@ impl Engine {
     /// With what keeps the application from being told, and the other store from following.
     pub(super) fn with_owed(&self, report: SwitchReport, owed: Option<&Error>) -> SwitchReport {
         let untold = Some(self.status.borrow().untold.clone()).filter(|why| !why.is_empty());
-        let owed = owed.map(|error| format!("{error}; {}", error.what_to_do()));
+        let next = match self.stays {
+            true => "it is tried again every few seconds",
+            false => "no engine is left that tries it again: `switchover resume` takes the run up",
+        };
+        let owed = owed.map(|error| format!("{error}; {}; {next}", error.what_to_do()));
         SwitchReport { untold, owed, ..report }
     }
 
@@ -206,7 +215,15 @@ impl Engine {
         };
         failpoint::hit("switch-drained");
         let decided = proposed.decided();
-        self.decide(link, proposed, decided, fenced, options).await?;
+        // Until it is known what came of it, nobody can write.
+        self.owing = Some(Owing::Owner);
+        if let Err(error) = self.decide(link, proposed, decided, fenced, options).await {
+            if error.kind() == Kind::Ambiguous {
+                // The engine ends: nobody may open anything.
+                self.owing = None;
+            }
+            return Err(error);
+        }
         let unavailable = fence_begun.elapsed();
         failpoint::hit("switch-decided");
         Ok(SwitchReport {
@@ -377,7 +394,8 @@ impl Engine {
                 _ => return Err(self.contested(found, proposed)),
             }
         }
-        self.insist(async || link.feed.unfence().await).await?;
+        self.owing = None;
+        let error = self.reopen(link, error).await;
         self.announce(withdrawn).await;
         Err(error)
     }
@@ -409,15 +427,19 @@ impl Engine {
         }
     }
 
-    /// Lets the owner's writers in again; gives the reason back, and says so when that failed.
+    /// Lets the owner's writers in again; gives the reason back, and says so when that failed: then it is tried until it is done.
     async fn reopen(&mut self, link: &Link, error: Error) -> Error {
         let opened = self.insist(async || link.feed.unfence().await).await;
         failpoint::hit("switch-unfenced");
         match opened {
             Ok(()) => error,
             Err(closed) => {
+                self.owing = Some(Owing::Owner);
                 let detail = format!("{}; nor could the owner be opened again: {closed}", error.why());
-                error.detail(detail).hint("`switchover resume` opens it as soon as it can be reached")
+                let hint = closed.what_to_do();
+                error.detail(detail).hint(format!(
+                    "{hint}; it is tried again every few seconds, and by `switchover resume` where no engine runs"
+                ))
             }
         }
     }

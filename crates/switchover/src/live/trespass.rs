@@ -11,6 +11,9 @@ use switchover_core::{Error, Kind, Result};
 /// How the alarm begins that says that the target takes no writes.
 const SHUT: &str = "somebody switched the target's fence on: it owns the data, and takes no writes";
 
+/// How a run ends without its source.
+const ALONE: &str = "`switchover finish --abandon-source` ends the run with the target alone";
+
 /// Why the run is held; of a source that differs, or that others may have written to, with what there is to do: the owner does not
 /// change before a person has said which store is right.
 pub(super) fn with_remedy(owner: Side, error: &Error) -> String {
@@ -74,8 +77,30 @@ impl Engine {
         }
     }
 
+    /// An error of the reverse window, or of a run whose target only serves reads, which says how to get out where the source may be lost for
+    /// good: whoever knows that it is not mends what it says.
+    pub(super) fn if_lost(&self, owner: Side, error: Error) -> Error {
+        let may_be = [Kind::NotFound, Kind::Io, Kind::Corrupt, Kind::Permission].contains(&error.kind())
+            && self.parts.source.is_about(&error);
+        let has = match (self.parts.target.can_own(), owner) {
+            (true, Side::Source) => return error,
+            (true, Side::Target) => "every row",
+            (false, _) => "what had been taken",
+        };
+        if !may_be || error.why().contains(ALONE) {
+            return error;
+        }
+        let why = format!(
+            "{}; where the source is lost for good, stop the engine, and {ALONE}, which has {has}",
+            error.why()
+        );
+        error.detail(why)
+    }
+
     /// An error of the reverse window, which says how to get out where nothing but a person's decision helps.
     pub(super) async fn with_way_out(&self, error: Error) -> Error {
+        let owner = self.status.borrow().ownership.owner;
+        let error = self.if_lost(owner, error);
         let in_doubt = error.kind() == Kind::Changed
             && self.parts.target.doubts().await.is_ok_and(|tables| !tables.is_empty());
         if !in_doubt {
@@ -87,9 +112,8 @@ impl Engine {
              what is written there, and there is no way back: stop the engine, and `switchover finish --abandon-source` ends the run",
             error.why()
         );
-        error.detail(why).hint(
-            "stop the engine, and `switchover finish --abandon-source` ends the run with the target alone; the source then lacks what was \
-             written to the target since",
-        )
+        error.detail(why).hint(format!(
+            "stop the engine, and {ALONE}; the source then lacks what was written to the target since"
+        ))
     }
 }

@@ -5,16 +5,23 @@
 use super::Migration;
 use crate::clock;
 use crate::evidence::Content;
-use crate::journal::{self, Journal, State, Summary};
+use crate::journal::{self, Header, Journal, State, Summary};
 use crate::progress::{Event, Phase};
 use crate::report::{PhaseTime, Report, TableReport};
 use crate::sight::Sight;
-use crate::verify::{Mending, Verify};
+use crate::verify::{self, Mending, Verify};
 use std::sync::Arc;
 use std::time::Instant;
-use switchover_core::connector::Snapshot;
+use switchover_core::connector::{Claim, Snapshot};
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
+
+/// How often tables are compared again that differed and, looked at row by row, did no more: a store answered wrongly for a moment, as
+/// a node does that was away, or somebody writes to it.
+const LOOKS_AGAIN: u32 = 2;
+
+/// Who has the target while it is repaired, for whoever meets that.
+const REPAIR: &str = "of `verify --repair`";
 
 fn differing(tables: &[TableReport]) -> u64 {
     tables.iter().map(|table| table.differences_total).sum()
@@ -40,27 +47,35 @@ pub(super) struct ToVerify {
 }
 
 impl Migration {
-    /// Compares, and mends, until nothing is left or nothing is mended any more.
+    /// Compares, and mends while the claim holds, until nothing is left or nothing is mended any more.
     pub(super) async fn mended(
         &self,
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
         content: Option<Arc<Content>>,
         mending: Mending,
+        claim: Option<&dyn Claim>,
     ) -> Result<Vec<TableReport>> {
-        let mut tables = self.compare(plan, snapshot, content, self.jobs(), mending).await?;
-        let mut left = u64::MAX;
-        // A pass mends a bounded number of rows, and the last one only looks.
-        while mending != Mending::Nothing && differing(&tables) > 0 {
-            let fewer = differing(&tables) < left;
-            left = differing(&tables);
+        let mut tables = self.compare(plan, snapshot, content, mending, claim).await?;
+        let (mut left, mut looks) = (u64::MAX, LOOKS_AGAIN);
+        loop {
+            // A pass mends a bounded number of rows, and the last one only looks.
+            let differ = if mending == Mending::Nothing { 0 } else { differing(&tables) };
+            let passed = tables.iter().any(verify::is_passed) && looks > 0;
+            if differ == 0 && !passed {
+                return Ok(tables);
+            }
+            looks -= u32::from(passed);
+            let fewer = differ < left;
             let next = if fewer { mending } else { Mending::Nothing };
-            tables = self.compare(plan, snapshot, None, self.jobs(), next).await?;
+            tables = self.compare(plan, snapshot, None, next, claim).await?;
             if !fewer {
-                break;
+                return Ok(tables);
+            }
+            if differ > 0 {
+                left = differ;
             }
         }
-        Ok(tables)
     }
 
     async fn compare(
@@ -68,8 +83,8 @@ impl Migration {
         plan: &Arc<Plan>,
         snapshot: &Arc<dyn Snapshot>,
         content: Option<Arc<Content>>,
-        parts: usize,
         mending: Mending,
+        claim: Option<&dyn Claim>,
     ) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
         self.progress.event(Event::PhaseStarted {
@@ -77,7 +92,7 @@ impl Migration {
             rows: target_rows(plan),
             bytes: plan.source.bytes,
         });
-        let verify = self.verifier(plan, snapshot, content, parts, mending);
+        let verify = self.verifier(plan, snapshot, content, self.jobs(), mending);
         let mut reports = Vec::with_capacity(plan.tables.len());
         let mut mends = Vec::new();
         for index in 0..plan.tables.len() {
@@ -86,6 +101,10 @@ impl Migration {
             mends.extend(mend);
         }
         if !mends.is_empty() {
+            // The comparison may have taken long enough for another run to have begun.
+            if let Some(claim) = claim {
+                claim.check().await?;
+            }
             let mend = async || self.target.repair(plan, &mends).await;
             // In a transaction whose COMMIT was not answered all may be done, and the same rows would be inserted again: twice
             // where there is no key. Whoever repairs again compares first. Elsewhere a write repeated is the same write.
@@ -121,13 +140,20 @@ impl Migration {
 
     /// Compares every field of every row, any time again. The plan is the given one, or that of the
     /// newest run between these stores, or one made now. With `repair`, rows that differ are mended and
-    /// compared once more.
+    /// compared once more; nobody else is at work on the target meanwhile.
     ///
     /// # Errors
-    /// When a store cannot be read to its end: the answer is then "unproven", never "same".
+    /// When a store cannot be read to its end: the answer is then "unproven", never "same". With `repair` `Refused` where a live run that
+    /// is not over has the tables, and `Busy` while a run is at work on the target.
     pub async fn verify(&self, given: Option<Plan>, repair: bool) -> Result<Report> {
         let (started, started_at) = (Instant::now(), clock::now());
         self.distinct()?;
+        let schema = given.as_ref().map_or(&self.settings.plan.schema, |plan| &plan.options.schema).clone();
+        // Before the read point: what a run writes behind that is no difference, and what it takes back is not to come again.
+        let claim = match repair {
+            true => Some(self.claim_to_repair(&schema).await?),
+            false => None,
+        };
         let ToVerify { plan, snapshot, content, stale } = self.plan_to_verify(given).await?;
         if let Some(why) = stale.as_ref().filter(|_| repair) {
             // The target may be the store that owns the data.
@@ -136,8 +162,11 @@ impl Migration {
                 .detail(why.clone())
                 .hint(super::OWNER_INSTEAD));
         }
+        if repair && let Some(run) = self.again(async || self.target.live_run(&plan).await).await? {
+            return Err(self.left_to_its_engine(&run));
+        }
         let mending = if repair { Mending::All } else { Mending::Nothing };
-        let tables = self.mended(&plan, &snapshot, content, mending).await?;
+        let tables = self.mended(&plan, &snapshot, content, mending, claim.as_deref()).await?;
         let audit = self.target.audit(&plan).await?;
         let mut report = self.report("verify", None, tables, Some(audit), None, &plan);
         report.reasons.extend(stale);
@@ -145,6 +174,33 @@ impl Migration {
         report.seconds = started.elapsed().as_secs_f64();
         report.phases = vec![PhaseTime { phase: Phase::Verify, seconds: report.seconds }];
         Ok(report)
+    }
+
+    /// Takes the target for a repair.
+    async fn claim_to_repair(&self, schema: &str) -> Result<Box<dyn Claim>> {
+        // An engine that is at work has the target. What is to be done then is said by who knows the run.
+        for run in journal::list(&self.settings.state_dir)? {
+            let Header { source, target, live, .. } = &run.header;
+            let ours = *source == self.source.label() && *target == self.target.label();
+            if *live
+                && ours
+                && run.goes_on()
+                && run.has_begun()
+                && Journal::read_plan(&self.settings.state_dir, &run.header.run)?.options.schema == schema
+            {
+                return Err(self.left_to_its_engine(&run.header.run));
+            }
+        }
+        self.claim_again(schema, REPAIR).await
+    }
+
+    /// That a live run's tables are not repaired. What was written there since the repair's read point would be undone, and its engine,
+    /// whose position is behind that, would never write it again.
+    fn left_to_its_engine(&self, run: &str) -> Error {
+        Error::new(Kind::Refused, "repair the target")
+            .store(self.target.label())
+            .detail(format!("the live run {run} is not over: only its engine writes to these tables"))
+            .hint("`switchover verify --live` has the engine compare all rows while it follows; `switchover resume` starts one")
     }
 
     pub(super) async fn plan_to_verify(&self, given: Option<Plan>) -> Result<ToVerify> {
@@ -181,19 +237,33 @@ impl Migration {
     }
 
     /// The plan by which stores are compared where none is given: that of their newest run into the same schema, if there is one.
+    ///
+    /// # Errors
+    /// `NotFound` where every such run was rolled back: what is missing then is missing on purpose. Into tables that are there the
+    /// answer is `None`, for those may be compared all the same.
     pub fn newest_plan(&self) -> Result<Option<Plan>> {
         let runs = journal::list(&self.settings.state_dir)?;
         let ours = |run: &&Summary| {
-            run.header.source == self.source.label()
-                && run.header.target == self.target.label()
-                && run.entries.last().is_some_and(|entry| entry.state != State::RolledBack)
+            run.header.source == self.source.label() && run.header.target == self.target.label()
         };
+        let mut taken_back = None;
         for run in runs.iter().rev().filter(ours) {
             let plan = Journal::read_plan(&self.settings.state_dir, &run.header.run)?;
-            if plan.options.schema == self.settings.plan.schema {
-                return Ok(Some(plan));
+            if plan.options.schema != self.settings.plan.schema {
+                continue;
+            }
+            match run.entries.last().map(|entry| entry.state) {
+                Some(State::RolledBack) => taken_back = taken_back.or(Some(&run.header.run)),
+                Some(_) => return Ok(Some(plan)),
+                None => {}
             }
         }
-        Ok(None)
+        match taken_back.filter(|_| self.settings.plan.existing.is_none()) {
+            None => Ok(None),
+            Some(run) => Err(Error::new(Kind::NotFound, "find the run that moved the data")
+                .store(self.target.label())
+                .detail(format!("{run} was rolled back: the target holds nothing of it"))
+                .hint("`switchover migrate` moves the data; --plan FILE goes by a plan of your own")),
+        }
     }
 }

@@ -160,7 +160,7 @@ impl Migration {
     /// The state that a verdict leads to. A copy that was found different is a failure like any other: it
     /// is taken back unless it is to be kept; the report keeps what differed.
     pub(super) async fn settle(&self, run: &Run, report: &mut Report) -> Result<State> {
-        match (report.verdict, run.journal.header().on_failure) {
+        match (report.verdict, on_failure(run)?) {
             (Verdict::Same, _) => {
                 let name = &run.journal.header().run;
                 self.again(async || self.target.publish(&run.plan, name).await).await?;
@@ -312,7 +312,8 @@ impl Migration {
     pub(super) async fn verify_tables(&self, run: &Run) -> Result<Vec<TableReport>> {
         let begun = Instant::now();
         let mending = if self.target.may_lose() { Mending::Missing } else { Mending::Nothing };
-        let reports = self.mended(&run.plan, &run.snapshot, run.content.clone(), mending).await?;
+        let reports =
+            self.mended(&run.plan, &run.snapshot, run.content.clone(), mending, Some(&*run.claim)).await?;
         run.clock.add(Phase::Verify, begun);
         Ok(reports)
     }
@@ -345,7 +346,8 @@ impl Migration {
         }
         // A source that changed is a refusal to go on: what was copied before stays until it is rolled back.
         let refused = matches!(error.kind(), Kind::Busy | Kind::Changed);
-        if run.journal.header().on_failure == OnFailure::Keep || refused {
+        // Where the journal cannot be read, it may have been done.
+        if refused || on_failure(run).unwrap_or(OnFailure::Keep) == OnFailure::Keep {
             return keep(error, State::Failed);
         }
         let schema = &run.plan.options.schema;
@@ -380,4 +382,11 @@ impl Migration {
         failpoint::hit("report-after");
         Ok(())
     }
+}
+
+/// What is to become of the run if it fails now. One that was done may hold what the application wrote since, and is taken back by a
+/// rollback alone, which asks.
+fn on_failure(run: &Run) -> Result<OnFailure> {
+    let was_done = run.journal.states()?.contains(&State::Done);
+    Ok(if was_done { OnFailure::Keep } else { run.journal.header().on_failure })
 }

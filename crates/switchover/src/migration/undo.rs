@@ -7,6 +7,7 @@ use crate::report::Verdict;
 use crate::verify::Mending;
 use std::sync::Arc;
 use std::time::Instant;
+use switchover_core::connector::Remains;
 use switchover_core::failpoint;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
@@ -88,10 +89,12 @@ impl Migration {
         discard_changes: bool,
     ) -> Result<bool> {
         // A rollback that was killed may have taken everything back already: there is nothing to compare then.
-        let found = self.again(async || self.target.inspect(&plan.options.schema).await).await?;
-        let there = found.runs.contains(&header.run);
-        // And where it took back a part, that is what would be compared; what was there before it was.
-        let half = states.last() == Some(&State::RollingBack) && !self.target.transactional();
+        let remains =
+            self.again(async || self.target.remains(&plan.options.schema, &header.run).await).await?;
+        let there = remains != Remains::Nothing;
+        // And where it took back a part, that is what would be compared; before that, all was. One that was stopped before it took
+        // anything back proves nothing: the application may have written since.
+        let half = states.last() == Some(&State::RollingBack) && remains == Remains::Part;
         if there && !half && !discard_changes && states.contains(&State::Done) {
             self.unchanged(plan).await?;
         }
@@ -100,9 +103,14 @@ impl Migration {
 
     pub(super) async fn unchanged(&self, plan: &Plan) -> Result<()> {
         let snapshot = self.sight(&plan.options).await?.snapshot;
-        let tables = self.mended(&Arc::new(plan.clone()), &snapshot, None, Mending::Nothing).await?;
+        let tables = self.mended(&Arc::new(plan.clone()), &snapshot, None, Mending::Nothing, None).await?;
         match tables.iter().find(|table| table.verdict != Verdict::Same) {
             None => self.definitions_unchanged(plan).await,
+            Some(table) if table.verdict == Verdict::Unproven => Err(Error::new(Kind::Ambiguous, "roll the run back")
+                .store(self.target.label())
+                .table(table.source.clone())
+                .detail(format!("whether it was changed since the migration is not proven: {}", table.reason))
+                .hint("try again when nobody writes to the stores; --discard-target-changes takes the run back all the same")),
             Some(table) => Err(Error::new(Kind::Different, "roll the run back")
                 .store(self.target.label())
                 .table(table.source.clone())

@@ -3,7 +3,8 @@
 //! A text is given to `sh -c`; a list is a program and its arguments, without a shell. Each has the variables of [`VARIABLES`], no
 //! standard input, and a time limit, after which it and all that it started are ended. What it writes goes to the run's folder, without the secrets that are known here.
 //!
-//! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it. An output that
+//! Invariants: of one epoch and moment, a command that succeeded is not run again: a second call goes on behind it; one that took its place in
+//! the list since is another command. An output that
 //! cannot be kept stops no command, nor counts as its failure: a disk that is full must not silence an alarm. Absent on
 //! purpose: undoing one. A command may be run twice when the process is killed beside it, so it must bear that.
 
@@ -57,6 +58,21 @@ pub enum Command {
     Shell(String),
     /// A program and its arguments.
     Program(Vec<String>),
+}
+
+impl Command {
+    /// What tells it from any other, and nothing of what it says: it may hold a secret.
+    fn hash(&self) -> String {
+        let (form, words) = match self {
+            Command::Shell(text) => ("shell", std::slice::from_ref(text)),
+            Command::Program(words) => ("program", words.as_slice()),
+        };
+        let mut hasher = blake3::Hasher::new();
+        for part in std::iter::once(form).chain(words.iter().map(String::as_str)) {
+            hasher.update(&part.len().to_le_bytes()).update(part.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
 }
 
 /// When commands are run.
@@ -141,7 +157,8 @@ impl Hooks {
             let done = log.with_extension("done");
             // Before the decision nothing is owed: a new attempt asks all of them again. Each alarm is another one.
             let once = matches!(moment, Moment::At | Moment::After);
-            if once && done.exists() {
+            let which = command.hash();
+            if once && fs::read(&done).is_ok_and(|ran| ran == which.as_bytes()) {
                 continue;
             }
             failpoint::hit("live-hook-before");
@@ -162,7 +179,7 @@ impl Hooks {
                 return Err(fail(command, moment, told).detail(why).hint(hint));
             }
             if once {
-                reserve::with(told.folder, || keep("keep that a command was run", &done, b""))?;
+                reserve::with(told.folder, || keep("keep that a command was run", &done, which.as_bytes()))?;
             }
             failpoint::hit("live-hook-after");
         }

@@ -38,6 +38,11 @@ use switchover_core::{Error, Kind, Result};
 const CHANGED: &str = "the stores differed when they were compared, and no more when the rows were looked for: somebody writes to one of \
                        them; verify again when nobody does";
 
+/// Whether a table differed when it was compared, and no more when its rows were looked for.
+pub(crate) fn is_passed(report: &TableReport) -> bool {
+    report.verdict == Verdict::Unproven && report.reason == CHANGED
+}
+
 /// What is done about rows that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mending {

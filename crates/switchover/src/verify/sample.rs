@@ -4,7 +4,7 @@
 //! to be chosen (a rowid is drawn until one exists, never "the next one after it", which would favour
 //! rows behind gaps), because the bound of 3/n holds for such samples only. A row that only the target
 //! has cannot be found by looking up the source's keys: the counts of both sides stand in for that. A
-//! table without a key is unproven, and a row that the target cannot find by its key is not counted. Absent on purpose: the word "every".
+//! table without a key is unproven, and so is one of which a chosen row cannot be found by its key. Absent on purpose: the word "every".
 
 use super::drill::{Listed, pair};
 use super::{SourceSide, Verify, digester};
@@ -93,6 +93,8 @@ impl Reservoir {
 #[derive(Default)]
 struct Tally {
     compared: u64,
+    /// Rows that were chosen and cannot be looked up: they have no key that is theirs alone.
+    nameless: u64,
     bytes: u64,
     differing: u64,
     differences: Vec<Difference>,
@@ -129,8 +131,17 @@ impl Verify {
         };
         if tally.differing > 0 {
             verdict = Verdict::Different;
+        } else if verdict == Verdict::Same && tally.nameless > 0 {
+            // They are a part of all rows of which the sample says nothing, however many are drawn.
+            reason = format!(
+                "{} of the {} rows that were chosen have NULL in their keys, or a part of the key in quarantine, and cannot be looked up on the \
+                 target; `switchover verify` without --sample compares them",
+                tally.nameless,
+                tally.nameless + tally.compared
+            );
+            verdict = Verdict::Unproven;
         } else if verdict == Verdict::Same && tally.compared == 0 && of > 0 {
-            reason = "no row of the sample can be looked up on the target: all are in quarantine, or have NULL in their keys".into();
+            reason = "no row of the sample can be looked up on the target: all are in quarantine".into();
             verdict = Verdict::Unproven;
         }
         self.progress.event(Event::TableFinished { phase: Phase::Verify, table: table.source.clone() });
@@ -244,6 +255,7 @@ impl Verify {
             }
             // A key with NULL in it may be several rows', or is none at all to the target.
             if cells.len() < key.len() || cells.contains(&OwnedValue::Null) {
+                tally.nameless += 1;
                 continue;
             }
             keys.push(cells);

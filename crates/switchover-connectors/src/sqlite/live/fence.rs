@@ -14,6 +14,7 @@ use super::{SURE, SqliteLive, layout, numbering, records, refused, shape, trigge
 use rusqlite::Connection;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use switchover_core::connector::Position;
 use switchover_core::live::{Fenced, Side};
 use switchover_core::{Kind, Result};
 
@@ -29,9 +30,9 @@ impl SqliteLive {
         })?;
         self.write(OPERATION, "fence", (patience, Commits::Durable), |connection| {
             let record = records::own(connection, self.path(), &self.run, OPERATION)?;
-            let Some(token) = record.token else {
+            if record.token.is_none() && self.side == Side::Target {
                 return Err(refused(Kind::Internal, OPERATION, self.path(), "nothing is captured yet"));
-            };
+            }
             let (version, known) = before;
             let known = match check::schema_version(connection).map_err(fail)? {
                 same if same == version => known,
@@ -39,6 +40,10 @@ impl SqliteLive {
             };
             known.doubts.none_but_fence(self.path(), OPERATION)?;
             layout::keeping(connection, self.path(), OPERATION, || self.make_fence(connection))?;
+            let Some(token) = record.token else {
+                // A state from before the run's first step has the place of a source that follows: it has no log, and takes no writes either.
+                return Ok(Fenced { position: Position(String::new()), numbering: Vec::new() });
+            };
             let seq = records::newest(connection).map_err(fail)?;
             let numbering = numbering::largest(connection, &known.shapes).map_err(fail)?;
             Ok(Fenced { position: records::position(&token, seq), numbering })

@@ -330,6 +330,11 @@ impl LiveStore for SqliteLive {
         self.config.label()
     }
 
+    fn is_about(&self, error: &Error) -> bool {
+        // Errors name the file as people do.
+        [self.label(), self.path().display().to_string()].contains(&error.subject().store)
+    }
+
     fn is_about_others(&self, rejection: &Error) -> bool {
         let cause = std::error::Error::source(rejection);
         let failure = cause.and_then(|cause| cause.downcast_ref::<rusqlite::Error>()?.sqlite_error());

@@ -5,7 +5,7 @@
 //! Absent on purpose: what a collection should be like, which is the dialect's.
 
 use serde_json::{Value as Json, json};
-use switchover_core::Result;
+use switchover_core::{Error, Kind, Result};
 use ureq::http::Method;
 
 use super::Client;
@@ -88,11 +88,20 @@ impl Client {
 
     /// Drops what the URL's tenant has of a collection, and the collection too unless others have their objects in it. It need
     /// not exist.
+    ///
+    /// # Errors
+    /// `Config` where it has tenants and the URL names none: all of their objects would go.
     pub fn delete_own(&self, name: &str) -> Result<()> {
-        let Some(tenant) = &self.config.tenant else { return self.delete_collection(name) };
-        if self.collection(name)?.is_none_or(|found| !found.tenants)
-            || self.tenants(name)?.iter().all(|own| own == tenant)
-        {
+        if self.collection(name)?.is_none_or(|found| !found.tenants) {
+            return self.delete_collection(name);
+        }
+        let Some(tenant) = &self.config.tenant else {
+            return Err(Error::new(Kind::Config, "drop a collection")
+                .store(self.config.redacted())
+                .detail(format!("the collection {name} has tenants, and the URL names none (tenant=NAME)"))
+                .hint("name the tenant whose objects are to go"));
+        };
+        if self.tenants(name)?.iter().all(|own| own == tenant) {
             return self.delete_collection(name);
         }
         let path = format!("{}/tenants", class_path(name));

@@ -3,7 +3,7 @@
 //! A text is never read as numbers here and written again: what comes back is what the server wrote, of every kind that it
 //! knows. Absent: objects that are moved, which go over gRPC.
 
-use super::{Client, Collection};
+use super::{Client, Collection, UnderWay};
 use crate::uri::percent_encode;
 use crate::weaviate::error;
 use serde::Deserialize;
@@ -78,8 +78,10 @@ impl Client {
     /// Sends a batch, of which the answer tells what was not taken.
     fn all_taken(&self, collection: &str, path: &str, body: &str) -> Result<()> {
         const OPERATION: &str = "put an object back";
-        let reply = self.rest.text(Method::POST, path, Some(body), OPERATION);
-        let reply = reply.map_err(|error| error.table(collection))?.unwrap_or_default();
+        let (status, reply) = self.write(collection, path, body, OPERATION)?;
+        if !(200..300).contains(&status) {
+            return Err(error::of_http(status, &reply, &self.config, OPERATION).table(collection));
+        }
         let said: Json = serde_json::from_str(&reply).map_err(|cause| {
             error::malformed(&self.config, OPERATION, "its answer is not JSON").because(cause)
         })?;
@@ -102,8 +104,25 @@ impl Client {
         let path = format!("/v1/objects{}", self.level('?'));
         let body =
             json!({ "class": collection, "id": Uuid::from_bytes(*id).to_string(), "properties": properties });
-        let said = self.rest.send(Method::POST, &path, Some(&body.to_string()), "store an object");
-        said.map(|(status, _)| (200..300).contains(&status)).map_err(|error| error.table(collection))
+        let (status, _) = self.write(collection, &path, &body.to_string(), "store an object")?;
+        Ok((200..300).contains(&status))
+    }
+
+    /// Sends what writes objects. Without an answer, or with one of a server that failed, it may be carried out later.
+    fn write(
+        &self,
+        collection: &str,
+        path: &str,
+        body: &str,
+        operation: &'static str,
+    ) -> Result<(u16, String)> {
+        let under_way = UnderWay::of(self);
+        let said = self.rest.send(Method::POST, path, Some(body), operation);
+        let (status, said) = said.map_err(|error| error.table(collection))?;
+        if status < 500 {
+            under_way.answered();
+        }
+        Ok((status, said))
     }
 
     /// A collection's tenant and the level, behind other parts of a query.

@@ -3,7 +3,7 @@
 //! A record may say as much as a value of the source or an object has, and there may be as many as chunks or as values in
 //! quarantine; so nobody reads them all. Invariant: whoever goes by records gets all of them or an error.
 
-use super::{BODIES, Of, PROPERTIES, PlanMark, RECORDS, RunRecord, one};
+use super::{BODIES, Of, PROPERTIES, PlanMark, RECORDS, known};
 use crate::weaviate::client::{Asked, Client, Found, Listing, PAGE_OBJECTS_MAX};
 use crate::weaviate::value::Wire;
 use serde::de::DeserializeOwned;
@@ -166,10 +166,22 @@ pub(in crate::weaviate) async fn run_of(client: &Client, plan: &Plan) -> Result<
     let own = if fills { Of::Standing } else { Of::Collection };
     let about = |record: &Label| record.is(own) && plan.tables.iter().any(|table| table.target == record.key);
     let Some(found) = all(client).await?.into_iter().find(about) else { return Ok(None) };
-    let record: Option<RunRecord> = one(client, &found.run, Of::Run, "").await?;
+    // By its id: a listing may lack it.
+    let record = known(client, &found.run)?;
     let is_of = |of: &PlanMark| *of == PlanMark::of(plan) || (!fills && plan.made_at >= of.made_at);
     let is_its = record.is_some_and(|record| record.plan.as_ref().is_none_or(is_of));
     Ok(is_its.then_some(found.run))
+}
+
+/// The live run, not over, that has one of a plan's collections on record as made by it: its engines left records. It may be of another
+/// plan than this one.
+pub(in crate::weaviate) async fn live_of(client: &Client, plan: &Plan) -> Result<Option<String>> {
+    let all = all(client).await?;
+    let is_live = |run: &str| all.iter().any(|record| record.is(Of::Live) && record.run == run);
+    let about = |record: &&Label| {
+        record.is(Of::Collection) && plan.tables.iter().any(|table| table.target == record.key)
+    };
+    Ok(all.iter().filter(about).find(|record| is_live(&record.run)).map(|record| record.run.clone()))
 }
 
 /// What the records of one run are of.

@@ -73,6 +73,21 @@ async fn a_command_that_failed_is_run_again_and_those_before_it_are_not() {
 }
 
 #[tokio::test]
+async fn a_command_that_took_the_place_of_one_that_succeeded_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count");
+    let line = |word: &str| format!("echo {word} >> {}", count.display());
+    let told = told(folder.path(), &[]);
+    let run = async |at: Vec<Command>| Hooks { at, ..Hooks::default() }.run(Moment::At, &told).await;
+    run(vec![shell(&line("one")), shell("false")]).await.unwrap_err();
+    // The list is mended; what stands in it as it did is not run again.
+    let program = |text: &str| Command::Program(vec!["sh".into(), "-c".into(), text.into()]);
+    run(vec![shell(&line("other")), program(&line("two"))]).await.unwrap();
+    run(vec![shell(&line("other")), program(&line("three"))]).await.unwrap();
+    assert_eq!(fs::read_to_string(&count).unwrap(), "one\nother\ntwo\nthree\n");
+}
+
+#[tokio::test]
 async fn a_command_whose_output_cannot_be_kept_is_run_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     // As on a disk that is full, nothing can be made in it.
