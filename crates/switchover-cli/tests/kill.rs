@@ -327,6 +327,36 @@ fn a_rollback_that_was_killed_is_not_called_done_and_may_be_resumed_away() {
     }
 }
 
+/// What the application wrote into a run that was done is not thrown away by a `resume` that finds it.
+#[test]
+fn a_rollback_that_was_killed_and_is_resumed_keeps_what_was_written_since() {
+    for goal in [Goal::Postgres, Goal::Existing, Goal::Sqlite] {
+        let case = Case::to(goal);
+        run(&mut case.migrate(&["--jobs", "2"])).exits(0);
+        run(at(&mut case.verb("rollback"), "discard-before-commit=return")).was_killed();
+        let write = "UPDATE messages SET body = 'written since' WHERE id = 5";
+        let read = "SELECT body FROM messages WHERE id = 5";
+        let there = || match goal {
+            Goal::Sqlite => {
+                let file = rusqlite::Connection::open(case.file()).expect("the target");
+                file.query_row(read, [], |row| row.get::<_, String>(0)).expect("the row")
+            }
+            _ => case.database.psql(read).expect("the row"),
+        };
+        match goal {
+            Goal::Sqlite => {
+                let file = rusqlite::Connection::open(case.file()).expect("the target");
+                file.execute_batch(write).expect("written");
+            }
+            _ => drop(case.database.psql(write).expect("written")),
+        }
+        let told = run(&mut case.verb("resume")).exits(1);
+        assert!(told.out.contains("messages: 1 row differs"), "{goal:?}: {told}");
+        assert_eq!(there(), "written since", "{goal:?}");
+        assert_ne!(case.state_of_run(), "rolled back", "{goal:?}");
+    }
+}
+
 #[test]
 fn a_failure_whose_rollback_is_killed_leaves_a_run_that_rolls_back() {
     let case = Case::new();

@@ -304,17 +304,19 @@ impl Look<'_> {
         let state: TargetState = self.target.inspect(&plan.options.schema).await?;
         plan.refusals.clear();
         plan.disk.target_free_bytes = state.free_bytes;
+        let live = plan.options.existing.as_ref().is_some_and(|existing| existing.live);
         for table in &mut plan.tables {
             let (Some(found), Some(real)) = (catalog.table(&table.source), census.get(&table.source)) else {
                 return Err(Error::new(Kind::Config, operation)
                     .table(table.source.clone())
                     .detail("the source has no such table"));
             };
-            if table.locator != found.locator {
+            // A live run's plan has locators of its own, and is refused as such below.
+            if table.locator != found.locator && !live {
                 return Err(Error::new(Kind::Config, operation)
                     .table(table.source.clone())
                     .detail("its locator is not the one by which the source finds a row: rows would be passed over or read twice")
-                    .hint("it is not for editing: take it from a new plan"));
+                    .hint("it is not for editing, and that of a live run is not for a migration: take it from a new plan"));
             }
             for column in &mut table.columns {
                 let at = found.columns.iter().position(|candidate| candidate.name == column.source);

@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 pub(crate) const SECRET: &str = "s3cret-Word";
 
 /// No process of a test takes so long to what is awaited of it, unless something hangs. How long it has been at work does not
-/// count: an engine lives as long as its test.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+/// count: an engine lives as long as its test. The slowest takes half a minute on two idle cores; machines that others share have been
+/// four times as slow.
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 
 /// How a process ended.
 #[derive(Debug, Clone)]

@@ -142,17 +142,17 @@ fn peak_of(command: &mut Command) -> u64 {
     peak
 }
 
-/// Rows of a megabyte; and so much more than a comparison a repair of all of them may take, which is far less than they have: a
+/// Rows of half a megabyte; and so much more than a comparison a repair of all of them may take, which is far less than they have: a
 /// comparison that finds differences holds the hundred rows that it lists.
 const LARGE: u64 = 200;
-const MORE_KB_MAX: u64 = 150_000;
+const MORE_KB_MAX: u64 = 75_000;
 
 #[test]
 fn large_rows_are_mended_in_the_memory_of_a_few() {
     let site = Site::new(&format!(
         "CREATE TABLE items(id INTEGER PRIMARY KEY, body BLOB);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LARGE})
-         INSERT INTO items SELECT i, randomblob(1000000) FROM n;"
+         INSERT INTO items SELECT i, randomblob(500000) FROM n;"
     ));
     run(&mut site.migrate(&["--no-backup"])).exits(0);
     let compared = peak_of(&mut site.verb("verify"));

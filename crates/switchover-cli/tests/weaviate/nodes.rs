@@ -6,6 +6,7 @@
 use crate::common::{Running, files, run};
 use crate::server::Site;
 use std::process::Command;
+use std::time::Instant;
 use switchover_testkit::Weaviate;
 use switchover_testkit::weaviate::Nodes;
 
@@ -74,7 +75,10 @@ fn a_load_goes_on_when_a_node_of_three_dies_as_far_as_its_consistency_allows() {
         }
     }
     // The cluster gives it back what it missed, and who waits for that finds all.
+    nodes.await_whole().unwrap();
+    let begun = Instant::now();
     run(&mut verb(&site, "verify", &quorum)).exits(0);
+    println!("verified in {:?}", begun.elapsed());
 
     // Without a leader the schema cannot be asked for or changed: a rollback, and the lock before it, wait for the next one.
     nodes.node(MORTAL).kill().unwrap();

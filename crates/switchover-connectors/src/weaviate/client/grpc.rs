@@ -115,6 +115,11 @@ impl Grpc {
         })
     }
 
+    /// As if the place of this lane had not answered.
+    pub(super) fn pass_over(&self, lane: usize) {
+        self.places.missed(self.places.of_lane(lane));
+    }
+
     /// One call with bytes, and its status as it is.
     pub(super) async fn bytes(
         &self,

@@ -124,6 +124,11 @@ impl Client {
         })
     }
 
+    /// Has another place asked for a while, where there are several, for the one of this lane shows less than there is.
+    pub fn pass_over(&self, lane: usize) {
+        self.grpc.pass_over(lane);
+    }
+
     /// Has requests that write end within this time, on the server too.
     pub fn write_within(&self, deadline: Duration) {
         let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);

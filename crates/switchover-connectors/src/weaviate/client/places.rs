@@ -57,7 +57,7 @@ impl Places {
         self.held(at).is_some_and(|since| since.elapsed() < AWAY)
     }
 
-    /// It did not answer.
+    /// It did not answer, or showed less than there is, as a node does that was away.
     pub(super) fn missed(&self, at: usize) {
         *self.held(at) = Some(Instant::now());
     }

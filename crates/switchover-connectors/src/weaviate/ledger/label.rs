@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 use switchover_core::plan::Plan;
 use switchover_core::{Error, Kind, Result};
 
+/// Records are asked for by one lane.
+const LANE: usize = 0;
+
 /// What a record is of: all of it but what it says.
 #[derive(Debug)]
 pub(in crate::weaviate) struct Label {
@@ -70,7 +73,7 @@ pub(in crate::weaviate) async fn labels(
     }
     let (mut listed, mut after) = (0, None);
     loop {
-        let page = client.list(0, &listing(collection, &PROPERTIES[..3]), after, PAGE_OBJECTS_MAX).await?;
+        let page = client.list(LANE, &listing(collection, &PROPERTIES[..3]), after, PAGE_OBJECTS_MAX).await?;
         let Some(last) = page.last() else { return Ok(Some(listed)) };
         after = Some(last);
         listed += page.len() as u64;
@@ -97,8 +100,9 @@ pub(in crate::weaviate) async fn all_labels(
     Err(missing(client, format!("the server counts {counted} objects of {collection}, and lists {listed}")))
 }
 
-/// That not all records are shown which are there.
+/// That not all records are shown which are there; the next try asks another node.
 pub(in crate::weaviate) fn missing(client: &Client, why: String) -> Error {
+    client.pass_over(LANE);
     Error::new(Kind::Unavailable, "read the run's records").store(client.config().redacted()).detail(why).hint(
         "a node that was away may not have them again yet, or another process may be at work there: try again; otherwise see the \
          server's log",
@@ -123,7 +127,7 @@ pub(in crate::weaviate) async fn bodies(
 ) -> Result<Vec<Record>> {
     let mut records = Vec::with_capacity(ids.len());
     for ids in ids.chunks(BODIES) {
-        for page in client.by_ids(0, &listing(collection, &PROPERTIES), ids).await? {
+        for page in client.by_ids(LANE, &listing(collection, &PROPERTIES), ids).await? {
             for found in client.objects(&page) {
                 records.push(record(&found?));
             }
