@@ -513,6 +513,36 @@ fn a_rollback_that_left_something_to_do_is_not_typed_once_more_into_the_end_of_t
     assert_eq!(scene.source(), "one,two,nine");
 }
 
+/// Nobody said that the rollback was carried out: the process that did it was killed behind the decision.
+#[test]
+fn a_rollback_that_was_killed_behind_its_decision_is_not_typed_once_more_into_the_end_of_the_run() {
+    for place in ["switch-decided=return", "live-source-open=return", "live-owner-settled=1*off->return"] {
+        let scene = Scene::new();
+        let path = scene.path();
+        let engine = scene.start("live-source-open=off");
+        until(path, is_same);
+        done(path, &["cutover"]);
+        until(path, |live| live["phase"] == "reverse" && live["lag_entries"] == 0);
+        drop(engine);
+        let mut rollback = Command::new(env!("CARGO_BIN_EXE_switchover"));
+        rollback.arg("rollback").current_dir(path).env("FAILPOINTS", place);
+        let killed = rollback.output().unwrap();
+        assert_eq!(killed.status.signal(), Some(9), "{place}: {}", String::from_utf8_lossy(&killed.stderr));
+        if place.starts_with("live-owner-settled") {
+            // Nothing was left to do.
+            done(path, &["rollback"]);
+        } else {
+            let refused = run(path, &["rollback"]);
+            let said = flat(&refused.err);
+            assert!(refused.code == 1 && said.contains("the source owns the data now"), "{place}: {said}");
+            assert_eq!(scene.database.psql("SELECT count(*) FROM t").unwrap().trim(), "2", "{place}");
+            scene.file.execute_batch("INSERT INTO t VALUES (9, 'nine')").unwrap();
+            done(path, &["rollback"]);
+        }
+        assert!(scene.database.psql("SELECT 1 FROM t").is_err(), "{place}: the target's table is there");
+    }
+}
+
 /// What the target alone had is given up, and the source goes away before it is open.
 #[test]
 fn a_source_that_goes_away_when_a_target_is_given_up_is_opened_when_it_is_back() {

@@ -68,6 +68,10 @@ pub trait Announce: Send + Sync {
         let _ = report;
         Ok(())
     }
+    /// All was done that follows from who owns the data. May be called again. An error is told.
+    async fn settled(&self) -> Result<()> {
+        Ok(())
+    }
     /// The last change of the owner on record, and the largest epoch of which anybody was told; `None` before the first.
     async fn last_change(&self) -> Result<Option<(SwitchReport, u64)>> {
         Ok(None)
@@ -368,7 +372,14 @@ impl Announce for Announcer {
     async fn before(&self, decided: &Ownership) -> Result<()> {
         // A finish that came to nothing was of the owner before.
         self.ending(false).await?;
+        // Before anything is decided: whoever is killed behind that leaves no time to say so.
+        let owes = (decided.owner == Side::Source).then_some(decided.epoch);
+        reserve::with(&self.folder, || record::keep_owed(&self.folder, owes))?;
         self.hooks(Moment::Before, decided, "").await
+    }
+
+    async fn settled(&self) -> Result<()> {
+        reserve::with(&self.folder, || record::keep_owed(&self.folder, None))
     }
 
     async fn told(&self, ownership: &Ownership, ready: bool, why: &str) -> Result<()> {

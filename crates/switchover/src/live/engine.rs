@@ -404,6 +404,9 @@ impl Engine {
             }
         }
         (self.owing, self.settled) = (None, true);
+        if let Err(error) = self.parts.announce.settled().await {
+            self.note(error.to_string());
+        }
         failpoint::hit("live-owner-settled");
         Ok(())
     }

@@ -138,8 +138,8 @@ pub(super) fn backup(folder: &Path) -> Result<Option<BackupNote>> {
     kept(folder, BACKUP)
 }
 
-/// Keeps that the other store does not follow since the change of this epoch, and that the process which made it is gone; `None` when it
-/// follows, or another takes the run up and stays.
+/// Keeps that a change of this epoch to the source is about to be decided, and all that follows from it still to be done; `None` when it is
+/// done, or another takes the run up and stays.
 pub(super) fn keep_owed(folder: &Path, epoch: Option<u64>) -> Result<()> {
     match kept::<Option<u64>>(folder, OWED)?.flatten() == epoch {
         true => Ok(()),
@@ -147,10 +147,10 @@ pub(super) fn keep_owed(folder: &Path, epoch: Option<u64>) -> Result<()> {
     }
 }
 
-/// Whether that is so of the last change of the owner.
+/// Whether that is so of the last change of the owner, or of one that may have been decided by a process that could not put it on record.
 pub(super) fn is_owed(folder: &Path) -> Result<bool> {
     let epoch = kept::<Option<u64>>(folder, OWED)?.flatten();
-    Ok(epoch.is_some() && epoch == all(folder)?.last().map(|last| last.epoch))
+    Ok(epoch.is_some() && epoch >= all(folder)?.last().map(|last| last.epoch))
 }
 
 /// Writes a file of the run's folder.

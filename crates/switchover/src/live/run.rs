@@ -199,18 +199,12 @@ impl Migration {
             false => request,
         };
         let (end, answer) = self.live(journal, plan, claim, surroundings, Some(request.clone())).await?;
-        let answer = answer.unwrap_or_else(|| fulfilled(&request, end, None));
-        if let Ok(Answer::Switched(report)) = &answer
-            && report.owed.is_some()
-        {
-            self.keep_owed(&folder, Some(report.epoch));
-        }
-        answer
+        answer.unwrap_or_else(|| fulfilled(&request, end, None))
     }
 
-    /// Keeps what [`record::keep_owed`] does. Where that cannot be, the change of the owner stands all the same.
-    fn keep_owed(&self, folder: &Path, epoch: Option<u64>) {
-        if let Err(error) = reserve::with(folder, || record::keep_owed(folder, epoch)) {
+    /// Keeps that nothing is owed to somebody who asks again. Where that cannot be, the change of the owner stands all the same.
+    fn nothing_owed(&self, folder: &Path) {
+        if let Err(error) = reserve::with(folder, || record::keep_owed(folder, None)) {
             self.progress.event(Event::Note { text: error.to_string() });
         }
     }
@@ -423,9 +417,9 @@ impl Migration {
         if let Err(error) = reserve::with(folder, || write_status(folder, &last)) {
             self.progress.event(Event::Note { text: error.to_string() });
         }
-        if engine.settled || engine.stays {
-            // Who takes the run up sees what is owed, and what was is done.
-            self.keep_owed(folder, None);
+        if engine.stays {
+            // Who takes the run up sees what is owed.
+            self.nothing_owed(folder);
         }
         let finished = engine.finished.take();
         let report = match &ended {
