@@ -154,10 +154,10 @@ impl Hooks {
     pub async fn run(&self, moment: Moment, told: &Told<'_>) -> Result<()> {
         for (at, command) in self.of(moment).iter().enumerate() {
             let log = log_path(told, moment, at);
-            let done = log.with_extension("done");
             // Before the decision nothing is owed: a new attempt asks all of them again. Each alarm is another one.
             let once = matches!(moment, Moment::At | Moment::After);
             let which = command.hash();
+            let done = self.done_path(told, moment, at);
             if once && fs::read(&done).is_ok_and(|ran| ran == which.as_bytes()) {
                 continue;
             }
@@ -184,6 +184,15 @@ impl Hooks {
             failpoint::hit("live-hook-after");
         }
         Ok(())
+    }
+
+    /// Says that a command was run, wherever in the list it stands: the same one twice is told by its turn.
+    fn done_path(&self, told: &Told<'_>, moment: Moment, at: usize) -> PathBuf {
+        let commands = self.of(moment);
+        let which = commands[at].hash();
+        let turn = commands[..at].iter().filter(|earlier| earlier.hash() == which).count();
+        let name = format!("{:04}-{}-{}-{turn}.done", told.epoch, moment.name(), &which[..16]);
+        told.folder.join("hooks").join(name)
     }
 }
 
