@@ -210,6 +210,24 @@ fn one_that_is_killed_behind_its_last_removal_is_over_whatever_became_of_the_tab
     }
 }
 
+/// Where nothing stands there any more, another store may be meant.
+#[test]
+fn one_that_is_killed_behind_its_last_removal_is_not_given_up_for_an_empty_target() {
+    let mut scene = Scene::on_server("");
+    scene.stop();
+    killed_at(&scene, "live-forgotten=return");
+    scene.to.database().unwrap().psql("ALTER SCHEMA public RENAME TO away; CREATE SCHEMA public").unwrap();
+    let refused = run(scene.path(), &["finish", "--abandon-source", "--yes"]);
+    assert!(
+        refused.code == 1 && flat(&refused.err).contains("0 tables of the names of its 1"),
+        "{}",
+        refused.err
+    );
+    scene.to.database().unwrap().psql("DROP SCHEMA public; ALTER SCHEMA away RENAME TO public").unwrap();
+    done(scene.path(), &["finish", "--abandon-source", "--yes"]);
+    route_is_over(scene.path(), "target");
+}
+
 #[test]
 fn a_run_that_is_killed_behind_its_taking_back_is_taken_back_whatever_became_of_the_tables() {
     let database = Cluster::shared().unwrap().fresh_database("back").unwrap();

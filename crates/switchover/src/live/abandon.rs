@@ -71,11 +71,11 @@ impl Migration {
             }
             self.again(async || self.target.forget(&schema, &run).await).await?;
         } else if let (some, all) = self.remaining(&plan, &found).await?
-            && (owns && some == 0 && plan.options.existing.is_none()
+            && (owns && some == 0 && found.objects.is_empty()
                 || record::ended(journal.folder())? != Some(End::Finished))
         {
             // It was killed behind its last removal only if that was begun, and then the tables are there. What became of them since is the
-            // application's affair, but that none is left.
+            // application's affair, but that nothing is left at all.
             return Err(refused(self.target.label())
                 .detail(format!(
                     "it holds no records of the run, and {some} tables of the names of its {all}: this is not a run that was being finished. Another \
