@@ -141,6 +141,14 @@ fn names_that_an_editor_put_into_a_plan_are_held_against_the_servers_rules() {
         assert!(ran.err.contains(name) && ran.err.contains("the plan was edited"), "{name}: {ran}");
         assert_eq!(site.server.collections(), Vec::<String>::new(), "{name}");
     }
+    // A codec by which the server would round what is large.
+    let mut edited = plan.clone();
+    let column = edited.pointer_mut("/tables/0/columns/0").unwrap().as_object_mut().unwrap();
+    column.insert("codec".into(), "int".into());
+    column.remove("form");
+    std::fs::write(&path, edited.to_string()).unwrap();
+    let ran = run(&mut site.migrate(&["--plan", "plan.json"])).exits(1);
+    assert!(ran.err.contains("its codec is not the one that the target has"), "{ran}");
     // A key that two rows share: they would be one object.
     let mut edited = plan.clone();
     *edited.pointer_mut("/tables/0/primary_key/columns").unwrap() = serde_json::json!(["note"]);

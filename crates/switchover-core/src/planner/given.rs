@@ -7,7 +7,8 @@
 
 use super::{Draft, RESERVED_PREFIX, constraints, layout, reference};
 use crate::census::TableCensus;
-use crate::connector::{Dialect, Named};
+use crate::codec::Codec;
+use crate::connector::{Choice, Dialect, Named};
 use crate::plan::{ColumnPlan, Fate, ForeignKeyPlan, KeyPlan, Outcome, Plan, Refusal, TablePlan};
 use crate::schema::{Catalog, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +30,30 @@ pub fn faults(plan: &Plan, census: &BTreeMap<String, TableCensus>, dialect: &dyn
         names(table, dialect, &mut draft);
         keys(table, &plan.tables, dialect, &mut draft);
         layout::check(table, census.get(&table.source), dialect, &mut draft);
+        codecs(table, dialect, &mut draft);
     }
     for view in &plan.views {
         name("view", &view.source, &view.name, dialect, &mut draft);
         relation(&view.source, &view.name, dialect, &mut draft);
     }
     draft.refusals
+}
+
+/// A store of few types has codecs of its own for some of them, which say what it cannot hold; by another, a value would fail when it is
+/// written.
+fn codecs(table: &TablePlan, dialect: &dyn Dialect, draft: &mut Draft) {
+    for column in &table.columns {
+        let given = Choice { r#type: column.r#type, codec: column.codec.clone(), why: String::new() };
+        let own = dialect.adapt(given, &column.census);
+        if !matches!(column.codec, Codec::Native(_)) && own.codec != column.codec {
+            draft.refuse(
+                &table.source,
+                &column.source,
+                format!("its codec is not the one that the target has for the type {}", column.r#type),
+                "the plan was edited: take the type and the codec from a new plan, or name another type in the mapping",
+            );
+        }
+    }
 }
 
 /// Lines for what a given plan leaves behind: nothing is dropped without one, and nothing is said to be moved that the
